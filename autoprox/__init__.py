@@ -1,0 +1,71 @@
+"""Automatic discovery of zero-cost proxies by genetic programming.
+
+    >>> import autoprox
+    >>> proxy = autoprox.load("zico")
+
+Public names are resolved when they are first used (PEP 562): ``import autoprox`` takes milliseconds
+and imports neither torch nor DEAP.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoprox.evolution.run import evolve as evolve
+    from autoprox.benches import Architecture as Architecture
+    from autoprox.benches import Bench as Bench
+    from autoprox.benches import load_bench as load_bench
+    from autoprox.errors import AutoproxError as AutoproxError
+    from autoprox.graph import Graph as Graph
+    from autoprox.primitives import primitive as primitive
+    from autoprox.proxy import Proxy as Proxy
+    from autoprox.proxy import load as load
+    from autoprox.statistics import measure as measure
+    from autoprox.text import parse as parse
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Architecture": "autoprox.benches",
+    "AutoproxError": "autoprox.errors",
+    "Bench": "autoprox.benches",
+    "Graph": "autoprox.graph",
+    "Proxy": "autoprox.proxy",
+    "evolve": "autoprox.evolution.run",
+    "load": "autoprox.proxy",
+    "load_bench": "autoprox.benches",
+    "measure": "autoprox.statistics",
+    "parse": "autoprox.text",
+    "primitive": "autoprox.primitives",
+}
+"""Public name to the module that defines it."""
+
+__all__ = [
+    "Architecture",
+    "AutoproxError",
+    "Bench",
+    "Graph",
+    "Proxy",
+    "evolve",
+    "load",
+    "load_bench",
+    "measure",
+    "parse",
+    "primitive",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, and keep it."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'autoprox' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that nobody has used yet."""
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,193 @@
+"""What proxies are worth: rank correlations per target with bootstrap intervals, beside the trivial baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from autoprox.benches import Bench
+from autoprox.evaluate import Evaluator
+from autoprox.graph import Graph
+from autoprox.ranking import (
+    Array,
+    Column,
+    check_column,
+    interval,
+    kendall,
+    resample,
+    resampled_taus,
+    spearman,
+)
+
+BASELINES = ("params", "flops", "depth", "width")
+"""The proxies that need no forward pass, beside which every other is shown."""
+RESAMPLES = 2000
+
+
+def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> list[Column]:
+    """Return the columns of some architectures: one for each space and target that has figures.
+
+    Args:
+        bench: the bench.
+        indices: places in `bench.architectures`; the columns' places refer to this sequence.
+        targets: names of targets.
+
+    Raises:
+        BenchError: a column has too few figures, or only equal ones.
+        UnknownNameError: a target is unknown.
+    """
+    rows = [bench.architectures[i] for i in indices]
+    spaces = np.array([each.space for each in rows])
+    found = []
+    for space in bench.spaces:
+        for target in targets:
+            figures = bench.accuracies(target, rows)
+            places = np.flatnonzero((spaces == space) & ~np.isnan(figures))
+            if len(places):
+                column = Column(space, target, places, figures[places])
+                check_column(column)
+                found.append(column)
+    return found
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How well one proxy ranks one column.
+
+    Attributes:
+        column: ``"space/target"``.
+        architectures: how many.
+        kendall: Kendall's τ-b.
+        kendall_interval: its 95 % bootstrap interval over the architectures.
+        spearman: Spearman's ρ.
+    """
+
+    column: str
+    architectures: int
+    kendall: float
+    kendall_interval: tuple[float, float]
+    spearman: float
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How well one proxy ranks a bench.
+
+    Attributes:
+        name: the proxy's.
+        expression: its formula.
+        complexity: distinct nodes.
+        joint: the mean of Kendall's τ over the columns; None if the proxy failed.
+        joint_interval: its 95 % bootstrap interval.
+        difference: `joint` minus that of the best baseline.
+        difference_interval: the interval of the difference, on the same resamples.
+        correlations: one a column.
+        failure: why it has no score on some architecture; None if it has all.
+    """
+
+    name: str
+    expression: str
+    complexity: int
+    joint: float | None
+    joint_interval: tuple[float, float] | None
+    difference: float | None
+    difference_interval: tuple[float, float] | None
+    correlations: tuple[Correlation, ...]
+    failure: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the assessment as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """The joint correlation of a proxy, and what it is on each resample, ``(resamples,)``."""
+
+    value: float
+    resampled: Array
+
+
+class Assessor:
+    """Assesses proxies on some architectures, all on the same bootstrap resamples.
+
+    Args:
+        evaluator: over the table of the architectures.
+        columns: what to rank by.
+        baselines: graphs by name; differences are taken to the best of them.
+        seed: of the resamples.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        columns: Sequence[Column],
+        baselines: Mapping[str, Graph],
+        seed: int = 0,
+    ) -> None:
+        """Draw the resamples, and assess the baselines."""
+        self.evaluator = evaluator
+        self.columns = tuple(columns)
+        # Columns of one space share their resamples: they are figures of the same architectures.
+        sizes = sorted({len(column.places) for column in columns})
+        draws = {n: resample(n, RESAMPLES, seed + n) for n in sizes}
+        self._counts = [draws[len(column.places)] for column in columns]
+        self.baselines = {
+            name: known for name, graph in baselines.items() if (known := self._joint(graph)) is not None
+        }
+
+    @property
+    def best_baseline(self) -> str | None:
+        """The baseline with the highest joint correlation here."""
+        if not self.baselines:
+            return None
+        return max(self.baselines, key=lambda name: self.baselines[name].value)
+
+    def _joint(self, graph: Graph) -> _Joint | None:
+        scores = self.evaluator(graph)
+        if scores.failure is not None:
+            return None
+        each = [
+            resampled_taus(scores.values[column.places], column.accuracies, counts)
+            for column, counts in zip(self.columns, self._counts, strict=True)
+        ]
+        taus = [kendall(scores.values[c.places], c.accuracies) for c in self.columns]
+        return _Joint(float(np.mean(taus)), np.mean(each, axis=0))
+
+    def __call__(self, name: str, graph: Graph) -> Assessment:
+        """Return the assessment of one proxy."""
+        scores = self.evaluator(graph)
+        if scores.failure is not None:
+            return Assessment(
+                name, graph.text, graph.complexity, None, None, None, None, (), scores.failure
+            )
+        own = self._joint(graph)
+        assert own is not None
+        best = self.baselines[self.best_baseline] if self.best_baseline else None
+        return Assessment(
+            name=name,
+            expression=graph.text,
+            complexity=graph.complexity,
+            joint=own.value,
+            joint_interval=interval(own.resampled),
+            difference=own.value - best.value if best else None,
+            difference_interval=interval(own.resampled - best.resampled) if best else None,
+            correlations=tuple(
+                self._correlation(scores.values, column, counts)
+                for column, counts in zip(self.columns, self._counts, strict=True)
+            ),
+            failure=None,
+        )
+
+    def _correlation(self, values: Array, column: Column, counts: Array) -> Correlation:
+        own = values[column.places]
+        return Correlation(
+            column=column.name,
+            architectures=len(own),
+            kendall=kendall(own, column.accuracies),
+            kendall_interval=interval(resampled_taus(own, column.accuracies, counts)),
+            spearman=spearman(own, column.accuracies),
+        )

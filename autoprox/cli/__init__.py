@@ -1,0 +1,84 @@
+"""The command line: ``autoprox evolve | show | bench | words``.
+
+The modules of this package import click and nothing that is slow, so that ``autoprox --help`` answers at once;
+the engine is imported inside each command.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import IO, Any
+
+import click
+
+from autoprox import __version__
+from autoprox.cli.benches import bench
+from autoprox.cli.evolve import evolve
+from autoprox.cli.show import show
+from autoprox.cli.words import words
+from autoprox.errors import AutoproxError
+
+SHOWN_VERSIONS = ("torch", "deap", "numpy")
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+
+class Failure(click.ClickException):
+    """An error of the user's making: its message, without a traceback, and exit status 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message on stderr."""
+        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """The commands; turns errors and Ctrl-C into messages."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            Failure: the command raised an `AutoproxError`.
+        """
+        try:
+            return super().invoke(ctx)
+        except AutoproxError as error:
+            raise Failure(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    click.echo(f"autoprox {__version__}")
+    for name in SHOWN_VERSIONS:
+        try:
+            click.echo(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            click.echo(f"{name} (not installed)")
+    ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Show the versions of autoprox, torch, deap and numpy.",
+)
+def main() -> None:
+    """Discover zero-cost proxies: formulas that rank untrained networks by the accuracy they will reach.
+
+    \b
+    Example:
+      autoprox evolve --bench vit101
+      autoprox show runs/vit101-default-0
+    """
+
+
+for _command in (evolve, show, bench, words):
+    main.add_command(_command)

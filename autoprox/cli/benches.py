@@ -1,0 +1,244 @@
+"""``autoprox bench``: the tables, and what of them is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.live import watcher
+from autoprox.cli.options import Entries, Names, console, cores, readable_seconds, single_threaded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autoprox.benches import Bench
+    from autoprox.statistics import Store
+    from autoprox.tables import Plan
+
+CACHE = click.option(
+    "--cache",
+    type=click.Path(),
+    metavar="DIR",
+    help="Where measured statistics are kept.  [default: AUTOPROX_CACHE, or the user's cache folder]",
+)
+
+
+@click.group()
+def bench() -> None:
+    """List the benches, describe one, or measure one ahead of a run."""
+
+
+@bench.command("list")
+def list_benches() -> None:
+    """List the benches that ship.
+
+    \b
+    Example:
+      autoprox bench list
+    """
+    from rich import box
+    from rich.table import Table
+
+    from autoprox.benches import BENCHES, load_bench
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("bench", no_wrap=True)
+    table.add_column("architectures", justify="right")
+    for heading in ("spaces", "targets", "description"):
+        table.add_column(heading, overflow="fold")
+    for name in BENCHES:
+        each = load_bench(name)
+        rows = len(each.architectures)
+        table.add_row(
+            name, str(rows), ", ".join(each.spaces), ", ".join(each.targets), each.description
+        )
+    console().print(table)
+
+
+@bench.command()
+@click.argument("source", metavar="NAME|FILE.py")
+@CACHE
+def info(source: str, cache: str | None) -> None:
+    """Describe a bench: its figures, where they come from, and what is measured.
+
+    \b
+    Example:
+      autoprox bench info vit101
+    """
+    from autoprox.benches import load_bench
+
+    loaded = load_bench(source)
+    out = console()
+    print_bench(loaded, out)
+    print_cache(plan(loaded, source, cache), out)
+
+
+@bench.command()
+@click.argument("source", metavar="NAME|FILE.py")
+@click.option(
+    "--statistics", type=Names(), help="What to measure.  [default: what a run of the bench needs]"
+)
+@click.option(
+    "--images",
+    type=click.Path(),
+    metavar="PATH",
+    help="Show the networks these images (.npz or folder).  [default: seeded noise]",
+)
+@click.option(
+    "--probe-batch", type=int, metavar="N", show_default="8", help="How many inputs a network sees."
+)
+@click.option(
+    "--probe-seed", type=int, metavar="N", show_default="0", help="Of weights, noise and sample."
+)
+@click.option(
+    "--sample", type=Entries(), show_default="512", help="Entries kept of each layer's tensor."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Processes.",
+)
+@CACHE
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+def build(
+    source: str,
+    statistics: tuple[str, ...] | None,
+    jobs: int | None,
+    cache: str | None,
+    quiet: bool,
+    **probe: Any,
+) -> None:
+    """Measure a bench into the cache, as the first phase of evolve does.
+
+    Ctrl-C loses only what is in work: call it again to go on.
+
+    \b
+    Example:
+      autoprox bench build vit101 --jobs 8
+    """
+    from autoprox.benches import load_bench
+    from autoprox.statistics import Store
+    from autoprox.tables import measure_bench
+
+    single_threaded()
+    asked = plan(load_bench(source), source, cache, statistics, probe)
+    watch = watcher(quiet)
+    with watch:
+        measure_bench(asked, Store(asked.folder), jobs or cores(), watch.measuring)
+    done, total = watch.measured
+    here = len(asked.bench.architectures) - total
+    click.echo(
+        f"measured {done} architectures in {readable_seconds(watch.seconds)}; {here} were in the cache "
+        f"{asked.folder} already"
+    )
+
+
+def plan(
+    bench: Bench,
+    source: str,
+    cache: str | None,
+    statistics: tuple[str, ...] | None = None,
+    probe: dict[str, Any] | None = None,
+) -> Plan:
+    """Return what a run with these options would measure."""
+    from autoprox.assess import BASELINES
+    from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
+    from autoprox.proxy import load
+    from autoprox.statistics import STATISTICS
+    from autoprox.statistics.store import default_folder
+    from autoprox.tables import Plan
+
+    named = {
+        "probe_batch": "probe_batch",
+        "probe_seed": "probe_seed",
+        "sample": "sample",
+        "images": "images",
+    }
+    given = {named[name]: value for name, value in (probe or {}).items() if value is not None}
+    words = statistics or bench.default_statistics or DEFAULT_STATISTICS
+    names = [STATISTICS[name].name for name in words]
+    if statistics is None:
+        names += [name for each in BASELINES for name in load(each).statistics]
+    shown = Settings(bench=source, **given).probe
+    folder = Path(cache) if cache is not None else default_folder()
+    return Plan(bench, source, tuple(dict.fromkeys(names)), shown, folder)
+
+
+def print_bench(bench: Bench, out: Console) -> None:
+    """Print what a bench is."""
+    import numpy as np
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out.print(Text.assemble((bench.name, "bold"), "  ", bench.description))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("citation", bench.citation)
+    facts.add_row("source", bench.source)
+    for place, caveat in enumerate(bench.caveats):
+        facts.add_row("" if place else "caveats", f"- {caveat}")
+    facts.add_row("inputs", f"{' x '.join(map(str, bench.input_shape))}, {bench.classes} classes")
+    out.print(facts)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("space", no_wrap=True)
+    table.add_column("architectures", justify="right")
+    table.add_column("target", no_wrap=True)
+    for heading in ("figures", "lowest", "highest"):
+        table.add_column(heading, justify="right")
+    for space in bench.spaces:
+        rows = bench.in_space(space)
+        for place, target in enumerate(bench.targets):
+            figures = bench.accuracies(target, rows)
+            figures = figures[~np.isnan(figures)]
+            spread = (f"{figures.min():g}", f"{figures.max():g}") if len(figures) else ("", "")
+            head = (space, str(len(rows))) if place == 0 else ("", "")
+            mark = " *" if target in bench.default_targets else ""
+            table.add_row(
+                *head,
+                target + mark,
+                str(len(figures)),
+                *spread,
+                end_section=target == bench.targets[-1],
+            )
+    out.print(table)
+    out.print("* the targets of a fitness unless --target names others")
+
+
+def print_cache(plan: Plan, out: Console) -> None:
+    """Print how much of a bench is measured."""
+    from rich.table import Table
+
+    from autoprox.statistics import Store
+
+    store = Store(plan.folder)
+    measured = sum(not store.missing(key, plan.names) for key in plan.keys())
+    extent = store.info()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("cache", str(plan.folder))
+    facts.add_row(
+        "measured",
+        f"{measured} of {len(plan.bench.architectures)} architectures, for the default settings",
+    )
+    facts.add_row(
+        "files", f"{extent.files} of all benches and settings, {_megabytes(extent.bytes)}"
+    )
+    out.print(facts)
+    print_damaged(store, out)
+
+
+def print_damaged(store: Store, out: Console) -> None:
+    """Print which files of a cache are damaged."""
+    if store.damaged:
+        out.print(
+            f"{len(store.damaged)} damaged files; what they held is measured again by the next run:"
+        )
+    for path, reason in store.damaged:
+        out.print(f"  {path}: {reason}", soft_wrap=True)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

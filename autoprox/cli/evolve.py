@@ -1,0 +1,216 @@
+"""``autoprox evolve``: discover proxies, watch it, read the report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.live import Watcher, watcher
+from autoprox.cli.options import Entries, Names, cores, single_threaded
+
+if TYPE_CHECKING:
+    from autoprox.evolution.run import Run
+
+INTERRUPTED = 130
+BESIDE_RESUME = ("resume", "jobs", "cache", "quiet", "as_json")
+"""The parameters that a resumed run takes; the others are settings, which it keeps."""
+
+
+@click.command()
+@click.option(
+    "--bench", metavar="NAME|FILE.py", help="The bench to discover on, or a file that defines one."
+)
+@click.option(
+    "--space",
+    "spaces",
+    multiple=True,
+    metavar="NAME",
+    help="Evolve on this space only; repeat for several. The others are reported as transfer.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Rank by this target; repeat for several.  [default: the bench's]",
+)
+@click.option(
+    "--algorithm",
+    metavar="NAME",
+    show_default="default",
+    help="default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023).",
+)
+@click.option(
+    "--evaluations",
+    type=int,
+    metavar="N",
+    show_default="10000",
+    envvar="AUTOPROX_EVALUATIONS",
+    show_envvar=True,
+    help="How many distinct candidates to judge.",
+)
+@click.option("--population", type=int, metavar="N", show_default="100", help="How many survive.")
+@click.option(
+    "--batch", type=int, metavar="N", show_default="200", help="Candidates proposed a generation."
+)
+@click.option(
+    "--complexity", type=int, metavar="N", show_default="24", help="The most nodes of a proxy."
+)
+@click.option("--seed", type=int, metavar="N", show_default="0", help="Of the search.")
+@click.option(
+    "--split-seed",
+    type=int,
+    metavar="N",
+    show_default="0",
+    help="Of the split into search and held-out architectures.",
+)
+@click.option(
+    "--held-out",
+    type=float,
+    metavar="SHARE",
+    show_default="0.4",
+    help="The share of the architectures that the search never sees.",
+)
+@click.option(
+    "--statistics", type=Names(), help="The statistics to write with; see autoprox words."
+)
+@click.option("--seed-proxies", type=Names(), help="Proxies or expressions to start from.")
+@click.option(
+    "--images",
+    type=click.Path(),
+    metavar="PATH",
+    help="Show the networks these images (.npz or folder).  [default: seeded noise]",
+)
+@click.option(
+    "--probe-batch", type=int, metavar="N", show_default="8", help="How many inputs a network sees."
+)
+@click.option(
+    "--probe-seed", type=int, metavar="N", show_default="0", help="Of weights, noise and sample."
+)
+@click.option(
+    "--sample", type=Entries(), show_default="512", help="Entries kept of each layer's tensor."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="number of cores",
+    help="Processes; no result depends on it.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(),
+    metavar="DIR",
+    help="Where measured statistics are kept.  [default: AUTOPROX_CACHE, or the user's cache folder]",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="DIR",
+    help="The run's folder.  [default: a new one in runs/]",
+)
+@click.option(
+    "--resume", type=click.Path(), metavar="RUN", help="Go on with the run in this folder."
+)
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
+@click.pass_context
+def evolve(ctx: click.Context, **given: Any) -> None:
+    """Discover a proxy for a bench.
+
+    Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a report of what there
+    is; --resume goes on from there. --resume takes --jobs, --cache, --quiet and --json only.
+
+    \b
+    Example:
+      autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1
+    """
+    _check_usage(ctx, given)
+    watch = watcher(given["quiet"])
+    try:
+        with watch:
+            run = _evolved(given, watch)
+    except KeyboardInterrupt:
+        _say_what_is_kept(watch, given["cache"])
+        ctx.exit(INTERRUPTED)
+    _report(run, watch.seconds, given["as_json"])
+    if not run.finished:
+        click.echo(
+            f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
+        )
+        ctx.exit(INTERRUPTED)
+
+
+def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Refuse a resumed run with settings, and a run of nothing.
+
+    Raises:
+        click.UsageError: the options do not go together.
+    """
+    if given["resume"] is None and given["bench"] is None:
+        raise click.UsageError("give --bench NAME for a new run, or --resume RUN to go on with one")
+    if given["resume"] is None:
+        return
+    typed = click.core.ParameterSource.COMMANDLINE
+    mixed = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name not in BESIDE_RESUME and ctx.get_parameter_source(str(param.name)) is typed
+    ]
+    if mixed:
+        raise click.UsageError(
+            f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new run without "
+            "--resume (beside it go --jobs, --cache, --quiet and --json)"
+        )
+
+
+def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
+    """Start or resume the run."""
+    from autoprox.evolution.run import evolve as run_evolve
+
+    single_threaded()
+    jobs = given["jobs"] or cores()
+    common: dict[str, Any] = {"jobs": jobs, "cache": given["cache"], "observer": watch}
+    if given["resume"] is not None:
+        return run_evolve(resume=given["resume"], **common)
+    apart = (*BESIDE_RESUME, "bench", "out")
+    settings = {
+        name: value
+        for name, value in given.items()
+        if name not in apart and value not in (None, ())
+    }
+    return run_evolve(given["bench"], out=given["out"], **common, **settings)
+
+
+def _report(run: Run, seconds: float, as_json: bool) -> None:
+    if as_json:
+        click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
+        return
+    from autoprox.cli.options import console
+    from autoprox.cli.report import print_report
+
+    print_report(run, seconds, console())
+
+
+def _resume_command(folder: Path, cache: str | None) -> str:
+    words = ["autoprox", "evolve", "--resume", str(folder)]
+    return shlex.join([*words, "--cache", cache] if cache else words)
+
+
+def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
+    """Say, after Ctrl-C before there is anything to report, what the next run need not do again."""
+    if watch.folder is None:
+        click.echo("interrupted", err=True)
+        return
+    done, total = watch.measured
+    if done < total:
+        click.echo(
+            f"interrupted: {done} of {total} architectures were measured, and the cache keeps them",
+            err=True,
+        )
+    else:
+        click.echo("interrupted before there was anything to report", err=True)
+    click.echo(f"go on with: {_resume_command(watch.folder, cache)}", err=True)

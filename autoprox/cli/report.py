@@ -1,0 +1,168 @@
+"""The tables at the end of a run: held-out figures, beside those of the trivial baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from autoprox.assess import BASELINES, Assessment
+from autoprox.cli.live import figure
+from autoprox.cli.options import readable_seconds
+
+if TYPE_CHECKING:
+    from autoprox.evolution.run import Run
+
+FILES = {
+    "best.json": "the best proxy",
+    "report.json": "every figure of this report",
+    "candidates.jsonl": "every candidate",
+    "generations.csv": "how the search went",
+}
+
+
+def print_report(run: Run, seconds: float, console: Console) -> None:
+    """Print what a run found."""
+    for line in _settings(run, seconds):
+        console.print(line)
+    console.print()
+    _print_part(console, "Held out: architectures that the search never saw", run, run.held_out)
+    if run.transfer:
+        console.print()
+        _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
+    console.print()
+    console.print("The formula of the best (top 1):")
+    console.print(Padding(Text(run.best.graph.text), (0, 0, 0, 2)))
+    console.print()
+    console.print(f"Written to {run.folder}, for autoprox show {run.folder}:")
+    for name, what in FILES.items():
+        console.print(f"  {name:17}{what}")
+    console.print()
+    console.print("To use it:")
+    console.print("  import autoprox")
+    console.print(f"  proxy = autoprox.load({str(run.folder)!r})", soft_wrap=True)
+    console.print("  score = proxy(network, inputs, targets)")
+
+
+def _settings(run: Run, seconds: float) -> list[str]:
+    """Return what was asked for, in two lines."""
+    asked = run.settings
+    parts = [f"bench {asked.bench}"]
+    parts += [f"spaces {', '.join(asked.spaces)}"] if asked.spaces else []
+    parts += [f"targets {', '.join(asked.targets)}"] if asked.targets else []
+    parts += [
+        f"algorithm {asked.algorithm}",
+        f"seed {asked.seed}",
+        f"split seed {asked.split_seed}",
+    ]
+    parts += [f"held-out share {asked.held_out:g}"]
+    budget = f"{asked.evaluations} candidates in {readable_seconds(seconds)}"
+    stopped = "" if run.finished else "; stopped before the end"
+    return ["  ".join(parts), f"budget {budget}{stopped}"]
+
+
+def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
+    """Print the assessments on one part of the bench."""
+    sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
+    console.print(f"{title} ({sizes})" if sizes else title)
+    console.print(joint_table(rows, {each.name: each for each in run.search}))
+    for table in column_tables(rows, console.width):
+        console.print(table)
+    console.print(Padding(Text(difference_in_words(rows)), (1, 0, 0, 0)))
+
+
+def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
+    """Return the number of architectures of each space."""
+    sizes: dict[str, int] = {}
+    for correlation in next((row.correlations for row in rows if row.correlations), ()):
+        space = correlation.column.partition("/")[0]
+        sizes[space] = max(sizes.get(space, 0), correlation.architectures)
+    return sizes
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """Return an interval as ``0.123 to 0.456``."""
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def joint_table(rows: Sequence[Assessment], search: dict[str, Assessment]) -> Table:
+    """Return the table of the joint correlations: proxies, then baselines."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for heading in ("nodes", "joint τ", "95 % interval", "joint τ\nsearch"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("formula", no_wrap=True, overflow="ellipsis", ratio=1)
+    for place, row in enumerate(rows):
+        ends = (
+            place + 1 < len(rows)
+            and row.name not in BASELINES
+            and rows[place + 1].name in BASELINES
+        )
+        formula = row.expression if row.failure is None else f"no score: {row.failure}"
+        table.add_row(
+            row.name,
+            str(row.complexity),
+            figure(row.joint),
+            interval_text(row.joint_interval),
+            figure(search[row.name].joint) if row.name in search else "-",
+            formula,
+            end_section=ends,
+        )
+    return table
+
+
+def column_tables(rows: Sequence[Assessment], width: int) -> list[Table]:
+    """Return Kendall's τ and Spearman's ρ for every column, in as many tables as the width asks for."""
+    names = [
+        each.column for each in next((row.correlations for row in rows if row.correlations), ())
+    ]
+    cell = 2 + max(
+        (len(part) for name in [*names, "0.00 (0.00)"] for part in name.split("/")), default=0
+    )
+    fitting = max(1, (width - 10) // cell)
+    return [
+        _column_table(rows, names[start : start + fitting], start)
+        for start in range(0, len(names), fitting)
+    ]
+
+
+def _column_table(rows: Sequence[Assessment], names: Sequence[str], start: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("τ (ρ)", no_wrap=True)
+    for name in names:
+        table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
+    for place, row in enumerate(rows):
+        ends = (
+            place + 1 < len(rows)
+            and row.name not in BASELINES
+            and rows[place + 1].name in BASELINES
+        )
+        cells = [f"{c.kendall:.2f} ({c.spearman:.2f})" for c in row.correlations]
+        shown = cells[start : start + len(names)] or ["-"] * len(names)
+        table.add_row(row.name, *shown, end_section=ends)
+    return table
+
+
+def difference_in_words(rows: Sequence[Assessment]) -> str:
+    """Say how far the best proxy is from the best baseline, and whether that is more than chance."""
+    best = rows[0]
+    baselines = [row for row in rows if row.name in BASELINES and row.joint is not None]
+    if best.joint is None:
+        return f"The best proxy of the search has no score here: {best.failure}."
+    if not baselines or best.difference is None or best.difference_interval is None:
+        return "No baseline has a score here."
+    rival = max(baselines, key=lambda row: row.joint or 0.0)
+    low, high = best.difference_interval
+    where = "above" if best.difference >= 0 else "below"
+    said = (
+        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} (joint τ, 95 % interval "
+        f"of the difference {low:.3f} to {high:.3f})."
+    )
+    if low <= 0 <= high:
+        return f"{said} The interval includes 0: these architectures do not tell the two apart."
+    return f"{said} The interval does not include 0."

@@ -1,0 +1,73 @@
+"""What can go wrong, as a tree.
+
+    AutoproxError
+    ├── UnknownNameError    a name that no registry holds
+    ├── LanguageError       text that is no expression, or an expression that does not type-check
+    ├── PrimitiveError      a primitive that may not enter the language
+    ├── StatisticError      a network on which a statistic cannot be measured
+    ├── ScoreError          a proxy that has no finite value on a network
+    ├── BenchError          a bench, table, target or split that cannot be used
+    ├── CacheError          a cache folder or file that cannot be read or written
+    └── RunError            a run folder that cannot be written, read or resumed
+
+Every message says what was expected, what came, and what to do. The command line prints the message
+of an `AutoproxError` and exits with 1; anything else is a defect of autoprox and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutoproxError(Exception):
+    """Base of every error that autoprox raises on purpose."""
+
+
+class UnknownNameError(AutoproxError, KeyError):
+    """A name that no registry holds; the message suggests the nearest one.
+
+    >>> raise UnknownNameError("bench", "vit11", ["vit101", "nb201"])
+    Traceback (most recent call last):
+        ...
+    autoprox.errors.UnknownNameError: unknown bench 'vit11'; did you mean 'vit101'? (known: nb201, vit101)
+    """
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        """Compose the message for `name`, a supposed `noun`, out of the `known` names."""
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {noun} {name!r}{hint} (known: {', '.join(names) or 'none'})")
+
+    def __str__(self) -> str:
+        """Return the message as it is (`KeyError` would quote it)."""
+        return str(self.args[0])
+
+
+class LanguageError(AutoproxError):
+    """Text that is no expression, or an expression that does not type-check."""
+
+
+class PrimitiveError(AutoproxError):
+    """A primitive that may not enter the language."""
+
+
+class StatisticError(AutoproxError):
+    """A network on which a statistic cannot be measured."""
+
+
+class ScoreError(AutoproxError):
+    """A proxy that has no finite value on a network."""
+
+
+class BenchError(AutoproxError):
+    """A bench, table, target or split that cannot be used."""
+
+
+class CacheError(AutoproxError):
+    """A cache folder or file that cannot be read or written."""
+
+
+class RunError(AutoproxError):
+    """A run folder that cannot be written, read or resumed."""

@@ -1,0 +1,273 @@
+"""The scores of a graph on many networks at once.
+
+A `Table` holds the measured statistics of many networks. Expressions over tensors are evaluated network by
+network, so that everything between a statistic and its reduction stays in the processor's cache and nothing
+large is ever allocated. From the first reduction on, a value holds all networks: ``(networks, layers)`` in
+float64, with a mask of the layers that are present. Those values are small, and an `Evaluator` keeps them under
+their canonical text, because evolution recombines the same sub-expressions over and over.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoprox.graph import Graph, check_root
+from autoprox.kinds import Layer, Network
+from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.statistics import STATISTICS, Measurement
+
+CACHE_BYTES = 256 * 2**20
+"""How much an evaluator keeps of the values of sub-expressions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The measured statistics of many networks.
+
+    Attributes:
+        measurements: one a network; all with the same statistics and sample.
+    """
+
+    measurements: tuple[Measurement, ...]
+
+    def __len__(self) -> int:
+        """Count the networks."""
+        return len(self.measurements)
+
+    @cached_property
+    def widest(self) -> int:
+        """The largest number of layers of a network."""
+        return max(len(each.layers) for each in self.measurements)
+
+    def padded(self, rows: Iterable[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:
+        """Lay one tensor a network, ``(layers,)``, into ``(networks, widest)``; the rest is 0."""
+        out = torch.zeros(len(self), self.widest, dtype=dtype)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        return out
+
+    @cached_property
+    def position(self) -> Tensor:
+        """``(networks, widest)``, from 0 for the first layer to 1 for the last."""
+        return self.padded(
+            torch.linspace(0, 1, max(len(each.layers), 2))[: len(each.layers)]
+            for each in self.measurements
+        )
+
+    def subset(self, indices: Sequence[int]) -> Table:
+        """Return the table of some of the networks."""
+        return Table(tuple(self.measurements[i] for i in indices))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a Layer or Network expression is on all networks of a table.
+
+    Attributes:
+        numbers: ``(networks, widest)`` for Layer, ``(networks,)`` for Network; float64.
+        present: ``(networks, widest)`` of bool for Layer; None for Network.
+    """
+
+    numbers: Tensor
+    present: Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held; masks are shared between values and not counted."""
+        return self.numbers.nbytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The scores of one graph on the networks of a table.
+
+    Attributes:
+        values: ``(networks,)`` float64; meaningless where there is a failure.
+        failures: why there is no score, by the network's place in the table.
+    """
+
+    values: np.ndarray
+    failures: dict[int, str]
+
+    @property
+    def failure(self) -> str | None:
+        """The first reason, or None if every network has a score."""
+        return next(iter(self.failures.values()), None)
+
+
+class Evaluator:
+    """Evaluates graphs over one table and remembers the values of their sub-expressions.
+
+    Args:
+        table: the statistics.
+        cache_bytes: how much to remember.
+    """
+
+    def __init__(self, table: Table, cache_bytes: int = CACHE_BYTES) -> None:
+        """Start with nothing remembered."""
+        self.table = table
+        self.cache_bytes = cache_bytes
+        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._held = 0
+        self._masks: dict[tuple[str, ...], Tensor] = {}
+
+    def __call__(self, graph: Graph) -> Scores:
+        """Return the scores of a proxy's graph on every network of the table.
+
+        Raises:
+            LanguageError: the graph is not of kind Network.
+            AutoproxError: the table lacks one of its statistics.
+        """
+        numbers = self.value(check_root(graph)).numbers
+        finite = torch.isfinite(numbers)
+        if finite.all():
+            return Scores(numbers.numpy(), {})
+        places = (~finite).nonzero().flatten().tolist()
+        return Scores(numbers.numpy(), {i: self._reason(graph, i) for i in places})
+
+    def value(self, graph: Graph) -> Value:
+        """Return the value of a Layer or Network expression."""
+        known = self._values.get(graph.text)
+        if known is not None:
+            self._values.move_to_end(graph.text)
+            return known
+        value = self._compute(graph)
+        self._values[graph.text] = value
+        self._held += value.nbytes
+        while self._held > self.cache_bytes and len(self._values) > 1:
+            self._held -= self._values.popitem(last=False)[1].nbytes
+        return value
+
+    def _compute(self, graph: Graph) -> Value:
+        if not graph.args:
+            numbers = self.table.padded(each.values[graph.word] for each in self.table.measurements)
+            return Value(numbers, self._mask((graph.word,)))
+        made = PRIMITIVES[graph.word]
+        if made.form is Form.REDUCTION and graph.args[0].kind is not Layer:
+            return Value(
+                self._reduced(graph), self._mask(_leaves(graph.args[0]))
+            )
+        operands = [float(arg.word) if arg.kind is None else self.value(arg) for arg in graph.args]
+        values = [each for each in operands if isinstance(each, Value)]
+        numbers = [_tensor(each, values[0].numbers) for each in operands]
+        present = values[0].present
+        for other in values[1:]:
+            if other.present is not present and present is not None and other.present is not None:
+                present = present & other.present
+        if made.form is Form.ELEMENTWISE:
+            return Value(made.function(*numbers), present)
+        assert present is not None
+        if made.form is Form.SELECTOR:
+            return Value(numbers[0], present & self._selected(made.function))
+        entries = Entries(present.sum(1, dtype=torch.float64), present)
+        return Value(made.function(numbers[0], entries), None if graph.kind is Network else present)
+
+    def _reduced(self, graph: Graph) -> Tensor:
+        """Reduce a tensor expression, network by network: ``(networks, widest)``."""
+        program = _Program(graph)
+        return self.table.padded(map(program, self.table.measurements))
+
+    def _mask(self, names: tuple[str, ...]) -> Tensor:
+        """Return which layers have all of some statistics: ``(networks, widest)``."""
+        if names not in self._masks:
+            rows = (
+                torch.stack([each.present[name] for name in names]).all(0)
+                for each in self.table.measurements
+            )
+            self._masks[names] = self.table.padded(rows, torch.bool)
+        return self._masks[names]
+
+    def _selected(self, selector: Callable[..., Tensor]) -> Tensor:
+        key = (f"selector {selector.__name__}",)
+        if key not in self._masks:
+            rows = (
+                selector(each.roles, self.table.position[i, : len(each.layers)])
+                for i, each in enumerate(self.table.measurements)
+            )
+            self._masks[key] = self.table.padded(rows, torch.bool)
+        return self._masks[key]
+
+    def _reason(self, graph: Graph, place: int) -> str:
+        """Say where on the way to the root network number `place` stopped being finite."""
+        for node in graph.nodes():
+            if node.kind not in (Layer, Network):
+                continue
+            value = self.value(node)
+            row = value.numbers[place]
+            if value.present is not None:
+                if not value.present[place].any():
+                    return f"no layer has {node.text}"
+                row = row[value.present[place]]
+            if not torch.isfinite(row).all():
+                return f"not finite: {node.word}"
+        return "not finite"
+
+
+def _tensor(operand: Value | float, like: Tensor) -> Tensor:
+    return operand.numbers if isinstance(operand, Value) else torch.full_like(like, operand)
+
+
+def _leaves(graph: Graph) -> tuple[str, ...]:
+    return graph.statistics
+
+
+class _Program:
+    """The steps of a tensor expression up to its reduction, run on one network at a time."""
+
+    def __init__(self, graph: Graph) -> None:
+        nodes = graph.nodes()
+        place = {node: i for i, node in enumerate(nodes)}
+        self.names = graph.statistics
+        self.leaves = [(place[node], node.word) for node in nodes if not node.args and node.kind]
+        self.numbers = [(place[node], float(node.word)) for node in nodes if node.kind is None]
+        self.steps = [
+            (
+                place[node],
+                PRIMITIVES[node.word].function,
+                PRIMITIVES[node.word].form is not Form.ELEMENTWISE,
+                [place[arg] for arg in node.args],
+            )
+            for node in nodes
+            if node.args
+        ]
+        self.slots = len(nodes)
+
+    def __call__(self, measurement: Measurement) -> Tensor:
+        """Return the layers' numbers, ``(layers,)`` float64."""
+        sizes = measurement.sizes[self.names[0]]
+        values = [measurement.values[name] for _, name in self.leaves]
+        if all(isinstance(value, Tensor) for value in values):
+            return self._run(values, sizes).double()
+        out = torch.zeros(len(measurement.layers), dtype=torch.float64)
+        for layer, row in enumerate(zip(*values, strict=True)):
+            if all(tensor is not None for tensor in row):
+                out[layer] = self._run([tensor[None] for tensor in row], sizes[layer : layer + 1])[0]
+        return out
+
+    def _run(self, leaves: Sequence[Tensor], sizes: Tensor) -> Tensor:
+        slots: list[Tensor] = [torch.empty(0)] * self.slots
+        for (slot, _), value in zip(self.leaves, leaves, strict=True):
+            slots[slot] = value
+        for slot, constant in self.numbers:
+            slots[slot] = torch.full_like(leaves[0], constant)
+        entries = Entries(sizes)
+        for slot, function, grouped, args in self.steps:
+            values = [slots[arg] for arg in args]
+            slots[slot] = function(*values, entries) if grouped else function(*values)
+        return slots[-1]
+
+
+def missing_statistics(graphs: Iterable[Graph], table: Table) -> tuple[str, ...]:
+    """Return the statistics that the graphs use and the table lacks."""
+    used = {name for graph in graphs for name in graph.statistics}
+    return tuple(sorted(used - set(table.measurements[0].values)))
+
+
+__all__ = ["CACHE_BYTES", "STATISTICS", "Evaluator", "Scores", "Table", "Value", "missing_statistics"]

@@ -1,0 +1,292 @@
+"""The search algorithms: what to try next, and what to keep. One class each, all with `ask` and `tell`.
+
+`ask` returns graphs; the search has them judged and hands the candidates back to `tell` in the same order. All
+draw from the global `random`, inside `drawing_from`. `population` is all their state, but for what `state`
+returns, so that a checkpoint is small and a resumed run goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from deap import base, tools
+
+from autoprox.evolution.judge import Candidate
+from autoprox.evolution.variation import Variation
+from autoprox.graph import Graph
+from autoprox.registry import Registry
+
+
+class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
+    """DEAP's fitness of one objective: the joint correlation, to be maximised."""
+
+    weights = (1.0,)
+
+
+class Columns(base.Fitness):  # type: ignore[misc]  # deap has no types
+    """DEAP's fitness with one objective a column, for lexicase selection."""
+
+    weights: tuple[float, ...] = (1.0,)
+
+
+class Individual:
+    """A candidate of a population, with the attributes that DEAP's selection reads."""
+
+    __slots__ = ("candidate", "fitness")
+
+    def __init__(self, candidate: Candidate) -> None:
+        """Wrap a candidate that has a fitness."""
+        self.candidate = candidate
+        self.fitness = Fitness((candidate.fitness,))
+
+
+class Algorithm(Protocol):
+    """What the search asks of an algorithm."""
+
+    population: list[Candidate]
+
+    def ask(self) -> list[Graph]:
+        """Return the graphs to judge next."""
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Take what became of the graphs that `ask` returned, in the same order."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs beside the population, as JSON data."""
+
+    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+        """Go back to a checkpoint."""
+
+
+ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
+"""The search algorithms by name."""
+
+
+def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates that have a fitness, best first; equals in the order of size, then text."""
+    valid = [each for each in candidates if each.fitness is not None]
+    return sorted(valid, key=lambda c: (-(c.fitness or 0.0), c.graph.complexity, c.graph.text))
+
+
+class Base:
+    """What the algorithms share: a population that starts at random, and batches of a fixed size.
+
+    Args:
+        variation: random proxies and offspring.
+        size: the size of the population.
+        batch: how many graphs `ask` returns; part of the result, so it does not follow the number of jobs.
+        seeds: graphs that the first population starts with.
+    """
+
+    def __init__(
+        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
+    ) -> None:
+        """Start with an empty population."""
+        self.variation = variation
+        self.size = size
+        self.batch = batch
+        self.seeds = tuple(seeds)
+        self.population: list[Candidate] = []
+
+    def ask(self) -> list[Graph]:
+        """Return random graphs until the population is full, offspring from then on."""
+        if len(self.population) < self.size:
+            seeds = [] if self.population else list(self.seeds)
+            return seeds + [self.variation.random() for _ in range(self.batch - len(seeds))]
+        return self.offspring()
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Fill the population first; then let the algorithm decide who survives."""
+        if len(self.population) < self.size:
+            known = {each.behaviour for each in self.population}
+            for each in candidates:
+                if each.fitness is not None and each.behaviour not in known:
+                    known.add(each.behaviour)
+                    self.population.append(each)
+            self.population = ranked(self.population)[: self.size]
+        else:
+            self.survive(candidates)
+
+    def offspring(self) -> list[Graph]:
+        """Return the graphs to judge next, given a full population."""
+        raise NotImplementedError
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Make the next population of the present one and the judged offspring."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: the population is all."""
+        return {}
+
+    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+        """Take the population back."""
+        self.population = population
+
+    def remove_worst(self) -> None:
+        """Remove the candidates with the lowest fitness until the population has its size."""
+        self.population = ranked(self.population)[: self.size]
+
+
+class Random(Base):
+    """Random search: the baseline that every other algorithm has to beat."""
+
+    def offspring(self) -> list[Graph]:
+        """Return random graphs."""
+        return [self.variation.random() for _ in range(self.batch)]
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Keep the best that differ in behaviour."""
+        known = {each.behaviour for each in self.population}
+        for each in ranked(candidates):
+            if each.behaviour not in known:
+                known.add(each.behaviour)
+                self.population.append(each)
+        self.remove_worst()
+
+
+class AutoProx(Base):
+    """Algorithm 1 of Auto-Prox (Wei et al., AAAI 2024): mutation with elitism-preserve.
+
+    Draw a share of the population; mutate one of its best; accept the child only if it is better than its parent
+    by a margin, else mutate the same parent again; remove the worst. The paper's sizes are not published: those
+    here are ours, and so is the cap on repeated mutation, which the algorithm as printed does not have. `batch`
+    such iterations run side by side.
+    """
+
+    SAMPLED = 0.5
+    TOP = 5
+    MARGIN = 1e-3
+    RETRIES = 5
+
+    def __init__(
+        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
+    ) -> None:
+        """Start with no parent in work."""
+        super().__init__(variation, size, batch, seeds)
+        self.retries: list[tuple[Candidate, int]] = []
+
+    def offspring(self) -> list[Graph]:
+        """Mutate the parents whose last child was refused, and new ones."""
+        while len(self.retries) < self.batch:
+            drawn = random.sample(self.population, max(1, int(self.SAMPLED * len(self.population))))
+            self.retries.append((random.choice(ranked(drawn)[: self.TOP]), 0))
+        return [self.variation.mutated(parent.graph) for parent, _ in self.retries]
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Accept the children that improve on their parents, then remove as many of the worst."""
+        refused = []
+        for (parent, tries), child in zip(self.retries, candidates, strict=True):
+            gain = -1.0 if child.fitness is None else child.fitness - (parent.fitness or 0.0)
+            if gain >= self.MARGIN:
+                self.population.append(child)
+            elif tries + 1 < self.RETRIES:
+                refused.append((parent, tries + 1))
+        self.retries = refused
+        self.remove_worst()
+
+    def state(self) -> dict[str, Any]:
+        """Return the parents in work."""
+        return {"retries": [[parent.graph.text, tries] for parent, tries in self.retries]}
+
+    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+        """Take population and parents back; a parent may have left the population since."""
+        super().restore(population, state)
+        known: dict[str, Candidate] = state["candidates"]
+        self.retries = [(known[text], tries) for text, tries in state["retries"]]
+
+
+class Emq(Base):
+    """EMQ's diversity-prompting selection (Dong et al., ICCV 2023), with its compatibility screening.
+
+    Two of the best cross and mutate; a random newcomer competes with their child, the better enters and the worst
+    leaves. Screening: candidates that rank like a member are not let in (equivalence check); early rejection is the
+    search's. The sizes are those of the authors' sibling system, where the paper gives none.
+    """
+
+    TOP = 0.2
+    CROSSOVER = 0.5
+    MUTATION = 0.5
+
+    def offspring(self) -> list[Graph]:
+        """Return child and newcomer, child and newcomer, …"""
+        best = ranked(self.population)[: max(2, int(self.TOP * len(self.population)))]
+        graphs = []
+        for _ in range(self.batch // 2):
+            first, second = random.sample(best, 2)
+            child = first.graph
+            if random.random() < self.CROSSOVER:
+                child = self.variation.crossed(child, second.graph)
+            if child is first.graph or random.random() < self.MUTATION:
+                child = self.variation.mutated(child)
+            graphs += [child, self.variation.random()]
+        return graphs
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Let the better of each pair in, unless it ranks like a member; remove the worst."""
+        known = {each.behaviour for each in self.population}
+        for pair in zip(candidates[::2], candidates[1::2], strict=True):
+            better = ranked(pair)[:1]
+            if better and better[0].behaviour not in known:
+                known.add(better[0].behaviour)
+                self.population += better
+        self.remove_worst()
+
+
+class Default(Base):
+    """Ours: lexicase parents, crossover and mutation, survival of the fittest that rank differently.
+
+    Parents are chosen by DEAP's automatic epsilon-lexicase selection over the columns (La Cava et al., 2016), so
+    that a proxy that is outstanding on one target has children even if its mean is low. Of those that rank the
+    architectures of the search split alike, only the simplest survives.
+    """
+
+    NEWCOMERS = 0.05
+    CROSSOVER = 0.4
+    PARSIMONY = 5e-4
+
+    def offspring(self) -> list[Graph]:
+        """Return children of lexicase parents and a few newcomers."""
+        individuals = [Individual(each) for each in self.population]
+        weights = (1.0,) * len(self.population[0].taus)
+        for individual in individuals:
+            individual.fitness = type("Columns", (Columns,), {"weights": weights})(individual.candidate.taus)
+        graphs = []
+        for _ in range(self.batch):
+            if random.random() < self.NEWCOMERS:
+                graphs.append(self.variation.random())
+                continue
+            first = self._parent(individuals)
+            if random.random() < self.CROSSOVER:
+                graphs.append(self.variation.crossed(first, self._parent(individuals)))
+            else:
+                graphs.append(self.variation.mutated(first))
+        return graphs
+
+    def _parent(self, individuals: list[Individual]) -> Graph:
+        drawn = random.sample(individuals, min(20, len(individuals)))
+        (chosen,) = tools.selAutomaticEpsilonLexicase(drawn, 1)
+        graph: Graph = chosen.candidate.graph
+        return graph
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Keep the best of all, one for each way of ranking; complexity counts a little."""
+        simplest: dict[str, Candidate] = {}
+        for each in [*self.population, *candidates]:
+            if each.fitness is not None:
+                rival = simplest.get(each.behaviour)
+                if rival is None or each.graph.complexity < rival.graph.complexity:
+                    simplest[each.behaviour] = each
+        self.population = sorted(simplest.values(), key=self._key)[: self.size]
+
+    def _key(self, candidate: Candidate) -> tuple[float, str]:
+        worth = (candidate.fitness or 0.0) - self.PARSIMONY * candidate.graph.complexity
+        return -worth, candidate.graph.text
+
+
+ALGORITHMS.register("random", Random)
+ALGORITHMS.register("autoprox", AutoProx)
+ALGORITHMS.register("emq", Emq)
+ALGORITHMS.register("default", Default)

@@ -1,0 +1,196 @@
+"""The folder of a run: text files that are whole at any moment.
+
+    config.json       the settings
+    candidates.jsonl  every distinct candidate: proposed text, τ per column or the reason of its failure
+    generations.csv   what each generation did
+    checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
+    report.json       the numbers of the end, held-out ones first
+    best.json         the best proxy, as `autoprox.load` reads it
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.judge import Candidate
+from autoprox.evolution.search import Generation
+from autoprox.evolution.settings import Settings
+from autoprox.files import read_json, write_json, write_text
+from autoprox.text import parse
+
+VERSION = 1
+RUN, CHECKPOINT = "autoprox run", "autoprox checkpoint"
+
+
+class RunFolder:
+    """The files of one run. Use it as a context: it keeps other processes out of the folder.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Touch nothing yet."""
+        self.path = path
+        self._lock: IO[str] | None = None
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> RunFolder:
+        """Make the folder if need be, and lock it.
+
+        Raises:
+            RunError: the folder cannot be written, or another process runs in it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a")
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}; choose another --out") from None
+        try:
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # no such locks on this platform
+            pass
+        except OSError:
+            self._lock.close()
+            raise RunError(f"another process runs in {self.path}; wait for it, or choose another --out") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other processes in."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def create(self, settings: Settings) -> None:
+        """Begin a new run.
+
+        Raises:
+            RunError: the folder already holds one.
+        """
+        if (self.path / "config.json").exists():
+            raise RunError(f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out")
+        data = {"format": RUN, "version": VERSION, "settings": settings.to_json()}
+        write_json(self.path / "config.json", data)
+        write_text(self.path / "candidates.jsonl", "")
+
+    def settings(self) -> Settings:
+        """Return the settings of the run in this folder.
+
+        Raises:
+            RunError: there is none, or its files are damaged or of a newer autoprox.
+        """
+        if not (self.path / "config.json").is_file():
+            raise RunError(f"{self.path} holds no run to resume: it has no config.json")
+        try:
+            return Settings.from_json(read_json(self.path / "config.json", RUN, VERSION)["settings"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from None
+        except AutoproxError as error:
+            raise RunError(str(error)) from None
+
+    def finished(self) -> bool:
+        """Say whether the run in this folder came to its end."""
+        return (self.path / "report.json").is_file() and read_json(
+            self.path / "report.json", "autoprox report", VERSION
+        )["finished"]
+
+    def save(self, generation: Generation, held_out: float | None, seconds: float, checkpoint: Mapping[str, Any]) -> None:
+        """Write what a generation did, then the checkpoint that counts it.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        lines = "".join(_line(text, each) + "\n" for text, each in generation.new.items())
+        try:
+            with (self.path / "candidates.jsonl").open("a", encoding="utf-8") as file:
+                file.write(lines)
+                file.flush()
+                size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole") from None
+        self._rows.append(_row(generation, held_out, seconds))
+        write_text(self.path / "generations.csv", _csv(self._rows))
+        data = {"format": CHECKPOINT, "version": VERSION, "bytes": size, "rows": self._rows, **checkpoint}
+        write_json(self.path / "checkpoint.json", data)
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Candidate]] | None:
+        """Return the last checkpoint and the candidates it stands on, or None before the first.
+
+        What was written after the checkpoint is cut off, since the resumed run will write it again.
+
+        Raises:
+            RunError: a file is damaged, truncated, or newer.
+        """
+        path = self.path / "checkpoint.json"
+        if not path.is_file():
+            write_text(self.path / "candidates.jsonl", "")
+            return None
+        try:
+            data = read_json(path, CHECKPOINT, VERSION)
+            with (self.path / "candidates.jsonl").open("r+b") as file:
+                file.truncate(data["bytes"]) if os.fstat(file.fileno()).st_size > data["bytes"] else None
+                known = dict(_candidate(line) for line in file.read().decode().splitlines())
+        except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
+        if len(known) != data["evaluations"]:
+            raise RunError(
+                f"{self.path / 'candidates.jsonl'} has {len(known)} candidates, but the checkpoint stands on "
+                f"{data['evaluations']}: the file was truncated or is of another run"
+            )
+        self._rows = data["rows"]
+        return data, known
+
+
+def _line(text: str, candidate: Candidate) -> str:
+    """Return a candidate as a line of JSON."""
+    data: dict[str, Any] = {"proposed": text}
+    if candidate.failure is not None:
+        data["failure"] = candidate.failure
+    else:
+        data |= {
+            "expression": candidate.graph.text,
+            "fitness": candidate.fitness,
+            "taus": candidate.taus,
+            "behaviour": candidate.behaviour,
+        }
+    return json.dumps(data)
+
+
+def _candidate(line: str) -> tuple[str, Candidate]:
+    data = json.loads(line)
+    if "failure" in data:
+        return data["proposed"], Candidate(parse(data["proposed"]), (), None, data["failure"], "")
+    return data["proposed"], Candidate(
+        parse(data["expression"]), tuple(data["taus"]), data["fitness"], None, data["behaviour"]
+    )
+
+
+def _row(generation: Generation, held_out: float | None, seconds: float) -> dict[str, Any]:
+    return {
+        "generation": generation.number,
+        "evaluations": generation.evaluations,
+        "proposals": generation.proposals,
+        "best": generation.best.fitness,
+        "median": generation.median,
+        "held_out": held_out,
+        "complexity": generation.best.graph.complexity,
+        "failures": sum(generation.failures.values()),
+        "seconds": round(seconds, 3),
+        "expression": generation.best.graph.text,
+    }
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,148 @@
+"""How candidates are judged: their scores on the search split, against its figures, in one or many processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.evaluate import Evaluator, Table
+from autoprox.graph import Graph, apply
+from autoprox.ranking import Ranker, joint
+from autoprox.text import parse
+
+SCREENED = 6
+"""How many networks early rejection looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A graph and what the search split says of it.
+
+    Attributes:
+        graph: turned so that a higher score is better: the negative of what was proposed, if need be.
+        taus: Kendall's τ for each column; empty after a failure.
+        fitness: the joint correlation; None after a failure.
+        failure: why there is no fitness; None if there is one.
+        behaviour: a digest of how the architectures are ranked; equal for proxies that rank alike.
+    """
+
+    graph: Graph
+    taus: tuple[float, ...]
+    fitness: float | None
+    failure: str | None
+    behaviour: str
+
+
+@dataclass(frozen=True)
+class TableAddress:
+    """Where another process finds the table of the search split: a function and what to call it with."""
+
+    load: Callable[..., Table]
+    arguments: tuple[Any, ...]
+
+
+_TABLES: dict[tuple[Any, ...], Evaluator] = {}
+
+
+def _evaluator(address: TableAddress) -> Evaluator:
+    """Return this process's evaluator for the table at `address`; the table is loaded once."""
+    if address.arguments not in _TABLES:
+        import torch
+
+        torch.set_num_threads(1)
+        _TABLES.clear()
+        _TABLES[address.arguments] = Evaluator(address.load(*address.arguments))
+    return _TABLES[address.arguments]
+
+
+def _score_elsewhere(
+    address: TableAddress, texts: list[str], screen: bool
+) -> list[tuple[NDArray[np.float64] | None, str | None]]:
+    evaluator = _evaluator(address)
+    return [score(evaluator, parse(text), screen) for text in texts]
+
+
+def score(
+    evaluator: Evaluator, graph: Graph, screen: bool = False
+) -> tuple[NDArray[np.float64] | None, str | None]:
+    """Return the scores of a graph on every network, or None and the reason why it has none."""
+    scores = evaluator(graph)
+    if scores.failure is not None:
+        return None, scores.failure
+    if np.ptp(scores.values) == 0:
+        return None, "the same score for every network"
+    return scores.values, None
+
+
+class Judge:
+    """Judges graphs on the search split.
+
+    Args:
+        table: the statistics of the architectures of the search split.
+        ranker: the columns; their places refer to `table`.
+        address: where other processes find the same table; needed if `jobs` > 1.
+        jobs: the number of processes.
+    """
+
+    def __init__(
+        self, table: Table, ranker: Ranker, address: TableAddress | None = None, jobs: int = 1
+    ) -> None:
+        """Start no process yet."""
+        self.evaluator = Evaluator(table)
+        self.ranker = ranker
+        self.address = address
+        self.jobs = jobs
+
+    def scores(self, graphs: Sequence[Graph]) -> list[tuple[NDArray[np.float64] | None, str | None]]:
+        """Return the scores of each graph, or None and a reason, in order."""
+        if self.jobs == 1 or len(graphs) < 2 * self.jobs or self.address is None:
+            return [score(self.evaluator, graph) for graph in graphs]
+        from joblib import Parallel, delayed
+
+        # Small interleaved blocks: whichever worker is free takes the next.
+        size = max(1, len(graphs) // (8 * self.jobs))
+        blocks = [
+            [graph.text for graph in graphs[i : i + size]] for i in range(0, len(graphs), size)
+        ]
+        work = (delayed(_score_elsewhere)(self.address, block, False) for block in blocks)
+        done = Parallel(n_jobs=self.jobs, backend="loky", batch_size=1)(work)
+        return [result for block in done for result in block]
+
+    def __call__(self, graphs: Sequence[Graph]) -> list[Candidate]:
+        """Return the candidates in the order of `graphs`."""
+        scored = self.scores(graphs)
+        valid = [i for i, (values, _) in enumerate(scored) if values is not None]
+        rows = [values for values, _ in scored if values is not None]
+        taus = self.ranker.taus(np.stack(rows)) if rows else np.zeros((0, 0))
+        candidates = [
+            Candidate(graph, (), None, reason, "")
+            for graph, (_, reason) in zip(graphs, scored, strict=True)
+        ]
+        for i, values, row in zip(valid, rows, taus, strict=True):
+            candidates[i] = judged(graphs[i], values, row)
+        return candidates
+
+
+def judged(graph: Graph, scores: NDArray[np.float64], taus: NDArray[np.float64]) -> Candidate:
+    """Return the candidate of a valid graph, turned so that its joint correlation is not negative."""
+    if joint(taus) < 0:
+        graph, scores, taus = negated(graph), -scores, -taus
+    return Candidate(
+        graph, tuple(map(float, taus)), float(joint(taus)), None, behaviour(scores)
+    )
+
+
+def negated(graph: Graph) -> Graph:
+    """Return the graph with the opposite sign, without writing it twice."""
+    return graph.args[0] if graph.word == "negative" else apply("negative", graph)
+
+
+def behaviour(scores: NDArray[np.float64]) -> str:
+    """Return a digest of the order that the scores put the architectures in."""
+    _, ranks = np.unique(np.round(scores / np.abs(scores).max(), 12), return_inverse=True)
+    return hashlib.blake2b(ranks.astype(np.int32).tobytes(), digest_size=8).hexdigest()

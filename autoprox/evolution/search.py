@@ -1,0 +1,133 @@
+"""The search: ask, judge, tell, generation by generation; no files and no screen."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoprox.evolution.algorithms import ALGORITHMS, ranked
+from autoprox.evolution.judge import Candidate, Judge
+from autoprox.evolution.settings import Settings
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.graph import Graph
+
+BARREN = 50
+"""After so many generations without a new candidate the search ends: the language is exhausted."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one generation did.
+
+    Attributes:
+        number: from 1.
+        evaluations: distinct candidates judged so far.
+        proposals: graphs proposed so far, repeats included.
+        best: the best candidate so far.
+        median: the median fitness of the population.
+        failures: how often each reason for a failure occurred among the new candidates.
+        new: the candidates judged in this generation, as they were proposed.
+    """
+
+    number: int
+    evaluations: int
+    proposals: int
+    best: Candidate
+    median: float
+    failures: Mapping[str, int]
+    new: Mapping[str, Candidate]
+
+
+class Search:
+    """A search for proxies, one generation at a time.
+
+    Args:
+        settings: the algorithm, its sizes, the seed.
+        variation: random proxies and offspring.
+        judge: judges graphs on the search split.
+        seeds: graphs that the first population contains.
+    """
+
+    def __init__(
+        self, settings: Settings, variation: Variation, judge: Judge, seeds: Sequence[Graph] = ()
+    ) -> None:
+        """Start before the first generation."""
+        self.settings = settings
+        self.judge = judge
+        self.algorithm = ALGORITHMS[settings.algorithm](
+            variation, settings.population, settings.batch, seeds
+        )
+        self.generator = random.Random(settings.seed)
+        self.known: dict[str, Candidate] = {}
+        self.generation = 0
+        self.proposals = 0
+        self.barren = 0
+        self.best: Candidate | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is spent, or nothing new can be found."""
+        return len(self.known) >= self.settings.evaluations or self.barren >= BARREN
+
+    def step(self) -> Generation:
+        """Propose, judge and select once."""
+        with drawing_from(self.generator):
+            proposed = self.algorithm.ask()
+        new = [g for g in dict.fromkeys(proposed) if g.text not in self.known]
+        new = new[: self.settings.evaluations - len(self.known)]
+        judged = dict(zip((g.text for g in new), self.judge(new), strict=True))
+        self.known |= judged
+        skipped = Candidate(proposed[0], (), None, "the budget is spent", "")
+        with drawing_from(self.generator):
+            self.algorithm.tell([self.known.get(g.text, skipped) for g in proposed])
+        return self._record(len(proposed), judged)
+
+    def _record(self, proposed: int, judged: dict[str, Candidate]) -> Generation:
+        self.generation += 1
+        self.proposals += proposed
+        self.barren = 0 if judged else self.barren + 1
+        contenders = [*judged.values(), *([self.best] if self.best else [])]
+        self.best = next(iter(ranked(contenders)), None)
+        if self.best is None:
+            reasons = Counter(each.failure for each in judged.values()).most_common(1)
+            self.best = Candidate(next(iter(judged.values())).graph, (), None, reasons[0][0], "")
+        fitnesses = [c.fitness for c in self.algorithm.population if c.fitness is not None]
+        return Generation(
+            number=self.generation,
+            evaluations=len(self.known),
+            proposals=self.proposals,
+            best=self.best,
+            median=statistics.median(fitnesses) if fitnesses else 0.0,
+            failures=Counter(c.failure for c in judged.values() if c.failure is not None),
+            new=judged,
+        )
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what `restore` needs beside the candidates, as JSON data."""
+        version, internal, gauss = self.generator.getstate()
+        return {
+            "generation": self.generation,
+            "evaluations": len(self.known),
+            "proposals": self.proposals,
+            "barren": self.barren,
+            "population": [each.graph.text for each in self.algorithm.population],
+            "algorithm": self.algorithm.state(),
+            "random": [version, list(internal), gauss],
+        }
+
+    def restore(self, checkpoint: Mapping[str, Any], known: dict[str, Candidate]) -> None:
+        """Go back to a checkpoint, given the candidates judged until then by their proposed text."""
+        by_text = {each.graph.text: each for each in known.values() if each.fitness is not None}
+        self.known = known
+        self.generation = checkpoint["generation"]
+        self.proposals = checkpoint["proposals"]
+        self.barren = checkpoint["barren"]
+        self.best = next(iter(ranked(list(known.values()))), None)
+        population = [by_text[text] for text in checkpoint["population"]]
+        self.algorithm.restore(population, {**checkpoint["algorithm"], "candidates": by_text})
+        version, internal, gauss = checkpoint["random"]
+        self.generator.setstate((version, tuple(internal), gauss))

@@ -1,0 +1,108 @@
+"""What a run does: everything that its result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from autoprox.errors import RunError
+from autoprox.statistics import DEFAULT_SAMPLE, Sample
+from autoprox.tables import DEFAULT_BATCH, Probe
+
+DEFAULT_STATISTICS = (
+    "weight",
+    "grad",
+    "grad_abs_mean",
+    "grad_std",
+    "flow_grad",
+    "act",
+    "act_grad",
+    "attention",
+    "weight_spectrum",
+    "grad_spectrum",
+    "act_gram",
+    "code_gram",
+    "params",
+    "flops",
+    "fan_in",
+    "fan_out",
+    "position",
+    "heads",
+    "out_entries",
+)
+"""The words of a search unless the bench or the user names others."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run. Equal settings give equal results, whatever the machine and the number of jobs.
+
+    Attributes:
+        bench: the bench's name, or the path of a user's own.
+        spaces: the spaces to evolve on; None for all. The others are reported as transfer.
+        targets: the targets of the fitness; None for the bench's default ones.
+        algorithm: a name in `ALGORITHMS`.
+        evaluations: how many distinct candidates are judged in all.
+        population: the size of the population.
+        batch: how many graphs are proposed a generation.
+        complexity: the most nodes of a candidate.
+        seed: of the search.
+        split_seed: of the split into search and held-out architectures.
+        held_out: the share of the architectures that selection never sees.
+        statistics: the statistics that candidates may use; None for the bench's, or `DEFAULT_STATISTICS`.
+        seed_proxies: expressions that the first population contains.
+        probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
+    """
+
+    bench: str
+    spaces: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+    algorithm: str = "default"
+    evaluations: int = 10_000
+    population: int = 100
+    batch: int = 200
+    complexity: int = 24
+    seed: int = 0
+    split_seed: int = 0
+    held_out: float = 0.4
+    statistics: tuple[str, ...] | None = None
+    seed_proxies: tuple[str, ...] = ()
+    probe_batch: int = DEFAULT_BATCH
+    probe_seed: int = 0
+    sample: Sample = DEFAULT_SAMPLE
+    images: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            RunError: a number is out of its range.
+        """
+        for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
+            if getattr(self, name) < least:
+                raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
+        if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
+            raise RunError("seeds are not negative")
+
+    @property
+    def probe(self) -> Probe:
+        """What the networks are shown."""
+        return Probe(self.probe_batch, self.probe_seed, self.sample, self.images)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """Return the settings that `to_json` described.
+
+        Raises:
+            RunError: there is an unknown key.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})

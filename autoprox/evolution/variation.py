@@ -1,0 +1,121 @@
+"""Variation: random proxies, crossover and mutation, by DEAP's typed operators.
+
+DEAP draws from the global `random`; `drawing_from` lends it a generator of ours, so that one seed gives one
+result whatever else the process does. Kinds have a stable hash, without which DEAP's typed crossover would pick
+other points in every process.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from deap import gp
+
+from autoprox.evolution.vocabulary import Tree, Vocabulary
+from autoprox.graph import Graph
+from autoprox.kinds import Kind, Network
+
+GROWTH = 4
+"""The height of the sub-trees that a mutation plants."""
+ATTEMPTS = 20
+"""How often a variation is drawn again when it changed nothing or grew too large."""
+
+
+@contextmanager
+def drawing_from(generator: random.Random) -> Iterator[None]:
+    """Let the global `random` be `generator`, and put back its own state afterwards."""
+    outer = random.getstate()
+    random.setstate(generator.getstate())
+    try:
+        yield
+    finally:
+        generator.setstate(random.getstate())
+        random.setstate(outer)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Random proxies and offspring within limits. Call it inside `drawing_from`.
+
+    Attributes:
+        vocabulary: the words.
+        height: the height of random proxies.
+        complexity: the most distinct nodes of any proxy.
+    """
+
+    vocabulary: Vocabulary
+    height: int = 7
+    complexity: int = 24
+
+    def random(self) -> Graph:
+        """Return a random proxy."""
+        while True:
+            height = random.randint(self.vocabulary.heights[Network] + 1, self.height)
+            graph = self.vocabulary.graph(self.vocabulary.random_tree(Network, height))
+            if graph.complexity <= self.complexity:
+                return graph
+
+    def mutated(self, parent: Graph) -> Graph:
+        """Return a proxy that differs from `parent` in one place, or a random one if that fails."""
+        for _ in range(ATTEMPTS):
+            tree = gp.PrimitiveTree(self.vocabulary.tree(parent))
+            (tree,) = random.choices(MUTATIONS, MUTATION_WEIGHTS)[0](tree, self.vocabulary)
+            graph = self.vocabulary.graph(list(tree))
+            if graph is not parent and graph.complexity <= self.complexity:
+                return graph
+        return self.random()
+
+    def crossed(self, first: Graph, second: Graph) -> Graph:
+        """Return `first` with a sub-expression of `second` in place of one of its own, of the same kind."""
+        for _ in range(ATTEMPTS):
+            trees = [gp.PrimitiveTree(self.vocabulary.tree(each)) for each in (first, second)]
+            child = self.vocabulary.graph(list(gp.cxOnePoint(*trees)[0]))
+            if child is not first and child is not second and child.complexity <= self.complexity:
+                return child
+        return self.mutated(first)
+
+
+def _plant(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+    """Replace a sub-tree by a random one."""
+
+    def expression(pset: gp.PrimitiveSetTyped, type_: type[Kind]) -> Tree:
+        return vocabulary.random_tree(type_, max(vocabulary.heights[type_], random.randint(1, GROWTH)))
+
+    mutated: tuple[gp.PrimitiveTree] = gp.mutUniform(tree, expression, vocabulary.pset)
+    return mutated
+
+
+def _replace(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+    """Replace one word by another that fits."""
+    mutated: tuple[gp.PrimitiveTree] = gp.mutNodeReplacement(tree, vocabulary.pset)
+    return mutated
+
+
+def _insert(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+    """Put a word above a sub-tree."""
+    index = random.randrange(len(tree))
+    span = tree.searchSubtree(index)
+    kind = tree[index].ret
+    above = [entry for entry in vocabulary.pset.primitives[kind] if kind in entry.args]
+    if above:
+        entry = random.choice(above)
+        place = random.randrange(entry.arity)
+        planted: Tree = [entry]
+        for i, arg in enumerate(entry.args):
+            low = vocabulary.heights[arg]
+            planted += tree[span] if i == place else vocabulary.random_tree(arg, random.randint(low, low + 2))
+        tree[span] = planted
+    return (tree,)
+
+
+def _shrink(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+    """Put an argument in place of the word above it."""
+    mutated: tuple[gp.PrimitiveTree] = gp.mutShrink(tree)
+    return mutated
+
+
+MUTATIONS = (_plant, _replace, _insert, _shrink)
+MUTATION_WEIGHTS = (4, 3, 2, 2)

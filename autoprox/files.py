@@ -1,0 +1,60 @@
+"""Files that are written whole or not at all, and read with care."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from autoprox.errors import AutoproxError, RunError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to a temporary name beside `path`, then rename it.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON data as `write_text` does."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
+    """Return the JSON object in a file of ours.
+
+    Args:
+        path: the file.
+        form: what its key ``format`` says.
+        version: the newest version of that format that is understood.
+
+    Raises:
+        AutoproxError: the file is missing, truncated, of another format, or newer.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AutoproxError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise AutoproxError(f"{path} is damaged or no JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != form:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise AutoproxError(f"{path} is no {form!r} file: its format is {found!r}")
+    if not isinstance(data.get("version"), int) or data["version"] > version:
+        raise AutoproxError(
+            f"{path} has version {data.get('version')!r} of the format {form!r}; this autoprox reads up to "
+            f"{version}: upgrade autoprox"
+        )
+    return data

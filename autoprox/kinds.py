@@ -1,0 +1,87 @@
+"""The kinds: the types of the language.
+
+A kind says what the numbers of a value are entries of; values of one kind are aligned with each other,
+so they can be added and multiplied, and values of different kinds cannot.
+
+========== ======================================================= =====================
+kind       one value holds                                         reduces to
+========== ======================================================= =====================
+Weight     entries of a layer's weight tensor                      Layer
+Activation entries of a layer's output                             Layer
+Attention  entries of a layer's attention maps                     Layer
+Spectrum   singular values of a matrix of a layer, largest first   Layer
+Relation   a batch x batch matrix of a layer                       Layer
+Layer      one number a layer                                      Network
+Network    one number a network                                    (the root of a proxy)
+========== ======================================================= =====================
+
+Kinds are classes because DEAP's typed primitive sets compare types with `issubclass`. Their hash is
+that of their name: DEAP's typed crossover picks from a *set* of types, whose order would otherwise
+depend on memory addresses, and one seed would give different results in different processes
+(https://github.com/DEAP/deap/issues/190).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+
+class KindType(type):
+    """The metaclass of kinds: a hash that is the same in every process, and a short repr."""
+
+    def __hash__(cls) -> int:
+        """Return the checksum of the name."""
+        return zlib.crc32(cls.__name__.encode())
+
+    def __repr__(cls) -> str:
+        """Return the name."""
+        return cls.__name__
+
+
+class Kind(metaclass=KindType):
+    """Base of the kinds; never instantiated."""
+
+
+class Weight(Kind):
+    """Entries of a layer's weight tensor: ``(layers, entries)``."""
+
+
+class Activation(Kind):
+    """Entries of a layer's output over the batch: ``(layers, entries)``."""
+
+
+class Attention(Kind):
+    """Entries of a layer's attention maps over the batch: ``(layers, entries)``."""
+
+
+class Spectrum(Kind):
+    """Singular values of a matrix of a layer, largest first: ``(layers, entries)``."""
+
+
+class Relation(Kind):
+    """A matrix that relates the samples of the batch, for a layer: ``(layers, batch, batch)``."""
+
+
+class Layer(Kind):
+    """One number a layer: ``(layers,)``."""
+
+
+class Network(Kind):
+    """One number a network: ``()``. The root of every proxy is of this kind."""
+
+
+TENSOR_KINDS: tuple[type[Kind], ...] = (Weight, Activation, Attention, Spectrum, Relation)
+"""The kinds that hold many numbers a layer."""
+
+KINDS: tuple[type[Kind], ...] = (*TENSOR_KINDS, Layer, Network)
+
+
+def reduced(kind: type[Kind]) -> type[Kind]:
+    """Return the kind that a reduction takes `kind` to.
+
+    >>> reduced(Weight), reduced(Layer)
+    (Layer, Network)
+    """
+    if kind is Network:
+        raise ValueError("a Network value is one number: there is nothing to reduce")
+    return Network if kind is Layer else Layer

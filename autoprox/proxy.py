@@ -1,0 +1,179 @@
+"""A proxy: a graph with its provenance, which scores any network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprox.errors import AutoproxError, LanguageError, ScoreError, UnknownNameError
+from autoprox.files import read_json
+from autoprox.graph import Graph, check_root, from_json
+from autoprox.statistics import DEFAULT_SAMPLE, Sample
+from autoprox.text import parse_proxy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = "autoprox proxy"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A zero-cost proxy. Call it on an untrained network; a higher score predicts a higher accuracy.
+
+    Attributes:
+        graph: the formula.
+        name: what it is called, and imported by if it ships.
+        description: what it is, in a sentence.
+        provenance: where it comes from: paper and equation, or the run, command and seed that found it.
+    """
+
+    graph: Graph
+    name: str = ""
+    description: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the graph is one number a network.
+
+        Raises:
+            LanguageError: it is not.
+        """
+        check_root(self.graph)
+
+    def __call__(
+        self,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None = None,
+        *,
+        sample: Sample = DEFAULT_SAMPLE,
+        seed: int = 0,
+    ) -> float:
+        """Return the score of a network.
+
+        The network is measured as a bench's networks are (in train mode, on a seeded sample of each tensor), so
+        that this score and the cached one are the same; it is left as it was.
+
+        Args:
+            network: any module that maps the inputs to logits.
+            inputs: ``(batch, …)``.
+            targets: ``(batch,)``, class numbers; needed if the proxy uses the loss.
+            sample: entries kept of each tensor of a layer, or ``"full"`` for all.
+            seed: of the sample's places.
+
+        Raises:
+            StatisticError: a statistic cannot be measured on this network.
+            ScoreError: the formula has no finite value on it.
+        """
+        from autoprox.evaluate import Evaluator, Table
+        from autoprox.statistics import measure
+
+        names = self.graph.statistics
+        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed)
+        scores = Evaluator(Table((measurement,)))(self.graph)
+        if scores.failure is not None:
+            raise ScoreError(f"{self} has no score on this network: {scores.failure}")
+        return float(scores.values[0])
+
+    def __str__(self) -> str:
+        """Return the name, or the formula of a proxy that has none."""
+        return self.name or str(self.graph)
+
+    def __repr__(self) -> str:
+        """Show name and formula."""
+        return f"Proxy({self.name + ': ' if self.name else ''}{self.graph})"
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics that have to be measured for it."""
+        return self.graph.statistics
+
+    def latex(self) -> str:
+        """Return the formula in LaTeX."""
+        return self.graph.latex()
+
+    def _repr_svg_(self) -> str:
+        """Draw the graph, for notebooks."""
+        from autoprox.draw import svg
+
+        return svg(self.graph)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the proxy as JSON data, as `from_file` reads it."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "expression": self.graph.text,
+            "description": self.description,
+            "provenance": dict(self.provenance),
+            "graph": self.graph.to_json(),
+        }
+
+
+def from_file(path: Path) -> Proxy:
+    """Return the proxy in a JSON file, or the best one of a run's folder.
+
+    Raises:
+        AutoproxError: the file cannot be read, is no proxy, or is newer than this autoprox.
+        LanguageError: its expression is not of this language.
+    """
+    if path.is_dir():
+        if not (path / "best.json").is_file():
+            raise AutoproxError(f"{path} is no finished run: it has no best.json; resume the run first")
+        path = path / "best.json"
+    data = read_json(path, FORMAT, VERSION)
+    if "expression" not in data:
+        raise AutoproxError(f"{path}: a proxy has the key 'expression'")
+    graph = parse_proxy(str(data["expression"]))
+    if "graph" in data and from_json(data["graph"]) is not graph:
+        raise LanguageError(f"{path}: 'expression' and 'graph' are different proxies; keep one of them")
+    name = str(data.get("name", ""))
+    return Proxy(graph, name, str(data.get("description", "")), dict(data.get("provenance", {})))
+
+
+def load(source: str | Path | Graph | Proxy) -> Proxy:
+    """Return a proxy by name, by file, by a run's folder, or from an expression.
+
+    Raises:
+        UnknownNameError: it is a plain word that is no known proxy.
+        LanguageError: it is a malformed expression.
+        AutoproxError: it is a file that holds no proxy.
+
+    >>> load("sum(mean(absolute(grad)))")
+    Proxy(sum(mean(absolute(grad))))
+    """
+    if isinstance(source, Proxy):
+        return source
+    if isinstance(source, Graph):
+        return Proxy(source)
+    from autoprox import proxies
+
+    text = str(source).strip()
+    if text in proxies.names():
+        return proxies.get(text)
+    path = Path(source).expanduser()
+    if isinstance(source, Path) or text.endswith(".json") or _exists(path):
+        return from_file(path)
+    if text.isidentifier():
+        raise UnknownNameError("proxy", text, proxies.names())
+    if "/" in text and "(" not in text:
+        raise AutoproxError(f"there is no proxy file or run folder {text!r}")
+    return Proxy(parse_proxy(text))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # an expression longer than a file name may be
+        return False
+
+
+def dumps(proxy: Proxy) -> str:
+    """Return the text of a proxy's file."""
+    return json.dumps(proxy.to_json(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,174 @@
+"""How well scores rank accuracies: rank correlations, the joint correlation, intervals.
+
+`Ranker` compares many candidates with all targets of a bench in one go, by the signs of all pairs of
+architectures of a space: the targets' signs are computed once, and all that is left is a matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import BenchError
+
+Array = NDArray[np.float64]
+MINIMUM = 3
+"""The fewest architectures that a rank correlation is computed over."""
+
+
+PAIRS_AT_ONCE = 2**20
+"""How many pairs of scores are compared at once: bounds the memory of a ranking."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One target of one space: the figures that scores are compared with.
+
+    Attributes:
+        space: the space's name.
+        target: the target's name.
+        places: ``(n,)``, the architectures' places in the table.
+        accuracies: ``(n,)``, their figures; no NaN.
+    """
+
+    space: str
+    target: str
+    places: NDArray[np.intp]
+    accuracies: Array
+
+    @property
+    def name(self) -> str:
+        """The space and the target."""
+        return f"{self.space}/{self.target}"
+
+
+def check_column(column: Column) -> None:
+    """Raise `BenchError` if a column cannot be ranked by."""
+    if len(column.places) < MINIMUM or np.ptp(column.accuracies) == 0:
+        raise BenchError(
+            f"column {column.name!r} has {len(column.places)} figures, "
+            f"{len(np.unique(column.accuracies))} of them different; ranking needs {MINIMUM} that differ"
+        )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The pairs of the columns that have figures for the same architectures."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    signs: NDArray[np.float32]
+    untied: Array
+    members: list[int]
+
+
+class Ranker:
+    """Kendall's τ-b of candidates against every column, for use inside a search.
+
+    Args:
+        columns: the figures; every column has at least `MINIMUM` architectures that are not all equal.
+
+    Raises:
+        BenchError: a column is too short or constant.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        """Compute the signs of all pairs of every column."""
+        self.columns = tuple(columns)
+        groups: dict[bytes, list[int]] = {}
+        for i, column in enumerate(self.columns):
+            check_column(column)
+            groups.setdefault(column.places.tobytes(), []).append(i)
+        self._groups = [self._group(members) for members in groups.values()]
+
+    def _group(self, members: list[int]) -> _Group:
+        """Prepare the columns that have figures for the same architectures."""
+        places = self.columns[members[0]].places
+        first, second = np.triu_indices(len(places), 1)
+        figures = np.stack([self.columns[i].accuracies for i in members])
+        signs = np.sign(figures[:, first] - figures[:, second]).astype(np.float32)
+        untied = np.sqrt(np.count_nonzero(signs, axis=1))
+        return _Group(places[first], places[second], signs.T.copy(), untied, members)
+
+    def taus(self, scores: Array) -> Array:
+        """Return Kendall's τ-b, ``(candidates, columns)``, of `scores`, ``(candidates, architectures)``.
+
+        Scores that do not tell the architectures of a column apart have τ = 0 there.
+        """
+        out = np.zeros((len(scores), len(self.columns)))
+        for group in self._groups:
+            chunk = max(1, PAIRS_AT_ONCE // len(group.first))
+            for start in range(0, len(scores), chunk):
+                rows = scores[start : start + chunk]
+                own = np.sign(rows[:, group.first] - rows[:, group.second]).astype(np.float32)
+                untied = np.sqrt(np.count_nonzero(own, axis=1))
+                scale = np.maximum(untied, 1.0)[:, None] * group.untied
+                out[start : start + chunk, group.members] = (own @ group.signs) / scale
+        return out
+
+
+def joint(taus: Array) -> Array:
+    """Return the joint correlation, the mean over the columns: ``(…, columns)`` to ``(…)``.
+
+    The published systems average |τ|, under which a proxy may rank one target upside down; here the sign counts
+    (Auto-Prox, AAAI 2024, joint correlation metric; its formula is not printed in the paper).
+    """
+    return taus.mean(-1)
+
+
+def kendall(scores: Array, accuracies: Array) -> float:
+    """Return Kendall's τ-b of two vectors; 0 if one of them is constant."""
+    from scipy.stats import kendalltau
+
+    if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
+        return 0.0
+    return float(kendalltau(scores, accuracies).statistic)
+
+
+def spearman(scores: Array, accuracies: Array) -> float:
+    """Return Spearman's ρ of two vectors; 0 if one of them is constant."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
+        return 0.0
+    return float(spearmanr(scores, accuracies).statistic)
+
+
+def signs(values: Array) -> Array:
+    """Return the signs of all differences, ``(n,)`` to ``(n, n)``."""
+    return np.sign(values[:, None] - values[None, :])
+
+
+def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
+    """Return Kendall's τ-b on resamples of the architectures.
+
+    Args:
+        scores: ``(n,)``.
+        accuracies: ``(n,)``.
+        counts: ``(resamples, n)``, how often each architecture was drawn; copies of one tie with each other.
+
+    Returns:
+        ``(resamples,)``; 0 where a resample has only ties.
+    """
+    own, true = signs(scores), signs(accuracies)
+
+    def pairs(table: Array) -> Array:
+        return np.asarray(((counts @ table) * counts).sum(1))
+
+    scale = np.sqrt(pairs(own * own) * pairs(true * true))
+    return np.divide(pairs(own * true), scale, out=np.zeros(len(counts)), where=scale > 0)
+
+
+def resample(n: int, resamples: int, seed: int) -> Array:
+    """Return how often each of `n` architectures is drawn in each bootstrap resample, ``(resamples, n)``."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+
+
+def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of bootstrapped `values`, ``(resamples,)``."""
+    low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2])
+    return float(low), float(high)

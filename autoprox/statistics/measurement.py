@@ -1,0 +1,55 @@
+"""What was measured on one network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Sample: TypeAlias = int | Literal["full"]
+"""Entries kept of each tensor of a layer, or all of them."""
+
+ROLES = ("embedding", "attention", "mlp", "conv", "head")
+"""What a layer can be to a selector."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """The statistics of one network, on the CPU.
+
+    Attributes:
+        layers: qualified names of the weights, in the order of first execution, such as
+            ``"blocks.0.attention.qkv.weight"``.
+        roles: one of `ROLES` a layer.
+        sample: entries kept a layer, or ``"full"``.
+        values: statistic -> numbers. Sampled: float32 ``(layers, sample)`` for the kinds Weight,
+            Activation, Attention and Spectrum, float32 ``(layers, batch, batch)`` for Relation; the
+            rows of layers without the statistic are 0. Full: a tuple with a float32 tensor a layer,
+            ``(entries,)`` or ``(batch, batch)``, or None. Layer statistics are float64
+            ``(layers,)`` either way.
+        present: statistic -> bool ``(layers,)``: which layers show it.
+        sizes: statistic -> float64 ``(layers,)``: how many entries the layer's whole tensor has (1
+            for Layer statistics, 0 where absent).
+    """
+
+    layers: tuple[str, ...]
+    roles: tuple[str, ...]
+    sample: Sample
+    values: Mapping[str, Tensor | tuple[Tensor | None, ...]]
+    present: Mapping[str, Tensor]
+    sizes: Mapping[str, Tensor]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measured statistics."""
+        return tuple(self.values)
+
+    def __repr__(self) -> str:
+        """Show the extent, not the numbers."""
+        return (
+            f"Measurement({len(self.layers)} layers, sample={self.sample!r}, "
+            f"statistics: {', '.join(self.names)})"
+        )

@@ -1,0 +1,377 @@
+"""The passes over a network, each of which measures a group of statistics."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from autoprox.errors import StatisticError
+from autoprox.statistics.recorder import Findings, Picker, Recorder
+from autoprox.statistics.structure import (
+    Structure,
+    couples_samples,
+    credited_parameters,
+    trace,
+    training,
+)
+from autoprox.statistics.words import MICRO_BATCHES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A network with the batch that it is measured on.
+
+    Attributes:
+        network: the network, which is never written to.
+        inputs: ``(batch, ...)``.
+        targets: ``(batch,)``, or None.
+        names: the layers, in the order of registration.
+        seed: what is random inside the network depends on it.
+    """
+
+    network: nn.Module
+    inputs: Tensor
+    targets: Tensor | None
+    names: tuple[str, ...]
+    seed: int
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return len(self.inputs)
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters, detached, and copies of the buffers: what a pass may use up."""
+        parameters = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
+        buffers = {name: tensor.detach().clone() for name, tensor in self.network.named_buffers()}
+        return parameters | buffers
+
+    def leaves(self) -> dict[str, Tensor]:
+        """The state, with gradients for the layers' weights."""
+        state = self.state()
+        for name in self.names:
+            state[name].requires_grad_()
+        return state
+
+    def parts(self) -> list[tuple[int, int]]:
+        """First and last + 1 sample of the parts that run one after the other.
+
+        Four parts where no sample depends on another: their mean gradient is the batch's, so that
+        the micro-batches of ZiCo cost nothing more, and the graph of a quarter of the batch is in
+        memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
+        the values.
+        """
+        if self.batch < MICRO_BATCHES or couples_samples(self.network):
+            return [(0, self.batch)]
+        return self.micro_batches()
+
+    def micro_batches(self) -> list[tuple[int, int]]:
+        """First and last + 1 sample of the micro-batches, whose lengths differ by 1 at most."""
+        cuts = [round(self.batch * part / MICRO_BATCHES) for part in range(MICRO_BATCHES + 1)]
+        return list(pairwise(cuts))
+
+    def forward(self, inputs: Tensor, state: Mapping[str, Tensor], low: int) -> Tensor:
+        """Run `inputs`, the samples from `low` on, in training mode and return the logits.
+
+        Raises:
+            StatisticError: the network raises, or does not return finite ``(batch, classes)``.
+        """
+        reseed(self.seed, low)
+        with training(self.network), explained(inputs):
+            logits = functional_call(self.network, dict(state), (inputs,))
+        return checked_logits(logits, len(inputs))
+
+
+def reseed(seed: int, place: object) -> None:
+    """Seed all that a network may draw from, so that a pass does not depend on those before it."""
+    number = zlib.crc32(f"{seed} {place}".encode())
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - a network may draw from it
+
+
+@contextmanager
+def explained(inputs: Tensor) -> Iterator[None]:
+    """Turn an error of the network into a `StatisticError` that names the shape of `inputs`."""
+    try:
+        yield
+    except StatisticError:
+        raise
+    except Exception as error:  # the network is foreign code and may raise anything
+        raise StatisticError(
+            f"the network failed on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
+            f"{type(error).__name__}: {error}; "
+            "expected a network that runs on them in training mode"
+        ) from error
+
+
+def checked_logits(logits: object, samples: int) -> Tensor:
+    """Return `logits` if they are finite ``(samples, classes)``.
+
+    Raises:
+        StatisticError: they are not.
+    """
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != samples:
+        came = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
+        raise StatisticError(
+            f"expected one tensor of logits, ({samples}, classes), from the network; got "
+            f"{came or 'a ' + type(logits).__name__}; wrap the network so that it returns its "
+            f"logits"
+        )
+    if not torch.isfinite(logits).all():
+        raise StatisticError(
+            "the network's logits are not finite; check its initialisation and the scale of "
+            "the inputs"
+        )
+    return logits
+
+
+def gradients(
+    subject: Subject, outcome: Tensor, state: Mapping[str, Tensor], *, twice: bool = False
+) -> list[Tensor]:
+    """Gradients of the number `outcome` with respect to the layers, in their registered order.
+
+    If `twice`, they can be differentiated again.
+
+    Raises:
+        StatisticError: it does not depend on some of the layers, or has no gradient.
+    """
+    weights = [state[name] for name in subject.names]
+    found: tuple[Tensor | None, ...] = (None,) * len(weights)
+    if outcome.requires_grad:
+        with explained(subject.inputs):
+            found = torch.autograd.grad(outcome, weights, allow_unused=True, create_graph=twice)
+    lost = [name for name, grad in zip(subject.names, found, strict=True) if grad is None]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise StatisticError(
+            f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(found)} "
+            f"layers); "
+            "expected every layer to take part in the output: remove unused ones, and detach or "
+            "torch.no_grad() between a layer and the output"
+        )
+    return [grad for grad in found if grad is not None]
+
+
+def loss_of(subject: Subject, logits: Tensor, low: int) -> Tensor:
+    """Mean cross-entropy of `logits`, those of the samples from `low` on.
+
+    Raises:
+        StatisticError: a target is no class, or the loss is not finite.
+    """
+    assert subject.targets is not None  # measure() asks for them first
+    targets, classes = subject.targets[low : low + len(logits)], logits.shape[1]
+    if int(targets.min()) < 0 or int(targets.max()) >= classes:
+        raise StatisticError(
+            f"targets go from {int(targets.min())} to {int(targets.max())}, but the network has "
+            f"{classes} outputs; expected targets from 0 to {classes - 1}: give the network as "
+            f"many "
+            "outputs as the data has classes"
+        )
+    loss = F.cross_entropy(logits, targets)
+    if not torch.isfinite(loss):
+        raise StatisticError("the loss is not finite; check the scale of the network's logits")
+    return loss
+
+
+@dataclass(slots=True, eq=False)
+class Passes:
+    """The passes over one subject and what they found."""
+
+    subject: Subject
+    structure: Structure
+    asked: frozenset[str]
+    picker: Picker
+    findings: Findings
+
+    def places(self) -> list[tuple[int, str]]:
+        """Index and name of the layers, in their registered order."""
+        order = {name: index for index, name in enumerate(self.structure.layers)}
+        return [(order[name], name) for name in self.subject.names]
+
+    def static(self) -> dict[str, Tensor]:
+        """Measure what needs no pass; returns the statistics of kind Layer."""
+        state = self.subject.state()
+        shapes = [state[name].shape for name in self.structure.layers]
+        for layer, name in self.places():
+            weight = state[name]
+            if "weight" in self.asked:
+                self.findings.put(
+                    "weight", layer, self.picker.weight(weight, layer), weight.numel()
+                )
+            if "weight_spectrum" in self.asked:
+                self._spectrum("weight_spectrum", layer, weight)
+        return {
+            "params": credited_parameters(self.subject.network, self.structure.layers),
+            "fan_in": torch.tensor([float(s[1:].numel()) for s in shapes], dtype=torch.float64),
+            "fan_out": torch.tensor(
+                [float(s[0] * s[2:].numel()) for s in shapes], dtype=torch.float64
+            ),
+        }
+
+    def _spectrum(self, name: str, layer: int, tensor: Tensor) -> None:
+        """Note the singular values of a weight-shaped tensor."""
+        self.findings.put_spectrum(name, layer, tensor.detach().flatten(1), self.picker.sample)
+
+    def recorder(self) -> Recorder:
+        """A recorder of the whole batch."""
+        return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
+
+    def forward(self) -> None:
+        """Measure the outputs alone, without gradients."""
+        subject, recorder = self.subject, self.recorder()
+        with torch.no_grad():
+            for low, high in subject.parts():
+                with recorder.part(subject.network, low, high):
+                    subject.forward(subject.inputs[low:high], subject.state(), low)
+        recorder.finish(self.findings)
+
+    def loss(self) -> list[Tensor]:
+        """Measure the gradients of the loss, and the outputs; returns the former, one a layer."""
+        subject, recorder = self.subject, self.recorder()
+        parts = subject.parts()
+        micro = self.asked & {"grad_abs_mean", "grad_std"} and len(parts) == MICRO_BATCHES
+        total = self._accumulate(parts, recorder, micro=bool(micro))
+        recorder.finish(self.findings)
+        for (layer, _), grad in zip(self.places(), total, strict=True):
+            if "grad" in self.asked:
+                self.findings.put("grad", layer, self.picker.weight(grad, layer), grad.numel())
+            if "grad_spectrum" in self.asked:
+                self._spectrum("grad_spectrum", layer, grad)
+        return total
+
+    def micro(self) -> None:
+        """Measure the gradients of micro-batches, where `loss` did not already."""
+        self._accumulate(self.subject.micro_batches(), None, micro=True)
+
+    def _accumulate(
+        self, parts: list[tuple[int, int]], recorder: Recorder | None, *, micro: bool
+    ) -> list[Tensor]:
+        """Gradient of the batch's loss from those of its `parts`.
+
+        If `micro`, the parts are the micro-batches: measure the spread of their gradients.
+        """
+        subject = self.subject
+        total: list[Tensor] = []
+        picks: list[list[Tensor]] = [[] for _ in subject.names]
+        for low, high in parts:
+            state = subject.leaves()
+            with recorder.part(subject.network, low, high) if recorder else nullcontext():
+                logits = subject.forward(subject.inputs[low:high], state, low)
+            grads = gradients(subject, loss_of(subject, logits, low), state)
+            if micro:
+                for pick, grad, (layer, _) in zip(picks, grads, self.places(), strict=True):
+                    pick.append(self.picker.weight(grad, layer))
+            share = (high - low) / subject.batch
+            scaled = [grad * share for grad in grads]
+            total = [a.add_(b) for a, b in zip(total, scaled, strict=True)] if total else scaled
+        if micro:
+            self._spread(picks, total)
+        return total
+
+    def _spread(self, picks: list[list[Tensor]], total: list[Tensor]) -> None:
+        """Note the mean absolute value and the population standard deviation of the `picks`."""
+        for (layer, _), pick, grad in zip(self.places(), picks, total, strict=True):
+            parts = torch.stack(pick)
+            numbers = {
+                "grad_abs_mean": parts.abs().mean(0),
+                "grad_std": parts.std(0, correction=0),
+            }
+            for name in self.asked & numbers.keys():
+                self.findings.put(name, layer, numbers[name], grad.numel())
+
+    def flow(self) -> None:
+        """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
+
+        Batch norm uses its running statistics: it could not normalise a single sample.
+        """
+        subject = self.subject
+        parameters = set(dict(subject.network.named_parameters()))
+        state = {}
+        for name, tensor in subject.state().items():
+            wide = tensor.double() if tensor.is_floating_point() else tensor
+            state[name] = wide.abs() if name in parameters else wide
+            state[name].requires_grad_(name in subject.names)
+        ones = torch.ones_like(subject.inputs[:1])
+        ones = ones.double() if ones.is_floating_point() else ones
+        reseed(subject.seed, "flow")
+        with training(subject.network, batch_norm=False), explained(ones):
+            logits = functional_call(subject.network, state, (ones,))
+        grads = gradients(subject, checked_logits(logits, 1).sum(), state)
+        for (layer, _), grad in zip(self.places(), grads, strict=True):
+            self.findings.put("flow_grad", layer, self.picker.weight(grad, layer), grad.numel())
+
+    def hessian(self, grads: list[Tensor]) -> None:
+        """Measure the Hessian of the loss times its gradient `grads`."""
+        subject = self.subject
+        total: list[Tensor] = []
+        for low, high in subject.parts():
+            state, share = subject.leaves(), (high - low) / subject.batch
+            with sdpa_kernel(SDPBackend.MATH):
+                logits = subject.forward(subject.inputs[low:high], state, low)
+                loss = loss_of(subject, logits, low) * share
+                first = gradients(subject, loss, state, twice=True)
+                dot = torch.stack([(a * b).sum() for a, b in zip(first, grads, strict=True)]).sum()
+                second = self._second(dot, state)
+            total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else second
+        for (layer, _), product in zip(self.places(), total, strict=True):
+            picked = self.picker.weight(product, layer)
+            self.findings.put("hessian_grad", layer, picked, product.numel())
+
+    def _second(self, dot: Tensor, state: Mapping[str, Tensor]) -> list[Tensor]:
+        """Gradient of `dot`, 0 for layers in which the gradient is constant."""
+        weights = [state[name] for name in self.subject.names]
+        if not dot.requires_grad:
+            return [torch.zeros_like(weight) for weight in weights]
+        with explained(self.subject.inputs):
+            return list(
+                torch.autograd.grad(dot, weights, allow_unused=True, materialize_grads=True)
+            )
+
+    def jacobian(self) -> None:
+        """Measure the inner products of the gradients of the summed logits by the input.
+
+        Raises:
+            StatisticError: the inputs are not floating point, or the logits do not depend on them.
+        """
+        subject, rows = self.subject, []
+        if not subject.inputs.is_floating_point():
+            raise StatisticError(
+                f"'jacobian_gram' needs floating-point inputs to differentiate by; got "
+                f"{subject.inputs.dtype}; leave it out for this network"
+            )
+        for low, high in subject.parts():
+            part = subject.inputs[low:high].detach().clone().requires_grad_()
+            logits = subject.forward(part, subject.state(), low)
+            found = None
+            if logits.requires_grad:
+                found = torch.autograd.grad(logits.sum(), part, allow_unused=True)[0]
+            if found is None:
+                raise StatisticError(
+                    "the logits do not depend on the inputs differentiably, so 'jacobian_gram' "
+                    "cannot "
+                    "be measured; leave it out for this network"
+                )
+            rows.append(found.flatten(1).float())
+        jacobian = torch.cat(rows)
+        matrix = jacobian @ jacobian.T
+        self.findings.put("jacobian_gram", 0, matrix, matrix.numel())
+
+
+def traced(subject: Subject) -> Structure:
+    """The structure of the subject's network, from its first sample."""
+    reseed(subject.seed, "trace")
+    single = subject.inputs[:1]
+    with explained(single):
+        return trace(subject.network, single, subject.state(), subject.names)

@@ -1,0 +1,326 @@
+"""The cache: measurements on disk, a safetensors file for what was measured together.
+
+A file is named by the digest of its key (everything that determines its content) and the digest of
+the names of its statistics. So writers of different statistics never touch the same file, writers
+of the same ones write the same content, and what is stored of an architecture is the union of its
+files. Files appear complete or not at all, and are checked in full when they are first read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialised
+from torch import Tensor
+
+from autoprox.errors import CacheError
+from autoprox.statistics.measurement import Measurement, Sample
+
+FORMAT = 1
+"""Version of the layout of a file."""
+
+_SUFFIX = ".safetensors"
+_STALE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The extent of a cache."""
+
+    files: int
+    bytes: int
+    architectures: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a file says of itself."""
+
+    key: str
+    layers: tuple[str, ...]
+    roles: tuple[str, ...]
+    sample: Sample
+    names: tuple[str, ...]
+
+
+class _Damaged(Exception):
+    """A file that is not what was written."""
+
+
+def default_folder() -> Path:
+    """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches."""
+    if chosen := os.environ.get("AUTOPROX_CACHE"):
+        return Path(chosen)
+    if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "autoprox"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoprox"
+
+
+class Store:
+    """Measurements in a folder, which any number of processes may share.
+
+    Attributes:
+        folder: where the files lie, in subfolders by the first two digits of their names.
+        damaged: files found unreadable, with the reason. What they held counts as missing, and is
+            put in their place when it is saved again.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        """Open the cache in `folder`, by default `default_folder()`; nothing is written yet."""
+        self.folder = Path(folder) if folder is not None else default_folder()
+        self.damaged: list[tuple[Path, str]] = []
+        self._checked: dict[Path, tuple[tuple[int, int], _Header]] = {}
+
+    def missing(self, key: Mapping[str, object], names: Iterable[str]) -> tuple[str, ...]:
+        """Those of `names` that no readable file of `key` holds.
+
+        Raises:
+            CacheError: a file belongs to another key, or was written by a newer version.
+        """
+        held = {name for _, header in self._files(key) for name in header.names}
+        return tuple(name for name in names if name not in held)
+
+    def save(self, key: Mapping[str, object], measurement: Measurement) -> Path:
+        """Write `measurement` under `key` and return the file.
+
+        Raises:
+            CacheError: the folder cannot be written, or `key` is not made of JSON values.
+        """
+        text = _canonical(key)
+        path = self._path(text, measurement.names)
+        content = _content(text, measurement)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(path.parent)
+            try:
+                temporary.write_bytes(content)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable("write to", error) from None
+        self._checked.pop(path, None)
+        self.damaged = [(file, reason) for file, reason in self.damaged if file != path]
+        return path
+
+    def load(self, key: Mapping[str, object], names: Iterable[str]) -> Measurement:
+        """The statistics `names` stored under `key`, memory-mapped.
+
+        Writing into the tensors changes a private copy, never the file.
+
+        Raises:
+            CacheError: some are missing or damaged, a file belongs to another key, or was written
+            by a
+                newer version.
+        """
+        wanted = tuple(dict.fromkeys(names))
+        files = self._files(key)
+        homes: dict[str, Path] = {}
+        for path, header in files:
+            for name in header.names:
+                homes.setdefault(name, path)
+        absent = [name for name in wanted if name not in homes]
+        if absent or not files:
+            reasons = "".join(f"; {path.name}: {reason}" for path, reason in self.damaged)
+            raise CacheError(
+                f"{', '.join(absent) or 'the architecture'} not in the cache {self.folder} for "
+                f"{_canonical(key)[:200]}{reasons}; measure and save first"
+            )
+        first = files[0][1]
+        if any(
+            (h.layers, h.roles, h.sample) != (first.layers, first.roles, first.sample)
+            for _, h in files
+        ):
+            raise CacheError(
+                f"the files of one architecture disagree on its layers: "
+                f"{', '.join(path.name for path, _ in files)} in {self.folder}; remove them "
+                f"and measure again"
+            )
+        return _read(first, {name: homes[name] for name in wanted})
+
+    def info(self) -> Info:
+        """Count the files, their bytes and their architectures, without reading them."""
+        files = list(self.folder.glob(f"??/*{_SUFFIX}"))
+        digests = {file.name.partition(".")[0] for file in files}
+        return Info(len(files), sum(file.stat().st_size for file in files), len(digests))
+
+    def _path(self, key: str, names: Iterable[str]) -> Path:
+        """The file for the statistics `names` of `key`."""
+        digest = _digest(key.encode(), 16)
+        part = _digest(",".join(sorted(names)).encode(), 8)
+        return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
+
+    def _files(self, key: Mapping[str, object]) -> list[tuple[Path, _Header]]:
+        """The readable files of `key`, in alphabetical order; damaged ones are noted."""
+        text = _canonical(key)
+        digest = _digest(text.encode(), 16)
+        found = []
+        for path in sorted((self.folder / digest[:2]).glob(f"{digest}.*{_SUFFIX}")):
+            try:
+                header = self._verified(path)
+            except FileNotFoundError:
+                continue
+            except _Damaged as damage:
+                if all(path != file for file, _ in self.damaged):
+                    self.damaged.append((path, str(damage)))
+                continue
+            except OSError as error:
+                raise self._unusable("read", error) from None
+            if header.key != text:
+                raise CacheError(
+                    f"{path} belongs to {header.key[:200]}, not to {text[:200]}; "
+                    "it was renamed or copied here: remove it"
+                )
+            found.append((path, header))
+        return found
+
+    def _verified(self, path: Path) -> _Header:
+        """The header of `path`, checked in full unless this store already did."""
+        stat = path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        known = self._checked.get(path)
+        if known is None or known[0] != stamp:
+            known = self._checked[path] = (stamp, _checked_header(path))
+        return known[1]
+
+    def _unusable(self, verb: str, error: OSError) -> CacheError:
+        """The error to raise when the folder cannot be used."""
+        reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "it is read-only"}
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+        return CacheError(
+            f"cannot {verb} the cache folder {self.folder}: {reason}; choose another one with "
+            f"--cache or "
+            "the environment variable AUTOPROX_CACHE"
+        )
+
+
+def _digest(data: bytes, length: int) -> str:
+    """First `length` hexadecimal digits of the SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()[:length]
+
+
+def _canonical(value: object) -> str:
+    """The one JSON text of `value`."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CacheError(f"expected a key made of JSON values; got {value!r} ({error})") from None
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed."""
+    for file in folder.glob(".*.tmp"):
+        try:
+            if time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                file.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _content(key: str, measurement: Measurement) -> bytes:
+    """The bytes of the file that holds `measurement` under `key`."""
+    tensors: dict[str, Tensor] = {}
+    for name, values in measurement.values.items():
+        parts = {"": values} if isinstance(values, Tensor) else dict(enumerate(values))
+        for part, tensor in parts.items():
+            if tensor is not None:
+                tensors[f"values/{name}/{part}"] = tensor
+        tensors[f"present/{name}"] = measurement.present[name]
+        tensors[f"sizes/{name}"] = measurement.sizes[name]
+    # Separate copies: safetensors refuses tensors that share memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    facts = {
+        "format": str(FORMAT),
+        "key": key,
+        "layers": json.dumps(measurement.layers),
+        "roles": json.dumps(measurement.roles),
+        "sample": json.dumps(measurement.sample),
+        "names": json.dumps(measurement.names),
+    }
+    # The data do not depend on the header, so a first pass gives what the checksum is taken of.
+    header, start = _parsed(draft := serialised(tensors, facts))
+    return serialised(tensors, facts | {"checksum": _checksum(header, draft[start:])})
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file and the place where its data start."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > len(content) - 8:
+        raise _Damaged("it is truncated")
+    try:
+        header = json.loads(content[8 : 8 + length])
+    except ValueError:
+        raise _Damaged("its header is not readable") from None
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+        raise _Damaged("it was not written by autoprox")
+    return header, 8 + length
+
+
+def _checksum(header: Mapping[str, Any], data: bytes) -> str:
+    """SHA-256 of a header, but for the checksum itself, and of the data."""
+    facts = {name: fact for name, fact in header["__metadata__"].items() if name != "checksum"}
+    digest = hashlib.sha256(_canonical({**header, "__metadata__": facts}).encode())
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _checked_header(path: Path) -> _Header:
+    """The header of `path`, with its version and checksum checked."""
+    content = path.read_bytes()
+    header, start = _parsed(content)
+    facts = header["__metadata__"]
+    version = facts.get("format", "")
+    if "checksum" not in facts or not version.isdigit():
+        raise _Damaged("it was not written by autoprox")
+    if _checksum(header, content[start:]) != facts["checksum"]:
+        raise _Damaged("its checksum does not match: it is truncated or altered")
+    if int(version) > FORMAT:
+        raise CacheError(
+            f"{path} has format {version}, this autoprox reads up to {FORMAT}: upgrade "
+            f"autoprox, or choose "
+            "another folder with --cache or the environment variable AUTOPROX_CACHE"
+        )
+    if int(version) < FORMAT:
+        raise _Damaged(f"it has the old format {version}")
+    layers, roles, sample, names = (
+        json.loads(facts[name]) for name in ("layers", "roles", "sample", "names")
+    )
+    return _Header(facts["key"], tuple(layers), tuple(roles), sample, tuple(names))
+
+
+def _read(header: _Header, homes: Mapping[str, Path]) -> Measurement:
+    """Map the statistics that lie in the files `homes`."""
+    values: dict[str, Tensor | tuple[Tensor | None, ...]] = {}
+    present, sizes = {}, {}
+    found: dict[str, dict[str, Tensor]] = {}
+    try:
+        for path in sorted(set(homes.values())):
+            with safe_open(path, framework="pt") as file:
+                for name in (name for name, home in homes.items() if home == path):
+                    found[name] = {
+                        key: file.get_tensor(key)
+                        for key in file.keys()
+                        if key.split("/")[1] == name
+                    }
+    except (OSError, SafetensorError) as error:
+        raise CacheError(f"{path} changed while it was read: {error}; try again") from None
+    for name in homes:
+        tensors = found[name]
+        present[name], sizes[name] = tensors[f"present/{name}"], tensors[f"sizes/{name}"]
+        whole = tensors.get(f"values/{name}/")
+        places = range(len(header.layers))
+        values[name] = (
+            whole if whole is not None else tuple(tensors.get(f"values/{name}/{p}") for p in places)
+        )
+    return Measurement(header.layers, header.roles, header.sample, values, present, sizes)

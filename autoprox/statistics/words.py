@@ -1,0 +1,118 @@
+"""The statistics: what one batch shows of an untrained network, a tensor a layer.
+
+`STATISTICS` holds their names, kinds and definitions and imports no torch, so that expressions
+can be read and checked without it; `autoprox.statistics.measuring` measures them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoprox.kinds import Activation, Attention, Kind, Layer, Relation, Spectrum, Weight
+from autoprox.registry import Registry
+
+STATISTICS_VERSION = 1
+"""Raised whenever a definition below, or the way of measuring or sampling it, changes a number."""
+
+MICRO_BATCHES = 4
+"""How many parts the batch is cut into for `grad_abs_mean` and `grad_std`."""
+
+DEFAULT_SAMPLE = 512
+"""Entries that a sampled measurement keeps of each tensor of a layer."""
+
+GROUPS: dict[str, bool] = {
+    "static": False,
+    "count": False,
+    "forward": False,
+    "loss": True,
+    "micro": True,
+    "flow": False,
+    "hessian": True,
+    "jacobian": False,
+}
+"""The passes over the network that measure statistics, and whether they need labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One word of the language: a tensor (or a number) that every layer of a network shows.
+
+    Attributes:
+        name: the word.
+        kind: what its numbers are entries of.
+        group: the pass that measures it, a key of `GROUPS`; a group costs the same however many of
+            its statistics are asked for.
+        latex: the symbol in formulas.
+        description: the definition in one line.
+        reference: the paper that introduced it as a part of a proxy, or nothing.
+    """
+
+    name: str
+    kind: type[Kind]
+    group: str
+    latex: str
+    description: str
+    reference: str = ""
+
+    @property
+    def needs_labels(self) -> bool:
+        """Say whether it is measured on the loss."""
+        return GROUPS[self.group]
+
+
+STATISTICS: Registry[Statistic] = Registry("statistic")
+"""Every statistic by name."""
+
+_SNIP = "SNIP (Lee et al., ICLR 2019)"
+_SYNFLOW = "SynFlow (Tanaka et al., NeurIPS 2020)"
+_GRASP = "GraSP (Wang et al., ICLR 2020), eq. 8"
+_ZICO = "ZiCo (Li et al., ICLR 2023), eq. 15"
+_NASWOT = "NASWOT (Mellor et al., ICML 2021), eq. 2"
+_FISHER = "Fisher pruning (Turner et al., ICLR 2020)"
+_DSS = "DSS (Zhou et al., CVPR 2022)"
+_JACOV = "jacob_cov (Mellor et al., 2020)"
+
+for _statistic in (
+    Statistic("weight", Weight, "static", "W", "the layer's weight", _SNIP),
+    Statistic("grad", Weight, "loss", "G",
+              "gradient of the batch's mean cross-entropy with respect to the weight", _SNIP),
+    Statistic("grad_abs_mean", Weight, "micro", r"\overline{|G|}",
+              "mean over micro-batches of the absolute gradient", _ZICO),
+    Statistic("grad_std", Weight, "micro", r"\sigma(G)",
+              "standard deviation over micro-batches of the signed gradient", _ZICO),
+    Statistic("flow_grad", Weight, "flow", "G^{+}",
+              "gradient of the summed outputs for absolute parameters and an input of "
+              "ones", _SYNFLOW),
+    Statistic("hessian_grad", Weight, "hessian", "HG",
+              "the loss's Hessian times its gradient, over the weights of all layers", _GRASP),
+    Statistic("act", Activation, "forward", "A", "the layer's output", _FISHER),
+    Statistic("act_grad", Activation, "loss", "G_A",
+              "gradient of the mean cross-entropy with respect to the layer's output", _FISHER),
+    Statistic("attention", Attention, "forward", "P",
+              "attention maps after the softmax, computed from what the layer gave"),
+    Statistic("weight_spectrum", Spectrum, "static", r"\sigma_W",
+              "singular values of the weight as an (out, rest) matrix", _DSS),
+    Statistic("grad_spectrum", Spectrum, "loss", r"\sigma_G",
+              "singular values of the gradient as an (out, rest) matrix", _DSS),
+    Statistic("act_spectrum", Spectrum, "forward", r"\sigma_A",
+              "singular values of the output as a (batch * positions, channels) matrix"),
+    Statistic("act_gram", Relation, "forward", "K_A",
+              "inner products of the samples' outputs", "KNAS (Xu et al., ICML 2021)"),
+    Statistic("code_gram", Relation, "forward", "K_H",
+              "number of outputs on whose sign (above zero or not) two samples agree", _NASWOT),
+    Statistic("jacobian_gram", Relation, "jacobian", "K_J",
+              "inner products of the samples' input gradients of the summed logits; "
+              "on the first layer only", _JACOV),
+    Statistic("params", Layer, "static", "n",
+              "parameters: the layer's own and those registered between it and the next layer"),
+    Statistic("flops", Layer, "count", "f",
+              "floating-point operations on one sample, from entering the layer to entering "
+              "the next"),
+    Statistic("fan_in", Layer, "static", r"d_\mathrm{in}", "inputs to one output entry"),
+    Statistic("fan_out", Layer, "static", r"d_\mathrm{out}", "output entries fed by one input"),
+    Statistic("position", Layer, "count", "p",
+              "place in the order of execution: 0 for the first layer, 1 for the last"),
+    Statistic("heads", Layer, "count", "h", "heads of the attention maps that the layer fed"),
+    Statistic("out_entries", Layer, "count", "m", "entries of the layer's output on one sample"),
+):  # fmt: skip
+    STATISTICS.register(_statistic.name, _statistic)

@@ -1,0 +1,30 @@
+"""Benches: tables of architectures and the accuracies that training really gave them.
+
+    >>> from autoprox.benches import load_bench
+    >>> bench = load_bench("vit101")
+    >>> len(bench.architectures), bench.spaces
+    (300, ('autoformer', 'pit'))
+
+A bench of your own is a Python file that defines `bench`, a `Bench` or a function that returns one;
+give its path wherever a bench is asked for. `read_table` reads the figures from CSV or JSON Lines.
+Reading a table needs no torch; it is imported when the first network is built.
+"""
+
+if __name__ != "autoprox.benches":  # a second copy of every module would hold a second registry
+    raise ImportError("import autoprox.benches, not benches")
+
+from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.registry import BENCHES, load_bench
+from autoprox.benches.split import MINIMUM_ARCHITECTURES, Split, split
+from autoprox.benches.table import read_table
+
+__all__ = [
+    "BENCHES",
+    "MINIMUM_ARCHITECTURES",
+    "Architecture",
+    "Bench",
+    "Split",
+    "load_bench",
+    "read_table",
+    "split",
+]

@@ -1,0 +1,214 @@
+"""What a bench is: architectures, their accuracies, and how their networks are built."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoprox.errors import BenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The description of one network, and what training it gave.
+
+    Attributes:
+        name: Unique in its bench and stable, for example ``"autoformer/0007"``.
+        space: The search space that it was drawn from.
+        config: What the bench's `build` reads: widths, depths, bits.
+        accuracies: Target to accuracy, higher is better; None where there is no figure.
+        isomorph: A name that architectures with the same network share; None stands for no other.
+    """
+
+    name: str
+    space: str
+    config: Mapping[str, Any] = field(hash=False)
+    accuracies: Mapping[str, float | None] = field(hash=False)
+    isomorph: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """A table of architectures with the accuracies that training gave them.
+
+    Attributes:
+        name: A short word, for example ``"vit101"``.
+        description: One sentence.
+        citation: The publication that the figures come from.
+        source: Where the figures were published, and under which licence.
+        caveats: What a reader of a fitness on this bench has to know.
+        architectures: The rows.
+        targets: The columns, each an accuracy; every architecture has every one (or None).
+        default_targets: The targets that a fitness is taken over if nobody says otherwise.
+        build: Architecture to an untrained `torch.nn.Module` that takes ``(batch, *input_shape)``
+            and returns logits ``(batch, classes)``; it draws from torch's default generator only.
+        input_shape: The shape of one input, without the batch.
+        classes: The number of logits.
+        default_statistics: The statistics that evolution measures here; None for the usual ones.
+        version: Part of every cache key; change it when an architecture gives another network.
+    """
+
+    name: str
+    description: str
+    citation: str
+    source: str
+    caveats: tuple[str, ...]
+    architectures: tuple[Architecture, ...]
+    targets: tuple[str, ...]
+    default_targets: tuple[str, ...]
+    build: Callable[[Architecture], nn.Module]
+    input_shape: tuple[int, ...]
+    classes: int
+    default_statistics: tuple[str, ...] | None = None
+    version: str = "1"
+
+    def __post_init__(self) -> None:
+        """Check the table.
+
+        Raises:
+            BenchError: there is no row or no target, a name occurs twice, a figure is missing, NaN
+                or infinite, the default targets are not among the targets, or the shape of the
+                input or the number of classes is impossible.
+        """
+        _check_rows(self)
+        _check_targets(self)
+        _check_network(self)
+
+    def __repr__(self) -> str:
+        """Show the name and the size, not three hundred rows."""
+        return f"Bench({self.name}: {len(self.architectures)} architectures of {self.spaces})"
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces, in the order of their first architecture."""
+        return tuple(dict.fromkeys(one.space for one in self.architectures))
+
+    def in_space(self, space: str) -> tuple[Architecture, ...]:
+        """The architectures of `space`, in the order of the table.
+
+        Raises:
+            UnknownNameError: the bench has no such space.
+        """
+        if space not in self.spaces:
+            raise UnknownNameError("space", space, self.spaces)
+        return tuple(one for one in self.architectures if one.space == space)
+
+    def accuracies(
+        self, target: str, architectures: Iterable[Architecture] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The column `target`, ``(architectures,)``; NaN where there is no figure.
+
+        Args:
+            target: One of the bench's targets.
+            architectures: Rows of this bench; None stands for all of them.
+
+        Raises:
+            UnknownNameError: the bench has no such target.
+        """
+        if target not in self.targets:
+            raise UnknownNameError("target", target, self.targets)
+        rows = self.architectures if architectures is None else architectures
+        figures = (one.accuracies[target] for one in rows)
+        return np.array([math.nan if x is None else x for x in figures], dtype=np.float64)
+
+    def network(self, architecture: Architecture, seed: int = 0) -> nn.Module:
+        """The untrained network of `architecture`, with the weights that `seed` stands for.
+
+        One architecture and one seed give the same weights in every process, whatever was built
+        before; the state of torch's global generator is the same afterwards.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            # Not torch.manual_seed: it would also reseed the generators of every accelerator.
+            torch.default_generator.manual_seed(zlib.crc32(f"{seed} {architecture.name}".encode()))
+            return self.build(architecture)
+
+    def restricted(self, spaces: Iterable[str] | None = None) -> Bench:
+        """This bench with the architectures of `spaces` only; None stands for all of them.
+
+        Targets for which those spaces have no figure at all are left out.
+
+        Raises:
+            UnknownNameError: the bench has no such space.
+            BenchError: no space is named, or none of the default targets has a figure there.
+        """
+        if spaces is None:
+            return self
+        wanted = set(spaces)
+        for space in sorted(wanted - set(self.spaces)):
+            raise UnknownNameError("space", space, self.spaces)
+        rows = tuple(one for one in self.architectures if one.space in wanted)
+        targets = tuple(t for t in self.targets if any(x.accuracies[t] is not None for x in rows))
+        defaults = tuple(target for target in self.default_targets if target in targets)
+        return dataclasses.replace(
+            self, architectures=rows, targets=targets, default_targets=defaults
+        )
+
+
+def _check_rows(bench: Bench) -> None:
+    """Refuse an empty table and names that occur twice."""
+    if not bench.architectures:
+        raise BenchError(
+            f"bench {bench.name!r} has no architecture; at least one is needed: is its table empty?"
+        )
+    name, count = Counter(one.name for one in bench.architectures).most_common(1)[0]
+    if count > 1:
+        raise BenchError(
+            f"bench {bench.name!r}: {count} architectures are named {name!r}; names must be unique"
+        )
+
+
+def _check_targets(bench: Bench) -> None:
+    """Refuse targets without a column and figures that are no numbers."""
+    if not bench.targets or not bench.default_targets:
+        raise BenchError(f"bench {bench.name!r} needs at least one target and one default target")
+    for target in bench.default_targets:
+        if target not in bench.targets:
+            raise BenchError(
+                f"bench {bench.name!r}: the default target {target!r} is not among its targets "
+                f"({', '.join(bench.targets)})"
+            )
+    for target in bench.targets:
+        for one in bench.architectures:
+            _check_figure(bench.name, one, target)
+        if all(one.accuracies[target] is None for one in bench.architectures):
+            raise BenchError(f"bench {bench.name!r}: target {target!r} has no figure at all")
+
+
+def _check_figure(bench: str, architecture: Architecture, target: str) -> None:
+    """Refuse an accuracy that is missing, or neither a finite number nor None."""
+    where = f"bench {bench!r}: architecture {architecture.name!r}"
+    if target not in architecture.accuracies:
+        raise BenchError(f"{where} has no target {target!r}; write null where there is no figure")
+    figure = architecture.accuracies[target]
+    if figure is None:
+        return
+    if isinstance(figure, bool) or not isinstance(figure, int | float) or not math.isfinite(figure):
+        raise BenchError(
+            f"{where}, target {target!r}: expected a finite number, got {figure!r}; "
+            "write null where there is no figure"
+        )
+
+
+def _check_network(bench: Bench) -> None:
+    """Refuse an input shape or a number of classes that no classifier has."""
+    shape = bench.input_shape
+    if not shape or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise BenchError(
+            f"bench {bench.name!r}: input_shape is the shape of one input without the batch, such "
+            f"as (3, 224, 224); got {shape!r}"
+        )
+    if bench.classes < 2:
+        raise BenchError(f"bench {bench.name!r}: expected at least 2 classes, got {bench.classes}")

@@ -1,0 +1,98 @@
+"""The benches by name, and benches in a user's own file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from autoprox.benches.bench import Bench
+from autoprox.benches.vit101 import vit101
+from autoprox.errors import BenchError, UnknownNameError
+from autoprox.registry import Registry
+
+BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
+"""Name to a function that reads the bench."""
+
+BENCHES.register("vit101", vit101)
+
+
+def load_bench(name_or_path: str | Path) -> Bench:
+    """The bench of that name, or the one that a Python file defines.
+
+    The file must define `bench`: a `Bench`, or a function without arguments that returns one.
+
+    Raises:
+        UnknownNameError: no bench has that name, and it does not end with ``.py``.
+        BenchError: the file is missing, fails, or defines no bench.
+    """
+    text = str(name_or_path)
+    if text.endswith(".py"):
+        return _bench_in(Path(text))
+    if text not in BENCHES:
+        raise _UnknownBenchError("bench", text, BENCHES)
+    return BENCHES[text]()
+
+
+class _UnknownBenchError(UnknownNameError):
+    """A name that no bench has; says that a path works too."""
+
+    def __str__(self) -> str:
+        """Return the message with the hint."""
+        return f"{super().__str__()}; a path to a .py file that defines `bench` works too"
+
+
+def _bench_in(path: Path) -> Bench:
+    """The bench that the file `path` defines."""
+    if not path.is_file():
+        raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
+    module = _executed(path)
+    if not hasattr(module, "bench"):
+        raise BenchError(
+            f"{path} defines no `bench`; it must define a Bench, or a function that returns one"
+        )
+    bench = module.bench
+    if callable(bench):
+        try:
+            bench = bench()
+        except Exception as error:
+            raise _failure(path, error) from None
+    if not isinstance(bench, Bench):
+        raise BenchError(
+            f"{path}: `bench` must be a Bench, or a function that returns one; "
+            f"got {type(bench).__name__}"
+        )
+    return bench
+
+
+def _executed(path: Path) -> ModuleType:
+    """The module that results from executing the file `path`."""
+    name = f"autoprox_bench_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchError(f"{path} cannot be loaded as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up while the file is executed
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _failure(path, error) from None
+    finally:
+        # A worker process cannot import the file by this name. While it is not among the loaded
+        # modules, cloudpickle sends what the file defines by value, and the workers need no import.
+        del sys.modules[name]
+    return module
+
+
+def _failure(path: Path, error: Exception) -> BenchError:
+    """What went wrong in the user's file: type, message and the deepest line of that file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
+    lines += [frame.lineno for frame in frames if frame.filename == str(path)]
+    line = lines[-1] if lines else getattr(error, "lineno", None)
+    where = f"{path}, line {line}" if line else str(path)
+    return BenchError(f"{where}: {type(error).__name__}: {error}")

@@ -1,0 +1,76 @@
+"""The two parts of a bench: the one that evolution sees, and the one that its numbers come from."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoprox.benches.bench import Bench
+from autoprox.errors import BenchError
+
+MINIMUM_ARCHITECTURES = 10
+"""The fewest architectures of a space that can be split: below, a rank correlation says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Two disjoint parts of a bench, as ascending indices into its `architectures`."""
+
+    search: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def split(bench: Bench, seed: int, held_out: float = 0.4) -> Split:
+    """Two parts of `bench`: what selection may see, and what numbers are reported on.
+
+    Every space is split on its own, so its parts do not depend on which other spaces are there.
+    Architectures of one isomorphism class are one network: they stay together.
+
+    Args:
+        bench: The bench to split.
+        seed: A non-negative integer; the same seed always gives the same parts.
+        held_out: The share of every space that is held out, between 0 and 1 (exclusive).
+
+    Raises:
+        BenchError: `held_out` or `seed` is out of range, a space has fewer than
+            `MINIMUM_ARCHITECTURES`, or one of its parts would be empty.
+    """
+    if not 0 < held_out < 1:
+        raise BenchError(f"the held-out share lies between 0 and 1 (exclusive); got {held_out}")
+    if seed < 0:
+        raise BenchError(f"the seed of a split is a non-negative integer; got {seed}")
+    parts = [_split_space(bench, space, seed, held_out) for space in bench.spaces]
+    return Split(
+        search=tuple(sorted(index for part in parts for index in part.search)),
+        held_out=tuple(sorted(index for part in parts for index in part.held_out)),
+    )
+
+
+def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
+    """The two parts of one space, each in the order in which it was drawn."""
+    classes: dict[tuple[str, str], list[int]] = {}
+    for index, one in enumerate(bench.architectures):
+        if one.space == space:
+            key = ("alone", one.name) if one.isomorph is None else ("class", one.isomorph)
+            classes.setdefault(key, []).append(index)
+    size = sum(map(len, classes.values()))
+    if size < MINIMUM_ARCHITECTURES:
+        raise BenchError(
+            f"bench {bench.name!r}: space {space!r} has {size} architectures; a split needs at "
+            f"least {MINIMUM_ARCHITECTURES}: add rows, or leave the space out"
+        )
+    groups = list(classes.values())
+    order = np.random.default_rng([seed, zlib.crc32(space.encode())]).permutation(len(groups))
+    wanted = round(size * share)
+    search: list[int] = []
+    held: list[int] = []
+    for position in order:
+        (held if len(held) < wanted else search).extend(groups[position])
+    if not search or not held:
+        raise BenchError(
+            f"bench {bench.name!r}: space {space!r} has {size} architectures in {len(groups)} "
+            f"isomorphism classes; a held-out share of {share} leaves a part empty"
+        )
+    return Split(search=tuple(search), held_out=tuple(held))

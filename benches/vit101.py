@@ -1,0 +1,89 @@
+"""ViT-Bench-101: vision transformers of two spaces, trained on three data sets.
+
+References:
+    Wei et al., Auto-Prox: Training-Free Vision Transformer Architecture Search via Automatic Proxy
+    Discovery, AAAI 2024, https://arxiv.org/abs/2312.09059
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.table import read_table
+from autoprox.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DISTILLED = ("c100_kd", "flower_kd", "chaoyang_kd")
+"""Accuracies after training with a teacher: what the paper ranks against."""
+
+TARGETS = (*DISTILLED, "c100", "flower", "chaoyang", "imagenet_super")
+
+CAVEATS = (
+    "300 architectures are published. With 100 of a space the standard error of Kendall's tau is "
+    "about 0.07: smaller differences on one target are noise.",
+    "The parameter count alone is a strong baseline: Kendall's tau .548/.700/.315 and "
+    ".416/.744/.374 on the two AutoFormer files and .817/.865/.564 on PiT (c100_kd, flower_kd, "
+    "chaoyang_kd).",
+    "The accuracies are noisy: models fitted to the architectures' own descriptions reach about "
+    ".69/.64/.19 on AutoFormer and .82/.91/.58 on PiT, which is roughly what the noise allows.",
+    "imagenet_super is inherited from a super-net, not trained alone; it falls as the networks of "
+    "the first AutoFormer file grow, and PiT has no such figure.",
+    "c100, flower and chaoyang (trained without a teacher) have no figure for the second "
+    "AutoFormer file; their ranking differs from that with a teacher.",
+    "Heads change no parameter count in the AutoFormer space: queries, keys and values are as wide "
+    "as the tokens whatever the number of heads.",
+)
+
+
+def vit101() -> Bench:
+    """The published figures of 200 AutoFormer and 100 PiT architectures."""
+    with resources.as_file(resources.files(__package__) / "vit101.jsonl") as path:
+        architectures = read_table(path, targets=TARGETS)
+    return Bench(
+        name="vit101",
+        description="Vision transformers of the AutoFormer and PiT spaces, on three data sets.",
+        citation="Wei et al., Auto-Prox: Training-Free Vision Transformer Architecture Search via "
+        "Automatic Proxy Discovery, AAAI 2024, arXiv:2312.09059",
+        source="https://github.com/lilujunai/Auto-Prox-AAAI24, gt_results/ (Apache-2.0)",
+        caveats=CAVEATS,
+        architectures=architectures,
+        targets=TARGETS,
+        default_targets=DISTILLED,
+        build=build,
+        input_shape=(3, 224, 224),
+        classes=100,
+    )
+
+
+def build(architecture: Architecture, *, classes: int = 100, image_size: int = 224) -> nn.Module:
+    """The untrained network of `architecture`.
+
+    Raises:
+        UnknownNameError: the architecture is of neither space.
+    """
+    from autoprox.benches.autoformer import AutoFormer
+    from autoprox.benches.pit import PiT
+
+    config = architecture.config
+    if architecture.space == "autoformer":
+        return AutoFormer(
+            config["hidden_dim"],
+            config["num_heads"],
+            config["mlp_ratio"],
+            classes=classes,
+            image_size=image_size,
+        )
+    if architecture.space == "pit":
+        return PiT(
+            config["base_dim"],
+            config["num_heads"],
+            config["depth"],
+            config["mlp_ratio"],
+            classes=classes,
+            image_size=image_size,
+        )
+    raise UnknownNameError("space", architecture.space, ("autoformer", "pit"))

@@ -1,0 +1,174 @@
+"""Elementwise primitives: one number in (or two), one number out, on every kind.
+
+Where the function of mathematics is undefined or overflows, a guard keeps the language closed; each
+guard is stated. `EXP_LIMIT` keeps `exp` within float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autoprox.primitives.primitive import primitive
+
+EXP_LIMIT = 60.0
+
+
+@primitive("elementwise", latex=r"\left|{0}\right|")
+def absolute(x: Tensor) -> Tensor:
+    """Absolute value.
+
+    >>> absolute(torch.tensor([-2.0, 3.0]))
+    tensor([2., 3.])
+    """
+    return x.abs()
+
+
+@primitive("elementwise", latex=r"-{0}")
+def negative(x: Tensor) -> Tensor:
+    """Change of sign.
+
+    >>> negative(torch.tensor([-2.0, 3.0]))
+    tensor([ 2., -3.])
+    """
+    return -x
+
+
+@primitive("elementwise", latex=r"\left({0}\right)^2")
+def square(x: Tensor) -> Tensor:
+    """Second power.
+
+    >>> square(torch.tensor([-2.0, 3.0]))
+    tensor([4., 9.])
+    """
+    return x * x
+
+
+@primitive("elementwise", latex=r"\sqrt{{{0}}}", guard="0 for negative numbers")
+def sqrt(x: Tensor) -> Tensor:
+    """Square root.
+
+    >>> sqrt(torch.tensor([-2.0, 9.0]))
+    tensor([0., 3.])
+    """
+    return x.clamp_min(0.0).sqrt()
+
+
+@primitive("elementwise", latex=r"\log\left({0}\right)", guard="0 for numbers that are not positive")
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm.
+
+    >>> log(torch.tensor([-2.0, 0.0, 1.0]))
+    tensor([0., 0., 0.])
+    """
+    return torch.where(x > 0, x, 1.0).log()
+
+
+@primitive("elementwise", latex=r"\log\left|{0}\right|", guard="0 at 0")
+def log_absolute(x: Tensor) -> Tensor:
+    """Natural logarithm of the absolute value.
+
+    >>> log_absolute(torch.tensor([-1.0, 0.0]))
+    tensor([0., 0.])
+    """
+    return torch.where(x == 0, 1.0, x).abs().log()
+
+
+@primitive("elementwise", latex=r"e^{{{0}}}", guard="arguments are cut at 60")
+def exp(x: Tensor) -> Tensor:
+    """Exponential function.
+
+    >>> exp(torch.tensor([0.0]))
+    tensor([1.])
+    """
+    return x.clamp_max(EXP_LIMIT).exp()
+
+
+@primitive("elementwise", latex=r"\frac{{1}}{{{0}}}", guard="0 at 0")
+def reciprocal(x: Tensor) -> Tensor:
+    """One over the number.
+
+    >>> reciprocal(torch.tensor([0.0, 4.0]))
+    tensor([0.0000, 0.2500])
+    """
+    return torch.where(x == 0, torch.inf, x).reciprocal()
+
+
+@primitive("elementwise", latex=r"\operatorname{{relu}}\left({0}\right)")
+def relu(x: Tensor) -> Tensor:
+    """The number if it is positive, else 0.
+
+    >>> relu(torch.tensor([-2.0, 3.0]))
+    tensor([0., 3.])
+    """
+    return x.clamp_min(0.0)
+
+
+@primitive("elementwise", latex=r"\sigma\left({0}\right)")
+def sigmoid(x: Tensor) -> Tensor:
+    """Logistic function.
+
+    >>> sigmoid(torch.tensor([0.0]))
+    tensor([0.5000])
+    """
+    return x.sigmoid()
+
+
+@primitive("elementwise", latex=r"\tanh\left({0}\right)")
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent.
+
+    >>> tanh(torch.tensor([0.0]))
+    tensor([0.])
+    """
+    return x.tanh()
+
+
+@primitive("elementwise", latex=r"\operatorname{{sign}}\left({0}\right)")
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1.
+
+    >>> sign(torch.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.,  0.,  1.])
+    """
+    return x.sign()
+
+
+@primitive("elementwise", latex=r"\left({0} + {1}\right)", commutative=True)
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of two numbers.
+
+    >>> add(torch.tensor([1.0]), torch.tensor([2.0]))
+    tensor([3.])
+    """
+    return x + y
+
+
+@primitive("elementwise", latex=r"\left({0} - {1}\right)")
+def subtract(x: Tensor, y: Tensor) -> Tensor:
+    """Difference of two numbers.
+
+    >>> subtract(torch.tensor([1.0]), torch.tensor([2.0]))
+    tensor([-1.])
+    """
+    return x - y
+
+
+@primitive("elementwise", latex=r"{0} \cdot {1}", commutative=True)
+def multiply(x: Tensor, y: Tensor) -> Tensor:
+    """Product of two numbers.
+
+    >>> multiply(torch.tensor([3.0]), torch.tensor([2.0]))
+    tensor([6.])
+    """
+    return x * y
+
+
+@primitive("elementwise", latex=r"\frac{{{0}}}{{{1}}}", guard="0 where the divisor is 0")
+def divide(x: Tensor, y: Tensor) -> Tensor:
+    """Quotient of two numbers.
+
+    >>> divide(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0]))
+    tensor([1.5000, 0.0000])
+    """
+    return x / torch.where(y == 0, torch.inf, y)

@@ -1,0 +1,49 @@
+"""Which numbers of a value belong together, and how many true ones they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The entries of each row of a value, for reductions and normalisations.
+
+    A row is a layer (its entries are those of a tensor: a fixed-size sample, or all) or a network (its
+    entries are its layers, of which some may be absent). The methods take values of shape
+    ``(rows, entries)`` or, for relations, ``(rows, batch, batch)`` and return ``(rows,)``.
+
+    Attributes:
+        size: ``(rows,)``, the true number of entries of each row.
+        present: ``(rows, entries)`` of bool, or None if all entries are there.
+    """
+
+    size: Tensor
+    present: Tensor | None = None
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum over all true entries: the mean of the sample times the true number."""
+        return self.mean(x) * self.size
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean over the entries."""
+        if self.present is None:
+            return x.flatten(1).mean(1)
+        return torch.where(self.present, x, 0.0).sum(1) / self.size
+
+    def max(self, x: Tensor) -> Tensor:
+        """Largest of the entries."""
+        if self.present is None:
+            return x.flatten(1).amax(1)
+        return torch.where(self.present, x, -torch.inf).amax(1)
+
+    def min(self, x: Tensor) -> Tensor:
+        """Smallest of the entries."""
+        return -self.max(-x)
+
+    def spread(self, per_row: Tensor, like: Tensor) -> Tensor:
+        """Repeat a number a row, ``(rows,)``, so that it combines with the entries of `like`."""
+        return per_row.reshape(-1, *[1] * (like.dim() - 1)).to(like.dtype)

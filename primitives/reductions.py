@@ -1,0 +1,97 @@
+"""Reductions: the entries of a layer to the layer's number, the layers of a network to the network's number.
+
+On a sample of a tensor, sums and norms are scaled to the true number of entries; `max` and `min` are those of
+the sample.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autoprox.primitives.entries import Entries
+from autoprox.primitives.primitive import primitive
+
+
+@primitive("reduction", latex=r"\sum_{{{index}}} {0}")
+def sum(x: Tensor, entries: Entries) -> Tensor:
+    """Sum of the entries.
+
+    >>> sum(torch.tensor([[1.0, 3.0]]), Entries(torch.tensor([200.0])))
+    tensor([400.])
+    """
+    return entries.sum(x)
+
+
+@primitive("reduction", latex=r"\operatorname{{mean}}_{{{index}}} {0}")
+def mean(x: Tensor, entries: Entries) -> Tensor:
+    """Mean of the entries.
+
+    >>> mean(torch.tensor([[1.0, 3.0]]), Entries(torch.tensor([200.0])))
+    tensor([2.])
+    """
+    return entries.mean(x)
+
+
+@primitive("reduction", latex=r"\operatorname{{std}}_{{{index}}} {0}")
+def std(x: Tensor, entries: Entries) -> Tensor:
+    """Standard deviation of the entries (that of the population).
+
+    >>> std(torch.tensor([[1.0, 3.0]]), Entries(torch.tensor([2.0])))
+    tensor([1.])
+    """
+    centred = x - entries.spread(entries.mean(x), x)
+    return entries.mean(centred * centred).sqrt()
+
+
+@primitive("reduction", latex=r"\left\|{0}\right\|_{{2,{index}}}")
+def norm(x: Tensor, entries: Entries) -> Tensor:
+    """Square root of the sum of the squares (Frobenius norm).
+
+    >>> norm(torch.tensor([[3.0, 4.0]]), Entries(torch.tensor([2.0])))
+    tensor([5.])
+    """
+    return entries.sum(x * x).sqrt()
+
+
+@primitive("reduction", latex=r"\max_{{{index}}} {0}")
+def max(x: Tensor, entries: Entries) -> Tensor:
+    """Largest entry.
+
+    >>> max(torch.tensor([[3.0, 4.0]]), Entries(torch.tensor([2.0])))
+    tensor([4.])
+    """
+    return entries.max(x)
+
+
+@primitive("reduction", latex=r"\min_{{{index}}} {0}")
+def min(x: Tensor, entries: Entries) -> Tensor:
+    """Smallest entry.
+
+    >>> min(torch.tensor([[3.0, 4.0]]), Entries(torch.tensor([2.0])))
+    tensor([3.])
+    """
+    return entries.min(x)
+
+
+@primitive("reduction", latex=r"\#_{{{index}}} {0}")
+def count(x: Tensor, entries: Entries) -> Tensor:
+    """Number of entries, whatever they are.
+
+    >>> count(torch.tensor([[3.0, 4.0]]), Entries(torch.tensor([200.0])))
+    tensor([200.])
+    """
+    return entries.size.clone()
+
+
+@primitive("reduction", latex=r"\operatorname{{H}}_{{{index}}}\left({0}\right)", guard="0 where all entries are 0")
+def entropy(x: Tensor, entries: Entries) -> Tensor:
+    """Entropy, in nats, of the absolute values taken as shares of their sum.
+
+    >>> entropy(torch.tensor([[1.0, 1.0]]), Entries(torch.tensor([2.0])))
+    tensor([0.6931])
+    """
+    magnitude = x.abs()
+    total = entries.sum(magnitude)
+    shares = magnitude / entries.spread(torch.where(total > 0, total, torch.inf), x)
+    return entries.sum(-torch.special.xlogy(shares, shares))

@@ -1,0 +1,97 @@
+"""What every primitive promises, whoever adds it."""
+
+import doctest
+import inspect
+
+import pytest
+import torch
+
+from autoprox.kinds import Layer, Network, Relation
+from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.primitives.primitive import call, check, probe
+
+VALUED = [name for name, made in PRIMITIVES.items() if made.form is not Form.SELECTOR]
+CASES = [(name, kind) for name in VALUED for kind in PRIMITIVES[name].kinds]
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_a_primitive_passes_its_registration_again(name):
+    check(PRIMITIVES[name])
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_a_primitive_is_named_after_its_function_and_says_what_it_does(name):
+    made = PRIMITIVES[name]
+    assert made.function.__name__ == name
+    assert made.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", VALUED)
+def test_a_primitive_has_an_example_that_holds(name):
+    function = PRIMITIVES[name].function
+    examples = doctest.DocTestFinder().find(function, name, globs=dict(inspect.getmodule(function).__dict__))
+    assert examples[0].examples
+    assert all(doctest.DocTestRunner().run(example).failed == 0 for example in examples)
+
+
+def random_value(kind, generator):
+    """Return a random value of a kind, with its entries."""
+    x, entries = probe(kind)
+    shape = (4, 5, 5) if kind is Relation else (20,) if kind is Network else (4, 6)
+    x = torch.randn(shape, generator=generator, dtype=x.dtype) * 3
+    present = torch.rand(x.shape, generator=generator) > 0.3 if kind is Layer else None
+    if present is not None:
+        present[:, 0] = True
+    size = entries.size[:1].expand(len(x)) if present is None else present.sum(1, dtype=torch.float64)
+    return x, Entries(size, present)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_primitive_is_pure_and_closed_and_keeps_shape_and_type(name, kind):
+    made = PRIMITIVES[name]
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1e-3, 1.0, 1e3):
+        x, entries = random_value(kind, generator)
+        values = (x * scale, x.flip(0) * scale)[: made.arity]
+        before = [value.clone() for value in values]
+        result = call(made, values, entries)
+        assert all(torch.equal(*pair) for pair in zip(values, before, strict=True))
+        expected = (len(x),) if made.form is Form.REDUCTION else x.shape
+        assert result.shape == expected
+        if entries.present is not None and made.form is not Form.REDUCTION:
+            result = result[entries.present]
+        assert torch.isfinite(result).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(n, k) for n, k in CASES if k is Layer and PRIMITIVES[n].form is not Form.ELEMENTWISE]
+)
+def test_layers_that_are_absent_do_not_count(name, kind):
+    made = PRIMITIVES[name]
+    x, entries = random_value(Layer, torch.Generator().manual_seed(1))
+    other = torch.where(entries.present, x, 1e6)
+    result, changed = call(made, (x,), entries), call(made, (other,), entries)
+    if made.form is not Form.REDUCTION:
+        result, changed = result[entries.present], changed[entries.present]
+    assert torch.equal(result, changed)
+
+
+@pytest.mark.parametrize("name", [n for n in VALUED if PRIMITIVES[n].form is Form.REDUCTION])
+def test_reductions_scale_a_sample_to_the_true_number_of_entries(name):
+    made = PRIMITIVES[name]
+    if Layer not in made.kinds or name in ("max", "min"):
+        pytest.skip("takes matrices, or is that of the sample")
+    x = torch.rand(2, 50) + 0.1
+    whole = x.repeat(1, 7)
+    sampled = call(made, (x,), Entries(torch.full((2,), 350.0)))
+    full = call(made, (whole,), Entries(torch.full((2,), 350.0)))
+    torch.testing.assert_close(sampled, full, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n, made in PRIMITIVES.items() if made.form is Form.SELECTOR])
+def test_a_selector_returns_one_bool_a_layer(name):
+    roles = ("embedding", "attention", "mlp", "conv", "head")
+    chosen = PRIMITIVES[name].function(roles, torch.linspace(0, 1, 5))
+    assert chosen.dtype == torch.bool
+    assert chosen.shape == (5,)
+    assert 0 < chosen.sum() < 5

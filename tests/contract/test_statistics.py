@@ -1,0 +1,232 @@
+"""What every statistic promises on every network."""
+
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autoprox.kinds import Layer, Relation
+from autoprox.statistics import ROLES, STATISTICS, measure
+
+BATCH, SAMPLE = 6, 32
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(12, 36), nn.Linear(12, 12)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).reshape(len(x), -1, 3, 2, 6).permute(2, 0, 3, 1, 4)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Transformer(nn.Module):
+    """Two pre-norm blocks on 2 x 2 patches, with a class token and learned positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 12))
+        self.patch = nn.Conv2d(3, 12, 4, 4)
+        self.pos_table = nn.Parameter(torch.randn(1, 5, 12) * 0.02)
+        self.norms = nn.ModuleList(nn.LayerNorm(12) for _ in range(4))
+        self.attentions = nn.ModuleList(Attention() for _ in range(2))
+        self.mlps = nn.ModuleList(
+            nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 12)) for _ in range(2)
+        )
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.pos_table
+        for place in range(2):
+            x = x + self.attentions[place](self.norms[2 * place](x))
+            x = x + self.mlps[place](self.norms[2 * place + 1](x))
+        return self.head(x[:, 0])
+
+
+class Encoder(nn.Module):
+    """torch's own encoder layers, which attend inside nn.MultiheadAttention."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, 4, 4)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True) for _ in range(2)
+        )
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(1))
+
+
+def convolutional():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(8, 12, 3, groups=4),
+        nn.BatchNorm2d(12),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+NETWORKS = {"convolutional": convolutional, "transformer": Transformer, "encoder": Encoder}
+
+
+def built(kind):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return NETWORKS[kind]()
+
+
+def made_batch():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(BATCH, 3, 8, 8, generator=generator)
+    return x, torch.randint(0, 5, (BATCH,), generator=generator)
+
+
+@cache
+def everything(kind):
+    """All statistics of a network in evaluation mode, measured together."""
+    return measure(built(kind).eval(), *made_batch(), list(STATISTICS), sample=SAMPLE)
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def network(kind):
+    return built(kind)
+
+
+@pytest.fixture
+def batch():
+    return made_batch()
+
+
+@pytest.fixture(params=sorted(STATISTICS))
+def name(request):
+    return request.param
+
+
+def equal(a, b):
+    if isinstance(a, tuple):
+        return all(
+            (x is None and y is None) or torch.equal(x, y) for x, y in zip(a, b, strict=True)
+        )
+    return torch.equal(a, b)
+
+
+def test_a_sampled_statistic_is_finite_and_has_the_documented_shape(network, batch, name):
+    found = measure(network, *batch, [name], sample=SAMPLE)
+    values, layers = found.values[name], len(found.layers)
+    kind = STATISTICS[name].kind
+    shapes = {Layer: (layers,), Relation: (layers, BATCH, BATCH)}
+    assert values.shape == shapes.get(kind, (layers, SAMPLE))
+    assert values.dtype == (torch.float64 if kind is Layer else torch.float32)
+    assert torch.isfinite(values).all()
+    assert values[~found.present[name]].abs().sum() == 0
+    assert found.present[name].dtype == torch.bool
+    assert found.sizes[name].dtype == torch.float64
+    assert ((found.sizes[name] > 0) == found.present[name]).all()
+    assert not values.requires_grad
+    assert set(found.roles) <= set(ROLES)
+    assert found.names == (name,)
+
+
+def test_the_network_and_the_random_state_are_left_as_they_were(network, batch, name):
+    network.eval()
+    network[0].train() if isinstance(network, nn.Sequential) else network.patch.train()
+    first = next(network.parameters())
+    first.requires_grad_(False)
+    last = list(network.parameters())[-1]
+    last.grad = torch.ones_like(last)
+    calls = []
+    handle = network.register_forward_hook(lambda *_: calls.append(1))
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    identities = [id(parameter) for parameter in network.parameters()]
+    modes = [module.training for module in network.modules()]
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+
+    measure(network, *batch, [name], sample=SAMPLE)
+
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+    assert identities == [id(parameter) for parameter in network.parameters()]
+    assert modes == [module.training for module in network.modules()]
+    assert [p.requires_grad for p in network.parameters()].count(False) == 1
+    assert not first.requires_grad
+    assert first.grad is None
+    assert torch.equal(last.grad, torch.ones_like(last))
+    assert list(network._forward_hooks) == [handle.id]
+    for module in network.modules():
+        assert not module._forward_pre_hooks
+        assert module is network or not module._forward_hooks
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert before[2] == random.getstate()
+
+
+def test_measuring_twice_gives_the_same_numbers_whatever_else_is_asked(kind, network, batch, name):
+    alone = measure(network, *batch, [name], sample=SAMPLE)
+    together = everything(kind)
+    assert alone.layers == together.layers
+    assert alone.roles == together.roles
+    assert torch.equal(alone.present[name], together.present[name])
+    assert torch.equal(alone.sizes[name], together.sizes[name])
+    torch.testing.assert_close(alone.values[name], together.values[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_sample_is_a_part_of_the_full_statistic(network, batch, name):
+    sampled = measure(network, *batch, [name], sample=SAMPLE)
+    full = measure(network, *batch, [name], sample="full")
+    assert torch.equal(sampled.present[name], full.present[name])
+    assert torch.equal(sampled.sizes[name], full.sizes[name])
+    if STATISTICS[name].kind is Layer:
+        assert torch.equal(sampled.values[name], full.values[name])
+        return
+    assert len(full.values[name]) == len(full.layers)
+    for layer, whole in enumerate(full.values[name]):
+        if not full.present[name][layer]:
+            assert whole is None
+            continue
+        assert whole.numel() == full.sizes[name][layer]
+        kept = sampled.values[name][layer]
+        if STATISTICS[name].kind is Relation:
+            assert torch.equal(kept, whole)
+        else:
+            assert torch.isin(kept, whole).all()
+
+
+def test_another_seed_keeps_other_entries(network, batch):
+    first = measure(network, *batch, ["weight"], sample=SAMPLE, seed=0)
+    second = measure(network, *batch, ["weight"], sample=SAMPLE, seed=1)
+    assert not torch.equal(first.values["weight"], second.values["weight"])
+
+
+def test_every_definition_is_filled_in(name):
+    statistic = STATISTICS[name]
+    assert statistic.name == name
+    assert statistic.latex
+    assert statistic.description

@@ -1,0 +1,179 @@
+"""Primitives against formulas worked by hand, scipy and numpy, and what registration refuses."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import torch
+
+from autoprox.errors import AutoproxError, PrimitiveError
+from autoprox.kinds import Layer, Network, Weight
+from autoprox.primitives import PRIMITIVES, Entries, primitive
+from autoprox.primitives.primitive import call
+
+ROW = np.array([0.5, -2.0, 3.0, 0.0, 1.25])
+
+TRUTH = {
+    "absolute": np.abs,
+    "negative": np.negative,
+    "square": np.square,
+    "sqrt": lambda x: np.sqrt(np.maximum(x, 0)),
+    "log": lambda x: np.log(np.where(x > 0, x, 1)),
+    "log_absolute": lambda x: np.log(np.abs(np.where(x == 0, 1, x))),
+    "exp": np.exp,
+    "reciprocal": lambda x: np.divide(1, x, out=np.zeros_like(x), where=x != 0),
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": scipy.special.expit,
+    "tanh": np.tanh,
+    "sign": np.sign,
+    "standardise": lambda x: scipy.stats.zscore(x),
+    "min_max": lambda x: (x - x.min()) / (x.max() - x.min()),
+    "softmax": scipy.special.softmax,
+    "log_softmax": scipy.special.log_softmax,
+    "share": lambda x: x / np.abs(x).sum(),
+    "sum": np.sum,
+    "mean": np.mean,
+    "std": np.std,
+    "norm": np.linalg.norm,
+    "max": np.max,
+    "min": np.min,
+    "count": np.size,
+    "entropy": lambda x: scipy.stats.entropy(np.abs(x)),
+}
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_a_unary_primitive_agrees_with_numpy_and_scipy(name):
+    x = torch.tensor(ROW)[None]
+    result = call(PRIMITIVES[name], (x,), Entries(torch.tensor([5.0])))
+    np.testing.assert_allclose(result[0].numpy(), TRUTH[name](ROW), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("add", np.add),
+        ("subtract", np.subtract),
+        ("multiply", np.multiply),
+        ("divide", lambda x, y: np.divide(x, y, out=np.zeros_like(x), where=y != 0)),
+    ],
+)
+def test_a_binary_primitive_agrees_with_numpy(name, truth):
+    other = np.array([2.0, 0.0, -1.0, 0.0, 4.0])
+    result = PRIMITIVES[name].function(torch.tensor(ROW), torch.tensor(other))
+    np.testing.assert_allclose(result.numpy(), truth(ROW, other))
+
+
+def test_matrix_primitives_agree_with_numpy():
+    x = np.random.default_rng(0).normal(size=(3, 4, 4))
+    entries = Entries(torch.full((3,), 16.0))
+    value = torch.tensor(x)
+    np.testing.assert_allclose(PRIMITIVES["matmul"].function(value, value), x @ x)
+    np.testing.assert_allclose(PRIMITIVES["trace"].function(value, entries), np.trace(x, axis1=1, axis2=2))
+    truth = np.linalg.slogdet(x)[1]
+    np.testing.assert_allclose(PRIMITIVES["log_determinant"].function(value, entries), truth)
+
+
+def test_every_word_is_checked_against_an_independent_formula():
+    others = {"add", "subtract", "multiply", "divide", "matmul", "trace", "log_determinant"}
+    selectors = {name for name in PRIMITIVES if name.startswith("only_")}
+    assert set(PRIMITIVES) == set(TRUTH) | others | selectors
+
+
+def impure(x):
+    """Writes into its argument."""
+    return x.abs_()
+
+
+def unguarded(x):
+    """Is undefined for negative numbers."""
+    return x.log()
+
+
+def mixing(x):
+    """Looks at other rows."""
+    return x - x.mean()
+
+
+def widening(x):
+    """Changes the type."""
+    return x.to(torch.complex64)
+
+
+def flattening(x):
+    """Changes the shape."""
+    return x.sum()
+
+
+def three(x, y, z):
+    """Takes too many."""
+    return x + y + z
+
+
+def falsely_commutative(x, y):
+    """Is a difference."""
+    return x - y
+
+
+def failing(x):
+    """Fails."""
+    raise KeyError("no")
+
+
+def silent(x):
+    return x
+
+
+def random_noise(x):
+    """Is not a function."""
+    return x + torch.rand(x.shape)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (impure, {}, "writes into its argument"),
+        (unguarded, {}, "not closed"),
+        (mixing, {}, "depends on other rows"),
+        (widening, {}, "keeps the type"),
+        (flattening, {}, "returns shape"),
+        (three, {}, r"takes \(x\) or \(x, y\)"),
+        (falsely_commutative, {"commutative": True}, "declared commutative"),
+        (failing, {}, "KeyError"),
+        (silent, {}, "docstring"),
+        (random_noise, {}, "two calls"),
+        (unguarded, {"latex": "{3}"}, "LaTeX"),
+        (unguarded, {"kinds": (Layer, int)}, "int"),
+        (unguarded, {"form": "elementwize"}, "unknown form"),
+        (unguarded, {"form": "reduction"}, "takes"),
+        (falsely_commutative, {"form": "normalisation", "kinds": (Network,)}, "Network"),
+    ],
+)
+def test_a_bad_primitive_is_refused_with_the_reason(function, options, message):
+    given = {"form": "elementwise", "latex": "{0}", "kinds": (Weight,), **options}
+    with pytest.raises(PrimitiveError, match=message):
+        primitive(given.pop("form"), **given)(function)
+    assert function.__name__ not in PRIMITIVES
+
+
+def test_a_primitive_of_ones_own_enters_the_language_and_a_second_of_that_name_does_not():
+    from autoprox.text import parse
+
+    def cube(x):
+        """Third power."""
+        return x * x * x
+
+    try:
+        primitive("elementwise", latex="{0}^3")(cube)
+        assert str(parse("sum(sum(cube(weight)))")) == "sum(sum(cube(weight)))"
+        with pytest.raises(AutoproxError, match="already registered"):
+            primitive("elementwise", latex="{0}^3")(cube)
+    finally:
+        PRIMITIVES.unregister("cube")
+
+
+def test_the_logarithm_of_a_determinant_of_a_singular_matrix_is_finite():
+    value = PRIMITIVES["log_determinant"].function(torch.ones(1, 2, 2), Entries(torch.tensor([4.0])))
+    assert math.isfinite(value)
