@@ -31,9 +31,10 @@ def log_determinant(x: Tensor, entries: Entries) -> Tensor:
     >>> log_determinant(2 * torch.eye(2)[None], Entries(torch.tensor([4.0])))
     tensor([1.3863], dtype=torch.float64)
     """
-    values = torch.linalg.svdvals(x.double())
+    finite = torch.isfinite(x).flatten(1).all(1)
+    values = torch.linalg.svdvals(torch.where(finite[:, None, None], x, 0.0).double())
     floor = (values.amax(-1, keepdim=True) * 1e-6).clamp_min(1e-12)
-    return torch.maximum(values, floor).log().sum(-1)
+    return torch.where(finite, torch.maximum(values, floor).log().sum(-1), torch.nan)
 
 
 @primitive("reduction", latex=r"\operatorname{{tr}} {0}", kinds=(Relation,))

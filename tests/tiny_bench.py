@@ -1,7 +1,7 @@
 """A bench that is measured in a second: small perceptrons and small convolutional networks.
 
-The accuracies are no training's: a saturating function of width and depth, with fixed noise, that differs
-between the two targets as it does in real tables. So size ranks them well and nothing ranks them perfectly.
+The accuracies are no training's: a saturating function of width and depth with fixed noise, which
+differs between the two targets. So size ranks them well, and nothing ranks them perfectly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The command line: ``autoprox evolve | show | bench | words``.
 
-The modules of this package import click and nothing that is slow, so that ``autoprox --help`` answers at once;
-the engine is imported inside each command.
+The modules of this package import click and nothing that is slow, so that ``autoprox --help``
+answers at once; the engine is imported inside each command.
 """
 
 from __future__ import annotations
@@ -61,7 +61,11 @@ def _print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> Non
     ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExample:\n  autoprox evolve --bench vit101\n  autoprox show runs/vit101-default-0",
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -71,12 +75,9 @@ def _print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> Non
     help="Show the versions of autoprox, torch, deap and numpy.",
 )
 def main() -> None:
-    """Discover zero-cost proxies: formulas that rank untrained networks by the accuracy they will reach.
+    """Discover zero-cost proxies.
 
-    \b
-    Example:
-      autoprox evolve --bench vit101
-      autoprox show runs/vit101-default-0
+    A proxy is a formula that ranks untrained networks by the accuracy they will reach.
     """
 
 

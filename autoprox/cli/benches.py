@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.live import watcher
-from autoprox.cli.options import Entries, Names, console, cores, readable_seconds, single_threaded
+from autoprox.cli.options import (
+    console,
+    cores,
+    machine_options,
+    names,
+    option,
+    probe_options,
+    readable_seconds,
+    single_threaded,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,27 +26,15 @@ if TYPE_CHECKING:
     from autoprox.statistics import Store
     from autoprox.tables import Plan
 
-CACHE = click.option(
-    "--cache",
-    type=click.Path(),
-    metavar="DIR",
-    help="Where measured statistics are kept.  [default: AUTOPROX_CACHE, or the user's cache folder]",
-)
-
 
 @click.group()
 def bench() -> None:
     """List the benches, describe one, or measure one ahead of a run."""
 
 
-@bench.command("list")
+@bench.command("list", epilog="\b\nExample:\n  autoprox bench list")
 def list_benches() -> None:
-    """List the benches that ship.
-
-    \b
-    Example:
-      autoprox bench list
-    """
+    """List the benches that ship."""
     from rich import box
     from rich.table import Table
 
@@ -57,16 +54,13 @@ def list_benches() -> None:
     console().print(table)
 
 
-@bench.command()
+@bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
 @click.argument("source", metavar="NAME|FILE.py")
-@CACHE
+@option(
+    "--cache", "Where measured statistics are kept.", "AUTOPROX_CACHE, or your cache folder", "DIR"
+)
 def info(source: str, cache: str | None) -> None:
-    """Describe a bench: its figures, where they come from, and what is measured.
-
-    \b
-    Example:
-      autoprox bench info vit101
-    """
+    """Describe a bench: its figures, where they come from, and what is measured."""
     from autoprox.benches import load_bench
 
     loaded = load_bench(source)
@@ -75,34 +69,11 @@ def info(source: str, cache: str | None) -> None:
     print_cache(plan(loaded, source, cache), out)
 
 
-@bench.command()
+@bench.command(epilog="\b\nExample:\n  autoprox bench build vit101 --jobs 8")
 @click.argument("source", metavar="NAME|FILE.py")
-@click.option(
-    "--statistics", type=Names(), help="What to measure.  [default: what a run of the bench needs]"
-)
-@click.option(
-    "--images",
-    type=click.Path(),
-    metavar="PATH",
-    help="Show the networks these images (.npz or folder).  [default: seeded noise]",
-)
-@click.option(
-    "--probe-batch", type=int, metavar="N", show_default="8", help="How many inputs a network sees."
-)
-@click.option(
-    "--probe-seed", type=int, metavar="N", show_default="0", help="Of weights, noise and sample."
-)
-@click.option(
-    "--sample", type=Entries(), show_default="512", help="Entries kept of each layer's tensor."
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default="number of cores",
-    help="Processes.",
-)
-@CACHE
+@option("--statistics", "What to measure.", "what a run needs", "A,B,…", callback=names)
+@probe_options
+@machine_options
 @click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 def build(
     source: str,
@@ -115,10 +86,6 @@ def build(
     """Measure a bench into the cache, as the first phase of evolve does.
 
     Ctrl-C loses only what is in work: call it again to go on.
-
-    \b
-    Example:
-      autoprox bench build vit101 --jobs 8
     """
     from autoprox.benches import load_bench
     from autoprox.statistics import Store
@@ -132,8 +99,8 @@ def build(
     done, total = watch.measured
     here = len(asked.bench.architectures) - total
     click.echo(
-        f"measured {done} architectures in {readable_seconds(watch.seconds)}; {here} were in the cache "
-        f"{asked.folder} already"
+        f"measured {done} architectures in {readable_seconds(watch.seconds)}; "
+        f"{here} were in the cache {asked.folder} already"
     )
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.live import Watcher, watcher
-from autoprox.cli.options import Entries, Names, cores, single_threaded
+from autoprox.cli.options import (
+    cores,
+    machine_options,
+    names,
+    option,
+    probe_options,
+    single_threaded,
+)
 
 if TYPE_CHECKING:
     from autoprox.evolution.run import Run
@@ -19,114 +26,44 @@ BESIDE_RESUME = ("resume", "jobs", "cache", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
-@click.command()
-@click.option(
-    "--bench", metavar="NAME|FILE.py", help="The bench to discover on, or a file that defines one."
-)
-@click.option(
-    "--space",
-    "spaces",
-    multiple=True,
-    metavar="NAME",
-    help="Evolve on this space only; repeat for several. The others are reported as transfer.",
-)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="NAME",
-    help="Rank by this target; repeat for several.  [default: the bench's]",
-)
-@click.option(
-    "--algorithm",
-    metavar="NAME",
-    show_default="default",
-    help="default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023).",
-)
-@click.option(
+ALGORITHMS = "default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023)."
+SPACES = "Evolve on this space only; repeatable. The others are reported as transfer."
+EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@option("--bench", "The bench to discover on, or a file that defines one.", metavar="NAME|FILE.py")
+@option("--space spaces", SPACES, metavar="NAME", multiple=True)
+@option("--target targets", "Rank by this; repeatable.", "the bench's", "NAME", multiple=True)
+@option("--algorithm", ALGORITHMS, "default", "NAME")
+@option(
     "--evaluations",
+    "How many distinct candidates to judge.",
+    "AUTOPROX_EVALUATIONS, or 10000",
     type=int,
-    metavar="N",
-    show_default="10000",
     envvar="AUTOPROX_EVALUATIONS",
-    show_envvar=True,
-    help="How many distinct candidates to judge.",
 )
-@click.option("--population", type=int, metavar="N", show_default="100", help="How many survive.")
-@click.option(
-    "--batch", type=int, metavar="N", show_default="200", help="Candidates proposed a generation."
-)
-@click.option(
-    "--complexity", type=int, metavar="N", show_default="24", help="The most nodes of a proxy."
-)
-@click.option("--seed", type=int, metavar="N", show_default="0", help="Of the search.")
-@click.option(
-    "--split-seed",
-    type=int,
-    metavar="N",
-    show_default="0",
-    help="Of the split into search and held-out architectures.",
-)
-@click.option(
-    "--held-out",
-    type=float,
-    metavar="SHARE",
-    show_default="0.4",
-    help="The share of the architectures that the search never sees.",
-)
-@click.option(
-    "--statistics", type=Names(), help="The statistics to write with; see autoprox words."
-)
-@click.option("--seed-proxies", type=Names(), help="Proxies or expressions to start from.")
-@click.option(
-    "--images",
-    type=click.Path(),
-    metavar="PATH",
-    help="Show the networks these images (.npz or folder).  [default: seeded noise]",
-)
-@click.option(
-    "--probe-batch", type=int, metavar="N", show_default="8", help="How many inputs a network sees."
-)
-@click.option(
-    "--probe-seed", type=int, metavar="N", show_default="0", help="Of weights, noise and sample."
-)
-@click.option(
-    "--sample", type=Entries(), show_default="512", help="Entries kept of each layer's tensor."
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default="number of cores",
-    help="Processes; no result depends on it.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(),
-    metavar="DIR",
-    help="Where measured statistics are kept.  [default: AUTOPROX_CACHE, or the user's cache folder]",
-)
-@click.option(
-    "--out",
-    type=click.Path(),
-    metavar="DIR",
-    help="The run's folder.  [default: a new one in runs/]",
-)
-@click.option(
-    "--resume", type=click.Path(), metavar="RUN", help="Go on with the run in this folder."
-)
+@option("--population", "How many candidates survive.", "100", type=int)
+@option("--batch", "How many candidates a generation proposes.", "200", type=int)
+@option("--complexity", "The most nodes of a proxy.", "24", type=int)
+@option("--seed", "Of the search.", "0", type=int)
+@option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
+@option("--held-out", "The share that the search never sees.", "0.4", "SHARE", type=float)
+@option("--statistics", "Words to write with.", "the bench's", "A,B,…", callback=names)
+@option("--seed-proxies", "Proxies to start from.", metavar="A,B,…", callback=names)
+@probe_options
+@machine_options
+@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
+@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
 @click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.pass_context
-def evolve(ctx: click.Context, **given: Any) -> None:
+def evolve(ctx: click.Context, /, **given: Any) -> None:
     """Discover a proxy for a bench.
 
-    Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a report of what there
-    is; --resume goes on from there. --resume takes --jobs, --cache, --quiet and --json only.
-
-    \b
-    Example:
-      autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1
+    Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
+    report of what there is; --resume goes on from there, and takes --jobs, --cache, --quiet and
+    --json only.
     """
     _check_usage(ctx, given)
     watch = watcher(given["quiet"])
@@ -162,8 +99,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     ]
     if mixed:
         raise click.UsageError(
-            f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new run without "
-            "--resume (beside it go --jobs, --cache, --quiet and --json)"
+            f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
+            "run without --resume (beside it go --jobs, --cache, --quiet and --json)"
         )
 
 

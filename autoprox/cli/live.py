@@ -1,4 +1,4 @@
-"""What is shown on stderr while a run goes on: a live panel on a terminal, plain lines elsewhere."""
+"""What a run shows on stderr while it goes on: a live panel on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Watcher:
     Attributes:
         folder: the run's folder; None before it has one.
         budget: how many candidates the run judges.
-        measured: how many architectures are measured, and of how many that were missing from the cache.
+        measured: how many architectures are measured, of how many that the cache lacked.
         rate: distinct candidates judged a second since the search began.
         reasons: how often each reason for a failure occurred.
     """
@@ -137,8 +137,8 @@ class Lines(Watcher):
         done = generation.evaluations >= self.budget
         if self._due(done or generation.number == 1):
             click.echo(
-                f"generation {generation.number}  {generation.evaluations}/{self.budget} candidates  "
-                f"best {figure(generation.best.fitness)}  held out {figure(held_out)}  "
+                f"generation {generation.number}  {generation.evaluations}/{self.budget} "
+                f"candidates  best {figure(generation.best.fitness)}  held out {figure(held_out)}  "
                 f"median {figure(generation.median)}  nodes {generation.best.graph.complexity}  "
                 f"failed {self.reasons.total()}  {self.rate:.0f}/s  "
                 f"{'' if done else _left(self.searching_left(generation.evaluations))}".rstrip(),

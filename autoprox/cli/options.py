@@ -1,36 +1,34 @@
-"""What the commands share: types of options, consoles, the number of cores."""
+"""What the commands share: readers of options, consoles, the number of cores."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 WIDTH = 100
 """The width of what is printed into a file or a pipe."""
 
 
-class Names(click.ParamType):
-    """Names or expressions between commas; commas inside parentheses belong to an expression."""
+def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Cut an option's text at its commas; those inside parentheses belong to an expression.
 
-    name = "a,b,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Cut the text at its outer commas."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(part.strip() for part in outer_parts(value))
-        if not all(names):
-            self.fail(
-                f"expected names between commas, such as weight,grad; got {value!r}", param, ctx
-            )
-        return names
+    Raises:
+        click.BadParameter: there is nothing between two commas.
+    """
+    if value is None:
+        return None
+    parts = tuple(part.strip() for part in outer_parts(value))
+    if not all(parts):
+        raise click.BadParameter(f"expected names between commas, as in weight,grad; got {value!r}")
+    return parts
 
 
 def outer_parts(text: str) -> list[str]:
@@ -49,20 +47,51 @@ def outer_parts(text: str) -> list[str]:
     return parts
 
 
-class Entries(click.ParamType):
-    """A number of entries, or ``full``."""
+def entries(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    """Read a number of entries, or ``full``.
 
-    name = "n|full"
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    if value is None or value == "full":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"expected a number from 1, or full; got {value!r}")
+    return int(value)
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """Read the number."""
-        if isinstance(value, int) or value == "full":
-            return value
-        if not value.isdecimal() or int(value) < 1:
-            self.fail(f"expected a number from 1, or full; got {value!r}", param, ctx)
-        return int(value)
+
+def option(
+    flags: str, help_: str, default: str = "", metavar: str = "N", **kwargs: Any
+) -> Callable[[Command], Command]:
+    """Return an option that is None if it is not given; `default` says what then holds."""
+    said = f"{help_}  [default: {default}]" if default else help_
+    return click.option(*flags.split(), help=said, metavar=metavar, **kwargs)
+
+
+def probe_options(command: Command) -> Command:
+    """Add the options that say what the networks are shown."""
+    added = (
+        option(
+            "--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries
+        ),
+        option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+        option("--probe-batch", "How many inputs a network sees.", "8", type=int),
+        option(
+            "--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH"
+        ),
+    )
+    for each in added:
+        command = each(command)
+    return command
+
+
+def machine_options(command: Command) -> Command:
+    """Add the options on which no result depends."""
+    kept = "Where measured statistics are kept."
+    where = "AUTOPROX_CACHE, or your cache folder"
+    number = click.IntRange(min=1)
+    jobs = option("--jobs", "Processes; no result depends on it.", "number of cores", type=number)
+    return jobs(option("--cache", kept, where, "DIR", type=click.Path())(command))
 
 
 def cores() -> int:

@@ -29,7 +29,7 @@ FILES = {
 def print_report(run: Run, seconds: float, console: Console) -> None:
     """Print what a run found."""
     for line in _settings(run, seconds):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     console.print()
     _print_part(console, "Held out: architectures that the search never saw", run, run.held_out)
     if run.transfer:
@@ -37,7 +37,7 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
         _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
     console.print()
     console.print("The formula of the best (top 1):")
-    console.print(Padding(Text(run.best.graph.text), (0, 0, 0, 2)))
+    console.print(f"  {run.best.graph.text}", soft_wrap=True)
     console.print()
     console.print(f"Written to {run.folder}, for autoprox show {run.folder}:")
     for name, what in FILES.items():
@@ -50,20 +50,15 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
 
 
 def _settings(run: Run, seconds: float) -> list[str]:
-    """Return what was asked for, in two lines."""
+    """Return what was asked for, in lines."""
     asked = run.settings
-    parts = [f"bench {asked.bench}"]
-    parts += [f"spaces {', '.join(asked.spaces)}"] if asked.spaces else []
-    parts += [f"targets {', '.join(asked.targets)}"] if asked.targets else []
-    parts += [
-        f"algorithm {asked.algorithm}",
-        f"seed {asked.seed}",
-        f"split seed {asked.split_seed}",
-    ]
-    parts += [f"held-out share {asked.held_out:g}"]
-    budget = f"{asked.evaluations} candidates in {readable_seconds(seconds)}"
-    stopped = "" if run.finished else "; stopped before the end"
-    return ["  ".join(parts), f"budget {budget}{stopped}"]
+    where = [f"bench {asked.bench}"]
+    where += [f"spaces {', '.join(asked.spaces)}"] if asked.spaces else []
+    where += [f"targets {', '.join(asked.targets)}"] if asked.targets else []
+    how = [f"algorithm {asked.algorithm}", f"{asked.evaluations} candidates", f"seed {asked.seed}"]
+    how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out:g}"]
+    end = "finished" if run.finished else "stopped before its end"
+    return ["  ".join(where), "  ".join(how), f"{end} after {readable_seconds(seconds)}"]
 
 
 def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
@@ -73,7 +68,7 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     console.print(joint_table(rows, {each.name: each for each in run.search}))
     for table in column_tables(rows, console.width):
         console.print(table)
-    console.print(Padding(Text(difference_in_words(rows)), (1, 0, 0, 0)))
+    console.print(Padding(Text(difference_in_words(rows)), (1, 0, 0, 0), expand=False))
 
 
 def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
@@ -117,7 +112,7 @@ def joint_table(rows: Sequence[Assessment], search: dict[str, Assessment]) -> Ta
 
 
 def column_tables(rows: Sequence[Assessment], width: int) -> list[Table]:
-    """Return Kendall's τ and Spearman's ρ for every column, in as many tables as the width asks for."""
+    """Return τ, and Spearman's rho beside it, for every column; several tables if they are many."""
     names = [
         each.column for each in next((row.correlations for row in rows if row.correlations), ())
     ]
@@ -133,7 +128,7 @@ def column_tables(rows: Sequence[Assessment], width: int) -> list[Table]:
 
 def _column_table(rows: Sequence[Assessment], names: Sequence[str], start: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("τ (ρ)", no_wrap=True)
+    table.add_column("τ (ρ)", no_wrap=True)  # noqa: RUF001
     for name in names:
         table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
     for place, row in enumerate(rows):
@@ -149,7 +144,7 @@ def _column_table(rows: Sequence[Assessment], names: Sequence[str], start: int) 
 
 
 def difference_in_words(rows: Sequence[Assessment]) -> str:
-    """Say how far the best proxy is from the best baseline, and whether that is more than chance."""
+    """Say how far the best proxy is from the best baseline, and if that is more than chance."""
     best = rows[0]
     baselines = [row for row in rows if row.name in BASELINES and row.joint is not None]
     if best.joint is None:
@@ -160,8 +155,8 @@ def difference_in_words(rows: Sequence[Assessment]) -> str:
     low, high = best.difference_interval
     where = "above" if best.difference >= 0 else "below"
     said = (
-        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} (joint τ, 95 % interval "
-        f"of the difference {low:.3f} to {high:.3f})."
+        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} "
+        f"(joint τ, 95 % interval of the difference {low:.3f} to {high:.3f})."
     )
     if low <= 0 <= high:
         return f"{said} The interval includes 0: these architectures do not tell the two apart."

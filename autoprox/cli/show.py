@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from autoprox.proxy import Proxy
 
 
-@click.command()
+@click.command(
+    epilog='\b\nExample:\n  autoprox show "sum(mean(absolute(grad)))" --draw gradient.svg'
+)
 @click.argument("source", metavar="PROXY")
 @click.option(
     "--draw",
@@ -34,10 +36,6 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
     """Show a proxy: its formula, tree, statistics and where it comes from.
 
     PROXY is a name (autoprox show zico), a file, a run's folder, or an expression.
-
-    \b
-    Example:
-      autoprox show "sum(mean(absolute(grad)))" --draw gradient.svg
     """
     from autoprox.proxy import load
 
@@ -80,8 +78,8 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
         )
         out.print()
     parts: dict[str, Any] = {
-        "formula": Text(proxy.graph.text),
-        "LaTeX": Text(proxy.latex()),
+        "formula": proxy.graph.text,
+        "LaTeX": proxy.latex(),
         f"tree: {proxy.graph.complexity} nodes, {proxy.graph.depth} deep": tree(proxy.graph),
     }
     needed = Table.grid(padding=(0, 2))
@@ -95,11 +93,14 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
         parts["provenance"] = origin
     for heading, part in parts.items():
         out.print(Text(heading, style="bold"))
-        out.print(Padding(part, (0, 0, 0, 2)))
+        if isinstance(part, str):
+            out.print(f"  {part}", soft_wrap=True)
+        else:
+            out.print(Padding(part, (0, 0, 0, 2), expand=False))
 
 
 def tree(graph: Graph) -> Tree:
-    """Return a graph as a tree; a shared sub-expression is written out once and referred to by its number."""
+    """Return a graph as a tree; what is shared is written out once and numbered."""
     from rich.tree import Tree
 
     users: dict[Graph, int] = {}

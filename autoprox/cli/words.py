@@ -14,15 +14,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command()
+@click.command(epilog="\b\nExample:\n  autoprox words statistics")
 @click.argument("family", type=click.Choice(["kinds", "statistics", "primitives"]), required=False)
 def words(family: str | None) -> None:
-    """List the language: kinds, statistics and primitives.
-
-    \b
-    Example:
-      autoprox words statistics
-    """
+    """List the language: kinds, statistics and primitives."""
     out = console()
     listed = {"kinds": _kinds, "statistics": _statistics, "primitives": _primitives}
     for name, show in listed.items():

@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from deap import base, tools
 
 from autoprox.evolution.judge import Candidate
@@ -246,6 +247,7 @@ class Default(Base):
     NEWCOMERS = 0.05
     CROSSOVER = 0.4
     PARSIMONY = 5e-4
+    ALIKE = 0.995
 
     def offspring(self) -> list[Graph]:
         """Return children of lexicase parents and a few newcomers."""
@@ -272,14 +274,18 @@ class Default(Base):
         return graph
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Keep the best of all, one for each way of ranking; complexity counts a little."""
-        simplest: dict[str, Candidate] = {}
-        for each in [*self.population, *candidates]:
-            if each.fitness is not None:
-                rival = simplest.get(each.behaviour)
-                if rival is None or each.graph.complexity < rival.graph.complexity:
-                    simplest[each.behaviour] = each
-        self.population = sorted(simplest.values(), key=self._key)[: self.size]
+        """Keep the best that rank differently from every better one."""
+        contenders = [each for each in [*self.population, *candidates] if each.ranks is not None]
+        contenders.sort(key=self._key)
+        kept: list[Candidate] = []
+        ranks = np.empty((self.size, len(contenders[0].ranks)), dtype=np.float32)
+        for each in contenders:
+            if len(kept) == self.size:
+                break
+            if not kept or (ranks[: len(kept)] @ each.ranks).max() < self.ALIKE:
+                ranks[len(kept)] = each.ranks
+                kept.append(each)
+        self.population = kept
 
     def _key(self, candidate: Candidate) -> tuple[float, str]:
         worth = (candidate.fitness or 0.0) - self.PARSIMONY * candidate.graph.complexity

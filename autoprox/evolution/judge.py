@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Candidate:
         fitness: the joint correlation; None after a failure.
         failure: why there is no fitness; None if there is one.
         behaviour: a digest of how the architectures are ranked; equal for proxies that rank alike.
+        ranks: how each space's architectures are ranked, standardised and concatenated, so that the product of two
+            proxies' ranks is the mean of their rank correlations; None if it is not at hand.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Candidate:
     fitness: float | None
     failure: str | None
     behaviour: str
+    ranks: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ class Judge:
         """Start no process yet."""
         self.evaluator = Evaluator(table)
         self.ranker = ranker
+        by_space: dict[str, set[int]] = {}
+        for column in ranker.columns:
+            by_space.setdefault(column.space, set()).update(column.places.tolist())
+        self._spaces = [np.array(sorted(places)) for places in by_space.values()]
         self.address = address
         self.jobs = jobs
 
@@ -124,16 +131,23 @@ class Judge:
             for graph, (_, reason) in zip(graphs, scored, strict=True)
         ]
         for i, values, row in zip(valid, rows, taus, strict=True):
-            candidates[i] = judged(graphs[i], values, row)
+            candidates[i] = judged(graphs[i], self._ranks(values), row)
         return candidates
 
+    def _ranks(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the standardised ranks within each space, ``(architectures,)``."""
+        parts = [standardised_ranks(scores[places]) for places in self._spaces]
+        return np.concatenate(parts) / np.float32(np.sqrt(len(parts)))
 
-def judged(graph: Graph, scores: NDArray[np.float64], taus: NDArray[np.float64]) -> Candidate:
+
+def judged(
+    graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64]
+) -> Candidate:
     """Return the candidate of a valid graph, turned so that its joint correlation is not negative."""
     if joint(taus) < 0:
-        graph, scores, taus = negated(graph), -scores, -taus
+        graph, ranks, taus = negated(graph), -ranks, -taus
     return Candidate(
-        graph, tuple(map(float, taus)), float(joint(taus)), None, behaviour(scores)
+        graph, tuple(map(float, taus)), float(joint(taus)), None, behaviour(ranks), ranks
     )
 
 
@@ -142,7 +156,24 @@ def negated(graph: Graph) -> Graph:
     return graph.args[0] if graph.word == "negative" else apply("negative", graph)
 
 
-def behaviour(scores: NDArray[np.float64]) -> str:
-    """Return a digest of the order that the scores put the architectures in."""
-    _, ranks = np.unique(np.round(scores / np.abs(scores).max(), 12), return_inverse=True)
-    return hashlib.blake2b(ranks.astype(np.int32).tobytes(), digest_size=8).hexdigest()
+def standardised_ranks(scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the ranks of `scores`, equal ones sharing theirs, centred and of length 1; 0 if all are equal.
+
+    Scores that differ by rounding alone count as equal.
+    """
+    largest = np.abs(scores).max()
+    values, ranks, counts = np.unique(
+        np.round(scores / largest, 12) if largest > 0 else scores, return_inverse=True, return_counts=True
+    )
+    if len(values) == 1:
+        return np.zeros(len(scores), dtype=np.float32)
+    # The mean place of equal scores, as in Spearman's correlation.
+    middle = np.cumsum(counts) - (counts + 1) / 2 - (len(scores) - 1) / 2
+    shared = middle[ranks]
+    return np.asarray(shared / np.linalg.norm(shared), dtype=np.float32)
+
+
+def behaviour(ranks: NDArray[np.float32]) -> str:
+    """Return a digest of the order that the scores put each space's architectures in."""
+    rounded = np.round(ranks * 2**20).astype(np.int32)
+    return hashlib.blake2b(rounded.tobytes(), digest_size=8).hexdigest()

@@ -6,7 +6,7 @@ import random
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autoprox.evolution.algorithms import ALGORITHMS, ranked
@@ -80,10 +80,13 @@ class Search:
         new = [g for g in dict.fromkeys(proposed) if g.text not in self.known]
         new = new[: self.settings.evaluations - len(self.known)]
         judged = dict(zip((g.text for g in new), self.judge(new), strict=True))
-        self.known |= judged
+        # The ranks of thousands of candidates are not kept: an algorithm keeps those of its population.
+        self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
         skipped = Candidate(proposed[0], (), None, "the budget is spent", "")
         with drawing_from(self.generator):
-            self.algorithm.tell([self.known.get(g.text, skipped) for g in proposed])
+            self.algorithm.tell(
+                [judged.get(g.text) or self.known.get(g.text, skipped) for g in proposed]
+            )
         return self._record(len(proposed), judged)
 
     def _record(self, proposed: int, judged: dict[str, Candidate]) -> Generation:

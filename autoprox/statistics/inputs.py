@@ -94,7 +94,7 @@ def _from_file(
 ) -> tuple[list[NDArray[Any]], NDArray[Any]]:
     """Draw images and labels from an ``.npz`` file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not {"x", "y"} <= set(archive):
                 raise StatisticError(f"{path} holds {sorted(archive)}; {_EXPECTED}")
             x, y = archive["x"], archive["y"]
@@ -168,7 +168,7 @@ def _drawn(
 
 def _prepared(picture: NDArray[Any], shape: tuple[int, int, int], path: Path) -> Tensor:
     """Turn a uint8 ``(H, W, C)`` picture into a normalised float32 `shape`."""
-    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255
+    tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
     if len(tensor) == 1 and shape[0] == 3:
         tensor = tensor.expand(3, -1, -1)
     if len(tensor) != shape[0]:

@@ -55,7 +55,9 @@ def _strata(generator: np.random.Generator, sample: int, size: int) -> Places:
     return np.minimum((strip * size).astype(np.int64), size - 1)
 
 
-def _paired(generator: np.random.Generator, row: Places, column: Places, columns: int) -> Places:
+def _paired(
+    generator: np.random.Generator, row: Places, column: Places, rows: int, columns: int
+) -> Places:
     """Flat positions of the entries ``(row, column)``, with columns exchanged until they differ.
 
     So every row and column keeps its share. What still occurs twice after a few exchanges, because

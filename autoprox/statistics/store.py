@@ -248,9 +248,13 @@ def _content(key: str, measurement: Measurement) -> bytes:
         "sample": json.dumps(measurement.sample),
         "names": json.dumps(measurement.names),
     }
-    # The data do not depend on the header, so a first pass gives what the checksum is taken of.
     header, start = _parsed(draft := serialised(tensors, facts))
-    return serialised(tensors, facts | {"checksum": _checksum(header, draft[start:])})
+    data = draft[start:]
+    header["__metadata__"]["checksum"] = _checksum(header, data)
+    # safetensors writes its metadata in random order; here, equal measurements give equal files.
+    text = _canonical(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def _parsed(content: bytes) -> tuple[dict[str, Any], int]:

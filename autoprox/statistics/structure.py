@@ -167,9 +167,8 @@ def trace(
 ) -> Structure:
     """Run one sample and return what the layers `names` did.
 
-    The network runs in training mode, with batch norm on its running statistics since it would need
-    more than one sample, and attention decomposed into matrix products, so that the operations of
-    every device are counted.
+    The network runs in training mode; batch norm uses its running statistics, as it would need more
+    samples, and attention is decomposed into matrix products, which are counted on every device.
 
     Args:
         network: the network.

@@ -302,7 +302,7 @@ def test_attention_maps_of_multi_head_attention_are_its_weights(need_weights):
 
 
 def test_flops_add_up_to_the_counter_of_torch():
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     network = nn.Sequential(nn.Linear(4, 8), layer, nn.Flatten(), nn.Linear(40, 3))
     x = torch.randn(4, 5, 4)
     found = measure(network.eval(), x, None, ["flops"])

@@ -1,0 +1,310 @@
+"""Pictures: the graph of a proxy, and its scores against accuracies.
+
+Figures are matplotlib's, made without pyplot: they need no display and leave no global state. The
+root of a graph is at the top; its statistics are at the bottom.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from autoprox.errors import AutoproxError, RunError
+from autoprox.graph import Graph
+from autoprox.layout import Layout, Place, layered
+from autoprox.proxy import Proxy
+
+if TYPE_CHECKING:
+    import networkx
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+SUFFIXES = (".svg", ".png")
+LAYER_STEP, GAP, BORDER = 0.92, 0.3, 0.12
+"""Inches: between layers, between boxes of one layer, around everything."""
+LETTER, MARGIN, BOX_HEIGHT, SLANT = 0.092, 0.34, 0.46, 0.14
+"""Inches: a letter's width, the room around a box's words, its height, how far a side leans."""
+DOTS_PER_INCH = 160
+GREY = "#5f5f5f"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the nodes of one form are drawn.
+
+    The colours follow Okabe and Ito's palette, which colour-blind readers tell apart
+    (https://jfly.uni-koeln.de/color/); the shapes tell the forms apart without any colour.
+
+    Attributes:
+        fill: the colour of the box.
+        edge: the colour of its line.
+        lean: how far the ends of the lower left, upper left, upper right and lower right corners
+            lie inside the box, in units of `SLANT`; None for a pill.
+        pointed: whether the sides have a point half-way up.
+    """
+
+    fill: str
+    edge: str
+    lean: tuple[float, float, float, float] | None = (0, 0, 0, 0)
+    pointed: bool = False
+
+
+LOOKS: Mapping[str, Look] = {
+    "statistic": Look("#d6ebf8", "#0072b2", None),
+    "number": Look("#f2f2f2", "#7f7f7f", None),
+    "elementwise": Look("#ffffff", "#4d4d4d"),
+    "normalisation": Look("#fdebc8", "#b87700", (1, 1, 1, 1), pointed=True),
+    "reduction": Look("#d3efe5", "#009e73", (0, 1.2, 1.2, 0)),
+    "selector": Look("#f6dfec", "#a8487f", (0, 1, 0, 1)),
+}
+ROOT_EDGE = "#d55e00"
+"""The line of the root."""
+
+
+def draw(source: Graph | Proxy, axes: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw the graph of a proxy.
+
+    Args:
+        source: a graph of any kind, or a proxy.
+        axes: where to draw; a new figure of a fitting size if None.
+        title: above the picture; the name of a proxy that has one if None.
+
+    Raises:
+        AutoproxError: matplotlib is not installed.
+    """
+    _matplotlib()
+    graph = source.graph if isinstance(source, Proxy) else source
+    if title is None and isinstance(source, Proxy):
+        title = source.name
+    view = graph.to_networkx()
+    widths = {node: box_width(data) for node, data in view.nodes(data=True)}
+    laid = layered(view, widths, GAP, LAYER_STEP)
+    width, height = laid.width + 2 * BORDER, laid.height + BOX_HEIGHT + 2 * BORDER
+    if axes is None:
+        above = 0.4 if title else 0.0
+        figure = _figure(width, height + above)
+        axes = figure.add_axes((0, 0, 1, height / (height + above)))
+    axes.set_xlim(-width / 2, width / 2)
+    axes.set_ylim(-BOX_HEIGHT / 2 - BORDER, laid.height + BOX_HEIGHT / 2 + BORDER)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    for node in view.nodes:
+        _draw_arguments(axes, view, laid, node)
+    for node, data in view.nodes(data=True):
+        _draw_node(axes, laid.places[node], data, is_root=node == len(widths) - 1)
+    if title:
+        axes.set_title(title, fontsize=11)
+    return axes
+
+
+def box_width(data: Mapping[str, Any]) -> float:
+    """Return the width of a node's box: its word's or its kind's, and room for slanting sides."""
+    lean = LOOKS[data["form"]].lean or (0.5,)
+    words = max(LETTER * len(data["word"]), 0.62 * LETTER * len(data["kind"]))
+    return float(MARGIN + words + SLANT * max(lean))
+
+
+def _draw_arguments(axes: Axes, view: networkx.DiGraph, laid: Layout, user: int) -> None:
+    """Draw the lines from the arguments of a node, numbered where their order matters."""
+    x, y = laid.places[user]
+    data = view.nodes[user]
+    entries = {arg: (laid.ways[arg, user] or (laid.places[arg],))[-1][0] for arg in view.pred[user]}
+    spread = min(0.5 * box_width(data), 0.5) if len(entries) > 1 else 0.0
+    for slot, arg in enumerate(sorted(entries, key=entries.__getitem__)):
+        share = slot / (len(entries) - 1) - 0.5 if spread else 0.0
+        end = (x + spread * share, y - BOX_HEIGHT / 2)
+        start = (laid.places[arg][0], laid.places[arg][1] + BOX_HEIGHT / 2)
+        _draw_line(axes, [start, *laid.ways[arg, user], end])
+        positions = view.edges[arg, user]["places"]
+        if _order_matters(data["word"]) or len(positions) > 1:
+            text = ", ".join(str(place + 1) for place in positions)
+            aside = 0.1 if entries[arg] <= end[0] else -0.1
+            axes.text(end[0] + aside, end[1] - 0.19, text, fontsize=7, color=GREY, ha="center")
+
+
+def _draw_line(axes: Axes, points: Sequence[Place]) -> None:
+    """Draw an arrow through points: straight between two, else smooth and upright at each."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path as Curve
+
+    vertices, codes = [points[0]], [Curve.MOVETO]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        middle = (y0 + y1) / 2
+        if len(points) == 2:
+            vertices, codes = [*vertices, (x1, y1)], [*codes, Curve.LINETO]
+        else:
+            vertices += [(x0, middle), (x1, middle), (x1, y1)]
+            codes += [Curve.CURVE4] * 3
+    arrow = FancyArrowPatch(
+        path=Curve(vertices, codes), arrowstyle="-|>", mutation_scale=9, color=GREY, linewidth=1.0
+    )
+    axes.add_patch(arrow)
+
+
+def _order_matters(word: str) -> bool:
+    from autoprox.primitives import PRIMITIVES
+
+    made = PRIMITIVES[word]
+    return made.arity > 1 and not made.commutative
+
+
+def _draw_node(axes: Axes, place: Place, data: Mapping[str, Any], is_root: bool) -> None:
+    """Draw a box with its word and, small, its kind."""
+    look = LOOKS[data["form"]]
+    box = _box(place, box_width(data), look)
+    box.set(facecolor=look.fill, edgecolor=ROOT_EDGE if is_root else look.edge, zorder=2)
+    box.set_linewidth(2.2 if is_root else 1.2)
+    axes.add_patch(box)
+    (x, y), kind = place, data["kind"]
+    words: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 3}
+    axes.text(x, y + (0.06 if kind else 0.0), data["word"], fontsize=10, **words)
+    axes.text(x, y - 0.13, kind, fontsize=6, color="#4d4d4d", **words)
+
+
+def _box(place: Place, width: float, look: Look) -> Patch:
+    """Return the outline of a node."""
+    from matplotlib.patches import FancyBboxPatch, Polygon
+
+    (x, y), half = place, BOX_HEIGHT / 2
+    left, right = x - width / 2, x + width / 2
+    if look.lean is None:
+        style = f"round,pad=0,rounding_size={half}"
+        return FancyBboxPatch((left, y - half), width, BOX_HEIGHT, boxstyle=style)
+    lower_left, upper_left, upper_right, lower_right = (SLANT * lean for lean in look.lean)
+    corners = [(left + lower_left, y - half), (left + upper_left, y + half)]
+    corners += [(right - upper_right, y + half), (right - lower_right, y - half)]
+    if look.pointed:
+        corners = [corners[0], (left, y), *corners[1:3], (right, y), corners[3]]
+    return Polygon(corners, closed=True, joinstyle="round")
+
+
+def _matplotlib() -> ModuleType:
+    """Return matplotlib.
+
+    Raises:
+        AutoproxError: it is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise AutoproxError("drawing needs matplotlib: pip install 'autoprox[notebook]'") from None
+    return matplotlib
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure that needs no display."""
+    _matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _rendered(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as a file's content; equal figures have equal content."""
+    out = io.BytesIO()
+    with _matplotlib().rc_context({"svg.hashsalt": "autoprox", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if suffix == ".svg" else None
+        figure.savefig(
+            out, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.1
+        )
+    return out.getvalue()
+
+
+def svg(source: Graph | Proxy) -> str:
+    """Return the drawn graph as SVG."""
+    return _rendered(_own_figure(draw(source)), ".svg").decode()
+
+
+def _own_figure(axes: Axes) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def save(source: Graph | Proxy, path: str | Path, title: str | None = None) -> None:
+    """Draw the graph into a file, whole or not at all.
+
+    Raises:
+        AutoproxError: the name ends with neither .svg nor .png, or matplotlib is not installed.
+        RunError: the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise AutoproxError(f"a drawing is an .svg or a .png file; got {str(path)!r}")
+    content = _rendered(_own_figure(draw(source, title=title)), suffix)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; choose another name"
+        ) from None
+
+
+def scatter(
+    scores: Sequence[float],
+    accuracies: Sequence[float],
+    *,
+    axes: Axes | None = None,
+    name: str = "score",
+    target: str = "accuracy",
+) -> Axes:
+    """Draw the scores of a proxy against accuracies, with Kendall's tau in the title.
+
+    Args:
+        scores: ``(architectures,)``.
+        accuracies: ``(architectures,)``; NaN where there is no figure.
+        axes: where to draw; a new figure if None.
+        name: of the proxy.
+        target: of the accuracies.
+
+    Raises:
+        AutoproxError: the two are not equally long, or matplotlib is not installed.
+    """
+    import numpy as np
+
+    from autoprox.ranking import kendall
+
+    own, true = np.asarray(scores, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
+    if own.shape != true.shape or own.ndim != 1:
+        raise AutoproxError(
+            f"scatter takes one score an accuracy; got {own.shape} and {true.shape}"
+        )
+    if axes is None:
+        axes = _figure(4.2, 3.4).add_subplot()
+    shown = np.isfinite(own) & np.isfinite(true)
+    tau = kendall(own[shown], true[shown])
+    axes.scatter(
+        own[shown],
+        true[shown],
+        s=26,
+        color="#0072b2",
+        alpha=0.75,
+        edgecolors="white",
+        linewidths=0.6,
+    )
+    axes.set_xlabel(name)
+    axes.set_ylabel(target)
+    axes.set_title(f"Kendall's τ = {tau:.3f}  ({shown.sum()} architectures)", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
