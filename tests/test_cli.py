@@ -152,8 +152,8 @@ def test_the_environment_sets_the_default_budget_and_does_not_hinder_resuming(
     cache: str, tmp_path: Path
 ) -> None:
     result = call(
-        "evolve", "--bench", TINY, *SMALL, "--cache", cache, "--out", str(tmp_path / "run"), "--json",
-        AUTOPROX_EVALUATIONS="41",
+        "evolve", "--bench", TINY, *SMALL, "--cache", cache, "--out", str(tmp_path / "run"),
+        "--json", AUTOPROX_EVALUATIONS="41",
     )  # fmt: skip
     assert json.loads(result.stdout)["settings"]["evaluations"] == 41
     refused(
@@ -217,7 +217,7 @@ def test_show_tells_everything_about_a_known_proxy() -> None:
         autoprox.load("zico").latex(),
         "6 nodes, 5 deep",
         "mean over micro-batches of the absolute gradient",
-        "ICLR 2023",
+        "Zero-shot NAS via Inverse Coefficient",
     ):
         assert part in shown
 
@@ -228,7 +228,7 @@ def test_show_writes_a_shared_node_out_once() -> None:
     ).stdout
     tree = shown[shown.index("tree:") : shown.index("statistics to measure")]
     assert tree.count("multiply  Weight") == 1
-    assert "norm  Layer  #1\n" in tree
+    assert re.search(r"norm  Layer  #1 *\n", tree)
     assert "norm  Layer  #1 (as above)" in tree
 
 
@@ -450,7 +450,7 @@ def test_ctrl_c_reports_and_the_resumed_run_finds_what_an_uninterrupted_one_find
         "--bench",
         TINY,
         "--evaluations",
-        "2500",
+        "1200",
         *SMALL,
         "--statistics",
         "weight,grad,act,act_gram",
@@ -465,7 +465,7 @@ def test_ctrl_c_reports_and_the_resumed_run_finds_what_an_uninterrupted_one_find
     assert f"autoprox evolve --resume stopped --cache {cache}" in err
     assert "Traceback" not in err
     judged = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8").count("\n")
-    assert 0 < judged < 2500
+    assert 0 < judged < 1200
     resumed = call_elsewhere("evolve", "--resume", "stopped", *common, "--quiet", folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     whole = call_elsewhere(

@@ -1,0 +1,108 @@
+"""Variation stays inside the language, and depends on nothing but its generator."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoprox.errors import LanguageError, UnknownNameError
+from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.graph import check_root
+from autoprox.kinds import KINDS
+from autoprox.text import parse
+
+VARIATION = Variation(Vocabulary(DEFAULT_STATISTICS))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def drawn(seed, draw):
+    with drawing_from(random.Random(seed)):
+        return draw()
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_random_proxies_and_their_offspring_are_proxies_within_the_limits(seed):
+    first, second = drawn(seed, lambda: (VARIATION.random(), VARIATION.random()))
+    child = drawn(seed, lambda: VARIATION.crossed(first, second))
+    mutant = drawn(seed, lambda: VARIATION.mutated(child))
+    for graph in (first, second, child, mutant):
+        assert check_root(graph).complexity <= VARIATION.complexity
+        assert parse(str(graph)) is graph
+        assert set(graph.statistics) <= set(DEFAULT_STATISTICS)
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_a_mutant_is_not_its_parent(seed):
+    parent = drawn(seed, VARIATION.random)
+    assert drawn(seed, lambda: VARIATION.mutated(parent)) is not parent
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_trees_and_graphs_are_two_forms_of_one_thing(seed):
+    graph = drawn(seed, VARIATION.random)
+    assert VARIATION.vocabulary.graph(VARIATION.vocabulary.tree(graph)) is graph
+
+
+def test_the_smallest_trees_of_every_kind_can_be_drawn():
+    vocabulary = VARIATION.vocabulary
+    for kind in KINDS:
+        tree = drawn(0, lambda kind=kind: vocabulary.random_tree(kind, vocabulary.heights[kind]))
+        assert vocabulary.graph(tree).kind is kind
+
+
+def test_the_global_generator_is_as_it_was():
+    random.seed(5)
+    before = random.getstate()
+    drawn(0, VARIATION.random)
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize("statistics", [("weight",), ("params",), ("act_gram", "attention")])
+def test_small_vocabularies_work(statistics):
+    variation = Variation(Vocabulary(statistics))
+    graphs = drawn(0, lambda: [variation.mutated(variation.random()) for _ in range(50)])
+    assert {name for graph in graphs for name in graph.statistics} <= set(statistics)
+
+
+def test_vocabularies_that_cannot_write_a_proxy_are_refused():
+    with pytest.raises(LanguageError, match="no proxy can be written"):
+        Vocabulary(())
+    with pytest.raises(LanguageError, match="reductions lead"):
+        Vocabulary(("weight",), ("absolute",))
+    with pytest.raises(UnknownNameError, match="did you mean 'weight'"):
+        Vocabulary(("weigth",))
+
+
+SCRIPT = """
+import json, random, sys
+{extra}
+from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.vocabulary import Vocabulary
+variation = Variation(Vocabulary(DEFAULT_STATISTICS))
+with drawing_from(random.Random(1)):
+    pool = [variation.random() for _ in range(30)]
+    for _ in range(200):
+        first, second = random.sample(pool, 2)
+        pool[random.randrange(30)] = variation.mutated(variation.crossed(first, second))
+print(json.dumps([str(graph) for graph in pool]))
+"""
+
+
+def test_one_seed_gives_one_result_in_every_process_whatever_was_imported_before():
+    results = []
+    for extra in ("", "import networkx, scipy.stats; things = [type(f'T{i}', (), {}) for i in range(999)]"):
+        out = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(extra=extra)], capture_output=True, text=True, check=True
+        )
+        results.append(json.loads(out.stdout))
+    assert results[0] == results[1]

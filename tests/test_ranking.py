@@ -1,0 +1,75 @@
+"""Rank correlations against scipy."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from autoprox.errors import BenchError
+from autoprox.ranking import Column, Ranker, interval, joint, kendall, resample, resampled_taus, spearman
+
+
+def column(accuracies, places=None, name="all"):
+    accuracies = np.asarray(accuracies, dtype=float)
+    return Column(name, "accuracy", np.arange(len(accuracies)) if places is None else places, accuracies)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("n", [3, 10, 77])
+def test_taus_are_those_of_scipy_for_all_columns(n, ties):
+    generator = np.random.default_rng(n)
+    draw = (lambda *s: generator.integers(0, 5, s).astype(float)) if ties else (lambda *s: generator.normal(size=s))
+    scores = draw(40, n)
+    some = np.sort(generator.permutation(n)[: max(3, n // 2)])
+    columns = [column(generator.normal(size=n)), column(draw(n) + np.arange(n)), column(np.arange(len(some)), some)]
+    taus = Ranker(columns).taus(scores)
+    for i, row in enumerate(scores):
+        for j, each in enumerate(columns):
+            own = row[each.places]
+            truth = scipy.stats.kendalltau(own, each.accuracies).statistic if np.ptp(own) else 0.0
+            assert taus[i, j] == pytest.approx(truth, abs=1e-6)
+
+
+def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
+    generator = np.random.default_rng(0)
+    ranker = Ranker([column(generator.normal(size=30))])
+    scores = generator.normal(size=(20, 30))
+    whole = ranker.taus(scores)
+    monkeypatch.setattr("autoprox.ranking.PAIRS_AT_ONCE", 1)
+    np.testing.assert_array_equal(ranker.taus(scores), whole)
+
+
+@pytest.mark.parametrize("figures", [[], [1.0, 2.0], [3.0, 3.0, 3.0, 3.0]])
+def test_a_column_that_cannot_be_ranked_by_is_refused(figures):
+    with pytest.raises(BenchError, match="ranking needs 3 that differ"):
+        Ranker([column(figures)])
+
+
+def test_the_joint_correlation_does_not_hide_a_sign():
+    assert joint(np.array([0.5, -0.5])) == 0.0
+
+
+def test_constant_scores_have_no_correlation():
+    assert kendall(np.ones(5), np.arange(5.0)) == 0.0
+    assert spearman(np.arange(5.0), np.ones(5)) == 0.0
+
+
+def test_a_resample_is_the_tau_of_the_repeated_architectures():
+    generator = np.random.default_rng(1)
+    scores, accuracies = generator.normal(size=12), generator.normal(size=12)
+    counts = resample(12, 50, seed=3)
+    for drawn, tau in zip(counts, resampled_taus(scores, accuracies, counts), strict=True):
+        places = np.repeat(np.arange(12), drawn.astype(int))
+        truth = scipy.stats.kendalltau(scores[places], accuracies[places]).statistic
+        assert tau == pytest.approx(truth, abs=1e-9)
+
+
+def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
+    generator = np.random.default_rng(2)
+    truth = 2 / np.pi * np.arcsin(0.6)
+    hits = 0
+    for trial in range(200):
+        x = generator.normal(size=60)
+        y = 0.6 * x + 0.8 * generator.normal(size=60)
+        low, high = interval(resampled_taus(x, y, resample(60, 300, trial)))
+        hits += low <= truth <= high
+    assert 0.88 <= hits / 200 <= 0.99
