@@ -1,0 +1,99 @@
+"""How large must the sample of each tensor be? Writes results/sample_size.csv.
+
+    python results/sample_size.py
+
+For some architectures of each space of vit101, proxies are scored on full tensors and on samples; the table
+says how well the two rankings agree (Kendall's τ), what measuring costs, and what a measurement takes on disk.
+Two thirds of the time goes into the full measurements; about ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from autoprox.benches import load_bench
+from autoprox.evaluate import Evaluator, Table
+from autoprox.proxy import load
+from autoprox.ranking import kendall
+from autoprox.statistics import measure
+from autoprox.tables import Probe
+
+SIZES = (64, 128, 256, 512, 1024, 2048)
+ARCHITECTURES = 40
+PROXIES = {
+    "snip": "snip",
+    "synflow": "synflow",
+    "zico": "zico",
+    "grad_norm": "grad_norm",
+    "activation norm": "sum(norm(act))",
+    "nuclear norm of weights": "sum(sum(weight_spectrum))",
+    "weight norm": "sum(norm(weight))",
+    "Fisher": "sum(sum(square(multiply(act, act_grad))))",
+    "attention entropy": "sum(entropy(attention))",
+}
+
+
+def scored(place: int) -> list[tuple[str, int | str, float, float, int]]:
+    """Return (proxy, sample, score, seconds, bytes) of one architecture."""
+    torch.set_num_threads(1)
+    bench, probe = load_bench("vit101"), Probe()
+    network = bench.network(bench.architectures[place])
+    inputs, targets = probe.inputs(bench)
+    names = sorted({name for text in PROXIES.values() for name in load(text).statistics})
+    rows = []
+    measure(network, inputs, targets, ("params",), sample=64)  # torch's lazy imports
+    for sample in ("full", *SIZES):
+        begun = time.process_time()
+        measured = measure(network, inputs, targets, names, sample=sample)
+        seconds = time.process_time() - begun
+        held = sum(
+            value.nbytes if isinstance(value, torch.Tensor) else sum(v.nbytes for v in value if v is not None)
+            for value in measured.values.values()
+        )
+        evaluator = Evaluator(Table((measured,)))
+        for name, text in PROXIES.items():
+            value = float(evaluator(load(text).graph).values[0])
+            rows.append((name, sample, value, seconds, held))
+    return rows
+
+
+def main() -> None:
+    """Score, compare, write."""
+    bench = load_bench("vit101")
+    out = []
+    for space in bench.spaces:
+        places = [i for i, each in enumerate(bench.architectures) if each.space == space]
+        chosen = np.random.default_rng(0).permutation(places)[:ARCHITECTURES]
+        done = Parallel(n_jobs=2)(delayed(scored)(int(i)) for i in chosen)
+        for sample in SIZES:
+            for name in PROXIES:
+                full = np.array([v for rows in done for p, s, v, *_ in rows if p == name and s == "full"])
+                own = np.array([v for rows in done for p, s, v, *_ in rows if p == name and s == sample])
+                cost = [row[3:] for rows in done for row in rows if row[0] == name and row[1] == sample]
+                out.append(
+                    {
+                        "space": space,
+                        "architectures": len(chosen),
+                        "sample": sample,
+                        "proxy": name,
+                        "tau_with_full": round(kendall(own, full), 4),
+                        "largest_relative_error": round(float(np.abs(own / full - 1).max()), 5),
+                        "seconds_per_network": round(float(np.mean([c[0] for c in cost])), 3),
+                        "megabytes_per_network": round(float(np.mean([c[1] for c in cost])) / 1e6, 3),
+                    }
+                )
+    path = Path(__file__).with_suffix(".csv")
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(out[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(out)
+
+
+if __name__ == "__main__":
+    main()
