@@ -70,6 +70,10 @@ class Network(Kind):
     """One number a network: ``()``. The root of every proxy is of this kind."""
 
 
+class Number(Kind):
+    """A constant. It stands beside values of every kind, and is none itself: used by evolution's typing only."""
+
+
 TENSOR_KINDS: tuple[type[Kind], ...] = (Weight, Activation, Attention, Spectrum, Relation)
 """The kinds that hold many numbers a layer."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from autoprox.primitives.primitive import primitive
 
 EXP_LIMIT = 60.0
+STEPS_PER_OCTAVE = 10
 
 
 @primitive("elementwise", latex=r"\left|{0}\right|")
@@ -132,6 +133,17 @@ def sign(x: Tensor) -> Tensor:
     tensor([-1.,  0.,  1.])
     """
     return x.sign()
+
+
+@primitive("elementwise", latex=r"\left\lfloor{0}\right\rceil_{{7\%}}", guard="0 at 0")
+def coarsen(x: Tensor) -> Tensor:
+    """Nearest power of the tenth root of two: what differs by a few percent, less than training resolves, is equal.
+
+    >>> coarsen(torch.tensor([0.98, 1.02, -2.0, 0.0]))
+    tensor([ 1.,  1., -2.,  0.])
+    """
+    octaves = torch.where(x == 0, 1.0, x).abs().log2()
+    return x.sign() * torch.exp2((octaves * STEPS_PER_OCTAVE).round() / STEPS_PER_OCTAVE)
 
 
 @primitive("elementwise", latex=r"\left({0} + {1}\right)", commutative=True)

@@ -28,6 +28,7 @@ TRUTH = {
     "sigmoid": scipy.special.expit,
     "tanh": np.tanh,
     "sign": np.sign,
+    "coarsen": lambda x: np.sign(x) * 2 ** (np.round(10 * np.log2(np.abs(np.where(x == 0, 1, x)))) / 10),
     "standardise": lambda x: scipy.stats.zscore(x),
     "min_max": lambda x: (x - x.min()) / (x.max() - x.min()),
     "softmax": scipy.special.softmax,

@@ -45,7 +45,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 )
 @option("--population", "How many candidates survive.", "100", type=int)
 @option("--batch", "How many candidates a generation proposes.", "200", type=int)
-@option("--complexity", "The most nodes of a proxy.", "24", type=int)
+@option("--complexity", "The most nodes of a proxy.", "16", type=int)
 @option("--seed", "Of the search.", "0", type=int)
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
 @option("--held-out", "The share that the search never sees.", "0.4", "SHARE", type=float)

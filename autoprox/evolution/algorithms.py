@@ -8,7 +8,8 @@ returns, so that a checkpoint is small and a resumed run goes on as if nothing h
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -20,27 +21,19 @@ from autoprox.graph import Graph
 from autoprox.registry import Registry
 
 
-class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
-    """DEAP's fitness of one objective: the joint correlation, to be maximised."""
-
-    weights = (1.0,)
-
-
-class Columns(base.Fitness):  # type: ignore[misc]  # deap has no types
-    """DEAP's fitness with one objective a column, for lexicase selection."""
-
-    weights: tuple[float, ...] = (1.0,)
-
-
 class Individual:
-    """A candidate of a population, with the attributes that DEAP's selection reads."""
-
-    __slots__ = ("candidate", "fitness")
+    """A candidate with the attribute that DEAP's selection reads: a fitness with one objective a column."""
 
     def __init__(self, candidate: Candidate) -> None:
         """Wrap a candidate that has a fitness."""
         self.candidate = candidate
-        self.fitness = Fitness((candidate.fitness,))
+        self.fitness = _columns(len(candidate.taus))(candidate.taus)
+
+
+@cache
+def _columns(count: int) -> type[base.Fitness]:
+    """Return DEAP's fitness class for so many objectives, all to be maximised."""
+    return type("Columns", (base.Fitness,), {"weights": (1.0,) * count})
 
 
 class Algorithm(Protocol):
@@ -65,10 +58,27 @@ ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
 """The search algorithms by name."""
 
 
-def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates that have a fitness, best first; equals in the order of size, then text."""
+PARSIMONY = 1e-3
+"""What a node costs in joint correlation. Simple proxies hold what they promise on unseen architectures."""
+
+
+def worth(candidate: Candidate) -> float:
+    """Return the fitness less what the proxy's size costs."""
+    return (candidate.fitness or 0.0) - PARSIMONY * candidate.graph.complexity
+
+
+def ranked(
+    candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
+) -> list[Candidate]:
+    """Return the candidates that have a fitness, best first; equals in the order of size, then text.
+
+    Args:
+        candidates: in any order; those that failed are left out.
+        key: what is best; the fitness if None.
+    """
     valid = [each for each in candidates if each.fitness is not None]
-    return sorted(valid, key=lambda c: (-(c.fitness or 0.0), c.graph.complexity, c.graph.text))
+    value = key or (lambda each: each.fitness or 0.0)
+    return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
 
 
 class Base:
@@ -240,21 +250,18 @@ class Default(Base):
     """Ours: lexicase parents, crossover and mutation, survival of the fittest that rank differently.
 
     Parents are chosen by DEAP's automatic epsilon-lexicase selection over the columns (La Cava et al., 2016), so
-    that a proxy that is outstanding on one target has children even if its mean is low. Of those that rank the
-    architectures of the search split alike, only the simplest survives.
+    that a proxy that is outstanding on one target has children even if its mean is low. What survives is best by
+    `worth`, and ranks the architectures of the search split differently from everything better (clearing).
     """
 
     NEWCOMERS = 0.05
     CROSSOVER = 0.4
-    PARSIMONY = 5e-4
-    ALIKE = 0.995
+    ALIKE = 0.97
+    COMPETING = 20
 
     def offspring(self) -> list[Graph]:
         """Return children of lexicase parents and a few newcomers."""
         individuals = [Individual(each) for each in self.population]
-        weights = (1.0,) * len(self.population[0].taus)
-        for individual in individuals:
-            individual.fitness = type("Columns", (Columns,), {"weights": weights})(individual.candidate.taus)
         graphs = []
         for _ in range(self.batch):
             if random.random() < self.NEWCOMERS:
@@ -268,15 +275,15 @@ class Default(Base):
         return graphs
 
     def _parent(self, individuals: list[Individual]) -> Graph:
-        drawn = random.sample(individuals, min(20, len(individuals)))
+        drawn = random.sample(individuals, min(self.COMPETING, len(individuals)))
         (chosen,) = tools.selAutomaticEpsilonLexicase(drawn, 1)
         graph: Graph = chosen.candidate.graph
         return graph
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""
-        contenders = [each for each in [*self.population, *candidates] if each.ranks is not None]
-        contenders.sort(key=self._key)
+        contenders = ranked([*self.population, *candidates], worth)
+        contenders = [each for each in contenders if each.ranks is not None]
         kept: list[Candidate] = []
         ranks = np.empty((self.size, len(contenders[0].ranks)), dtype=np.float32)
         for each in contenders:
@@ -286,10 +293,6 @@ class Default(Base):
                 ranks[len(kept)] = each.ranks
                 kept.append(each)
         self.population = kept
-
-    def _key(self, candidate: Candidate) -> tuple[float, str]:
-        worth = (candidate.fitness or 0.0) - self.PARSIMONY * candidate.graph.complexity
-        return -worth, candidate.graph.text
 
 
 ALGORITHMS.register("random", Random)

@@ -12,7 +12,7 @@ from autoprox.assess import BASELINES, Assessment, Assessor, columns
 from autoprox.benches import Bench, Split, load_bench, split
 from autoprox.errors import RunError
 from autoprox.evaluate import Evaluator, Table
-from autoprox.evolution.algorithms import ALGORITHMS, ranked
+from autoprox.evolution.algorithms import ALGORITHMS, ranked, worth
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.judge import Candidate, Judge, TableAddress
 from autoprox.evolution.search import Generation, Search
@@ -275,7 +275,7 @@ def _held_out(judge: Judge, best: Candidate) -> float | None:
 def top(known: Sequence[Candidate], count: int = SHOWN) -> list[Candidate]:
     """Return the best candidates that rank the search split differently, best first."""
     chosen: dict[str, Candidate] = {}
-    for each in ranked(known):
+    for each in ranked(known, worth):
         chosen.setdefault(each.behaviour, each)
         if len(chosen) == count:
             break

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autoprox.evolution.algorithms import ALGORITHMS, ranked
+from autoprox.evolution.algorithms import ALGORITHMS, ranked, worth
 from autoprox.evolution.judge import Candidate, Judge
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation, drawing_from
@@ -27,7 +27,7 @@ class Generation:
         number: from 1.
         evaluations: distinct candidates judged so far.
         proposals: graphs proposed so far, repeats included.
-        best: the best candidate so far.
+        best: the best candidate so far, by `worth`.
         median: the median fitness of the population.
         failures: how often each reason for a failure occurred among the new candidates.
         new: the candidates judged in this generation, as they were proposed.
@@ -94,7 +94,7 @@ class Search:
         self.proposals += proposed
         self.barren = 0 if judged else self.barren + 1
         contenders = [*judged.values(), *([self.best] if self.best else [])]
-        self.best = next(iter(ranked(contenders)), None)
+        self.best = next(iter(ranked(contenders, worth)), None)
         if self.best is None:
             reasons = Counter(each.failure for each in judged.values()).most_common(1)
             self.best = Candidate(next(iter(judged.values())).graph, (), None, reasons[0][0], "")
@@ -129,8 +129,9 @@ class Search:
         self.generation = checkpoint["generation"]
         self.proposals = checkpoint["proposals"]
         self.barren = checkpoint["barren"]
-        self.best = next(iter(ranked(list(known.values()))), None)
-        population = [by_text[text] for text in checkpoint["population"]]
+        self.best = next(iter(ranked(list(known.values()), worth)), None)
+        # Judging is pure: it gives the same candidates again, with the ranks that are not kept on disk.
+        population = self.judge([by_text[text].graph for text in checkpoint["population"]])
         self.algorithm.restore(population, {**checkpoint["algorithm"], "candidates": by_text})
         version, internal, gauss = checkpoint["random"]
         self.generator.setstate((version, tuple(internal), gauss))

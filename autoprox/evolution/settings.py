@@ -62,7 +62,7 @@ class Settings:
     evaluations: int = 10_000
     population: int = 100
     batch: int = 200
-    complexity: int = 24
+    complexity: int = 16
     seed: int = 0
     split_seed: int = 0
     held_out: float = 0.4

@@ -48,7 +48,7 @@ class Variation:
 
     vocabulary: Vocabulary
     height: int = 7
-    complexity: int = 24
+    complexity: int = 16
 
     def random(self) -> Graph:
         """Return a random proxy."""

@@ -12,7 +12,7 @@ from deap import gp
 
 from autoprox.errors import LanguageError
 from autoprox.graph import Graph, apply, atom
-from autoprox.kinds import KINDS, Kind, Layer, Network
+from autoprox.kinds import KINDS, Kind, Layer, Network, Number
 from autoprox.primitives import PRIMITIVES, Form
 from autoprox.statistics import STATISTICS
 
@@ -23,6 +23,13 @@ SEPARATOR = "@"
 LEAF_SHARE = 0.3
 """How often a random tree ends in a statistic where it could go on."""
 FORM_WEIGHTS = {Form.REDUCTION: 5, Form.ELEMENTWISE: 4, Form.NORMALISATION: 1, Form.SELECTOR: 1}
+
+
+NUMBERS = (0.5, 2.0, 3.0, 10.0)
+"""The constants that evolution may put beside values of a layer or a network."""
+
+FLATTENING = ("relu", "sigmoid", "sign", "tanh")
+"""Words that evolution does not apply to a network's number: they keep its order, or make scores equal."""
 
 
 class Vocabulary:
@@ -44,13 +51,21 @@ class Vocabulary:
         self.pset = gp.PrimitiveSetTyped("proxy", [], Network)
         for name in self.statistics:
             self.pset.addTerminal(name, STATISTICS[name].kind, name=name)
+        for value in NUMBERS:
+            self.pset.addTerminal(value, Number, name=str(value))
         self._choices: dict[type[Kind], dict[Form, list[Any]]] = defaultdict(lambda: defaultdict(list))
         for name in self.primitives:
             made = PRIMITIVES[name]
             for kind in made.kinds:
+                if kind is Network and name in FLATTENING:
+                    continue
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
                 self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)
                 self._choices[made.result(kind)][made.form].append(self.pset.mapping[typed])
+                if made.arity == 2 and kind in (Layer, Network):
+                    typed = f"{typed}{SEPARATOR}{Number.__name__}"
+                    self.pset.addPrimitive(abs, [kind, Number], kind, name=typed)
+                    self._choices[kind][made.form].append(self.pset.mapping[typed])
         if Network not in self.heights:
             raise LanguageError(
                 f"no proxy can be written with the statistics {', '.join(self.statistics) or '(none)'} and the "
@@ -60,7 +75,7 @@ class Vocabulary:
     @cached_property
     def heights(self) -> dict[type[Kind], int]:
         """The height of the smallest tree of each kind that can be written at all."""
-        known = {kind: 1 for kind in KINDS if self.pset.terminals[kind]}
+        known = {kind: 1 for kind in (*KINDS, Number) if self.pset.terminals[kind]}
         for _ in KINDS:
             for kind, forms in self._choices.items():
                 for entry in (entry for entries in forms.values() for entry in entries):
@@ -114,11 +129,19 @@ class Vocabulary:
         """Return a graph as a tree; shared sub-expressions are written out.
 
         Raises:
-            UnknownNameError: the graph has a word that is not of this vocabulary.
+            LanguageError: the graph cannot be written in this vocabulary.
         """
-        if not graph.args:
-            if graph.kind is None:
-                return [gp.Terminal(graph.word, True, Layer)]
-            return [self.pset.mapping[graph.word]]
-        typed = f"{graph.word}{SEPARATOR}{graph.args[0].kind.__name__}"
-        return [self.pset.mapping[typed], *(node for arg in graph.args for node in self.tree(arg))]
+        if graph.kind is None:
+            return [gp.Terminal(graph.word, True, Number)]
+        args = graph.args
+        name = graph.word
+        if args:
+            if PRIMITIVES[graph.word].commutative:  # evolution puts numbers second
+                args = tuple(sorted(args, key=lambda arg: arg.kind is None))
+            first = args[0].kind or Number
+            name += SEPARATOR + first.__name__
+            if any(arg.kind is None for arg in args):
+                name += SEPARATOR + Number.__name__
+        if name not in self.pset.mapping:
+            raise LanguageError(f"this search does not write {graph.word!r} as in {graph.text!r}; add the word to it")
+        return [self.pset.mapping[name], *(node for arg in args for node in self.tree(arg))]
