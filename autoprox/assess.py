@@ -136,7 +136,9 @@ class Assessor:
         draws = {n: resample(n, RESAMPLES, seed + n) for n in sizes}
         self._counts = [draws[len(column.places)] for column in columns]
         self.baselines = {
-            name: known for name, graph in baselines.items() if (known := self._joint(graph)) is not None
+            name: known
+            for name, graph in baselines.items()
+            if (known := self._joint(graph)) is not None
         }
 
     @property

@@ -21,7 +21,7 @@ from torch import Tensor
 from autoprox.graph import Graph, check_root
 from autoprox.kinds import Layer, Network
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.statistics import STATISTICS, Measurement
+from autoprox.statistics import Measurement
 
 CACHE_BYTES = 256 * 2**20
 """How much an evaluator keeps of the values of sub-expressions."""
@@ -147,13 +147,11 @@ class Evaluator:
 
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:
-            numbers = self.table.padded(each.values[graph.word] for each in self.table.measurements)
-            return Value(numbers, self._mask((graph.word,)))
+            rows = (_as_tensor(each.values[graph.word]) for each in self.table.measurements)
+            return Value(self.table.padded(rows), self._mask((graph.word,)))
         made = PRIMITIVES[graph.word]
         if made.form is Form.REDUCTION and graph.args[0].kind is not Layer:
-            return Value(
-                self._reduced(graph), self._mask(_leaves(graph.args[0]))
-            )
+            return Value(self._reduced(graph), self._mask(graph.args[0].statistics))
         operands = [float(arg.word) if arg.kind is None else self.value(arg) for arg in graph.args]
         values = [each for each in operands if isinstance(each, Value)]
         numbers = [_tensor(each, values[0].numbers) for each in operands]
@@ -214,8 +212,10 @@ def _tensor(operand: Value | float, like: Tensor) -> Tensor:
     return operand.numbers if isinstance(operand, Value) else torch.full_like(like, operand)
 
 
-def _leaves(graph: Graph) -> tuple[str, ...]:
-    return graph.statistics
+def _as_tensor(value: Tensor | tuple[Tensor | None, ...]) -> Tensor:
+    """Return a value that holds all layers in one tensor."""
+    assert isinstance(value, Tensor)
+    return value
 
 
 class _Program:
@@ -243,12 +243,14 @@ class _Program:
         """Return the layers' numbers, ``(layers,)`` float64."""
         sizes = measurement.sizes[self.names[0]]
         values = [measurement.values[name] for _, name in self.leaves]
-        if all(isinstance(value, Tensor) for value in values):
-            return self._run(values, sizes).double()
+        if measurement.sample != "full":
+            return self._run([_as_tensor(value) for value in values], sizes).double()
         out = torch.zeros(len(measurement.layers), dtype=torch.float64)
         for layer, row in enumerate(zip(*values, strict=True)):
             if all(tensor is not None for tensor in row):
-                out[layer] = self._run([tensor[None] for tensor in row], sizes[layer : layer + 1])[0]
+                out[layer] = self._run([tensor[None] for tensor in row], sizes[layer : layer + 1])[
+                    0
+                ]
         return out
 
     def _run(self, leaves: Sequence[Tensor], sizes: Tensor) -> Tensor:
@@ -262,12 +264,3 @@ class _Program:
             values = [slots[arg] for arg in args]
             slots[slot] = function(*values, entries) if grouped else function(*values)
         return slots[-1]
-
-
-def missing_statistics(graphs: Iterable[Graph], table: Table) -> tuple[str, ...]:
-    """Return the statistics that the graphs use and the table lacks."""
-    used = {name for graph in graphs for name in graph.statistics}
-    return tuple(sorted(used - set(table.measurements[0].values)))
-
-
-__all__ = ["CACHE_BYTES", "STATISTICS", "Evaluator", "Scores", "Table", "Value", "missing_statistics"]

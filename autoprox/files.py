@@ -24,7 +24,9 @@ def write_text(path: Path, text: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; choose another --out"
+        ) from None
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

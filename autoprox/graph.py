@@ -121,7 +121,9 @@ class Graph:
         for node, i in place.items():
             leaf = "number" if node.kind is None else "statistic"
             form = PRIMITIVES[node.word].form.value if node.args else leaf
-            view.add_node(i, word=node.word, kind=node.kind.__name__ if node.kind else "", form=form)
+            view.add_node(
+                i, word=node.word, kind=node.kind.__name__ if node.kind else "", form=form
+            )
         for node, i in place.items():
             for arg in dict.fromkeys(node.args):
                 places = tuple(at for at, other in enumerate(node.args) if other is arg)
@@ -172,7 +174,9 @@ def apply(word: str, *args: Graph) -> Graph:
         raise LanguageError(f"{word} takes {made.arity} argument(s); got {len(args)}")
     kinds = dict.fromkeys(arg.kind for arg in args if arg.kind is not None)
     if not kinds:
-        raise LanguageError(f"{word} of numbers alone says nothing about a network; use a statistic")
+        raise LanguageError(
+            f"{word} of numbers alone says nothing about a network; use a statistic"
+        )
     if len(kinds) > 1:
         names = " and ".join(kind.__name__ for kind in kinds)
         raise LanguageError(f"the arguments of {word} have one kind; got {names}")
@@ -181,7 +185,9 @@ def apply(word: str, *args: Graph) -> Graph:
         takes = ", ".join(each.__name__ for each in made.kinds)
         raise LanguageError(f"{word} takes {takes}; got {kind.__name__}")
     if any(arg.kind is None for arg in args) and made.kinds != KINDS:
-        raise LanguageError(f"{word} takes no numbers, only {', '.join(k.__name__ for k in made.kinds)}")
+        raise LanguageError(
+            f"{word} takes no numbers, only {', '.join(k.__name__ for k in made.kinds)}"
+        )
     if made.commutative:
         args = tuple(sorted(args, key=lambda arg: arg.text))
     return _intern(word, args, made.result(kind))
@@ -214,15 +220,21 @@ def from_json(data: Mapping[str, Any]) -> Graph:
     except (KeyError, TypeError):
         raise LanguageError("the JSON of a graph has the keys 'version' and 'nodes'") from None
     if version != JSON_VERSION:
-        raise LanguageError(f"the graph is of JSON version {version!r}; this autoprox reads {JSON_VERSION}")
+        raise LanguageError(
+            f"the graph is of JSON version {version!r}; this autoprox reads {JSON_VERSION}"
+        )
     nodes: list[Graph] = []
     try:
         for word, *places in listed:
             if any(type(at) is not int or not 0 <= at < len(nodes) for at in places):
-                raise LanguageError(f"node {len(nodes)} ({word!r}) refers to {places}: not before it")
+                raise LanguageError(
+                    f"node {len(nodes)} ({word!r}) refers to {places}: not before it"
+                )
             nodes.append(apply(word, *(nodes[at] for at in places)) if places else atom(word))
     except (TypeError, ValueError):
-        raise LanguageError("each node of a graph is a list: a word, then places of nodes") from None
+        raise LanguageError(
+            "each node of a graph is a list: a word, then places of nodes"
+        ) from None
     if not nodes:
         raise LanguageError("the graph has no nodes")
     return nodes[-1]

@@ -125,14 +125,18 @@ def from_file(path: Path) -> Proxy:
     """
     if path.is_dir():
         if not (path / "best.json").is_file():
-            raise AutoproxError(f"{path} is no finished run: it has no best.json; resume the run first")
+            raise AutoproxError(
+                f"{path} is no finished run: it has no best.json; resume the run first"
+            )
         path = path / "best.json"
     data = read_json(path, FORMAT, VERSION)
     if "expression" not in data:
         raise AutoproxError(f"{path}: a proxy has the key 'expression'")
     graph = parse_proxy(str(data["expression"]))
     if "graph" in data and from_json(data["graph"]) is not graph:
-        raise LanguageError(f"{path}: 'expression' and 'graph' are different proxies; keep one of them")
+        raise LanguageError(
+            f"{path}: 'expression' and 'graph' are different proxies; keep one of them"
+        )
     name = str(data.get("name", ""))
     return Proxy(graph, name, str(data.get("description", "")), dict(data.get("provenance", {})))
 

@@ -116,7 +116,7 @@ def joint(taus: Array) -> Array:
     The published systems average |τ|, under which a proxy may rank one target upside down; here the sign counts
     (Auto-Prox, AAAI 2024, joint correlation metric; its formula is not printed in the paper).
     """
-    return taus.mean(-1)
+    return np.asarray(taus.mean(-1))
 
 
 def kendall(scores: Array, accuracies: Array) -> float:

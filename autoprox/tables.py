@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,10 @@ class Probe:
 
         if self.images is None:
             return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
-        return images(self.images, bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
+        channels, height, width = bench.input_shape
+        return images(
+            self.images, (channels, height, width), bench.classes, batch=self.batch, seed=self.seed
+        )
 
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
         """Return everything that determines an architecture's statistics."""
@@ -132,31 +136,39 @@ def measure_bench(
     return plan.keys()
 
 
-def _measured(plan: Plan, works: Sequence[Work], jobs: int) -> Iterable[None]:
+def _measured(plan: Plan, works: Sequence[Work], jobs: int) -> Iterator[None]:
     """Measure each work in some process; yields as they are done."""
     if jobs == 1 or len(works) < 2:
-        return (_measure_one(plan.bench, plan.probe, work, plan.folder) for work in works)
+        for work in works:
+            _measure_one(plan.bench, plan.probe, work, plan.folder)
+            yield
+        return
     from joblib import Parallel, delayed
 
-    tasks = (delayed(_measure_elsewhere)(plan.source, plan.probe, work, plan.folder) for work in works)
-    done: Iterable[None] = Parallel(jobs, return_as="generator_unordered", batch_size=1)(tasks)
-    return done
+    tasks = (
+        delayed(_measure_elsewhere)(plan.source, plan.probe, work, plan.folder) for work in works
+    )
+    with warnings.catch_warnings():
+        # loky replaces a worker whose heap has grown, which the large networks do to it; nothing is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        yield from Parallel(jobs, return_as="generator_unordered", batch_size=1)(tasks)
 
 
 def _measure_elsewhere(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
-    import torch
-
     from autoprox.benches import load_bench
 
-    torch.set_num_threads(1)
-    bench = load_bench(source) if isinstance(source, str) else source
-    _measure_one(bench, probe, work, folder)
+    _measure_one(load_bench(source) if isinstance(source, str) else source, probe, work, folder)
 
 
 def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
-    """Build, measure and save one architecture."""
+    """Build, measure and save one architecture, in one thread: the number of threads changes the rounding."""
+    import torch
+
     from autoprox.errors import StatisticError
     from autoprox.statistics import Store, measure
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
     network = bench.network(work.architecture, probe.seed)
     inputs, targets = probe.inputs(bench)
@@ -166,6 +178,8 @@ def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
         )
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
+    finally:
+        torch.set_num_threads(threads)
     Store(folder).save(work.key, measurement)
 
 

@@ -55,7 +55,9 @@ def sqrt(x: Tensor) -> Tensor:
     return x.clamp_min(0.0).sqrt()
 
 
-@primitive("elementwise", latex=r"\log\left({0}\right)", guard="0 for numbers that are not positive")
+@primitive(
+    "elementwise", latex=r"\log\left({0}\right)", guard="0 for numbers that are not positive"
+)
 def log(x: Tensor) -> Tensor:
     """Natural logarithm.
 

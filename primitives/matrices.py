@@ -24,7 +24,12 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     return x @ y
 
 
-@primitive("reduction", latex=r"\log\left|\det {0}\right|", kinds=(Relation,), guard="singular values are cut below at 1e-6 of the largest, or 1e-12")
+@primitive(
+    "reduction",
+    latex=r"\log\left|\det {0}\right|",
+    kinds=(Relation,),
+    guard="singular values are cut below at 1e-6 of the largest, or 1e-12",
+)
 def log_determinant(x: Tensor, entries: Entries) -> Tensor:
     """Logarithm of the absolute determinant.
 

@@ -84,7 +84,11 @@ def count(x: Tensor, entries: Entries) -> Tensor:
     return entries.size.clone()
 
 
-@primitive("reduction", latex=r"\operatorname{{H}}_{{{index}}}\left({0}\right)", guard="0 where all entries are 0")
+@primitive(
+    "reduction",
+    latex=r"\operatorname{{H}}_{{{index}}}\left({0}\right)",
+    guard="0 where all entries are 0",
+)
 def entropy(x: Tensor, entries: Entries) -> Tensor:
     """Entropy, in nats, of the absolute values taken as shares of their sum.
 

@@ -53,7 +53,9 @@ def scored(place: int) -> list[tuple[str, int | str, float, float, int]]:
         measured = measure(network, inputs, targets, names, sample=sample)
         seconds = time.process_time() - begun
         held = sum(
-            value.nbytes if isinstance(value, torch.Tensor) else sum(v.nbytes for v in value if v is not None)
+            value.nbytes
+            if isinstance(value, torch.Tensor)
+            else sum(v.nbytes for v in value if v is not None)
             for value in measured.values.values()
         )
         evaluator = Evaluator(Table((measured,)))
@@ -73,9 +75,15 @@ def main() -> None:
         done = Parallel(n_jobs=2)(delayed(scored)(int(i)) for i in chosen)
         for sample in SIZES:
             for name in PROXIES:
-                full = np.array([v for rows in done for p, s, v, *_ in rows if p == name and s == "full"])
-                own = np.array([v for rows in done for p, s, v, *_ in rows if p == name and s == sample])
-                cost = [row[3:] for rows in done for row in rows if row[0] == name and row[1] == sample]
+                full = np.array(
+                    [v for rows in done for p, s, v, *_ in rows if p == name and s == "full"]
+                )
+                own = np.array(
+                    [v for rows in done for p, s, v, *_ in rows if p == name and s == sample]
+                )
+                cost = [
+                    row[3:] for rows in done for row in rows if row[0] == name and row[1] == sample
+                ]
                 out.append(
                     {
                         "space": space,
@@ -85,7 +93,9 @@ def main() -> None:
                         "tau_with_full": round(kendall(own, full), 4),
                         "largest_relative_error": round(float(np.abs(own / full - 1).max()), 5),
                         "seconds_per_network": round(float(np.mean([c[0] for c in cost])), 3),
-                        "megabytes_per_network": round(float(np.mean([c[1] for c in cost])) / 1e6, 3),
+                        "megabytes_per_network": round(
+                            float(np.mean([c[1] for c in cost])) / 1e6, 3
+                        ),
                     }
                 )
     path = Path(__file__).with_suffix(".csv")

@@ -13,7 +13,17 @@ from autoprox.statistics import Store, measure, noise
 from autoprox.text import parse_proxy
 from tests.tiny_bench import bench
 
-NAMES = ("weight", "grad", "grad_abs_mean", "grad_std", "act", "act_gram", "params", "position", "heads")
+NAMES = (
+    "weight",
+    "grad",
+    "grad_abs_mean",
+    "grad_std",
+    "act",
+    "act_gram",
+    "params",
+    "position",
+    "heads",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +59,10 @@ EXPRESSIONS = {
     "sum(log(sum(divide(grad_abs_mean, grad_std))))": (
         lambda t, n: math.log(
             np.divide(
-                t["grad_abs_mean"], t["grad_std"], out=np.zeros_like(t["grad_std"]), where=t["grad_std"] != 0
+                t["grad_abs_mean"],
+                t["grad_std"],
+                out=np.zeros_like(t["grad_std"]),
+                where=t["grad_std"] != 0,
             ).mean()
             * n["weight"]
         ),
@@ -58,7 +71,10 @@ EXPRESSIONS = {
     "max(norm(act))": (lambda t, n: math.sqrt((t["act"] ** 2).mean() * n["act"]), np.max),
     "std(std(weight))": (lambda t, n: t["weight"].std(), np.std),
     "mean(trace(act_gram))": (lambda t, n: np.trace(t["act_gram"]), np.mean),
-    "exp(min(multiply(mean(weight), 3)))": (lambda t, n: 3 * t["weight"].mean(), lambda x: math.exp(x.min())),
+    "exp(min(multiply(mean(weight), 3)))": (
+        lambda t, n: 3 * t["weight"].mean(),
+        lambda x: math.exp(x.min()),
+    ),
 }
 
 
@@ -89,7 +105,9 @@ def test_a_network_without_the_layers_fails_with_the_reason(table):
 
 
 def test_what_is_not_finite_is_a_failure_that_names_the_word(table):
-    scores = Evaluator(table)(parse_proxy("sum(square(square(square(square(exp(square(params)))))))"))
+    scores = Evaluator(table)(
+        parse_proxy("sum(square(square(square(square(exp(square(params)))))))")
+    )
     assert scores.failure == "not finite: square"
 
 

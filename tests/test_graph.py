@@ -71,7 +71,9 @@ def test_nodes_come_after_their_arguments_and_only_once(graph):
 
 
 @settings(max_examples=60, deadline=None)
-@given(graphs(Layer, 3), graphs(Layer, 3), st.sampled_from(["add", "multiply", "subtract", "divide"]))
+@given(
+    graphs(Layer, 3), graphs(Layer, 3), st.sampled_from(["add", "multiply", "subtract", "divide"])
+)
 def test_only_commutative_primitives_forget_the_order(first, second, word):
     forward, backward = apply(word, first, second), apply(word, second, first)
     assert (forward is backward) == (word in ("add", "multiply") or first is second)

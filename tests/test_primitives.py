@@ -28,7 +28,9 @@ TRUTH = {
     "sigmoid": scipy.special.expit,
     "tanh": np.tanh,
     "sign": np.sign,
-    "coarsen": lambda x: np.sign(x) * 2 ** (np.round(10 * np.log2(np.abs(np.where(x == 0, 1, x)))) / 10),
+    "coarsen": lambda x: (
+        np.sign(x) * 2 ** (np.round(10 * np.log2(np.abs(np.where(x == 0, 1, x)))) / 10)
+    ),
     "standardise": lambda x: scipy.stats.zscore(x),
     "min_max": lambda x: (x - x.min()) / (x.max() - x.min()),
     "softmax": scipy.special.softmax,
@@ -72,7 +74,9 @@ def test_matrix_primitives_agree_with_numpy():
     entries = Entries(torch.full((3,), 16.0))
     value = torch.tensor(x)
     np.testing.assert_allclose(PRIMITIVES["matmul"].function(value, value), x @ x)
-    np.testing.assert_allclose(PRIMITIVES["trace"].function(value, entries), np.trace(x, axis1=1, axis2=2))
+    np.testing.assert_allclose(
+        PRIMITIVES["trace"].function(value, entries), np.trace(x, axis1=1, axis2=2)
+    )
     truth = np.linalg.slogdet(x)[1]
     np.testing.assert_allclose(PRIMITIVES["log_determinant"].function(value, entries), truth)
 
@@ -176,5 +180,7 @@ def test_a_primitive_of_ones_own_enters_the_language_and_a_second_of_that_name_d
 
 
 def test_the_logarithm_of_a_determinant_of_a_singular_matrix_is_finite():
-    value = PRIMITIVES["log_determinant"].function(torch.ones(1, 2, 2), Entries(torch.tensor([4.0])))
+    value = PRIMITIVES["log_determinant"].function(
+        torch.ones(1, 2, 2), Entries(torch.tensor([4.0]))
+    )
     assert math.isfinite(value)

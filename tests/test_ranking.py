@@ -5,22 +5,41 @@ import pytest
 import scipy.stats
 
 from autoprox.errors import BenchError
-from autoprox.ranking import Column, Ranker, interval, joint, kendall, resample, resampled_taus, spearman
+from autoprox.ranking import (
+    Column,
+    Ranker,
+    interval,
+    joint,
+    kendall,
+    resample,
+    resampled_taus,
+    spearman,
+)
 
 
 def column(accuracies, places=None, name="all"):
     accuracies = np.asarray(accuracies, dtype=float)
-    return Column(name, "accuracy", np.arange(len(accuracies)) if places is None else places, accuracies)
+    return Column(
+        name, "accuracy", np.arange(len(accuracies)) if places is None else places, accuracies
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("n", [3, 10, 77])
 def test_taus_are_those_of_scipy_for_all_columns(n, ties):
     generator = np.random.default_rng(n)
-    draw = (lambda *s: generator.integers(0, 5, s).astype(float)) if ties else (lambda *s: generator.normal(size=s))
+    draw = (
+        (lambda *s: generator.integers(0, 5, s).astype(float))
+        if ties
+        else (lambda *s: generator.normal(size=s))
+    )
     scores = draw(40, n)
     some = np.sort(generator.permutation(n)[: max(3, n // 2)])
-    columns = [column(generator.normal(size=n)), column(draw(n) + np.arange(n)), column(np.arange(len(some)), some)]
+    columns = [
+        column(generator.normal(size=n)),
+        column(draw(n) + np.arange(n)),
+        column(np.arange(len(some)), some),
+    ]
     taus = Ranker(columns).taus(scores)
     for i, row in enumerate(scores):
         for j, each in enumerate(columns):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Console
@@ -17,6 +17,9 @@ from autoprox.cli.options import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.evolution.run import Run
+
+BESIDE_FORMULA = 56
+"""How many characters of a line the figures beside a formula take."""
 
 FILES = {
     "best.json": "the best proxy",
@@ -65,7 +68,7 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     """Print the assessments on one part of the bench."""
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
-    console.print(joint_table(rows, {each.name: each for each in run.search}))
+    console.print(joint_table(rows, {each.name: each for each in run.search}, console.width))
     for table in column_tables(rows, console.width):
         console.print(table)
     console.print(Padding(Text(difference_in_words(rows)), (1, 0, 0, 0), expand=False))
@@ -85,13 +88,16 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def joint_table(rows: Sequence[Assessment], search: dict[str, Assessment]) -> Table:
+def joint_table(
+    rows: Sequence[Assessment], search: dict[str, Assessment], width: int
+) -> Table:
     """Return the table of the joint correlations: proxies, then baselines."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for heading in ("nodes", "joint τ", "95 % interval", "joint τ\nsearch"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("formula", no_wrap=True, overflow="ellipsis", ratio=1)
+    for heading in ("nodes", "joint τ", "95 % interval", "joint τ\nsearch", "formula"):
+        side: Literal["left", "right"] = "left" if heading == "formula" else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
+    room = width - BESIDE_FORMULA - max(len(row.name) for row in rows)
     for place, row in enumerate(rows):
         ends = (
             place + 1 < len(rows)
@@ -105,7 +111,7 @@ def joint_table(rows: Sequence[Assessment], search: dict[str, Assessment]) -> Ta
             figure(row.joint),
             interval_text(row.joint_interval),
             figure(search[row.name].joint) if row.name in search else "-",
-            formula,
+            formula if len(formula) <= room else formula[: room - 1] + "…",
             end_section=ends,
         )
     return table

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from deap import base, tools
+from numpy.typing import NDArray
 
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
@@ -282,15 +283,13 @@ class Default(Base):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""
-        contenders = ranked([*self.population, *candidates], worth)
-        contenders = [each for each in contenders if each.ranks is not None]
         kept: list[Candidate] = []
-        ranks = np.empty((self.size, len(contenders[0].ranks)), dtype=np.float32)
-        for each in contenders:
-            if len(kept) == self.size:
-                break
-            if not kept or (ranks[: len(kept)] @ each.ranks).max() < self.ALIKE:
-                ranks[len(kept)] = each.ranks
+        ranks: list[NDArray[np.float32]] = []
+        for each in ranked([*self.population, *candidates], worth):
+            if each.ranks is None or len(kept) == self.size:
+                continue
+            if not kept or float(np.max(np.stack(ranks) @ each.ranks)) < self.ALIKE:
+                ranks.append(each.ranks)
                 kept.append(each)
         self.population = kept
 

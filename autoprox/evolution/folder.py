@@ -1,11 +1,11 @@
 """The folder of a run: text files that are whole at any moment.
 
-    config.json       the settings
-    candidates.jsonl  every distinct candidate: proposed text, τ per column or the reason of its failure
-    generations.csv   what each generation did
-    checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
-    report.json       the numbers of the end, held-out ones first
-    best.json         the best proxy, as `autoprox.load` reads it
+config.json       the settings
+candidates.jsonl  every distinct candidate: proposed text, τ per column or the reason of its failure
+generations.csv   what each generation did
+checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
+report.json       the numbers of the end, held-out ones first
+best.json         the best proxy, as `autoprox.load` reads it
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a")
         except OSError as error:
-            raise RunError(f"cannot write the run folder {self.path}: {error.strerror}; choose another --out") from None
+            raise RunError(
+                f"cannot write the run folder {self.path}: {error.strerror}; choose another --out"
+            ) from None
         try:
             import fcntl
 
@@ -61,7 +63,9 @@ class RunFolder:
             pass
         except OSError:
             self._lock.close()
-            raise RunError(f"another process runs in {self.path}; wait for it, or choose another --out") from None
+            raise RunError(
+                f"another process runs in {self.path}; wait for it, or choose another --out"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +80,9 @@ class RunFolder:
             RunError: the folder already holds one.
         """
         if (self.path / "config.json").exists():
-            raise RunError(f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out")
+            raise RunError(
+                f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out"
+            )
         data = {"format": RUN, "version": VERSION, "settings": settings.to_json()}
         write_json(self.path / "config.json", data)
         write_text(self.path / "candidates.jsonl", "")
@@ -90,7 +96,9 @@ class RunFolder:
         if not (self.path / "config.json").is_file():
             raise RunError(f"{self.path} holds no run to resume: it has no config.json")
         try:
-            return Settings.from_json(read_json(self.path / "config.json", RUN, VERSION)["settings"])
+            return Settings.from_json(
+                read_json(self.path / "config.json", RUN, VERSION)["settings"]
+            )
         except (KeyError, TypeError) as error:
             raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from None
         except AutoproxError as error:
@@ -102,7 +110,13 @@ class RunFolder:
             self.path / "report.json", "autoprox report", VERSION
         )["finished"]
 
-    def save(self, generation: Generation, held_out: float | None, seconds: float, checkpoint: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        generation: Generation,
+        held_out: float | None,
+        seconds: float,
+        checkpoint: Mapping[str, Any],
+    ) -> None:
         """Write what a generation did, then the checkpoint that counts it.
 
         Raises:
@@ -115,10 +129,18 @@ class RunFolder:
                 file.flush()
                 size = os.fstat(file.fileno()).st_size
         except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole") from None
+            raise RunError(
+                f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole"
+            ) from None
         self._rows.append(_row(generation, held_out, seconds))
         write_text(self.path / "generations.csv", _csv(self._rows))
-        data = {"format": CHECKPOINT, "version": VERSION, "bytes": size, "rows": self._rows, **checkpoint}
+        data = {
+            "format": CHECKPOINT,
+            "version": VERSION,
+            "bytes": size,
+            "rows": self._rows,
+            **checkpoint,
+        }
         write_json(self.path / "checkpoint.json", data)
 
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Candidate]] | None:
@@ -136,7 +158,9 @@ class RunFolder:
         try:
             data = read_json(path, CHECKPOINT, VERSION)
             with (self.path / "candidates.jsonl").open("r+b") as file:
-                file.truncate(data["bytes"]) if os.fstat(file.fileno()).st_size > data["bytes"] else None
+                file.truncate(data["bytes"]) if os.fstat(file.fileno()).st_size > data[
+                    "bytes"
+                ] else None
                 known = dict(_candidate(line) for line in file.read().decode().splitlines())
         except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None

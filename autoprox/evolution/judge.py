@@ -105,7 +105,9 @@ class Judge:
         self.address = address
         self.jobs = jobs
 
-    def scores(self, graphs: Sequence[Graph]) -> list[tuple[NDArray[np.float64] | None, str | None]]:
+    def scores(
+        self, graphs: Sequence[Graph]
+    ) -> list[tuple[NDArray[np.float64] | None, str | None]]:
         """Return the scores of each graph, or None and a reason, in order."""
         if self.jobs == 1 or len(graphs) < 2 * self.jobs or self.address is None:
             return [score(self.evaluator, graph) for graph in graphs]
@@ -140,9 +142,7 @@ class Judge:
         return np.concatenate(parts) / np.float32(np.sqrt(len(parts)))
 
 
-def judged(
-    graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64]
-) -> Candidate:
+def judged(graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64]) -> Candidate:
     """Return the candidate of a valid graph, turned so that its joint correlation is not negative."""
     if joint(taus) < 0:
         graph, ranks, taus = negated(graph), -ranks, -taus
@@ -163,7 +163,9 @@ def standardised_ranks(scores: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     largest = np.abs(scores).max()
     values, ranks, counts = np.unique(
-        np.round(scores / largest, 12) if largest > 0 else scores, return_inverse=True, return_counts=True
+        np.round(scores / largest, 12) if largest > 0 else scores,
+        return_inverse=True,
+        return_counts=True,
     )
     if len(values) == 1:
         return np.zeros(len(scores), dtype=np.float32)

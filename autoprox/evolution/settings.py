@@ -105,4 +105,7 @@ class Settings:
         unknown = sorted(set(data) - known)
         if unknown:
             raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return cls(**values)

@@ -82,7 +82,9 @@ def _plant(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.Primitive
     """Replace a sub-tree by a random one."""
 
     def expression(pset: gp.PrimitiveSetTyped, type_: type[Kind]) -> Tree:
-        return vocabulary.random_tree(type_, max(vocabulary.heights[type_], random.randint(1, GROWTH)))
+        return vocabulary.random_tree(
+            type_, max(vocabulary.heights[type_], random.randint(1, GROWTH))
+        )
 
     mutated: tuple[gp.PrimitiveTree] = gp.mutUniform(tree, expression, vocabulary.pset)
     return mutated
@@ -106,7 +108,11 @@ def _insert(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.Primitiv
         planted: Tree = [entry]
         for i, arg in enumerate(entry.args):
             low = vocabulary.heights[arg]
-            planted += tree[span] if i == place else vocabulary.random_tree(arg, random.randint(low, low + 2))
+            planted += (
+                tree[span]
+                if i == place
+                else vocabulary.random_tree(arg, random.randint(low, low + 2))
+            )
         tree[span] = planted
     return (tree,)
 

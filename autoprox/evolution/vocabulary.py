@@ -53,7 +53,9 @@ class Vocabulary:
             self.pset.addTerminal(name, STATISTICS[name].kind, name=name)
         for value in NUMBERS:
             self.pset.addTerminal(value, Number, name=str(value))
-        self._choices: dict[type[Kind], dict[Form, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self._choices: dict[type[Kind], dict[Form, list[Any]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         for name in self.primitives:
             made = PRIMITIVES[name]
             for kind in made.kinds:
@@ -75,7 +77,8 @@ class Vocabulary:
     @cached_property
     def heights(self) -> dict[type[Kind], int]:
         """The height of the smallest tree of each kind that can be written at all."""
-        known = {kind: 1 for kind in (*KINDS, Number) if self.pset.terminals[kind]}
+        kinds: tuple[type[Kind], ...] = (*KINDS, Number)
+        known = {kind: 1 for kind in kinds if self.pset.terminals[kind]}
         for _ in KINDS:
             for kind, forms in self._choices.items():
                 for entry in (entry for entries in forms.values() for entry in entries):
@@ -143,5 +146,7 @@ class Vocabulary:
             if any(arg.kind is None for arg in args):
                 name += SEPARATOR + Number.__name__
         if name not in self.pset.mapping:
-            raise LanguageError(f"this search does not write {graph.word!r} as in {graph.text!r}; add the word to it")
+            raise LanguageError(
+                f"this search does not write {graph.word!r} as in {graph.text!r}; add the word to it"
+            )
         return [self.pset.mapping[name], *(node for arg in args for node in self.tree(arg))]

@@ -42,7 +42,9 @@ def get(name: str) -> Proxy:
 def __getattr__(name: str) -> Proxy:
     """Return a proxy by attribute, so that it can be imported by name."""
     if name.startswith("_") or name not in names():
-        raise AttributeError(f"module {__name__!r} has no proxy {name!r}; it has {', '.join(names())}")
+        raise AttributeError(
+            f"module {__name__!r} has no proxy {name!r}; it has {', '.join(names())}"
+        )
     return get(name)
 
 

@@ -29,7 +29,9 @@ def test_a_primitive_is_named_after_its_function_and_says_what_it_does(name):
 @pytest.mark.parametrize("name", VALUED)
 def test_a_primitive_has_an_example_that_holds(name):
     function = PRIMITIVES[name].function
-    examples = doctest.DocTestFinder().find(function, name, globs=dict(inspect.getmodule(function).__dict__))
+    examples = doctest.DocTestFinder().find(
+        function, name, globs=dict(inspect.getmodule(function).__dict__)
+    )
     assert examples[0].examples
     assert all(doctest.DocTestRunner().run(example).failed == 0 for example in examples)
 
@@ -42,7 +44,9 @@ def random_value(kind, generator):
     present = torch.rand(x.shape, generator=generator) > 0.3 if kind is Layer else None
     if present is not None:
         present[:, 0] = True
-    size = entries.size[:1].expand(len(x)) if present is None else present.sum(1, dtype=torch.float64)
+    size = (
+        entries.size[:1].expand(len(x)) if present is None else present.sum(1, dtype=torch.float64)
+    )
     return x, Entries(size, present)
 
 
@@ -64,7 +68,8 @@ def test_a_primitive_is_pure_and_closed_and_keeps_shape_and_type(name, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(n, k) for n, k in CASES if k is Layer and PRIMITIVES[n].form is not Form.ELEMENTWISE]
+    ("name", "kind"),
+    [(n, k) for n, k in CASES if k is Layer and PRIMITIVES[n].form is not Form.ELEMENTWISE],
 )
 def test_layers_that_are_absent_do_not_count(name, kind):
     made = PRIMITIVES[name]
@@ -88,7 +93,9 @@ def test_reductions_scale_a_sample_to_the_true_number_of_entries(name):
     torch.testing.assert_close(sampled, full, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n, made in PRIMITIVES.items() if made.form is Form.SELECTOR])
+@pytest.mark.parametrize(
+    "name", [n for n, made in PRIMITIVES.items() if made.form is Form.SELECTOR]
+)
 def test_a_selector_returns_one_bool_a_layer(name):
     roles = ("embedding", "attention", "mlp", "conv", "head")
     chosen = PRIMITIVES[name].function(roles, torch.linspace(0, 1, 5))

@@ -100,9 +100,15 @@ print(json.dumps([str(graph) for graph in pool]))
 
 def test_one_seed_gives_one_result_in_every_process_whatever_was_imported_before():
     results = []
-    for extra in ("", "import networkx, scipy.stats; things = [type(f'T{i}', (), {}) for i in range(999)]"):
+    for extra in (
+        "",
+        "import networkx, scipy.stats; things = [type(f'T{i}', (), {}) for i in range(999)]",
+    ):
         out = subprocess.run(
-            [sys.executable, "-c", SCRIPT.format(extra=extra)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", SCRIPT.format(extra=extra)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         results.append(json.loads(out.stdout))
     assert results[0] == results[1]

@@ -1,0 +1,119 @@
+"""The ground of a run: its bench, split, with the table of statistics that selection may see and the one it may not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autoprox.assess import BASELINES, Assessor, columns
+from autoprox.benches import Bench, load_bench, split
+from autoprox.evaluate import Evaluator, Table
+from autoprox.evolution.algorithms import ALGORITHMS
+from autoprox.evolution.judge import Judge, TableAddress
+from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.graph import Graph
+from autoprox.proxy import load
+from autoprox.ranking import Ranker
+from autoprox.statistics import Store
+from autoprox.tables import Plan, load_table, measure_bench
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The bench of a run and its parts. Make one with `lay`.
+
+    Attributes:
+        settings: the run's.
+        vocabulary: the words of the search.
+        seeds: the graphs of the seed proxies.
+        plan: the bench, and which of its statistics are measured into which cache.
+        search, held_out: the architectures of the evolved spaces, as places in the bench.
+        transfer: the architectures of the other spaces.
+        targets: the targets of the fitness.
+    """
+
+    settings: Settings
+    vocabulary: Vocabulary
+    seeds: tuple[Graph, ...]
+    plan: Plan
+    search: tuple[int, ...]
+    held_out: tuple[int, ...]
+    transfer: tuple[int, ...]
+    targets: tuple[str, ...]
+
+    def measure(self, jobs: int, progress: Callable[[int, int], None]) -> None:
+        """Measure what is missing from the cache.
+
+        Raises:
+            StatisticError, CacheError: it cannot be measured or kept.
+        """
+        measure_bench(self.plan, Store(self.plan.folder), jobs, progress)
+
+    @cached_property
+    def keys(self) -> list[dict[str, Any]]:
+        """The cache key of each architecture of the bench."""
+        return self.plan.keys()
+
+    def table(self, indices: Sequence[int]) -> Table:
+        """Return the table of some architectures."""
+        return load_table(self.plan.folder, [self.keys[i] for i in indices], self.plan.names)
+
+    def judge(self, indices: Sequence[int], jobs: int = 1) -> Judge:
+        """Return a judge over some architectures."""
+        keys = tuple(json.dumps(self.keys[i], sort_keys=True) for i in indices)
+        address = TableAddress(_load, (self.plan.folder, keys, self.plan.names))
+        ranker = Ranker(columns(self.plan.bench, indices, self.targets))
+        return Judge(self.table(indices), ranker, address, jobs)
+
+    def assessor(self, indices: Sequence[int]) -> Assessor:
+        """Return an assessor over some architectures, with the baselines."""
+        baselines = {name: load(name).graph for name in BASELINES}
+        evaluator = Evaluator(self.table(indices))
+        return Assessor(evaluator, columns(self.plan.bench, indices, self.targets), baselines)
+
+
+def _load(folder: Path, keys: tuple[str, ...], names: tuple[str, ...]) -> Table:
+    return load_table(folder, [json.loads(key) for key in keys], names)
+
+
+def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
+    """Return the ground of a run: names and numbers checked, the bench split, nothing measured or written yet.
+
+    Args:
+        source: what the bench is loaded by, or the bench itself.
+        settings: the run's.
+        cache: the folder of measured statistics.
+
+    Raises:
+        UnknownNameError: there is no such algorithm, bench, space, target or statistic.
+        BenchError: the bench cannot be split or ranked by.
+        LanguageError: a seed proxy cannot be read, or no proxy can be written with the statistics.
+    """
+    ALGORITHMS[settings.algorithm]
+    bench = load_bench(source) if isinstance(source, str) else source
+    evolved = bench.restricted(settings.spaces)
+    targets = settings.targets or bench.default_targets
+    parts = split(evolved, settings.split_seed, settings.held_out)
+    place = {each.name: i for i, each in enumerate(bench.architectures)}
+    search, held_out = (
+        tuple(place[evolved.architectures[i].name] for i in part)
+        for part in (parts.search, parts.held_out)
+    )
+    transfer = tuple(
+        i for i, each in enumerate(bench.architectures) if each.space not in evolved.spaces
+    )
+    for indices in (search, held_out):
+        columns(bench, indices, targets)
+    words = settings.statistics or bench.default_statistics or DEFAULT_STATISTICS
+    vocabulary = Vocabulary(words)
+    seeds = tuple(load(each).graph for each in settings.seed_proxies)
+    for seed in seeds:
+        vocabulary.tree(seed)
+    needed = [name for each in BASELINES for name in load(each).statistics]
+    plan = Plan(bench, source, tuple(dict.fromkeys([*words, *needed])), settings.probe, cache)
+    return Ground(settings, vocabulary, seeds, plan, search, held_out, transfer, tuple(targets))
