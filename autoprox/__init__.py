@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autoprox.evolution.run import evolve as evolve
     from autoprox.benches import Architecture as Architecture
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
+    from autoprox.evolution.run import evolve as evolve
     from autoprox.graph import Graph as Graph
     from autoprox.primitives import primitive as primitive
     from autoprox.proxy import Proxy as Proxy

@@ -1,4 +1,7 @@
-"""What proxies are worth: rank correlations per target with bootstrap intervals, beside the trivial baselines."""
+"""What proxies are worth, beside the trivial baselines.
+
+The measure is rank correlation per target, with bootstrap intervals.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ class Correlation:
         architectures: how many.
         kendall: Kendall's τ-b.
         kendall_interval: its 95 % bootstrap interval over the architectures.
-        spearman: Spearman's ρ.
+        spearman: Spearman's rank correlation.
     """
 
     column: str

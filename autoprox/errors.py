@@ -11,7 +11,8 @@
     └── RunError            a run folder that cannot be written, read or resumed
 
 Every message says what was expected, what came, and what to do. The command line prints the message
-of an `AutoproxError` and exits with 1; anything else is a defect of autoprox and keeps its traceback.
+of an `AutoproxError` and exits with 1; anything else is a defect of autoprox and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ class AutoproxError(Exception):
 class UnknownNameError(AutoproxError, KeyError):
     """A name that no registry holds; the message suggests the nearest one.
 
-    >>> raise UnknownNameError("bench", "vit11", ["vit101", "nb201"])
-    Traceback (most recent call last):
-        ...
-    autoprox.errors.UnknownNameError: unknown bench 'vit11'; did you mean 'vit101'? (known: nb201, vit101)
+    >>> str(UnknownNameError("bench", "vit11", ["vit101", "nb201"]))
+    "unknown bench 'vit11'; did you mean 'vit101'? (known: nb201, vit101)"
     """
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:

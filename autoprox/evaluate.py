@@ -1,10 +1,11 @@
 """The scores of a graph on many networks at once.
 
-A `Table` holds the measured statistics of many networks. Expressions over tensors are evaluated network by
-network, so that everything between a statistic and its reduction stays in the processor's cache and nothing
-large is ever allocated. From the first reduction on, a value holds all networks: ``(networks, layers)`` in
-float64, with a mask of the layers that are present. Those values are small, and an `Evaluator` keeps them under
-their canonical text, because evolution recombines the same sub-expressions over and over.
+A `Table` holds the measured statistics of many networks. Expressions over tensors are evaluated
+network by network, so that everything between a statistic and its reduction stays in the
+processor's cache and nothing large is ever allocated. From the first reduction on, a value holds
+all networks: ``(networks, layers)`` in float64, with a mask of the layers that are present. Those
+values are small, and an `Evaluator` keeps them under their canonical text, because evolution
+recombines the same sub-expressions over and over.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
         raise AutoproxError(f"{path} is no {form!r} file: its format is {found!r}")
     if not isinstance(data.get("version"), int) or data["version"] > version:
         raise AutoproxError(
-            f"{path} has version {data.get('version')!r} of the format {form!r}; this autoprox reads up to "
-            f"{version}: upgrade autoprox"
+            f"{path} has version {data.get('version')!r} of the format {form!r}; "
+            f"this autoprox reads up to {version}: upgrade autoprox"
         )
     return data

@@ -1,8 +1,8 @@
 """The expression graph: one immutable node a distinct sub-expression.
 
-An expression is a statistic, a number, or a primitive applied to expressions. Graphs are hash-consed: the
-arguments of commutative primitives are ordered, and equal expressions are one object, so that two ways of
-writing one proxy are one proxy, with one text.
+An expression is a statistic, a number, or a primitive applied to expressions. Graphs are
+hash-consed: the arguments of commutative primitives are ordered, and equal expressions are one
+object, so that two ways of writing one proxy are one proxy, with one text.
 
 >>> from autoprox.text import parse
 >>> parse("sum(sum(multiply(weight, grad)))") is parse("sum( sum(multiply(grad,weight)) )")
@@ -31,7 +31,9 @@ JSON_VERSION = 1
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Graph:
-    """A node of an expression graph and all that is below it. Build one with `leaf`, `number` or `apply`.
+    """A node of an expression graph and all that is below it.
+
+    Build one with `leaf`, `number` or `apply`.
 
     Attributes:
         word: the name of a statistic or a primitive, or the text of a number.
@@ -107,9 +109,9 @@ class Graph:
     def to_networkx(self) -> networkx.DiGraph:
         """Return a view for drawing and analysis.
 
-        Nodes are numbered as in `nodes`, with attributes ``word``, ``kind`` and ``form`` (``"statistic"``,
-        ``"number"`` or the primitive's form); edges run from argument to user, with attribute ``places``, the
-        argument positions.
+        Nodes are numbered as in `nodes`, with attributes ``word``, ``kind`` and ``form``
+        (``"statistic"``, ``"number"`` or the primitive's form); edges run from argument to user,
+        with attribute ``places``, the argument positions.
         """
         import networkx
 

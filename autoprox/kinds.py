@@ -1,7 +1,7 @@
 """The kinds: the types of the language.
 
-A kind says what the numbers of a value are entries of; values of one kind are aligned with each other,
-so they can be added and multiplied, and values of different kinds cannot.
+A kind says what the numbers of a value are entries of; values of one kind are aligned with each
+other, so they can be added and multiplied, and values of different kinds cannot.
 
 ========== ======================================================= =====================
 kind       one value holds                                         reduces to
@@ -71,7 +71,10 @@ class Network(Kind):
 
 
 class Number(Kind):
-    """A constant. It stands beside values of every kind, and is none itself: used by evolution's typing only."""
+    """A constant, which stands beside values of every kind, and is none itself.
+
+    Used by evolution's typing only.
+    """
 
 
 TENSOR_KINDS: tuple[type[Kind], ...] = (Weight, Activation, Attention, Spectrum, Relation)

@@ -23,13 +23,16 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Proxy:
-    """A zero-cost proxy. Call it on an untrained network; a higher score predicts a higher accuracy.
+    """A zero-cost proxy.
+
+    Call it on an untrained network; a higher score predicts a higher accuracy.
 
     Attributes:
         graph: the formula.
         name: what it is called, and imported by if it ships.
         description: what it is, in a sentence.
-        provenance: where it comes from: paper and equation, or the run, command and seed that found it.
+        provenance: where it comes from: paper and equation, or the run, command and seed that found
+            it.
     """
 
     graph: Graph
@@ -56,8 +59,8 @@ class Proxy:
     ) -> float:
         """Return the score of a network.
 
-        The network is measured as a bench's networks are (in train mode, on a seeded sample of each tensor), so
-        that this score and the cached one are the same; it is left as it was.
+        The network is measured as a bench's networks are (in train mode, on a seeded sample of each
+        tensor), so that this score and the cached one are the same; it is left as it was.
 
         Args:
             network: any module that maps the inputs to logits.

@@ -1,7 +1,8 @@
 """How well scores rank accuracies: rank correlations, the joint correlation, intervals.
 
-`Ranker` compares many candidates with all targets of a bench in one go, by the signs of all pairs of
-architectures of a space: the targets' signs are computed once, and all that is left is a matrix product.
+`Ranker` compares many candidates with all targets of a bench in one go, by the signs of all pairs
+of architectures of a space: the targets' signs are computed once, and all that is left is a matrix
+product.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def check_column(column: Column) -> None:
     if len(column.places) < MINIMUM or np.ptp(column.accuracies) == 0:
         raise BenchError(
             f"column {column.name!r} has {len(column.places)} figures, "
-            f"{len(np.unique(column.accuracies))} of them different; ranking needs {MINIMUM} that differ"
+            f"{len(np.unique(column.accuracies))} of them different; "
+            f"ranking needs {MINIMUM} that differ"
         )
 
 
@@ -69,7 +71,8 @@ class Ranker:
     """Kendall's τ-b of candidates against every column, for use inside a search.
 
     Args:
-        columns: the figures; every column has at least `MINIMUM` architectures that are not all equal.
+        columns: the figures; every column has at least `MINIMUM` architectures that are not all
+            equal.
 
     Raises:
         BenchError: a column is too short or constant.
@@ -94,9 +97,10 @@ class Ranker:
         return _Group(places[first], places[second], signs.T.copy(), untied, members)
 
     def taus(self, scores: Array) -> Array:
-        """Return Kendall's τ-b, ``(candidates, columns)``, of `scores`, ``(candidates, architectures)``.
+        """Return Kendall's τ-b of each candidate with each column, ``(candidates, columns)``.
 
-        Scores that do not tell the architectures of a column apart have τ = 0 there.
+        `scores` is ``(candidates, architectures)``. Scores that do not tell the architectures of a
+        column apart have τ = 0 there.
         """
         out = np.zeros((len(scores), len(self.columns)))
         for group in self._groups:
@@ -113,8 +117,9 @@ class Ranker:
 def joint(taus: Array) -> Array:
     """Return the joint correlation, the mean over the columns: ``(…, columns)`` to ``(…)``.
 
-    The published systems average |τ|, under which a proxy may rank one target upside down; here the sign counts
-    (Auto-Prox, AAAI 2024, joint correlation metric; its formula is not printed in the paper).
+    The published systems average |τ|, under which a proxy may rank one target upside down; here the
+    sign counts (Auto-Prox, AAAI 2024, joint correlation metric; its formula is not printed in the
+    paper).
     """
     return np.asarray(taus.mean(-1))
 
@@ -129,7 +134,7 @@ def kendall(scores: Array, accuracies: Array) -> float:
 
 
 def spearman(scores: Array, accuracies: Array) -> float:
-    """Return Spearman's ρ of two vectors; 0 if one of them is constant."""
+    """Return Spearman's rank correlation of two vectors; 0 if one of them is constant."""
     from scipy.stats import spearmanr
 
     if np.ptp(scores) == 0 or np.ptp(accuracies) == 0:
@@ -148,7 +153,8 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
     Args:
         scores: ``(n,)``.
         accuracies: ``(n,)``.
-        counts: ``(resamples, n)``, how often each architecture was drawn; copies of one tie with each other.
+        counts: ``(resamples, n)``, how often each architecture was drawn; copies of one tie with
+            each other.
 
     Returns:
         ``(resamples,)``; 0 where a resample has only ties.
@@ -163,7 +169,7 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
 
 
 def resample(n: int, resamples: int, seed: int) -> Array:
-    """Return how often each of `n` architectures is drawn in each bootstrap resample, ``(resamples, n)``."""
+    """Return how often bootstrap resamples draw each of `n` architectures, ``(resamples, n)``."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 

@@ -69,8 +69,8 @@ class Plan:
 
     Attributes:
         bench: the architectures.
-        source: the name or path that other processes load the bench by (functions of a user's own file do not
-            travel), or the bench itself if it came from neither.
+        source: the name or path that other processes load the bench by (functions of a user's own
+            file do not travel), or the bench itself if it came from neither.
         names: the statistics.
         probe: what the networks are shown.
         folder: the cache.
@@ -114,8 +114,8 @@ def measure_bench(
 ) -> list[dict[str, Any]]:
     """Measure what is missing, each architecture once; return the cache keys of all.
 
-    Each worker process has one thread and writes what it measured itself, so that an interrupted measurement loses
-    at most the architectures in work.
+    Each worker process has one thread and writes what it measured itself, so that an interrupted
+    measurement loses at most the architectures in work.
 
     Args:
         plan: what is needed.
@@ -149,7 +149,8 @@ def _measured(plan: Plan, works: Sequence[Work], jobs: int) -> Iterator[None]:
         delayed(_measure_elsewhere)(plan.source, plan.probe, work, plan.folder) for work in works
     )
     with warnings.catch_warnings():
-        # loky replaces a worker whose heap has grown, which the large networks do to it; nothing is lost.
+        # loky replaces a worker whose heap has grown, which the large networks do to it;
+        # nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         yield from Parallel(jobs, return_as="generator_unordered", batch_size=1)(tasks)
 
@@ -161,7 +162,10 @@ def _measure_elsewhere(source: str | Bench, probe: Probe, work: Work, folder: Pa
 
 
 def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
-    """Build, measure and save one architecture, in one thread: the number of threads changes the rounding."""
+    """Build, measure and save one architecture, in one thread.
+
+    The number of threads changes the rounding.
+    """
     import torch
 
     from autoprox.errors import StatisticError

@@ -33,8 +33,8 @@ def parse(text: str) -> Graph:
     """Return the graph that `text` describes, of any kind.
 
     Raises:
-        LanguageError: the text is malformed, has an unknown word, or does not type-check; the message
-            points at the place.
+        LanguageError: the text is malformed, has an unknown word, or does not type-check; the
+            message points at the place.
     """
     reader = _Reader(text)
     graph = reader.expression(0)
@@ -154,6 +154,7 @@ def _misfit(word: str, first: Graph, arg: Graph, kind: type[Kind]) -> str:
 
     fits = [name for name, each in STATISTICS.items() if each.kind is kind]
     return (
-        f"{arg.text} is {arg.kind.__name__ if arg.kind else 'a number'}, but beside {first.text} {word} takes "
-        f"{kind.__name__} (such as {', '.join(fits) or 'a reduction to the network'})"
+        f"{arg.text} is {arg.kind.__name__ if arg.kind else 'a number'}, "
+        f"but beside {first.text} {word} takes {kind.__name__} "
+        f"(such as {', '.join(fits) or 'a reduction to the network'})"
     )

@@ -1,7 +1,8 @@
 """The primitives: the words that turn statistics into a proxy, one file a family.
 
 * `elementwise`: one number in, one number out, on every kind;
-* `normalisations`: rescale the entries of a layer, or the layers of a network, by what they have in common;
+* `normalisations`: rescale the entries of a layer, or the layers of a network, by what they have in
+  common;
 * `reductions`: entries to a layer's number, layers to the network's number;
 * `matrices`: on relations only;
 * `selectors`: keep some layers of a network.

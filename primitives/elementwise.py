@@ -139,7 +139,9 @@ def sign(x: Tensor) -> Tensor:
 
 @primitive("elementwise", latex=r"\left\lfloor{0}\right\rceil_{{7\%}}", guard="0 at 0")
 def coarsen(x: Tensor) -> Tensor:
-    """Nearest power of the tenth root of two: what differs by a few percent, less than training resolves, is equal.
+    """Nearest power of the tenth root of two: what differs by a few percent is equal.
+
+    A few percent is less than training resolves.
 
     >>> coarsen(torch.tensor([0.98, 1.02, -2.0, 0.0]))
     tensor([ 1.,  1., -2.,  0.])

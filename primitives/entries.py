@@ -12,8 +12,8 @@ from torch import Tensor
 class Entries:
     """The entries of each row of a value, for reductions and normalisations.
 
-    A row is a layer (its entries are those of a tensor: a fixed-size sample, or all) or a network (its
-    entries are its layers, of which some may be absent). The methods take values of shape
+    A row is a layer (its entries are those of a tensor: a fixed-size sample, or all) or a network
+    (its entries are its layers, of which some may be absent). The methods take values of shape
     ``(rows, entries)`` or, for relations, ``(rows, batch, batch)`` and return ``(rows,)``.
 
     Attributes:

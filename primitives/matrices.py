@@ -14,8 +14,8 @@ from autoprox.primitives.primitive import primitive
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product.
 
-    The published binary primitive of this name is applied to a layer's tensors of any shape, where it
-    mostly fails; here it exists where it is always defined.
+    The published binary primitive of this name is applied to a layer's tensors of any shape, where
+    it mostly fails; here it exists where it is always defined.
 
     >>> matmul(torch.eye(2)[None], torch.full((1, 2, 2), 3.0))
     tensor([[[3., 3.],

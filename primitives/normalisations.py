@@ -1,4 +1,7 @@
-"""Normalisations: each entry, seen against the others of its layer; each layer, against the others of its network."""
+"""Normalisations: numbers, seen against the others beside them.
+
+Each entry against the others of its layer; each layer against the others of its network.
+"""
 
 from __future__ import annotations
 

@@ -43,14 +43,16 @@ class Primitive:
 
     Attributes:
         name: the word in the language; the function's name.
-        function: called as `form` says. It never writes into its arguments, gives a finite result for
-            finite moderate arguments, and treats each row on its own.
+        function: called as `form` says. It never writes into its arguments, gives a finite result
+            for finite moderate arguments, and treats each row on its own.
         form: how it is called.
         arity: the number of arguments that are values.
         kinds: the kinds of argument that it takes. All arguments of one call have the same kind.
         commutative: whether the order of the arguments does not matter.
-        latex: a template; ``{0}``, ``{1}`` are the arguments, ``{index}`` what a reduction runs over.
-        guard: what is done outside of the mathematical function's domain, in words; empty if nothing.
+        latex: a template; ``{0}``, ``{1}`` are the arguments, ``{index}`` what a reduction runs
+            over.
+        guard: what is done outside of the mathematical function's domain, in words; empty if
+            nothing.
     """
 
     name: str
@@ -94,7 +96,8 @@ def primitive(
         guard: what is done where the function of mathematics is undefined.
 
     Raises:
-        PrimitiveError: the function is misdeclared, writes into its arguments, is not closed, or mixes rows.
+        PrimitiveError: the function is misdeclared, writes into its arguments, is not closed, or
+            mixes rows.
 
     >>> @primitive("elementwise", latex=r"{0}^3")
     ... def doctest_cube(x):
@@ -115,7 +118,8 @@ def primitive(
         if not chosen or foreign:
             raise PrimitiveError(
                 f"primitive {function.__name__!r}: a {form.value} takes "
-                f"{', '.join(kind.__name__ for kind in KINDS_OF_FORM[form])}; got {', '.join(foreign) or 'no kind'}"
+                f"{', '.join(kind.__name__ for kind in KINDS_OF_FORM[form])}; "
+                f"got {', '.join(foreign) or 'no kind'}"
             )
         made = Primitive(
             function.__name__, function, form, arity, chosen, commutative, latex, guard
@@ -144,7 +148,8 @@ def _arity(function: Callable[..., Tensor], form: Form) -> int:
     return 1
 
 
-# Zeros, negatives, large and small magnitudes, equal entries: the rows on which a primitive must be closed.
+# Zeros, negatives, large and small magnitudes, equal entries: the rows on which a
+# primitive must be closed.
 PROBES = (
     (0.0, 0.0, 0.0, 0.0),
     (-1.0, -2.0, -0.5, -3.0),
@@ -158,9 +163,9 @@ def check(made: Primitive) -> None:
     """Call a primitive on probes of every kind that it takes.
 
     Raises:
-        PrimitiveError: it has no docstring or a bad LaTeX template; it fails; its result has another
-            shape or type than declared, or is not finite; it wrote into an argument; its rows depend on
-            each other; it is declared commutative and is not.
+        PrimitiveError: it has no docstring or a bad LaTeX template; it fails; its result has
+            another shape or type than declared, or is not finite; it wrote into an argument; its
+            rows depend on each other; it is declared commutative and is not.
     """
     if not made.summary:
         raise PrimitiveError(f"primitive {made.name!r}: say what it computes in a docstring")

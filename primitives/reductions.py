@@ -1,7 +1,7 @@
-"""Reductions: the entries of a layer to the layer's number, the layers of a network to the network's number.
+"""Reductions: a layer's entries to the layer's number, a network's layers to the network's number.
 
-On a sample of a tensor, sums and norms are scaled to the true number of entries; `max` and `min` are those of
-the sample.
+On a sample of a tensor, sums and norms are scaled to the true number of entries; `max` and `min`
+are those of the sample.
 """
 
 from __future__ import annotations

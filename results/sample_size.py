@@ -2,9 +2,10 @@
 
     python results/sample_size.py
 
-For some architectures of each space of vit101, proxies are scored on full tensors and on samples; the table
-says how well the two rankings agree (Kendall's τ), what measuring costs, and what a measurement takes on disk.
-Two thirds of the time goes into the full measurements; about ten minutes on two cores.
+For some architectures of each space of vit101, proxies are scored on full tensors and on samples;
+the table says how well the two rankings agree (Kendall's τ), what measuring costs, and what a
+measurement takes on disk. Two thirds of the time goes into the full measurements; about ten minutes
+on two cores.
 """
 
 from __future__ import annotations

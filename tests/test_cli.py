@@ -496,7 +496,7 @@ def test_ctrl_c_while_measuring_says_what_the_cache_keeps(tmp_path: Path) -> Non
         tmp_path, "evolve", "--bench", str(slow), "--out", "run", "--cache", "cache", *SMALL,
         when="measured 0/24",
     )  # fmt: skip
-    assert code == 130
+    assert code == 130, err
     assert out == ""
     found = re.search(r"interrupted: (\d+) of 24 architectures were measured", err)
     assert found is not None, err

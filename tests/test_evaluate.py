@@ -138,7 +138,7 @@ def test_live_and_cached_scores_are_equal(tmp_path, networks, batch, sample):
 def test_a_proxy_says_why_it_has_no_score(networks, batch):
     with pytest.raises(ScoreError, match="no layer has heads"):
         load("sum(heads)")(networks[0], *batch)
-    with pytest.raises(StatisticError, match="label|target"):
+    with pytest.raises(StatisticError, match=r"label|target"):
         load("snip")(networks[0], batch[0])
 
 

@@ -88,9 +88,7 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def joint_table(
-    rows: Sequence[Assessment], search: dict[str, Assessment], width: int
-) -> Table:
+def joint_table(rows: Sequence[Assessment], search: dict[str, Assessment], width: int) -> Table:
     """Return the table of the joint correlations: proxies, then baselines."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)

@@ -1,8 +1,9 @@
-"""The search algorithms: what to try next, and what to keep. One class each, all with `ask` and `tell`.
+"""The search algorithms: what to try next, and what to keep.
 
-`ask` returns graphs; the search has them judged and hands the candidates back to `tell` in the same order. All
-draw from the global `random`, inside `drawing_from`. `population` is all their state, but for what `state`
-returns, so that a checkpoint is small and a resumed run goes on as if nothing had happened.
+One class each, all with `ask` and `tell`. `ask` returns graphs; the search has them judged and
+hands the candidates back to `tell` in the same order. All draw from the global `random`, inside
+`drawing_from`. `population` is all their state, but for what `state` returns, so that a checkpoint
+is small and a resumed run goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from deap import base, tools
@@ -23,7 +24,7 @@ from autoprox.registry import Registry
 
 
 class Individual:
-    """A candidate with the attribute that DEAP's selection reads: a fitness with one objective a column."""
+    """A candidate with what DEAP's selection reads: a `fitness` with one objective a column."""
 
     def __init__(self, candidate: Candidate) -> None:
         """Wrap a candidate that has a fitness."""
@@ -60,7 +61,10 @@ ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
 
 
 PARSIMONY = 1e-3
-"""What a node costs in joint correlation. Simple proxies hold what they promise on unseen architectures."""
+"""What a node costs in joint correlation.
+
+Simple proxies hold what they promise on unseen architectures.
+"""
 
 
 def worth(candidate: Candidate) -> float:
@@ -71,7 +75,7 @@ def worth(candidate: Candidate) -> float:
 def ranked(
     candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
 ) -> list[Candidate]:
-    """Return the candidates that have a fitness, best first; equals in the order of size, then text.
+    """Return the candidates with a fitness, best first; equals in the order of size, then text.
 
     Args:
         candidates: in any order; those that failed are left out.
@@ -88,7 +92,8 @@ class Base:
     Args:
         variation: random proxies and offspring.
         size: the size of the population.
-        batch: how many graphs `ask` returns; part of the result, so it does not follow the number of jobs.
+        batch: how many graphs `ask` returns; part of the result, so it does not follow the number
+            of jobs.
         seeds: graphs that the first population starts with.
     """
 
@@ -162,10 +167,10 @@ class Random(Base):
 class AutoProx(Base):
     """Algorithm 1 of Auto-Prox (Wei et al., AAAI 2024): mutation with elitism-preserve.
 
-    Draw a share of the population; mutate one of its best; accept the child only if it is better than its parent
-    by a margin, else mutate the same parent again; remove the worst. The paper's sizes are not published: those
-    here are ours, and so is the cap on repeated mutation, which the algorithm as printed does not have. `batch`
-    such iterations run side by side.
+    Draw a share of the population; mutate one of its best; accept the child only if it is better
+    than its parent by a margin, else mutate the same parent again; remove the worst. The paper's
+    sizes are not published: those here are ours, and so is the cap on repeated mutation, which the
+    algorithm as printed does not have. `batch` such iterations run side by side.
     """
 
     SAMPLED = 0.5
@@ -211,11 +216,12 @@ class AutoProx(Base):
 
 
 class Emq(Base):
-    """EMQ's diversity-prompting selection (Dong et al., ICCV 2023), with its compatibility screening.
+    """EMQ's diversity-prompting selection, with its screening (Dong et al., ICCV 2023).
 
-    Two of the best cross and mutate; a random newcomer competes with their child, the better enters and the worst
-    leaves. Screening: candidates that rank like a member are not let in (equivalence check); early rejection is the
-    search's. The sizes are those of the authors' sibling system, where the paper gives none.
+    Two of the best cross and mutate; a random newcomer competes with their child, the better enters
+    and the worst leaves. Compatibility screening: candidates that rank like a member are not let in
+    (equivalence check); early rejection is the search's. The sizes are those of the authors'
+    sibling system, where the paper gives none.
     """
 
     TOP = 0.2
@@ -223,7 +229,7 @@ class Emq(Base):
     MUTATION = 0.5
 
     def offspring(self) -> list[Graph]:
-        """Return child and newcomer, child and newcomer, …"""
+        """Return child and newcomer, child and newcomer, and so on."""
         best = ranked(self.population)[: max(2, int(self.TOP * len(self.population)))]
         graphs = []
         for _ in range(self.batch // 2):
@@ -248,11 +254,12 @@ class Emq(Base):
 
 
 class Default(Base):
-    """Ours: lexicase parents, crossover and mutation, survival of the fittest that rank differently.
+    """Ours: lexicase parents, crossover, mutation, survival of the fittest that rank differently.
 
-    Parents are chosen by DEAP's automatic epsilon-lexicase selection over the columns (La Cava et al., 2016), so
-    that a proxy that is outstanding on one target has children even if its mean is low. What survives is best by
-    `worth`, and ranks the architectures of the search split differently from everything better (clearing).
+    Parents are chosen by DEAP's automatic epsilon-lexicase selection over the columns (La Cava et
+    al., 2016), so that a proxy that is outstanding on one target has children even if its mean is
+    low. What survives is best by `worth`, and ranks the architectures of the search split
+    differently from everything better (clearing).
     """
 
     NEWCOMERS = 0.05

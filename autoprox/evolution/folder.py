@@ -81,7 +81,8 @@ class RunFolder:
         """
         if (self.path / "config.json").exists():
             raise RunError(
-                f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out"
+                f"{self.path} already holds a run; go on with --resume {self.path}, "
+                "or choose another --out"
             )
         data = {"format": RUN, "version": VERSION, "settings": settings.to_json()}
         write_json(self.path / "config.json", data)
@@ -166,8 +167,9 @@ class RunFolder:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
         if len(known) != data["evaluations"]:
             raise RunError(
-                f"{self.path / 'candidates.jsonl'} has {len(known)} candidates, but the checkpoint stands on "
-                f"{data['evaluations']}: the file was truncated or is of another run"
+                f"{self.path / 'candidates.jsonl'} has {len(known)} candidates, "
+                f"but the checkpoint stands on {data['evaluations']}: "
+                "the file was truncated or is of another run"
             )
         self._rows = data["rows"]
         return data, known

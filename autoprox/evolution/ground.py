@@ -1,4 +1,7 @@
-"""The ground of a run: its bench, split, with the table of statistics that selection may see and the one it may not."""
+"""The ground of a run: its bench, split, with a table of statistics for each part.
+
+Selection may see the one, and may not see the other.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,9 @@ def _load(folder: Path, keys: tuple[str, ...], names: tuple[str, ...]) -> Table:
 
 
 def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
-    """Return the ground of a run: names and numbers checked, the bench split, nothing measured or written yet.
+    """Return the ground of a run: names and numbers checked, the bench split.
+
+    Nothing is measured or written yet.
 
     Args:
         source: what the bench is loaded by, or the bench itself.

@@ -1,4 +1,7 @@
-"""How candidates are judged: their scores on the search split, against its figures, in one or many processes."""
+"""How candidates are judged: their scores on the search split, against its figures.
+
+In one process or many.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,15 @@ class Candidate:
     """A graph and what the search split says of it.
 
     Attributes:
-        graph: turned so that a higher score is better: the negative of what was proposed, if need be.
+        graph: turned so that a higher score is better: the negative of what was proposed, if need
+            be.
         taus: Kendall's τ for each column; empty after a failure.
         fitness: the joint correlation; None after a failure.
         failure: why there is no fitness; None if there is one.
         behaviour: a digest of how the architectures are ranked; equal for proxies that rank alike.
-        ranks: how each space's architectures are ranked, standardised and concatenated, so that the product of two
-            proxies' ranks is the mean of their rank correlations; None if it is not at hand.
+        ranks: how each space's architectures are ranked, standardised and concatenated, so that the
+            product of two proxies' ranks is the mean of their rank correlations; None if it is not
+            at hand.
     """
 
     graph: Graph
@@ -43,7 +48,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TableAddress:
-    """Where another process finds the table of the search split: a function and what to call it with."""
+    """Where another process finds the search split's table: a function and what to call it with."""
 
     load: Callable[..., Table]
     arguments: tuple[Any, ...]
@@ -143,7 +148,7 @@ class Judge:
 
 
 def judged(graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64]) -> Candidate:
-    """Return the candidate of a valid graph, turned so that its joint correlation is not negative."""
+    """Return a valid graph's candidate, turned so that its joint correlation is not negative."""
     if joint(taus) < 0:
         graph, ranks, taus = negated(graph), -ranks, -taus
     return Candidate(
@@ -157,9 +162,9 @@ def negated(graph: Graph) -> Graph:
 
 
 def standardised_ranks(scores: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the ranks of `scores`, equal ones sharing theirs, centred and of length 1; 0 if all are equal.
+    """Return the ranks of `scores`, centred and of length 1; 0 if all are equal.
 
-    Scores that differ by rounding alone count as equal.
+    Equal scores share their rank. Scores that differ by rounding alone count as equal.
     """
     largest = np.abs(scores).max()
     values, ranks, counts = np.unique(

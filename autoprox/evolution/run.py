@@ -1,4 +1,4 @@
-"""A run: measure the bench, search, and report what was found on architectures that selection never saw."""
+"""A run: measure, search, and report what was found on architectures that selection never saw."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Observer(Protocol):
         """So many architectures of those missing from the cache are measured."""
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
-        """A generation is over; `held_out` is the joint correlation of the best so far, held out."""
+        """A generation is over; `held_out` is the held-out joint correlation of the best so far."""
 
 
 class Silent:
@@ -97,15 +97,16 @@ def evolve(
     Args:
         bench: a bench's name, the path of a user's own, or a `Bench`.
         out: the run's folder; a new one under ``runs/`` if None.
-        resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if the run began with a
-            `Bench` object.
+        resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
+            the run began with a `Bench` object.
         jobs: the number of processes; no result depends on it.
         cache: the folder of the measured statistics; the user's cache folder if None.
         observer: is told of progress.
         options: the fields of `Settings`, such as ``seed=1`` or ``algorithm="emq"``.
 
     Raises:
-        AutoproxError: a name, number, bench, cache or folder cannot be used; the message says which.
+        AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
+            which.
     """
     observer = observer or Silent()
     folder = Path(cache) if cache is not None else default_folder()
@@ -124,7 +125,7 @@ def evolve(
 
 
 def _found(bench: str) -> str:
-    """Return a bench's name as it is, and the path of a user's own so that it holds in any folder."""
+    """Return a bench's name as it is, the path of a user's own so that it holds in any folder."""
     return str(Path(bench).expanduser().resolve()) if bench.endswith(".py") else bench
 
 

@@ -80,7 +80,8 @@ class Search:
         new = [g for g in dict.fromkeys(proposed) if g.text not in self.known]
         new = new[: self.settings.evaluations - len(self.known)]
         judged = dict(zip((g.text for g in new), self.judge(new), strict=True))
-        # The ranks of thousands of candidates are not kept: an algorithm keeps those of its population.
+        # The ranks of thousands of candidates are not kept: an algorithm keeps
+        # those of its population.
         self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
         skipped = Candidate(proposed[0], (), None, "the budget is spent", "")
         with drawing_from(self.generator):
@@ -123,14 +124,15 @@ class Search:
         }
 
     def restore(self, checkpoint: Mapping[str, Any], known: dict[str, Candidate]) -> None:
-        """Go back to a checkpoint, given the candidates judged until then by their proposed text."""
+        """Go back to a checkpoint, given the candidates judged so far by their proposed text."""
         by_text = {each.graph.text: each for each in known.values() if each.fitness is not None}
         self.known = known
         self.generation = checkpoint["generation"]
         self.proposals = checkpoint["proposals"]
         self.barren = checkpoint["barren"]
         self.best = next(iter(ranked(list(known.values()), worth)), None)
-        # Judging is pure: it gives the same candidates again, with the ranks that are not kept on disk.
+        # Judging is pure: it gives the same candidates again, with the ranks that are
+        # not kept on disk.
         population = self.judge([by_text[text].graph for text in checkpoint["population"]])
         self.algorithm.restore(population, {**checkpoint["algorithm"], "candidates": by_text})
         version, internal, gauss = checkpoint["random"]

@@ -36,7 +36,9 @@ DEFAULT_STATISTICS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run. Equal settings give equal results, whatever the machine and the number of jobs.
+    """The settings of a run.
+
+    Equal settings give equal results, whatever the machine and the number of jobs.
 
     Attributes:
         bench: the bench's name, or the path of a user's own.
@@ -50,7 +52,8 @@ class Settings:
         seed: of the search.
         split_seed: of the split into search and held-out architectures.
         held_out: the share of the architectures that selection never sees.
-        statistics: the statistics that candidates may use; None for the bench's, or `DEFAULT_STATISTICS`.
+        statistics: the statistics that candidates may use; None for the bench's, or
+            `DEFAULT_STATISTICS`.
         seed_proxies: expressions that the first population contains.
         probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
     """

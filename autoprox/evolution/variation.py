@@ -1,8 +1,8 @@
 """Variation: random proxies, crossover and mutation, by DEAP's typed operators.
 
-DEAP draws from the global `random`; `drawing_from` lends it a generator of ours, so that one seed gives one
-result whatever else the process does. Kinds have a stable hash, without which DEAP's typed crossover would pick
-other points in every process.
+DEAP draws from the global `random`; `drawing_from` lends it a generator of ours, so that one seed
+gives one result whatever else the process does. Kinds have a stable hash, without which DEAP's
+typed crossover would pick other points in every process.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class Variation:
         return self.random()
 
     def crossed(self, first: Graph, second: Graph) -> Graph:
-        """Return `first` with a sub-expression of `second` in place of one of its own, of the same kind."""
+        """Return `first` with a sub-expression of `second` in place of one of its own.
+
+        The two are of the same kind.
+        """
         for _ in range(ATTEMPTS):
             trees = [gp.PrimitiveTree(self.vocabulary.tree(each)) for each in (first, second)]
             child = self.vocabulary.graph(list(gp.cxOnePoint(*trees)[0]))

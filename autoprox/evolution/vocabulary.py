@@ -29,7 +29,10 @@ NUMBERS = (0.5, 2.0, 3.0, 10.0)
 """The constants that evolution may put beside values of a layer or a network."""
 
 FLATTENING = ("relu", "sigmoid", "sign", "tanh")
-"""Words that evolution does not apply to a network's number: they keep its order, or make scores equal."""
+"""Words that evolution does not apply to a network's number.
+
+They keep its order, or make scores equal.
+"""
 
 
 class Vocabulary:
@@ -70,8 +73,9 @@ class Vocabulary:
                     self._choices[kind][made.form].append(self.pset.mapping[typed])
         if Network not in self.heights:
             raise LanguageError(
-                f"no proxy can be written with the statistics {', '.join(self.statistics) or '(none)'} and the "
-                f"primitives {', '.join(self.primitives) or '(none)'}; reductions lead to one number a network"
+                "no proxy can be written with the statistics "
+                f"{', '.join(self.statistics) or '(none)'} and the primitives "
+                f"{', '.join(self.primitives) or '(none)'}; reductions lead to one number a network"
             )
 
     @cached_property
@@ -147,6 +151,7 @@ class Vocabulary:
                 name += SEPARATOR + Number.__name__
         if name not in self.pset.mapping:
             raise LanguageError(
-                f"this search does not write {graph.word!r} as in {graph.text!r}; add the word to it"
+                f"this search does not write {graph.word!r} as in {graph.text!r}; "
+                "add the word to it"
             )
         return [self.pset.mapping[name], *(node for arg in args for node in self.tree(arg))]

@@ -17,7 +17,7 @@ STATISTICS_VERSION = 1
 MICRO_BATCHES = 4
 """How many parts the batch is cut into for `grad_abs_mean` and `grad_std`."""
 
-DEFAULT_SAMPLE = 512
+DEFAULT_SAMPLE = 1024
 """Entries that a sampled measurement keeps of each tensor of a layer."""
 
 GROUPS: dict[str, bool] = {

@@ -1,0 +1,259 @@
+"""Runs: the same for any number of jobs, whole after kill -9, honest about what selection saw."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoprox.benches import load_bench
+from autoprox.errors import AutoproxError, BenchError, LanguageError, RunError, UnknownNameError
+from autoprox.evaluate import Evaluator
+from autoprox.evolution.algorithms import ALGORITHMS
+from autoprox.evolution.ground import lay
+from autoprox.evolution.run import evolve
+from autoprox.evolution.settings import Settings
+from autoprox.proxy import load
+from autoprox.ranking import kendall
+
+TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
+SMALL = {"evaluations": 240, "population": 20, "batch": 40}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def lines(folder, name="candidates.jsonl"):
+    return (folder / name).read_text().splitlines()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_run_spends_its_budget_on_distinct_candidates_and_is_the_same_for_two_jobs(
+    algorithm, cache, tmp_path
+):
+    runs = [
+        evolve(TINY, out=tmp_path / str(jobs), jobs=jobs, cache=cache, algorithm=algorithm, **SMALL)
+        for jobs in (1, 2)
+    ]
+    one, two = (lines(run.folder) for run in runs)
+    assert one == two
+    assert len({json.loads(line)["proposed"] for line in one}) == len(one) == 240
+    assert runs[0].finished
+    assert runs[0].best.graph is runs[1].best.graph
+    assert runs[0].held_out == runs[1].held_out
+
+
+def test_another_seed_gives_another_run(cache, tmp_path):
+    first = evolve(TINY, out=tmp_path / "a", cache=cache, seed=0, **SMALL)
+    second = evolve(TINY, out=tmp_path / "b", cache=cache, seed=1, **SMALL)
+    assert lines(first.folder) != lines(second.folder)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(algorithm, cache, tmp_path):
+    options = {**SMALL, "algorithm": algorithm, "statistics": ("weight", "grad", "act", "params")}
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **options)
+    script = (
+        "import sys, json\nfrom autoprox.evolution.run import evolve\n"
+        "options = json.loads(sys.argv[4])\noptions['statistics'] = tuple(options['statistics'])\n"
+        "evolve(sys.argv[1], out=sys.argv[2], cache=sys.argv[3], **options)"
+    )
+    killed = tmp_path / "killed"
+    arguments = [TINY, str(killed), str(cache), json.dumps(options)]
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments])
+    deadline = time.monotonic() + 60
+    while not (killed / "checkpoint.json").is_file() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if not (killed / "report.json").is_file():
+        # What a killed writer leaves behind: half a line after the checkpoint.
+        with (killed / "candidates.jsonl").open("a") as file:
+            file.write('{"proposed": "sum(par')
+        evolve(resume=killed, cache=cache)
+    assert lines(killed) == lines(whole.folder)
+    ours, theirs = (json.loads((f / "report.json").read_text()) for f in (killed, whole.folder))
+    assert ours == theirs
+
+
+def test_selection_never_sees_the_held_out_architectures(cache, tmp_path):
+    ground = lay(TINY, Settings(bench=TINY), cache)
+    bench = ground.plan.bench
+    hidden = set(ground.held_out)
+    assert not hidden & set(ground.search)
+    assert hidden | set(ground.search) == set(range(24))
+    changed = dataclasses.replace(
+        bench,
+        architectures=tuple(
+            dataclasses.replace(each, accuracies={"coarse": 50.0 - i, "fine": 1.0 * i})
+            if i in hidden
+            else each
+            for i, each in enumerate(bench.architectures)
+        ),
+    )
+    honest = evolve(bench, out=tmp_path / "a", cache=cache, **SMALL)
+    other = evolve(changed, out=tmp_path / "b", cache=cache, **SMALL)
+    assert lines(honest.folder) == lines(other.folder)
+    assert honest.held_out != other.held_out
+
+
+def test_the_report_is_what_scipy_says_of_the_scores(cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, **SMALL)
+    ground = lay(TINY, run.settings, cache)
+    bench = ground.plan.bench
+    scores = Evaluator(ground.table(ground.held_out))(run.best.graph).values
+    rows = [bench.architectures[i] for i in ground.held_out]
+    for each in run.held_out[0].correlations:
+        space, target = each.column.split("/")
+        chosen = [i for i, row in enumerate(rows) if row.space == space]
+        truth = bench.accuracies(target, [rows[i] for i in chosen])
+        assert each.kendall == pytest.approx(kendall(scores[chosen], truth))
+        assert each.kendall_interval[0] <= each.kendall <= each.kendall_interval[1]
+    assert run.held_out[0].joint == pytest.approx(
+        np.mean([each.kendall for each in run.held_out[0].correlations])
+    )
+
+
+def test_a_space_that_is_not_evolved_on_is_reported_as_transfer(cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, spaces=("mlp",), **SMALL)
+    assert {each.column for each in run.held_out[0].correlations} == {"mlp/coarse", "mlp/fine"}
+    assert {each.column for each in run.transfer[0].correlations} == {"cnn/coarse", "cnn/fine"}
+
+
+def test_the_best_is_loaded_by_its_folder_and_says_where_it_comes_from(cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, **SMALL)
+    proxy = load(run.folder)
+    assert proxy.graph is run.best.graph
+    assert proxy.provenance["settings"]["evaluations"] == 240
+    rows = list(csv.DictReader(lines(run.folder, "generations.csv")))
+    assert int(rows[-1]["evaluations"]) == 240
+    assert rows[-1]["expression"] == run.best.graph.text
+
+
+def test_seed_proxies_are_in_the_first_generation(cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, seed_proxies=("snip", "zico"), **SMALL)
+    proposed = [json.loads(line)["proposed"] for line in lines(run.folder)[:2]]
+    assert proposed == [load("snip").graph.text, load("zico").graph.text]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"algorithm": "defualt"}, UnknownNameError, "did you mean 'default'"),
+        ({"targets": ("corse",)}, UnknownNameError, "did you mean 'coarse'"),
+        ({"spaces": ("cnm",)}, UnknownNameError, "did you mean 'cnn'"),
+        ({"statistics": ("wieght",)}, UnknownNameError, "did you mean 'weight'"),
+        ({"held_out": 1.5}, BenchError, "between 0 and 1"),
+        ({"evaluations": 0}, RunError, "at least 1"),
+        ({"seed_proxies": ("sum(weight)",)}, LanguageError, "one number a network"),
+        ({"seed_proxies": ("sum(heads)",)}, LanguageError, "does not write 'heads'"),
+        ({"seed": -1}, RunError, "not negative"),
+    ],
+)
+def test_a_mistaken_setting_is_named_and_leaves_nothing_behind(
+    options, error, message, cache, tmp_path
+):
+    with pytest.raises(error, match=message):
+        evolve(TINY, out=tmp_path / "run", cache=cache, **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def run_folder(cache, tmp_path):
+    return evolve(TINY, out=tmp_path / "run", cache=cache, **SMALL).folder
+
+
+def test_a_finished_run_and_a_taken_folder_are_left_alone(run_folder, cache):
+    before = {path: path.read_bytes() for path in run_folder.iterdir() if path.name != ".lock"}
+    with pytest.raises(RunError, match="is finished"):
+        evolve(resume=run_folder, cache=cache)
+    with pytest.raises(RunError, match="already holds a run"):
+        evolve(TINY, out=run_folder, cache=cache)
+    with pytest.raises(RunError, match="give resume alone"):
+        evolve(TINY, resume=run_folder, cache=cache)
+    with pytest.raises(RunError, match="no run to resume"):
+        evolve(resume=run_folder / "nowhere", cache=cache)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("checkpoint.json", lambda text: text[: len(text) // 2], "damaged"),
+        (
+            "checkpoint.json",
+            lambda text: text.replace('"version": 1', '"version": 9', 1),
+            "upgrade",
+        ),
+        ("checkpoint.json", lambda text: '{"format": "other"}', "format is 'other'"),
+        ("candidates.jsonl", lambda text: "\n".join(text.splitlines()[:5]) + "\n", "truncated"),
+        (
+            "candidates.jsonl",
+            lambda text: text.replace('"expression": "', '"expression": "$', 1),
+            "cannot be",
+        ),
+        ("config.json", lambda text: text.replace('"seed": 0', '"sead": 0', 1), "unknown settings"),
+        ("config.json", lambda text: "[]", "its format is"),
+        ("config.json", None, "no config.json"),
+    ],
+)
+def test_a_damaged_run_is_named_and_not_made_worse(name, damage, message, run_folder, cache):
+    (run_folder / "report.json").unlink()
+    path = run_folder / name
+    text = path.read_text()
+    path.unlink() if damage is None else path.write_text(damage(text))
+    with pytest.raises(AutoproxError, match=message):
+        evolve(resume=run_folder, cache=cache)
+    assert damage is None or path.read_text() == damage(text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on this platform")
+def test_two_runs_do_not_share_a_folder(run_folder, cache):
+    import fcntl
+
+    (run_folder / "report.json").unlink()
+    with (run_folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process"):
+            evolve(resume=run_folder, cache=cache)
+
+
+def test_a_folder_that_cannot_be_made_is_named(cache, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="choose another --out"):
+        evolve(TINY, out=tmp_path / "file" / "run", cache=cache)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(cache, tmp_path, monkeypatch):
+    real = os.replace
+    calls = iter(range(1000))
+
+    def full(source, target):
+        if str(target).endswith("checkpoint.json") and next(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    options = {**SMALL, "statistics": ("weight", "grad", "act", "params")}
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **options)
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(RunError, match="No space left"):
+        evolve(TINY, out=tmp_path / "run", cache=cache, **options)
+    monkeypatch.undo()
+    evolve(resume=tmp_path / "run", cache=cache)
+    assert lines(tmp_path / "run") == lines(whole.folder)
+
+
+def test_a_run_on_a_bench_object_is_resumed_with_it(cache, tmp_path):
+    bench = load_bench(TINY)
+    run = evolve(bench, out=tmp_path / "run", cache=cache, **SMALL)
+    (run.folder / "report.json").unlink()
+    assert evolve(bench, resume=run.folder, cache=cache).best.graph is run.best.graph
