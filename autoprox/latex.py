@@ -13,7 +13,7 @@ def to_latex(graph: Graph) -> str:
 
     >>> from autoprox.text import parse
     >>> to_latex(parse("sum(mean(absolute(grad)))"))
-    '\\sum_{\\ell} \\operatorname{mean}_{i} \\left|\\frac{\\partial L}{\\partial W}\\right|'
+    '\\sum_{\\ell} \\operatorname{mean}_{i} \\left|G\\right|'
     """
     if graph.kind is None:
         return graph.word

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoprox.primitives.elementwise import TINY
 from autoprox.primitives.entries import Entries
 from autoprox.primitives.primitive import primitive
 
@@ -98,4 +99,4 @@ def entropy(x: Tensor, entries: Entries) -> Tensor:
     magnitude = x.abs()
     total = entries.sum(magnitude)
     shares = magnitude / entries.spread(torch.where(total > 0, total, torch.inf), x)
-    return entries.sum(-torch.special.xlogy(shares, shares))
+    return -entries.sum(shares * shares.clamp_min(TINY).log())

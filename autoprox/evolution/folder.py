@@ -158,11 +158,9 @@ class RunFolder:
             return None
         try:
             data = read_json(path, CHECKPOINT, VERSION)
-            with (self.path / "candidates.jsonl").open("r+b") as file:
-                file.truncate(data["bytes"]) if os.fstat(file.fileno()).st_size > data[
-                    "bytes"
-                ] else None
-                known = dict(_candidate(line) for line in file.read().decode().splitlines())
+            path = self.path / "candidates.jsonl"
+            text = path.read_bytes()
+            known = dict(_candidate(line) for line in text[: data["bytes"]].decode().splitlines())
         except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
         if len(known) != data["evaluations"]:
@@ -171,6 +169,8 @@ class RunFolder:
                 f"but the checkpoint stands on {data['evaluations']}: "
                 "the file was truncated or is of another run"
             )
+        if len(text) > data["bytes"]:
+            write_text(path, text[: data["bytes"]].decode())
         self._rows = data["rows"]
         return data, known
 
