@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from autoprox.graph import Graph, check_root
-from autoprox.kinds import Layer, Network
+from autoprox.kinds import TENSOR_KINDS, Layer, Network
 from autoprox.primitives import PRIMITIVES, Entries, Form
 from autoprox.statistics import Measurement
 
@@ -133,6 +133,15 @@ class Evaluator:
         places = (~finite).nonzero().flatten().tolist()
         return Scores(numbers.numpy(), {i: self._reason(graph, i) for i in places})
 
+    def unknown_reductions(self, graphs: Iterable[Graph]) -> list[Graph]:
+        """Return the reductions of tensors within `graphs` whose values are not remembered."""
+        nodes = dict.fromkeys(node for graph in graphs for node in graph if reduces_tensor(node))
+        return [node for node in nodes if node.text not in self._values]
+
+    def remember(self, reduction: Graph, numbers: Tensor) -> None:
+        """Take the value of a reduction of tensors, ``(networks, widest)``, from elsewhere."""
+        self._keep(reduction, Value(numbers, self._mask(reduction.args[0].statistics)))
+
     def value(self, graph: Graph) -> Value:
         """Return the value of a Layer or Network expression."""
         known = self._values.get(graph.text)
@@ -140,19 +149,23 @@ class Evaluator:
             self._values.move_to_end(graph.text)
             return known
         value = self._compute(graph)
+        self._keep(graph, value)
+        return value
+
+    def _keep(self, graph: Graph, value: Value) -> None:
+        """Remember a value, and forget the least recently used beyond the budget."""
         self._values[graph.text] = value
         self._held += value.nbytes
         while self._held > self.cache_bytes and len(self._values) > 1:
             self._held -= self._values.popitem(last=False)[1].nbytes
-        return value
 
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:
             rows = (_as_tensor(each.values[graph.word]) for each in self.table.measurements)
             return Value(self.table.padded(rows), self._mask((graph.word,)))
+        if reduces_tensor(graph):
+            return Value(self.reduced(graph), self._mask(graph.args[0].statistics))
         made = PRIMITIVES[graph.word]
-        if made.form is Form.REDUCTION and graph.args[0].kind is not Layer:
-            return Value(self._reduced(graph), self._mask(graph.args[0].statistics))
         operands = [float(arg.word) if arg.kind is None else self.value(arg) for arg in graph.args]
         values = [each for each in operands if isinstance(each, Value)]
         numbers = [_tensor(each, values[0].numbers) for each in operands]
@@ -168,7 +181,7 @@ class Evaluator:
         entries = Entries(present.sum(1, dtype=torch.float64), present)
         return Value(made.function(numbers[0], entries), None if graph.kind is Network else present)
 
-    def _reduced(self, graph: Graph) -> Tensor:
+    def reduced(self, graph: Graph) -> Tensor:
         """Reduce a tensor expression, network by network: ``(networks, widest)``."""
         program = _Program(graph)
         return self.table.padded(map(program, self.table.measurements))
@@ -207,6 +220,11 @@ class Evaluator:
             if not torch.isfinite(row).all():
                 return f"not finite: {node.word}"
         return "not finite"
+
+
+def reduces_tensor(graph: Graph) -> bool:
+    """Say whether a node takes the entries of a layer to the layer's number."""
+    return graph.kind is Layer and any(arg.kind in TENSOR_KINDS for arg in graph.args)
 
 
 def _tensor(operand: Value | float, like: Tensor) -> Tensor:

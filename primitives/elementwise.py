@@ -58,7 +58,8 @@ def sqrt(x: Tensor) -> Tensor:
     >>> sqrt(torch.tensor([-2.0, 9.0]))
     tensor([0., 3.])
     """
-    return x.clamp_min(TINY).sqrt() - TINY**0.5
+    root: Tensor = x.clamp_min(TINY).sqrt() - TINY**0.5
+    return root
 
 
 @primitive(

@@ -265,7 +265,7 @@ class Default(Base):
     NEWCOMERS = 0.05
     CROSSOVER = 0.4
     ALIKE = 0.97
-    COMPETING = 20
+    COMPETING = 10
 
     def offspring(self) -> list[Graph]:
         """Return children of lexicase parents and a few newcomers."""

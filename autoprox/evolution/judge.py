@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from autoprox.evaluate import Evaluator, Table
 from autoprox.graph import Graph, apply
 from autoprox.ranking import Ranker, joint
 from autoprox.text import parse
-
-SCREENED = 6
-"""How many networks early rejection looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +58,19 @@ _TABLES: dict[tuple[Any, ...], Evaluator] = {}
 def _evaluator(address: TableAddress) -> Evaluator:
     """Return this process's evaluator for the table at `address`; the table is loaded once."""
     if address.arguments not in _TABLES:
-        import torch
-
         torch.set_num_threads(1)
         _TABLES.clear()
         _TABLES[address.arguments] = Evaluator(address.load(*address.arguments))
     return _TABLES[address.arguments]
 
 
-def _score_elsewhere(
-    address: TableAddress, texts: list[str], screen: bool
-) -> list[tuple[NDArray[np.float64] | None, str | None]]:
+def _reduce_elsewhere(address: TableAddress, texts: list[str]) -> NDArray[np.float64]:
+    """Return the values of reductions of tensors, ``(reductions, networks, widest)``."""
     evaluator = _evaluator(address)
-    return [score(evaluator, parse(text), screen) for text in texts]
+    return np.stack([evaluator.reduced(parse(text)).numpy() for text in texts])
 
 
-def score(
-    evaluator: Evaluator, graph: Graph, screen: bool = False
-) -> tuple[NDArray[np.float64] | None, str | None]:
+def score(evaluator: Evaluator, graph: Graph) -> tuple[NDArray[np.float64] | None, str | None]:
     """Return the scores of a graph on every network, or None and the reason why it has none."""
     scores = evaluator(graph)
     if scores.failure is not None:
@@ -114,18 +107,22 @@ class Judge:
         self, graphs: Sequence[Graph]
     ) -> list[tuple[NDArray[np.float64] | None, str | None]]:
         """Return the scores of each graph, or None and a reason, in order."""
-        if self.jobs == 1 or len(graphs) < 2 * self.jobs or self.address is None:
-            return [score(self.evaluator, graph) for graph in graphs]
+        if self.jobs > 1 and self.address is not None:
+            self._reduce_in_parallel(self.evaluator.unknown_reductions(graphs), self.address)
+        return [score(self.evaluator, graph) for graph in graphs]
+
+    def _reduce_in_parallel(self, reductions: Sequence[Graph], address: TableAddress) -> None:
+        """Have the tensors reduced by other processes, each expression once; the rest is little."""
         from joblib import Parallel, delayed
 
-        # Small interleaved blocks: whichever worker is free takes the next.
-        size = max(1, len(graphs) // (8 * self.jobs))
-        blocks = [
-            [graph.text for graph in graphs[i : i + size]] for i in range(0, len(graphs), size)
-        ]
-        work = (delayed(_score_elsewhere)(self.address, block, False) for block in blocks)
-        done = Parallel(n_jobs=self.jobs, backend="loky", batch_size=1)(work)
-        return [result for block in done for result in block]
+        # Small blocks: whichever worker is free takes the next.
+        size = max(1, len(reductions) // (6 * self.jobs))
+        blocks = [reductions[i : i + size] for i in range(0, len(reductions), size)]
+        work = (delayed(_reduce_elsewhere)(address, [g.text for g in block]) for block in blocks)
+        done = Parallel(n_jobs=self.jobs, backend="loky", batch_size=1, max_nbytes=None)(work)
+        for block, values in zip(blocks, done, strict=True):
+            for graph, numbers in zip(block, values, strict=True):
+                self.evaluator.remember(graph, torch.from_numpy(numbers))
 
     def __call__(self, graphs: Sequence[Graph]) -> list[Candidate]:
         """Return the candidates in the order of `graphs`."""
