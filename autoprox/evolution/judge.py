@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from autoprox.evaluate import Evaluator, Table
 from autoprox.graph import Graph, apply
+from autoprox.primitives import PRIMITIVES, Primitive
 from autoprox.ranking import Ranker, joint
 from autoprox.text import parse
 
@@ -64,8 +65,21 @@ def _evaluator(address: TableAddress) -> Evaluator:
     return _TABLES[address.arguments]
 
 
-def _reduce_elsewhere(address: TableAddress, texts: list[str]) -> NDArray[np.float64]:
+def own_primitives() -> tuple[Primitive, ...]:
+    """Return the primitives that do not come with autoprox, which other processes lack."""
+    home = "autoprox.primitives."
+    return tuple(
+        each for each in PRIMITIVES.values() if not each.function.__module__.startswith(home)
+    )
+
+
+def _reduce_elsewhere(
+    address: TableAddress, given: tuple[Primitive, ...], texts: list[str]
+) -> NDArray[np.float64]:
     """Return the values of reductions of tensors, ``(reductions, networks, widest)``."""
+    for made in given:
+        if made.name not in PRIMITIVES:
+            PRIMITIVES.register(made.name, made)
     evaluator = _evaluator(address)
     return np.stack([evaluator.reduced(parse(text)).numpy() for text in texts])
 
@@ -118,7 +132,10 @@ class Judge:
         # Small blocks: whichever worker is free takes the next.
         size = max(1, len(reductions) // (6 * self.jobs))
         blocks = [reductions[i : i + size] for i in range(0, len(reductions), size)]
-        work = (delayed(_reduce_elsewhere)(address, [g.text for g in block]) for block in blocks)
+        given = own_primitives()
+        work = (
+            delayed(_reduce_elsewhere)(address, given, [g.text for g in block]) for block in blocks
+        )
         done = Parallel(n_jobs=self.jobs, backend="loky", batch_size=1, max_nbytes=None)(work)
         for block, values in zip(blocks, done, strict=True):
             for graph, numbers in zip(block, values, strict=True):

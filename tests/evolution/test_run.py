@@ -20,6 +20,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
+from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import load
 from autoprox.ranking import kendall
 
@@ -257,3 +258,21 @@ def test_a_run_on_a_bench_object_is_resumed_with_it(cache, tmp_path):
     run = evolve(bench, out=tmp_path / "run", cache=cache, **SMALL)
     (run.folder / "report.json").unlink()
     assert evolve(bench, resume=run.folder, cache=cache).best.graph is run.best.graph
+
+
+def test_a_primitive_of_ones_own_is_written_with_and_reaches_other_processes(cache, tmp_path):
+    def cube(x):
+        """Third power."""
+        return x * x * x
+
+    primitive("elementwise", latex="{0}^3")(cube)
+    try:
+        runs = [
+            evolve(TINY, out=tmp_path / str(jobs), jobs=jobs, cache=cache, **SMALL)
+            for jobs in (1, 2)
+        ]
+    finally:
+        PRIMITIVES.unregister("cube")
+    one, two = (lines(run.folder) for run in runs)
+    assert one == two
+    assert any("cube(" in line for line in one)

@@ -1,0 +1,51 @@
+"""Live scores against cached ones, over many random graphs on both spaces of vit101."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoprox.benches import load_bench
+from autoprox.benches.vit101 import build
+from autoprox.evaluate import Evaluator, Table
+from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.proxy import Proxy
+from autoprox.statistics import Store, measure, noise
+
+
+@pytest.mark.parametrize("place", [3, 217])
+def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_path: Path) -> None:
+    """One network of each space, on small images."""
+    architecture = load_bench("vit101").architectures[place]
+    size = {"classes": 10, "image_size": 64}
+    inputs, targets = noise((3, 64, 64), 10, batch=4, seed=0)
+    store = Store(tmp_path)
+    built = dataclasses.replace(load_bench("vit101"), build=lambda each: build(each, **size))
+    store.save({}, measure(built.network(architecture), inputs, targets, DEFAULT_STATISTICS))
+    cached = Evaluator(Table((store.load({}, DEFAULT_STATISTICS),)))
+    live = Evaluator(
+        Table((measure(built.network(architecture), inputs, targets, DEFAULT_STATISTICS),))
+    )
+    variation = Variation(Vocabulary(DEFAULT_STATISTICS))
+    with drawing_from(random.Random(place)):
+        graphs = [variation.random() for _ in range(150)]
+    compared = 0
+    for graph in graphs:
+        theirs, ours = cached(graph), live(graph)
+        assert theirs.failures == ours.failures
+        if not ours.failures:
+            compared += 1
+            np.testing.assert_allclose(theirs.values, ours.values, rtol=1e-5, atol=1e-30)
+    assert compared > 120
+    network = built.network(architecture)
+    for graph in graphs[:3]:
+        if not cached(graph).failures:
+            assert Proxy(graph)(network, inputs, targets) == pytest.approx(
+                float(cached(graph).values[0]), rel=1e-5
+            )
