@@ -28,8 +28,8 @@ CAVEATS = (
     "The parameter count alone is a strong baseline: Kendall's tau .548/.700/.315 and "
     ".416/.744/.374 on the two AutoFormer files and .817/.865/.564 on PiT (c100_kd, flower_kd, "
     "chaoyang_kd).",
-    "The accuracies are noisy: models fitted to the architectures' own descriptions reach about "
-    ".69/.64/.19 on AutoFormer and .82/.91/.58 on PiT, which is roughly what the noise allows.",
+    "The accuracies are noisy, those on Chaoyang most: no proxy known here ranks AutoFormer there "
+    "much better than the parameter count.",
     "imagenet_super is inherited from a super-net, not trained alone; it falls as the networks of "
     "the first AutoFormer file grow, and PiT has no such figure.",
     "c100, flower and chaoyang (trained without a teacher) have no figure for the second "

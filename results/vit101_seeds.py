@@ -34,6 +34,11 @@ def mean_tau(assessment: dict, columns: tuple[str, ...]) -> float:
     return float(np.mean([taus[column] for column in columns]))
 
 
+def mean_rho(assessment: dict) -> float:
+    """Return the mean of Spearman's rank correlation over all columns."""
+    return float(np.mean([each["spearman"] for each in assessment["correlations"]]))
+
+
 def row(algorithm: str, seed: int) -> dict[str, object]:
     """Run if need be, and return what came out."""
     folder = Path("runs/seeds") / f"{algorithm}-{seed}"
@@ -55,6 +60,7 @@ def row(algorithm: str, seed: int) -> dict[str, object]:
         "params_joint": round(params["joint"], 4),
         "over_params": round(best["joint"] - params["joint"], 4),
         "over_best_baseline": round(best["joint"] - max(rivals), 4),
+        "spearman_over_params": round(mean_rho(best) - mean_rho(params), 4),
         "search_joint": round(report["search"][0]["joint"], 4),
         "autoformer_c100_flower": round(mean_tau(best, AUTOFORMER), 4),
         "params_autoformer_c100_flower": round(mean_tau(params, AUTOFORMER), 4),

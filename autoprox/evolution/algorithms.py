@@ -219,11 +219,13 @@ class Emq(Base):
     """EMQ's diversity-prompting selection, with its screening (Dong et al., ICCV 2023).
 
     Two of the best cross and mutate; a random newcomer competes with their child, the better enters
-    and the worst leaves. Compatibility screening: candidates that rank like a member are not let in
-    (equivalence check); early rejection is the search's. The sizes are those of the authors'
-    sibling system, where the paper gives none.
+    and the worst leaves. Compatibility screening: a candidate that ranks like a member is not let
+    in (equivalence check), nor is one that cannot tell the first few architectures apart (early
+    rejection). The sizes, and that number, are those of the authors' sibling systems, where the
+    paper gives none.
     """
 
+    SCREENED = 4
     TOP = 0.2
     CROSSOVER = 0.5
     MUTATION = 0.5
@@ -243,14 +245,18 @@ class Emq(Base):
         return graphs
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Let the better of each pair in, unless it ranks like a member; remove the worst."""
+        """Let the better of each pair in if it passes the screening; remove the worst."""
         known = {each.behaviour for each in self.population}
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked(pair)[:1]
+            better = ranked([each for each in pair if not self._rejected(each)])[:1]
             if better and better[0].behaviour not in known:
                 known.add(better[0].behaviour)
                 self.population += better
         self.remove_worst()
+
+    def _rejected(self, candidate: Candidate) -> bool:
+        """Say whether a candidate gives the first few architectures one score."""
+        return candidate.ranks is not None and not np.ptp(candidate.ranks[: self.SCREENED])
 
 
 class Default(Base):
