@@ -5,6 +5,7 @@ The measure is rank correlation per target, with bootstrap intervals.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -134,10 +135,19 @@ class Assessor:
         """Draw the resamples, and assess the baselines."""
         self.evaluator = evaluator
         self.columns = tuple(columns)
-        # Columns of one space share their resamples: they are figures of the same architectures.
-        sizes = sorted({len(column.places) for column in columns})
-        draws = {n: resample(n, RESAMPLES, seed + n) for n in sizes}
-        self._counts = [draws[len(column.places)] for column in columns]
+        # The columns of a space are figures of the same architectures: they share the resamples.
+        spaces: dict[str, list[int]] = {}
+        for column in columns:
+            spaces.setdefault(column.space, []).extend(column.places.tolist())
+        rows = {space: np.unique(places) for space, places in spaces.items()}
+        draws = {
+            space: resample(len(places), RESAMPLES, [seed, zlib.crc32(space.encode())])
+            for space, places in rows.items()
+        }
+        self._counts = [
+            draws[column.space][:, np.searchsorted(rows[column.space], column.places)]
+            for column in columns
+        ]
         self.baselines = {
             name: known
             for name, graph in baselines.items()

@@ -168,7 +168,7 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
     return np.divide(pairs(own * true), scale, out=np.zeros(len(counts)), where=scale > 0)
 
 
-def resample(n: int, resamples: int, seed: int) -> Array:
+def resample(n: int, resamples: int, seed: int | list[int]) -> Array:
     """Return how often bootstrap resamples draw each of `n` architectures, ``(resamples, n)``."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
 import sys
 import traceback
@@ -47,9 +49,23 @@ class _UnknownBenchError(UnknownNameError):
 
 
 def _bench_in(path: Path) -> Bench:
-    """The bench that the file `path` defines."""
+    """The bench that the file `path` defines; its text is part of the bench's version."""
     if not path.is_file():
         raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    key = path.resolve(), digest
+    if key not in _FILES:
+        bench = _defined_in(path)
+        _FILES[key] = dataclasses.replace(bench, version=f"{bench.version} {digest}")
+    return _FILES[key]
+
+
+_FILES: dict[tuple[Path, str], Bench] = {}
+"""The benches of the files executed so far, each once: what a file registers stays registered."""
+
+
+def _defined_in(path: Path) -> Bench:
+    """Execute the file `path`, and return its bench."""
     module = _executed(path)
     if not hasattr(module, "bench"):
         raise BenchError(

@@ -106,23 +106,25 @@ class Base:
         self.batch = batch
         self.seeds = tuple(seeds)
         self.population: list[Candidate] = []
+        self.filled = False
 
     def ask(self) -> list[Graph]:
         """Return random graphs until the population is full, offspring from then on."""
-        if len(self.population) < self.size:
+        if not self.filled:
             seeds = [] if self.population else list(self.seeds)
             return seeds + [self.variation.random() for _ in range(self.batch - len(seeds))]
         return self.offspring()
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Fill the population first; then let the algorithm decide who survives."""
-        if len(self.population) < self.size:
+        if not self.filled:
             known = {each.behaviour for each in self.population}
             for each in candidates:
                 if each.fitness is not None and each.behaviour not in known:
                     known.add(each.behaviour)
                     self.population.append(each)
-            self.population = ranked(self.population)[: self.size]
+            self.remove_worst()
+            self.filled = len(self.population) == self.size
         else:
             self.survive(candidates)
 
@@ -135,12 +137,13 @@ class Base:
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: the population is all."""
-        return {}
+        """Return whether the first population is complete: it may shrink later."""
+        return {"filled": self.filled}
 
     def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
         """Take the population back."""
         self.population = population
+        self.filled = state["filled"]
 
     def remove_worst(self) -> None:
         """Remove the candidates with the lowest fitness until the population has its size."""
@@ -206,7 +209,9 @@ class AutoProx(Base):
 
     def state(self) -> dict[str, Any]:
         """Return the parents in work."""
-        return {"retries": [[parent.graph.text, tries] for parent, tries in self.retries]}
+        return super().state() | {
+            "retries": [[parent.graph.text, tries] for parent, tries in self.retries]
+        }
 
     def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
         """Take population and parents back; a parent may have left the population since."""

@@ -73,8 +73,8 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
 
-    def create(self, settings: Settings) -> None:
-        """Begin a new run.
+    def create(self, settings: Settings, bench: str) -> None:
+        """Begin a new run on the bench with that digest.
 
         Raises:
             RunError: the folder already holds one.
@@ -84,9 +84,17 @@ class RunFolder:
                 f"{self.path} already holds a run; go on with --resume {self.path}, "
                 "or choose another --out"
             )
-        data = {"format": RUN, "version": VERSION, "settings": settings.to_json()}
+        data = {"format": RUN, "version": VERSION, "bench": bench, "settings": settings.to_json()}
         write_json(self.path / "config.json", data)
         write_text(self.path / "candidates.jsonl", "")
+
+    def check_bench(self, bench: str) -> None:
+        """Raise `RunError` if the run in this folder began on a bench with another digest."""
+        if read_json(self.path / "config.json", RUN, VERSION).get("bench") != bench:
+            raise RunError(
+                f"the bench of the run in {self.path} has changed since it began (figures, "
+                "architectures or file); start a new run"
+            )
 
     def settings(self) -> Settings:
         """Return the settings of the run in this folder.
@@ -104,6 +112,11 @@ class RunFolder:
             raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from None
         except AutoproxError as error:
             raise RunError(str(error)) from None
+
+    @property
+    def seconds(self) -> float:
+        """How long the search in this folder has taken so far."""
+        return float(self._rows[-1]["seconds"]) if self._rows else 0.0
 
     def finished(self) -> bool:
         """Say whether the run in this folder came to its end."""

@@ -5,6 +5,7 @@ Selection may see the one, and may not see the other.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from autoprox.assess import BASELINES, Assessor, columns
 from autoprox.benches import Bench, load_bench, split
+from autoprox.errors import BenchError
 from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.judge import Judge, TableAddress
@@ -57,6 +59,16 @@ class Ground:
         """
         measure_bench(self.plan, Store(self.plan.folder), jobs, progress)
 
+    @property
+    def digest(self) -> str:
+        """A digest of figures and split: a run goes on with the bench that it began with."""
+        rows = [
+            [each.name, each.space, [each.accuracies[name] for name in self.targets]]
+            for each in self.plan.bench.architectures
+        ]
+        text = json.dumps([rows, self.search, self.held_out, self.plan.bench.version])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     @cached_property
     def keys(self) -> list[dict[str, Any]]:
         """The cache key of each architecture of the bench."""
@@ -82,6 +94,14 @@ class Ground:
 
 def _load(folder: Path, keys: tuple[str, ...], names: tuple[str, ...]) -> Table:
     return load_table(folder, [json.loads(key) for key in keys], names)
+
+
+def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) -> tuple[int, ...]:
+    """Return the architectures if there is something to rank them by, else none."""
+    try:
+        return indices if columns(bench, indices, targets) else ()
+    except BenchError:  # a space of two, or of equal figures, says nothing about transfer
+        return ()
 
 
 def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
@@ -113,7 +133,12 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
         i for i, each in enumerate(bench.architectures) if each.space not in evolved.spaces
     )
     for indices in (search, held_out):
-        columns(bench, indices, targets)
+        if not columns(bench, indices, targets):
+            raise BenchError(
+                f"no architecture of {', '.join(evolved.spaces)} has a figure for "
+                f"{', '.join(targets)}; choose other targets or spaces"
+            )
+    transfer = _rankable(bench, transfer, targets)
     words = settings.statistics or bench.default_statistics or DEFAULT_STATISTICS
     vocabulary = Vocabulary(words)
     seeds = tuple(load(each).graph for each in settings.seed_proxies)

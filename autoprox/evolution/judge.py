@@ -77,9 +77,10 @@ def _reduce_elsewhere(
     address: TableAddress, given: tuple[Primitive, ...], texts: list[str]
 ) -> NDArray[np.float64]:
     """Return the values of reductions of tensors, ``(reductions, networks, widest)``."""
-    for made in given:
-        if made.name not in PRIMITIVES:
-            PRIMITIVES.register(made.name, made)
+    for made in given:  # the caller's definition holds, whatever an earlier job brought
+        if made.name in PRIMITIVES:
+            PRIMITIVES.unregister(made.name)
+        PRIMITIVES.register(made.name, made)
     evaluator = _evaluator(address)
     return np.stack([evaluator.reduced(parse(text)).numpy() for text in texts])
 

@@ -61,8 +61,8 @@ class Run:
     Attributes:
         folder: where its files are.
         settings: what was asked for.
-        finished: whether the budget was spent.
-        top: the proxies found, best on the search split first.
+        finished: whether the search came to its end: the budget spent, or nothing new to be found.
+        top: the proxies found, best on the search split first, by fitness less 0.001 a node.
         held_out: their assessments on the held-out architectures, then those of the baselines.
         search: the same on the search split.
         transfer: the same on the spaces that were not evolved on; empty if there are none.
@@ -118,9 +118,11 @@ def evolve(
         return _resumed(Path(resume), bench, jobs, folder, observer)
     source = bench if isinstance(bench, Bench) else _found(str(bench))
     name = source.name if isinstance(source, Bench) else source
+    if options.get("images"):
+        options["images"] = str(Path(options["images"]).expanduser().resolve())
     ground = lay(source, Settings(bench=name, **options), folder)
     with RunFolder(Path(out) if out is not None else _free_folder(ground)) as files:
-        files.create(ground.settings)
+        files.create(ground.settings, ground.digest)
         return _run(files, ground, jobs, observer)
 
 
@@ -152,7 +154,9 @@ def _resumed(
                 f"the run in {path} is finished; see {path / 'report.json'}, or start a new one"
             )
         source = bench if isinstance(bench, Bench) else settings.bench
-        return _run(files, lay(source, settings, cache), jobs, observer)
+        ground = lay(source, settings, cache)
+        files.check_bench(ground.digest)
+        return _run(files, ground, jobs, observer)
 
 
 def _run(files: RunFolder, ground: Ground, jobs: int, observer: Observer) -> Run:
@@ -163,17 +167,19 @@ def _run(files: RunFolder, ground: Ground, jobs: int, observer: Observer) -> Run
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)
+    finished = True
     try:
         _loop(search, ground.judge(ground.held_out), files, observer)
     except KeyboardInterrupt:
         if not search.known:
             raise
-    return finish(files, ground, search)
+        finished = False
+    return finish(files, ground, search, finished)
 
 
 def _loop(search: Search, held_out: Judge, files: RunFolder, observer: Observer) -> None:
     """Run generation after generation, each on disk before the next begins."""
-    begun = time.monotonic()
+    begun = time.monotonic() - files.seconds
     while not search.done:
         generation = search.step()
         seen = _held_out(held_out, generation.best)
@@ -201,7 +207,7 @@ def top(known: Sequence[Candidate], count: int = SHOWN) -> list[Candidate]:
     return list(chosen.values())
 
 
-def finish(files: RunFolder, ground: Ground, search: Search) -> Run:
+def finish(files: RunFolder, ground: Ground, search: Search, finished: bool) -> Run:
     """Assess the best proxies, and write the report and the best one."""
     settings = ground.settings
     best = top(list(search.known.values()))
@@ -219,11 +225,11 @@ def finish(files: RunFolder, ground: Ground, search: Search) -> Run:
     proxies = tuple(
         _proxy(settings, each, held) for each, held in zip(best, tables["held_out"], strict=False)
     )
-    run = Run(files.path, settings, search.done, proxies, **tables)
+    run = Run(files.path, settings, finished, proxies, **tables)
     report = {
         "format": "autoprox report",
         "version": REPORT_VERSION,
-        "finished": search.done,
+        "finished": finished,
         "evaluations": len(search.known),
         "proposals": search.proposals,
         "settings": settings.to_json(),

@@ -95,10 +95,9 @@ class Search:
         self.proposals += proposed
         self.barren = 0 if judged else self.barren + 1
         contenders = [*judged.values(), *([self.best] if self.best else [])]
-        self.best = next(iter(ranked(contenders, worth)), None)
-        if self.best is None:
-            reasons = Counter(each.failure for each in judged.values()).most_common(1)
-            self.best = Candidate(next(iter(judged.values())).graph, (), None, reasons[0][0], "")
+        # As long as nothing is valid, the first failure stands for the best.
+        fallback = self.best or next(iter(self.known.values()))
+        self.best = next(iter(ranked(contenders, worth)), fallback)
         fitnesses = [c.fitness for c in self.algorithm.population if c.fitness is not None]
         return Generation(
             number=self.generation,

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 from deap import gp
 
+from autoprox.errors import LanguageError
 from autoprox.evolution.vocabulary import Tree, Vocabulary
 from autoprox.graph import Graph
 from autoprox.kinds import Kind, Network
 
 GROWTH = 4
 """The height of the sub-trees that a mutation plants."""
+PATIENCE = 1000
+"""How many random proxies are drawn before the limits are taken to be impossible."""
 ATTEMPTS = 20
 """How often a variation is drawn again when it changed nothing or grew too large."""
 
@@ -52,11 +55,15 @@ class Variation:
 
     def random(self) -> Graph:
         """Return a random proxy."""
-        while True:
+        for _ in range(PATIENCE):
             height = random.randint(self.vocabulary.heights[Network] + 1, self.height)
             graph = self.vocabulary.graph(self.vocabulary.random_tree(Network, height))
             if graph.complexity <= self.complexity:
                 return graph
+        raise LanguageError(
+            f"no proxy of at most {self.complexity} nodes was drawn in {PATIENCE} attempts; "
+            "allow more nodes (--complexity) or more statistics"
+        )
 
     def mutated(self, parent: Graph) -> Graph:
         """Return a proxy that differs from `parent` in one place, or a random one if that fails."""

@@ -67,7 +67,7 @@ class Vocabulary:
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
                 self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)
                 self._choices[made.result(kind)][made.form].append(self.pset.mapping[typed])
-                if made.arity == 2 and kind in (Layer, Network):
+                if made.arity == 2 and kind in (Layer, Network) and made.kinds == KINDS:
                     typed = f"{typed}{SEPARATOR}{Number.__name__}"
                     self.pset.addPrimitive(abs, [kind, Number], kind, name=typed)
                     self._choices[kind][made.form].append(self.pset.mapping[typed])

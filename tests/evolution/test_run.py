@@ -276,3 +276,41 @@ def test_a_primitive_of_ones_own_is_written_with_and_reaches_other_processes(cac
     one, two = (lines(run.folder) for run in runs)
     assert one == two
     assert any("cube(" in line for line in one)
+
+
+def test_targets_without_figures_are_refused_before_anything_is_measured(tmp_path):
+    with pytest.raises(BenchError, match="no architecture of pit has a figure for imagenet_super"):
+        lay(
+            "vit101",
+            Settings(bench="vit101", spaces=("pit",), targets=("imagenet_super",)),
+            tmp_path,
+        )
+
+
+def test_a_space_without_figures_is_no_transfer(tmp_path):
+    settings = Settings(bench="vit101", spaces=("autoformer",), targets=("imagenet_super",))
+    assert lay("vit101", settings, tmp_path).transfer == ()
+
+
+def test_a_run_on_figures_that_changed_is_not_resumed(cache, tmp_path):
+    bench = load_bench(TINY)
+    run = evolve(bench, out=tmp_path / "run", cache=cache, **SMALL)
+    (run.folder / "report.json").unlink()
+    first, *rest = bench.architectures
+    other = dataclasses.replace(first, accuracies={"coarse": 1.0, "fine": 1.0})
+    with pytest.raises(RunError, match="has changed since it began"):
+        evolve(
+            dataclasses.replace(bench, architectures=(other, *rest)),
+            resume=run.folder,
+            cache=cache,
+        )
+
+
+def test_limits_that_no_proxy_fits_are_refused(cache, tmp_path):
+    with pytest.raises(LanguageError, match="no proxy of at most 2 nodes"):
+        evolve(TINY, out=tmp_path / "run", cache=cache, statistics=("weight",), complexity=2)
+
+
+def test_a_search_in_which_nothing_is_valid_ends_with_a_message(cache, tmp_path):
+    with pytest.raises(RunError, match="no candidate is valid"):
+        evolve(TINY, out=tmp_path / "run", cache=cache, statistics=("heads",), complexity=2)
