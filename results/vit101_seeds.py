@@ -17,26 +17,26 @@ from pathlib import Path
 import numpy as np
 
 import autoprox
+from autoprox.assess import Assessment
+from autoprox.evolution.ground import lay
+from autoprox.evolution.settings import Settings
+from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
 ALGORITHMS = ("default", "random", "autoprox", "emq")
 AUTOFORMER = ("autoformer/c100_kd", "autoformer/flower_kd")
+CHAOYANG = ("autoformer/chaoyang_kd", "pit/chaoyang_kd")
 
 
-def held_out(report: dict, name: str) -> dict:
-    """Return the held-out assessment of one proxy."""
-    return next(each for each in report["held_out"] if each["name"] == name)
-
-
-def mean_tau(assessment: dict, columns: tuple[str, ...]) -> float:
+def mean_tau(assessment: Assessment, columns: tuple[str, ...]) -> float:
     """Return the mean of Kendall's τ over some columns."""
-    taus = {each["column"]: each["kendall"] for each in assessment["correlations"]}
+    taus = {each.column: each.kendall for each in assessment.correlations}
     return float(np.mean([taus[column] for column in columns]))
 
 
-def mean_rho(assessment: dict) -> float:
+def mean_rho(assessment: Assessment) -> float:
     """Return the mean of Spearman's rank correlation over all columns."""
-    return float(np.mean([each["spearman"] for each in assessment["correlations"]]))
+    return float(np.mean([each.spearman for each in assessment.correlations]))
 
 
 def row(algorithm: str, seed: int) -> dict[str, object]:
@@ -48,26 +48,34 @@ def row(algorithm: str, seed: int) -> dict[str, object]:
     report = json.loads((folder / "report.json").read_text())
     *_, last = csv.DictReader((folder / "generations.csv").read_text().splitlines())
     lines = [json.loads(line) for line in (folder / "candidates.jsonl").read_text().splitlines()]
-    best, params = held_out(report, "top 1"), held_out(report, "params")
-    rivals = [held_out(report, name)["joint"] for name in ("params", "flops", "depth", "width")]
+    ground = lay("vit101", Settings.from_json(report["settings"]), default_folder())
+    assessor = ground.assessor(ground.held_out)
+    best = assessor("best", autoprox.load(folder).graph)
+    params = assessor("params", autoprox.load("params").graph)
+    coarse = assessor("coarse params", autoprox.load("coarsen(sum(params))").graph)
     return {
         "algorithm": algorithm,
         "seed": seed,
         "evaluations": report["evaluations"],
-        "held_out_joint": round(best["joint"], 4),
-        "interval_low": round(best["joint_interval"][0], 4),
-        "interval_high": round(best["joint_interval"][1], 4),
-        "params_joint": round(params["joint"], 4),
-        "over_params": round(best["joint"] - params["joint"], 4),
-        "over_best_baseline": round(best["joint"] - max(rivals), 4),
+        "held_out_joint": round(best.joint, 4),
+        "interval_low": round(best.joint_interval[0], 4),
+        "interval_high": round(best.joint_interval[1], 4),
+        "params_joint": round(params.joint, 4),
+        "over_params": round(best.joint - params.joint, 4),
+        "over_best_baseline": round(best.difference, 4),
+        "over_best_baseline_low": round(best.difference_interval[0], 4),
+        "over_best_baseline_high": round(best.difference_interval[1], 4),
+        "over_coarse_params": round(best.joint - coarse.joint, 4),
         "spearman_over_params": round(mean_rho(best) - mean_rho(params), 4),
         "search_joint": round(report["search"][0]["joint"], 4),
         "autoformer_c100_flower": round(mean_tau(best, AUTOFORMER), 4),
         "params_autoformer_c100_flower": round(mean_tau(params, AUTOFORMER), 4),
+        "chaoyang": round(mean_tau(best, CHAOYANG), 4),
+        "params_chaoyang": round(mean_tau(params, CHAOYANG), 4),
         "valid_share": round(np.mean(["failure" not in line for line in lines]), 4),
         "distinct_per_second": round(report["evaluations"] / float(last["seconds"])),
-        "nodes": best["complexity"],
-        "formula": best["expression"],
+        "nodes": best.complexity,
+        "formula": best.expression,
     }
 
 

@@ -15,8 +15,9 @@ from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.proxy import Proxy
+from autoprox.proxy import Proxy, load
 from autoprox.statistics import Store, measure, noise
+from autoprox.tables import Plan, Probe, load_table, measure_bench
 
 
 @pytest.mark.parametrize("place", [3, 217])
@@ -49,3 +50,19 @@ def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_pa
             assert Proxy(graph)(network, inputs, targets) == pytest.approx(
                 float(cached(graph).values[0]), rel=1e-5
             )
+
+
+@pytest.mark.slow
+def test_the_shipped_proxy_scores_the_bench_as_a_live_network(tmp_path: Path) -> None:
+    """Full size: what a run caches by worker processes, against a call on the network."""
+    full = load_bench("vit101")
+    few = dataclasses.replace(
+        full, architectures=(*full.architectures[:2], *full.architectures[-2:])
+    )
+    proxy = load("vit101_best")
+    plan = Plan(few, "vit101", proxy.statistics, Probe(), tmp_path)
+    keys = measure_bench(plan, Store(tmp_path), jobs=2)
+    scores = Evaluator(load_table(tmp_path, keys, proxy.statistics))(proxy.graph)
+    batch = Probe().inputs(few)
+    live = [proxy(few.network(each), *batch) for each in few.architectures]
+    np.testing.assert_allclose(scores.values, live, rtol=1e-5)
