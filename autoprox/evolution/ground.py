@@ -118,6 +118,7 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
         UnknownNameError: there is no such algorithm, bench, space, target or statistic.
         BenchError: the bench cannot be split or ranked by.
         LanguageError: a seed proxy cannot be read, or no proxy can be written with the statistics.
+        StatisticError: the images cannot be read.
     """
     ALGORITHMS[settings.algorithm]
     bench = load_bench(source) if isinstance(source, str) else source
@@ -146,4 +147,5 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
         vocabulary.tree(seed)
     needed = [name for each in BASELINES for name in load(each).statistics]
     plan = Plan(bench, source, tuple(dict.fromkeys([*words, *needed])), settings.probe, cache)
+    settings.probe.inputs(bench)  # a mistake in the images shows before a run begins
     return Ground(settings, vocabulary, seeds, plan, search, held_out, transfer, tuple(targets))

@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 
 from autoprox.benches import load_bench
-from autoprox.errors import AutoproxError, BenchError, LanguageError, RunError, UnknownNameError
+from autoprox.errors import (
+    AutoproxError,
+    BenchError,
+    LanguageError,
+    RunError,
+    StatisticError,
+    UnknownNameError,
+)
 from autoprox.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.ground import lay
@@ -158,6 +165,7 @@ def test_seed_proxies_are_in_the_first_generation(cache, tmp_path):
         ({"seed_proxies": ("sum(weight)",)}, LanguageError, "one number a network"),
         ({"seed_proxies": ("sum(heads)",)}, LanguageError, "does not write 'heads'"),
         ({"seed": -1}, RunError, "not negative"),
+        ({"images": "nowhere.npz"}, StatisticError, "no images at"),
     ],
 )
 def test_a_mistaken_setting_is_named_and_leaves_nothing_behind(
