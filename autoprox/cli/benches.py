@@ -112,27 +112,18 @@ def plan(
     probe: dict[str, Any] | None = None,
 ) -> Plan:
     """Return what a run with these options would measure."""
-    from autoprox.assess import BASELINES
-    from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
-    from autoprox.proxy import load
+    from autoprox.evolution.ground import searched_statistics, with_baselines
+    from autoprox.evolution.settings import Settings
     from autoprox.statistics import STATISTICS
     from autoprox.statistics.store import default_folder
     from autoprox.tables import Plan
 
-    named = {
-        "probe_batch": "probe_batch",
-        "probe_seed": "probe_seed",
-        "sample": "sample",
-        "images": "images",
-    }
-    given = {named[name]: value for name, value in (probe or {}).items() if value is not None}
-    words = statistics or bench.default_statistics or DEFAULT_STATISTICS
-    names = [STATISTICS[name].name for name in words]
-    if statistics is None:
-        names += [name for each in BASELINES for name in load(each).statistics]
+    given = {name: value for name, value in (probe or {}).items() if value is not None}
+    words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
+    names = with_baselines(words) if statistics is None else tuple(dict.fromkeys(words))
     shown = Settings(bench=source, **given).probe
     folder = Path(cache) if cache is not None else default_folder()
-    return Plan(bench, source, tuple(dict.fromkeys(names)), shown, folder)
+    return Plan(bench, source, names, shown, folder)
 
 
 def print_bench(bench: Bench, out: Console) -> None:

@@ -104,6 +104,17 @@ def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) ->
         return ()
 
 
+def searched_statistics(bench: Bench, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Return the statistics that a search may use: those asked for, the bench's, or the usual."""
+    return asked or bench.default_statistics or DEFAULT_STATISTICS
+
+
+def with_baselines(words: Sequence[str]) -> tuple[str, ...]:
+    """Return statistics and those that the baselines need, each once."""
+    needed = [name for each in BASELINES for name in load(each).statistics]
+    return tuple(dict.fromkeys([*words, *needed]))
+
+
 def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
     """Return the ground of a run: names and numbers checked, the bench split.
 
@@ -140,12 +151,11 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
                 f"{', '.join(targets)}; choose other targets or spaces"
             )
     transfer = _rankable(bench, transfer, targets)
-    words = settings.statistics or bench.default_statistics or DEFAULT_STATISTICS
+    words = searched_statistics(bench, settings.statistics)
     vocabulary = Vocabulary(words)
     seeds = tuple(load(each).graph for each in settings.seed_proxies)
     for seed in seeds:
         vocabulary.tree(seed)
-    needed = [name for each in BASELINES for name in load(each).statistics]
-    plan = Plan(bench, source, tuple(dict.fromkeys([*words, *needed])), settings.probe, cache)
+    plan = Plan(bench, source, with_baselines(words), settings.probe, cache)
     settings.probe.inputs(bench)  # a mistake in the images shows before a run begins
     return Ground(settings, vocabulary, seeds, plan, search, held_out, transfer, tuple(targets))
