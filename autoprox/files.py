@@ -1,14 +1,15 @@
-"""Files that are written whole or not at all, and read with care."""
+"""Files that are written whole or not at all, read with care, and named by their key."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any
 
-from autoprox.errors import AutoproxError, RunError
+from autoprox.errors import AutoproxError, CacheError, RunError
 
 
 def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
@@ -71,3 +72,26 @@ def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
             f"this autoprox reads up to {version}: upgrade autoprox"
         )
     return data
+
+
+def canonical(key: object, separators: tuple[str, str] = (",", ":")) -> str:
+    """Return the one JSON text of a key.
+
+    Raises:
+        CacheError: it is not made of JSON values.
+
+    >>> canonical({"b": 1, "a": [True, None]})
+    '{"a":[true,null],"b":1}'
+    """
+    try:
+        return json.dumps(key, sort_keys=True, separators=separators, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CacheError(
+            f"expected a key made of JSON values; got {key!r} ({error}); give the config of an "
+            "architecture plain numbers and text"
+        ) from None
+
+
+def digits(text: str, count: int) -> str:
+    """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:count]

@@ -7,7 +7,6 @@ scores never touch the same file. A failure is kept with its reason, as a score 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 from autoprox.digest import Digest, digest
 from autoprox.errors import AutoproxError, CacheError, RunError
-from autoprox.files import read_json, write_json
+from autoprox.files import canonical, digits, read_json, write_json
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxy import Proxy
@@ -119,9 +118,9 @@ class ScoreStore:
         Raises:
             CacheError: the folder cannot be read, or `key` is not made of JSON values.
         """
-        text = _canonical(key)
+        text = _text(key)
         found = Kept()
-        for path in self._files.get(_digest(text), ()):
+        for path in self._files.get(digits(text, 16), ()):
             try:
                 data = read_json(path, FORMAT, VERSION)
             except AutoproxError:
@@ -137,10 +136,10 @@ class ScoreStore:
         Raises:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
-        text = _canonical(key)
+        text = _text(key)
         names = json.dumps([sorted(kept.scores | kept.failures), sorted(kept.seconds)])
-        digest = _digest(text)
-        path = self.folder / digest[:2] / f"{digest}.{_digest(names)[:8]}.json"
+        digest = digits(text, 16)
+        path = self.folder / digest[:2] / f"{digest}.{digits(names, 8)}.json"
         content = {
             "format": FORMAT,
             "version": VERSION,
@@ -167,17 +166,6 @@ def _read(data: Mapping[str, Any]) -> Kept | None:
     return Kept(data["scores"], data["failures"], data["seconds"])
 
 
-def _canonical(key: Mapping[str, Any]) -> str:
-    """Return the one JSON text of a key, with the version of the scores."""
-    try:
-        return json.dumps({**key, "scores": SCORES_VERSION}, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise CacheError(
-            f"expected a key made of JSON values; got {dict(key)!r} ({error}); give the config of "
-            "an architecture plain numbers and text"
-        ) from None
-
-
-def _digest(text: str) -> str:
-    """Return 16 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _text(key: Mapping[str, Any]) -> str:
+    """Return the text of a key, with the version of the scores, whose digest names its files."""
+    return canonical({**key, "scores": SCORES_VERSION}, separators=(", ", ": "))

@@ -103,7 +103,8 @@ def entropy(x: Tensor, entries: Entries) -> Tensor:
     tensor([0.6931])
     """
     magnitude = x.abs()
-    total = entries.mean(magnitude) * entries.size
-    surprise = entries.mean(magnitude.clamp_min(TINY).log_().mul_(magnitude)) * entries.size
+    total = entries.sum(magnitude)
+    surprise = entries.sum(magnitude.clamp_min(TINY).log_().mul_(magnitude))
     there = torch.where(total > 0, total, 1.0)
-    return significant(there.log() - surprise / there, there.log().abs())
+    log_total = there.log()
+    return significant(log_total - surprise / there, log_total.abs())

@@ -14,13 +14,13 @@ Costs are not timed here, because the scores were taken with other work on the m
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from csv_tables import write_csv
 
 import autoprox
 from autoprox import proxies
@@ -50,18 +50,17 @@ def nb201(images: str) -> None:
     drawn = [cells[name] for name in board.architectures]
     equal = Counter(each.isomorph for each in bench.architectures)
     counts = np.array([float(equal[each.isomorph]) for each in drawn])
-    with (FOLDER / "nb201_ranking_weighted.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["proxy", *(f"{target} kendall" for target in bench.default_targets)])
-        for name in PUBLISHED:
-            scores = np.array(board.scores[name])
-            there = np.isfinite(scores)
-            taus = []
-            for target in bench.default_targets:
-                figures = bench.accuracies(target, drawn)
-                weighted = resampled_taus(scores[there], figures[there], counts[there][None])
-                taus.append(round(float(weighted[0]), 4))
-            writer.writerow([name, *taus])
+    rows = []
+    for name in PUBLISHED:
+        scores = np.array(board.scores[name])
+        there = np.isfinite(scores)
+        taus = {}
+        for target in bench.default_targets:
+            figures = bench.accuracies(target, drawn)
+            weighted = resampled_taus(scores[there], figures[there], counts[there][None])
+            taus[f"{target} kendall"] = round(float(weighted[0]), 4)
+        rows.append({"proxy": name, **taus})
+    write_csv(FOLDER / "nb201_ranking_weighted.csv", rows)
 
 
 def _cores() -> int:

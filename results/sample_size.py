@@ -10,12 +10,12 @@ on two cores.
 
 from __future__ import annotations
 
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from csv_tables import write_csv
 from joblib import Parallel, delayed
 
 from autoprox.benches import load_bench
@@ -25,7 +25,7 @@ from autoprox.ranking import kendall
 from autoprox.statistics import measure
 from autoprox.tables import Probe
 
-SIZES = (64, 128, 256, 512, 1024, 2048)
+SIZES = (128, 256, 512, 1024, 2048)
 ARCHITECTURES = 40
 PROXIES = {
     "snip": "snip",
@@ -35,6 +35,9 @@ PROXIES = {
     "activation norm": "sum(norm(act))",
     "nuclear norm of weights": "sum(sum(weight_spectrum))",
     "weight norm": "sum(norm(weight))",
+    "deviation of activations": "sum(std(act))",
+    "deviation of squashed activations": "sum(std(sigmoid(act)))",
+    "Pruner-Zero": "pruner_zero",
     "Fisher": "sum(sum(square(multiply(act, act_grad))))",
     "attention entropy": "sum(entropy(attention))",
 }
@@ -99,11 +102,7 @@ def main() -> None:
                         ),
                     }
                 )
-    path = Path(__file__).with_suffix(".csv")
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(out[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(out)
+    write_csv(Path(__file__).with_suffix(".csv"), out)
 
 
 if __name__ == "__main__":

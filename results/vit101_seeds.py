@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from csv_tables import write_csv
 
 import autoprox
 from autoprox.assess import Assessment
@@ -87,11 +88,7 @@ def main() -> None:
         numbers = [key for key, value in own[0].items() if isinstance(value, float | int)]
         medians = {key: round(float(np.median([each[key] for each in own])), 4) for key in numbers}
         rows.append({**medians, "algorithm": algorithm, "seed": "median", "formula": ""})
-    path = Path(__file__).with_suffix(".csv")
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(Path(__file__).with_suffix(".csv"), rows)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
-"""Two small networks that show what happens inside them, for formulas written by hand."""
+"""Two small networks that show what happens inside them, for formulas written by hand.
 
+And what a call must leave as it was: all of a network, and the global random states.
+"""
+
+import random
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -82,3 +88,24 @@ def case(kind, batch=8):
 def weights(network):
     """Return the layers' weights, in the order of execution."""
     return [p for n, p in network.named_parameters() if n.endswith("weight") and p.ndim > 1]
+
+
+def random_states():
+    """Return the global random states of torch, numpy and Python."""
+    _, key, *rest = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
+    return torch.get_rng_state().tolist(), key.tolist(), rest, random.getstate()
+
+
+def left(network):
+    """Return all of a network that a call could change."""
+    return {
+        "modes": [module.training for module in network.modules()],
+        "asked": [parameter.requires_grad for parameter in network.parameters()],
+        "identities": [id(tensor) for tensor in (*network.parameters(), *network.buffers())],
+        "grads": [parameter.grad for parameter in network.parameters()],
+        "attributes": [sorted(vars(module)) for module in network.modules()],
+        "hooks": [
+            [list(hooks) for key, hooks in sorted(vars(module).items()) if key.endswith("_hooks")]
+            for module in network.modules()
+        ],
+    }

@@ -496,7 +496,7 @@ def test_ctrl_c_while_measuring_says_what_the_cache_keeps(tmp_path: Path) -> Non
         "tiny = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(tiny)\n"
         "def build(architecture):\n"
-        "    time.sleep(0.2)\n"
+        "    time.sleep(1)\n"
         "    return tiny.build(architecture)\n"
         "bench = dataclasses.replace(tiny.bench, name='slow', build=build)\n",
         encoding="utf-8",

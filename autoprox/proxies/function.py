@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from autoprox.graph import Graph
-    from autoprox.statistics import Sample
+    from autoprox.quantise.layers import Bits
+    from autoprox.statistics import Mode, Sample
     from autoprox.statistics.passes import Subject
 
 FORMAT = "autoprox function"
@@ -44,9 +45,51 @@ class NoGraphError(LanguageError, AttributeError):
 
 
 class _Graphless:
-    """What a proxy without a graph answers to those who expect one."""
+    """What proxies without a graph share: the call, and what they answer to who expects a graph."""
 
     name: str
+    description: str
+    provenance: Mapping[str, Any]
+
+    def __call__(
+        self,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None = None,
+        *,
+        sample: Sample = "full",
+        seed: int = 0,
+        bits: Bits | None = None,
+    ) -> float:
+        """Return the score of a network, which is left as it was.
+
+        Args:
+            network: any module that maps the inputs to logits.
+            inputs: ``(batch, …)``.
+            targets: ``(batch,)``, class numbers; needed if the proxy uses labels.
+            sample: accepted, so that it is called as every proxy is, and ignored: a function reads
+                whole tensors.
+            seed: of what it draws.
+            bits: what the weights are to be quantised to, as for every proxy.
+
+        Raises:
+            QuantisationError, UnknownNameError: the bits do not fit the network.
+            StatisticError: the network or the batch does not fit.
+            ScoreError: the function fails, or has no finite value on the network; or the proxy is
+                an ensemble: one network has no rank.
+        """
+        return self._score(network, inputs, targets, seed, bits)
+
+    def _score(
+        self,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None,
+        seed: int,
+        bits: Bits | None,
+    ) -> float:
+        """Compute what the call returns."""
+        raise NotImplementedError
 
     def __str__(self) -> str:
         """Return the name."""
@@ -74,6 +117,18 @@ class _Graphless:
         """
         self._no_graph()
 
+    def _json(self, code: Callable[..., Any], **facts: object) -> dict[str, Any]:
+        """Return what every such proxy tells as JSON data, and the facts that only its sort has."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "function": called(code),
+            "description": self.description,
+            **facts,
+            "provenance": dict(self.provenance),
+        }
+
     def _no_graph(self) -> NoReturn:
         raise NoGraphError(
             f"{self.name} is no expression and has no graph: it can be called, ranked and shown, "
@@ -95,6 +150,7 @@ class FunctionProxy(_Graphless):
         description: what it is, in a sentence.
         provenance: paper, equation, year, deviations.
         needs_labels: whether it uses the targets.
+        needs_bits: whether it uses `Subject.bits`; others have one score for all bits of a network.
         batch: the fewest inputs on which it says something; `autoprox.rank` shows so many at least.
         version: part of the key of cached scores; raised whenever a score changes. A function of
             your own that refers to what has no digest (an object, a tensor) is cached only if it
@@ -108,39 +164,30 @@ class FunctionProxy(_Graphless):
     needs_labels: bool = False
     batch: int = 1
     version: int | None = None
+    needs_bits: bool = False
 
-    def __call__(
+    def _score(
         self,
         network: nn.Module,
         inputs: Tensor,
-        targets: Tensor | None = None,
-        *,
-        sample: Sample = "full",
-        seed: int = 0,
+        targets: Tensor | None,
+        seed: int,
+        bits: Bits | None,
     ) -> float:
-        """Return the score of a network, which is left as it was.
-
-        Args:
-            network: any module that maps the inputs to logits.
-            inputs: ``(batch, …)``.
-            targets: ``(batch,)``, class numbers; needed if the proxy uses labels.
-            sample: accepted, so that it is called as every proxy is, and ignored: a function reads
-                whole tensors.
-            seed: of what it draws.
-
-        Raises:
-            StatisticError: the network or the batch does not fit.
-            ScoreError: the function fails, or has no finite value on the network.
-        """
         import torch
 
-        from autoprox.statistics.measuring import own_randomness
-        from autoprox.statistics.passes import Subject
+        from autoprox.statistics.measuring import check_batch, check_bits, own_randomness
+        from autoprox.statistics.passes import Subject, traced
+        from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
 
-        self._check(inputs, targets)
-        subject = Subject(network, inputs, targets, layer_names(network), seed)
+        check_batch(inputs, targets, [self.name] if self.needs_labels else [])
+        check_bits(bits, [self.name] if self.needs_bits else [])
+        mode: Mode = "train" if bits is None else "eval"
+        subject = Subject(network, inputs, targets, layer_names(network), seed, mode)
         with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
+            if bits is not None:
+                subject = with_bits(subject, traced(subject), bits)
             try:
                 score = float(self.function(subject))
             except StatisticError as error:
@@ -153,44 +200,18 @@ class FunctionProxy(_Graphless):
             raise ScoreError(f"{self.name} has no score on this network: not finite ({score})")
         return score
 
-    def _check(self, inputs: Tensor, targets: Tensor | None) -> None:
-        """Refuse a batch that is none."""
-        import torch
-
-        if inputs.ndim < 2 or len(inputs) == 0:
-            raise StatisticError(
-                f"expected inputs of shape (batch, ...) with at least one sample; got "
-                f"{tuple(inputs.shape)}"
-            )
-        if self.needs_labels and targets is None:
-            raise StatisticError(
-                f"{self.name!r} cannot be measured without targets: pass the classes of the "
-                "inputs, int64 (batch,)"
-            )
-        if targets is not None and (
-            targets.shape != (len(inputs),) or targets.dtype != torch.int64
-        ):
-            raise StatisticError(
-                f"expected targets of shape ({len(inputs)},) and type torch.int64; got "
-                f"{tuple(targets.shape)}, {targets.dtype}"
-            )
-
     def __repr__(self) -> str:
         """Show the name."""
         return f"FunctionProxy({self.name})"
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known of the proxy as JSON data; the function itself is code."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": self.name,
-            "function": called(self.function),
-            "description": self.description,
-            "needs_labels": self.needs_labels,
-            "batch": self.batch,
-            "provenance": dict(self.provenance),
-        }
+        return self._json(
+            self.function,
+            needs_labels=self.needs_labels,
+            batch=self.batch,
+            needs_bits=self.needs_bits,
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,20 +235,7 @@ class Ensemble(_Graphless):
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(
-        self,
-        network: nn.Module,
-        inputs: Tensor,
-        targets: Tensor | None = None,
-        *,
-        sample: Sample = "full",
-        seed: int = 0,
-    ) -> float:
-        """Refuse: one network has no rank.
-
-        Raises:
-            ScoreError: always.
-        """
+    def _score(self, *_: object) -> NoReturn:
         raise ScoreError(
             f"{self.name} compares networks with each other and has no score for one alone; use "
             f"autoprox.rank, or score each with its parts: {', '.join(self.parts)}"
@@ -239,12 +247,4 @@ class Ensemble(_Graphless):
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known of the ensemble as JSON data; the rule itself is code."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": self.name,
-            "function": called(self.rule),
-            "description": self.description,
-            "parts": list(self.parts),
-            "provenance": dict(self.provenance),
-        }
+        return self._json(self.rule, parts=list(self.parts))

@@ -24,6 +24,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor
 
 from autoprox.errors import CacheError
+from autoprox.files import canonical, digits
 from autoprox.statistics.measurement import Measurement, Sample
 
 FORMAT = 1
@@ -96,7 +97,7 @@ class Store:
         Raises:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
-        text = _canonical(key)
+        text = canonical(key)
         path = self._path(text, measurement.names)
         content = _content(text, measurement)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -135,7 +136,7 @@ class Store:
             reasons = "".join(f"; {path.name}: {reason}" for path, reason in self.damaged)
             raise CacheError(
                 f"{', '.join(absent) or 'the architecture'} not in the cache {self.folder} for "
-                f"{_canonical(key)[:200]}{reasons}; measure and save first"
+                f"{canonical(key)[:200]}{reasons}; measure and save first"
             )
         first = files[0][1]
         if any(
@@ -157,14 +158,14 @@ class Store:
 
     def _path(self, key: str, names: Iterable[str]) -> Path:
         """The file for the statistics `names` of `key`."""
-        digest = _digest(key.encode(), 16)
-        part = _digest(",".join(sorted(names)).encode(), 8)
+        digest = digits(key, 16)
+        part = digits(",".join(sorted(names)), 8)
         return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
 
     def _files(self, key: Mapping[str, object]) -> list[tuple[Path, _Header]]:
         """The readable files of `key`, in alphabetical order; damaged ones are noted."""
-        text = _canonical(key)
-        digest = _digest(text.encode(), 16)
+        text = canonical(key)
+        digest = digits(text, 16)
         found = []
         for path in sorted((self.folder / digest[:2]).glob(f"{digest}.*{_SUFFIX}")):
             try:
@@ -205,19 +206,6 @@ class Store:
         )
 
 
-def _digest(data: bytes, length: int) -> str:
-    """First `length` hexadecimal digits of the SHA-256 of `data`."""
-    return hashlib.sha256(data).hexdigest()[:length]
-
-
-def _canonical(value: object) -> str:
-    """The one JSON text of `value`."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise CacheError(f"expected a key made of JSON values; got {value!r} ({error})") from None
-
-
 def _remove_stale(folder: Path) -> None:
     """Remove the temporary files of writers that were killed."""
     for file in folder.glob(".*.tmp"):
@@ -252,7 +240,7 @@ def _content(key: str, measurement: Measurement) -> bytes:
     data = draft[start:]
     header["__metadata__"]["checksum"] = _checksum(header, data)
     # safetensors writes its metadata in random order; here, equal measurements give equal files.
-    text = _canonical(header).encode()
+    text = canonical(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data
 
@@ -274,7 +262,7 @@ def _parsed(content: bytes) -> tuple[dict[str, Any], int]:
 def _checksum(header: Mapping[str, Any], data: bytes) -> str:
     """SHA-256 of a header, but for the checksum itself, and of the data."""
     facts = {name: fact for name, fact in header["__metadata__"].items() if name != "checksum"}
-    digest = hashlib.sha256(_canonical({**header, "__metadata__": facts}).encode())
+    digest = hashlib.sha256(canonical({**header, "__metadata__": facts}).encode())
     digest.update(data)
     return digest.hexdigest()
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,9 @@ import torch
 
 from autoprox import proxies
 from autoprox.proxies import names
-from tests.known_networks import Convolutions, Transformer, case
+from tests.known_networks import Convolutions, Transformer, case, left, random_states
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 FILES = sorted(Path(proxies.__file__).parent.glob("*.json"))
 SCORED = [
@@ -20,14 +21,6 @@ SCORED = [
     for kind in (Convolutions, Transformer)
     if (name, kind) != ("dss", Convolutions)  # it needs attention
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", names())
@@ -55,26 +48,6 @@ def test_the_files_are_written_alike(file):
     keys = ["format", "version", "name", "expression", "description", "provenance"]
     assert [key for key in data if key != "graph"] == keys
     assert list(data["provenance"]) == sorted(data["provenance"])
-
-
-def random_states():
-    numpy = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
-    return torch.get_rng_state().tolist(), numpy[1].tolist(), numpy[2], random.getstate()
-
-
-def left(network):
-    """Return all of a network that a call could change."""
-    return {
-        "modes": [module.training for module in network.modules()],
-        "asked": [parameter.requires_grad for parameter in network.parameters()],
-        "identities": [id(tensor) for tensor in (*network.parameters(), *network.buffers())],
-        "grads": [parameter.grad for parameter in network.parameters()],
-        "attributes": [sorted(vars(module)) for module in network.modules()],
-        "hooks": [
-            [list(hooks) for key, hooks in sorted(vars(module).items()) if key.endswith("_hooks")]
-            for module in network.modules()
-        ],
-    }
 
 
 @pytest.mark.parametrize(("name", "kind"), SCORED)

@@ -6,7 +6,6 @@ import copy
 import functools
 import math
 import pickle
-import random
 from itertools import pairwise
 
 import numpy as np
@@ -23,17 +22,11 @@ from autoprox.proxies.functions import HOMES
 from autoprox.proxies.functions.az_nas import sum_of_log_ranks
 from autoprox.proxies.functions.patterns import regularised
 from autoprox.proxy import load
-from tests.known_networks import Convolutions, Transformer, case
+from tests.known_networks import Convolutions, Transformer, case, left, random_states
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 FUNCTIONS = [name for name in HOMES if isinstance(proxies.get(name), FunctionProxy)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Block(nn.Module):
@@ -329,26 +322,6 @@ SCORED = [
     for kind in (Blocks, Convolutions, Transformer)
     if (name, kind) not in (("zen_score", Transformer), ("az_trainability", Convolutions))
 ]
-
-
-def random_states():
-    numpy = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
-    return torch.get_rng_state().tolist(), numpy[1].tolist(), numpy[2], random.getstate()
-
-
-def left(network):
-    """Return all of a network that a call could change."""
-    return {
-        "modes": [module.training for module in network.modules()],
-        "asked": [parameter.requires_grad for parameter in network.parameters()],
-        "identities": [id(tensor) for tensor in (*network.parameters(), *network.buffers())],
-        "grads": [parameter.grad for parameter in network.parameters()],
-        "attributes": [sorted(vars(module)) for module in network.modules()],
-        "hooks": [
-            [list(hooks) for key, hooks in sorted(vars(module).items()) if key.endswith("_hooks")]
-            for module in network.modules()
-        ],
-    }
 
 
 @pytest.mark.parametrize(("name", "kind"), SCORED)

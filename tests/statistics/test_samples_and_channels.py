@@ -11,15 +11,7 @@ from autoprox.statistics import Store, measure, samples
 from autoprox.statistics.passes import Passes
 from tests.known_networks import Convolutions, Transformer, case, weights
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 def full(network, names, inputs, targets=None):

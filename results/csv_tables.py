@@ -1,0 +1,13 @@
+"""How the scripts here write their tables."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows under a header, the keys of the first one."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
