@@ -7,6 +7,7 @@
     ├── StatisticError      a network on which a statistic cannot be measured
     ├── ScoreError          a proxy that has no finite value on a network
     ├── BenchError          a bench, table, target or split that cannot be used
+    ├── QuantisationError   a network, bits or budget that quantisation cannot serve
     ├── CacheError          a cache folder or file that cannot be read or written
     └── RunError            a run folder that cannot be written, read or resumed
 
@@ -62,6 +63,10 @@ class ScoreError(AutoproxError):
 
 class BenchError(AutoproxError):
     """A bench, table, target or split that cannot be used."""
+
+
+class QuantisationError(AutoproxError):
+    """A network, bits or a budget that quantisation cannot serve."""
 
 
 class CacheError(AutoproxError):

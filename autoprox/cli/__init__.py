@@ -15,8 +15,10 @@ from autoprox import __version__
 from autoprox.cli.benches import bench
 from autoprox.cli.evolve import evolve
 from autoprox.cli.options import INTERRUPTED
+from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
 from autoprox.cli.show import show
+from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
 
@@ -83,3 +85,5 @@ def main() -> None:
 
 for _command in (evolve, rank, show, bench, words):
     main.add_command(_command)
+bench.add_command(train)
+bench.add_command(quantise)

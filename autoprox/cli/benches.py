@@ -100,9 +100,9 @@ def build(
     with watch:
         measure_bench(asked, Store(asked.folder), jobs or cores(), watch.measuring)
     done, total = watch.measured
-    here = len(asked.bench.architectures) - total
+    here = len(asked.works) - total
     click.echo(
-        f"measured {done} architectures in {readable_seconds(watch.seconds)}; "
+        f"measured {done} {measured_things(asked.bench)} in {readable_seconds(watch.seconds)}; "
         f"{here} were in the cache {asked.folder} already"
     )
 
@@ -177,21 +177,28 @@ def print_cache(plan: Plan, out: Console) -> None:
     from rich.table import Table
 
     from autoprox.statistics import Store
+    from autoprox.tables import pending
 
     store = Store(plan.folder)
-    measured = sum(not store.missing(key, plan.names) for key in plan.keys())
+    total = len(plan.works)
+    measured = total - len(pending(plan, store))
     extent = store.info()
     facts = Table.grid(padding=(0, 2))
     facts.add_row("cache", str(plan.folder))
     facts.add_row(
         "measured",
-        f"{measured} of {len(plan.bench.architectures)} architectures, for the default settings",
+        f"{measured} of {total} {measured_things(plan.bench)}, for the default settings",
     )
     facts.add_row(
         "files", f"{extent.files} of all benches and settings, {_megabytes(extent.bytes)}"
     )
     out.print(facts)
     print_damaged(store, out)
+
+
+def measured_things(bench: Bench) -> str:
+    """Return what is measured of a bench, in a word."""
+    return "architectures" if bench.bits is None else "measurements"
 
 
 def print_damaged(store: Store, out: Console) -> None:

@@ -75,24 +75,12 @@ def images(
     return torch.stack(ready), torch.from_numpy(labels.astype(np.int64))
 
 
-def fingerprint(inputs: Tensor, targets: Tensor | None) -> str:
-    """SHA-256 of the shapes, types and bytes of a batch, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for tensor in (inputs, targets):
-        if tensor is None:
-            digest.update(b"none")
-            continue
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
+def stored(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Read an ``.npz`` file of images: uint8 ``(N, H, W, C)`` and labels ``(N,)``.
 
-
-def _from_file(
-    path: Path, classes: int, batch: int, seed: int
-) -> tuple[list[NDArray[Any]], NDArray[Any]]:
-    """Draw images and labels from an ``.npz`` file."""
+    Raises:
+        StatisticError: there is no such file, it is something else, or it is damaged.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not {"x", "y"} <= set(archive):
@@ -112,6 +100,28 @@ def _from_file(
         x = x[..., None]
     elif x.shape[-1] not in (1, 3) and x.shape[1] in (1, 3):
         x = x.transpose(0, 2, 3, 1)
+    return x, y
+
+
+def fingerprint(inputs: Tensor, targets: Tensor | None) -> str:
+    """SHA-256 of the shapes, types and bytes of a batch, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for tensor in (inputs, targets):
+        if tensor is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()
+
+
+def _from_file(
+    path: Path, classes: int, batch: int, seed: int
+) -> tuple[list[NDArray[Any]], NDArray[Any]]:
+    """Draw images and labels from an ``.npz`` file."""
+    x, y = stored(path)
     chosen = _drawn(path, y, classes, batch, seed)
     return list(x[chosen]), y[chosen]
 

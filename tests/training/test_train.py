@@ -1,0 +1,268 @@
+"""Training: seeded, resumable to the bit, and honest about what it leaves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from torch import Tensor
+
+from autoprox.benches.cifar import NETWORKS, Labelled, normalised, trained
+from autoprox.cli import main
+from autoprox.errors import RunError, UnknownNameError
+from autoprox.training import Progress, Settings, checkpoint_path, recipe, train
+from autoprox.training.checkpoint import read_weights
+from autoprox.training.train import augmented
+
+
+def two_colours(count: int, seed: int) -> Labelled:
+    """Images that are easy to tell apart: dark ones (0) and bright ones (1), with noise."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, count)
+    bright = 90 + 80 * labels[:, None, None, None]
+    images = generator.normal(bright, 20, (count, 32, 32, 3)).clip(0, 255).astype(np.uint8)
+    return Labelled(images, labels)
+
+
+DATA, TEST = two_colours(96, 0), two_colours(40, 1)
+SMALL: dict[str, Any] = {"epochs": 3, "batch": 16, "precision": "float32"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return read_weights(path)[0]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+class Stop:
+    """An observer that interrupts as Ctrl-C does, in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, now: Progress) -> None:
+        if now.epoch == self.epoch and now.step == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return train("resnet20", DATA, TEST, tmp_path_factory.mktemp("finished"), **SMALL)
+
+
+# What comes out
+
+
+def test_training_learns_and_states_the_accuracy_of_the_file(finished: Path) -> None:
+    facts = read_weights(finished)[1]
+    with torch.inference_mode():
+        said = trained("resnet20", finished)(normalised(TEST.images)).argmax(1).numpy()
+    assert facts["accuracy"] == 100 * float((said == TEST.labels).mean())
+    assert facts["history"][-1]["accuracy"] > 90
+    assert facts["test_images"] == 40
+    assert facts["settings"]["epochs"] == 3
+    assert "--epochs 3 --batch 16" in facts["command"]
+    assert facts["normalisation"]["mean"] == [0.4914, 0.4822, 0.4465]
+    assert not checkpoint_path("resnet20", finished.parent).exists()
+
+
+def test_weights_are_stored_in_half_precision(finished: Path) -> None:
+    types = {value.dtype for value in weights(finished).values() if value.is_floating_point()}
+    assert types == {torch.float16}
+
+
+# Seeds and resuming
+
+
+def test_one_seed_gives_the_same_weights_and_another_seed_others(
+    finished: Path, tmp_path: Path
+) -> None:
+    again = train("resnet20", DATA, TEST, tmp_path / "again", **SMALL)
+    other = train("resnet20", DATA, TEST, tmp_path / "other", **SMALL, seed=1)
+    assert again.read_bytes() == finished.read_bytes()
+    assert not same(weights(other), weights(finished))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "vit"])  # the one with SGD, the other with AdamW
+def test_a_resumed_training_ends_as_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
+    given = {**SMALL, "precision": "bfloat16"}
+    straight = train(name, DATA, TEST, tmp_path / "straight", **given)
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(name, DATA, TEST, folder, observer=Stop(2), **given)
+    shown: list[Progress] = []
+    resumed = train(name, DATA, TEST, folder, resume=True, observer=shown.append)
+    assert [now.epoch for now in shown] == [2] * 6 + [3] * 6
+    assert resumed.read_bytes() == straight.read_bytes()
+
+
+def test_training_leaves_the_global_random_state(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train("resnet20", DATA, TEST, tmp_path, **{**SMALL, "epochs": 1})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_cannot_be_resumed_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no .* to go on with; leave out --resume"):
+        train("resnet20", DATA, TEST, tmp_path, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train("resnet20", DATA, TEST, tmp_path, observer=Stop(2), **SMALL)
+    with pytest.raises(RunError, match="--resume goes on; or remove it"):
+        train("resnet20", DATA, TEST, tmp_path, **SMALL)
+    with pytest.raises(RunError, match="begun with epochs 3, not 4"):
+        train("resnet20", DATA, TEST, tmp_path, resume=True, epochs=4)
+    with pytest.raises(RunError, match="other training images"):
+        train("resnet20", TEST, TEST, tmp_path, resume=True)
+    kept = checkpoint_path("resnet20", tmp_path)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(RunError, match="is damaged"):
+        train("resnet20", DATA, TEST, tmp_path, resume=True)
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_first_epoch(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(RunError, match=r"cannot write .*choose another --out"):
+        train("resnet20", DATA, TEST, tmp_path / "file", observer=Stop(1), **SMALL)
+
+
+def test_finished_weights_are_not_overwritten(finished: Path) -> None:
+    for resume in (False, True):
+        with pytest.raises(RunError, match="is there already"):
+            train("resnet20", DATA, TEST, finished.parent, resume=resume)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": 0}, "expected epochs from 1; got 0"),
+        ({"batch": -1}, "expected batch from 1; got -1"),
+        ({"seed": -1}, "expected a seed from 0"),
+        ({"rate": 0.0}, "expected a rate above 0; got 0.0"),
+        ({"precision": "int8"}, "expected precision bfloat16 or float32; got 'int8'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        recipe("resnet20", **given)
+
+
+def test_every_network_has_a_recipe_and_no_other_name_has() -> None:
+    for name in NETWORKS:
+        assert isinstance(recipe(name), Settings)
+    with pytest.raises(UnknownNameError, match="unknown network 'resnet21'; did you mean"):
+        recipe("resnet21")
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="choose a smaller --rate"):
+        train("resnet20", DATA, TEST, tmp_path, **SMALL, rate=1e30)
+
+
+# Augmentation
+
+
+def test_augmentation_moves_and_mirrors_and_is_seeded() -> None:
+    images = torch.arange(200 * 3 * 32 * 32.0).view(200, 3, 32, 32)
+    one = augmented(images, torch.Generator().manual_seed(0))
+    assert torch.equal(one, augmented(images, torch.Generator().manual_seed(0)))
+    assert not torch.equal(one, augmented(images, torch.Generator().manual_seed(1)))
+    wide = torch.nn.functional.pad(images, (4,) * 4, mode="reflect")
+    found = set()
+    for image, padded in zip(one, wide, strict=True):
+        for down in range(9):
+            for right in range(9):
+                window = padded[:, down : down + 32, right : right + 32]
+                for mirrored in (False, True):
+                    if torch.equal(window.flip(2) if mirrored else window, image):
+                        found.add((down, right, mirrored))
+                        break
+    assert {down for down, _, _ in found} == {right for _, right, _ in found} == set(range(9))
+    assert {mirrored for *_, mirrored in found} == {False, True}
+
+
+# The command
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, ["bench", "train", *words])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    folder = tmp_path_factory.mktemp("files")
+    for name, data in {"train": DATA, "test": TEST}.items():
+        np.savez(folder / f"{name}.npz", x=data.images, y=data.labels)
+    return ("--data", str(folder / "train.npz"), "--test", str(folder / "test.npz"))
+
+
+def test_the_command_trains_as_the_function_does(
+    files: tuple[str, ...], finished: Path, tmp_path: Path
+) -> None:
+    result = call(
+        "resnet20", *files, "--epochs", "3", "--batch", "16", "--precision", "float32",
+        "--threads", "1", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "resnet20.safetensors").read_bytes() == finished.read_bytes()
+    assert "% of 40 test images after 3 epochs, in half precision" in result.stdout
+    assert [line[:9] for line in result.stderr.splitlines()] == [
+        "epoch 1/3",
+        "epoch 2/3",
+        "epoch 3/3",
+    ]
+
+
+def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
+    files: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("resnet20", *files, "--batch", "16", "--threads", "1", "--out", str(tmp_path))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "autoprox", "bench", "train", *words, "--epochs", "1000"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stderr is not None
+    lines = [running.stderr.readline() for _ in range(2)]  # by the second, the first is on disk
+    running.send_signal(signal.SIGINT)
+    rest = running.communicate(timeout=60)[1]
+    assert [line[:12] for line in lines] == ["epoch 1/1000", "epoch 2/1000"], rest
+    assert running.returncode == 130, rest
+    assert "go on with: autoprox bench train resnet20 --data" in rest
+    assert f"--out {tmp_path} --resume" in rest
+    _, facts = read_weights(checkpoint_path("resnet20", tmp_path))
+    assert len(facts["history"]) >= 1
+
+
+def test_mistakes_are_messages(files: tuple[str, ...], tmp_path: Path) -> None:
+    for words, message in {
+        ("resnet", *files): "unknown network 'resnet'; did you mean 'resnet20'?",
+        ("vit", "--data", "none.tgz"): "no CIFAR-10 at none.tgz",
+        ("vit", *files[:2]): "give --test FILE beside it",
+        ("vit", *files, "--epochs", "0"): "expected epochs from 1",
+        ("vit", *files, "--resume", "--out", str(tmp_path)): "leave out --resume",
+    }.items():
+        result = call(*words)
+        assert result.exit_code in (1, 2)
+        assert message in result.stderr
+        assert "Traceback" not in result.output
