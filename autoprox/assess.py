@@ -109,11 +109,28 @@ class Assessment:
 
 
 @dataclass(frozen=True)
-class _Joint:
-    """The joint correlation of a proxy, and what it is on each resample, ``(resamples,)``."""
+class _Taus:
+    """Kendall's τ of a proxy for each column, and on each resample.
 
-    value: float
+    Attributes:
+        each: ``(columns,)``.
+        resampled: ``(columns, resamples)``.
+        weights: of the columns in the joint correlation.
+    """
+
+    each: Array
     resampled: Array
+    weights: Array
+
+    @property
+    def joint(self) -> float:
+        """The joint correlation."""
+        return float(joint(self.each, self.weights))
+
+    @property
+    def resampled_joint(self) -> Array:
+        """The joint correlation on each resample, ``(resamples,)``."""
+        return joint(self.resampled.T, self.weights)
 
 
 class Assessor:
@@ -139,30 +156,26 @@ class Assessor:
         self.weights = weights(self.columns)
         drawn = resampled_columns(self.columns, RESAMPLES, seed)
         self._counts = [each for each in drawn if each is not None]
-        self.baselines = {
-            name: known
-            for name, graph in baselines.items()
-            if (known := self._joint(graph)) is not None
-        }
+        self.baselines = {}
+        for name, graph in baselines.items():
+            scores = evaluator(graph)
+            if scores.failure is None:
+                self.baselines[name] = self._taus(scores.values)
 
     @property
     def best_baseline(self) -> str | None:
         """The baseline with the highest joint correlation here."""
         if not self.baselines:
             return None
-        return max(self.baselines, key=lambda name: self.baselines[name].value)
+        return max(self.baselines, key=lambda name: self.baselines[name].joint)
 
-    def _joint(self, graph: Graph) -> _Joint | None:
-        scores = self.evaluator(graph)
-        if scores.failure is not None:
-            return None
-        each = [
-            resampled_taus(scores.values[column.places], column.accuracies, counts)
+    def _taus(self, values: Array) -> _Taus:
+        each = [kendall(values[c.places], c.accuracies) for c in self.columns]
+        resampled = [
+            resampled_taus(values[column.places], column.accuracies, counts)
             for column, counts in zip(self.columns, self._counts, strict=True)
         ]
-        taus = [kendall(scores.values[c.places], c.accuracies) for c in self.columns]
-        value = float(joint(np.array(taus), self.weights))
-        return _Joint(value, joint(np.array(each).T, self.weights))
+        return _Taus(np.array(each), np.array(resampled), self.weights)
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
@@ -171,30 +184,28 @@ class Assessor:
             return Assessment(
                 name, graph.text, graph.complexity, None, None, None, None, (), scores.failure
             )
-        own = self._joint(graph)
-        assert own is not None
+        own = self._taus(scores.values)
         best = self.baselines[self.best_baseline] if self.best_baseline else None
+        gain = own.resampled_joint - best.resampled_joint if best else None
         return Assessment(
             name=name,
             expression=graph.text,
             complexity=graph.complexity,
-            joint=own.value,
-            joint_interval=interval(own.resampled),
-            difference=own.value - best.value if best else None,
-            difference_interval=interval(own.resampled - best.resampled) if best else None,
+            joint=own.joint,
+            joint_interval=interval(own.resampled_joint),
+            difference=own.joint - best.joint if best else None,
+            difference_interval=None if gain is None else interval(gain),
             correlations=tuple(
-                self._correlation(scores.values, column, counts)
-                for column, counts in zip(self.columns, self._counts, strict=True)
+                Correlation(
+                    column=column.name,
+                    architectures=len(column.places),
+                    kendall=float(tau),
+                    kendall_interval=interval(resampled),
+                    spearman=spearman(scores.values[column.places], column.accuracies),
+                )
+                for column, tau, resampled in zip(
+                    self.columns, own.each, own.resampled, strict=True
+                )
             ),
             failure=None,
-        )
-
-    def _correlation(self, values: Array, column: Column, counts: Array) -> Correlation:
-        own = values[column.places]
-        return Correlation(
-            column=column.name,
-            architectures=len(own),
-            kendall=kendall(own, column.accuracies),
-            kendall_interval=interval(resampled_taus(own, column.accuracies, counts)),
-            spearman=spearman(own, column.accuracies),
         )

@@ -9,33 +9,17 @@ is small and a resumed run goes on as if nothing had happened.
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
-from deap import base, tools
 from numpy.typing import NDArray
 
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
 from autoprox.graph import Graph
 from autoprox.registry import Registry
-
-
-class Individual:
-    """A candidate with what DEAP's selection reads: a `fitness` with one objective a column."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        """Wrap a candidate that has a fitness."""
-        self.candidate = candidate
-        self.fitness = _columns(len(candidate.taus))(candidate.taus)
-
-
-@cache
-def _columns(count: int) -> type[base.Fitness]:
-    """Return DEAP's fitness class for so many objectives, all to be maximised."""
-    return type("Columns", (base.Fitness,), {"weights": (1.0,) * count})
 
 
 class Algorithm(Protocol):
@@ -84,6 +68,29 @@ def ranked(
     valid = [each for each in candidates if each.fitness is not None]
     value = key or (lambda each: each.fitness or 0.0)
     return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
+
+
+def lexicase(candidates: Sequence[Candidate]) -> Candidate:
+    """Return a candidate that is among the best on some columns, in an order drawn at random.
+
+    Automatic epsilon-lexicase selection (La Cava, Spector and Danai, GECCO 2016): column after
+    column, those stay whose τ is at most a median absolute deviation below the highest. The same as
+    DEAP's `selAutomaticEpsilonLexicase`, draw by draw, and many times faster on a few candidates.
+
+    Args:
+        candidates: valid ones, at least one.
+    """
+    left = list(candidates)
+    columns = list(range(len(left[0].taus)))
+    random.shuffle(columns)
+    for column in columns:
+        if len(left) == 1:
+            break
+        taus = [each.taus[column] for each in left]
+        middle = statistics.median(taus)
+        least = max(taus) - statistics.median(abs(tau - middle) for tau in taus)
+        left = [each for each, tau in zip(left, taus, strict=True) if tau >= least]
+    return random.choice(left)
 
 
 class Base:
@@ -267,10 +274,9 @@ class Emq(Base):
 class Default(Base):
     """Ours: lexicase parents, crossover, mutation, survival of the fittest that rank differently.
 
-    Parents are chosen by DEAP's automatic epsilon-lexicase selection over the columns (La Cava et
-    al., 2016), so that a proxy that is outstanding on one target has children even if its mean is
-    low. What survives is best by `worth`, and ranks the architectures of the search split
-    differently from everything better (clearing).
+    Parents are chosen by lexicase selection over the columns, so that a proxy that is outstanding
+    on one target has children even if its mean is low. What survives is best by `worth`, and ranks
+    the architectures of the search split differently from everything better (clearing).
     """
 
     NEWCOMERS = 0.05
@@ -280,24 +286,21 @@ class Default(Base):
 
     def offspring(self) -> list[Graph]:
         """Return children of lexicase parents and a few newcomers."""
-        individuals = [Individual(each) for each in self.population]
         graphs = []
         for _ in range(self.batch):
             if random.random() < self.NEWCOMERS:
                 graphs.append(self.variation.random())
                 continue
-            first = self._parent(individuals)
+            first = self._parent()
             if random.random() < self.CROSSOVER:
-                graphs.append(self.variation.crossed(first, self._parent(individuals)))
+                graphs.append(self.variation.crossed(first, self._parent()))
             else:
                 graphs.append(self.variation.mutated(first))
         return graphs
 
-    def _parent(self, individuals: list[Individual]) -> Graph:
-        drawn = random.sample(individuals, min(self.COMPETING, len(individuals)))
-        (chosen,) = tools.selAutomaticEpsilonLexicase(drawn, 1)
-        graph: Graph = chosen.candidate.graph
-        return graph
+    def _parent(self) -> Graph:
+        drawn = random.sample(self.population, min(self.COMPETING, len(self.population)))
+        return lexicase(drawn).graph
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""

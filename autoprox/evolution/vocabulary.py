@@ -51,6 +51,7 @@ class Vocabulary:
         """Build the primitive set: one typed entry for each kind that a primitive takes."""
         self.statistics = tuple(statistics)
         self.primitives = tuple(PRIMITIVES if primitives is None else primitives)
+        self._trees: dict[Graph, Tree] = {}
         self.pset = gp.PrimitiveSetTyped("proxy", [], Network)
         for name in self.statistics:
             self.pset.addTerminal(name, STATISTICS[name].kind, name=name)
@@ -133,11 +134,16 @@ class Vocabulary:
         return graph
 
     def tree(self, graph: Graph) -> Tree:
-        """Return a graph as a tree; shared sub-expressions are written out.
+        """Return a graph as a new tree; shared sub-expressions are written out.
 
         Raises:
             LanguageError: the graph cannot be written in this vocabulary.
         """
+        if graph not in self._trees:
+            self._trees[graph] = self._written(graph)
+        return list(self._trees[graph])
+
+    def _written(self, graph: Graph) -> Tree:
         if graph.kind is None:
             return [gp.Terminal(graph.word, True, Number)]
         args = graph.args
@@ -154,4 +160,4 @@ class Vocabulary:
                 f"this search does not write {graph.word!r} as in {graph.text!r}; "
                 "add the word to it"
             )
-        return [self.pset.mapping[name], *(node for arg in args for node in self.tree(arg))]
+        return [self.pset.mapping[name], *(node for arg in args for node in self._written(arg))]
