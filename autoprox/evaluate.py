@@ -6,6 +6,10 @@ processor's cache and nothing large is ever allocated. From the first reduction 
 all networks: ``(networks, layers)`` in float64, with a mask of the layers that are present. Those
 values are small, and an `Evaluator` keeps them under their canonical text, because evolution
 recombines the same sub-expressions over and over.
+
+Thousands of networks may share a few measurements: a configuration of bits takes each layer from
+the measurement of its network at that layer's bits. Tensors are reduced once a measurement, and
+their numbers are gathered.
 """
 
 from __future__ import annotations
@@ -34,46 +38,49 @@ class Table:
     """The measured statistics of many networks.
 
     Attributes:
-        measurements: one a network; all with the same statistics and sample.
+        measurements: all with the same statistics and sample.
+        sources: ``(networks, widest)`` int64: the measurement from which each layer of a network
+            comes, all of them of equal layers; what is beyond a network's last layer is ignored.
+            None if there is one measurement a network, in their order.
     """
 
     measurements: tuple[Measurement, ...]
+    sources: Tensor | None = None
 
     def __len__(self) -> int:
         """Count the networks."""
-        return len(self.measurements)
+        return len(self.measurements if self.sources is None else self.sources)
 
     @cached_property
     def widest(self) -> int:
-        """The largest number of layers of a network."""
+        """The largest number of layers of a measurement."""
         return max(len(each.layers) for each in self.measurements)
 
     def padded(self, rows: Iterable[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:
-        """Lay one tensor a network, ``(layers,)``, into ``(networks, widest)``; the rest is 0."""
-        out = torch.zeros(len(self), self.widest, dtype=dtype)
+        """Lay one tensor a measurement, ``(layers,)``, into ``(measurements, widest)``, with 0s."""
+        out = torch.zeros(len(self.measurements), self.widest, dtype=dtype)
         for i, row in enumerate(rows):
             out[i, : len(row)] = row
         return out
 
-    @cached_property
-    def position(self) -> Tensor:
-        """``(networks, widest)``, from 0 for the first layer to 1 for the last."""
-        return self.padded(
-            torch.linspace(0, 1, max(len(each.layers), 2))[: len(each.layers)]
-            for each in self.measurements
-        )
+    def gathered(self, measured: Tensor) -> Tensor:
+        """Take what each network takes of ``(measurements, widest)``: ``(networks, widest)``."""
+        return measured if self.sources is None else measured.gather(0, self.sources)
 
-    def reduced(self, reductions: Sequence[Graph], networks: Sequence[int] | None = None) -> Tensor:
-        """Reduce tensors, network by network: ``(reductions, networks, widest)`` float64.
+    def reduced(self, reductions: Sequence[Graph], places: Sequence[int] | None = None) -> Tensor:
+        """Reduce tensors, one measurement at a time.
 
         Args:
             reductions: nodes that take the entries of a layer to the layer's number.
-            networks: places of networks in the table; None for all.
+            places: of measurements in the table; None for all.
+
+        Returns:
+            ``(reductions, measurements, widest)`` float64.
         """
         program = program_of(tuple(reductions))
         chosen = self.measurements
-        if networks is not None:
-            chosen = tuple(chosen[i] for i in networks)
+        if places is not None:
+            chosen = tuple(chosen[i] for i in places)
         out = torch.zeros(len(reductions), len(chosen), self.widest, dtype=torch.float64)
         for i, measurement in enumerate(chosen):
             out[:, i, : len(measurement.layers)] = program(measurement)
@@ -81,7 +88,9 @@ class Table:
 
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
-        return Table(tuple(self.measurements[i] for i in indices))
+        if self.sources is None:
+            return Table(tuple(self.measurements[i] for i in indices))
+        return Table(self.measurements, self.sources[list(indices)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +165,9 @@ class Evaluator:
         return [node for node in nodes if node.text not in self._values]
 
     def remember(self, reduction: Graph, numbers: Tensor) -> None:
-        """Take the value of a reduction of tensors, ``(networks, widest)``, from elsewhere."""
-        self._keep(reduction, Value(numbers.clone(), self._mask(reduction.statistics)))
+        """Take the value of a reduction of tensors, ``(measurements, widest)``, from elsewhere."""
+        numbers = self.table.gathered(numbers).clone()
+        self._keep(reduction, Value(numbers, self._mask(reduction.statistics)))
 
     def value(self, graph: Graph) -> Value:
         """Return the value of a Layer or Network expression."""
@@ -179,9 +189,11 @@ class Evaluator:
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:
             rows = (whole(each.values[graph.word]) for each in self.table.measurements)
-            return Value(self.table.padded(rows), self._mask((graph.word,)))
+            measured = self.table.padded(rows)
+            return Value(self.table.gathered(measured), self._mask((graph.word,)))
         if reduces_tensor(graph):
-            return Value(self.table.reduced([graph])[0], self._mask(graph.statistics))
+            measured = self.table.reduced([graph])[0]
+            return Value(self.table.gathered(measured), self._mask(graph.statistics))
         made = PRIMITIVES[graph.word]
         operands = [float(arg.word) if arg.kind is None else self.value(arg) for arg in graph.args]
         values = [each for each in operands if isinstance(each, Value)]
@@ -205,17 +217,17 @@ class Evaluator:
                 torch.stack([each.present[name] for name in names]).all(0)
                 for each in self.table.measurements
             )
-            self._masks[names] = self.table.padded(rows, torch.bool)
+            self._masks[names] = self.table.gathered(self.table.padded(rows, torch.bool))
         return self._masks[names]
 
     def _selected(self, selector: Callable[..., Tensor]) -> Tensor:
         key = (f"selector {selector.__name__}",)
         if key not in self._masks:
             rows = (
-                selector(each.roles, self.table.position[i, : len(each.layers)])
-                for i, each in enumerate(self.table.measurements)
+                selector(each.roles, _position(len(each.layers)))
+                for each in self.table.measurements
             )
-            self._masks[key] = self.table.padded(rows, torch.bool)
+            self._masks[key] = self.table.gathered(self.table.padded(rows, torch.bool))
         return self._masks[key]
 
     def _reason(self, graph: Graph, place: int) -> str:
@@ -237,6 +249,11 @@ class Evaluator:
 def reduces_tensor(graph: Graph) -> bool:
     """Say whether a node takes the entries of a layer to the layer's number."""
     return graph.kind is Layer and any(arg.kind in TENSOR_KINDS for arg in graph.args)
+
+
+def _position(layers: int) -> Tensor:
+    """The places of the layers, ``(layers,)``: from 0 for the first to 1 for the last."""
+    return torch.arange(layers, dtype=torch.float64) / max(layers - 1, 1)
 
 
 def _tensor(operand: Value | float, like: Tensor) -> Tensor:

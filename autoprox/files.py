@@ -74,7 +74,7 @@ def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
     return data
 
 
-def canonical(key: object, separators: tuple[str, str] = (",", ":")) -> str:
+def canonical(key: object) -> str:
     """Return the one JSON text of a key.
 
     Raises:
@@ -84,7 +84,7 @@ def canonical(key: object, separators: tuple[str, str] = (",", ":")) -> str:
     '{"a":[true,null],"b":1}'
     """
     try:
-        return json.dumps(key, sort_keys=True, separators=separators, allow_nan=False)
+        return json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CacheError(
             f"expected a key made of JSON values; got {key!r} ({error}); give the config of an "

@@ -19,7 +19,8 @@ from autoprox.text import parse_proxy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from autoprox.evaluate import Evaluator
+    from autoprox.evaluate import Evaluator, Scores
+    from autoprox.quantise.layers import Bits
     from autoprox.statistics import Measurement
 
 FORMAT = "autoprox proxy"
@@ -61,11 +62,12 @@ class Proxy:
         *,
         sample: Sample = DEFAULT_SAMPLE,
         seed: int = 0,
+        bits: Bits | None = None,
     ) -> float:
         """Return the score of a network.
 
-        The network is measured as a bench's networks are (in train mode, on a seeded sample of each
-        tensor), so that this score and the cached one are the same; it is left as it was.
+        The network is measured as a bench's networks are (on a seeded sample of each tensor), so
+        that this score and the cached one are the same; it is left as it was.
 
         Args:
             network: any module that maps the inputs to logits.
@@ -73,8 +75,13 @@ class Proxy:
             targets: ``(batch,)``, class numbers; needed if the proxy uses the loss.
             sample: entries kept of each tensor of a layer, or ``"full"`` for all.
             seed: of the sample's places.
+            bits: what the weights of a trained network are to be quantised to, as for
+                `autoprox.quantise`: a number for each layer in the order of execution, or for some
+                by name, or one for all but the first and the last; what is not given is 8. The
+                network is then measured in eval mode, otherwise in train mode.
 
         Raises:
+            QuantisationError, UnknownNameError: the bits do not fit the network.
             StatisticError: a statistic cannot be measured on this network.
             ScoreError: the formula has no finite value on it.
         """
@@ -82,7 +89,7 @@ class Proxy:
         from autoprox.statistics import measure
 
         names = self.graph.statistics
-        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed)
+        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed, bits=bits)
         try:
             return score_of(self.graph, Evaluator(Table((measurement,))))
         except ScoreError as error:
@@ -130,17 +137,25 @@ def score_of(graph: Graph, evaluator: Evaluator) -> float:
     Raises:
         ScoreError: it has none; the message is the reason alone.
     """
-    try:
-        scores = evaluator(graph)
-    except Exception as error:  # a primitive may be anybody's and raise anything
-        (measurement,) = evaluator.table.measurements
-        uneven = _uneven(graph, measurement)
-        if uneven is not None:
-            raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
-        raise ScoreError(f"it failed: {type(error).__name__}: {error}") from error
+    scores = scores_of(graph, evaluator)
     if scores.failure is not None:
         raise ScoreError(scores.failure)
     return float(scores.values[0])
+
+
+def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
+    """Return the scores of a graph on the networks of an evaluator's table, which share layers.
+
+    Raises:
+        ScoreError: it fails on them; the message is the reason alone.
+    """
+    try:
+        return evaluator(graph)
+    except Exception as error:  # a primitive may be anybody's and raise anything
+        uneven = _uneven(graph, evaluator.table.measurements[0])
+        if uneven is not None:
+            raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
+        raise ScoreError(f"it failed: {type(error).__name__}: {error}") from error
 
 
 def _uneven(graph: Graph, measurement: Measurement) -> str | None:

@@ -24,7 +24,7 @@ from autoprox.proxy import Proxy
 FORMAT = "autoprox scores"
 VERSION = 1
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """Raised whenever a primitive, or the way expressions are evaluated, changes a score."""
 
 
@@ -168,4 +168,4 @@ def _read(data: Mapping[str, Any]) -> Kept | None:
 
 def _text(key: Mapping[str, Any]) -> str:
     """Return the text of a key, with the version of the scores, whose digest names its files."""
-    return canonical({**key, "scores": SCORES_VERSION}, separators=(", ", ": "))
+    return canonical({**key, "scores": SCORES_VERSION})

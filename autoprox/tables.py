@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprox.benches import Architecture, Bench
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS_VERSION, Sample
+from autoprox.errors import BenchError
+from autoprox.files import canonical
+from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from autoprox.evaluate import Table
-    from autoprox.statistics import Store
+    from autoprox.statistics import Measurement, Store
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -60,6 +65,7 @@ class Probe:
 
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
         """Return everything that determines an architecture's statistics."""
+        bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -70,10 +76,25 @@ class Probe:
             "inputs": fingerprint,
             "statistics": STATISTICS_VERSION,
             **{key: value for key, value in asdict(self).items() if key != "images"},
+            **bits,
         }
 
+    def network_key(
+        self, bench: Bench, space: str, fingerprint: str, bits: int | None = None
+    ) -> dict[str, Any]:
+        """Return everything that determines the statistics of the trained network of a space.
 
-@dataclass(frozen=True, slots=True)
+        Args:
+            bench: a bench of configurations.
+            space: one of its spaces.
+            fingerprint: of the batch.
+            bits: those of every layer; None for the statistics that do not depend on bits.
+        """
+        key = self.key(bench, bench.in_space(space)[0], fingerprint)
+        return {**key, "architecture": space, "config": {}, "bits": bits}
+
+
+@dataclass(frozen=True)
 class Plan:
     """Which statistics of which architectures a job needs, and where they are kept.
 
@@ -92,37 +113,97 @@ class Plan:
     probe: Probe
     folder: Path
 
-    def keys(self) -> list[dict[str, Any]]:
-        """Return the cache key of each architecture, in the order of the bench."""
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Where the statistics of each architecture lie, in the order of the bench."""
+        bench, bits = self.bench, self.bench.bits
+        if bits is None:
+            keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
+            return [Row(canonical(key)) for key in keys]
+        keys_of = {
+            space: canonical(self.probe.network_key(bench, space, self._mark))
+            for space in bench.spaces
+        }
+        return [Row(keys_of[each.space], bits(each)) for each in bench.architectures]
+
+    @cached_property
+    def works(self) -> list[Work]:
+        """All that is to be measured, in the order of the bench.
+
+        Of a bench of configurations each network is measured once, and what depends on bits once
+        for each number of bits that a layer has in some configuration.
+        """
+        bench, bits = self.bench, self.bench.bits
+        if bits is None:
+            return [
+                Work(each, self.probe.key(bench, each, self._mark), self.names)
+                for each in bench.architectures
+            ]
+        plain, quantised = by_bits(self.names)
+        found = []
+        for space in bench.spaces:
+            rows = bench.in_space(space)
+            first, layers = rows[0], len(bits(rows[0]))
+            found.append(Work(first, self.probe.network_key(bench, space, self._mark), plain))
+            for width in sorted({width for each in rows for width in bits(each)}):
+                key = self.probe.network_key(bench, space, self._mark, width)
+                found.append(Work(first, key, quantised, (width,) * layers))
+        return [work for work in found if work.names]
+
+    @cached_property
+    def _mark(self) -> str:
         from autoprox.statistics import fingerprint
 
-        mark = fingerprint(*self.probe.inputs(self.bench))
-        return [self.probe.key(self.bench, each, mark) for each in self.bench.architectures]
+        return fingerprint(*self.probe.inputs(self.bench))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where the statistics of an architecture lie.
+
+    Attributes:
+        key: of the cache, as text; of a configuration that of its network, see
+            `Probe.network_key`.
+        bits: of each layer, in the order of execution; None if the architecture has none.
+    """
+
+    key: str
+    bits: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The statistics of one architecture that are still to be measured."""
+    """Statistics that are measured together.
+
+    Attributes:
+        architecture: whose network is built.
+        key: of the cache.
+        names: the statistics.
+        bits: of the layers, if the statistics depend on them.
+    """
 
     architecture: Architecture
     key: dict[str, Any]
     names: tuple[str, ...]
+    bits: tuple[int, ...] | None = None
+
+
+def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the statistics that do not depend on bits, and those that do."""
+    quantised = tuple(name for name in names if STATISTICS[name].needs_bits)
+    return tuple(name for name in names if name not in quantised), quantised
 
 
 def pending(plan: Plan, store: Store) -> list[Work]:
     """Return what is missing from the cache; damaged files count as missing."""
-    found = []
-    for architecture, key in zip(plan.bench.architectures, plan.keys(), strict=True):
-        names = store.missing(key, plan.names)
-        if names:
-            found.append(Work(architecture, key, names))
-    return found
+    missing = ((work, store.missing(work.key, work.names)) for work in plan.works)
+    return [replace(work, names=names) for work, names in missing if names]
 
 
 def measure_bench(
     plan: Plan, store: Store, jobs: int, progress: Callable[[int, int], None] | None = None
-) -> list[dict[str, Any]]:
-    """Measure what is missing, each architecture once; return the cache keys of all.
+) -> list[Row]:
+    """Measure what is missing, each architecture once; return where the statistics of all lie.
 
     Each worker process has one thread and writes what it measured itself, so that an interrupted
     measurement loses at most the architectures in work.
@@ -143,7 +224,7 @@ def measure_bench(
     for done, _ in enumerate(_measured(plan, works, jobs), start=1):
         if progress:
             progress(done, len(works))
-    return plan.keys()
+    return plan.rows
 
 
 def _measured(plan: Plan, works: Sequence[Work], jobs: int) -> Iterator[None]:
@@ -188,7 +269,14 @@ def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
     inputs, targets = probe.inputs(bench)
     try:
         measurement = measure(
-            network, inputs, targets, work.names, sample=probe.sample, seed=probe.seed
+            network,
+            inputs,
+            targets,
+            work.names,
+            sample=probe.sample,
+            seed=probe.seed,
+            bits=work.bits,
+            mode=bench.mode,
         )
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
@@ -197,8 +285,59 @@ def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
     Store(folder).save(work.key, measurement)
 
 
-def load_table(store: Store, keys: Sequence[dict[str, Any]], names: Sequence[str]) -> Table:
-    """Return the table of the architectures with these cache keys, memory-mapped."""
+def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
+    """Return the table of the architectures with these rows, memory-mapped."""
+
+    def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
+        facts = json.loads(key)
+        return store.load(facts if bits is None else {**facts, "bits": bits}, own)
+
+    return table_of(rows, names, loaded)
+
+
+def table_of(
+    rows: Sequence[Row],
+    names: Sequence[str],
+    measured: Callable[[str, tuple[str, ...], int | None], Measurement],
+) -> Table:
+    """Return a table whose networks share measurements where they can.
+
+    Args:
+        rows: one a network.
+        names: the statistics.
+        measured: gives some statistics of a network, by a row's key, their names and the bits of
+            every layer, None if they do not depend on bits; it is asked once for each.
+
+    Raises:
+        BenchError: a configuration has not as many numbers of bits as its network has layers.
+    """
+    import torch
+
     from autoprox.evaluate import Table
 
-    return Table(tuple(store.load(key, names) for key in keys))
+    if all(row.bits is None for row in rows):
+        return Table(tuple(measured(row.key, tuple(names), None) for row in rows))
+    plain, quantised = by_bits(names)
+    without_bits = cache(lambda key: measured(key, plain, None))
+
+    def at(key: str, bits: int | None) -> Measurement:
+        if bits is None or not quantised:
+            return without_bits(key)
+        own = measured(key, quantised, bits)
+        return without_bits(key).joined(own) if plain else own
+
+    homes = [tuple((row.key, width) for width in row.bits or (None,)) for row in rows]
+    places = {each: place for place, each in enumerate(dict.fromkeys(chain(*homes)))}
+    table = Table(tuple(at(*each) for each in places))
+    sources = torch.zeros(len(rows), table.widest, dtype=torch.int64)
+    for i, (row, home) in enumerate(zip(rows, homes, strict=True)):
+        layers = table.measurements[places[home[0]]].layers
+        if row.bits is not None and len(row.bits) != len(layers):
+            raise BenchError(
+                f"a configuration has {len(row.bits)} numbers of bits, but its network has "
+                f"{len(layers)} layers: {', '.join(layers)}; give one number a layer"
+            )
+        sources[i] = places[home[0]]  # beyond the last layer as well: that nothing is there
+        if row.bits is not None:
+            sources[i, : len(home)] = torch.tensor([places[each] for each in home])
+    return Table(table.measurements, sources)

@@ -18,6 +18,8 @@ from autoprox.errors import BenchError, UnknownNameError
 if TYPE_CHECKING:
     from torch import nn
 
+    from autoprox.statistics import Mode
+
 MINIMUM_ARCHITECTURES = 10
 """The fewest architectures of a space that can be split: below, a rank correlation says nothing."""
 
@@ -61,6 +63,10 @@ class Bench:
         default_statistics: The statistics that evolution measures here; None for the usual ones.
         default_architectures: How many architectures a run draws (see `sampled`) if nobody says
             otherwise; None for all.
+        bits: Architecture to the bits of each layer's weight, in the order of execution: for a
+            bench whose architectures are configurations of trained networks, one network a space.
+            There, `build` gives the trained network of full precision, the same for every
+            architecture of a space. None for a bench of untrained networks.
         version: Part of every cache key; change it when an architecture gives another network.
     """
 
@@ -77,6 +83,7 @@ class Bench:
     classes: int
     default_statistics: tuple[str, ...] | None = None
     default_architectures: int | None = None
+    bits: Callable[[Architecture], tuple[int, ...]] | None = None
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -99,6 +106,11 @@ class Bench:
     def spaces(self) -> tuple[str, ...]:
         """The spaces, in the order of their first architecture."""
         return tuple(dict.fromkeys(one.space for one in self.architectures))
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that the networks are measured in: trained ones as they are used."""
+        return "train" if self.bits is None else "eval"
 
     def in_space(self, space: str) -> tuple[Architecture, ...]:
         """The architectures of `space`, in the order of the table.

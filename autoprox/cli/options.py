@@ -75,7 +75,7 @@ def probe_options(command: Command) -> Command:
     """Add the options that say what the networks are shown."""
     added = (
         option(
-            "--sample", "Entries kept of each layer's tensor.", "1024", "N|full", callback=entries
+            "--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries
         ),
         option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
         option("--probe-batch", "How many inputs a network sees.", "8", type=int),

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from autoprox import proxies
 from autoprox.assess import BASELINES, Assessor, columns
@@ -26,7 +25,7 @@ from autoprox.graph import Graph
 from autoprox.proxy import load
 from autoprox.ranking import Column, Ranker, balanced
 from autoprox.statistics import Store
-from autoprox.tables import Plan, load_table, measure_bench, pending
+from autoprox.tables import Plan, Row, load_table, measure_bench, pending
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,9 @@ class Ground:
         return Store(self.plans[0].folder)
 
     @cached_property
-    def keys(self) -> list[dict[str, Any]]:
-        """The cache key of each architecture of the bench."""
-        return [key for plan in self.plans for key in plan.keys()]
+    def rows(self) -> list[Row]:
+        """Where the statistics of each architecture of the bench lie."""
+        return [row for plan in self.plans for row in plan.rows]
 
     @cached_property
     def _homes(self) -> list[int]:
@@ -103,12 +102,12 @@ class Ground:
 
     def table(self, indices: Sequence[int]) -> Table:
         """Return the table of some architectures."""
-        return load_table(self.store, [self.keys[i] for i in indices], self.names)
+        return load_table(self.store, [self.rows[i] for i in indices], self.names)
 
     def judge(self, indices: Sequence[int], jobs: int = 1) -> Judge:
         """Return a judge over some architectures."""
-        keys = tuple(json.dumps(self.keys[i], sort_keys=True) for i in indices)
-        address = TableAddress(_load, (self.store.folder, keys, self.names))
+        rows = tuple(self.rows[i] for i in indices)
+        address = TableAddress(_load, (self.store.folder, rows, self.names))
         return Judge(self.table(indices), Ranker(self.columns(indices)), address, jobs)
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
@@ -129,8 +128,8 @@ def _shifted(
     return told
 
 
-def _load(folder: Path, keys: tuple[str, ...], names: tuple[str, ...]) -> Table:
-    return load_table(Store(folder), [json.loads(key) for key in keys], names)
+def _load(folder: Path, rows: tuple[Row, ...], names: tuple[str, ...]) -> Table:
+    return load_table(Store(folder), rows, names)
 
 
 def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) -> tuple[int, ...]:

@@ -91,12 +91,12 @@ def _reduce_elsewhere(
     address: TableAddress,
     given: tuple[Primitive, ...],
     texts: tuple[str, ...],
-    networks: tuple[int, ...],
+    places: tuple[int, ...],
 ) -> NDArray[np.float64]:
-    """Reduce tensors of some networks of a table: ``(reductions, networks, widest)``."""
+    """Reduce tensors of some measurements of a table: ``(reductions, measurements, widest)``."""
     take_primitives(given)
     table = _evaluator(address).table
-    return table.reduced([parse(text) for text in texts], networks).numpy()
+    return table.reduced([parse(text) for text in texts], places).numpy()
 
 
 def score(evaluator: Evaluator, graph: Graph) -> tuple[NDArray[np.float64] | None, str | None]:
@@ -138,7 +138,7 @@ class Judge:
         """Return the scores of each graph, or None and a reason, in order."""
         unknown = self.evaluator.unknown_reductions(graphs)
         table = self.evaluator.table
-        size = max(1, BLOCK_BYTES // (8 * len(table) * table.widest))
+        size = max(1, BLOCK_BYTES // (8 * len(table.measurements) * table.widest))
         for start in range(0, len(unknown), size):
             block = unknown[start : start + size]
             for reduction, numbers in zip(block, self._reduced(block), strict=True):
@@ -146,14 +146,15 @@ class Judge:
         return [score(self.evaluator, graph) for graph in graphs]
 
     def _reduced(self, reductions: Sequence[Graph]) -> torch.Tensor:
-        """Reduce tensors here or in other processes, each of which takes some networks."""
+        """Reduce tensors here or in other processes, each of which takes some measurements."""
         table = self.evaluator.table
         if self.jobs == 1 or self.address is None:
             return table.reduced(reductions)
         from joblib import Parallel, delayed
 
         # Small parts: whichever worker is free takes the next.
-        parts = np.array_split(np.arange(len(table)), min(len(table), PARTS_PER_JOB * self.jobs))
+        count = len(table.measurements)
+        parts = np.array_split(np.arange(count), min(count, PARTS_PER_JOB * self.jobs))
         texts, given = tuple(each.text for each in reductions), own_primitives()
         work = (
             delayed(_reduce_elsewhere)(self.address, given, texts, tuple(part.tolist()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from autoprox.statistics.measurement import ROLES, Measurement, Sample
+from autoprox.statistics.measurement import ROLES, Measurement, Mode, Sample
 from autoprox.statistics.words import (
     DEFAULT_SAMPLE,
     MICRO_BATCHES,
@@ -46,6 +46,7 @@ __all__ = [
     "STATISTICS",
     "STATISTICS_VERSION",
     "Measurement",
+    "Mode",
     "Sample",
     "Statistic",
     "Store",

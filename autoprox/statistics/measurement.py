@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Sample: TypeAlias = int | Literal["full"]
 """Entries kept of each tensor of a layer, or all of them."""
+
+Mode: TypeAlias = Literal["train", "eval"]
+"""The mode that a network is measured in: batch norm and dropout as in training, or as in use."""
 
 ROLES = ("embedding", "attention", "mlp", "conv", "head")
 """What a layer can be to a selector."""
@@ -47,6 +50,15 @@ class Measurement:
     def names(self) -> tuple[str, ...]:
         """The measured statistics."""
         return tuple(self.values)
+
+    def joined(self, other: Measurement) -> Measurement:
+        """Return what this and another measurement of the same network found."""
+        return replace(
+            self,
+            values={**self.values, **other.values},
+            present={**self.present, **other.present},
+            sizes={**self.sizes, **other.sizes},
+        )
 
     def __repr__(self) -> str:
         """Show the extent, not the numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,18 +12,32 @@ from torch import Tensor, nn
 
 from autoprox.errors import StatisticError
 from autoprox.kinds import Layer, Relation
-from autoprox.statistics.measurement import Measurement, Sample
+from autoprox.quantise.layers import Bits
+from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
+from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.passes import Passes, Subject, traced
+from autoprox.statistics.quantised import measure_quantised, with_bits
 from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
 from autoprox.statistics.structure import Structure, layer_names
 from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS
 
-SAMPLEWISE = {"jacobian": measure_jacobian, "sample": measure_losses, "logits": measure_logits}
-"""The groups that tell the samples of the batch apart."""
+ALONE = {
+    "flow": Passes.flow,
+    "ones": Passes.ones,
+    "jacobian": measure_jacobian,
+    "sample": measure_losses,
+    "logits": measure_logits,
+    "curvature": measure_curvature,
+    "bits": measure_quantised,
+}
+"""The groups that share nothing with others, and what measures them."""
 
 COMPARING = ("code_total", "jacobian_correlation", "jacobian_spectrum")
 """The statistics that say nothing about a single sample."""
+
+PARTIAL = ("heads", "out_entries", "bits")
+"""The statistics of kind Layer that are 0 where a layer does not have them."""
 
 
 def measure(
@@ -34,12 +48,14 @@ def measure(
     *,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
+    bits: Bits | None = None,
+    mode: Mode | None = None,
 ) -> Measurement:
     """The statistics `names` of `network` on one batch.
 
-    The network is measured in training mode, whatever mode it is in, and left as it was:
-    parameters, gradients, buffers, modes, hooks and the global random state. Only the passes that
-    `names` need are run, beside one forward of one sample.
+    The network is measured in `mode`, whatever mode it is in, and left as it was: parameters,
+    gradients, buffers, modes, hooks and the global random state. Only the passes that `names` need
+    are run, beside one forward of one sample.
 
     Args:
         network: any module that turns `inputs` into logits ``(batch, classes)``.
@@ -48,22 +64,34 @@ def measure(
         names: members of `STATISTICS`; repetitions are ignored.
         sample: entries to keep of each layer's tensor, or ``"full"``.
         seed: decides which entries are kept, and what is random inside the network, such as
-        dropout.
+            dropout.
+        bits: what the layers' weights are to be quantised to, as for `autoprox.quantise`: a number
+            for each layer in the order of execution, or for some by name, or one for all but the
+            first and the last; what is not given is 8.
+        mode: ``"train"`` or ``"eval"``; by default that of training, or, given `bits`, that of
+            use, as what is to be quantised has been trained.
 
     Raises:
-        UnknownNameError: a name is not a statistic.
+        UnknownNameError: a name is not a statistic, or not a layer of the network.
+        QuantisationError: there are too few or too many bits, or they are no integers from 1 to 16.
         StatisticError: the network or the batch does not fit; the message says how.
     """
     words = {name: STATISTICS[name] for name in names}
     groups = {word.group for word in words.values()}
-    subject = Subject(network, inputs, targets, layer_names(network), seed)
+    mode = mode or ("train" if bits is None else "eval")
+    subject = Subject(network, inputs, targets, layer_names(network), seed, mode)
     _check(subject, tuple(words), sample)
+    check_bits(bits, [name for name, word in words.items() if word.needs_bits])
     with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
         structure = traced(subject)
-        passes = Passes(subject, structure, frozenset(words), Picker(sample, seed), Findings())
-        layerwise = dict(structure.counts) | passes.static()
+        if bits is not None:
+            subject = with_bits(subject, structure, bits)
+        state = subject.state()
+        picker = Picker(sample, seed, [state[name] for name in structure.layers])
+        passes = Passes(subject, structure, frozenset(words), picker, Findings())
+        passes.static()
         _run(passes, groups)
-    return _tabulate(structure, passes.findings, layerwise, tuple(words), sample, subject.batch)
+    return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
 
 
 def _run(passes: Passes, groups: set[str]) -> None:
@@ -72,41 +100,52 @@ def _run(passes: Passes, groups: set[str]) -> None:
     if groups & {"loss", "hessian"} or ("micro" in groups and fused):
         grads = passes.loss()
         if "hessian" in groups:
-            passes.hessian(grads)
+            measure_hessian_grad(passes, grads)
     elif "forward" in groups:
         passes.forward()
     if "micro" in groups and not fused:
         passes.micro()
-    if "flow" in groups:
-        passes.flow()
-    for group, measure_group in SAMPLEWISE.items():
+    for group, measure_group in ALONE.items():
         if group in groups:
             measure_group(passes)
 
 
-def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
-    """Raise `StatisticError` if the batch cannot show the statistics `names`."""
-    inputs, targets = subject.inputs, subject.targets
-    if sample != "full" and sample < 1:
-        raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
+def check_batch(inputs: Tensor, targets: Tensor | None, labelled: Sequence[str]) -> None:
+    """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need."""
     if inputs.ndim < 2 or len(inputs) == 0:
         raise StatisticError(
             f"expected inputs of shape (batch, ...) with at least one sample; got "
             f"{tuple(inputs.shape)}"
         )
-    labelled = [name for name in names if STATISTICS[name].needs_labels]
     if targets is None and labelled:
         raise StatisticError(
             f"{', '.join(map(repr, labelled))} cannot be measured without targets: pass the "
-            f"classes of "
-            "the inputs, int64 (batch,)"
+            "classes of the inputs, int64 (batch,)"
         )
-    if targets is not None and (targets.shape != (subject.batch,) or targets.dtype != torch.int64):
+    batch = len(inputs)
+    if targets is not None and (targets.shape != (batch,) or targets.dtype != torch.int64):
         raise StatisticError(
-            f"expected targets of shape ({subject.batch},) and type torch.int64, one for each "
-            f"of the "
-            f"{subject.batch} inputs; got {tuple(targets.shape)}, {targets.dtype}"
+            f"expected targets of shape ({batch},) and type torch.int64, one for each of the "
+            f"{batch} inputs; got {tuple(targets.shape)}, {targets.dtype}"
         )
+
+
+def check_bits(bits: Bits | None, quantised: Sequence[str]) -> None:
+    """Raise `StatisticError` if there are no bits, and what is called `quantised` needs some."""
+    if bits is None and quantised:
+        raise StatisticError(
+            f"{', '.join(map(repr, quantised))} cannot be measured without bits: pass bits=[...], "
+            "a number for each layer, or bits={layer: number, ...}, or bits=4 for all but the "
+            "first and the last"
+        )
+
+
+def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
+    """Raise `StatisticError` if the batch cannot show the statistics `names`."""
+    if sample != "full" and sample < 1:
+        raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
+    labelled = [name for name in names if STATISTICS[name].needs_labels]
+    check_batch(subject.inputs, subject.targets, labelled)
     micro = [name for name in names if STATISTICS[name].group == "micro"]
     if micro and subject.batch < MICRO_BATCHES:
         raise StatisticError(
@@ -138,7 +177,6 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 def _tabulate(
     structure: Structure,
     findings: Findings,
-    layerwise: Mapping[str, Tensor],
     names: tuple[str, ...],
     sample: Sample,
     batch: int,
@@ -149,9 +187,8 @@ def _tabulate(
     count = len(structure.layers)
     for name in names:
         if STATISTICS[name].kind is Layer:
-            values[name] = layerwise[name]
-            absent = layerwise[name] == 0 if name in ("heads", "out_entries") else None
-            there = torch.ones(count, dtype=torch.bool) if absent is None else ~absent
+            values[name] = numbers = findings.layerwise[name]
+            there = numbers != 0 if name in PARTIAL else torch.ones(count, dtype=torch.bool)
             present[name], sizes[name] = there, there.double()
             continue
         found = findings.values.get(name, {})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.measurement import Mode
 from autoprox.statistics.recorder import Findings, Picker, Recorder
 from autoprox.statistics.sampling import singular_values, spread
 from autoprox.statistics.structure import (
     Structure,
     couples_samples,
     credited_parameters,
+    in_mode,
     trace,
-    training,
 )
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 
@@ -42,6 +42,8 @@ class Subject:
         targets: ``(batch,)``, or None.
         names: the layers, in the order of registration.
         seed: what is random inside the network depends on it.
+        mode: the mode that the network runs in.
+        bits: layer -> the bits that its weight is to be quantised to; empty if it is not.
     """
 
     network: nn.Module
@@ -49,6 +51,8 @@ class Subject:
     targets: Tensor | None
     names: tuple[str, ...]
     seed: int
+    mode: Mode = "train"
+    bits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -76,7 +80,8 @@ class Subject:
         memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
         the values.
         """
-        if self.batch < MICRO_BATCHES or couples_samples(self.network):
+        coupled = self.mode == "train" and couples_samples(self.network)
+        if self.batch < MICRO_BATCHES or coupled:
             return [(0, self.batch)]
         return self.micro_batches()
 
@@ -86,13 +91,13 @@ class Subject:
         return list(pairwise(cuts))
 
     def forward(self, inputs: Tensor, state: Mapping[str, Tensor], low: int) -> Tensor:
-        """Run `inputs`, the samples from `low` on, in training mode and return the logits.
+        """Run `inputs`, the samples from `low` on, and return the logits.
 
         Raises:
             StatisticError: the network raises, or does not return finite ``(batch, classes)``.
         """
         reseed(self.seed, low)
-        with training(self.network), explained(inputs):
+        with in_mode(self.network, self.mode), explained(inputs):
             logits = functional_call(self.network, dict(state), (inputs,))
         return checked_logits(logits, len(inputs))
 
@@ -116,7 +121,7 @@ def explained(inputs: Tensor) -> Iterator[None]:
         raise StatisticError(
             f"the network failed on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
             f"{type(error).__name__}: {error}; "
-            "expected a network that runs on them in training mode"
+            "expected a network that runs on them"
         ) from error
 
 
@@ -219,19 +224,17 @@ class Passes:
         order = {name: index for index, name in enumerate(self.structure.layers)}
         return [(order[name], name) for name in self.subject.names]
 
-    def static(self) -> dict[str, Tensor]:
-        """Measure what needs no pass; returns the statistics of kind Layer."""
+    def static(self) -> None:
+        """Measure what needs no pass."""
         state = self.subject.state()
         shapes = [state[name].shape for name in self.structure.layers]
+        if "weight" in self.asked:
+            self.keep("weight", [state[name] for name in self.subject.names])
         for layer, name in self.places():
-            weight = state[name]
-            if "weight" in self.asked:
-                self.findings.put(
-                    "weight", layer, self.picker.weight(weight, layer), weight.numel()
-                )
             if "weight_spectrum" in self.asked:
-                self._spectrum("weight_spectrum", layer, weight)
-        return {
+                self._spectrum("weight_spectrum", layer, state[name])
+        self.findings.layerwise |= self.structure.counts
+        self.findings.layerwise |= {
             "params": credited_parameters(self.subject.network, self.structure.layers),
             "fan_in": torch.tensor([float(s[1:].numel()) for s in shapes], dtype=torch.float64),
             "fan_out": torch.tensor(
@@ -243,17 +246,25 @@ class Passes:
         """Note the singular values of a weight-shaped tensor."""
         self.findings.put_spectrum(name, layer, tensor.detach().flatten(1), self.picker.sample)
 
+    def keep(self, name: str, tensors: Sequence[Tensor]) -> None:
+        """Note a statistic of kind Weight: a tensor a layer, in their registered order."""
+        for (layer, _), tensor in zip(self.places(), tensors, strict=True):
+            self.findings.put(name, layer, self.picker.weight(tensor, layer), tensor.numel())
+
     def recorder(self) -> Recorder:
         """A recorder of the whole batch."""
         return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
 
     def forward(self) -> None:
-        """Measure the outputs alone, without gradients."""
+        """Measure the outputs alone.
+
+        Gradients are prepared and not taken: without them torch uses other kernels here and there,
+        which round otherwise, and the outputs would depend on what else is asked for.
+        """
         subject, recorder = self.subject, self.recorder()
-        with torch.no_grad():
-            for low, high in subject.parts():
-                with recorder.part(subject.network, low, high):
-                    subject.forward(subject.inputs[low:high], subject.state(), low)
+        for low, high in subject.parts():
+            with recorder.part(subject.network, low, high):
+                subject.forward(subject.inputs[low:high], subject.leaves(), low)
         recorder.finish(self.findings)
 
     def loss(self) -> list[Tensor]:
@@ -266,9 +277,9 @@ class Passes:
         )
         total = self._accumulate(parts, recorder, micro=micro)
         recorder.finish(self.findings)
+        if "grad" in self.asked:
+            self.keep("grad", total)
         for (layer, _), grad in zip(self.places(), total, strict=True):
-            if "grad" in self.asked:
-                self.findings.put("grad", layer, self.picker.weight(grad, layer), grad.numel())
             if "grad_spectrum" in self.asked:
                 self._spectrum("grad_spectrum", layer, grad)
         return total
@@ -317,24 +328,10 @@ class Passes:
     def flow(self) -> None:
         """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
 
-        Batch norm uses its running statistics: it could not normalise a single sample, and on an
-        untrained network (mean 0, variance 1) it changes nothing, as if it were left out. Other
-        norms stay. The flow grows by a factor a layer where nothing normalises it, so that some
-        fifty convolutions exceed float32; then its numbers are kept in float64.
+        The flow grows by a factor a layer where nothing normalises it, so that some fifty
+        convolutions exceed float32; then its numbers are kept in float64.
         """
-        subject = self.subject
-        parameters = set(dict(subject.network.named_parameters()))
-        state = {}
-        for name, tensor in subject.state().items():
-            exact = tensor.double() if tensor.is_floating_point() else tensor
-            state[name] = exact.abs() if name in parameters else exact
-            state[name].requires_grad_(name in subject.names)
-        ones = torch.ones_like(subject.inputs[:1])
-        ones = ones.double() if ones.is_floating_point() else ones
-        reseed(subject.seed, "flow")
-        with training(subject.network, batch_norm=False), explained(ones):
-            logits = functional_call(subject.network, state, (ones,))
-        grads = gradients(subject, checked_logits(logits, 1).sum(), state)
+        grads = self._shown_ones(absolute=True)
         limits = [float(grad.abs().max()) for grad in grads]
         fits = 1 / FLOW_LIMIT < max(limits) < FLOW_LIMIT
         dtype = torch.float32 if fits else torch.float64
@@ -348,32 +345,33 @@ class Passes:
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
-    def hessian(self, grads: list[Tensor]) -> None:
-        """Measure the Hessian of the loss times its gradient `grads`."""
-        subject = self.subject
-        total: list[Tensor] = []
-        for low, high in subject.parts():
-            state, share = subject.leaves(), (high - low) / subject.batch
-            with sdpa_kernel(SDPBackend.MATH):
-                logits = subject.forward(subject.inputs[low:high], state, low)
-                loss = loss_of(subject, logits, low) * share
-                first = gradients(subject, loss, state, twice=True)
-                dot = torch.stack([(a * b).sum() for a, b in zip(first, grads, strict=True)]).sum()
-                second = self._second(dot, state)
-            total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else second
-        for (layer, _), product in zip(self.places(), total, strict=True):
-            picked = self.picker.weight(product, layer)
-            self.findings.put("hessian_grad", layer, picked, product.numel())
+    def ones(self) -> None:
+        """Measure the gradients for one input of ones."""
+        self.keep("ones_grad", self._shown_ones(absolute=False))
 
-    def _second(self, dot: Tensor, state: Mapping[str, Tensor]) -> list[Tensor]:
-        """Gradient of `dot`, 0 for layers in which the gradient is constant."""
-        weights = [state[name] for name in self.subject.names]
-        if not dot.requires_grad:
-            return [torch.zeros_like(weight) for weight in weights]
-        with explained(self.subject.inputs):
-            return list(
-                torch.autograd.grad(dot, weights, allow_unused=True, materialize_grads=True)
-            )
+    def _shown_ones(self, *, absolute: bool) -> list[Tensor]:
+        """Gradients of the summed logits for one input of ones, in float64.
+
+        Batch norm uses its running statistics: it could not normalise a single sample, and on an
+        untrained network (mean 0, variance 1) it changes nothing, as if it were left out. Other
+        norms stay.
+
+        Args:
+            absolute: whether every parameter is replaced by its absolute value.
+        """
+        subject = self.subject
+        parameters = set(dict(subject.network.named_parameters()))
+        state = {}
+        for name, tensor in subject.state().items():
+            exact = tensor.double() if tensor.is_floating_point() else tensor
+            state[name] = exact.abs() if absolute and name in parameters else exact
+            state[name].requires_grad_(name in subject.names)
+        ones = torch.ones_like(subject.inputs[:1])
+        ones = ones.double() if ones.is_floating_point() else ones
+        reseed(subject.seed, "flow")
+        with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
+            logits = functional_call(subject.network, state, (ones,))
+        return gradients(subject, checked_logits(logits, 1).sum(), state)
 
 
 def traced(subject: Subject) -> Structure:
@@ -381,4 +379,4 @@ def traced(subject: Subject) -> Structure:
     reseed(subject.seed, "trace")
     single = subject.inputs[:1]
     with explained(single):
-        return trace(subject.network, single, subject.state(), subject.names)
+        return trace(subject.network, single, subject.state(), subject.names, subject.mode)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -14,8 +15,9 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Sample
-from autoprox.statistics.sampling import entries, singular_values, spread
+from autoprox.statistics.sampling import pool, singular_values, spread
 from autoprox.statistics.structure import Structure, first_tensor, hooked
+from autoprox.statistics.words import STATISTICS
 
 WHOLE = frozenset({"act_gram", "act_spectrum"})
 """The statistics that need the outputs of the whole batch."""
@@ -26,10 +28,17 @@ BACKWARD = frozenset({"act_grad", "channel_saliency"})
 
 @dataclass(slots=True)
 class Findings:
-    """Values and sizes found so far: statistic -> layer's index -> numbers."""
+    """What was found so far.
+
+    Attributes:
+        values: statistic -> layer's index -> numbers.
+        sizes: statistic -> layer's index -> entries of the whole tensor.
+        layerwise: statistic of kind Layer -> float64 ``(layers,)``.
+    """
 
     values: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     sizes: dict[str, dict[int, int]] = field(default_factory=dict)
+    layerwise: dict[str, Tensor] = field(default_factory=dict)
 
     def put(
         self,
@@ -49,34 +58,79 @@ class Findings:
         self.put(name, layer, spread(spectrum, sample), len(spectrum))
 
 
+REFERENCES = {"act_grad": "act"}
+"""The statistic whose values decide which entries are kept, where it is another one's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """Keeps the same entries of every tensor of one kind and layer."""
+    """Keeps the same entries of every tensor of one kind and layer.
+
+    Which ones depends on the values of the first statistic of the kind: `weight`, `act`. Those are
+    measured in one way, whatever is asked for, so that what is kept does not depend on it.
+
+    Attributes:
+        sample: how many to keep.
+        seed: of the pools that they are chosen from.
+        weights: of the layers.
+    """
 
     sample: Sample
     seed: int
+    weights: Sequence[Tensor]
+    _places: dict[int, Tensor] = field(default_factory=dict)
 
     def weight(self, tensor: Tensor, layer: int) -> Tensor:
         """Kept entries of a weight-shaped tensor."""
         flat = tensor.detach().reshape(-1)
         if self.sample == "full":
             return flat.clone()
-        rows = tensor.shape[0]
-        index = entries(rows, tensor.numel() // rows, self.sample, self.seed, "Weight", layer)
-        return flat[index.to(flat.device)]
+        if layer not in self._places:
+            weight = self.weights[layer].detach()
+            rows = len(weight)
+            looked_at = pool(rows, weight.numel() // rows, self.sample, self.seed, "Weight", layer)
+            places = torch.from_numpy(looked_at.places).to(flat.device)
+            kept = looked_at.kept(weight.reshape(-1)[places])
+            self._places[layer] = places[torch.from_numpy(kept).to(flat.device)]
+        return flat[self._places[layer]]
 
-    def rows(self, rows: Tensor, low: int, batch: int, kind: str, layer: int) -> Tensor:
-        """Kept entries of the samples `low` and following, ``(samples, entries)``, of a batch.
+    def pooled(self, rows: Tensor, low: int, batch: int, kind: str, layer: int) -> Tensor:
+        """Entries to choose from of the samples `low` and following of a batch.
 
-        The positions are in ascending order, so what is kept of the parts of a batch, one after the
-        other, is what is kept of the batch.
+        The positions are in ascending order, so the entries of the parts of a batch, one after the
+        other, are those of the batch.
+
+        Args:
+            rows: ``(samples, entries)``.
+            low: the first sample.
+            batch: the number of samples of the whole batch.
+            kind: the statistic's.
+            layer: the layer's place.
         """
         flat = rows.detach().reshape(-1)
         if self.sample == "full":
             return flat.clone()
         width = rows.shape[1]
-        index = entries(batch, width, self.sample, self.seed, kind, layer) - low * width
-        return flat[index[(index >= 0) & (index < len(flat))].to(flat.device)]
+        places = pool(batch, width, self.sample, self.seed, kind, layer).places
+        first, last = np.searchsorted(places, (low * width, low * width + len(flat)))
+        return flat[torch.from_numpy(places[first:last] - low * width).to(flat.device)]
+
+    def kept(
+        self, entries: Tensor, reference: Tensor, shape: tuple[int, int], kind: str, layer: int
+    ) -> Tensor:
+        """Kept ones of the `pooled` entries of a batch.
+
+        Args:
+            entries: of the statistic.
+            reference: the same of the first statistic of the kind.
+            shape: samples of the batch, entries of a sample.
+            kind: the statistic's.
+            layer: the layer's place.
+        """
+        if self.sample == "full":
+            return entries
+        kept = pool(*shape, self.sample, self.seed, kind, layer).kept(reference)
+        return entries[torch.from_numpy(kept).to(entries.device)]
 
 
 def samples_first(output: Tensor, single: torch.Size, samples: int) -> Tensor:
@@ -145,7 +199,7 @@ class Recorder:
         self.structure, self.names, self.picker, self.batch = structure, names, picker, batch
         self._owned = structure.owned()
         self._parts: list[tuple[int, int]] = []
-        self._kept: dict[tuple[str, int], dict[int, Tensor]] = {}
+        self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._runs: dict[str, int] = {}
@@ -199,8 +253,8 @@ class Recorder:
         low, high = self._parts[part]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
         rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
-        if "act" in self.names:
-            self._keep("act", "Activation", owner, rows)
+        if {"act", "act_grad"} & self.names:
+            self._keep("act", owner, rows)
         if self.names & WHOLE:
             self._outputs.setdefault(owner, {})[part] = output.detach().clone()
         elif "code_gram" in self.names:
@@ -217,7 +271,7 @@ class Recorder:
                     copies = max(1, rows.numel() // grad.numel())
                     rows = rows * ((high - low) / self.batch / copies)
                     if "act_grad" in self.names:
-                        self._keep("act_grad", "Activation", owner, rows.flatten(1))
+                        self._keep("act_grad", owner, rows.flatten(1))
                     if whole is not None:
                         self._saliency(owner, rows * samples_first(whole, single, high - low))
 
@@ -226,7 +280,7 @@ class Recorder:
     def _saliency(self, owner: str, products: Tensor) -> None:
         """Keep `products`, outputs times their gradients, summed over the positions."""
         dims = self.structure.dims[self._owned[owner][0]]
-        self._keep("channel_saliency", "Channel", owner, channels_last(products, dims).sum(1))
+        self._keep("channel_saliency", owner, channels_last(products, dims).sum(1))
 
     def _correlate(self, owner: str, output: Tensor) -> None:
         """Keep what the channels of the first sample's output have in common."""
@@ -254,22 +308,30 @@ class Recorder:
         low, high = self._parts[-1]
         tensor = maps()
         if self._current and tensor.shape[0] % (high - low) == 0:
-            self._keep("attention", "Attention", self._current, tensor.reshape(high - low, -1))
+            self._keep("attention", self._current, tensor.reshape(high - low, -1))
 
-    def _keep(self, name: str, kind: str, owner: str, rows: Tensor) -> None:
-        """Keep the sampled entries of the current part's `rows` for the layers of `owner`."""
-        part = len(self._parts) - 1
+    def _keep(self, name: str, owner: str, rows: Tensor) -> None:
+        """Keep what may be kept of the current part's `rows` for the layers of `owner`."""
+        part, kind = len(self._parts) - 1, STATISTICS[name].kind.__name__
         for layer in self._owned[owner]:
-            picked = self.picker.rows(rows, self._parts[part][0], self.batch, kind, layer)
-            self._kept.setdefault((name, layer), {})[part] = picked
+            pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
+            self._pooled.setdefault((name, layer), {})[part] = pooled
             self._sizes[name, layer] = self.batch * rows.shape[1]
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
-        for (name, layer), parts in self._kept.items():
-            values = torch.cat([parts[part] for part in sorted(parts)])
-            findings.put(name, layer, values, self._sizes[name, layer])
-        self._kept.clear()
+        entries = {
+            key: torch.cat([parts[part] for part in sorted(parts)])
+            for key, parts in self._pooled.items()
+        }
+        self._pooled.clear()
+        for (name, layer), pooled in entries.items():
+            if name in self.names:
+                reference = entries[REFERENCES.get(name, name), layer]
+                size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
+                shape = (self.batch, size // self.batch)
+                values = self.picker.kept(pooled, reference, shape, kind, layer)
+                findings.put(name, layer, values, size)
         for owner, values in self._spectra.items():
             for layer in self._owned[owner]:
                 kept = spread(values, self.picker.sample)

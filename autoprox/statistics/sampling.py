@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -16,31 +17,82 @@ from autoprox.statistics.measurement import Sample
 Places: TypeAlias = NDArray[np.int64]
 
 
-@lru_cache(maxsize=4096)
-def entries(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int) -> Tensor:
-    """Flat positions of `sample` entries of a ``(rows, columns)`` matrix, ``(sample,)`` int64.
+POOL = 65536
+"""How many entries of a tensor are looked at, at most, to choose those that are kept."""
 
-    The entries are a Latin hypercube: they fall equally on the rows, and equally on the columns,
-    because most of the variance of a layer's tensor lies between its rows and its columns. They are
-    distinct where the matrix is large enough; otherwise every entry occurs equally often, to within
-    one. The same arguments give the same entries in every process.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Entries of a matrix, of which a measurement keeps some.
+
+    Attributes:
+        places: their flat positions, distinct and ascending, ``(entries,)`` int64.
+        offsets: where in its strip of the sorted entries each kept one lies, ``(sample,)`` from 0
+            to 1.
+    """
+
+    places: Places
+    offsets: NDArray[np.float64]
+
+    def kept(self, values: Tensor) -> Places:
+        """Which entries of the pool are kept, ascending, ``(sample,)``.
+
+        The entries are sorted by their `values` and cut into strips of equal length, from each of
+        which one is kept: so the kept ones have nearly the distribution of the values of the whole
+        matrix. Where there are fewer entries than are kept, each occurs equally often, to within
+        one.
+
+        Args:
+            values: of the entries, ``(entries,)``.
+        """
+        sample = len(self.offsets)
+        edges = np.arange(sample + 1) * len(self.places) // sample
+        ranks = edges[:-1] + (self.offsets * np.diff(edges)).astype(np.int64)
+        return np.sort(_order(_sortable(values))[ranks])
+
+
+@lru_cache(maxsize=256)
+def pool(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int) -> Pool:
+    """The entries of a ``(rows, columns)`` matrix to choose `sample` from.
+
+    All of them where there are at most `POOL`; else about as many, and, where that can be, a Latin
+    hypercube: they fall equally on the rows, and equally on the columns, because most of the
+    variance of a layer's gradients lies between its rows and its columns. The same arguments give
+    the same pool in every process.
 
     Args:
         rows: size of the first dimension.
         columns: product of the other dimensions.
-        sample: how many entries.
+        sample: how many entries are to be kept.
         seed: the measurement's seed.
         kind: name of the kind: its statistics share their entries in a layer.
         layer: place of the layer.
     """
     generator = np.random.default_rng((seed, zlib.crc32(kind.encode()), layer))
-    total = rows * columns
-    if total < 4 * sample:
-        flat = np.resize(generator.permutation(total), sample)
+    total, count, offsets = rows * columns, max(POOL, sample), generator.random(sample)
+    if total <= count:
+        flat = np.arange(total)
+    elif total < 4 * count:
+        flat = np.sort(generator.choice(total, count, replace=False, shuffle=False))
     else:
-        row, column = _strata(generator, sample, rows), _strata(generator, sample, columns)
-        flat = _paired(generator, row, column, rows, columns)
-    return torch.from_numpy(np.sort(flat).astype(np.int64))
+        row, column = _strata(generator, count, rows), _strata(generator, count, columns)
+        flat = np.sort(row * columns + column)
+        flat = flat[np.diff(flat, prepend=-1) > 0]
+    return Pool(flat, offsets)
+
+
+def _sortable(values: Tensor) -> Places:
+    """Integers of 32 bits in the order of float32 `values`."""
+    bits = values.detach().cpu().float().numpy().view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _order(keys: Places) -> Places:
+    """Places of integers of up to 32 bits in ascending order; equal ones keep theirs.
+
+    Sorting keys and places as one number is several times faster than a stable `numpy.argsort`.
+    """
+    return np.sort(keys << 31 | np.arange(len(keys))) & 0x7FFFFFFF
 
 
 def _strata(generator: np.random.Generator, sample: int, size: int) -> Places:
@@ -53,30 +105,6 @@ def _strata(generator: np.random.Generator, sample: int, size: int) -> Places:
         return generator.permutation(np.resize(generator.permutation(size), sample))
     strip = (generator.permutation(sample) + generator.random(sample)) / sample
     return np.minimum((strip * size).astype(np.int64), size - 1)
-
-
-def _paired(
-    generator: np.random.Generator, row: Places, column: Places, rows: int, columns: int
-) -> Places:
-    """Flat positions of the entries ``(row, column)``, with columns exchanged until they differ.
-
-    So every row and column keeps its share. What still occurs twice after a few exchanges, because
-    there are hardly any rows to exchange between, is drawn again from the whole matrix.
-    """
-    flat = row * columns + column
-    for _ in range(16):
-        repeated = np.setdiff1d(np.arange(len(flat)), np.unique(flat, return_index=True)[1])
-        if not len(repeated):
-            return flat
-        others = generator.integers(0, len(flat), len(repeated) + 1)
-        pool = np.union1d(repeated, others)
-        column[pool] = column[generator.permutation(pool)]
-        flat = row * columns + column
-    unique = np.unique(flat)
-    while len(unique) < len(flat):
-        more = generator.integers(0, rows * columns, len(flat) - len(unique))
-        unique = np.union1d(unique, more)
-    return unique
 
 
 def spread(values: Tensor, sample: Sample) -> Tensor:

@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
+from autoprox.statistics.measurement import Mode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,16 +137,17 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
 
 
 @contextmanager
-def training(network: nn.Module, *, batch_norm: bool = True) -> Iterator[None]:
-    """Put every module in training mode, batch norm only if asked, and restore the modes."""
+def in_mode(network: nn.Module, mode: Mode, *, batch_norm: bool = True) -> Iterator[None]:
+    """Put every module in `mode`, batch norm in training only if asked, and restore the modes."""
     modes = [(module, module.training) for module in network.modules()]
+    train = mode == "train"
     try:
         for module, _ in modes:
-            module.training = batch_norm or not isinstance(module, _BatchNorm)
+            module.training = train and (batch_norm or not isinstance(module, _BatchNorm))
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, before in modes:
+            module.training = before
 
 
 @contextmanager
@@ -168,18 +170,23 @@ def first_tensor(output: object) -> Tensor | None:
 
 
 def trace(
-    network: nn.Module, inputs: Tensor, state: Mapping[str, Tensor], names: tuple[str, ...]
+    network: nn.Module,
+    inputs: Tensor,
+    state: Mapping[str, Tensor],
+    names: tuple[str, ...],
+    mode: Mode = "train",
 ) -> Structure:
     """Run one sample and return what the layers `names` did.
 
-    The network runs in training mode; batch norm uses its running statistics, as it would need more
-    samples, and attention is decomposed into matrix products, which are counted on every device.
+    Batch norm uses its running statistics in either mode, as it would need more samples, and
+    attention is decomposed into matrix products, which are counted on every device.
 
     Args:
         network: the network.
         inputs: one sample, ``(1, ...)``.
         state: parameters and buffers to run with.
         names: the layers in the order of registration.
+        mode: the mode of all other modules.
     """
     owners = {owner_of(name) for name in names}
     found = _Trace(current=owner_of(names[0]))
@@ -198,7 +205,7 @@ def trace(
         found.attending.add(next(around, ""))
 
     with (
-        training(network, batch_norm=False),
+        in_mode(network, mode, batch_norm=False),
         hooked(attach),
         sdpa_kernel(SDPBackend.MATH),
         AttentionMaps(attended),

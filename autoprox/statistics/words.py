@@ -20,13 +20,19 @@ from autoprox.kinds import (
 )
 from autoprox.registry import Registry
 
-STATISTICS_VERSION = 2
+STATISTICS_VERSION = 3
 """Raised whenever a definition below, or the way of measuring or sampling it, changes a number."""
 
 MICRO_BATCHES = 4
 """How many parts the batch is cut into for `grad_abs_mean`, `grad_std` and `grad_abs_std`."""
 
-DEFAULT_SAMPLE = 1024
+PRODUCTS = 24
+"""How many products of a layer's Hessian with a vector `hessian_trace` takes."""
+
+ITERATIONS = 20
+"""The most steps of the power iteration of `hessian_top`."""
+
+DEFAULT_SAMPLE = 512
 """Entries that a sampled measurement keeps of each tensor of a layer."""
 
 GROUPS: dict[str, bool] = {
@@ -40,6 +46,9 @@ GROUPS: dict[str, bool] = {
     "jacobian": False,
     "sample": True,
     "logits": False,
+    "ones": False,
+    "curvature": True,
+    "bits": False,
 }
 """The passes over the network that measure statistics, and whether they need labels."""
 
@@ -70,6 +79,11 @@ class Statistic:
         """Say whether it is measured on the loss."""
         return GROUPS[self.group]
 
+    @property
+    def needs_bits(self) -> bool:
+        """Say whether it depends on the bits that the layers' weights are quantised to."""
+        return self.group == "bits"
+
 
 STATISTICS: Registry[Statistic] = Registry("statistic")
 """Every statistic by name."""
@@ -85,6 +99,9 @@ _JACOV = "jacob_cov (Mellor et al., 2020)"
 _GRADSIGN = "GradSign (Zhang and Jia, ICLR 2022)"
 _KNAS = "KNAS (Xu et al., ICML 2021)"
 _TENAS = "TE-NAS (Chen et al., ICLR 2021)"
+_EMQ = "EMQ (Dong et al., ICCV 2023)"
+_HAWQ = "HAWQ (Dong et al., ICCV 2019)"
+_HAWQ2 = "HAWQ-V2 (Dong et al., NeurIPS 2020)"
 _MECO = "MeCo (Jiang et al., NeurIPS 2023)"
 
 for _statistic in (
@@ -102,11 +119,19 @@ for _statistic in (
     Statistic("flow_grad", Weight, "flow", "G^{+}",
               "gradient of the summed outputs for absolute parameters and an input of "
               "ones", _SYNFLOW),
+    Statistic("ones_grad", Weight, "ones", "G^{1}",
+              "gradient of the summed outputs for an input of ones: flow_grad without the absolute "
+              "values", _EMQ),
+    Statistic("weight_error", Weight, "bits", r"\Delta W",
+              "the layer's weight minus its quantised self, at the layer's bits", _HAWQ2),
     Statistic("hessian_grad", Weight, "hessian", "HG",
               "the loss's Hessian times its gradient, over the weights of all layers", _GRASP),
     Statistic("act", Activation, "forward", "A", "the layer's output", _FISHER),
     Statistic("act_grad", Activation, "loss", "G_A",
               "gradient of the mean cross-entropy with respect to the layer's output", _FISHER),
+    Statistic("act_error", Activation, "bits", r"\Delta A",
+              "change of the layer's output when its own weight alone is quantised, at the layer's "
+              "bits"),
     Statistic("attention", Attention, "forward", "P",
               "attention maps after the softmax, computed from what the layer gave"),
     Statistic("channel_saliency", Channel, "loss", r"\Delta_c",
@@ -157,5 +182,12 @@ for _statistic in (
               "place in the order of execution: 0 for the first layer, 1 for the last"),
     Statistic("heads", Layer, "count", "h", "heads of the attention maps that the layer fed"),
     Statistic("out_entries", Layer, "count", "m", "entries of the layer's output on one sample"),
+    Statistic("bits", Layer, "bits", "b", "bits that the layer's weight is quantised to"),
+    Statistic("hessian_trace", Layer, "curvature", r"\operatorname{tr} H",
+              f"trace of the loss's Hessian by the layer's weight, estimated with {PRODUCTS} "
+              f"products", _HAWQ2),
+    Statistic("hessian_top", Layer, "curvature", r"\lambda_1(H)",
+              f"eigenvalue of the loss's Hessian by the layer's weight that is largest by its "
+              f"size: at most {ITERATIONS} steps of power iteration", _HAWQ),
 ):  # fmt: skip
     STATISTICS.register(_statistic.name, _statistic)

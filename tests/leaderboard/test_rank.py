@@ -59,7 +59,7 @@ def board(cache):
 def built(monkeypatch, refused=()):
     """Count the networks that are measured, and let some not be built."""
     calls = []
-    measure = scoring._score_one
+    measure = scoring.score_network
 
     def counted(bench, works, folder):
         calls.append(works[0].architecture.name)
@@ -67,7 +67,7 @@ def built(monkeypatch, refused=()):
             raise KeyboardInterrupt
         return measure(bench, works, folder)
 
-    monkeypatch.setattr(scoring, "_score_one", counted)
+    monkeypatch.setattr(scoring, "score_network", counted)
     return calls
 
 

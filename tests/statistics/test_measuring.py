@@ -13,16 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
 from autoprox.statistics import STATISTICS, measure, passes
+from tests.known_networks import weights
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
 
 def small(batch_norm=False):
@@ -38,10 +31,6 @@ def batch_of(size=8):
 
 def full(network, name, inputs, targets=None):
     return measure(network, inputs, targets, [name], sample="full").values[name]
-
-
-def weights(network):
-    return [p for n, p in network.named_parameters() if n.endswith("weight") and p.ndim > 1]
 
 
 def plain_gradients(network, inputs, targets):
@@ -78,9 +67,9 @@ def test_micro_batch_gradients_are_those_of_a_loop(batch_norm):
 def test_running_the_batch_in_parts_changes_no_number(monkeypatch):
     network, (x, y) = small(), batch_of(10)
     names = list(STATISTICS)
-    parts = measure(network, x, y, names, sample=40)
+    parts = measure(network, x, y, names, sample="full", bits=4, mode="train")
     monkeypatch.setattr(passes, "couples_samples", lambda _: True)
-    whole = measure(network, x, y, names, sample=40)
+    whole = measure(network, x, y, names, sample="full", bits=4, mode="train")
     for name in names:
         torch.testing.assert_close(parts.values[name], whole.values[name], rtol=1e-4, atol=1e-5)
         assert torch.equal(parts.sizes[name], whole.sizes[name])

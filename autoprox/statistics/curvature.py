@@ -1,0 +1,135 @@
+"""What the second derivatives of the loss show."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from autoprox.statistics.passes import Passes, Subject, explained, gradients, loss_of
+from autoprox.statistics.words import ITERATIONS, PRODUCTS
+
+TOLERANCE = 1e-3
+"""A power iteration ends when its eigenvalue changes by less than this share."""
+
+
+def measure_hessian_grad(passes: Passes, grads: Sequence[Tensor]) -> None:
+    """Measure the Hessian of the loss times its gradient `grads`."""
+    subject = passes.subject
+    total: list[Tensor] = []
+    for low, high in subject.parts():
+        share = (high - low) / subject.batch
+        first, weights = _first(subject, low, high, share)
+        second = _times(subject, first, weights, grads)
+        total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else second
+    passes.keep("hessian_grad", total)
+
+
+def measure_curvature(passes: Passes) -> None:
+    """Measure each layer's own block of the Hessian: `hessian_trace` and `hessian_top`.
+
+    The batch runs as a whole, once; its graph stays in memory for all products.
+    """
+    subject = passes.subject
+    first, weights = _first(subject, 0, subject.batch)
+    for name, measured in (("hessian_trace", _trace), ("hessian_top", _top)):
+        if name not in passes.asked:
+            continue
+        numbers = torch.zeros(len(weights), dtype=torch.float64)
+        for (layer, _), grad, weight in zip(passes.places(), first, weights, strict=True):
+            seed = zlib.crc32(f"{subject.seed} {name} {layer}".encode())
+            numbers[layer] = measured(subject, grad, weight, torch.Generator().manual_seed(seed))
+        passes.findings.layerwise[name] = numbers
+
+
+def _first(
+    subject: Subject, low: int, high: int, share: float = 1.0
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients of `share` of the loss of some samples, to differentiate again, and the weights."""
+    state = subject.leaves()
+    with sdpa_kernel(SDPBackend.MATH):
+        logits = subject.forward(subject.inputs[low:high], state, low)
+        loss = loss_of(subject, logits, low) * share
+        grads = gradients(subject, loss, state, twice=True)
+    return grads, [state[name] for name in subject.names]
+
+
+def _times(
+    subject: Subject,
+    first: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    vectors: Sequence[Tensor],
+    *,
+    again: bool = False,
+) -> list[Tensor]:
+    """The Hessian by `weights` times `vectors`, from the gradients `first` by `weights`.
+
+    It is 0 for layers in which the gradient is constant.
+
+    Args:
+        subject: the network and the batch.
+        first: gradients with their graph.
+        weights: what they are taken by.
+        vectors: of the shapes of `weights`.
+        again: whether other products of the same gradients follow.
+    """
+    dot = torch.stack([(a * b).sum() for a, b in zip(first, vectors, strict=True)]).sum()
+    if not dot.requires_grad:
+        return [torch.zeros_like(weight) for weight in weights]
+    with explained(subject.inputs):
+        return list(
+            torch.autograd.grad(
+                dot,
+                weights,
+                allow_unused=True,
+                materialize_grads=True,
+                retain_graph=again or None,
+            )
+        )
+
+
+def _trace(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Generator) -> float:
+    """Estimate the trace of a layer's block.
+
+    Hutch++ (Meyer et al., SOSA 2021, algorithm 1): exact in the space that a few products with
+    random signs span, which holds most of the trace as few eigenvalues are large; and Hutchinson's
+    mean of ``v . H v`` over signs ``v``, which is all that HAWQ-V2 takes, in what is left of them.
+    """
+    third = PRODUCTS // 3
+
+    def signs() -> Tensor:
+        return torch.randint(0, 2, (weight.numel(),), generator=generator).to(weight) * 2 - 1
+
+    def times(vector: Tensor) -> Tensor:
+        vector = vector.reshape(weight.shape)
+        return _times(subject, [grad], [weight], [vector], again=True)[0].flatten()
+
+    sketch = torch.stack([times(signs()) for _ in range(third)], 1)
+    basis: Tensor = torch.linalg.qr(sketch.double())[0].to(weight)
+    within = sum(float(column @ times(column)) for column in basis.T)
+    outside = 0.0
+    for _ in range(third):
+        vector = signs()
+        vector = vector - basis @ (basis.T @ vector)
+        outside += float(vector @ times(vector))
+    return within + outside / third
+
+
+def _top(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Generator) -> float:
+    """Find the eigenvalue of a layer's block that is largest by its size.
+
+    HAWQ's power iteration, from a random vector, with at most `ITERATIONS` products.
+    """
+    vector = torch.randn(weight.shape, generator=generator).to(weight)
+    value = 0.0
+    for _ in range(ITERATIONS):
+        vector = vector / vector.norm()
+        (product,) = _times(subject, [grad], [weight], [vector], again=True)
+        before, value = value, float((vector * product).sum())
+        if abs(value - before) <= TOLERANCE * abs(value):
+            break
+        vector = product
+    return value

@@ -1,0 +1,133 @@
+"""What quantising the layers' weights changes, each layer by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.hooks import RemovableHandle
+
+from autoprox.errors import QuantisationError
+from autoprox.quantise.layers import Bits, Layer, bits_per_layer
+from autoprox.quantise.weights import quantised
+from autoprox.statistics.passes import Passes, Subject
+from autoprox.statistics.recorder import by_sample
+from autoprox.statistics.structure import Structure, hooked
+
+
+def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
+    """Return the subject with the bits of its layers, read as `autoprox.quantise` reads them.
+
+    Raises:
+        QuantisationError: they are too few or too many, or no integers from 1 to 16.
+        UnknownNameError: a name is no layer's that can be quantised.
+    """
+    modules = dict(subject.network.named_modules())
+    names = {
+        owner: name
+        for name, owner in zip(structure.layers, structure.owners, strict=True)
+        if owner in structure.shapes and isinstance(modules[owner], (nn.Conv2d, nn.Linear))
+    }
+    if not names:
+        raise QuantisationError("the network runs no nn.Conv2d or nn.Linear; it cannot have bits")
+    given = bits_per_layer([Layer(owner, 0, 0) for owner in names], bits)
+    return replace(subject, bits=dict(zip(names.values(), given, strict=True)))
+
+
+def measure_quantised(passes: Passes) -> None:
+    """Measure `bits`, `weight_error` and `act_error`, on the layers that have bits."""
+    subject, layers = passes.subject, passes.structure.layers
+    numbers = [float(subject.bits.get(name, 0)) for name in layers]
+    passes.findings.layerwise["bits"] = torch.tensor(numbers, dtype=torch.float64)
+    if not passes.asked & {"weight_error", "act_error"}:
+        return
+    state = subject.state()
+    weights = {name: quantised(state[name], bits) for name, bits in subject.bits.items()}
+    if "weight_error" in passes.asked:
+        for layer, name in enumerate(layers):
+            if name in weights:
+                error = state[name] - weights[name]
+                picked = passes.picker.weight(error, layer)
+                passes.findings.put("weight_error", layer, picked, error.numel())
+    if "act_error" in passes.asked:
+        _measure_outputs(passes, weights)
+
+
+def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
+    """Run the batch, and each layer once more on its own input with its quantised weight.
+
+    Of an error those entries are kept that are kept of the output itself.
+    """
+    subject, structure, picker = passes.subject, passes.structure, passes.picker
+    found: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
+    widths: dict[int, int] = {}
+
+    for low, high in subject.parts():
+
+        def see(
+            layer: int, output: Tensor, error: Tensor, low: int = low, high: int = high
+        ) -> None:
+            single = structure.shapes[structure.owners[layer]]
+            rows = [by_sample(each, single, high - low) for each in (output, error)]
+            pooled = [picker.pooled(each, low, subject.batch, "Activation", layer) for each in rows]
+            found.setdefault(layer, {})[low] = (pooled[0], pooled[1])
+            widths[layer] = rows[0].shape[1]
+
+        with repeated(subject.network, structure, weights, see):
+            subject.forward(subject.inputs[low:high], subject.leaves(), low)
+    for layer, parts in found.items():
+        outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
+        shape = (subject.batch, widths[layer])
+        values = picker.kept(errors, outputs, shape, "Activation", layer)
+        passes.findings.put("act_error", layer, values, math.prod(shape))
+
+
+@contextmanager
+def repeated(
+    network: nn.Module,
+    structure: Structure,
+    weights: Mapping[str, Tensor],
+    see: Callable[[int, Tensor, Tensor], None],
+) -> Iterator[None]:
+    """Run layers once more with other weights, on the inputs that they are given.
+
+    Args:
+        network: the network.
+        structure: of the network.
+        weights: by the names of the layers.
+        see: is shown the place of a layer, its output, and by how much the other one differs.
+    """
+    modules = dict(network.named_modules())
+    repeating = False
+
+    def repeat(layer: int, own_name: str, weight: Tensor) -> Callable[..., None]:
+        def leave(
+            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+        ) -> None:
+            nonlocal repeating
+            if repeating:
+                return
+            repeating = True
+            try:
+                other = functional_call(module, {own_name: weight}, args, kwargs)
+            finally:
+                repeating = False
+            see(layer, output, other - output)
+
+        return leave
+
+    def attach(handles: list[RemovableHandle]) -> None:
+        for layer, name in enumerate(structure.layers):
+            if name in weights:
+                owner, own_name = structure.owners[layer], name.rpartition(".")[2]
+                hook = repeat(layer, own_name, weights[name])
+                handles.append(modules[owner].register_forward_hook(hook, with_kwargs=True))
+
+    with hooked(attach):
+        yield
