@@ -15,6 +15,7 @@ from autoprox.benches import Architecture, Bench
 from autoprox.errors import BenchError
 from autoprox.files import canonical
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
+from autoprox.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -252,18 +253,11 @@ def _measure_elsewhere(source: str | Bench, probe: Probe, work: Work, folder: Pa
     _measure_one(load_bench(source) if isinstance(source, str) else source, probe, work, folder)
 
 
+@one_thread()
 def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
-    """Build, measure and save one architecture, in one thread.
-
-    The number of threads changes the rounding.
-    """
-    import torch
-
+    """Build, measure and save one architecture, in one thread."""
     from autoprox.errors import StatisticError
     from autoprox.statistics import Store, measure
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
 
     network = bench.network(work.architecture, probe.seed)
     inputs, targets = probe.inputs(bench)
@@ -280,8 +274,6 @@ def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
         )
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
-    finally:
-        torch.set_num_threads(threads)
     Store(folder).save(work.key, measurement)
 
 

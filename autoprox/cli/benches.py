@@ -17,7 +17,6 @@ from autoprox.cli.options import (
     option,
     probe_options,
     readable_seconds,
-    single_threaded,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +93,6 @@ def build(
     from autoprox.statistics import Store
     from autoprox.tables import measure_bench
 
-    single_threaded()
     asked = plan(load_bench(source), source, cache, statistics, probe, architectures)
     watch = watcher(quiet)
     with watch:

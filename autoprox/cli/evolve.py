@@ -17,7 +17,6 @@ from autoprox.cli.options import (
     names,
     option,
     probe_options,
-    single_threaded,
 )
 
 if TYPE_CHECKING:
@@ -115,7 +114,6 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     """Start or resume the run."""
     from autoprox.evolution.run import evolve as run_evolve
 
-    single_threaded()
     jobs = given["jobs"] or cores()
     common: dict[str, Any] = {"jobs": jobs, "cache": given["cache"], "observer": watch}
     if given["resume"] is not None:

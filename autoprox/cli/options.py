@@ -110,13 +110,6 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def single_threaded() -> None:
-    """Give torch one thread: the processes of ``--jobs`` are all the parallelism there is."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def console(stderr: bool = False) -> Console:
     """Return the console for what is printed; it takes text as it is."""
     from rich.console import Console

@@ -19,7 +19,6 @@ from autoprox.cli.options import (
     option,
     outer_parts,
     readable_seconds,
-    single_threaded,
 )
 from autoprox.files import write_text
 
@@ -114,7 +113,6 @@ def _check_outputs(given: dict[str, Any]) -> None:
 
 
 def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
-    single_threaded()
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "jobs", "top", "json_file", "csv_file", "plot", "quiet")

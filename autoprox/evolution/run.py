@@ -22,6 +22,7 @@ from autoprox.files import write_json, write_text
 from autoprox.graph import Graph
 from autoprox.proxy import Proxy, dumps, load
 from autoprox.statistics.store import default_folder
+from autoprox.threads import one_thread
 
 SHOWN = 10
 """How many proxies a report assesses."""
@@ -92,7 +93,14 @@ class Run:
                 return name
         return None
 
+    def _repr_html_(self) -> str:
+        """Show what was found in a notebook."""
+        from autoprox.notebook import run_html
 
+        return run_html(self)
+
+
+@one_thread()
 def evolve(
     bench: str | Path | Bench = "",
     *,

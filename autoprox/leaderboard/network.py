@@ -14,6 +14,7 @@ from autoprox.proxies.function import FunctionProxy
 from autoprox.proxy import Proxy, scores_of
 from autoprox.scores import Kept, ScoreStore
 from autoprox.tables import Probe, Row, table_of
+from autoprox.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,24 +49,14 @@ class Work:
     bits: tuple[int, ...] | None = None
 
 
+@one_thread()
 def score_network(bench: Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
     """Build one network, score what is asked of it, and save the scores; in one thread.
 
     Returns:
         What was not saved, by the names of the architectures.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _unsaved(bench, works, ScoreStore(folder))
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _unsaved(bench: Bench, works: list[Work], store: ScoreStore) -> dict[str, Kept]:
-    """Score one network, save what lasts, and return the rest."""
+    store = ScoreStore(folder)
     unsaved: dict[str, Kept] = {work.architecture.name: Kept() for work in works}
     try:
         network = bench.network(works[0].architecture, works[0].probe.seed)
