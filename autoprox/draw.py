@@ -31,6 +31,8 @@ LAYER_STEP, GAP, BORDER = 0.92, 0.3, 0.12
 """Inches: between layers, between boxes of one layer, around everything."""
 LETTER, MARGIN, BOX_HEIGHT, SLANT = 0.092, 0.34, 0.46, 0.14
 """Inches: a letter's width, the room around a box's words, its height, how far a side leans."""
+ASIDE, BELOW = 0.1, 0.19
+"""Inches: from the end of a line to its numbers."""
 DOTS_PER_INCH = 160
 GREY = "#5f5f5f"
 
@@ -96,7 +98,8 @@ def draw(source: Graph | Proxy, axes: Axes | None = None, title: str | None = No
     axes.set_aspect("equal")
     axes.set_axis_off()
     for node in view.nodes:
-        _draw_arguments(axes, view, laid, node)
+        for line in arguments(view, laid, node):
+            _draw_argument(axes, line)
     for node, data in view.nodes(data=True):
         _draw_node(axes, laid.places[node], data, is_root=node == len(widths) - 1)
     if title:
@@ -111,41 +114,67 @@ def box_width(data: Mapping[str, Any]) -> float:
     return float(MARGIN + words + SLANT * max(lean))
 
 
-def _draw_arguments(axes: Axes, view: networkx.DiGraph, laid: Layout, user: int) -> None:
-    """Draw the lines from the arguments of a node, numbered where their order matters."""
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A line of a drawn graph, from an argument up to what uses it.
+
+    Attributes:
+        points: its ends, and what it passes between them.
+        numbers: the argument's places where order matters, such as ``"1, 2"``; else nothing.
+        side: on which side of the upper end the numbers stand: 1 for the right, -1 for the left.
+    """
+
+    points: tuple[Place, ...]
+    numbers: str
+    side: int
+
+    @property
+    def curve(self) -> list[tuple[Place, ...]]:
+        """Its parts after the first point: ends of straight lines, or three points of a Bezier."""
+        if len(self.points) == 2:
+            return [self.points[1:]]
+        pairs = itertools.pairwise(self.points)
+        return [
+            ((x0, (y0 + y1) / 2), (x1, (y0 + y1) / 2), (x1, y1)) for (x0, y0), (x1, y1) in pairs
+        ]
+
+
+def arguments(view: networkx.DiGraph, laid: Layout, user: int) -> list[Argument]:
+    """Return the lines from the arguments of a node, from left to right."""
     x, y = laid.places[user]
     data = view.nodes[user]
     entries = {arg: (laid.ways[arg, user] or (laid.places[arg],))[-1][0] for arg in view.pred[user]}
     spread = min(0.5 * box_width(data), 0.5) if len(entries) > 1 else 0.0
+    lines = []
     for slot, arg in enumerate(sorted(entries, key=entries.__getitem__)):
         share = slot / (len(entries) - 1) - 0.5 if spread else 0.0
         end = (x + spread * share, y - BOX_HEIGHT / 2)
         start = (laid.places[arg][0], laid.places[arg][1] + BOX_HEIGHT / 2)
-        _draw_line(axes, [start, *laid.ways[arg, user], end])
         positions = view.edges[arg, user]["places"]
-        if _order_matters(data["word"]) or len(positions) > 1:
-            text = ", ".join(str(place + 1) for place in positions)
-            aside = 0.1 if entries[arg] <= end[0] else -0.1
-            axes.text(end[0] + aside, end[1] - 0.19, text, fontsize=7, color=GREY, ha="center")
+        numbered = _order_matters(data["word"]) or len(positions) > 1
+        numbers = ", ".join(str(place + 1) for place in positions) if numbered else ""
+        side = 1 if entries[arg] <= end[0] else -1
+        lines.append(Argument((start, *laid.ways[arg, user], end), numbers, side))
+    return lines
 
 
-def _draw_line(axes: Axes, points: Sequence[Place]) -> None:
-    """Draw an arrow through points: straight between two, else smooth and upright at each."""
+def _draw_argument(axes: Axes, line: Argument) -> None:
+    """Draw an arrow, straight or smooth and upright at each point, with its numbers."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path as Curve
 
-    vertices, codes = [points[0]], [Curve.MOVETO]
-    for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        middle = (y0 + y1) / 2
-        if len(points) == 2:
-            vertices, codes = [*vertices, (x1, y1)], [*codes, Curve.LINETO]
-        else:
-            vertices += [(x0, middle), (x1, middle), (x1, y1)]
-            codes += [Curve.CURVE4] * 3
+    vertices, codes = [line.points[0]], [Curve.MOVETO]
+    for part in line.curve:
+        vertices += part
+        codes += [Curve.LINETO if len(part) == 1 else Curve.CURVE4] * len(part)
     arrow = FancyArrowPatch(
         path=Curve(vertices, codes), arrowstyle="-|>", mutation_scale=9, color=GREY, linewidth=1.0
     )
     axes.add_patch(arrow)
+    if line.numbers:
+        x, y = line.points[-1]
+        place = (x + ASIDE * line.side, y - BELOW)
+        axes.text(*place, line.numbers, fontsize=7, color=GREY, ha="center")
 
 
 def _order_matters(word: str) -> bool:
@@ -172,17 +201,26 @@ def _box(place: Place, width: float, look: Look) -> Patch:
     """Return the outline of a node."""
     from matplotlib.patches import FancyBboxPatch, Polygon
 
+    corners = outline(place, width, look)
+    if corners:
+        return Polygon(corners, closed=True, joinstyle="round")
+    (x, y), half = place, BOX_HEIGHT / 2
+    style = f"round,pad=0,rounding_size={half}"
+    return FancyBboxPatch((x - width / 2, y - half), width, BOX_HEIGHT, boxstyle=style)
+
+
+def outline(place: Place, width: float, look: Look) -> list[Place]:
+    """Return the corners of a node's box; none for a pill."""
+    if look.lean is None:
+        return []
     (x, y), half = place, BOX_HEIGHT / 2
     left, right = x - width / 2, x + width / 2
-    if look.lean is None:
-        style = f"round,pad=0,rounding_size={half}"
-        return FancyBboxPatch((left, y - half), width, BOX_HEIGHT, boxstyle=style)
     lower_left, upper_left, upper_right, lower_right = (SLANT * lean for lean in look.lean)
     corners = [(left + lower_left, y - half), (left + upper_left, y + half)]
     corners += [(right - upper_right, y + half), (right - lower_right, y - half)]
     if look.pointed:
         corners = [corners[0], (left, y), *corners[1:3], (right, y), corners[3]]
-    return Polygon(corners, closed=True, joinstyle="round")
+    return corners
 
 
 def _matplotlib() -> ModuleType:

@@ -148,7 +148,7 @@ def sign(x: Tensor) -> Tensor:
     return x.sign().add_(x - x)  # what is not finite stays so
 
 
-@primitive("elementwise", latex=r"\left\lfloor{0}\right\rceil_{{7\%}}", guard="0 at 0")
+@primitive("elementwise", latex=r"\left\lfloor {0}\right\rceil_{{7\%}}", guard="0 at 0")
 def coarsen(x: Tensor) -> Tensor:
     """Nearest power of the tenth root of two: what differs by a few percent is equal.
 

@@ -94,6 +94,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         ["bench", "build"],
         ["words"],
         ["rank"],
+        ["report"],
     ],
 )
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``autoprox evolve | rank | show | bench | words``.
+"""The command line: ``autoprox evolve | report | rank | show | export | bench | words``.
 
 The modules of this package import click and nothing that is slow, so that ``autoprox --help``
 answers at once; the engine is imported inside each command.
@@ -14,7 +14,9 @@ import click
 from autoprox import __version__
 from autoprox.cli.benches import bench
 from autoprox.cli.evolve import evolve
+from autoprox.cli.export import export
 from autoprox.cli.options import INTERRUPTED
+from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
 from autoprox.cli.show import show
@@ -83,7 +85,7 @@ def main() -> None:
     """
 
 
-for _command in (evolve, rank, show, bench, words):
+for _command in (evolve, report, rank, show, export, bench, words):
     main.add_command(_command)
 bench.add_command(train)
 bench.add_command(quantise)

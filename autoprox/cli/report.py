@@ -45,7 +45,7 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
         what = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         console.print(f"It is {what}.", soft_wrap=True)
     console.print()
-    console.print(f"Written to {run.folder}, for autoprox show {run.folder}:")
+    console.print(f"Written to {run.folder}, for autoprox show and, as a page, autoprox report:")
     for name, what in FILES.items():
         console.print(f"  {name:17}{what}")
     console.print()
@@ -102,7 +102,7 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def _mean_tau(row: Assessment, bench: str) -> float | None:
+def mean_tau(row: Assessment, bench: str) -> float | None:
     """Return the mean of τ over the columns of one of several benches."""
     taus = [each.kendall for each in row.correlations if each.column.startswith(f"{bench}/")]
     return sum(taus) / len(taus) if taus else None
@@ -124,7 +124,7 @@ def joint_table(
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    benches = [name for name in benches if any(_mean_tau(row, name) is not None for row in rows)]
+    benches = [name for name in benches if any(mean_tau(row, name) is not None for row in rows)]
     apart = [f"mean τ\n{name}" for name in benches]
     for heading in ("nodes", "joint τ", "95 % interval", *apart, "joint τ\nsearch", "formula"):
         side: Literal["left", "right"] = "left" if heading == "formula" else "right"
@@ -143,7 +143,7 @@ def joint_table(
             str(row.complexity),
             figure(row.joint),
             interval_text(row.joint_interval),
-            *(figure(_mean_tau(row, name)) for name in benches),
+            *(figure(mean_tau(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
             formula if len(formula) <= room else formula[: room - 1] + "…",
             end_section=ends,

@@ -365,7 +365,7 @@ class Recorder:
         single, rows = self.structure.shapes[owner], []
         for part, output in outputs.items():
             low, high = self._parts[part]
-            rows.append(by_sample(output, single, high - low))
+            rows.append(by_sample(output, single, high - low) if self.names & WHOLE else output)
         whole = torch.cat(rows)
         relations = {}
         if "act_gram" in self.names:

@@ -1,0 +1,33 @@
+"""``autoprox export``: a proxy for one's own code, paper or page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoprox.cli.options import option
+from autoprox.export import FORMS, exported
+from autoprox.files import write_text
+
+
+@click.command(epilog="\b\nExample:\n  autoprox export zico --to python --out zico.py")
+@click.argument("source", metavar="PROXY")
+@click.option(
+    "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
+)
+@option("--out", "The file to write.", "standard output", "FILE", type=click.Path())
+def export(source: str, form: str, out: str | None) -> None:
+    """Write a proxy as Python, LaTeX, JSON or SVG.
+
+    PROXY is a name, a file, a run's folder, or an expression. The Python file needs torch alone:
+    its function score(network, inputs, targets) gives what the proxy gives on full tensors.
+    """
+    from autoprox.proxy import load
+
+    text = exported(load(source), form)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(Path(out), text)
+        click.echo(f"written to {out}", err=True)

@@ -1,0 +1,24 @@
+"""``autoprox report``: a run as one page."""
+
+from __future__ import annotations
+
+import click
+
+from autoprox.cli.options import option
+
+EXAMPLE = "autoprox report runs/vit101-default-0"
+RANKING = "Show these known proxies beside: a file that autoprox rank --json wrote."
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@click.argument("run", type=click.Path())
+@option("--out", "The page.", "report.html in the run's folder", "FILE", type=click.Path())
+@option("--ranking", RANKING, metavar="FILE", type=click.Path())
+def report(run: str, out: str | None, ranking: str | None) -> None:
+    """Write a run as one HTML page, which opens offline.
+
+    RUN is the folder of a run, finished, stopped or still going.
+    """
+    from autoprox.page import write_page
+
+    click.echo(f"written to {write_page(run, out, ranking)}")

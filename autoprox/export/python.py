@@ -1,0 +1,299 @@
+"""A proxy as a Python file that needs torch alone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from autoprox import __version__
+from autoprox.errors import AutoproxError
+from autoprox.evaluate import reduces_tensor
+from autoprox.export import outputs, places, samples, values, weights
+from autoprox.export.running import Subject, measuring
+from autoprox.export.source import Copier
+from autoprox.graph import Graph
+from autoprox.kinds import TENSOR_KINDS
+from autoprox.primitives import PRIMITIVES, Form
+from autoprox.proxy import Proxy
+from autoprox.statistics import STATISTICS
+from autoprox.statistics.structure import layer_names
+
+WIDTH = 80
+"""How long an expression may be before its parts get names."""
+
+MEASURES: dict[str, Callable[..., Any]] = {
+    name.removeprefix("measure_"): function
+    for module in (weights, outputs, places, samples)
+    for name, function in vars(module).items()
+    if name.startswith("measure_")
+}
+"""Statistics, and what they are measured from, to the functions that measure them."""
+
+TAKEN = ("network", "inputs", "targets", "subject", "layers", "score", *STATISTICS, *MEASURES)
+"""Names that no copied definition may have: variables of the written functions."""
+
+Layers: TypeAlias = tuple[frozenset[str], frozenset[str]]
+"""Which layers a value has numbers of: statistics that they show, selectors that keep them."""
+
+TEMPLATE = '''\
+{documentation}
+
+{imports}
+
+
+def score(network: nn.Module, inputs: Tensor, targets: Tensor | None = None) -> float:
+    """Return the score of an untrained network; a higher one predicts a higher accuracy.
+
+    The network is measured in train mode, and left as it was.
+
+    Args:
+        network: any module that maps the inputs to logits.
+        inputs: ``(batch, ...)``.
+        targets: ``(batch,)``, class numbers{unused}.
+
+    Raises:
+        ValueError: the network cannot be measured, or the formula has no finite value on it.
+        RuntimeError: the network fails, or a layer takes no part in its output.
+    """
+{body}
+
+
+{definitions}
+'''
+
+
+def to_python(proxy: Proxy) -> str:
+    """Return the text of a file with a function ``score(network, inputs, targets)``.
+
+    It needs torch alone, and gives what the proxy gives with ``sample="full"``.
+
+    Raises:
+        AutoproxError: the proxy uses a statistic that has no plain form, or a primitive whose
+            source cannot be copied.
+    """
+    missing = [name for name in proxy.statistics if name not in MEASURES]
+    if missing:
+        raise AutoproxError(
+            f"{proxy} cannot be exported to python: {', '.join(map(repr, missing))} cannot be "
+            "measured outside of autoprox; latex, json and svg can be had"
+        )
+    copier = Copier(TAKEN)
+    for name in ("nn", "Tensor"):
+        copier.named(Subject.__module__, name)
+    formula = _NetworkFormula(proxy.graph, copier)
+    body = [*_measuring(proxy.graph, copier), *formula.lines]
+    unlabelled = not any(STATISTICS[name].needs_labels for name in proxy.statistics)
+    return TEMPLATE.format(
+        documentation=_documentation(proxy),
+        imports=copier.imports,
+        unused="; not used by this proxy" if unlabelled else "",
+        body=textwrap.indent("\n".join(body), "    "),
+        definitions="\n\n\n".join((*formula.reductions.values(), copier.text)),
+    )
+
+
+def _documentation(proxy: Proxy) -> str:
+    """Return the text that says what the file is, and where the proxy comes from."""
+    paragraphs = [
+        f"The zero-cost proxy {proxy.name}." if proxy.name else "A zero-cost proxy.",
+        _indented(proxy.graph),
+        *([textwrap.fill(proxy.description, 98)] if proxy.description else []),
+    ]
+    facts = [
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in proxy.provenance.items()
+    ]
+    if facts:
+        filled = [textwrap.fill(fact, 94, subsequent_indent="    ") for fact in facts]
+        paragraphs.append("Where it comes from:\n\n" + textwrap.indent("\n".join(filled), "    "))
+    paragraphs.append(
+        f"Written by autoprox {__version__}; it needs torch alone. `score` reads full tensors: it "
+        'is what\nthe proxy gives in autoprox with sample="full".'
+    )
+    text = "\n\n".join(paragraphs).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'"""{text}\n"""'
+
+
+def _indented(graph: Graph) -> str:
+    """Return the text of a graph in lines."""
+    width = 92
+    return textwrap.fill(str(graph), width, initial_indent="    ", subsequent_indent="    ")
+
+
+class _Formula:
+    """Writes a graph as lines of Python; what is long, or used twice, gets a variable.
+
+    Args:
+        nodes: the nodes that it writes.
+        copier: copies the primitives and what else the lines call.
+    """
+
+    def __init__(self, nodes: Iterable[Graph], copier: Copier) -> None:
+        self.copier = copier
+        self.lines: list[str] = []
+        self._users = Counter(arg for node in nodes for arg in dict.fromkeys(node.args))
+        self._variables: dict[Graph, str] = {}
+        self._taken = {*TAKEN, *PRIMITIVES}
+
+    def named(self, stem: str) -> str:
+        """Return a name that nothing has."""
+        name, number = stem, 1
+        while name in self._taken:
+            name, number = f"{stem}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def assigned(self, stem: str, text: str) -> str:
+        """Write an assignment, and return the variable."""
+        name = self.named(stem)
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def text(self, node: Graph, *, variable: bool = False) -> str:
+        """Return what stands for the value of a node: an expression, or only a variable."""
+        if _is_selector(node):  # it changes which layers there are, not their numbers
+            return self.text(node.args[0], variable=variable)
+        if node not in self._variables:
+            text = self.written(node)
+            if not (variable or self._users[node] > 1 or text.isidentifier()):
+                return text
+            known = text.isidentifier()
+            self._variables[node] = text if known else self.assigned(node.word, text)
+        return self._variables[node]
+
+    def written(self, node: Graph) -> str:
+        """Return the expression of a node."""
+        word = self.copier.copied(PRIMITIVES[node.word].function)
+        text = f"{word}({', '.join(self.arguments(node))})"
+        if len(text) > WIDTH:
+            text = f"{word}({', '.join(self.arguments(node, variables=True))})"
+        return text
+
+    def arguments(self, node: Graph, *, variables: bool = False) -> list[str]:
+        """Return what a primitive is called with, its values as variables if so asked."""
+        if PRIMITIVES[node.word].form is not Form.ELEMENTWISE:
+            (arg,) = node.args
+            return [self.text(arg, variable=variables), self.entries(arg)]
+        variables = variables or any(arg.kind is None for arg in node.args)
+        texts = {arg: self.text(arg, variable=variables) for arg in node.args if arg.kind}
+        like = next(iter(texts.values()))
+        return [texts.get(arg, f"torch.full_like({like}, {arg.word})") for arg in node.args]
+
+    def entries(self, node: Graph) -> str:
+        """Return the variable that says which entries the value of a node has."""
+        raise NotImplementedError
+
+
+class _LayerFormula(_Formula):
+    """The formula of one number a layer, from the layer's tensors."""
+
+    def written(self, node: Graph) -> str:
+        """Return the expression of a node; a statistic is an argument."""
+        return super().written(node) if node.args else node.word
+
+    def entries(self, node: Graph) -> str:
+        """Return the variable of the entries of the layer's tensors."""
+        return "entries"
+
+
+class _NetworkFormula(_Formula):
+    """The formula of one number a network, from the layers' numbers.
+
+    Attributes:
+        reductions: nodes that take a layer's tensors to its number, to the functions that do so.
+    """
+
+    def __init__(self, graph: Graph, copier: Copier) -> None:
+        super().__init__((node for node in graph if not _within_layer(node)), copier)
+        self.reductions: dict[Graph, str] = {}
+        self._layers: dict[Layers, str] = {}
+        self.lines.append(f"return {copier.copied(values.finite)}({self.written(graph)})")
+
+    def written(self, node: Graph) -> str:
+        """Return the expression of a node; statistics and tensors are arranged by layer."""
+        if not node.args:
+            return f"{self.copier.copied(values.in_a_row)}(layers, {node.word})"
+        if not reduces_tensor(node):
+            return super().written(node)
+        name = self.named(f"{node.word}_of_layer")
+        self.reductions[node] = _layer_function(name, node, self.copier)
+        function = self.copier.copied(values.reduced)
+        return self.assigned(node.word, f"{function}(layers, {name}, {', '.join(node.statistics)})")
+
+    def entries(self, node: Graph) -> str:
+        """Return the variable of the layers that a node's value has numbers of."""
+        selectors = {each.word for each in node if _is_selector(each)}
+        return self._having(frozenset(node.statistics), frozenset(selectors))
+
+    def _having(self, statistics: frozenset[str], selectors: frozenset[str]) -> str:
+        if (statistics, selectors) not in self._layers:
+            if selectors:
+                *others, last = sorted(selectors)
+                among = self._having(statistics, frozenset(others))
+                selector = self.copier.copied(PRIMITIVES[last].function)
+                text = f"{self.copier.copied(values.selected)}({among}, {selector}, roles)"
+                stem = last
+            else:
+                function = self.copier.copied(values.having)
+                text = f"{function}(layers, {', '.join(sorted(statistics))})"
+                stem = "all_layers" if not self._layers else "some_layers"
+            self._layers[statistics, selectors] = self.assigned(stem, text)
+        return self._layers[statistics, selectors]
+
+
+def _is_selector(node: Graph) -> bool:
+    return bool(node.args) and PRIMITIVES[node.word].form is Form.SELECTOR
+
+
+def _within_layer(node: Graph) -> bool:
+    """Say whether a node is of a formula of one layer, whose arguments no other one shares."""
+    return node.kind in TENSOR_KINDS or reduces_tensor(node)
+
+
+def _layer_function(name: str, reduction: Graph, copier: Copier) -> str:
+    """Return the text of a function that takes a layer's tensors to the layer's number."""
+    formula = _LayerFormula(reduction, copier)
+    result = formula.written(reduction)
+    statistics = reduction.statistics
+    body = [
+        f"entries = {copier.copied(values.all_entries)}({statistics[0]})",
+        *formula.lines,
+        f"return {result}",
+    ]
+    arguments = ", ".join(f"{each}: Tensor" for each in statistics)
+    documentation = f'"""Return {reduction} of a layer."""'
+    if len(documentation) > 96:
+        documentation = (
+            f'"""Return a number of a layer:\n\n{textwrap.fill(str(reduction), 92)}\n"""'
+        )
+    lines = "\n".join((documentation, *body))
+    return f"def {name}({arguments}) -> Tensor:\n{textwrap.indent(lines, '    ')}"
+
+
+def _measuring(graph: Graph, copier: Copier) -> list[str]:
+    """Return the lines that measure the statistics of a graph."""
+    lines: list[str] = []
+    measured: set[str] = {"subject"}
+
+    def measure(name: str) -> None:
+        if name not in measured:
+            measured.add(name)
+            arguments = inspect.signature(MEASURES[name]).parameters
+            for each in arguments:
+                measure(each)
+            function = copier.copied(MEASURES[name])
+            lines.append(f"    {name} = {function}({', '.join(arguments)})")
+
+    for name in (*graph.statistics, *(["roles"] if any(map(_is_selector, graph)) else [])):
+        measure(name)
+    layers = f"{copier.copied(layer_names)}(network)"
+    return [
+        f"subject = {copier.copied(Subject)}(network, inputs, targets, {layers})",
+        f"with {copier.copied(measuring)}(inputs.device):",
+        *lines,
+        *([] if "layers" in measured else ["layers = subject.layers"]),
+    ]

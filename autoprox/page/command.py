@@ -1,0 +1,60 @@
+"""The commands that a page tells its reader."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import MISSING, fields
+from typing import Any
+
+from autoprox.benches import several
+from autoprox.evolution.settings import Settings
+from autoprox.page.found import Found
+
+REPEATED = {"spaces": "--space", "targets": "--target"}
+"""The settings whose option is given once for each of their values."""
+
+
+def evolve_command(found: Found) -> str:
+    """Return the command that does the same run again."""
+    return shlex.join(["autoprox", "evolve", *settings_options(found.settings)])
+
+
+def settings_options(settings: Settings) -> list[str]:
+    """Return the options of ``autoprox evolve`` for settings that are not the default ones."""
+    words: list[str] = []
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.default is MISSING or value != each.default:
+            words += _option(each.name, value)
+    return words
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if name in REPEATED:
+        return [word for one in value for word in (REPEATED[name], one)]
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return [f"--{name.replace('_', '-')}", text]
+
+
+def resume_command(found: Found) -> str:
+    """Return the command that goes on with the run."""
+    return shlex.join(["autoprox", "evolve", "--resume", str(found.folder)])
+
+
+def rank_commands(found: Found) -> list[str]:
+    """Return the commands that rank the known proxies and put them onto the page.
+
+    They are ranked on what the search did not see where ``autoprox rank`` can tell: on one bench,
+    with the default share of held-out architectures.
+    """
+    settings = found.settings
+    bench = several(settings.bench)[0]
+    words = ["autoprox", "rank", "--bench", bench, "--json", "ranking.json"]
+    if settings.bench == bench:
+        for name in ("architectures", "spaces", "targets"):
+            value = getattr(settings, name)
+            words += _option(name, value) if value is not None else []
+        if settings.held_out == Settings(bench).held_out:
+            words += ["--held-out", *_option("split_seed", settings.split_seed)]
+    page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
+    return [shlex.join(words), shlex.join(page)]

@@ -1,0 +1,217 @@
+"""What the files in a run's folder say, whether the run is finished, stopped or still going."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoprox.assess import BASELINES, Assessment, Correlation
+from autoprox.benches import several
+from autoprox.cli.live import summary
+from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.folder import CHECKPOINT, VERSION, RunFolder
+from autoprox.evolution.run import REPORT_VERSION
+from autoprox.evolution.settings import Settings
+from autoprox.files import read_json
+from autoprox.graph import Graph
+from autoprox.text import parse
+
+PARTS = ("held_out", "search", "transfer")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate that has a fitness.
+
+    Attributes:
+        text: its formula.
+        complexity: distinct nodes.
+        fitness: the joint correlation on the search split.
+    """
+
+    text: str
+    complexity: int
+    fitness: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a generation did: a row of ``generations.csv``.
+
+    Attributes:
+        generation: its number.
+        evaluations: how many distinct candidates were judged by its end.
+        proposals: how many were proposed.
+        best: the joint correlation of the best so far on the search split.
+        median: that of the middle of the population.
+        held_out: that of the best so far on the held-out architectures.
+        complexity: distinct nodes of the best so far.
+        failures: how many candidates of the generation failed.
+        seconds: since the search began.
+        expression: the formula of the best so far.
+    """
+
+    generation: int
+    evaluations: int
+    proposals: int
+    best: float | None
+    median: float | None
+    held_out: float | None
+    complexity: int
+    failures: int
+    seconds: float
+    expression: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run found.
+
+    Attributes:
+        folder: the run's.
+        settings: what was asked for.
+        generations: what they did, in order.
+        evaluations: how many distinct candidates were judged.
+        proposals: how many were proposed, with those that had been judged before.
+        judged: the candidates that have a fitness; without those whose words are not known here.
+        failures: how often each reason for a failure occurred.
+        reported: how many candidates the assessments stand on; None if there is no report.
+        finished: whether the search came to its end.
+        best_seed: the seed proxy that the best one is; None if it is none of them.
+        held_out: assessments of the best proxies, then of the baselines; none without a report.
+        search: the same on the search split.
+        transfer: the same on the spaces that were not evolved on.
+    """
+
+    folder: Path
+    settings: Settings
+    generations: tuple[Step, ...]
+    evaluations: int
+    proposals: int
+    judged: tuple[Judged, ...]
+    failures: Counter[str]
+    reported: int | None
+    finished: bool
+    best_seed: str | None
+    held_out: tuple[Assessment, ...] = ()
+    search: tuple[Assessment, ...] = ()
+    transfer: tuple[Assessment, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long the search took."""
+        return self.generations[-1].seconds
+
+    @property
+    def benches(self) -> tuple[str, ...]:
+        """The names of the benches if they are several; they begin the names of the columns."""
+        if len(several(self.settings.bench)) == 1:
+            return ()
+        columns = [each.column for row in self.held_out for each in row.correlations]
+        return tuple(dict.fromkeys(column.partition("/")[0] for column in columns))
+
+    @property
+    def front(self) -> list[Judged]:
+        """The candidates that are better on the search split than all that are as simple."""
+        best: dict[int, Judged] = {}
+        for each in self.judged:
+            held = best.get(each.complexity)
+            if held is None or each.fitness > held.fitness:
+                best[each.complexity] = each
+        chosen: list[Judged] = []
+        for _, each in sorted(best.items()):
+            if not chosen or each.fitness > chosen[-1].fitness:
+                chosen.append(each)
+        return chosen
+
+
+def read(folder: Path) -> Found:
+    """Return what the files of a run say; nothing is written.
+
+    Raises:
+        RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
+    """
+    if not (folder / "config.json").is_file():
+        there = "holds no run: it has no config.json" if folder.is_dir() else "is no folder"
+        raise RunError(f"{folder} {there}; give the folder of a run, as autoprox evolve printed it")
+    settings = RunFolder(folder).settings()
+    if not (folder / "checkpoint.json").is_file():
+        raise RunError(
+            f"the run in {folder} has judged nothing yet: "
+            f"go on with autoprox evolve --resume {folder}"
+        )
+    try:
+        checkpoint = read_json(folder / "checkpoint.json", CHECKPOINT, VERSION)
+        judged, failures = _candidates(folder / "candidates.jsonl", checkpoint["bytes"])
+        report = _report(folder / "report.json")
+        return Found(
+            folder=folder,
+            settings=settings,
+            generations=tuple(Step(**row) for row in checkpoint["rows"]),
+            evaluations=checkpoint["evaluations"],
+            proposals=checkpoint["proposals"],
+            judged=judged,
+            failures=failures,
+            reported=report.get("evaluations"),
+            finished=report.get("finished", False),
+            best_seed=report.get("best_seed"),
+            **{part: _assessments(report.get(part, ())) for part in PARTS},
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise RunError(
+            f"the files of the run in {folder} are damaged: {type(error).__name__}: {error}"
+        ) from None
+    except AutoproxError as error:
+        raise RunError(str(error)) from None
+
+
+def known_graph(text: str) -> Graph | AutoproxError:
+    """Return the graph of a formula, or why there is none: its words may be another program's."""
+    try:
+        return parse(text)
+    except AutoproxError as error:
+        return error
+
+
+def _candidates(path: Path, size: int) -> tuple[tuple[Judged, ...], Counter[str]]:
+    """Return the candidates that the checkpoint stands on, and why others failed.
+
+    Raises:
+        RunError: the file is shorter than the checkpoint says.
+        ValueError: a line is no JSON.
+    """
+    content = path.read_bytes()
+    if len(content) < size:
+        raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
+    judged: list[Judged] = []
+    failures: Counter[str] = Counter()
+    for line in content[:size].decode().splitlines():
+        data = json.loads(line)
+        if "failure" in data:
+            failures[summary(data["failure"])] += 1
+            continue
+        graph = known_graph(data["expression"])
+        if isinstance(graph, Graph):
+            judged.append(Judged(graph.text, graph.complexity, float(data["fitness"])))
+    return tuple(judged), failures
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """Return the report of a run; nothing if it was killed before there was one."""
+    return read_json(path, "autoprox report", REPORT_VERSION) if path.is_file() else {}
+
+
+def _assessments(rows: Sequence[Mapping[str, Any]]) -> tuple[Assessment, ...]:
+    return tuple(
+        Assessment(**{**row, "correlations": tuple(Correlation(**c) for c in row["correlations"])})
+        for row in rows
+    )
+
+
+def is_baseline(row: Assessment) -> bool:
+    """Say whether an assessment is of a baseline."""
+    return row.name in BASELINES

@@ -1,0 +1,333 @@
+"""The exported Python file: what it scores, what it needs, what it says, and what is refused."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import linecache
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoprox import proxies
+from autoprox.errors import AutoproxError
+from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.export import exported
+from autoprox.export.python import MEASURES
+from autoprox.kinds import Layer
+from autoprox.primitives import PRIMITIVES, primitive
+from autoprox.proxy import Proxy, load
+from autoprox.statistics import STATISTICS
+from tests.export import scoring
+from tests.known_networks import left, random_states
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MEASURABLE = tuple(name for name in STATISTICS if name in MEASURES)
+
+
+def alone() -> dict[str, Proxy]:
+    """A proxy of each statistic that shows whether its layers, numbers and order are right."""
+    written = {}
+    for name in MEASURABLE:
+        number = name if STATISTICS[name].kind is Layer else f"add(entropy({name}), norm({name}))"
+        text = f"add(sum({number}), sum(multiply(only_inner(position), {number})))"
+        written[f"of_{name}"] = load(text)
+    return written
+
+
+def bred(statistics: tuple[str, ...], count: int, name: str) -> dict[str, Proxy]:
+    variation = Variation(Vocabulary(statistics))
+    with drawing_from(random.Random(4)):
+        return {f"{name}_{i}": Proxy(variation.random()) for i in range(count)}
+
+
+PROXIES: dict[str, Proxy] = {
+    **{
+        name: load(name)
+        for name in proxies.expressions()
+        if set(load(name).statistics) <= set(MEASURABLE)
+    },
+    **alone(),
+    **bred(DEFAULT_STATISTICS, 60, "default"),
+    **bred(MEASURABLE, 40, "any"),
+}
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float | str]]:
+    """What the exported files score, in a process of their own."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name, proxy in PROXIES.items():
+        (folder / f"{name}.py").write_text(exported(proxy, "python"), encoding="utf-8")
+    command = [sys.executable, "-I", scoring.__file__, str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def scored(proxy: Proxy, kind: type) -> float | None:
+    try:
+        return proxy(*scoring.case(kind), sample="full")
+    except AutoproxError:
+        return None
+
+
+@pytest.mark.parametrize("kind", scoring.KINDS)
+def test_exports_score_as_their_proxies_do_without_autoprox(kind, scores) -> None:
+    compared = 0
+    for name, proxy in PROXIES.items():
+        expected, found = scored(proxy, kind), scores[name][kind.__name__]
+        if expected is None:
+            assert isinstance(found, str), f"{name}, {proxy.graph}: {found}, but the proxy fails"
+        else:
+            assert found == pytest.approx(expected, rel=1e-5, abs=1e-30), f"{name}, {proxy.graph}"
+            compared += 1
+    assert compared > 0.8 * len(PROXIES)
+
+
+def test_all_can_be_exported_but_what_needs_bits_or_the_hessian() -> None:
+    left_out = {name for name in STATISTICS if name not in MEASURABLE}
+    assert {STATISTICS[name].group for name in left_out} == {"bits", "curvature"}
+    assert not left_out & set(DEFAULT_STATISTICS)
+    known = set(proxies.expressions()) - set(PROXIES)
+    assert all(left_out & set(load(name).statistics) for name in known)
+
+
+def imported(text: str) -> set[str]:
+    """The packages that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("name", ["zico", "dss", "naswot", "flops", "vit101_best", "any_3"])
+def test_a_file_imports_torch_and_the_standard_library_alone(name: str) -> None:
+    packages = imported(exported(PROXIES[name], "python"))
+    assert "torch" in packages
+    assert packages - {"torch"} <= sys.stdlib_module_names
+
+
+def test_a_file_holds_only_what_its_proxy_needs() -> None:
+    text = exported(load("l2_norm"), "python")
+    assert "def measure_weight(" in text
+    for absent in ("autograd", "hook", "softmax", "AttentionMaps", "def entropy"):
+        assert absent not in text
+    assert "def root_mean_square(" in text
+    assert "def min(" not in text
+
+
+def module_of(proxy: Proxy, folder: Path):
+    path = folder / "exported_file.py"
+    path.write_text(exported(proxy, "python"), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("exported_file", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["exported_file"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp", "synflow", "dss", "naswot"])
+def test_a_network_and_the_random_state_are_left_as_they_were(name: str, tmp_path: Path) -> None:
+    score = module_of(load(name), tmp_path).score
+    network, x, y = scoring.case(scoring.SmallTransformer)
+    network.eval()
+    next(network.parameters()).requires_grad_(False)
+    before, states = left(network), random_states()
+    tensors = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.inference_mode():
+        first = score(network, x, y)
+    assert left(network) == before
+    assert random_states() == states
+    assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
+    assert score(network, x, y) == first
+
+
+def test_the_documentation_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
+    said = module_of(load("vit101_best"), tmp_path).__doc__
+    assert said.startswith("The zero-cost proxy vit101_best.")
+    assert f"    {load('vit101_best').graph}" in said
+    assert "found_by: autoprox evolve" in said
+    assert "autoprox 0." in said
+    assert '"population": 100' in " ".join(said.split())
+
+
+def test_any_text_can_be_documentation(tmp_path: Path) -> None:
+    odd = 'a \\N "quote", three """ and a \\'
+    proxy = Proxy(load("l2_norm").graph, odd, odd, {"paper": odd, "nested": {"x": [odd]}})
+    said = module_of(proxy, tmp_path).__doc__
+    assert said.count(odd) == 3
+
+
+FACTOR = 3.0
+"""A constant beside a primitive."""
+
+
+def helped(x):
+    """A function beside a primitive."""
+    return x * FACTOR
+
+
+@pytest.fixture
+def registered():
+    names = []
+
+    def register(function, form="elementwise"):
+        primitive(form, latex="{0}")(function)
+        names.append(function.__name__)
+        return function
+
+    yield register
+    for name in names:
+        PRIMITIVES.unregister(name)
+
+
+def kept(x):
+    """Has the name of a function that the file has too."""
+    return helped(x) + 1
+
+
+def test_a_primitive_of_ones_own_is_copied_with_what_it_needs(registered, tmp_path: Path) -> None:
+    registered(kept)
+
+    def nested(x):
+        """Third power, of a function inside of another."""
+        return torch.pow(x, 3)
+
+    registered(nested)
+    proxy = load("sum(sum(nested(kept(weight))))")
+    given = scoring.case(scoring.SmallCNN)
+    module = module_of(proxy, tmp_path)
+    assert module.score(*given) == pytest.approx(proxy(*given, sample="full"), rel=1e-6)
+    assert module.FACTOR == 3.0
+    assert "@primitive" not in Path(module.__file__).read_text(encoding="utf-8")
+
+
+def drawn_limit(x):
+    """Uses the standard library."""
+    return x.clamp_min(random.Random(0).random())
+
+
+def with_foreign(x):
+    """Uses another package."""
+    return x * pytest.approx(1.0).expected
+
+
+def test_what_needs_more_than_torch_is_refused(registered) -> None:
+    registered(with_foreign)
+    with pytest.raises(AutoproxError, match=r"'pytest', .* from pytest; an export needs torch al"):
+        exported(load("sum(sum(with_foreign(weight)))"), "python")
+    factor = 2.0
+
+    def enclosed(x):
+        """Uses a variable of the function around it."""
+        return x * factor
+
+    registered(enclosed)
+    with pytest.raises(AutoproxError, match="'enclosed' cannot be exported: it is no function th"):
+        exported(load("sum(sum(enclosed(weight)))"), "python")
+    space: dict[str, object] = {}
+    exec("def sourceless(x):\n    '''None.'''\n    return x * 2.0\n", space)
+    registered(space["sourceless"])
+    with pytest.raises(AutoproxError, match="'sourceless' cannot be exported: its source"):
+        exported(load("sum(sum(sourceless(weight)))"), "python")
+
+
+FIRST, SECOND = 1.0, 2.0
+
+
+def with_a_pair(x):
+    """Uses one of two constants of one statement."""
+    return x * SECOND
+
+
+def with_an_import(x):
+    """Imports another package."""
+    import numpy
+
+    return x * float(numpy.sqrt(4.0))
+
+
+def test_what_cannot_be_copied_is_named(registered) -> None:
+    for function, message in (
+        (with_a_pair, "'with_a_pair' cannot be exported: 'SECOND', which it uses, is not defined"),
+        (with_an_import, "'with_an_import' cannot be exported: it imports numpy, but"),
+    ):
+        registered(function)
+        with pytest.raises(AutoproxError, match=message):
+            exported(load(f"sum(sum({function.__name__}(weight)))"), "python")
+
+
+def cell(text: str) -> dict[str, object]:
+    """Run the text of a notebook's cell, whose module has no file."""
+    linecache.cache["<a cell>"] = (len(text), None, text.splitlines(keepends=True), "<a cell>")
+    space: dict[str, object] = {"__name__": "a_notebook"}
+    exec(compile(text, "<a cell>", "exec"), space)
+    return space
+
+
+def test_a_primitive_of_a_notebook_is_copied(registered, tmp_path: Path) -> None:
+    space = cell(
+        "import torch\nfrom torch import Tensor\nfrom math import pi\n\n"
+        "def doubled(x: Tensor) -> Tensor:\n    '''Twice.'''\n    return torch.mul(x, 2.0)\n\n"
+        "def turned(x):\n    '''Uses a number of the notebook.'''\n    return x * pi\n"
+    )
+    registered(space["doubled"])
+    proxy = load("sum(sum(doubled(weight)))")
+    given = scoring.case(scoring.SmallCNN)
+    assert module_of(proxy, tmp_path).score(*given) == pytest.approx(
+        proxy(*given, sample="full"), rel=1e-6
+    )
+    registered(space["turned"])
+    with pytest.raises(AutoproxError, match="'pi', which a_notebook uses, is from the notebook"):
+        exported(load("sum(sum(turned(weight)))"), "python")
+
+
+def test_the_standard_library_is_no_obstacle(registered, tmp_path: Path) -> None:
+    registered(drawn_limit)
+    proxy = load("sum(sum(drawn_limit(weight)))")
+    given = scoring.case(scoring.SmallCNN)
+    assert module_of(proxy, tmp_path).score(*given) == pytest.approx(
+        proxy(*given, sample="full"), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(STATISTICS) - set(MEASURABLE)))
+def test_a_statistic_that_cannot_be_exported_is_named(name: str) -> None:
+    number = name if STATISTICS[name].kind is Layer else f"sum({name})"
+    with pytest.raises(AutoproxError, match=f"cannot be exported to python: '{name}' cannot be"):
+        exported(load(f"sum({number})"), "python")
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "labels", "message"),
+    [
+        ("snip", 9, False, "needs targets"),
+        ("gradsign", 9, False, "needs targets"),
+        ("zico", 3, True, "needs 4 samples"),
+    ],
+)
+def test_a_file_says_what_is_missing(name, batch, labels, message, tmp_path: Path) -> None:
+    network, x, y = scoring.case(scoring.SmallCNN)
+    with pytest.raises(ValueError, match=message):
+        module_of(load(name), tmp_path).score(network, x[:batch], y[:batch] if labels else None)
+
+
+def test_a_score_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
+    network, x, y = scoring.case(scoring.SmallCNN)
+    score = module_of(load("mean(only_attention(sum(weight)))"), tmp_path).score
+    with pytest.raises(ValueError, match="no score on this network: it gives nan"):
+        score(network, x, y)
