@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoprox.primitives import primitive as primitive
     from autoprox.proxy import Proxy as Proxy
     from autoprox.proxy import load as load
+    from autoprox.search.bits import search_bits as search_bits
     from autoprox.statistics import measure as measure
     from autoprox.text import parse as parse
 
@@ -41,6 +42,7 @@ _LAZY = {
     "parse": "autoprox.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "search_bits": "autoprox.search.bits",
 }
 """Public name to the module that defines it."""
 
@@ -57,6 +59,7 @@ __all__ = [
     "parse",
     "primitive",
     "rank",
+    "search_bits",
 ]
 
 

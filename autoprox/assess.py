@@ -27,9 +27,23 @@ from autoprox.ranking import (
     weights,
 )
 
-BASELINES = ("params", "flops", "depth", "width")
-"""The proxies that need no forward pass, beside which every other is shown."""
+COUNTS = ("params", "flops", "depth", "width")
+"""The baselines of networks."""
+
+COSTS = ("bit_sum", "model_size", "bops")
+"""The baselines of bits."""
+
+BASELINES = (*COUNTS, *COSTS)
+"""The proxies that need no forward pass, beside which every other is shown; see `baselines`."""
+
 RESAMPLES = 2000
+
+
+def baselines(bench: Bench) -> tuple[str, ...]:
+    """Return the names of the baselines of a bench."""
+    if bench.trained:
+        return COSTS
+    return COUNTS if bench.bits is None else BASELINES
 
 
 def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> list[Column]:

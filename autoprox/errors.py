@@ -65,6 +65,10 @@ class BenchError(AutoproxError):
     """A bench, table, target or split that cannot be used."""
 
 
+class MissingTableError(BenchError):
+    """A bench whose table is not on this machine; the message says how to get it."""
+
+
 class QuantisationError(AutoproxError):
     """A network, bits or a budget that quantisation cannot serve."""
 

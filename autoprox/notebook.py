@@ -44,8 +44,7 @@ def leaderboard_html(board: Leaderboard) -> str:
 
 def run_html(run: Run) -> str:
     """Return what a run found on the held-out architectures, beside the baselines."""
-    from autoprox.cli.live import figure
-    from autoprox.cli.report import difference_in_words, interval_text
+    from autoprox.wording import difference_in_words, figure, interval_text
 
     asked = run.settings
     columns = next(([c.column for c in row.correlations] for row in run.held_out), [])

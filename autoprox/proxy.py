@@ -13,7 +13,7 @@ from autoprox.files import read_json
 from autoprox.graph import Graph, check_root, from_json
 from autoprox.kinds import TENSOR_KINDS
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.statistics import DEFAULT_SAMPLE, Sample
+from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
 from autoprox.text import parse_proxy
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from autoprox.evaluate import Evaluator, Scores
     from autoprox.quantise.layers import Bits
-    from autoprox.statistics import Measurement
+    from autoprox.statistics import Measurement, Mode
 
 FORMAT = "autoprox proxy"
 VERSION = 1
@@ -63,6 +63,7 @@ class Proxy:
         sample: Sample = DEFAULT_SAMPLE,
         seed: int = 0,
         bits: Bits | None = None,
+        mode: Mode | None = None,
     ) -> float:
         """Return the score of a network.
 
@@ -77,8 +78,9 @@ class Proxy:
             seed: of the sample's places.
             bits: what the weights of a trained network are to be quantised to, as for
                 `autoprox.quantise`: a number for each layer in the order of execution, or for some
-                by name, or one for all but the first and the last; what is not given is 8. The
-                network is then measured in eval mode, otherwise in train mode.
+                by name, or one for all but the first and the last; what is not given is 8.
+            mode: that the network is measured in; by default ``"train"``, or ``"eval"`` given
+                `bits`, as what is to be quantised has been trained.
 
         Raises:
             QuantisationError, UnknownNameError: the bits do not fit the network.
@@ -89,7 +91,9 @@ class Proxy:
         from autoprox.statistics import measure
 
         names = self.graph.statistics
-        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed, bits=bits)
+        measurement = measure(
+            network, inputs, targets, names, sample=sample, seed=seed, bits=bits, mode=mode
+        )
         try:
             return score_of(self.graph, Evaluator(Table((measurement,))))
         except ScoreError as error:
@@ -107,6 +111,11 @@ class Proxy:
     def statistics(self) -> tuple[str, ...]:
         """The statistics that have to be measured for it."""
         return self.graph.statistics
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether it depends on the bits that the layers' weights are quantised to."""
+        return any(STATISTICS[name].needs_bits for name in self.statistics)
 
     def latex(self) -> str:
         """Return the formula in LaTeX."""

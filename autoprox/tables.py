@@ -51,6 +51,7 @@ class Probe:
         """
         from autoprox.errors import StatisticError
         from autoprox.statistics import images, noise
+        from autoprox.statistics.inputs import IMAGENET
 
         if self.images is None:
             return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
@@ -61,7 +62,12 @@ class Probe:
             )
         channels, height, width = bench.input_shape
         return images(
-            self.images, (channels, height, width), bench.classes, batch=self.batch, seed=self.seed
+            self.images,
+            (channels, height, width),
+            bench.classes,
+            batch=self.batch,
+            seed=self.seed,
+            normalisation=bench.normalisation or IMAGENET,
         )
 
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class Probe:
         """Return everything that determines the statistics of the trained network of a space.
 
         Args:
-            bench: a bench of configurations.
+            bench: a bench of trained networks.
             space: one of its spaces.
             fingerprint: of the batch.
             bits: those of every layer; None for the statistics that do not depend on bits.
@@ -118,7 +124,7 @@ class Plan:
     def rows(self) -> list[Row]:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
-        if bits is None:
+        if bits is None or not bench.trained:
             keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
             return [Row(canonical(key)) for key in keys]
         keys_of = {
@@ -131,13 +137,18 @@ class Plan:
     def works(self) -> list[Work]:
         """All that is to be measured, in the order of the bench.
 
-        Of a bench of configurations each network is measured once, and what depends on bits once
+        Of a bench of trained networks each one is measured once, and what depends on bits once
         for each number of bits that a layer has in some configuration.
         """
         bench, bits = self.bench, self.bench.bits
-        if bits is None:
+        if bits is None or not bench.trained:
             return [
-                Work(each, self.probe.key(bench, each, self._mark), self.names)
+                Work(
+                    each,
+                    self.probe.key(bench, each, self._mark),
+                    self.names,
+                    None if bits is None else bits(each),
+                )
                 for each in bench.architectures
             ]
         plain, quantised = by_bits(self.names)

@@ -63,10 +63,13 @@ class Bench:
         default_statistics: The statistics that evolution measures here; None for the usual ones.
         default_architectures: How many architectures a run draws (see `sampled`) if nobody says
             otherwise; None for all.
-        bits: Architecture to the bits of each layer's weight, in the order of execution: for a
-            bench whose architectures are configurations of trained networks, one network a space.
-            There, `build` gives the trained network of full precision, the same for every
-            architecture of a space. None for a bench of untrained networks.
+        bits: Architecture to the bits of each layer's weight, in the order of execution; None where
+            nothing is quantised.
+        trained: Whether the architectures of a space are configurations of bits of one trained
+            network: `build` gives that network at full precision, the same for all of them, and it
+            is measured once for each number of bits.
+        normalisation: mean and standard deviation of each channel that images are normalised by,
+            as trained networks expect; None for ImageNet's.
         version: Part of every cache key; change it when an architecture gives another network.
     """
 
@@ -84,6 +87,8 @@ class Bench:
     default_statistics: tuple[str, ...] | None = None
     default_architectures: int | None = None
     bits: Callable[[Architecture], tuple[int, ...]] | None = None
+    trained: bool = False
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -110,7 +115,7 @@ class Bench:
     @property
     def mode(self) -> Mode:
         """The mode that the networks are measured in: trained ones as they are used."""
-        return "train" if self.bits is None else "eval"
+        return "eval" if self.trained else "train"
 
     def in_space(self, space: str) -> tuple[Architecture, ...]:
         """The architectures of `space`, in the order of the table.
@@ -283,3 +288,8 @@ def _check_network(bench: Bench) -> None:
         )
     if bench.classes < 2:
         raise BenchError(f"bench {bench.name!r}: expected at least 2 classes, got {bench.classes}")
+    if bench.trained and bench.bits is None:
+        raise BenchError(
+            f"bench {bench.name!r}: configurations of a trained network differ by their bits; give "
+            "the bench bits, a function from an architecture to those of its layers"
+        )

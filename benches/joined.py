@@ -23,10 +23,12 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
             targets of each bench.
 
     Raises:
-        BenchError: there is no bench, two have one name, or one has none of the targets.
+        BenchError: there is no bench, two have one name, one has none of the targets, or some
+            compare networks and some the bits of trained ones.
         UnknownNameError: no bench has a target of that name.
     """
     _check_names(benches)
+    _check_sorts(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]
     union = tuple(dict.fromkeys(target for own in chosen for target in own))
     first = benches[0]
@@ -59,6 +61,16 @@ def _check_names(benches: Sequence[Bench]) -> None:
         raise BenchError(
             f"{count} of the benches are called {name!r}; take each bench once, and give benches "
             "of your own different names"
+        )
+
+
+def _check_sorts(benches: Sequence[Bench]) -> None:
+    """Refuse benches of networks beside benches of configurations: no proxy says much of both."""
+    trained = [bench.name for bench in benches if bench.trained]
+    if 0 < len(trained) < len(benches):
+        raise BenchError(
+            f"{', '.join(trained)} compares bits of trained networks, the other benches compare "
+            "untrained networks; give them to separate runs"
         )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 from autoprox.benches.bench import Bench
+from autoprox.benches.mpnb201 import mpnb201
+from autoprox.benches.mq101 import mq101
 from autoprox.benches.nb201 import nb201
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import BenchError, UnknownNameError
@@ -23,6 +25,8 @@ BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
 
 BENCHES.register("vit101", vit101)
 BENCHES.register("nb201", nb201)
+BENCHES.register("mq101", mq101)
+BENCHES.register("mpnb201", mpnb201)
 
 
 def load_bench(name_or_path: str | Path) -> Bench:

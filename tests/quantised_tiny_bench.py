@@ -67,4 +67,5 @@ bench = Bench(
     classes=CLASSES,
     default_statistics=("weight", "grad", "act", "weight_error", "act_error", "bits", "params"),
     bits=bits,
+    trained=True,
 )

@@ -22,8 +22,8 @@ from autoprox.cli.evolve import BESIDE_RESUME
 from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.cli.live import Lines, Watcher, failures_in_words, watcher
 from autoprox.cli.options import outer_parts
-from autoprox.cli.report import difference_in_words
 from autoprox.evolution.settings import Settings
+from autoprox.wording import difference_in_words
 
 TINY = str(Path(__file__).with_name("tiny_bench.py"))
 SMALL = ("--population", "20", "--batch", "40", "--jobs", "1")

@@ -1,4 +1,4 @@
-"""The command line: ``autoprox evolve | report | rank | show | export | bench | words``.
+"""The command line: ``autoprox evolve | report | rank | search | show | export | bench | words``.
 
 The modules of this package import click and nothing that is slow, so that ``autoprox --help``
 answers at once; the engine is imported inside each command.
@@ -19,6 +19,7 @@ from autoprox.cli.options import INTERRUPTED
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
+from autoprox.cli.search import search
 from autoprox.cli.show import show
 from autoprox.cli.train import train
 from autoprox.cli.words import words
@@ -85,7 +86,7 @@ def main() -> None:
     """
 
 
-for _command in (evolve, report, rank, show, export, bench, words):
+for _command in (evolve, report, rank, search, show, export, bench, words):
     main.add_command(_command)
 bench.add_command(train)
 bench.add_command(quantise)

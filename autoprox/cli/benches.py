@@ -16,8 +16,8 @@ from autoprox.cli.options import (
     names,
     option,
     probe_options,
-    readable_seconds,
 )
+from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,7 @@ def list_benches() -> None:
     from rich.table import Table
 
     from autoprox.benches import BENCHES, load_bench
+    from autoprox.errors import MissingTableError
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("bench", no_wrap=True)
@@ -46,7 +47,11 @@ def list_benches() -> None:
     for heading in ("spaces", "targets", "description"):
         table.add_column(heading, overflow="fold")
     for name in BENCHES:
-        each = load_bench(name)
+        try:
+            each = load_bench(name)
+        except MissingTableError as error:
+            table.add_row(name, "-", "", "", str(error))
+            continue
         rows = len(each.architectures)
         table.add_row(
             name, str(rows), ", ".join(each.spaces), ", ".join(each.targets), each.description
@@ -122,7 +127,7 @@ def plan(
 
     given = {name: value for name, value in (probe or {}).items() if value is not None}
     words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
-    names = with_baselines(words) if statistics is None else tuple(dict.fromkeys(words))
+    names = with_baselines(bench, words) if statistics is None else tuple(dict.fromkeys(words))
     shown = Settings(bench=source, **given).probe
     folder = Path(cache) if cache is not None else default_folder()
     return Plan(drawn(bench, architectures), source, names, shown, folder)
@@ -196,7 +201,7 @@ def print_cache(plan: Plan, out: Console) -> None:
 
 def measured_things(bench: Bench) -> str:
     """Return what is measured of a bench, in a word."""
-    return "architectures" if bench.bits is None else "measurements"
+    return "measurements" if bench.trained else "architectures"
 
 
 def print_damaged(store: Store, out: Console) -> None:

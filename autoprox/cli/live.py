@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprox.cli.options import console, readable_seconds
+from autoprox.cli.options import console
+from autoprox.wording import figure, readable_seconds, summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,20 +85,6 @@ class Watcher:
     def searching_left(self, evaluations: int) -> float | None:
         """Return the seconds that the search will still take; None if nobody knows yet."""
         return (self.budget - evaluations) / self.rate if self.rate else None
-
-
-def summary(reason: str) -> str:
-    """Return the reason of a failure without the expression that it names.
-
-    >>> summary("no layer has only_mlp(sqrt(flops))")
-    'no layer has only_mlp'
-    """
-    return reason.partition("(")[0].strip()
-
-
-def figure(value: float | None) -> str:
-    """Return a correlation as it is printed everywhere: three digits, or a dash."""
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _left(seconds: float | None) -> str:

@@ -118,17 +118,3 @@ def console(stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = WIDTH
     return made
-
-
-def readable_seconds(seconds: float) -> str:
-    """Return a duration as people say it.
-
-    >>> readable_seconds(7.2), readable_seconds(200), readable_seconds(8000)
-    ('7 s', '3 min 20 s', '2 h 13 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console, cores, option, readable_seconds
+from autoprox.cli.options import console, cores, option
 from autoprox.cli.train import DATA, TEST
+from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.quantise.table import Builder, Row, Settings

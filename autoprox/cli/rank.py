@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,16 @@ from autoprox.cli.options import (
     machine_options,
     option,
     outer_parts,
-    readable_seconds,
 )
 from autoprox.files import write_text
+from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from autoprox.leaderboard.board import Leaderboard, Row
+    from autoprox.leaderboard.figures import ColumnFigures
 
 HELD_OUT = (
     "Only the part that a search with the same --architectures, --split-seed and the default "
@@ -70,8 +73,8 @@ def rank(ctx: click.Context, /, **given: Any) -> None:
     """Rank proxies by how well they rank the architectures of a bench.
 
     PROXY is a name, a file, a run's folder, or an expression; without any, all that ship are
-    ranked. Every architecture is measured once for all of them, and the scores are kept. Ctrl-C
-    loses only what is in work: call it again to go on.
+    ranked, on benches of bits those that use bits. Every architecture is measured once for all of
+    them, and the scores are kept. Ctrl-C loses only what is in work: call it again to go on.
     """
     _check_outputs(given)
     watch = watcher(given["quiet"])
@@ -163,6 +166,10 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
         out.print(_main_table(ranked))
         for table in _column_tables(ranked, board.columns, out.width):
             out.print(table)
+        if ranked[0].best:
+            for table in _best_tables(ranked, board.columns, out.width):
+                out.print(table)
+            out.print(EXPLAINED_BEST, soft_wrap=True)
         shown = {row.name for row in ranked}
         notes = (note for row, note in board.footnotes.items() if row in shown)
         for line in (*EXPLAINED, *notes):
@@ -185,6 +192,9 @@ EXPLAINED = (
     "gap: accuracy of the architecture with the best score, minus the best accuracy",
     "s: seconds a network takes the proxy alone (median); failed: architectures without a score",
 )
+
+
+EXPLAINED_BEST = "ρ 20%, 50%: Spearman's correlation among the best by score"  # noqa: RUF001
 
 
 def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
@@ -218,31 +228,55 @@ def _main_table(rows: list[Row]) -> Table:
 
 def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return the figures of every column, τ ± half its interval (rho), in as many tables as fit."""
+
+    def cell(each: ColumnFigures) -> str:
+        return f"{_with_half(each.kendall, each.kendall_interval)} ({each.spearman:.2f})"
+
+    return _tables("τ ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
+
+
+def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+    """Return rho ± half its interval among the best by score, then among all, of every column."""
+
+    def cell(each: ColumnFigures) -> str:
+        parts = [(best.spearman, best.spearman_interval) for best in each.best]
+        parts.append((each.spearman, each.spearman_interval))
+        return "  ".join(_with_half(*part) for part in parts)
+
+    shares = [f"{best.share:.0%}" for best in rows[0].columns[0].best]
+    return _tables(f"ρ ± {', '.join(shares)}, all", rows, columns, width, cell)  # noqa: RUF001
+
+
+def _tables(
+    title: str,
+    rows: list[Row],
+    columns: tuple[str, ...],
+    width: int,
+    cell: Callable[[ColumnFigures], str],
+) -> list[Table]:
+    """Return a table with a row a proxy and a column a column, cut into as many as fit."""
     from rich import box
     from rich.table import Table
 
-    cell = 2 + max(
-        len(part) for name in [*columns, "-0.00 ±.00 (-0.00)"] for part in name.split("/")
-    )
+    lines = [[cell(each) for each in row.columns] for row in rows]
+    longest = max(len(part) for text in (*columns, *chain(*lines)) for part in text.split("/"))
     names = max(len(row.marked[:24]) for row in rows)
-    fitting = max(1, (width - names) // cell)
+    fitting = max(1, (width - names) // (2 + longest))
     tables = []
     for start in range(0, len(columns), fitting):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("τ ± (ρ)", overflow="ellipsis", no_wrap=True, max_width=24)  # noqa: RUF001
-        shown = columns[start : start + fitting]
-        for name in shown:
+        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=24)
+        for name in columns[start : start + fitting]:
             table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
-        for row in rows:
-            cells = [_cell(each.kendall, each.kendall_interval, each.spearman)
-                     for each in row.columns[start : start + fitting]]  # fmt: skip
-            table.add_row(row.marked, *cells)
+        for row, cells in zip(rows, lines, strict=True):
+            table.add_row(row.marked, *cells[start : start + fitting])
         tables.append(table)
     return tables
 
 
-def _cell(tau: float, interval: tuple[float, float] | None, rho: float) -> str:
+def _with_half(value: float, interval: tuple[float, float] | None) -> str:
+    """Return a figure and half the width of its interval."""
     if interval is None:
-        return f"{tau:.2f} ({rho:.2f})"
+        return f"{value:.2f}"
     half = f"{(interval[1] - interval[0]) / 2:.2f}".removeprefix("0")
-    return f"{tau:.2f} ±{half} ({rho:.2f})"
+    return f"{value:.2f} ±{half}"

@@ -12,8 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprox.assess import BASELINES, Assessment, Correlation
-from autoprox.cli.live import figure
-from autoprox.cli.options import readable_seconds
+from autoprox.wording import (
+    difference_in_words,
+    figure,
+    interval_text,
+    mean_tau,
+    readable_seconds,
+)
 
 if TYPE_CHECKING:
     from autoprox.evolution.run import Run
@@ -52,7 +57,8 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
     console.print("To use it:")
     console.print("  import autoprox")
     console.print(f"  proxy = autoprox.load({str(run.folder)!r})", soft_wrap=True)
-    console.print("  score = proxy(network, inputs, targets)")
+    bits = ", bits=bits" if run.best.needs_bits else ""
+    console.print(f"  score = proxy(network, inputs, targets{bits})")
 
 
 def _settings(run: Run, seconds: float) -> list[str]:
@@ -95,17 +101,6 @@ def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
         space = correlation.column.rpartition("/")[0]
         sizes[space] = max(sizes.get(space, 0), correlation.architectures)
     return sizes
-
-
-def interval_text(interval: tuple[float, float] | None) -> str:
-    """Return an interval as ``0.123 to 0.456``."""
-    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-
-
-def mean_tau(row: Assessment, bench: str) -> float | None:
-    """Return the mean of τ over the columns of one of several benches."""
-    taus = [each.kendall for each in row.correlations if each.column.startswith(f"{bench}/")]
-    return sum(taus) / len(taus) if taus else None
 
 
 def joint_table(
@@ -179,23 +174,3 @@ def _column_table(rows: Sequence[Assessment], names: Sequence[str], start: int) 
         shown = cells[start : start + len(names)] or ["-"] * len(names)
         table.add_row(row.name, *shown, end_section=ends)
     return table
-
-
-def difference_in_words(rows: Sequence[Assessment]) -> str:
-    """Say how far the best proxy is from the best baseline, and if that is more than chance."""
-    best = rows[0]
-    baselines = [row for row in rows if row.name in BASELINES and row.joint is not None]
-    if best.joint is None:
-        return f"The best proxy of the search has no score here: {best.failure}."
-    if not baselines or best.difference is None or best.difference_interval is None:
-        return "No baseline has a score here."
-    rival = max(baselines, key=lambda row: row.joint or 0.0)
-    low, high = best.difference_interval
-    where = "above" if best.difference >= 0 else "below"
-    said = (
-        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} "
-        f"(joint τ, 95 % interval of the difference {low:.3f} to {high:.3f})."
-    )
-    if low <= 0 <= high:
-        return f"{said} The interval includes 0: these architectures do not tell the two apart."
-    return f"{said} The interval does not include 0."

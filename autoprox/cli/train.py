@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import INTERRUPTED, console, cores, option, readable_seconds
+from autoprox.cli.options import INTERRUPTED, console, cores, option
+from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.training import Progress

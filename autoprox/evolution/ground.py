@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from autoprox import proxies
-from autoprox.assess import BASELINES, Assessor, columns
+from autoprox.assess import Assessor, baselines, columns
 from autoprox.benches import Bench, joined, load_bench, several, split
 from autoprox.errors import BenchError
 from autoprox.evaluate import Evaluator, Table
@@ -81,6 +81,11 @@ class Ground:
         return self.plans[0].names
 
     @cached_property
+    def baselines(self) -> dict[str, Graph]:
+        """The graphs of the baselines, by name."""
+        return {name: load(name).graph for name in baselines(self.plans[0].bench)}
+
+    @cached_property
     def store(self) -> Store:
         """The cache; one for all tables, so that each file's checksum is computed once."""
         return Store(self.plans[0].folder)
@@ -112,8 +117,7 @@ class Ground:
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
         """Return an assessor over some architectures, with the baselines."""
-        baselines = {name: load(name).graph for name in BASELINES}
-        return Assessor(Evaluator(self.table(indices)), self.columns(indices), baselines)
+        return Assessor(Evaluator(self.table(indices)), self.columns(indices), self.baselines)
 
 
 def _shifted(
@@ -145,9 +149,9 @@ def searched_statistics(bench: Bench, asked: tuple[str, ...] | None = None) -> t
     return asked or bench.default_statistics or DEFAULT_STATISTICS
 
 
-def with_baselines(words: Sequence[str]) -> tuple[str, ...]:
-    """Return statistics and those that the baselines need, each once."""
-    needed = [name for each in BASELINES for name in load(each).statistics]
+def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
+    """Return statistics and those that the baselines of a bench need, each once."""
+    needed = [name for each in baselines(bench) for name in load(each).statistics]
     return tuple(dict.fromkeys([*words, *needed]))
 
 
@@ -202,7 +206,7 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(
-        Plan(each, origin, with_baselines(words), settings.probe, cache)
+        Plan(each, origin, with_baselines(each, words), settings.probe, cache)
         for each, origin in zip(benches, sources, strict=True)
     )
     for each in benches:

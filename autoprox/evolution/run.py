@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoprox.assess import BASELINES, Assessment
+from autoprox.assess import Assessment
 from autoprox.benches import Bench, several
 from autoprox.errors import BenchError, RunError
 from autoprox.evolution.algorithms import ranked, worth
@@ -195,7 +195,11 @@ def _resumed(
 def _run(files: RunFolder, ground: Ground, jobs: int, observer: Observer) -> Run:
     observer.started(files.path, ground.settings)
     ground.measure(jobs, observer.measuring)
-    variation = Variation(ground.vocabulary, complexity=ground.settings.complexity)
+    variation = Variation(
+        ground.vocabulary,
+        complexity=ground.settings.complexity,
+        needs_bits=ground.plans[0].bench.trained,
+    )
     search = Search(ground.settings, variation, ground.judge(ground.search, jobs), ground.seeds)
     saved = files.checkpoint()
     if saved is not None:
@@ -249,7 +253,7 @@ def finish(files: RunFolder, ground: Ground, search: Search, finished: bool) -> 
             "no candidate is valid; see candidates.jsonl for the reasons, and try other statistics"
         )
     named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
-    named += [(name, load(name).graph) for name in BASELINES]
+    named += ground.baselines.items()
     parts = {"held_out": ground.held_out, "search": ground.search, "transfer": ground.transfer}
     tables = {
         part: _assessed(ground, indices, named) if indices else ()

@@ -19,6 +19,7 @@ from autoprox.evaluate import reduces_tensor
 from autoprox.evolution.vocabulary import Tree, Vocabulary
 from autoprox.graph import Graph
 from autoprox.kinds import Kind, Network
+from autoprox.statistics import STATISTICS
 
 GROWTH = 4
 """The height of the sub-trees that a mutation plants."""
@@ -64,11 +65,14 @@ class Variation:
         vocabulary: the words.
         height: the height of random proxies.
         complexity: the most distinct nodes of any proxy.
+        needs_bits: whether every proxy uses a statistic that depends on bits: on configurations of
+            one network all others are constant.
     """
 
     vocabulary: Vocabulary
     height: int = 7
     complexity: int = 16
+    needs_bits: bool = False
 
     def random(self) -> Graph:
         """Return a random proxy."""
@@ -85,6 +89,8 @@ class Variation:
     def allows(self, graph: Graph) -> bool:
         """Say whether a proxy is within the limits and has no part that is plainly constant."""
         nodes = graph.nodes()
+        if self.needs_bits and not any(STATISTICS[each].needs_bits for each in graph.statistics):
+            return False
         return len(nodes) <= self.complexity and not any(
             is_constant(node) or (reduces_tensor(node) and node.complexity > REDUCTION_NODES)
             for node in nodes

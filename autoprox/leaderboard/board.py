@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -58,6 +57,13 @@ class Row:
     reason: str | None
     columns: tuple[ColumnFigures, ...]
     searched_on: int | None = None
+
+    @property
+    def best(self) -> dict[float, float]:
+        """Share of the architectures, the best by score, to the mean of rho over the columns."""
+        shares = [each.share for each in self.columns[0].best] if self.columns else []
+        found = [[best.spearman for best in each.best] for each in self.columns]
+        return dict(zip(shares, np.mean(found, axis=0).tolist(), strict=True)) if shares else {}
 
     @property
     def marked(self) -> str:
@@ -138,7 +144,8 @@ class Leaderboard:
         """Return the records as the text of a CSV file with a header."""
         out = io.StringIO()
         records = self.records()
-        writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+        header = max(records, key=len)  # those of proxies without a rank may be shorter
+        writer = csv.DictWriter(out, list(header), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
         return out.getvalue()
@@ -159,13 +166,9 @@ class Leaderboard:
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        head = (*TITLES, *(name.replace("/", "<br>") for name in map(html.escape, self.columns)))
-        lines = ["".join(f"<th>{each}</th>" for each in head)]
-        for row in self.rows:
-            cells = (*cells_of(row), *(f"{each.kendall:.2f}" for each in row.columns))
-            lines.append("".join(f"<td>{html.escape(each)}</td>" for each in cells))
-        notes = "".join(f"<p>{html.escape(each)}</p>" for each in self.footnotes.values())
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{notes}"
+        from autoprox.notebook import leaderboard_html
+
+        return leaderboard_html(self)
 
 
 TITLES = ("", "proxy", "joint τ", "95 %", "joint ρ", "top 10 %", "gap", "s", "failed")  # noqa: RUF001
@@ -201,6 +204,7 @@ def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
         "joint_kendall_low": low,
         "joint_kendall_high": high,
         "joint_spearman": row.joint_spearman,
+        **{f"joint_spearman@{share:.0%}": mean for share, mean in row.best.items()},
         "top_share": row.top_share,
         "gap": row.gap,
         "seconds": row.seconds,
@@ -223,4 +227,8 @@ def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
             f"{name} top_share": each.top_share if each else None,
             f"{name} gap": each.gap if each else None,
         }
+        for best in each.best if each else ():
+            share = f"{name} spearman@{best.share:.0%}"
+            least, most = best.spearman_interval or (None, None)
+            record |= {share: best.spearman, f"{share}_low": least, f"{share}_high": most}
     return record

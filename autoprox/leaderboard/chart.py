@@ -1,4 +1,7 @@
-"""The leaderboard as a picture: a bar a proxy, with its interval."""
+"""The leaderboard as a picture: a bar a proxy, with its interval.
+
+Where the best by score are ranked among themselves, a mark a share.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from autoprox.files import write_bytes
 from autoprox.leaderboard.board import Leaderboard, Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BAR, BASELINE = "#56b4e9", "#bdbdbd"
 """The colours of the bars (Okabe and Ito's light blue), and of the counts that need no proxy."""
+
+MARKS = ("v", "D", "o")
+"""The marks of rho among the best by score, share by share, and among all."""
 
 
 def chart(board: Leaderboard, top: int | None = None) -> Figure:
@@ -44,6 +51,7 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
             1.015, place, f"{joint:.3f}", fontsize=8, va="center", color=GREY,
             transform=axes.get_yaxis_transform(),
         )  # fmt: skip
+    _mark_best(axes, rows[::-1])
     axes.set_yticks(range(len(rows)), [_label(row) for row in reversed(rows)], fontsize=8)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2.5)
@@ -51,12 +59,30 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
     note = "\n* discovered on some of these architectures" if starred else ""
     axes.set_xlabel(f"joint Kendall's τ, with its 95 % interval{note}")
     part = "held-out architectures" if board.settings.get("held_out") else "architectures"
-    axes.set_title(f"{board.bench}: {len(board.architectures)} {part}", fontsize=10)
+    above = 20 if rows[0].best else 6  # points, room for the legend of the marks
+    axes.set_title(f"{board.bench}: {len(board.architectures)} {part}", fontsize=10, pad=above)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)
     return figure
+
+
+def _mark_best(axes: Axes, rows: list[Row]) -> None:
+    """Mark the mean rho among the best by score and among all, if the former is known."""
+    shares = list(rows[0].best)
+    if not shares:
+        return
+    for share, mark in zip([*shares, None], MARKS, strict=True):
+        values = [(row.joint_spearman or 0.0) if share is None else row.best[share] for row in rows]
+        axes.scatter(
+            values, range(len(rows)), s=16, marker=mark, facecolor="white", edgecolor="#333333",
+            linewidth=0.8, zorder=4, label="ρ, all" if share is None else f"ρ, best {share:.0%}",  # noqa: RUF001
+        )  # fmt: skip
+    axes.legend(
+        ncols=len(MARKS), fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False,
+        borderpad=0, handletextpad=0.2,
+    )  # fmt: skip
 
 
 def _label(row: Row) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,28 @@ LARGEST = 4000
 TOP = 0.1
 """The share of the architectures that counts as the best."""
 
+BEST = (0.2, 0.5)
+"""The shares that EMQ (Dong et al., ICCV 2023) ranks beside the whole: the best by score."""
+
 Interval = tuple[float, float]
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BestFigures:
+    """How well a proxy ranks those architectures among themselves that it says are the best.
+
+    Attributes:
+        share: how many of all there are.
+        spearman: Spearman's rank correlation among them; those that tie at the border count in
+            part.
+        spearman_interval: its 95 % bootstrap interval: each resample has its own best; None for
+            columns too large to resample.
+    """
+
+    share: float
+    spearman: float
+    spearman_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,7 @@ class ColumnFigures:
             part.
         gap: the accuracy of the architecture with the best score minus the best accuracy; the mean
             over those that tie.
+        best: the correlations among shares of the architectures, if they are asked for.
     """
 
     column: str
@@ -66,6 +88,7 @@ class ColumnFigures:
     spearman_interval: Interval | None
     top_share: float
     gap: float
+    best: tuple[BestFigures, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,11 +140,15 @@ class Comparison:
     Args:
         columns: what to rank by.
         seed: of the resamples.
+        best: shares of the architectures, the best by score, to look at by themselves.
     """
 
-    def __init__(self, columns: Sequence[Column], seed: int = 0) -> None:
+    def __init__(
+        self, columns: Sequence[Column], seed: int = 0, best: Sequence[float] = ()
+    ) -> None:
         """Draw the resamples."""
         self.columns = tuple(columns)
+        self.best = tuple(best)
         groups: dict[tuple[str, bytes], list[int]] = {}
         for i, column in enumerate(self.columns):
             groups.setdefault((column.space, column.places.tobytes()), []).append(i)
@@ -167,11 +194,33 @@ class Comparison:
             resampled = self._resampled(number, columns, counts, own[there], there)
             for place, (i, column) in enumerate(zip(members, columns, strict=True)):
                 both = resampled[place] if resampled else None
-                found[i] = _column(column, own, there, both)
+                best = self._best(own[there], column.accuracies[there], there, counts)
+                found[i] = _column(column, own, there, both, best)
                 taus += [both[0]] if both else []
         whole = len(taus) == len(self.columns)
         joint = interval(np.mean(taus, axis=0)) if whole else None
         return Figures(tuple(found[i] for i in sorted(found)), joint)
+
+    def _best(
+        self,
+        scores: Array,
+        accuracies: Array,
+        there: NDArray[np.bool_],
+        counts: Floats | None,
+    ) -> tuple[BestFigures, ...]:
+        """Return the correlations among the best of those architectures that are `there`."""
+
+        def among(counts: NDArray[Any], share: float) -> Array:
+            return best_spearman(scores, accuracies, counts, share)
+
+        return tuple(
+            BestFigures(
+                share,
+                float(among(np.ones((1, len(scores))), share)[0]),
+                None if counts is None else interval(among(counts[:, there], share)),
+            )
+            for share in self.best
+        )
 
     def _resampled(
         self,
@@ -196,6 +245,7 @@ def _column(
     scores: Array,
     there: NDArray[np.bool_],
     resampled: tuple[Array, Array] | None,
+    best: tuple[BestFigures, ...],
 ) -> ColumnFigures:
     """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
     own, accuracies = scores[there], column.accuracies[there]
@@ -208,7 +258,40 @@ def _column(
         spearman_interval=interval(resampled[1]) if resampled else None,
         top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
         gap=gap(own, accuracies, float(column.accuracies.max())),
+        best=best,
     )
+
+
+def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share: float) -> Array:
+    """Return Spearman's rank correlation among the architectures with the best scores.
+
+    >>> falling = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    >>> best_spearman(falling, np.array([7.0, 8.0, 9.0, 1.0, 2.0, 3.0]), np.ones((1, 6)), 0.5)
+    array([-1.])
+
+    Args:
+        scores: ``(n,)``.
+        accuracies: ``(n,)``.
+        counts: ``(resamples, n)``, how often each architecture was drawn.
+        share: of what a resample drew; those that tie at the border count in part.
+
+    Returns:
+        ``(resamples,)``; 0 where the scores or the accuracies of all of them tie.
+    """
+    order = np.argsort(-scores, kind="stable")
+    values, drawn = resolved(scores)[order], np.asarray(counts, np.float64)[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    sizes = np.add.reduceat(drawn, starts, axis=1)
+    left = share * drawn.sum(1, keepdims=True) - (np.cumsum(sizes, axis=1) - sizes)
+    taken = np.clip(left / np.maximum(sizes, 1), 0, 1)
+    weights = (drawn * np.repeat(taken, np.diff([*starts, len(values)]), axis=1)).astype(np.float32)
+    there = weights.any(axis=0)
+    weights = weights[:, there]
+    own, true = (
+        weights @ signs(each[there]).astype(np.float32) for each in (values, accuracies[order])
+    )
+    product = np.einsum("rn,rn,rn->r", weights, own, true, dtype=np.float64)
+    return ratio(product, _lengths(weights, own) * _lengths(weights, true))
 
 
 def top_share(scores: Array, accuracies: Array, share: float = TOP) -> float:

@@ -131,27 +131,30 @@ def _found(bench: Bench, network: nn.Module, works: Sequence[Work]) -> list[_Not
     for name, proxy in proxies.items():
         if isinstance(proxy, FunctionProxy):
             _score_function(
-                [each for each in notes if name in each.work.scored], name, proxy, shown
+                [each for each in notes if name in each.work.scored], name, proxy, shown, bench.mode
             )
     for each in notes:
-        _time(each, shown)
+        _time(each, shown, bench.mode)
     return notes
 
 
-def _score_function(notes: Sequence[_Notes], name: str, proxy: FunctionProxy, shown: Shown) -> None:
+def _score_function(
+    notes: Sequence[_Notes], name: str, proxy: FunctionProxy, shown: Shown, mode: Mode
+) -> None:
     """Note the scores of a function: one for all bits of a network if it does not use them."""
     scores: dict[tuple[int, ...] | None, float | Exception] = {}
     for each in notes:
         used = each.work.bits if proxy.needs_bits else None
         if used not in scores:
             try:
-                scores[used] = proxy(*shown, seed=each.work.probe.seed, bits=each.work.bits)
+                seed, bits = each.work.probe.seed, each.work.bits
+                scores[used] = proxy(*shown, seed=seed, bits=bits, mode=mode)
             except Exception as error:  # a network may be anybody's and raise anything
                 scores[used] = error
         each.note(name, scores[used])
 
 
-def _time(notes: _Notes, shown: Shown) -> None:
+def _time(notes: _Notes, shown: Shown, mode: Mode) -> None:
     """Note how long the proxies take whose cost is asked for."""
     work = notes.work
     for name, each in work.timed.items():
@@ -160,7 +163,7 @@ def _time(notes: _Notes, shown: Shown) -> None:
         sample, seed = work.probe.sample, work.probe.seed
         begun = time.perf_counter()
         try:
-            _received(each)(*shown, sample=sample, seed=seed, bits=work.bits)
+            _received(each)(*shown, sample=sample, seed=seed, bits=work.bits, mode=mode)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
         notes.of(name).seconds[name] = time.perf_counter() - begun

@@ -16,7 +16,7 @@ from autoprox.benches import Bench, load_bench, split
 from autoprox.errors import AutoproxError, BenchError, StatisticError
 from autoprox.evolution.ground import drawn as drawn_of
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.leaderboard.figures import Comparison, Figures
+from autoprox.leaderboard.figures import BEST, Comparison, Figures
 from autoprox.leaderboard.scoring import Job, Scorable, score_all
 from autoprox.leaderboard.searched import Searched
 from autoprox.proxies.function import Ensemble, FunctionProxy, called
@@ -61,7 +61,8 @@ def rank(
     cached, and an interrupted call goes on where it was.
 
     Args:
-        proxies: names, files, run folders, expressions or proxies; None for all that ship.
+        proxies: names, files, run folders, expressions or proxies; None for all that ship and can
+            tell the bench's architectures apart: configurations differ by bits, networks have none.
         bench: the bench, its name, or a file that defines one.
         spaces: rank the architectures of these only; None for all.
         targets: rank by these; None for the bench's default ones.
@@ -92,8 +93,8 @@ def rank(
     if sample != "full" and sample < 1:
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
     source = bench if isinstance(bench, Bench) else str(bench)
-    chosen = _named([load(each) for each in (shipped.names() if proxies is None else proxies)])
     whole = load_bench(source) if isinstance(source, str) else source
+    chosen = _named(_shipped(whole) if proxies is None else [load(each) for each in proxies])
     drawn = drawn_of(whole, architectures)
     part = _selected(drawn, spaces, split_seed if held_out else None)
     wanted = tuple(targets or part.default_targets)
@@ -107,7 +108,8 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     found = _Found(part, score_all(job, jobs, progress))
-    compare, searched = Comparison(columns), Searched(whole, source, part.architectures)
+    compare = Comparison(columns, best=BEST if part.trained else ())
+    searched = Searched(whole, source, part.architectures)
     rows = [
         _with_search(found.row(name, proxy, compare), proxy, searched)
         for name, proxy in chosen.items()
@@ -128,6 +130,16 @@ def rank(
         rows=_placed(rows),
         scores={name: found.scores(proxy)[0] for name, proxy in chosen.items()},
     )
+
+
+def _shipped(bench: Bench) -> list[AnyProxy]:
+    """Return the proxies that ship and can tell the architectures of a bench apart."""
+    found = map(load, shipped.names())
+    return [
+        proxy
+        for proxy in found
+        if (bench.bits is not None if proxy.needs_bits else not bench.trained)
+    ]
 
 
 def _named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:

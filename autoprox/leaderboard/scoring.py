@@ -63,7 +63,7 @@ class Job:
 
     def network(self, architecture: Architecture) -> str:
         """Return what is the same for architectures that are configurations of one network."""
-        return architecture.name if self.bench.bits is None else architecture.space
+        return architecture.space if self.bench.trained else architecture.name
 
     def probes(self) -> dict[Probe, tuple[Scorable, ...]]:
         """Return the batches that are shown, and to which proxies."""

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoprox.cli.live import figure
 from autoprox.layout import apart
 from autoprox.markup import Markup, join, tag
 from autoprox.page.found import Found
 from autoprox.page.picks import Pick
+from autoprox.wording import figure
 
 WIDTH, HEIGHT = 660, 360
 LEFT, RIGHT, TOP, BOTTOM = 52, 165, 14, 46

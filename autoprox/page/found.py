@@ -11,7 +11,6 @@ from typing import Any
 
 from autoprox.assess import BASELINES, Assessment, Correlation
 from autoprox.benches import several
-from autoprox.cli.live import summary
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.folder import CHECKPOINT, VERSION, RunFolder
 from autoprox.evolution.run import REPORT_VERSION
@@ -19,6 +18,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.files import read_json
 from autoprox.graph import Graph
 from autoprox.text import parse
+from autoprox.wording import summary
 
 PARTS = ("held_out", "search", "transfer")
 

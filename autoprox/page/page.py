@@ -9,9 +9,6 @@ from string import Template
 
 from autoprox import __version__
 from autoprox.benches import several
-from autoprox.cli.live import figure
-from autoprox.cli.options import readable_seconds
-from autoprox.cli.report import difference_in_words, interval_text
 from autoprox.errors import RunError
 from autoprox.evolution.settings import Settings
 from autoprox.files import read_json, write_text
@@ -24,6 +21,7 @@ from autoprox.page.command import evolve_command, rank_commands, resume_command
 from autoprox.page.found import Found, read
 from autoprox.page.glossary import glossary
 from autoprox.page.picks import Pick, picks
+from autoprox.wording import difference_in_words, figure, interval_text, readable_seconds
 
 NAME = "report.html"
 """The page's name in the folder of its run."""

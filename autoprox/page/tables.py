@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from autoprox.assess import Assessment, Correlation
-from autoprox.cli.live import figure
-from autoprox.cli.report import interval_text, mean_tau
 from autoprox.markup import Markup, tag
 from autoprox.page.found import Found, is_baseline
 from autoprox.page.picks import Pick
+from autoprox.wording import figure, interval_text, mean_tau
 
 WORDS = {"proxy", "formula", "reason", "share", "setting", "value", "formula of the best"}
 """The headings of columns that hold no numbers."""

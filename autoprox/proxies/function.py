@@ -60,6 +60,7 @@ class _Graphless:
         sample: Sample = "full",
         seed: int = 0,
         bits: Bits | None = None,
+        mode: Mode | None = None,
     ) -> float:
         """Return the score of a network, which is left as it was.
 
@@ -71,6 +72,7 @@ class _Graphless:
                 whole tensors.
             seed: of what it draws.
             bits: what the weights are to be quantised to, as for every proxy.
+            mode: that the network runs in, likewise.
 
         Raises:
             QuantisationError, UnknownNameError: the bits do not fit the network.
@@ -78,7 +80,8 @@ class _Graphless:
             ScoreError: the function fails, or has no finite value on the network; or the proxy is
                 an ensemble: one network has no rank.
         """
-        return self._score(network, inputs, targets, seed, bits)
+        mode = mode or ("train" if bits is None else "eval")
+        return self._score(network, inputs, targets, seed, bits, mode)
 
     def _score(
         self,
@@ -87,6 +90,7 @@ class _Graphless:
         targets: Tensor | None,
         seed: int,
         bits: Bits | None,
+        mode: Mode,
     ) -> float:
         """Compute what the call returns."""
         raise NotImplementedError
@@ -173,6 +177,7 @@ class FunctionProxy(_Graphless):
         targets: Tensor | None,
         seed: int,
         bits: Bits | None,
+        mode: Mode,
     ) -> float:
         import torch
 
@@ -183,7 +188,6 @@ class FunctionProxy(_Graphless):
 
         check_batch(inputs, targets, [self.name] if self.needs_labels else [])
         check_bits(bits, [self.name] if self.needs_bits else [])
-        mode: Mode = "train" if bits is None else "eval"
         subject = Subject(network, inputs, targets, layer_names(network), seed, mode)
         with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
             if bits is not None:
@@ -234,6 +238,13 @@ class Ensemble(_Graphless):
     rule: Rule
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether a part depends on bits."""
+        from autoprox.proxy import load
+
+        return any(load(name).needs_bits for name in self.parts)
 
     def _score(self, *_: object) -> NoReturn:
         raise ScoreError(

@@ -17,11 +17,11 @@ from autoprox.errors import StatisticError
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
-MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's channels, subtracted from every image whatever its source."""
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel."""
 
-DEVIATION = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's channels."""
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""What images are normalised by, whatever their source, unless a network was trained otherwise."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Files of an image folder that are images."""
@@ -44,7 +44,12 @@ def noise(shape: tuple[int, ...], classes: int, batch: int = 8, seed: int = 0) -
 
 
 def images(
-    path: str | Path, shape: tuple[int, int, int], classes: int, batch: int = 8, seed: int = 0
+    path: str | Path,
+    shape: tuple[int, int, int],
+    classes: int,
+    batch: int = 8,
+    seed: int = 0,
+    normalisation: Normalisation = IMAGENET,
 ) -> Batch:
     """A batch drawn from images on disk, resized to `shape` and normalised.
 
@@ -57,10 +62,10 @@ def images(
         classes: outputs of the network.
         batch: how many images to draw, without repetition.
         seed: decides which.
+        normalisation: mean and deviation of the red, green and blue of pixels from 0 to 1.
 
     Returns:
-        Float32 ``(batch, *shape)``, normalised by ImageNet's `MEAN` and `DEVIATION`, and int64
-        ``(batch,)``.
+        Float32 ``(batch, *shape)``, normalised, and int64 ``(batch,)``.
 
     Raises:
         StatisticError: there is no such file, it is something else, it is damaged, it has too few
@@ -71,7 +76,7 @@ def images(
         pictures, labels = _from_folder(path, classes, batch, seed)
     else:
         pictures, labels = _from_file(path, classes, batch, seed)
-    ready = [_prepared(picture, shape, path) for picture in pictures]
+    ready = [_prepared(picture, shape, normalisation, path) for picture in pictures]
     return torch.stack(ready), torch.from_numpy(labels.astype(np.int64))
 
 
@@ -176,7 +181,9 @@ def _drawn(
     return np.random.default_rng(seed).permutation(len(labels))[:batch]
 
 
-def _prepared(picture: NDArray[Any], shape: tuple[int, int, int], path: Path) -> Tensor:
+def _prepared(
+    picture: NDArray[Any], shape: tuple[int, int, int], normalisation: Normalisation, path: Path
+) -> Tensor:
     """Turn a uint8 ``(H, W, C)`` picture into a normalised float32 `shape`."""
     tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
     if len(tensor) == 1 and shape[0] == 3:
@@ -190,7 +197,7 @@ def _prepared(picture: NDArray[Any], shape: tuple[int, int, int], path: Path) ->
         tensor = F.interpolate(
             tensor[None], size=shape[1:], mode="bilinear", antialias=True, align_corners=False
         )[0]
-    mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
+    mean, deviation = map(torch.tensor, normalisation)
     if shape[0] != 3:
         mean, deviation = mean.mean(), deviation.mean()
     return (tensor - mean.reshape(-1, 1, 1)) / deviation.reshape(-1, 1, 1)

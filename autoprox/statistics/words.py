@@ -26,7 +26,7 @@ STATISTICS_VERSION = 3
 MICRO_BATCHES = 4
 """How many parts the batch is cut into for `grad_abs_mean`, `grad_std` and `grad_abs_std`."""
 
-PRODUCTS = 24
+PRODUCTS = 9
 """How many products of a layer's Hessian with a vector `hessian_trace` takes."""
 
 ITERATIONS = 20

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from autoprox.benches import BENCHES, MINIMUM_ARCHITECTURES, Architecture, Bench, load_bench, split
+from autoprox.errors import MissingTableError
 
 
 @pytest.fixture(params=sorted(BENCHES))
 def bench(request: pytest.FixtureRequest) -> Bench:
-    return load_bench(request.param)
+    try:
+        return load_bench(request.param)
+    except MissingTableError as error:
+        pytest.skip(str(error))
 
 
 def samples(bench: Bench) -> list[Architecture]:
@@ -40,8 +44,9 @@ def test_default_targets_rank_every_space(bench: Bench) -> None:
         for space in bench.spaces:
             column = bench.accuracies(target, bench.in_space(space))
             assert column.dtype == np.float64
-            assert np.isfinite(column).all()
-            assert len(np.unique(column)) > MINIMUM_ARCHITECTURES // 2
+            known = np.isfinite(column)
+            assert known.all() or bench.trained  # sets of bits are columns of their own
+            assert len(np.unique(column[known])) > MINIMUM_ARCHITECTURES // 2
 
 
 def test_figures_are_percentages_or_nan(bench: Bench) -> None:
@@ -68,7 +73,8 @@ def test_one_seed_gives_one_network_whatever_was_built_before(bench: Bench) -> N
         again = bench.network(architecture, seed=3).state_dict()
         other = bench.network(architecture, seed=4).state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert any(not torch.equal(first[key], other[key]) for key in first)
+        same = all(torch.equal(first[key], other[key]) for key in first)
+        assert same == bench.trained
 
 
 def test_building_leaves_the_global_generators_alone(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import kendalltau
 
-from autoprox.assess import BASELINES
+from autoprox.assess import COUNTS
 from autoprox.benches import load_bench, split
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
@@ -103,7 +103,7 @@ def test_a_search_writes_with_what_all_benches_have(cache):
     ground = lay(BOTH, Settings(bench=BOTH), cache)
     shared = ("weight", "grad", "grad_abs_mean", "grad_std", "act", "params")
     assert ground.vocabulary.statistics == shared
-    needed = {word for name in BASELINES for word in load(name).statistics}
+    needed = {word for name in COUNTS for word in load(name).statistics}
     assert set(ground.names) == {*shared, *needed}
     assert {plan.names for plan in ground.plans} == {ground.names}
 

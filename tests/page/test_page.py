@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 import autoprox
 from autoprox.cli import main
 from autoprox.cli.evolve import evolve as evolve_command
-from autoprox.cli.live import summary
 from autoprox.errors import RunError
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
@@ -28,6 +27,7 @@ from autoprox.page.command import settings_options
 from autoprox.page.found import read
 from autoprox.page.picks import picks
 from autoprox.text import parse
+from autoprox.wording import summary
 
 TINY, OTHER = (
     str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")

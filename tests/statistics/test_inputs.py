@@ -8,7 +8,7 @@ import torch
 
 from autoprox.errors import StatisticError
 from autoprox.statistics import fingerprint, images, noise
-from autoprox.statistics.inputs import DEVIATION, MEAN
+from autoprox.statistics.inputs import IMAGENET
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def test_noise_is_standard_normal_and_depends_on_the_seed_alone():
 
 def test_images_are_drawn_without_repetition_and_normalised(pack):
     x, y = images(pack, (3, 6, 6), classes=3, batch=5, seed=1)
-    grey = x * torch.tensor(DEVIATION).reshape(3, 1, 1) + torch.tensor(MEAN).reshape(3, 1, 1)
+    mean, deviation = (torch.tensor(each).reshape(3, 1, 1) for each in IMAGENET)
+    grey = x * deviation + mean
     numbers = (grey[:, 0, 0, 0] * 255 / 10).round().long()
     assert len(numbers.unique()) == 5
     assert torch.equal(numbers % 3, y)

@@ -20,6 +20,8 @@ HOMES = {
     "az_trainability": "az_nas",
     "epe_nas": "epe_nas",
     "linear_regions": "patterns",
+    "ompq": "bit_allocation",
+    "qe_score": "bit_allocation",
     "swap": "patterns",
     "zen_score": "zen",
 }

@@ -1,0 +1,264 @@
+"""``autoprox search``: bits for the layers of a trained network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.options import Command, console, entries, option
+from autoprox.cli.train import TEST
+from autoprox.files import write_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autoprox.benches import Bench
+    from autoprox.quantise.table import Images, Row
+    from autoprox.search import BitChoice
+
+LIMITS = ("size", "bops", "average_bits")
+LINE_SECONDS = 30.0
+BATCH = 32
+DATA = "CIFAR-10: also measure the true accuracy of the choice and of others within the limit."
+EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
+
+
+def limit_options(command: Command) -> Command:
+    """Add the limits, of which one is given."""
+    added = (
+        option("--size", "At most so many bytes; KB are 1000, MB 1000 KB.", "", "SIZE"),
+        option("--bops", "At most so many bit operations; K, M, G, T.", "", "N"),
+        option("--average-bits", "At most so many bits a weight.", "", "X"),
+    )
+    for each in reversed(added):
+        command = each(command)
+    return command
+
+
+def shown_options(command: Command) -> Command:
+    """Add the options that say what the network is shown."""
+    added = (
+        option(
+            "--images",
+            "Show the network images, an .npz or a folder.",
+            "those of --data, or noise",
+            "PATH",
+        ),
+        option("--batch", "How many inputs it sees.", str(BATCH), type=click.IntRange(min=1)),
+        option(
+            "--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries
+        ),
+    )
+    for each in reversed(added):
+        command = each(command)
+    return command
+
+
+def truth_options(command: Command) -> Command:
+    """Add the options of the true accuracies."""
+    added = (
+        option("--data", DATA, "", "FILE", type=click.Path()),
+        option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
+        option("--calibration", "Training images to calibrate on.", "512", type=int),
+    )
+    for each in reversed(added):
+        command = each(command)
+    return command
+
+
+def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Read numbers between commas.
+
+    Raises:
+        click.BadParameter: they are no numbers.
+    """
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected bits between commas, as in 2,4,8; got {value!r}"
+        ) from None
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
+@option("--network", "One of the bench's, such as resnet20.", "", "NAME", required=True)
+@option("--proxy", "A name, a file, a run's folder, or an expression.", "", "PROXY", required=True)
+@limit_options
+@option("--widths", "The bits to choose from.", "2,3,4,5,6,7,8", "A,B,…", callback=_widths)
+@shown_options
+@truth_options
+@option("--budget", "Configurations that evolution scores.", "10000", type=click.IntRange(min=1))
+@option("--seed", "Of batch, sample and evolution.", "0", type=click.IntRange(min=0))
+@option(
+    "--json json_file",
+    "Write everything there, or to standard output.",
+    "",
+    "[FILE]",
+    is_flag=False,
+    flag_value="-",
+)
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+def search(
+    bench: str,
+    network: str,
+    data: str | None,
+    test: str | None,
+    json_file: str | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Choose bits for the layers of a trained network, within a limit.
+
+    Prints the bits that give the proxy the largest score; the first and the last layer have 8.
+    Where the score goes with a sum over layers they are the best there are, found by integer
+    programming, else good ones, found by evolution.
+    """
+    if data is None and (test is not None or given["calibration"] is not None):
+        raise click.UsageError("--test and --calibration go with --data")
+    if data is not None and test is None and data.endswith(".npz"):
+        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    from autoprox.benches import load_bench
+    from autoprox.search.comparison import cifar_images
+
+    loaded = load_bench(bench)
+    train = None if data is None else cifar_images(loaded, data, "train")
+    choice = _chosen(loaded, network, train, given, quiet)
+    rows: list[Row] = []
+    if train is not None:
+        parts = train, cifar_images(loaded, test or str(data), "test")
+        rows = _compared(loaded, network, choice, parts, given, quiet)
+    _report(choice, rows, network, json_file)
+
+
+def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """What is given of the options `names`."""
+    return {name: given[name] for name in names if given[name] is not None}
+
+
+def _chosen(
+    bench: Bench, network: str, train: Images | None, given: dict[str, Any], quiet: bool
+) -> BitChoice:
+    """Search with the network shown what the options say."""
+    from autoprox.search import search_bits
+    from autoprox.search.comparison import drawn_batch, trained_network
+    from autoprox.tables import Probe
+
+    trained = trained_network(bench, network)
+    batch, seed, images = given["batch"] or BATCH, given["seed"] or 0, given["images"]
+    if train is not None and images is None:
+        shown = drawn_batch(train, batch, seed)
+    else:
+        shown = Probe(batch, seed, images=images).inputs(bench)
+    settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget")
+    progress = None if quiet else _lines()
+    return search_bits(trained, *shown, given["proxy"], progress=progress, **settings)
+
+
+def _compared(
+    bench: Bench,
+    network: str,
+    choice: BitChoice,
+    parts: tuple[Images, Images],
+    given: dict[str, Any],
+    quiet: bool,
+) -> list[Row]:
+    """Measure the true accuracy of the choice and of others within the limit."""
+    from autoprox.search.comparison import builder_of, others
+    from autoprox.search.limits import limit_of
+
+    limit = limit_of({name: given[name] for name in LIMITS})
+    named = {"chosen": tuple(choice.bits.values())}
+    named |= others(bench, network, choice.costs, limit, **_kept(given, "widths"))
+    builder = builder_of(bench, network, *parts, **_kept(given, "calibration"))
+    rows = []
+    for name, bits in named.items():
+        if not quiet:
+            click.echo(f"measuring the accuracy of: {name}", err=True)
+        rows.append(builder.measured(name, bits))
+    return rows
+
+
+def _lines() -> Callable[[int, int], None]:
+    """Say on stderr now and then how many configurations are scored."""
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > LINE_SECONDS:
+            click.echo(f"{done} of {total} configurations scored", err=True)
+            said = time.monotonic()
+
+    return progress
+
+
+def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | None) -> None:
+    """Print the choice unless standard output is taken, and write the file."""
+    facts = {
+        "network": network,
+        **choice.to_json(),
+        "compared": [dataclasses.asdict(row) for row in rows],
+    }
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    if json_file == "-":
+        click.echo(text, nl=False)
+        return
+    out = console()
+    out.print(_layer_table(choice))
+    out.print(
+        f"{network}: {choice.size_bytes / 1000:.2f} KB, {choice.bops / 1e9:.4g} G bit operations, "
+        f"{choice.average_bits:.2f} bits a weight between the first and the last layer",
+        soft_wrap=True,
+    )
+    out.print(f"score {choice.score:.6g}, {_how(choice)}", soft_wrap=True)
+    if rows:
+        out.print(_accuracy_table(choice, rows))
+        out.print("accuracy: on the test images, after post-training quantisation", soft_wrap=True)
+    if json_file is not None:
+        write_text(Path(json_file), text, "file")
+
+
+def _how(choice: BitChoice) -> str:
+    if choice.found_by == "evolution":
+        return f"the best of {choice.evaluated} configurations that evolution scored"
+    return "the best there is within the limit, by integer programming"
+
+
+def _layer_table(choice: BitChoice) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    for title in ("weights", "bits"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for layer in choice.costs.layers:
+        table.add_row(layer.name, str(layer.weights), str(choice.bits[layer.name]))
+    return table
+
+
+def _accuracy_table(choice: BitChoice, rows: list[Row]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from autoprox.search.limits import average_bits
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("bits", overflow="fold")
+    for title in ("accuracy", "KB", "G BOPs", "bits a weight"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{row.accuracy:.2f} %",
+            f"{row.size_bytes / 1000:.2f}",
+            f"{row.bops / 1e9:.4g}",
+            f"{float(average_bits(choice.costs, row.bits)):.2f}",
+        )
+    return table

@@ -1,0 +1,168 @@
+"""Bits for every layer of a trained network: the largest score of a proxy within a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoprox.errors import QuantisationError, ScoreError
+from autoprox.graph import Graph
+from autoprox.proxies.function import Ensemble
+from autoprox.proxy import AnyProxy, Proxy, load
+from autoprox.quantise.layers import END_BITS, Costs, costs
+from autoprox.search.breeding import bred
+from autoprox.search.limits import Places, Space, average_bits, limit_of, space_of
+from autoprox.search.programme import solved
+from autoprox.search.scoring import (
+    Scorer,
+    TableScorer,
+    check_needs_bits,
+    function_scorer,
+    layer_sum,
+)
+from autoprox.statistics import DEFAULT_SAMPLE, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WIDTHS = (2, 3, 4, 5, 6, 7, 8)
+BUDGET = 10_000
+"""How many configurations evolution scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class BitChoice:
+    """Bits for the layers of a network.
+
+    Attributes:
+        bits: of each layer in the order of execution, by its name, as `autoprox.quantise.quantise`
+            takes them; 8 for the first and the last.
+        costs: what the network costs at any bits.
+        score: of the proxy.
+        found_by: ``"integer programme"``, which finds the best there is, or ``"evolution"``.
+        evaluated: how many configurations were scored; an integer programme scores its result only.
+    """
+
+    bits: dict[str, int]
+    costs: Costs
+    score: float
+    found_by: str
+    evaluated: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the parameters: weights at their bits, all others at 32."""
+        return self.costs.size_bytes(self.bits)
+
+    @property
+    def bops(self) -> int:
+        """Bit operations for one image."""
+        return self.costs.bops(self.bits)
+
+    @property
+    def average_bits(self) -> float:
+        """The mean bits of the weights between the first and the last layer."""
+        return float(average_bits(self.costs, self.bits))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choice as JSON data."""
+        return {
+            "bits": self.bits,
+            "score": self.score,
+            "size_bytes": self.size_bytes,
+            "bops": self.bops,
+            "average_bits": self.average_bits,
+            "found_by": self.found_by,
+            "evaluated": self.evaluated,
+        }
+
+
+def search_bits(
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor | None,
+    proxy: str | Path | Graph | AnyProxy,
+    *,
+    size: float | str | None = None,
+    bops: float | str | None = None,
+    average_bits: float | str | None = None,
+    widths: Sequence[int] = WIDTHS,
+    sample: Sample = DEFAULT_SAMPLE,
+    seed: int = 0,
+    budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
+) -> BitChoice:
+    """The bits of each layer that give a trained network the largest score within a limit.
+
+    The first and the last layer have 8 bits. Where the score rises or falls with a sum over layers,
+    the best configuration is found by integer programming, else a good one by evolution.
+
+    Args:
+        network: trained, of `nn.Conv2d` and `nn.Linear` layers; left as it is.
+        inputs: calibration inputs, ``(batch, ...)``, normalised as the network takes them.
+        targets: ``(batch,)``, class numbers; needed if the proxy uses the loss.
+        proxy: whatever `autoprox.load` takes; it has to depend on bits, as ``hawq_v2`` does.
+        size: most bytes of all parameters, weights at their bits and all others at 32; or a text
+            such as ``"80KB"`` or ``"0.5MB"``; a kilobyte is 1000 bytes.
+        bops: most bit operations for one input, weight bits times 8-bit activations; or a text such
+            as ``"1.2G"``.
+        average_bits: most bits of a weight on average, between the first and the last layer.
+        widths: the bits to choose from.
+        sample: entries kept of each tensor of a layer, or ``"full"``.
+        seed: of the sample's places and of evolution.
+        budget: how many configurations evolution scores at most.
+        progress: told how many evolution has scored, and of how many.
+
+    Raises:
+        QuantisationError: there is not one limit, it is no quantity or below the smallest possible,
+            widths are not from 1 to 16, the proxy does not depend on bits, or no layer can be
+            quantised.
+        StatisticError: a statistic cannot be measured on this network.
+        ScoreError: no configuration has a score.
+    """
+    limit = limit_of({"size": size, "bops": bops, "average_bits": average_bits})
+    if budget < 1:
+        raise QuantisationError(f"budget is the number of scores, 1 or more; got {budget}")
+    found = load(proxy)
+    if isinstance(found, Ensemble):
+        raise ScoreError(
+            f"{found} compares networks with each other and has no score for one configuration; "
+            f"search with one of its parts: {', '.join(found.parts)}"
+        )
+    check_needs_bits(found)
+    space = space_of(costs(network, inputs), widths, limit)
+    names = tuple(layer.name for layer in space.costs.layers)
+    scorer: Scorer
+    if isinstance(found, Proxy):
+        every = sorted({*space.widths, END_BITS})
+        scorer = TableScorer(
+            found, network, inputs, targets, names, every, sample=sample, seed=seed
+        )
+        best = _programmed(space, scorer)
+        if best is not None:
+            score = float(scorer(space.bits(best))[0])
+            return _choice(space, best, score, "integer programme", 1)
+    else:
+        scorer = function_scorer(found, network, inputs, targets, names, seed)
+    best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), budget, progress)
+    return _choice(space, best, score, "evolution", evaluated)
+
+
+def _programmed(space: Space, scorer: TableScorer) -> Places | None:
+    """The best configuration by integer programming, if the score goes with a sum over layers."""
+    found = layer_sum(scorer.proxy.graph)
+    if found is None:
+        return None
+    term, sign = found
+    terms = sign * scorer.terms(term, space.widths)[1:-1]
+    return solved(space, terms) if np.isfinite(terms).all() else None
+
+
+def _choice(space: Space, places: Places, score: float, found_by: str, evaluated: int) -> BitChoice:
+    names = (layer.name for layer in space.costs.layers)
+    bits = dict(zip(names, space.bits(places)[0].tolist(), strict=True))
+    return BitChoice(bits, space.costs, score, found_by, evaluated)

@@ -1,0 +1,70 @@
+"""How figures, durations and differences are put into words, everywhere alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoprox.assess import Assessment
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> readable_seconds(7.2), readable_seconds(200), readable_seconds(8000)
+    ('7 s', '3 min 20 s', '2 h 13 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def figure(value: float | None) -> str:
+    """Return a correlation as it is printed everywhere: three digits, or a dash."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def summary(reason: str) -> str:
+    """Return the reason of a failure without the expression that it names.
+
+    >>> summary("no layer has only_mlp(sqrt(flops))")
+    'no layer has only_mlp'
+    """
+    return reason.partition("(")[0].strip()
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """Return an interval as ``0.123 to 0.456``."""
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def mean_tau(row: Assessment, bench: str) -> float | None:
+    """Return the mean of τ over the columns of one of several benches."""
+    taus = [each.kendall for each in row.correlations if each.column.startswith(f"{bench}/")]
+    return sum(taus) / len(taus) if taus else None
+
+
+def difference_in_words(rows: Sequence[Assessment]) -> str:
+    """Say how far the best proxy is from the best baseline, and if that is more than chance."""
+    from autoprox.assess import BASELINES
+
+    best = rows[0]
+    baselines = [row for row in rows if row.name in BASELINES and row.joint is not None]
+    if best.joint is None:
+        return f"The best proxy of the search has no score here: {best.failure}."
+    if not baselines or best.difference is None or best.difference_interval is None:
+        return "No baseline has a score here."
+    rival = max(baselines, key=lambda row: row.joint or 0.0)
+    low, high = best.difference_interval
+    where = "above" if best.difference >= 0 else "below"
+    said = (
+        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} "
+        f"(joint τ, 95 % interval of the difference {low:.3f} to {high:.3f})."
+    )
+    if low <= 0 <= high:
+        return f"{said} The interval includes 0: these architectures do not tell the two apart."
+    return f"{said} The interval does not include 0."

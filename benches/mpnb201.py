@@ -1,0 +1,122 @@
+"""MP-NAS-Bench201: cells of NAS-Bench-201 trained with 2, 4 or 8 bits for each operation.
+
+The tables are others' and have no licence, so they do not ship: a folder with them is named by the
+environment variable ``AUTOPROX_MPNB201``, or given to `mpnb201`. Each is a CSV file with columns
+``op0`` to ``op5``, the cell by places in `autoprox.benches.cells.OPERATIONS`;
+``w0`` to ``w5``, the bits of its convolutions, 0 where there is none; and ``test_acc``, a share.
+
+References:
+    https://github.com/Leannnnnnn/MP-NAS-Bench201
+    Dong and Yang, NAS-Bench-201, ICLR 2020, https://arxiv.org/abs/2001.00326
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from autoprox.benches import nb201
+from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.table import read_table
+from autoprox.errors import MissingTableError
+
+VARIABLE = "AUTOPROX_MPNB201"
+
+FILES = {
+    "150ep": "mp_nasbench201_150ep_cell_uniform.csv",
+    "50ep": "mp_nasbench201_50ep_cell_uniform.csv",
+}
+"""Space to its file: all cells of a network have the same bits, after so many epochs."""
+
+COLLAPSED = 12.0
+"""A network at or below this percentage is at chance: its training failed."""
+
+FIXED_BITS = 8
+"""Bits of the stem, the reductions and the head, in which the table's networks do not differ."""
+
+CAVEATS = (
+    "Accuracies are those after training with fake quantisation on half of CIFAR-10's training "
+    "images; the test images were cropped and flipped at random, so the figures are noisy.",
+    "That training began with the published weights of NAS-Bench-201. Here the networks are "
+    "untrained: what a proxy sees is another network of the same shape.",
+    "The two spaces differ in epochs, 150 and 50; some networks are in both.",
+)
+
+
+def mpnb201(folder: str | Path | None = None) -> Bench:
+    """The published accuracies, but for the networks whose training failed.
+
+    Args:
+        folder: with one or both of `FILES`; None for the one that ``AUTOPROX_MPNB201`` names.
+
+    Raises:
+        MissingTableError: there is no such folder, or neither file in it.
+        BenchError: a file is damaged.
+    """
+    given = folder or os.environ.get(VARIABLE)
+    if given is None:
+        raise MissingTableError(
+            "bench 'mpnb201' does not ship, as its tables have no licence; set "
+            f"{VARIABLE} to a folder with {' or '.join(FILES.values())}"
+        )
+    return _read(Path(given).expanduser())
+
+
+@cache
+def _read(folder: Path) -> Bench:
+    tables = {space: path for space, name in FILES.items() if (path := folder / name).is_file()}
+    if not tables:
+        raise MissingTableError(
+            f"bench 'mpnb201': there is neither {' nor '.join(FILES.values())} in {folder}"
+        )
+    rows = [row for space, path in tables.items() for row in _architectures(space, path)]
+    kept = tuple(row for row in rows if (row.accuracies["accuracy"] or 0.0) > COLLAPSED)
+    failed = (
+        f"{len(rows) - len(kept)} of {len(rows)} networks are left out: they stayed at chance, at "
+        f"{COLLAPSED:g} % or below."
+    )
+    return Bench(
+        name="mpnb201",
+        description="NAS-Bench-201 cells with 2, 4 or 8 bits for each convolution of the cell.",
+        citation="MP-NAS-Bench201, https://github.com/Leannnnnnn/MP-NAS-Bench201, on cells of Dong "
+        "and Yang, NAS-Bench-201, ICLR 2020, arXiv:2001.00326",
+        source=f"{folder}; not part of autoprox",
+        caveats=(*CAVEATS, failed),
+        architectures=kept,
+        targets=("accuracy",),
+        default_targets=("accuracy",),
+        build=nb201.build,
+        input_shape=(3, 32, 32),
+        classes=10,
+        default_statistics=(*nb201.STATISTICS, "bits", "weight_error", "act_error"),
+        default_architectures=1000,
+        bits=bits,
+    )
+
+
+def _architectures(space: str, path: Path) -> Iterator[Architecture]:
+    for row in read_table(path, targets=("test_acc",)):
+        cell, widths = (
+            "".join(str(row.config[f"{column}{edge}"]) for edge in range(6))
+            for column in ("op", "w")
+        )
+        share = row.accuracies["test_acc"]
+        yield Architecture(
+            f"{space}/{cell}-{widths}",
+            space,
+            {"cell": cell, "widths": widths},
+            {"accuracy": None if share is None else 100 * share},
+            isomorph=cell,
+        )
+
+
+def bits(architecture: Architecture) -> tuple[int, ...]:
+    """The bits of each layer, in the order of execution."""
+    from autoprox.benches.cells import CELLS, WIDTHS
+
+    cell = tuple(int(width) for width in architecture.config["widths"] if width != "0")
+    stage, reduction = cell * CELLS, (FIXED_BITS,) * 3
+    later = (reduction + stage) * (len(WIDTHS) - 1)
+    return (FIXED_BITS, *stage, *later, FIXED_BITS)

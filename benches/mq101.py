@@ -1,0 +1,155 @@
+"""Bits of trained networks: configurations, each with the accuracy that quantisation leaves.
+
+A bench in the style of MQ-Bench-101 (Dong et al., EMQ: Evolving Training-free Proxies for Automated
+Mixed Precision Quantization, ICCV 2023, https://arxiv.org/abs/2307.10554), whose table was never
+released. Networks and accuracies are autoprox's own: ``autoprox bench train`` made the former,
+``autoprox bench quantise`` measured the latter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.table import read_table
+from autoprox.errors import MissingTableError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FOLDER = Path(__file__).parent / "mq101"
+"""Where the tables and the weights are that ship: NETWORK.csv, NETWORK.safetensors."""
+
+NETWORKS = ("resnet20", "mobilenetv2", "vit")
+
+SETS = ("234", "2-8")
+"""The bits that a table's configurations choose from; each set is ranked by itself."""
+
+STATISTICS = (
+    "weight",
+    "grad",
+    "flow_grad",
+    "ones_grad",
+    "weight_error",
+    "act",
+    "act_grad",
+    "act_error",
+    "weight_spectrum",
+    "hessian_trace",
+    "hessian_top",
+    "bits",
+    "params",
+    "flops",
+    "fan_in",
+    "fan_out",
+    "position",
+    "out_entries",
+)
+"""Those that say something of trained networks and their bits."""
+
+CAVEATS = (
+    "The table is not that of the EMQ paper, which was never released: its networks are small ones "
+    "for CIFAR-10, and its figures cannot be compared with the paper's.",
+    "Accuracies are on 10,000 test images: the standard error of one is 0.3 points at 90 %. "
+    "Configurations are tested on the same images, so differences between them are less uncertain, "
+    "but those of a tenth of a point say nothing.",
+    "Each set of bits is a column of its own, as 2 to 8 bits span another range than 2 to 4; a "
+    "configuration has no figure for the other set.",
+    "Configurations are drawn so that their average bits spread evenly. Drawn layer by layer from "
+    "one distribution they would differ less, and every proxy would rank them worse.",
+    "First and last layer have 8 bits, activations 8 bits throughout; the weights are rounded to "
+    "suit the layer's inputs, and every layer's output gets its moments back.",
+    "The networks are trained: on seeded noise, which is shown unless --images names CIFAR-10, "
+    "outputs and gradients are not those on images.",
+)
+
+
+@cache  # worker processes ask for it at each piece of work
+def mq101(folder: Path = FOLDER) -> Bench:
+    """The configurations of every network that has a table in `folder`.
+
+    Raises:
+        MissingTableError: no network has one.
+        BenchError: a table is damaged.
+    """
+    from autoprox.benches.cifar import CLASSES, DEVIATION, MEAN
+
+    tables = {name: path for name in NETWORKS if (path := folder / f"{name}.csv").is_file()}
+    if not tables:
+        raise MissingTableError(
+            f"bench 'mq101' has no tables in {folder}; make networks and tables with: autoprox "
+            "bench train resnet20 --data FILE, then autoprox bench quantise resnet20 --data FILE"
+        )
+    rows = tuple(row for name, path in tables.items() for row in _configurations(name, path))
+    targets = tuple(_target(each) for each in SETS if each in {row.config["set"] for row in rows})
+    return Bench(
+        name="mq101",
+        description="Bits for the layers of trained networks, with the accuracy that they leave on "
+        "CIFAR-10.",
+        citation="autoprox; after Dong et al., EMQ: Evolving Training-free Proxies for Automated "
+        "Mixed Precision Quantization, ICCV 2023, arXiv:2307.10554",
+        source="measured by autoprox bench quantise; NETWORK.json beside each table says how",
+        caveats=CAVEATS,
+        architectures=rows,
+        targets=targets,
+        default_targets=targets,
+        build=partial(build, folder=folder),
+        input_shape=(3, 32, 32),
+        classes=CLASSES,
+        default_statistics=STATISTICS,
+        bits=bits,
+        trained=True,
+        normalisation=(MEAN, DEVIATION),
+        version=_digest(folder / f"{name}.safetensors" for name in tables),
+    )
+
+
+def build(architecture: Architecture, *, folder: Path = FOLDER) -> nn.Module:
+    """The trained network of the architecture's space, at full precision."""
+    from autoprox.benches.cifar import trained
+
+    return trained(architecture.space, folder / f"{architecture.space}.safetensors")
+
+
+def bits(architecture: Architecture) -> tuple[int, ...]:
+    """The bits of each layer, in the order of execution."""
+    return tuple(map(int, architecture.config["bits"].split("-")))
+
+
+def _target(set_name: str) -> str:
+    return f"accuracy_{set_name}"
+
+
+def _configurations(network: str, path: Path) -> Iterator[Architecture]:
+    """The rows of a network's table that belong to a set; uniform bits are no drawn ones."""
+    for row in read_table(path):
+        set_name = row.name.partition("/")[0]
+        if set_name in SETS:
+            accuracy = row.accuracies["accuracy"]
+            yield Architecture(
+                f"{network}/{row.name}",
+                network,
+                {"set": set_name, "bits": row.config["bits"]},
+                {_target(each): accuracy if each == set_name else None for each in SETS},
+            )
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """A digest of files of weights.
+
+    Raises:
+        MissingTableError: a file is missing.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        if not path.is_file():
+            raise MissingTableError(
+                f"bench 'mq101' has a table of {path.stem}, but no weights at {path}; make both "
+                f"anew, or take the table away"
+            )
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

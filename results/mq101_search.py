@@ -1,0 +1,75 @@
+"""Bits that proxies choose, beside others of the same limit. Writes results/mq101_search.csv.
+
+    python results/mq101_search.py cifar-10-binary.tar.gz
+    python results/mq101_search.py cifar-10-binary.tar.gz hawq_v2 runs/mq101-default-0
+
+For every network of mq101 that has a table, the size of three uniform bit widths is the limit.
+Each row is the choice of a proxy (hawq_v2 unless others are named), the uniform bits, the most bits
+of weights, or the best row of the table within that limit, with its true accuracy on the 10,000
+test images. Proxies are shown 32 training images.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from csv_tables import write_csv
+
+from autoprox import load_bench, search_bits
+from autoprox.quantise import costs
+from autoprox.search.comparison import (
+    builder_of,
+    cifar_images,
+    drawn_batch,
+    others,
+    trained_network,
+)
+from autoprox.search.limits import limit_of
+
+FOLDER = Path(__file__).parent
+UNIFORM = (3, 4, 5)
+BATCH = 32
+
+
+def main(data: str, proxies: list[str]) -> None:
+    """Search and measure, network by network."""
+    bench = load_bench("mq101")
+    train, test = (cifar_images(bench, data, part) for part in ("train", "test"))
+    shown = drawn_batch(train, BATCH, seed=0)
+    rows = []
+    for name in bench.spaces:
+        network = trained_network(bench, name)
+        cost = costs(network, shown[0])
+        builder = builder_of(bench, name, train, test)
+        for width in UNIFORM:
+            size = cost.size_bytes(width)
+            named, found_by = {}, {}
+            for proxy in proxies:
+                choice = search_bits(network, *shown, proxy, size=size)
+                named[proxy] = tuple(choice.bits.values())
+                found_by[proxy] = choice.found_by
+            named |= others(bench, name, cost, limit_of({"size": size}))
+            for label, bits in named.items():
+                measured = builder.measured(label, bits)
+                rows.append(
+                    {
+                        "network": name,
+                        "limit_bytes": size,
+                        "choice": label,
+                        "found_by": found_by.get(label, ""),
+                        "accuracy": measured.accuracy,
+                        "loss": measured.loss,
+                        "size_bytes": measured.size_bytes,
+                        "bops": measured.bops,
+                        "bits": "-".join(map(str, bits)),
+                    }
+                )
+                print(*rows[-1].values())
+    write_csv(FOLDER / "mq101_search.csv", rows)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:] or ["hawq_v2"])

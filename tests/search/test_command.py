@@ -1,0 +1,103 @@
+"""``autoprox search``, from the bench to the true accuracies."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from autoprox.cli import main
+from tests.quantised_tiny_bench import bench
+
+BENCH = """
+import dataclasses
+from tests.quantised_tiny_bench import bench as small
+bench = dataclasses.replace(small, input_shape=(3, 32, 32))
+"""
+TEXT = "negative(sum(sum(square(weight_error))))"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Runs ``autoprox search`` on a small network that takes images of CIFAR-10's shape."""
+    (tmp_path / "bench.py").write_text(BENCH)
+    for part in ("train", "test"):
+        generator = np.random.default_rng(len(part))
+        pictures = generator.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+        np.savez(tmp_path / f"{part}.npz", x=pictures, y=generator.integers(0, 5, 16))
+    given = ["--bench", str(tmp_path / "bench.py"), "--network", "deep", "--quiet"]
+    return lambda *more: CliRunner().invoke(main, ["search", *given, *more])
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """The options that name true images."""
+    paths = {"--data": "train.npz", "--test": "test.npz"}
+    return [word for flag, name in paths.items() for word in (flag, str(tmp_path / name))]
+
+
+def test_the_bits_of_every_layer_are_printed(command):
+    result = command("--proxy", TEXT, "--average-bits", "3.4", "--widths", "2,3,4")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.output.splitlines()]
+    bits = {row[0]: int(row[2]) for row in rows if len(row) == 3 and row[1].isdecimal()}
+    assert list(bits) == ["0", "3", "6", "9", "14"]
+    assert bits["0"] == bits["14"] == 8
+    assert sum(bits[name] for name in ("3", "6", "9")) == 10  # of equal layers
+    assert "the best there is within the limit, by integer programming" in result.output
+
+
+def test_true_accuracies_stand_beside_the_choice(command, truth, tmp_path):
+    limit = ["--size", "0.9KB", "--widths", "2,3,4"]
+    result = command("--proxy", TEXT, *limit, *truth, "--calibration", "16", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.output)
+    names = [row["name"] for row in facts["compared"]]
+    assert names[:3] == ["chosen", "uniform 3", "most bits"]
+    assert names[3].startswith("best of the table: deep/")
+    assert facts["compared"][0]["bits"] == list(facts["bits"].values())
+    assert all(row["size_bytes"] <= 900 for row in facts["compared"])
+    assert all(0 <= row["accuracy"] <= 100 for row in facts["compared"])
+    best = next(row for row in bench.architectures if row.name == names[3].split(": ")[1])
+    within = [
+        row.accuracies["accuracy"]
+        for row in bench.in_space("deep")
+        if sum(map(int, row.config["bits"].split("-")[1:-1]))
+        <= sum(facts["compared"][2]["bits"][1:-1])
+    ]
+    assert best.accuracies["accuracy"] == max(within)
+
+
+def test_evolution_says_how_much_it_scored_and_a_file_holds_the_same(command, tmp_path):
+    text = "negative(std(multiply(bits, norm(weight_error))))"
+    path = tmp_path / "choice.json"
+    result = command("--proxy", text, "--bops", "40M", "--budget", "50", "--json", str(path))
+    assert "the best of 50 configurations that evolution scored" in result.output
+    facts = json.loads(path.read_text())
+    assert (facts["network"], facts["found_by"], facts["evaluated"]) == ("deep", "evolution", 50)
+    assert f"score {facts['score']:.6g}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--size", "10"], "the smallest possible is 743"),
+        ([], "expected one limit"),
+        (["--size", "1KB", "--bops", "1G"], "got size, bops"),
+        (["--size", "1KB", "--network", "wade"], "did you mean 'wide'"),
+        (["--size", "1KB", "--bench", "nb201", "--network", "nb201"], "have no bits"),
+        (["--size", "1KB", "--data", "none.tgz"], "no CIFAR-10 at none.tgz"),
+    ],
+)
+def test_bad_options_are_one_line_each(command, more, message):
+    result = command("--proxy", "bit_sum", *more)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_options_that_do_not_go_together_are_refused(command):
+    for more in (["--test", "x"], ["--data", "x.npz"], ["--widths", "2;3"]):
+        assert command("--proxy", "bit_sum", "--size", "1KB", *more).exit_code == 2
