@@ -1,5 +1,6 @@
 """The bench of bits of trained networks, on tables made here; and the shipped ones."""
 
+import dataclasses
 import json
 import random
 
@@ -126,6 +127,11 @@ def test_a_network_is_measured_once_for_each_number_of_bits(bench, tmp_path):
     assert len(plan.works) == 2 * (1 + 7)
 
 
+def test_a_bench_of_trained_networks_needs_bits(bench):
+    with pytest.raises(BenchError, match="give the bench bits"):
+        dataclasses.replace(bench, bits=None)
+
+
 def test_without_tables_the_message_says_how_to_make_them(tmp_path):
     with pytest.raises(MissingTableError, match="autoprox bench quantise resnet20"):
         mq101.mq101(tmp_path)
@@ -163,7 +169,7 @@ def test_evolving_on_one_network_reports_the_other_as_transfer(bench, tmp_path, 
     assert [each.name for each in run.held_out][-3:] == ["bit_sum", "model_size", "bops"]
     assert run.best.needs_bits
     for line in (run.folder / "candidates.jsonl").read_text().splitlines():
-        formula = load(json.loads(line)["expression"])
+        formula = load(json.loads(line)["proposed"])
         assert formula.needs_bits  # others are constant within a network
 
 

@@ -227,14 +227,20 @@ def _note_all(notes: Sequence[_Notes], name: str, scores: Sequence[float | Excep
 
 
 def _table(notes: Sequence[_Notes], names: Sequence[str], shown: Shown, mode: Mode) -> Table:
-    """Measure one network, and at every number of bits that its configurations have."""
+    """Measure one network; if it has several configurations, at every number of bits in them."""
+    from autoprox.evaluate import Table
     from autoprox.statistics import measure
 
     probe, configurations = notes[0].work.probe, [each.work.bits for each in notes]
 
-    def measured(_: str, own: tuple[str, ...], width: int | None) -> Measurement:
-        bits = None if width is None else (width,) * len(configurations[0] or ())
+    def at(bits: tuple[int, ...] | None, own: Sequence[str]) -> Measurement:
         return measure(*shown, own, sample=probe.sample, seed=probe.seed, bits=bits, mode=mode)
+
+    if len(configurations) == 1:
+        return Table((at(configurations[0], names),))
+
+    def measured(_: str, own: tuple[str, ...], width: int | None) -> Measurement:
+        return at(None if width is None else (width,) * len(configurations[0] or ()), own)
 
     return table_of([Row("", bits) for bits in configurations], names, measured)
 

@@ -148,3 +148,17 @@ def test_reductions_of_tensors_stay_short():
     for seed in range(200):
         graph = drawn(seed, lambda: VARIATION.mutated(VARIATION.random()))
         assert all(node.complexity <= REDUCTION_NODES for node in graph if reduces_tensor(node))
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_where_architectures_differ_by_bits_every_proxy_uses_them(seed):
+    vocabulary = Vocabulary(("weight", "grad", "params", "bits", "weight_error"))
+    variation = Variation(vocabulary, needs_bits=True)
+
+    def three():
+        first, second = variation.random(), variation.random()
+        return first, variation.mutated(first), variation.crossed(first, second)
+
+    for graph in drawn(seed, three):
+        assert {"bits", "weight_error"} & set(graph.statistics)

@@ -11,6 +11,7 @@ import pytest
 from autoprox.errors import AutoproxError, RunError
 from autoprox.leaderboard.board import Leaderboard, Row
 from autoprox.leaderboard.chart import chart, save_chart
+from autoprox.leaderboard.figures import BestFigures, ColumnFigures
 
 
 def row(name, joint, spread=0.1):
@@ -44,6 +45,26 @@ def test_the_error_bars_are_the_intervals():
 
 def test_only_the_best_are_drawn_if_so_asked():
     assert len(chart(BOARD, top=2).axes[0].patches) == 2
+
+
+def test_the_best_by_score_are_marked_if_they_are_known():
+    def figures(low, high):
+        best = (BestFigures(0.2, low, None), BestFigures(0.5, high, None))
+        return ColumnFigures("a/x", 9, 0.5, None, 0.9, None, 0.5, 0.0, best)
+
+    columns = (figures(0.1, 0.3), figures(0.3, 0.5))
+    rows = [dataclasses.replace(row(name, 0.5), columns=columns) for name in ("emq", "bops")]
+    axes = chart(board(*rows)).axes[0]
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == [
+        "ρ, best 20%",  # noqa: RUF001
+        "ρ, best 50%",  # noqa: RUF001
+        "ρ, all",  # noqa: RUF001
+    ]
+    marks = [each for each in axes.collections if len(each.get_offsets()) == 2]
+    places = [each.get_offsets()[:, 0].tolist() for each in marks]
+    for expected in ([0.2, 0.2], [0.4, 0.4], [0.5, 0.5]):
+        assert any(np.allclose(expected, each) for each in places)
+    assert chart(BOARD).axes[0].get_legend() is None
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])

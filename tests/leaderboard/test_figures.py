@@ -10,7 +10,7 @@ import scipy.stats
 
 from autoprox.errors import BenchError
 from autoprox.leaderboard import figures
-from autoprox.leaderboard.figures import Comparison, gap, top_share
+from autoprox.leaderboard.figures import Comparison, best_spearman, gap, top_share
 from autoprox.ranking import Column, interval, resample
 
 
@@ -138,3 +138,59 @@ def test_the_gap_is_to_the_best_accuracy_and_shared_by_ties():
     assert gap(np.array([1.0, 3.0, 2.0]), accuracies, 70.0) == -10
     assert gap(np.array([3.0, 1.0, 3.0]), accuracies, 70.0) == -10
     assert gap(accuracies, accuracies, 70.0) == 0
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_the_best_by_score_are_ranked_as_scipy_ranks_them(share):
+    generator = np.random.default_rng(3)
+    scores, accuracies = generator.permutation(20).astype(float), generator.normal(size=20)
+    chosen = np.argsort(-scores)[: round(20 * share)]
+    truth = scipy.stats.spearmanr(scores[chosen], accuracies[chosen]).statistic
+    assert best_spearman(scores, accuracies, np.ones((1, 20)), share) == pytest.approx([truth])
+
+
+def test_those_that_tie_at_the_border_count_in_part():
+    scores = np.array([3.0, 2.0, 2.0, 1.0, 0.0, 0.0, -1.0, -1.0])
+    accuracies = np.array([1.0, 4.0, 2.0, 9.0, 9.0, 9.0, 9.0, 9.0])
+    # The best quarter is the first and half of the second and of the third: twice that is
+    # a sample of two copies of the first beside the second and the third.
+    twice = scipy.stats.spearmanr([3, 3, 2, 2], [1, 1, 4, 2]).statistic
+    assert best_spearman(scores, accuracies, np.ones((1, 8)), 0.25) == pytest.approx([twice])
+
+
+def test_each_resample_has_its_own_best():
+    generator = np.random.default_rng(4)
+    scores, accuracies = generator.normal(size=12), generator.normal(size=12)
+    counts = resample(12, 5, 0)
+    found = best_spearman(scores, accuracies, counts, 0.5)
+    for count, value in zip(counts, found, strict=True):
+        places = np.repeat(np.arange(12), count.astype(int))
+        alone = best_spearman(scores[places], accuracies[places], np.ones((1, 12)), 0.5)
+        assert value == pytest.approx(alone[0])
+
+
+def test_the_figures_of_the_best_are_there_if_they_are_asked_for():
+    scores = np.random.default_rng(1).normal(size=24)
+    assert all(each.best == () for each in Comparison(columns())(scores).columns)
+    for column, found in zip(
+        columns(), Comparison(columns(), best=(0.5, 1.0))(scores).columns, strict=True
+    ):
+        half, whole = found.best
+        own = scores[column.places], column.accuracies
+        assert half.spearman == pytest.approx(
+            best_spearman(*own, np.ones((1, len(own[0]))), 0.5)[0]
+        )
+        assert (half.share, whole.share) == (0.5, 1.0)
+        assert whole.spearman == pytest.approx(found.spearman)
+        assert whole.spearman_interval == pytest.approx(found.spearman_interval)
+        assert half.spearman_interval[0] <= half.spearman <= half.spearman_interval[1]
+
+
+def test_a_missing_score_is_not_among_the_best():
+    scores = np.random.default_rng(1).normal(size=24)
+    scores[5] = np.nan
+    (first, *_) = Comparison(columns(), best=(0.5,))(scores).columns
+    kept = np.delete(np.arange(12), 5)
+    accuracies = columns()[0].accuracies[kept]
+    truth = best_spearman(scores[kept], accuracies, np.ones((1, 11)), 0.5)
+    assert first.best[0].spearman == pytest.approx(truth[0])
