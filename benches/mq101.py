@@ -60,11 +60,15 @@ CAVEATS = (
     "Each set of bits is a column of its own, as 2 to 8 bits span another range than 2 to 4; a "
     "configuration has no figure for the other set.",
     "Configurations are drawn so that their average bits spread evenly. Drawn layer by layer from "
-    "one distribution they would differ less, and every proxy would rank them worse.",
+    "one distribution they would differ less, and every proxy would rank them worse. So the sum of "
+    "the bits is a strong baseline: on resnet20's accuracy_234 Kendall's tau .81, Spearman's rho "
+    ".95, where effects of every layer, fitted to nine tenths of the table, reach .90 and .985.",
     "First and last layer have 8 bits, activations 8 bits throughout; the weights are rounded to "
     "suit the layer's inputs, and every layer's output gets its moments back.",
     "The networks are trained: on seeded noise, which is shown unless --images names CIFAR-10, "
-    "outputs and gradients are not those on images.",
+    "outputs and gradients are not those on images. That need not be worse: on resnet20's "
+    "accuracy_234, with batches of 8, it moves Kendall's tau by -.02 for errors of outputs to +.08 "
+    "for HAWQ-V2.",
 )
 
 

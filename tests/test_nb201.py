@@ -392,7 +392,7 @@ def test_a_run_draws_the_default_number(bench: Bench, tmp_path: Path) -> None:
     again = lay("nb201", ground.settings, tmp_path)
     assert again.digest == ground.digest
     fewer = lay("nb201", Settings(bench="nb201", architectures=100), tmp_path)
-    assert len(fewer.keys) == 100
+    assert len(fewer.rows) == 100
 
 
 def test_a_sample_is_the_same_in_any_process(bench: Bench) -> None:
