@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from autoprox import threads
+
 
 @pytest.fixture
 def one_thread():
     """Work in one thread: more only wait for each other on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads.one_thread():
+        yield
 
 
 @pytest.fixture

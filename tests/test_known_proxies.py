@@ -18,12 +18,9 @@ from tests.known_networks import Convolutions, Transformer, case, weights
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def plain_attention(one_thread):
     with sdpa_kernel(SDPBackend.MATH):
         yield
-    torch.set_num_threads(threads)
 
 
 def gradients(network, x, y):

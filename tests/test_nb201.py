@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,7 @@ def bench() -> Bench:
     return load_bench("nb201")
 
 
-@pytest.fixture(autouse=True)
-def single_thread() -> Iterator[None]:
-    """More threads only wait for each other on maps this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def of(cell: str) -> Architecture:

@@ -188,8 +188,8 @@ def by_channel(output: Tensor, weight_dims: int) -> Tensor:
 class Recorder:
     """Keeps, of the outputs of the layers, what the statistics `names` need.
 
-    Where a module runs several times, its last run counts. Nothing but the kept entries stays in
-    memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
+    Where a module runs several times, its last run counts. Nothing but the entries to choose from
+    stays in memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
     """
 
     def __init__(

@@ -1,9 +1,7 @@
 """What every statistic promises on every network."""
 
-import random
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +9,7 @@ from torch import nn
 
 from autoprox.kinds import Layer, Relation
 from autoprox.statistics import ROLES, STATISTICS, measure
+from tests.known_networks import random_states
 
 BATCH, SAMPLE = 6, 32
 
@@ -82,13 +81,7 @@ def convolutional():
     )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORKS = {"convolutional": convolutional, "transformer": Transformer, "encoder": Encoder}
 
@@ -144,11 +137,6 @@ def equal(a, b):
             (x is None and y is None) or torch.equal(x, y) for x, y in zip(a, b, strict=True)
         )
     return torch.equal(a, b)
-
-
-def random_states():
-    numpy = np.random.get_state()  # noqa: NPY002 - the global state is what is looked at
-    return torch.get_rng_state().tolist(), str(numpy), numpy[1].tolist(), random.getstate()
 
 
 def test_a_sampled_statistic_is_finite_and_has_the_documented_shape(network, batch, name):

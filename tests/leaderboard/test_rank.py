@@ -38,12 +38,7 @@ TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 FEW = ["snip", "zico", "params", "swap", "sum(norm(grad))"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
