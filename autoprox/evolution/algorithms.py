@@ -1,6 +1,6 @@
 """The search algorithms: what to try next, and what to keep.
 
-One class each, all with `ask` and `tell`. `ask` returns graphs; the search has them judged and
+One class each, all with `ask` and `tell`. `ask` proposes graphs; the search has them judged and
 hands the candidates back to `tell` in the same order. All draw from the global `random`, inside
 `drawing_from`. `population` is all their state, but for what `state` returns, so that a checkpoint
 is small and a resumed run goes on as if nothing had happened.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,12 +23,25 @@ from autoprox.graph import Graph
 from autoprox.registry import Registry
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A graph to judge.
+
+    Attributes:
+        graph: the graph.
+        parents: the texts of the candidates that it was made from; none if it was drawn at random.
+    """
+
+    graph: Graph
+    parents: tuple[str, ...] = ()
+
+
 class Algorithm(Protocol):
     """What the search asks of an algorithm."""
 
     population: list[Candidate]
 
-    def ask(self) -> list[Graph]:
+    def ask(self) -> list[Proposal]:
         """Return the graphs to judge next."""
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
@@ -115,12 +129,20 @@ class Base:
         self.population: list[Candidate] = []
         self.filled = False
 
-    def ask(self) -> list[Graph]:
+    def ask(self) -> list[Proposal]:
         """Return random graphs until the population is full, offspring from then on."""
         if not self.filled:
-            seeds = [] if self.population else list(self.seeds)
-            return seeds + [self.variation.random() for _ in range(self.batch - len(seeds))]
+            seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
+            return seeds + [self.newcomer() for _ in range(self.batch - len(seeds))]
         return self.offspring()
+
+    def newcomer(self) -> Proposal:
+        """Return a random graph."""
+        return Proposal(self.variation.random())
+
+    def mutant(self, parent: Graph) -> Proposal:
+        """Return a mutated graph."""
+        return Proposal(self.variation.mutated(parent), (parent.text,))
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Fill the population first; then let the algorithm decide who survives."""
@@ -135,7 +157,7 @@ class Base:
         else:
             self.survive(candidates)
 
-    def offspring(self) -> list[Graph]:
+    def offspring(self) -> list[Proposal]:
         """Return the graphs to judge next, given a full population."""
         raise NotImplementedError
 
@@ -160,9 +182,9 @@ class Base:
 class Random(Base):
     """Random search: the baseline that every other algorithm has to beat."""
 
-    def offspring(self) -> list[Graph]:
+    def offspring(self) -> list[Proposal]:
         """Return random graphs."""
-        return [self.variation.random() for _ in range(self.batch)]
+        return [self.newcomer() for _ in range(self.batch)]
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that differ in behaviour."""
@@ -195,12 +217,12 @@ class AutoProx(Base):
         super().__init__(variation, size, batch, seeds)
         self.retries: list[tuple[Candidate, int]] = []
 
-    def offspring(self) -> list[Graph]:
+    def offspring(self) -> list[Proposal]:
         """Mutate the parents whose last child was refused, and new ones."""
         while len(self.retries) < self.batch:
             drawn = random.sample(self.population, max(1, int(self.SAMPLED * len(self.population))))
             self.retries.append((random.choice(ranked(drawn)[: self.TOP]), 0))
-        return [self.variation.mutated(parent.graph) for parent, _ in self.retries]
+        return [self.mutant(parent.graph) for parent, _ in self.retries]
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Accept the children that improve on their parents, then remove as many of the worst."""
@@ -242,19 +264,20 @@ class Emq(Base):
     CROSSOVER = 0.5
     MUTATION = 0.5
 
-    def offspring(self) -> list[Graph]:
+    def offspring(self) -> list[Proposal]:
         """Return child and newcomer, child and newcomer, and so on."""
         best = ranked(self.population)[: max(2, int(self.TOP * len(self.population)))]
-        graphs = []
+        proposals = []
         for _ in range(self.batch // 2):
             first, second = random.sample(best, 2)
-            child = first.graph
+            child, parents = first.graph, [first.graph.text]
             if random.random() < self.CROSSOVER:
                 child = self.variation.crossed(child, second.graph)
+                parents.append(second.graph.text)
             if child is first.graph or random.random() < self.MUTATION:
                 child = self.variation.mutated(child)
-            graphs += [child, self.variation.random()]
-        return graphs
+            proposals += [Proposal(child, tuple(parents)), self.newcomer()]
+        return proposals
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Let the better of each pair in if it passes the screening; remove the worst."""
@@ -284,19 +307,18 @@ class Default(Base):
     ALIKE = 0.97
     COMPETING = 10
 
-    def offspring(self) -> list[Graph]:
+    def offspring(self) -> list[Proposal]:
         """Return children of lexicase parents and a few newcomers."""
-        graphs = []
-        for _ in range(self.batch):
-            if random.random() < self.NEWCOMERS:
-                graphs.append(self.variation.random())
-                continue
-            first = self._parent()
-            if random.random() < self.CROSSOVER:
-                graphs.append(self.variation.crossed(first, self._parent()))
-            else:
-                graphs.append(self.variation.mutated(first))
-        return graphs
+        return [self._child() for _ in range(self.batch)]
+
+    def _child(self) -> Proposal:
+        if random.random() < self.NEWCOMERS:
+            return self.newcomer()
+        first = self._parent()
+        if random.random() >= self.CROSSOVER:
+            return self.mutant(first)
+        second = self._parent()
+        return Proposal(self.variation.crossed(first, second), (first.text, second.text))
 
     def _parent(self) -> Graph:
         drawn = random.sample(self.population, min(self.COMPETING, len(self.population)))

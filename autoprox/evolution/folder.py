@@ -1,7 +1,8 @@
 """The folder of a run: text files that are whole at any moment.
 
 config.json       the settings
-candidates.jsonl  every distinct candidate: proposed text, τ per column or the reason of its failure
+candidates.jsonl  every distinct candidate: proposed text, its parents' expressions, τ per column or
+                  the reason of its failure
 generations.csv   what each generation did
 checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
 report.json       the numbers of the end, held-out ones first
@@ -136,7 +137,10 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = "".join(_line(text, each) + "\n" for text, each in generation.new.items())
+        lines = "".join(
+            _line(text, generation.parents[text], each) + "\n"
+            for text, each in generation.new.items()
+        )
         try:
             with (self.path / "candidates.jsonl").open("a", encoding="utf-8") as file:
                 file.write(lines)
@@ -188,9 +192,9 @@ class RunFolder:
         return data, known
 
 
-def _line(text: str, candidate: Candidate) -> str:
+def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
     """Return a candidate as a line of JSON."""
-    data: dict[str, Any] = {"proposed": text}
+    data: dict[str, Any] = {"proposed": text, "parents": parents}
     if candidate.failure is not None:
         data["failure"] = candidate.failure
     else:

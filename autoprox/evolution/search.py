@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autoprox.evolution.algorithms import ALGORITHMS, ranked, worth
+from autoprox.evolution.algorithms import ALGORITHMS, Proposal, ranked, worth
 from autoprox.evolution.judge import Candidate, Judge
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation, drawing_from
@@ -31,6 +32,7 @@ class Generation:
         median: the median fitness of the population.
         failures: how often each reason for a failure occurred among the new candidates.
         new: the candidates judged in this generation, as they were proposed.
+        parents: the texts of the parents of each of them.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Generation:
     median: float
     failures: Mapping[str, int]
     new: Mapping[str, Candidate]
+    parents: Mapping[str, tuple[str, ...]]
 
 
 class Search:
@@ -77,20 +80,32 @@ class Search:
         """Propose, judge and select once."""
         with drawing_from(self.generator):
             proposed = self.algorithm.ask()
-        new = [g for g in dict.fromkeys(proposed) if g.text not in self.known]
-        new = new[: self.settings.evaluations - len(self.known)]
-        judged = dict(zip((g.text for g in new), self.judge(new), strict=True))
+        new = self._new(proposed)
+        judged = dict(zip(new, self.judge([each.graph for each in new.values()]), strict=True))
         # The ranks of thousands of candidates are not kept: an algorithm keeps
         # those of its population.
         self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
-        skipped = Candidate(proposed[0], (), None, "the budget is spent", "")
+        skipped = Candidate(proposed[0].graph, (), None, "the budget is spent", "")
+        told = self.known | judged  # with the ranks of the new ones
         with drawing_from(self.generator):
-            self.algorithm.tell(
-                [judged.get(g.text) or self.known.get(g.text, skipped) for g in proposed]
-            )
-        return self._record(len(proposed), judged)
+            self.algorithm.tell([told.get(each.graph.text, skipped) for each in proposed])
+        parents = {text: each.parents for text, each in new.items()}
+        return self._record(len(proposed), judged, parents)
 
-    def _record(self, proposed: int, judged: dict[str, Candidate]) -> Generation:
+    def _new(self, proposed: Sequence[Proposal]) -> dict[str, Proposal]:
+        """Return by its text what is not known yet, each graph once, within the budget."""
+        new: dict[str, Proposal] = {}
+        for each in proposed:
+            if each.graph.text not in self.known:
+                new.setdefault(each.graph.text, each)
+        return dict(itertools.islice(new.items(), self.settings.evaluations - len(self.known)))
+
+    def _record(
+        self,
+        proposed: int,
+        judged: dict[str, Candidate],
+        parents: Mapping[str, tuple[str, ...]],
+    ) -> Generation:
         self.generation += 1
         self.proposals += proposed
         self.barren = 0 if judged else self.barren + 1
@@ -107,6 +122,7 @@ class Search:
             median=statistics.median(fitnesses) if fitnesses else 0.0,
             failures=Counter(c.failure for c in judged.values() if c.failure is not None),
             new=judged,
+            parents=parents,
         )
 
     def checkpoint(self) -> dict[str, Any]:

@@ -60,6 +60,17 @@ def test_a_run_spends_its_budget_on_distinct_candidates_and_is_the_same_for_two_
     assert runs[0].held_out == runs[1].held_out
 
 
+@pytest.mark.parametrize(("algorithm", "most"), [("random", 0), ("autoprox", 1), ("default", 2)])
+def test_the_parents_of_a_candidate_were_judged_before_it(algorithm, most, cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, algorithm=algorithm, **SMALL)
+    seen, counts = set(), set()
+    for each in map(json.loads, lines(run.folder)):
+        assert seen.issuperset(each["parents"])
+        counts.add(len(each["parents"]))
+        seen.add(each.get("expression"))
+    assert max(counts) == most
+
+
 def test_another_seed_gives_another_run(cache, tmp_path):
     first = evolve(TINY, out=tmp_path / "a", cache=cache, seed=0, **SMALL)
     second = evolve(TINY, out=tmp_path / "b", cache=cache, seed=1, **SMALL)
