@@ -1,4 +1,4 @@
-"""``autoprox search``: bits for the layers of a trained network."""
+"""``autoprox search``: an architecture of a space, or bits for the layers of a trained network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import Command, console, entries, option
+from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
+from autoprox.cli.options import Command, console, entries, machine_options, option
 from autoprox.cli.train import TEST
 from autoprox.files import write_text
 
@@ -26,7 +27,14 @@ LIMITS = ("size", "bops", "average_bits")
 LINE_SECONDS = 30.0
 BATCH = 32
 DATA = "CIFAR-10: also measure the true accuracy of the choice and of others within the limit."
-EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
+BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
+SPACE_EXAMPLE = "autoprox search --space autoformer --proxy vit101_best --params 5M:7M"
+SHARED = ("proxy", "images", "batch", "sample", "budget", "seed", "json_file", "quiet")
+"""The parameters of both searches."""
+
+OF_BITS = ("network", *LIMITS, "widths", "data", "test", "calibration")
+OF_SPACES = ("params", "flops", "method", "cost", "latency", "probe_seed", "out", *BESIDE_RESUME)
+"""The parameters of one search only, beside those that begin it."""
 
 
 def limit_options(command: Command) -> Command:
@@ -47,12 +55,18 @@ def shown_options(command: Command) -> Command:
         option(
             "--images",
             "Show the network images, an .npz or a folder.",
-            "those of --data, or noise",
+            "noise; of bits, those of --data",
             "PATH",
         ),
-        option("--batch", "How many inputs it sees.", str(BATCH), type=click.IntRange(min=1)),
         option(
-            "--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries
+            "--batch", "How many inputs it sees.", f"8; of bits {BATCH}", type=click.IntRange(1)
+        ),
+        option(
+            "--sample",
+            "Entries kept of each layer's tensor.",
+            "full; of bits 512",
+            "N|full",
+            callback=entries,
         ),
     )
     for each in reversed(added):
@@ -86,16 +100,40 @@ def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
         ) from None
 
 
-@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
-@option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
-@option("--network", "One of the bench's, such as resnet20.", "", "NAME", required=True)
-@option("--proxy", "A name, a file, a run's folder, or an expression.", "", "PROXY", required=True)
+def network_options(command: Command) -> Command:
+    """Add the options that name a trained network, and what to choose for it."""
+    added = (
+        option("--bench", "Bits: the bench, or a file that defines one.", "", "NAME|FILE.py"),
+        option("--network", "One of the bench's, such as resnet20.", "", "NAME"),
+    )
+    for each in reversed(added):
+        command = each(command)
+    return command
+
+
+@click.command(epilog=f"\b\nExamples:\n  {SPACE_EXAMPLE}\n  {BITS_EXAMPLE}")
+@option(
+    "--proxy",
+    "A name, a file, a run's folder, or an expression. With --space repeatable: ranks are "
+    "combined.",
+    "",
+    "PROXY",
+    multiple=True,
+)
+@architecture_options
+@machine_options
+@network_options
 @limit_options
 @option("--widths", "The bits to choose from.", "2,3,4,5,6,7,8", "A,B,…", callback=_widths)
-@shown_options
 @truth_options
-@option("--budget", "Configurations that evolution scores.", "10000", type=click.IntRange(min=1))
-@option("--seed", "Of batch, sample and evolution.", "0", type=click.IntRange(min=0))
+@shown_options
+@option(
+    "--budget",
+    "How many architectures, or configurations of evolution, are scored.",
+    "1000; of bits 10000",
+    type=click.IntRange(min=1),
+)
+@option("--seed", "Of the search; of bits, of batch and sample too.", "0", type=click.IntRange(0))
 @option(
     "--json json_file",
     "Write everything there, or to standard output.",
@@ -105,7 +143,55 @@ def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     flag_value="-",
 )
 @click.option("--quiet", is_flag=True, help="Show nothing until the end.")
-def search(
+@click.pass_context
+def search(ctx: click.Context, /, **given: Any) -> None:
+    """Search for networks by a proxy: an architecture, or bits.
+
+    With --space: scores untrained architectures within limits of parameters and operations, and
+    prints the best and how to build them. Ctrl-C keeps what was found; --resume goes on.
+
+    With --bench: chooses bits for the layers of a trained network, within a limit. Prints the bits
+    that give the proxy the largest score; the first and the last layer have 8. Where the score goes
+    with a sum over layers they are the best there are, found by integer programming, else good
+    ones, found by evolution.
+    """
+    _check_usage(ctx, given)
+    if given["bench"] is None:
+        search_space(ctx, given)
+    else:
+        _search_bits(**{name: given[name] for name in ("bench", *OF_BITS, *SHARED)})
+
+
+def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Refuse options of one search in the other, and what lacks.
+
+    Raises:
+        click.UsageError: the options do not go together.
+    """
+    begun = [name for name in ("space", "resume", "bench") if given[name] is not None]
+    if len(begun) != 1:
+        raise click.UsageError(
+            "give --space for an architecture, --bench for bits, or --resume to go on with an "
+            f"architecture; got {', '.join(f'--{name}' for name in begun) or 'none of them'}"
+        )
+    foreign: tuple[str, ...] = OF_SPACES if begun == ["bench"] else OF_BITS
+    if begun == ["resume"]:
+        foreign = tuple({*OF_BITS, *OF_SPACES, *SHARED} - {"json_file", "quiet", *BESIDE_RESUME})
+    typed = click.core.ParameterSource.COMMANDLINE
+    mixed = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name in foreign and ctx.get_parameter_source(str(param.name)) is typed
+    ]
+    if mixed:
+        raise click.UsageError(f"--{begun[0]} does not go with {', '.join(mixed)}")
+    if begun != ["resume"] and not given["proxy"]:
+        raise click.UsageError("give --proxy, such as zico or a run's folder")
+    if begun == ["bench"] and (given["network"] is None or len(given["proxy"]) != 1):
+        raise click.UsageError("--bench goes with one --network and one --proxy")
+
+
+def _search_bits(
     bench: str,
     network: str,
     data: str | None,
@@ -114,12 +200,7 @@ def search(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Choose bits for the layers of a trained network, within a limit.
-
-    Prints the bits that give the proxy the largest score; the first and the last layer have 8.
-    Where the score goes with a sum over layers they are the best there are, found by integer
-    programming, else good ones, found by evolution.
-    """
+    """Choose bits for the layers of a trained network."""
     if data is None and (test is not None or given["calibration"] is not None):
         raise click.UsageError("--test and --calibration go with --data")
     if data is not None and test is None and data.endswith(".npz"):
@@ -158,7 +239,7 @@ def _chosen(
         shown = Probe(batch, seed, images=images).inputs(bench)
     settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget")
     progress = None if quiet else _lines()
-    return search_bits(trained, *shown, given["proxy"], progress=progress, **settings)
+    return search_bits(trained, *shown, given["proxy"][0], progress=progress, **settings)
 
 
 def _compared(

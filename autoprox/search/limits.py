@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import QuantisationError
+from autoprox.quantities import COUNTS, read_quantity
 from autoprox.quantise.layers import END_BITS, Bits, Costs, bits_per_layer
 from autoprox.quantise.weights import checked_bits
 
@@ -49,7 +49,7 @@ MEASURES: Mapping[str, Measure] = {
     "bops": Measure(
         Costs.bops,
         "bit operations",
-        {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12},
+        COUNTS,
     ),
     "average_bits": Measure(average_bits, "bits a weight", {"": 1}),
 }
@@ -108,20 +108,14 @@ def _quantity(name: str, value: float | str) -> Fraction:
         QuantisationError: it is neither, or not positive.
     """
     suffixes = MEASURES[name].suffixes
-    found = re.fullmatch(r"([0-9.]+(?:e[+-]?\d{1,2})?)\s*([a-z]*)", str(value).strip().lower())
     try:
-        if found is None or found[2] not in suffixes or isinstance(value, bool):
-            raise ValueError
-        quantity = Fraction(found[1]) * suffixes[found[2]]
-        if quantity <= 0:
-            raise ValueError
+        return read_quantity(value, suffixes)
     except ValueError:
         known = ", ".join(suffix.upper() for suffix in suffixes if suffix)
         raise QuantisationError(
             f"{name} is a positive number{f', alone or with {known}' if known else ''}; "
             f"got {value!r}"
         ) from None
-    return quantity
 
 
 @dataclass(frozen=True, slots=True, eq=False)

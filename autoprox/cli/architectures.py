@@ -1,0 +1,215 @@
+"""``autoprox search --space``: progress, the table of the best, and the files."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
+from autoprox.wording import readable_seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autoprox.architectures import Found
+    from autoprox.architectures.search import Search
+
+BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
+"""The options that a resumed search takes; the others are settings, which it keeps."""
+
+LINE_SECONDS = 5.0
+SPACES = "Architectures: autoformer, pit, nb201, or a file that defines a space."
+METHODS = "evolution (regularised), random, or pareto (NSGA-II)."
+FLOPS = "Operations for one input; a multiply-add is two."
+COSTS = "What pays for the score in the Pareto front: params, flops or latency."
+
+
+def architecture_options(command: Command) -> Command:
+    """Add the options of a search of architectures."""
+    added = (
+        option("--space", SPACES, "", "NAME|FILE.py"),
+        option("--params", "Parameters from LEAST to MOST; K, M, G.", "", "[LEAST]:MOST"),
+        option("--flops", FLOPS, "", "[LEAST]:MOST"),
+        option("--method", METHODS, "evolution", "NAME"),
+        option("--cost", COSTS, "params", "NAME"),
+        click.option(
+            "--latency", is_flag=True, help="Measure the latency of the best and of the front."
+        ),
+        option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+        option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
+        option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=click.Path()),
+        option(
+            "--out", "The folder of the search.", "a new one in runs/", "DIR", type=click.Path()
+        ),
+        option("--resume", "Go on with the search in this folder.", "", "DIR", type=click.Path()),
+    )
+    for each in reversed(added):
+        command = each(command)
+    return command
+
+
+def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Search, report, and say how to go on if Ctrl-C came first."""
+    from autoprox.architectures.found import TOP
+    from autoprox.draw.style import check_path, matplotlib
+
+    if given["plot"] is not None:
+        check_path(given["plot"])
+        matplotlib()
+    watch = _Watch(given["quiet"])
+    try:
+        with watch:
+            found = _found(given, watch)
+    except KeyboardInterrupt:
+        click.echo("interrupted before the search began", err=True)
+        ctx.exit(INTERRUPTED)
+    _report(found, given, given["top"] or TOP, watch.seconds)
+    if not found.finished:
+        go_on = ["autoprox", "search", "--resume", str(found.folder)]
+        if given["cache"]:
+            go_on += ["--cache", given["cache"]]
+        click.echo(f"interrupted; go on with: {shlex.join(go_on)}", err=True)
+        ctx.exit(INTERRUPTED)
+
+
+def _found(given: dict[str, Any], watch: _Watch) -> Found:
+    """Start or resume the search."""
+    from autoprox.architectures import search_architectures
+
+    apart = ("space", "proxy", "bench", "json_file", "quiet", "out", *BESIDE_RESUME)
+    options = {k: v for k, v in given.items() if k not in apart and v not in (None, False)}
+    common: dict[str, Any] = {**hired(given), "cache": given["cache"], "watch": watch}
+    if given["top"] is not None:
+        common["top"] = given["top"]
+    if given["resume"] is not None:
+        return search_architectures(resume=given["resume"], **common)
+    return search_architectures(
+        given["space"], given["proxy"], out=given["out"], **common, **options
+    )
+
+
+class _Watch:
+    """Shows how far a search is: a bar on a terminal, else lines now and then.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        """Start the clock."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        out = console(stderr=True)
+        self._lines = not quiet and not out.is_terminal
+        self._begun = time.monotonic()
+        self._said = -LINE_SECONDS
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(
+            *columns, console=out, transient=True, disable=quiet or not out.is_terminal
+        )
+        self._task = self._bar.add_task("drawing architectures", total=None)
+
+    def __enter__(self) -> _Watch:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop showing."""
+        self._bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has taken."""
+        return time.monotonic() - self._begun
+
+    def __call__(self, search: Search, done: int) -> None:
+        """Show how far a search is."""
+        scored, budget = len(search.scored) + done, search.settings.budget
+        failed = sum(bool(each.failures) for each in search.scored)
+        facts = [f"{failed} failed"]
+        if search.settings.ranges:
+            facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
+        self._bar.update(
+            self._task,
+            description=f"scoring architectures ({', '.join(facts)})",
+            completed=scored,
+            total=budget,
+        )
+        if self._lines and time.monotonic() - self._said >= LINE_SECONDS:
+            self._said = time.monotonic()
+            click.echo(f"scored {scored}/{budget} architectures  {', '.join(facts)}", err=True)
+
+
+def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> None:
+    """Print the best architectures, and write the files that were asked for."""
+    if given["plot"] is not None and found.scored:
+        from autoprox.architectures.figure import front_figure
+        from autoprox.draw.style import write
+
+        write(front_figure(found), given["plot"])
+    if given["json_file"] is not None:
+        text = json.dumps(found.to_json(top), indent=2, ensure_ascii=False) + "\n"
+        if given["json_file"] == "-":
+            click.echo(text, nl=False)
+            return
+        from autoprox.files import write_text
+
+        write_text(Path(given["json_file"]), text, "file")
+    out = console()
+    out.print(_table(found, top))
+    budget = found.settings.budget
+    short = f" of {budget}; nothing new was found" if len(found.scored) < budget else ""
+    spent = f"{short if found.finished else f' of {budget}'} in {readable_seconds(seconds)}"
+    out.print(f"{len(found.scored)} architectures scored{spent}; {found.rate}", soft_wrap=True)
+    for reason, count in found.failures.items():
+        out.print(f"no score on {count} architectures by {reason}", soft_wrap=True)
+    for best in found.top(1):
+        out.print(f"build the best: {found.call(best)}", soft_wrap=True)
+    files = found.folder / "top.json", found.folder / "front.csv"
+    front = f"{len(found.front())} architectures of the front of score and {found.settings.cost}"
+    out.print(f"{files[0]}; {front}: {files[1]}", soft_wrap=True)
+
+
+def _table(found: Found, top: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from autoprox.architectures.found import cost_text, short
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    several = len(found.proxies) > 1
+    costs = ["params", "flops"]
+    shown = found.top(top)
+    if any(each.latency is not None for each in shown):
+        costs.append("latency")
+    names = (["mean rank"] if several else []) + [*found.proxies, *costs]
+    table.add_column("", justify="right")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    for place, each in enumerate(shown, start=1):
+        table.add_row(
+            str(place),
+            *([f"{found.merit(each):.4f}"] if several else []),
+            *(f"{each.scores[name]:.6g}" for name in found.proxies),
+            *(cost_text(name, each.cost(name)) for name in costs),
+            short(each.config),
+        )
+    return table

@@ -1,0 +1,42 @@
+"""Numbers as people write them: ``80KB``, ``1.3G``, ``5e6``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+
+COUNTS: Mapping[str, int] = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+"""The suffixes of counts, in lower case, and what they multiply by."""
+
+_NUMBER = re.compile(r"([0-9.]+(?:e[+-]?\d{1,2})?)\s*([a-z]*)")
+
+
+def read_quantity(value: float | str, suffixes: Mapping[str, int] = COUNTS) -> Fraction:
+    """Return the positive number that a text of a number and a suffix, or a number, stands for.
+
+    Raises:
+        ValueError: it is neither, or not positive.
+
+    >>> read_quantity("1.5K"), read_quantity(3)
+    (Fraction(1500, 1), Fraction(3, 1))
+    """
+    found = _NUMBER.fullmatch(str(value).strip().lower())
+    if found is None or found[2] not in suffixes or isinstance(value, bool):
+        raise ValueError(value)
+    quantity = Fraction(found[1]) * suffixes[found[2]]
+    if quantity <= 0:
+        raise ValueError(value)
+    return quantity
+
+
+def count_text(count: float) -> str:
+    """Return a count with a suffix.
+
+    >>> count_text(5_280_000), count_text(999), count_text(1.3e9)
+    ('5.28M', '999', '1.3G')
+    """
+    suffix, size = next(
+        ((s, n) for s, n in reversed(list(COUNTS.items())) if abs(count) >= n), ("", 1)
+    )
+    return f"{count / size:.4g}{suffix.upper()}"

@@ -1,0 +1,224 @@
+"""The search spaces that ship: which architectures they hold, drawn and changed at random.
+
+Each is a `Space` as `autoprox.architectures.space` describes it, over the networks of a bench.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Option = TypeVar("Option")
+
+
+def another(options: Sequence[Option], than: Option, random: Random) -> Option:
+    """One of `options`, drawn uniformly, but not `than`."""
+    return random.choice([each for each in options if each != than])
+
+
+@dataclass(frozen=True)
+class AutoFormerSpace:
+    """AutoFormer-Tiny: depth and width, and of every block the number of heads and the MLP ratio.
+
+    The ranges are those published as AutoFormer-Tiny (Chen et al., AutoFormer, ICCV 2021, table of
+    the search spaces) and those of the vit101 bench; the published one has 256 channels of queries,
+    keys and values beside 192 too, while here they are as wide as the tokens (see `AutoFormer`).
+
+    Attributes:
+        classes: outputs of the networks.
+        image_size: the side of their input, in pixels.
+    """
+
+    classes: int = 100
+    image_size: int = 224
+
+    name: ClassVar[str] = "autoformer"
+    version: ClassVar[str] = "1"
+    widths: ClassVar[tuple[int, ...]] = (192, 216, 240)
+    depths: ClassVar[tuple[int, ...]] = (12, 13, 14)
+    heads: ClassVar[tuple[int, ...]] = (3, 4)
+    ratios: ClassVar[tuple[float, ...]] = (3.5, 4.0)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of one image."""
+        return 3, self.image_size, self.image_size
+
+    def sample(self, random: Random) -> dict[str, Any]:
+        """Draw width and depth, then each block."""
+        width, depth = random.choice(self.widths), random.choice(self.depths)
+        return _vit(width, [self._block(random) for _ in range(depth)])
+
+    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
+        """Change the width, the depth (at the end), or the heads or the ratio of one block."""
+        width, blocks = config["hidden_dim"], _blocks(config)
+        change, place = random.randrange(4), random.randrange(len(blocks))
+        if change == 0:
+            width = another(self.widths, width, random)
+        elif change == 1:
+            depth = another(self.depths, len(blocks), random)
+            blocks = (blocks + [self._block(random) for _ in range(depth)])[:depth]
+        elif change == 2:
+            heads, ratio = blocks[place]
+            blocks[place] = another(self.heads, heads, random), ratio
+        else:
+            heads, ratio = blocks[place]
+            blocks[place] = heads, another(self.ratios, ratio, random)
+        return _vit(width, blocks)
+
+    def crossover(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
+    ) -> dict[str, Any]:
+        """Take width, depth and each block from one of two; from the deeper one past the other."""
+        pair = [_blocks(first), _blocks(second)]
+        shared = [random.choice(both) for both in zip(*pair, strict=False)]
+        longer = max(pair, key=len)
+        depth = len(random.choice(pair))
+        width = random.choice((first, second))["hidden_dim"]
+        return _vit(width, (shared + longer[len(shared) :])[:depth])
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The untrained network."""
+        from autoprox.benches.autoformer import AutoFormer
+
+        return AutoFormer(
+            config["hidden_dim"],
+            config["num_heads"],
+            config["mlp_ratio"],
+            classes=self.classes,
+            image_size=self.image_size,
+        )
+
+    def _block(self, random: Random) -> tuple[int, float]:
+        return random.choice(self.heads), random.choice(self.ratios)
+
+
+def _vit(width: int, blocks: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    return {
+        "hidden_dim": width,
+        "depth": len(blocks),
+        "num_heads": [heads for heads, _ in blocks],
+        "mlp_ratio": [ratio for _, ratio in blocks],
+    }
+
+
+def _blocks(config: Mapping[str, Any]) -> list[tuple[int, float]]:
+    return list(zip(config["num_heads"], config["mlp_ratio"], strict=True))
+
+
+@dataclass(frozen=True)
+class PiTSpace:
+    """PiT: base width, MLP ratio, and the heads and depths of the three stages; 4,320 networks.
+
+    The ranges are those of the vit101 bench: heads never fall from one stage to the next, and
+    the depths are those of the code published with it (Wei et al., Auto-Prox, AAAI 2024).
+
+    Attributes:
+        classes: outputs of the networks.
+        image_size: the side of their input, in pixels.
+    """
+
+    classes: int = 100
+    image_size: int = 224
+
+    name: ClassVar[str] = "pit"
+    version: ClassVar[str] = "1"
+    options: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "base_dim": (16, 24, 32, 40),
+        "mlp_ratio": (2, 4, 6, 8),
+        "depth": tuple([a, b, c] for a in (1, 2, 3) for b in (4, 6, 8) for c in (2, 4, 6)),
+        "num_heads": tuple(
+            [a, b, c] for a in (2, 4, 8) for b in (2, 4, 8) for c in (2, 4, 8) if a <= b <= c
+        ),
+    }
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of one image."""
+        return 3, self.image_size, self.image_size
+
+    def sample(self, random: Random) -> dict[str, Any]:
+        """Draw each choice."""
+        return {name: random.choice(options) for name, options in self.options.items()}
+
+    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
+        """Change one choice; of heads and depths, all three stages at once."""
+        name = random.choice(list(self.options))
+        return {**config, name: another(self.options[name], config[name], random)}
+
+    def crossover(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
+    ) -> dict[str, Any]:
+        """Take each choice from one of two."""
+        return {name: random.choice((first, second))[name] for name in self.options}
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The untrained network."""
+        from autoprox.benches.pit import PiT
+
+        return PiT(
+            config["base_dim"],
+            config["num_heads"],
+            config["depth"],
+            config["mlp_ratio"],
+            classes=self.classes,
+            image_size=self.image_size,
+        )
+
+
+@dataclass(frozen=True)
+class NB201Space:
+    """The cells of NAS-Bench-201 (Dong and Yang, ICLR 2020): one of five operations on six edges.
+
+    Attributes:
+        classes: outputs of the networks.
+    """
+
+    classes: int = 10
+
+    name: ClassVar[str] = "nb201"
+    version: ClassVar[str] = "1"
+    input_shape: ClassVar[tuple[int, ...]] = (3, 32, 32)
+    operations: ClassVar[str] = "01234"
+    edges: ClassVar[int] = 6
+
+    def sample(self, random: Random) -> dict[str, Any]:
+        """Draw the operation of each edge."""
+        return {"cell": "".join(random.choice(self.operations) for _ in range(self.edges))}
+
+    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
+        """Change the operation of one edge."""
+        cell, place = config["cell"], random.randrange(self.edges)
+        operation = another(self.operations, cell[place], random)
+        return {"cell": cell[:place] + operation + cell[place + 1 :]}
+
+    def crossover(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
+    ) -> dict[str, Any]:
+        """Take the operation of each edge from one of two cells."""
+        pairs = zip(first["cell"], second["cell"], strict=True)
+        return {"cell": "".join(random.choice(pair) for pair in pairs)}
+
+    def key(self, config: Mapping[str, Any]) -> str:
+        """The class of cells that compute the same (see the bench nb201), by its first cell."""
+        return _classes()[config["cell"]]
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The untrained network."""
+        from autoprox.benches.cells import CellNetwork
+
+        return CellNetwork(config["cell"], classes=self.classes)
+
+
+@cache
+def _classes() -> dict[str, str]:
+    """Cell to the class that the bench has it in; accuracies are not read."""
+    from autoprox.benches.nb201 import nb201
+
+    return {one.config["cell"]: str(one.isomorph) for one in nb201().architectures}
