@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from autoprox.evolution.found import HISTORY, Found
 from autoprox.layout import apart
 from autoprox.markup import Markup, join, tag
-from autoprox.page.found import Found
 from autoprox.page.picks import Pick
 from autoprox.wording import figure
 
@@ -111,12 +111,8 @@ def _range(values: Iterable[float], room: float = 0.08) -> Point:
     return low - margin, high + margin
 
 
-HISTORY = {
-    "best": ("best so far, search", "search"),
-    "held_out": ("the same, held out", "held-out"),
-    "median": ("median of the population", "median"),
-}
-"""The lines of the history: the attribute of a step, the name, the class."""
+CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
+"""The classes of the lines of the history."""
 
 
 def history(found: Found) -> Markup:
@@ -128,7 +124,8 @@ def history(found: Found) -> Markup:
     frame = Frame((0, max(found.evaluations, 1)), _range(values))
     parts = [frame.axes("distinct candidates judged", "joint τ", ticks(0, found.evaluations))]
     ends: dict[str, Point] = {}
-    for key, (name, class_) in HISTORY.items():
+    for key, name in HISTORY.items():
+        class_ = CLASSES[key]
         points = [
             (frame.x(row.evaluations), frame.y(value))
             for row in rows
@@ -140,7 +137,7 @@ def history(found: Found) -> Markup:
             ends[name] = points[-1]
     parts.append(_names(ends))
     last = rows[-1]
-    told = ", ".join(f"{name} {figure(getattr(last, key))}" for key, (name, _) in HISTORY.items())
+    told = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
     return svg(join(parts), f"History of the joint correlation; at the end: {told}.")
 
 

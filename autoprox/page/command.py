@@ -7,8 +7,8 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from autoprox.benches import several
+from autoprox.evolution.found import Found
 from autoprox.evolution.settings import Settings
-from autoprox.page.found import Found
 
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprox.draw import (
+from autoprox.draw.graphs import (
     ASIDE,
     BELOW,
     BORDER,

@@ -10,7 +10,10 @@ from string import Template
 from autoprox import __version__
 from autoprox.benches import several
 from autoprox.errors import RunError
+from autoprox.evolution.found import Found, read
+from autoprox.evolution.lineage import lineage
 from autoprox.evolution.settings import Settings
+from autoprox.evolution.word_use import word_use
 from autoprox.files import read_json, write_text
 from autoprox.graph import Graph
 from autoprox.leaderboard.board import FORMAT, VERSION
@@ -18,11 +21,12 @@ from autoprox.markup import Markup, join, tag
 from autoprox.mathml import to_mathml
 from autoprox.page import charts, graphs, tables
 from autoprox.page.command import evolve_command, rank_commands, resume_command
-from autoprox.page.found import Found, read
 from autoprox.page.glossary import glossary
 from autoprox.page.picks import Pick, picks
-from autoprox.wording import difference_in_words, figure, interval_text, readable_seconds
+from autoprox.wording import code, difference_in_words, figure, interval_text, readable_seconds
 
+MEMBERS = 20
+"""How many candidates the lineage of the best one shows."""
 NAME = "report.html"
 """The page's name in the folder of its run."""
 
@@ -51,10 +55,8 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
     found = read(Path(run))
     chosen = picks(found)
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    benches = " and ".join(Path(each).stem for each in several(found.settings.bench))
-    title = f"{benches}, {found.settings.algorithm}, seed {found.settings.seed}"
     return template.substitute(
-        title=join([title]),
+        title=join([found.title]),
         version=__version__,
         looks=graphs.looks(),
         lead=_lead(found),
@@ -62,8 +64,10 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         picked=join(map(_article, chosen)),
         parts=_parts(found, chosen, None if ranking is None else Path(ranking)),
         history=_history(found, chosen),
+        lineage=_lineage(found, chosen),
         failures=_failures(found),
         reproduce=_reproduce(found),
+        use=_word_use(found),
         words=glossary(each.graph for each in chosen if isinstance(each.graph, Graph)),
     )
 
@@ -144,18 +148,11 @@ def _article(pick: Pick) -> Markup:
         ]  # fmt: skip
     else:
         parts.append(tag("p", f"It cannot be drawn here: {pick.graph}."))
-    parts.append(tag("pre", _code(pick.text)))
+    parts.append(tag("pre", code(pick.text, pick.needs_bits)))
     if isinstance(pick.graph, Graph):
         latex = tag("pre", pick.graph.latex())
         parts.append(tag("details", tag("summary", "Text and LaTeX"), tag("pre", pick.text), latex))
     return tag("article", *parts, id=pick.anchor, class_="proxy", aria_label=pick.name)
-
-
-def _code(text: str) -> str:
-    return (
-        f"import autoprox\n\nproxy = autoprox.load({text!r})\n"
-        "score = proxy(network, inputs, targets)"
-    )
 
 
 def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
@@ -217,6 +214,21 @@ def _history(found: Found, chosen: Sequence[Pick]) -> Markup:
     note = "Held-out figures are shown only; the search never reads them."
     drawn = tag("figure", charts.history(found), tag("figcaption", note))
     return join([drawn, tag("details", tag("summary", "Generation by generation"), each)])
+
+
+def _lineage(found: Found, chosen: Sequence[Pick]) -> Markup:
+    try:
+        shown = lineage(found, most=MEMBERS)
+    except RunError as error:
+        return tag("p", f"It is not known: {error}.")
+    told = "Each was bred from those above it that it names; those without were random, or given."
+    if shown.earlier:
+        told += f" {_counted(shown.earlier, 'earlier ancestor')} of it are left out."
+    return join([tag("p", told), tables.lineage_table(shown, _by_text(chosen))])
+
+
+def _word_use(found: Found) -> Markup:
+    return tables.words_table(word_use(found)) if found.judged else Markup("")
 
 
 def _failures(found: Found) -> Markup:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autoprox.errors import AutoproxError
+from autoprox.evolution.found import Found, is_baseline, known_graph
 from autoprox.graph import Graph
-from autoprox.page.found import Found, is_baseline, known_graph
+from autoprox.proxy import Proxy
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Pick:
     def anchor(self) -> str:
         """The name of its place on the page."""
         return "proxy-" + "-".join(self.name.split())
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether it depends on the bits of the layers' weights, as far as its words are known."""
+        return isinstance(self.graph, Graph) and Proxy(self.graph).needs_bits
 
     @property
     def complexity(self) -> int | None:

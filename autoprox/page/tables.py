@@ -8,12 +8,25 @@ from dataclasses import asdict
 from typing import Any
 
 from autoprox.assess import Assessment, Correlation
+from autoprox.evolution.found import Found, is_baseline
+from autoprox.evolution.lineage import Lineage
+from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.markup import Markup, tag
-from autoprox.page.found import Found, is_baseline
 from autoprox.page.picks import Pick
 from autoprox.wording import figure, interval_text, mean_tau
 
-WORDS = {"proxy", "formula", "reason", "share", "setting", "value", "formula of the best"}
+WORDS = {
+    "form",
+    "formula",
+    "formula of the best",
+    "parents",
+    "proxy",
+    "reason",
+    "setting",
+    "share",
+    "value",
+    "word",
+}
 """The headings of columns that hold no numbers."""
 SIGNS = {True: "+", False: "−"}  # noqa: RUF001
 
@@ -137,13 +150,46 @@ BAR = 200
 def failures_table(found: Found) -> Markup:
     """Return how often candidates failed, by reason, with bars."""
     most = max(found.failures.values())
-    lines = []
-    for reason, count in found.failures.most_common():
-        bar = tag("rect", width=max(1.0, BAR * count / most), height=10, class_="bar")
-        drawn = tag("svg", bar, viewBox=f"0 0 {BAR} 10", width=BAR, height=10, aria_hidden="true")
-        lines.append(tag("tr", tag("th", reason, scope="row"), _cell(str(count)),
-                         tag("td", drawn, data_value=str(count))))  # fmt: skip
+    lines = [
+        tag("tr", tag("th", reason, scope="row"), _cell(str(count)), _bar(count / most))
+        for reason, count in found.failures.most_common()
+    ]
     return table("Failed candidates by reason", ("reason", "candidates", "share"), lines)
+
+
+def _bar(share: float) -> Markup:
+    """Return a cell with a bar; a share of 1 is the longest."""
+    bar = tag("rect", width=max(1.0, BAR * share), height=10, class_="bar")
+    drawn = tag("svg", bar, viewBox=f"0 0 {BAR} 10", width=BAR, height=10, aria_hidden="true")
+    return tag("td", drawn, data_value=repr(share))
+
+
+def words_table(uses: Iterable[WordUse]) -> Markup:
+    """Return how many of the best candidates use each word, with bars, and how many of all."""
+    lines = [
+        tag("tr", tag("th", each.word, scope="row"), tag("td", each.form),
+            _cell(f"{each.best:.0%}", each.best), _bar(each.best),
+            _cell(f"{each.all:.0%}", each.all))
+        for each in uses
+    ]  # fmt: skip
+    caption = f"Which words the best candidates use, up to {BEST} by fitness on the search split"
+    return table(caption, ("word", "form", "of the best", "share", "of all"), lines)
+
+
+def lineage_table(shown: Lineage, by_text: Mapping[str, Pick]) -> Markup:
+    """Return the ancestors of a candidate, and last itself; parents are told by their numbers."""
+    numbers = {each.candidate.text: str(each.candidate.number) for each in shown.members}
+    lines = []
+    for one in (each.candidate for each in reversed(shown.members)):
+        known = [numbers[text] for text in one.parents or () if text in numbers]
+        missing = len(one.parents or ()) - len(known)
+        parents = ", ".join([*known, *["an earlier one"] * missing])
+        lines.append(
+            tag("tr", _name(by_text.get(one.text), str(one.number)), tag("td", parents or "-"),
+                _cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
+        )  # fmt: skip
+    headings = ("candidate", "parents", "nodes", "joint τ, search", "formula")
+    return table("The best candidate and its nearest ancestors", headings, lines)
 
 
 GENERATION = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import itertools
 import json
 import re
@@ -13,24 +14,27 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 import autoprox
 from autoprox.cli import main
 from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.errors import RunError
+from autoprox.evolution.found import read
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.page import page, write_page
 from autoprox.page.charts import ticks
 from autoprox.page.command import settings_options
-from autoprox.page.found import read
 from autoprox.page.picks import picks
 from autoprox.text import parse
 from autoprox.wording import summary
+from tests import quantised_tiny_bench as bench_of_bits
 
-TINY, OTHER = (
-    str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")
+TINY, OTHER, BITS = (
+    str(Path(__file__).parents[1] / name)
+    for name in ("tiny_bench.py", "other_tiny_bench.py", "quantised_tiny_bench.py")
 )
 SMALL = {"population": 20, "batch": 40}
 VOID = {"meta", "link", "wbr"}
@@ -176,6 +180,48 @@ def test_failures_and_generations_are_those_of_the_files(finished):
     assert [[*row[:2], row[-1]] for row in tables["Generation by generation"][1:]] == expected
 
 
+def test_the_lineage_of_the_best_leads_from_candidates_without_parents_to_it(finished):
+    lines = [json.loads(each) for each in (finished / "candidates.jsonl").read_text().splitlines()]
+    numbers: dict[str, int] = {}
+    for number, each in enumerate(lines, start=1):
+        if "expression" in each:
+            numbers.setdefault(each["expression"], number)
+    *_, best = rows = Page(page(finished)).tables["The best candidate and its nearest ancestors"][
+        1:
+    ]
+    assert best[-1] == read(finished).best
+    shown = {row[0] for row in rows}
+    for row in rows:
+        number, parents = int(row[0]), row[1]
+        told = dict.fromkeys(str(numbers[text]) for text in lines[number - 1]["parents"])
+        expected = [each for each in told if each in shown]
+        expected += ["an earlier one"] * (len(told) - len(expected))
+        assert parents == (", ".join(expected) or "-")
+
+
+def test_a_run_without_parents_says_so(copy):
+    path = copy / "candidates.jsonl"
+    lines = [json.loads(each) for each in path.read_text().splitlines()]
+    text = "".join(
+        json.dumps({key: value for key, value in each.items() if key != "parents"}) + "\n"
+        for each in lines
+    )
+    path.write_text(text)
+    checkpoint = json.loads((copy / "checkpoint.json").read_text())
+    change(copy / "checkpoint.json", **(checkpoint | {"bytes": len(text.encode())}))
+    assert "It is not known: the run in" in page(copy)
+
+
+def test_the_words_have_the_shares_of_the_candidates_that_use_them(finished):
+    tables = Page(page(finished)).tables
+    (caption,) = (each for each in tables if each.startswith("Which words"))
+    rows = {row[0]: row for row in tables[caption][1:]}
+    texts = {each.text for each in read(finished).judged}
+    for word in ("sum", "weight"):
+        share = sum(re.search(rf"\b{word}\b", each) is not None for each in texts) / len(texts)
+        assert rows[word][4] == f"{share:.0%}"
+
+
 def test_the_first_lines_say_what_the_command_line_says(finished):
     text = page(finished)
     assert "top 1 is 0." in text
@@ -214,6 +260,36 @@ def test_each_proxy_has_formula_graph_and_code(finished):
         assert article.count('class="node ') == graph.complexity
         assert article.count("<math ") == 1
         assert len(re.findall('class="node [a-z-]* root"', article)) == 1
+
+
+@pytest.fixture(scope="module")
+def of_bits(cache, tmp_path_factory) -> Path:
+    """A finished run on bits of one of two trained networks."""
+    folder = tmp_path_factory.mktemp("runs") / "bits"
+    evolve(BITS, out=folder, cache=cache, spaces=("wide",), evaluations=60, **SMALL)
+    return folder
+
+
+def test_the_code_of_a_proxy_of_bits_runs_as_it_stands(of_bits):
+    (code, *_) = re.findall(r"<pre>(import.*?)</pre>", page(of_bits), re.DOTALL)
+    given = {"network": bench_of_bits.build(bench_of_bits.bench.in_space("deep")[0])}
+    given |= {"inputs": torch.randn(8, 3, 8, 8), "targets": torch.arange(8) % 5}
+    exec(html.unescape(code), given)
+    proxy = autoprox.load(of_bits)
+    three = [given[name] for name in ("network", "inputs", "targets")]
+    assert given["score"] == proxy(*three, bits=4) == proxy(*three, bits=[8, 4, 4, 4, 8])
+
+
+def test_transfer_to_another_network_is_shown_column_by_column(of_bits):
+    report = json.loads((of_bits / "report.json").read_text())["transfer"]
+    rows = Page(page(of_bits)).tables["Transfer, column by column"]
+    assert rows[0] == ["proxy", "deep/accuracy"]
+    assert [row[0] for row in rows[1:]] == [each["name"] for each in report]
+    for row, each in zip(rows[1:], report, strict=True):
+        (column,) = each["correlations"]
+        assert column["architectures"] == 14
+        assert row[1].startswith(f"{column['kendall']:.3f}")
+    assert {"bit_sum", "model_size", "bops"} <= {row[0] for row in rows[1:]}
 
 
 def test_ticks_are_round_and_inside():

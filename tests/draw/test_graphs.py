@@ -10,7 +10,8 @@ from pathlib import Path
 import networkx
 import pytest
 
-from autoprox.draw import GAP, LAYER_STEP, LOOKS, ROOT_EDGE, box_width, draw, save, scatter, svg
+from autoprox.draw import draw, save, svg
+from autoprox.draw.graphs import GAP, LAYER_STEP, LOOKS, ROOT_EDGE, box_width
 from autoprox.errors import AutoproxError, RunError
 from autoprox.layout import apart, crossings, layered
 from autoprox.primitives import PRIMITIVES
@@ -175,16 +176,3 @@ def test_given_axes_are_drawn_on() -> None:
     axes = matplotlib.figure.Figure().add_subplot()
     assert draw(parse("sum(params)"), axes, title="mine") is axes
     assert axes.get_title() == "mine"
-
-
-def test_a_scatter_shows_every_figure_and_its_tau() -> None:
-    axes = scatter([1, 2, 3, 4], [10, 20, float("nan"), 15], name="zico", target="c100")
-    assert axes.get_xlabel() == "zico"
-    assert axes.get_ylabel() == "c100"
-    # Of the pairs of (1, 10), (2, 20), (4, 15) two agree and one does not: 1/3.
-    assert "0.333" in axes.get_title()
-
-
-def test_a_scatter_refuses_lists_of_different_lengths() -> None:
-    with pytest.raises(AutoproxError, match="one score an accuracy"):
-        scatter([1, 2], [1, 2, 3])

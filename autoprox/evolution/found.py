@@ -28,14 +28,18 @@ class Judged:
     """A candidate that has a fitness.
 
     Attributes:
+        number: how many candidates had been judged with it, from 1.
         text: its formula.
         complexity: distinct nodes.
         fitness: the joint correlation on the search split.
+        parents: the formulas of those that it was bred from; None if the run did not write them.
     """
 
+    number: int
     text: str
     complexity: int
     fitness: float
+    parents: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class Step:
     expression: str
 
 
+HISTORY = {
+    "best": "best so far, search",
+    "held_out": "the same, held out",
+    "median": "median of the population",
+}
+"""The figures of a `Step` that a history shows, and what they are called."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a run found.
@@ -77,7 +89,8 @@ class Found:
         generations: what they did, in order.
         evaluations: how many distinct candidates were judged.
         proposals: how many were proposed, with those that had been judged before.
-        judged: the candidates that have a fitness; without those whose words are not known here.
+        judged: the candidates that have a fitness, in order; without those whose words are not
+            known here.
         failures: how often each reason for a failure occurred.
         reported: how many candidates the assessments stand on; None if there is no report.
         finished: whether the search came to its end.
@@ -102,6 +115,12 @@ class Found:
     transfer: tuple[Assessment, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What the run was: benches, algorithm, seed."""
+        benches = " and ".join(Path(each).stem for each in several(self.settings.bench))
+        return f"{benches}, {self.settings.algorithm}, seed {self.settings.seed}"
+
+    @property
     def seconds(self) -> float:
         """How long the search took."""
         return self.generations[-1].seconds
@@ -113,6 +132,21 @@ class Found:
             return ()
         columns = [each.column for row in self.held_out for each in row.correlations]
         return tuple(dict.fromkeys(column.partition("/")[0] for column in columns))
+
+    @property
+    def best(self) -> str:
+        """The formula of the best proxy; there is one as soon as any candidate has a fitness."""
+        return self.held_out[0].expression if self.held_out else self.generations[-1].expression
+
+    @property
+    def held_out_figures(self) -> dict[str, float]:
+        """The joint correlation on the held-out architectures of those that have one, by formula.
+
+        These are the best of every generation, and, if there is a report, the best at its end.
+        """
+        rows = [(row.expression, row.held_out) for row in self.generations]
+        rows += [(row.expression, row.joint) for row in self.held_out if not is_baseline(row)]
+        return {text: figure for text, figure in rows if figure is not None}
 
     @property
     def front(self) -> list[Judged]:
@@ -189,14 +223,23 @@ def _candidates(path: Path, size: int) -> tuple[tuple[Judged, ...], Counter[str]
         raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
     judged: list[Judged] = []
     failures: Counter[str] = Counter()
-    for line in content[:size].decode().splitlines():
+    for number, line in enumerate(content[:size].decode().splitlines(), start=1):
         data = json.loads(line)
         if "failure" in data:
             failures[summary(data["failure"])] += 1
             continue
         graph = known_graph(data["expression"])
         if isinstance(graph, Graph):
-            judged.append(Judged(graph.text, graph.complexity, float(data["fitness"])))
+            parents = data.get("parents")
+            judged.append(
+                Judged(
+                    number,
+                    graph.text,
+                    graph.complexity,
+                    float(data["fitness"]),
+                    None if parents is None else tuple(dict.fromkeys(parents)),
+                )
+            )
     return tuple(judged), failures
 
 

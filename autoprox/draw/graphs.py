@@ -1,21 +1,25 @@
-"""Pictures: the graph of a proxy, and its scores against accuracies.
-
-Figures are matplotlib's, made without pyplot: they need no display and leave no global state. The
-root of a graph is at the top; its statistics are at the bottom.
-"""
+"""The graph of a proxy: the root at the top, its statistics at the bottom."""
 
 from __future__ import annotations
 
-import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from autoprox.errors import AutoproxError
-from autoprox.files import write_bytes
+from autoprox.draw.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    blank_figure,
+    check_path,
+    figure_of,
+    matplotlib,
+    rendered,
+    write,
+)
 from autoprox.graph import Graph
 from autoprox.layout import Layout, Place, layered
 from autoprox.proxy import Proxy
@@ -23,26 +27,21 @@ from autoprox.proxy import Proxy
 if TYPE_CHECKING:
     import networkx
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-SUFFIXES = (".svg", ".png")
 LAYER_STEP, GAP, BORDER = 0.92, 0.3, 0.12
 """Inches: between layers, between boxes of one layer, around everything."""
 LETTER, MARGIN, BOX_HEIGHT, SLANT = 0.092, 0.34, 0.46, 0.14
 """Inches: a letter's width, the room around a box's words, its height, how far a side leans."""
 ASIDE, BELOW = 0.1, 0.19
 """Inches: from the end of a line to its numbers."""
-DOTS_PER_INCH = 160
-GREY = "#5f5f5f"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """How the nodes of one form are drawn.
 
-    The colours follow Okabe and Ito's palette, which colour-blind readers tell apart
-    (https://jfly.uni-koeln.de/color/); the shapes tell the forms apart without any colour.
+    The shapes tell the forms apart without any colour.
 
     Attributes:
         fill: the colour of the box.
@@ -59,15 +58,28 @@ class Look:
 
 
 LOOKS: Mapping[str, Look] = {
-    "statistic": Look("#d6ebf8", "#0072b2", None),
+    "statistic": Look("#d6ebf8", BLUE, None),
     "number": Look("#f2f2f2", "#7f7f7f", None),
     "elementwise": Look("#ffffff", "#4d4d4d"),
     "normalisation": Look("#fdebc8", "#b87700", (1, 1, 1, 1), pointed=True),
-    "reduction": Look("#d3efe5", "#009e73", (0, 1.2, 1.2, 0)),
+    "reduction": Look("#d3efe5", GREEN, (0, 1.2, 1.2, 0)),
     "selector": Look("#f6dfec", "#a8487f", (0, 1, 0, 1)),
 }
-ROOT_EDGE = "#d55e00"
+ROOT_EDGE = VERMILION
 """The line of the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a node shows instead of its kind.
+
+    Attributes:
+        text: below its word.
+        fill: the colour of its box, on which black can be read.
+    """
+
+    text: str
+    fill: str | tuple[float, float, float]
 
 
 def draw(source: Graph | Proxy, axes: Axes | None = None, title: str | None = None) -> Axes:
@@ -81,10 +93,15 @@ def draw(source: Graph | Proxy, axes: Axes | None = None, title: str | None = No
     Raises:
         AutoproxError: matplotlib is not installed.
     """
-    _matplotlib()
     graph = source.graph if isinstance(source, Proxy) else source
-    if title is None and isinstance(source, Proxy):
-        title = source.name
+    if title is None:
+        title = source.name if isinstance(source, Proxy) else ""
+    return draw_graph(graph, axes, title, {})
+
+
+def draw_graph(graph: Graph, axes: Axes | None, title: str, notes: Mapping[str, Note]) -> Axes:
+    """Draw a graph, some nodes with a note, which is found by the node's text; see `draw`."""
+    matplotlib()
     view = graph.to_networkx()
     widths = {node: box_width(data) for node, data in view.nodes(data=True)}
     laid = layered(view, widths, GAP, LAYER_STEP)
@@ -100,8 +117,16 @@ def draw(source: Graph | Proxy, axes: Axes | None = None, title: str | None = No
     for node in view.nodes:
         for line in arguments(view, laid, node):
             _draw_argument(axes, line)
-    for node, data in view.nodes(data=True):
-        _draw_node(axes, laid.places[node], data, is_root=node == len(widths) - 1)
+    for place, node in enumerate(graph):
+        look = LOOKS[view.nodes[place]["form"]]
+        kind = view.nodes[place]["kind"]
+        note = notes.get(node.text)
+        box = _box(laid.places[place], widths[place], look)
+        edge, line_width = (ROOT_EDGE, 2.2) if node is graph else (look.edge, 1.2)
+        fill = note.fill if note else look.fill
+        box.set(facecolor=fill, edgecolor=edge, linewidth=line_width, zorder=2)
+        axes.add_patch(box)
+        _write_node(axes, laid.places[place], node.word, kind, note)
     if title:
         axes.set_title(title, fontsize=11)
     return axes
@@ -184,17 +209,13 @@ def _order_matters(word: str) -> bool:
     return made.arity > 1 and not made.commutative
 
 
-def _draw_node(axes: Axes, place: Place, data: Mapping[str, Any], is_root: bool) -> None:
-    """Draw a box with its word and, small, its kind."""
-    look = LOOKS[data["form"]]
-    box = _box(place, box_width(data), look)
-    box.set(facecolor=look.fill, edgecolor=ROOT_EDGE if is_root else look.edge, zorder=2)
-    box.set_linewidth(2.2 if is_root else 1.2)
-    axes.add_patch(box)
-    (x, y), kind = place, data["kind"]
-    words: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 3}
-    axes.text(x, y + (0.06 if kind else 0.0), data["word"], fontsize=10, **words)
-    axes.text(x, y - 0.13, kind, fontsize=6, color="#4d4d4d", **words)
+def _write_node(axes: Axes, place: Place, word: str, kind: str, note: Note | None) -> None:
+    """Write a node's word and below it, smaller, its note or else its kind."""
+    (x, y), below = place, note.text if note else kind
+    look: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 3}
+    axes.text(x, y + (0.06 if below else 0.0), word, fontsize=10, **look)
+    size, colour = (7.5, "black") if note else (6, "#4d4d4d")
+    axes.text(x, y - 0.13, below, fontsize=size, color=colour, **look)
 
 
 def _box(place: Place, width: float, look: Look) -> Patch:
@@ -223,52 +244,9 @@ def outline(place: Place, width: float, look: Look) -> list[Place]:
     return corners
 
 
-def _matplotlib() -> ModuleType:
-    """Return matplotlib.
-
-    Raises:
-        AutoproxError: it is not installed.
-    """
-    try:
-        import matplotlib
-    except ImportError:
-        raise AutoproxError("drawing needs matplotlib: pip install 'autoprox[notebook]'") from None
-    return matplotlib
-
-
-def blank_figure(width: float, height: float) -> Figure:
-    """Return an empty figure that needs no display."""
-    _matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def rendered(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as a file's content; equal figures have equal content."""
-    out = io.BytesIO()
-    with _matplotlib().rc_context({"svg.hashsalt": "autoprox", "svg.fonttype": "path"}):
-        metadata = {"Date": None} if suffix == ".svg" else None
-        figure.savefig(
-            out, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.1
-        )
-    return out.getvalue()
-
-
 def svg(source: Graph | Proxy) -> str:
     """Return the drawn graph as SVG."""
-    return rendered(_own_figure(draw(source)), ".svg").decode()
-
-
-def _own_figure(axes: Axes) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    return figure
+    return rendered(figure_of(draw(source)), ".svg").decode()
 
 
 def save(source: Graph | Proxy, path: str | Path, title: str | None = None) -> None:
@@ -278,60 +256,5 @@ def save(source: Graph | Proxy, path: str | Path, title: str | None = None) -> N
         AutoproxError: the name ends with neither .svg nor .png, or matplotlib is not installed.
         RunError: the file cannot be written.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise AutoproxError(f"a drawing is an .svg or a .png file; got {str(path)!r}")
-    content = rendered(_own_figure(draw(source, title=title)), suffix)
-    write_bytes(path, content, "name")
-
-
-def scatter(
-    scores: Sequence[float],
-    accuracies: Sequence[float],
-    *,
-    axes: Axes | None = None,
-    name: str = "score",
-    target: str = "accuracy",
-) -> Axes:
-    """Draw the scores of a proxy against accuracies, with Kendall's tau in the title.
-
-    Args:
-        scores: ``(architectures,)``.
-        accuracies: ``(architectures,)``; NaN where there is no figure.
-        axes: where to draw; a new figure if None.
-        name: of the proxy.
-        target: of the accuracies.
-
-    Raises:
-        AutoproxError: the two are not equally long, or matplotlib is not installed.
-    """
-    import numpy as np
-
-    from autoprox.ranking import kendall
-
-    own, true = np.asarray(scores, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
-    if own.shape != true.shape or own.ndim != 1:
-        raise AutoproxError(
-            f"scatter takes one score an accuracy; got {own.shape} and {true.shape}"
-        )
-    if axes is None:
-        axes = blank_figure(4.2, 3.4).add_subplot()
-    shown = np.isfinite(own) & np.isfinite(true)
-    tau = kendall(own[shown], true[shown])
-    axes.scatter(
-        own[shown],
-        true[shown],
-        s=26,
-        color="#0072b2",
-        alpha=0.75,
-        edgecolors="white",
-        linewidths=0.6,
-    )
-    axes.set_xlabel(name)
-    axes.set_ylabel(target)
-    axes.set_title(f"Kendall's τ = {tau:.3f}  ({shown.sum()} architectures)", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e5e5e5", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return axes
+    check_path(path)
+    write(draw(source, title=title), path)

@@ -1,0 +1,206 @@
+"""``autoprox draw``: pictures of runs, of rankings, and of the parts of a proxy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.options import (
+    architectures_option,
+    hired,
+    machine_options,
+    option,
+    probe_options,
+)
+from autoprox.errors import BenchError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from autoprox.benches import Architecture, Bench
+    from autoprox.proxy import Proxy
+    from autoprox.tables import Probe
+
+AT_LEAST_ONE = click.IntRange(min=1)
+out_option = click.option(
+    "-o", "--out", required=True, metavar="FILE", help="The picture, .svg or .png."
+)
+run_argument = click.argument("run", type=click.Path())
+proxy_argument = click.argument("source", metavar="PROXY")
+bench_option = option(
+    "--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True
+)
+
+
+@click.group(epilog="\b\nExample:\n  autoprox draw history runs/vit101-default-0 -o history.svg")
+def draw() -> None:
+    """Draw runs, rankings, and the parts of a proxy.
+
+    RUN is the folder of a run, finished, stopped or still going; PROXY is a name, a file, a run's
+    folder, or an expression. Other commands draw what they show: autoprox show PROXY --draw FILE
+    the graph of a proxy, autoprox rank --plot FILE a leaderboard.
+    """
+
+
+def _write(picture: Callable[[], Axes | Figure], out: str) -> None:
+    """Draw into a file whose name is checked before anything is computed."""
+    from autoprox.draw.style import check_path, write
+
+    check_path(out)
+    write(picture(), out, "--out")
+    click.echo(f"drawn into {out}")
+
+
+@draw.command()
+@run_argument
+@out_option
+def history(run: str, out: str) -> None:
+    """Draw the joint correlation of the best and the median, generation by generation."""
+    from autoprox.draw import history as drawn
+
+    _write(lambda: drawn(run), out)
+
+
+@draw.command()
+@run_argument
+@out_option
+def pareto(run: str, out: str) -> None:
+    """Draw complexity against joint correlation, with the front and held-out figures."""
+    from autoprox.draw import pareto as drawn
+
+    _write(lambda: drawn(run), out)
+
+
+@draw.command()
+@run_argument
+@option("--proxy", "A candidate of the run.", "the best one", "EXPRESSION")
+@option("--most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
+@out_option
+def lineage(run: str, proxy: str | None, most: int | None, out: str) -> None:
+    """Draw which candidates the best proxy was bred from."""
+    from autoprox.draw import lineage as drawn
+    from autoprox.draw.lineages import MEMBERS
+
+    _write(lambda: drawn(run, proxy, most=most or MEMBERS), out)
+
+
+@draw.command()
+@run_argument
+@option("--best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
+@out_option
+def words(run: str, best: int | None, out: str) -> None:
+    """Draw which statistics and primitives the best candidates use."""
+    from autoprox.draw import words as drawn
+    from autoprox.evolution.word_use import BEST
+
+    _write(lambda: drawn(run, best or BEST), out)
+
+
+@draw.command()
+@click.argument("ranking", type=click.Path())
+@out_option
+def heatmap(ranking: str, out: str) -> None:
+    """Draw Kendall's τ of proxies with every target.
+
+    RANKING is a file that autoprox rank wrote with --json or --csv.
+    """
+    from autoprox.draw import heat_map
+
+    _write(lambda: heat_map(ranking), out)
+
+
+@draw.command(epilog="\b\nExample:\n  autoprox draw ablation zico --bench vit101 -o zico.svg")
+@proxy_argument
+@bench_option
+@option("--space spaces", "Only this space; repeatable.", "all", "NAME", multiple=True)
+@option(
+    "--target targets", "Rank by this; repeatable.", "the bench's", metavar="NAME", multiple=True
+)
+@architectures_option
+@probe_options
+@machine_options
+@out_option
+def ablation(source: str, bench: str, out: str, **given: Any) -> None:
+    """Draw what is lost when a part of a proxy says nothing.
+
+    Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
+    joint correlation stands in its place in the graph. The networks are measured once and kept.
+    """
+    from autoprox.draw import ablation as drawn
+
+    proxy = _expression(source)
+    chosen = {"spaces": given["spaces"] or None, "targets": given["targets"] or None}
+    chosen |= {name: given[name] for name in ("architectures", "cache")}
+    _write(lambda: drawn(proxy, bench, probe=_probe(given), **chosen, **hired(given)), out)
+
+
+@draw.command(epilog="\b\nExample:\n  autoprox draw layers zico --bench vit101 -o layers.svg")
+@proxy_argument
+@bench_option
+@option("--architecture", "One of the bench.", "its first", "NAME")
+@probe_options
+@out_option
+def layers(source: str, bench: str, architecture: str | None, out: str, **given: Any) -> None:
+    """Draw what the layers of one network contribute to a proxy."""
+    from autoprox.benches import load_bench
+    from autoprox.draw import layers as drawn
+
+    proxy, found, probe = _expression(source), load_bench(bench), _probe(given)
+    one = _named(found, architecture)
+    title = f"{proxy.name}{' on ' if proxy.name else ''}{one.name}"
+
+    def picture() -> Figure:
+        return drawn(
+            proxy,
+            found.network(one, probe.seed),
+            *probe.inputs(found),
+            sample=probe.sample,
+            seed=probe.seed,
+            bits=None if found.bits is None else found.bits(one),
+            mode=found.mode,
+            title=title,
+        )
+
+    _write(picture, out)
+
+
+def _named(bench: Bench, name: str | None) -> Architecture:
+    """Return an architecture of a bench, the first one if none is named.
+
+    Raises:
+        BenchError: there is none of that name.
+    """
+    by_name = {each.name: each for each in bench.architectures}
+    if name is None:
+        return bench.architectures[0]
+    if name not in by_name:
+        near = difflib.get_close_matches(name, by_name, n=3)
+        raise BenchError(
+            f"bench {bench.name} has no architecture {name!r}; there are "
+            f"{', '.join(near or list(by_name)[:3])} and others"
+        )
+    return by_name[name]
+
+
+def _expression(source: str) -> Proxy:
+    """Return a proxy that has parts.
+
+    Raises:
+        NoGraphError: it is a function, and no expression.
+    """
+    from autoprox.proxy import Proxy, load
+
+    proxy = load(source)
+    return proxy if isinstance(proxy, Proxy) else Proxy(proxy.graph)
+
+
+def _probe(given: dict[str, Any]) -> Probe:
+    """Return what the networks are shown, out of what the options gave."""
+    from autoprox.tables import Probe
+
+    names = {"probe_batch": "batch", "probe_seed": "seed", "sample": "sample", "images": "images"}
+    return Probe(**{field: given[name] for name, field in names.items() if given[name] is not None})
