@@ -108,7 +108,9 @@ def reciprocal(x: Tensor) -> Tensor:
     return x.reciprocal().nan_to_num_(nan=torch.nan, posinf=0.0, neginf=0.0)
 
 
-@primitive("elementwise", latex=r"\operatorname{{relu}}\left({0}\right)")
+@primitive(
+    "elementwise", latex=r"\operatorname{{relu}}\left({0}\right)", formula=r"\max\left(x, 0\right)"
+)
 def relu(x: Tensor) -> Tensor:
     """The number if it is positive, else 0.
 
@@ -118,7 +120,7 @@ def relu(x: Tensor) -> Tensor:
     return x.clamp_min(0.0)
 
 
-@primitive("elementwise", latex=r"\sigma\left({0}\right)")
+@primitive("elementwise", latex=r"\sigma\left({0}\right)", formula=r"\frac{1}{1 + e^{-x}}")
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function.
 
@@ -145,10 +147,16 @@ def sign(x: Tensor) -> Tensor:
     >>> sign(torch.tensor([-2.0, 0.0, 3.0]))
     tensor([-1.,  0.,  1.])
     """
-    return x.sign().add_(x - x)  # what is not finite stays so
+    return x.sign().add_(x, alpha=0)  # 0 times what is not finite is not a number
 
 
-@primitive("elementwise", latex=r"\left\lfloor {0}\right\rceil_{{7\%}}", guard="0 at 0")
+@primitive(
+    "elementwise",
+    latex=r"\left\lfloor {0}\right\rceil_{{7\%}}",
+    guard="0 at 0",
+    formula=r"\operatorname{sign}\left(x\right) \cdot 2^{k / 10}, "
+    r"\quad k = \operatorname{round}\left(10 \log_2 \left|x\right|\right)",
+)
 def coarsen(x: Tensor) -> Tensor:
     """Nearest power of the tenth root of two: what differs by a few percent is equal.
 

@@ -42,7 +42,9 @@ def log_determinant(x: Tensor, entries: Entries) -> Tensor:
     return torch.where(finite, torch.maximum(values, floor).log().sum(-1), torch.nan)
 
 
-@primitive("reduction", latex=r"\operatorname{{tr}} {0}", kinds=(Relation,))
+@primitive(
+    "reduction", latex=r"\operatorname{{tr}} {0}", kinds=(Relation,), formula=r"\sum_{i} x_{ii}"
+)
 def trace(x: Tensor, entries: Entries) -> Tensor:
     """Sum of the diagonal.
 

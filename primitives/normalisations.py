@@ -22,6 +22,7 @@ def _divisor(scale: Tensor) -> Tensor:
     "normalisation",
     latex=r"\operatorname{{zscore}}\left({0}\right)",
     guard="0 where all entries are equal",
+    formula=r"\frac{x_i - \overline{x}}{\operatorname{std}_{j} x_j}",
 )
 def standardise(x: Tensor, entries: Entries) -> Tensor:
     """Minus the mean, over the standard deviation, of the entries.
@@ -39,6 +40,7 @@ def standardise(x: Tensor, entries: Entries) -> Tensor:
     "normalisation",
     latex=r"\operatorname{{minmax}}\left({0}\right)",
     guard="0 where all entries are equal",
+    formula=r"\frac{x_i - \min_{j} x_j}{\max_{j} x_j - \min_{j} x_j}",
 )
 def min_max(x: Tensor, entries: Entries) -> Tensor:
     """The entries, moved and scaled to run from 0 to 1.
@@ -51,7 +53,11 @@ def min_max(x: Tensor, entries: Entries) -> Tensor:
     return (x - entries.spread(low, x)).div_(entries.spread(_divisor(extent), x))
 
 
-@primitive("normalisation", latex=r"\operatorname{{softmax}}\left({0}\right)")
+@primitive(
+    "normalisation",
+    latex=r"\operatorname{{softmax}}\left({0}\right)",
+    formula=r"\frac{e^{x_i}}{\sum_{j} e^{x_j}}",
+)
 def softmax(x: Tensor, entries: Entries) -> Tensor:
     """Exponential of the entries, over the sum of these over all true entries.
 
@@ -62,7 +68,11 @@ def softmax(x: Tensor, entries: Entries) -> Tensor:
     return powers.div_(entries.spread(entries.sum(powers), x))
 
 
-@primitive("normalisation", latex=r"\log\operatorname{{softmax}}\left({0}\right)")
+@primitive(
+    "normalisation",
+    latex=r"\log\operatorname{{softmax}}\left({0}\right)",
+    formula=r"x_i - \log \sum_{j} e^{x_j}",
+)
 def log_softmax(x: Tensor, entries: Entries) -> Tensor:
     """Logarithm of the softmax over all true entries.
 
@@ -78,6 +88,7 @@ def log_softmax(x: Tensor, entries: Entries) -> Tensor:
     "normalisation",
     latex=r"\frac{{{0}}}{{\left\|{0}\right\|_1}}",
     guard="0 where all entries are 0",
+    formula=r"\frac{x_i}{\sum_{j} \left|x_j\right|}",
 )
 def share(x: Tensor, entries: Entries) -> Tensor:
     """Each entry over the sum of the absolute values of all true entries.

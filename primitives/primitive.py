@@ -53,6 +53,8 @@ class Primitive:
             over.
         guard: what is done outside of the mathematical function's domain, in words; empty if
             nothing.
+        formula: what `latex` stands for where that is only a name: LaTeX, on ``x`` and ``y`` or
+            their entries ``x_i``; empty if `latex` says it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Primitive:
     commutative: bool
     latex: str
     guard: str
+    formula: str = ""
 
     def result(self, kind: type[Kind]) -> type[Kind]:
         """Return the kind of the result for arguments of `kind`."""
@@ -85,6 +88,7 @@ def primitive(
     kinds: tuple[type[Kind], ...] | None = None,
     commutative: bool = False,
     guard: str = "",
+    formula: str = "",
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     r"""Register a function as a primitive under its own name.
 
@@ -94,6 +98,7 @@ def primitive(
         kinds: the kinds that it takes, if not all that the form allows.
         commutative: whether ``f(x, y) == f(y, x)``.
         guard: what is done where the function of mathematics is undefined.
+        formula: what `latex` stands for where that is only a name, on ``x``, ``y`` and ``x_i``.
 
     Raises:
         PrimitiveError: the function is misdeclared, writes into its arguments, is not closed, or
@@ -122,7 +127,7 @@ def primitive(
                 f"got {', '.join(foreign) or 'no kind'}"
             )
         made = Primitive(
-            function.__name__, function, form, arity, chosen, commutative, latex, guard
+            function.__name__, function, form, arity, chosen, commutative, latex, guard, formula
         )
         check(made)
         PRIMITIVES.register(made.name, made)

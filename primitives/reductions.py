@@ -28,7 +28,9 @@ def sum(x: Tensor, entries: Entries) -> Tensor:
     return _mean(x, entries) * entries.size
 
 
-@primitive("reduction", latex=r"\operatorname{{mean}}_{{{index}}} {0}")
+@primitive(
+    "reduction", latex=r"\operatorname{{mean}}_{{{index}}} {0}", formula=r"\frac{1}{n} \sum_{i} x_i"
+)
 def mean(x: Tensor, entries: Entries) -> Tensor:
     """Mean of the entries.
 
@@ -38,7 +40,11 @@ def mean(x: Tensor, entries: Entries) -> Tensor:
     return _mean(x, entries)
 
 
-@primitive("reduction", latex=r"\operatorname{{std}}_{{{index}}} {0}")
+@primitive(
+    "reduction",
+    latex=r"\operatorname{{std}}_{{{index}}} {0}",
+    formula=r"\sqrt{\frac{1}{n} \sum_{i} \left(x_i - \overline{x}\right)^2}",
+)
 def std(x: Tensor, entries: Entries) -> Tensor:
     """Standard deviation of the entries (that of the population).
 
@@ -50,7 +56,7 @@ def std(x: Tensor, entries: Entries) -> Tensor:
     return significant(deviation, centre.abs())
 
 
-@primitive("reduction", latex=r"\left\|{0}\right\|_{{2,{index}}}")
+@primitive("reduction", latex=r"\left\|{0}\right\|_{{2,{index}}}", formula=r"\sqrt{\sum_{i} x_i^2}")
 def norm(x: Tensor, entries: Entries) -> Tensor:
     """Square root of the sum of the squares (Frobenius norm).
 
@@ -81,7 +87,7 @@ def min(x: Tensor, entries: Entries) -> Tensor:
     return entries.min(x)
 
 
-@primitive("reduction", latex=r"\#_{{{index}}} {0}")
+@primitive("reduction", latex=r"\#_{{{index}}} {0}", formula=r"n")
 def count(x: Tensor, entries: Entries) -> Tensor:
     """Number of entries, whatever they are.
 
@@ -95,6 +101,8 @@ def count(x: Tensor, entries: Entries) -> Tensor:
     "reduction",
     latex=r"\operatorname{{H}}_{{{index}}}\left({0}\right)",
     guard="0 where all entries are 0",
+    formula=r"-\sum_{i} p_i \log p_i, "
+    r"\quad p_i = \frac{\left|x_i\right|}{\sum_{j} \left|x_j\right|}",
 )
 def entropy(x: Tensor, entries: Entries) -> Tensor:
     """Entropy, in nats, of the absolute values taken as shares of their sum.
