@@ -13,11 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autoprox.architectures.search import search_architectures as search_architectures
+    from autoprox.architectures.space import build as build
     from autoprox.benches import Architecture as Architecture
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
     from autoprox.evolution.run import evolve as evolve
+    from autoprox.explorer import explore as explore
     from autoprox.graph import Graph as Graph
     from autoprox.leaderboard.run import rank as rank
     from autoprox.primitives import primitive as primitive
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from autoprox.proxy import load as load
     from autoprox.search.bits import search_bits as search_bits
     from autoprox.statistics import measure as measure
+    from autoprox.statistics import statistic as statistic
     from autoprox.text import parse as parse
+    from autoprox.timing.run import speed as speed
 
 __version__ = "0.1.0"
 
@@ -35,14 +40,19 @@ _LAZY = {
     "Bench": "autoprox.benches",
     "Graph": "autoprox.graph",
     "Proxy": "autoprox.proxy",
+    "build": "autoprox.architectures.space",
     "evolve": "autoprox.evolution.run",
+    "explore": "autoprox.explorer",
     "load": "autoprox.proxy",
     "load_bench": "autoprox.benches",
     "measure": "autoprox.statistics",
     "parse": "autoprox.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "search_architectures": "autoprox.architectures.search",
     "search_bits": "autoprox.search.bits",
+    "speed": "autoprox.timing.run",
+    "statistic": "autoprox.statistics",
 }
 """Public name to the module that defines it."""
 
@@ -52,14 +62,19 @@ __all__ = [
     "Bench",
     "Graph",
     "Proxy",
+    "build",
     "evolve",
+    "explore",
     "load",
     "load_bench",
     "measure",
     "parse",
     "primitive",
     "rank",
+    "search_architectures",
     "search_bits",
+    "speed",
+    "statistic",
 ]
 
 

@@ -7,8 +7,10 @@
     ├── StatisticError      a network on which a statistic cannot be measured
     ├── ScoreError          a proxy that has no finite value on a network
     ├── BenchError          a bench, table, target or split that cannot be used
+    ├── SpaceError          a search space that cannot be used, or limits that nothing in it meets
     ├── QuantisationError   a network, bits or budget that quantisation cannot serve
     ├── CacheError          a cache folder or file that cannot be read or written
+    ├── WorkerError         worker processes that cannot be started, reached or kept alive
     └── RunError            a run folder that cannot be written, read or resumed
 
 Every message says what was expected, what came, and what to do. The command line prints the message
@@ -69,12 +71,20 @@ class MissingTableError(BenchError):
     """A bench whose table is not on this machine; the message says how to get it."""
 
 
+class SpaceError(AutoproxError):
+    """A search space that cannot be used, or limits that nothing in it meets."""
+
+
 class QuantisationError(AutoproxError):
     """A network, bits or a budget that quantisation cannot serve."""
 
 
 class CacheError(AutoproxError):
     """A cache folder or file that cannot be read or written."""
+
+
+class WorkerError(AutoproxError):
+    """Worker processes that cannot be started, reached or kept alive."""
 
 
 class RunError(AutoproxError):

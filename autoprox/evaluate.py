@@ -1,7 +1,7 @@
 """The scores of a graph on many networks at once.
 
 A `Table` holds the measured statistics of many networks. Expressions over tensors are evaluated
-network by network, so that everything between a statistic and its reduction stays in the
+for a few networks at a time, so that everything between a statistic and its reduction stays in the
 processor's cache and nothing large is ever allocated. From the first reduction on, a value holds
 all networks: ``(networks, layers)`` in float64, with a mask of the layers that are present. Those
 values are small, and an `Evaluator` keeps them under their canonical text, because evolution
@@ -10,23 +10,29 @@ recombines the same sub-expressions over and over.
 Thousands of networks may share a few measurements: a configuration of bits takes each layer from
 the measurement of its network at that layer's bits. Tensors are reduced once a measurement, and
 their numbers are gathered.
+
+A table of any size fits in memory: its measurements read from disk what is asked for, blocks keep
+what they stack within a budget, and only the layers' own numbers stay.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoprox.blocks import Block, Budget, Extent, cut, extent, whole
 from autoprox.graph import Graph, check_root
 from autoprox.kinds import TENSOR_KINDS, Layer, Network
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.program import program_of, whole
+from autoprox.program import program_of
+from autoprox.shorter import shorter
 from autoprox.statistics import Measurement
 
 CACHE_BYTES = 256 * 2**20
@@ -42,10 +48,15 @@ class Table:
         sources: ``(networks, widest)`` int64: the measurement from which each layer of a network
             comes, all of them of equal layers; what is beyond a network's last layer is ignored.
             None if there is one measurement a network, in their order.
+        budget: of what is kept of the stacked statistics; the parts of a table share it.
     """
 
     measurements: tuple[Measurement, ...]
     sources: Tensor | None = None
+    budget: Budget = field(default_factory=Budget, repr=False)
+    _blocks: dict[tuple[int, ...], tuple[Block, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __len__(self) -> int:
         """Count the networks."""
@@ -67,8 +78,46 @@ class Table:
         """Take what each network takes of ``(measurements, widest)``: ``(networks, widest)``."""
         return measured if self.sources is None else measured.gather(0, self.sources)
 
+    @cached_property
+    def _extents(self) -> tuple[Extent, ...]:
+        return tuple(extent(each) for each in self.measurements)
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, torch.dtype], Tensor]:
+        return {}
+
+    def numbers(self, name: str) -> Tensor:
+        """Return a statistic of kind Layer, ``(measurements, widest)`` float64."""
+        rows = (whole(each.values[name]) for each in self.measurements)
+        return self._kept(name, rows, torch.float64)
+
+    def present(self, name: str) -> Tensor:
+        """Return which layers show a statistic, ``(measurements, widest)`` of bool."""
+        return self._kept(name, (each.present[name] for each in self.measurements), torch.bool)
+
+    def _kept(self, name: str, rows: Iterable[Tensor], dtype: torch.dtype) -> Tensor:
+        if (name, dtype) not in self._columns:
+            self._columns[name, dtype] = self.padded(rows, dtype)
+        return self._columns[name, dtype]
+
+    def blocks(self, places: Sequence[int] | None = None) -> tuple[Block, ...]:
+        """Return some measurements, or all, in blocks; the same places give the same blocks."""
+        chosen = tuple(range(len(self.measurements)) if places is None else places)
+        if chosen not in self._blocks:
+            self._blocks[chosen] = tuple(
+                Block([self.measurements[chosen[i]] for i in each], self.budget)
+                for each in cut([self._extents[i] for i in chosen])
+            )
+        return self._blocks[chosen]
+
+    def parts(self, count: int) -> list[range]:
+        """Cut the places of the measurements into at most `count` parts of whole blocks."""
+        ends = list(itertools.accumulate(len(block.measurements) for block in self.blocks()))
+        last = [ends[part[-1]] for part in np.array_split(np.arange(len(ends)), count) if len(part)]
+        return [range(*pair) for pair in itertools.pairwise([0, *last])]
+
     def reduced(self, reductions: Sequence[Graph], places: Sequence[int] | None = None) -> Tensor:
-        """Reduce tensors, one measurement at a time.
+        """Reduce tensors, a block of a few measurements at a time.
 
         Args:
             reductions: nodes that take the entries of a layer to the layer's number.
@@ -78,19 +127,20 @@ class Table:
             ``(reductions, measurements, widest)`` float64.
         """
         program = program_of(tuple(reductions))
-        chosen = self.measurements
-        if places is not None:
-            chosen = tuple(chosen[i] for i in places)
-        out = torch.zeros(len(reductions), len(chosen), self.widest, dtype=torch.float64)
-        for i, measurement in enumerate(chosen):
-            out[:, i, : len(measurement.layers)] = program(measurement)
+        count = len(self.measurements) if places is None else len(places)
+        out = torch.zeros(len(reductions), count, self.widest, dtype=torch.float64)
+        place = 0
+        for block in self.blocks(places):
+            for own in torch.split(program(block), block.layers, 1):
+                out[:, place, : own.shape[1]] = own
+                place += 1
         return out
 
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
         if self.sources is None:
-            return Table(tuple(self.measurements[i] for i in indices))
-        return Table(self.measurements, self.sources[list(indices)])
+            return Table(tuple(self.measurements[i] for i in indices), budget=self.budget)
+        return Table(self.measurements, self.sources[list(indices)], self.budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +149,16 @@ class Value:
 
     Attributes:
         numbers: ``(networks, widest)`` for Layer, ``(networks,)`` for Network; float64.
-        present: ``(networks, widest)`` of bool for Layer; None for Network.
+        layers: which layers are present, and how many of each network; None for Network.
     """
 
     numbers: Tensor
-    present: Tensor | None
+    layers: Entries | None
+
+    @property
+    def present(self) -> Tensor | None:
+        """Which layers are present, ``(networks, widest)`` of bool for Layer; None for Network."""
+        return None if self.layers is None else self.layers.present
 
     @property
     def nbytes(self) -> int:
@@ -143,10 +198,15 @@ class Evaluator:
         self.cache_bytes = cache_bytes
         self._values: OrderedDict[str, Value] = OrderedDict()
         self._held = 0
-        self._masks: dict[tuple[str, ...], Tensor] = {}
+        self._layers: dict[tuple[str, ...], Entries] = {}
+        self._distinct: dict[bytes, Entries] = {}
 
-    def __call__(self, graph: Graph) -> Scores:
+    def __call__(self, graph: Graph, reasons: int | None = None) -> Scores:
         """Return the scores of a proxy's graph on every network of the table.
+
+        Args:
+            graph: the graph.
+            reasons: of how many networks without a score the reason is looked for; None for all.
 
         Raises:
             LanguageError: the graph is not of kind Network.
@@ -156,18 +216,21 @@ class Evaluator:
         finite = torch.isfinite(numbers)
         if finite.all():
             return Scores(numbers.numpy(), {})
-        places = (~finite).nonzero().flatten().tolist()
+        places = (~finite).nonzero().flatten()[:reasons].tolist()
         return Scores(numbers.numpy(), {i: self._reason(graph, i) for i in places})
 
     def unknown_reductions(self, graphs: Iterable[Graph]) -> list[Graph]:
-        """Return the reductions of tensors within `graphs` whose values are not remembered."""
+        """Return the reductions of tensors to `remember` before `graphs` are evaluated.
+
+        They are the shorter forms of those that `graphs` have.
+        """
         nodes = dict.fromkeys(node for graph in graphs for node in graph if reduces_tensor(node))
-        return [node for node in nodes if node.text not in self._values]
+        wanted = (shorter(node) for node in nodes if node.text not in self._values)
+        return [node for node in dict.fromkeys(wanted) if node.text not in self._values]
 
     def remember(self, reduction: Graph, numbers: Tensor) -> None:
         """Take the value of a reduction of tensors, ``(measurements, widest)``, from elsewhere."""
-        numbers = self.table.gathered(numbers).clone()
-        self._keep(reduction, Value(numbers, self._mask(reduction.statistics)))
+        self._keep(reduction, self._gathered(numbers.clone(), reduction.statistics))
 
     def value(self, graph: Graph) -> Value:
         """Return the value of a Layer or Network expression."""
@@ -183,52 +246,68 @@ class Evaluator:
         """Remember a value, and forget the least recently used beyond the budget."""
         self._values[graph.text] = value
         self._held += value.nbytes
-        while self._held > self.cache_bytes and len(self._values) > 1:
+        self.trim(self.cache_bytes)
+
+    def trim(self, cache_bytes: int) -> None:
+        """Forget the least recently used values beyond so many bytes; the last one stays."""
+        while self._held > cache_bytes and len(self._values) > 1:
             self._held -= self._values.popitem(last=False)[1].nbytes
 
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:
-            rows = (whole(each.values[graph.word]) for each in self.table.measurements)
-            measured = self.table.padded(rows)
-            return Value(self.table.gathered(measured), self._mask((graph.word,)))
+            return self._gathered(self.table.numbers(graph.word), (graph.word,))
         if reduces_tensor(graph):
-            measured = self.table.reduced([graph])[0]
-            return Value(self.table.gathered(measured), self._mask(graph.statistics))
+            short = shorter(graph)
+            if short is not graph:
+                return Value(self.value(short).numbers, self._with(graph.statistics))
+            return self._gathered(self.table.reduced([graph])[0], graph.statistics)
         made = PRIMITIVES[graph.word]
-        operands = [float(arg.word) if arg.kind is None else self.value(arg) for arg in graph.args]
-        values = [each for each in operands if isinstance(each, Value)]
-        numbers = [_tensor(each, values[0].numbers) for each in operands]
-        present = values[0].present
+        values = [self.value(arg) for arg in graph.args if arg.kind is not None]
+        layers = values[0].layers
         for other in values[1:]:
-            if other.present is not present and present is not None and other.present is not None:
-                present = present & other.present
+            layers = _common(layers, other.layers)
+        rest = iter(values)
+        numbers = [
+            torch.full_like(values[0].numbers, float(arg.word))
+            if arg.kind is None
+            else next(rest).numbers
+            for arg in graph.args
+        ]
         if made.form is Form.ELEMENTWISE:
-            return Value(made.function(*numbers), present)
-        assert present is not None
+            return Value(made.function(*numbers), layers)
+        assert layers is not None
         if made.form is Form.SELECTOR:
-            return Value(numbers[0], present & self._selected(made.function))
-        entries = Entries(present.sum(1, dtype=torch.float64), present)
-        return Value(made.function(numbers[0], entries), None if graph.kind is Network else present)
+            return Value(numbers[0], _common(layers, self._selected(made.function)))
+        result = made.function(numbers[0], layers)
+        return Value(result, None if graph.kind is Network else layers)
 
-    def _mask(self, names: tuple[str, ...]) -> Tensor:
-        """Return which layers have all of some statistics: ``(networks, widest)``."""
-        if names not in self._masks:
-            rows = (
-                torch.stack([each.present[name] for name in names]).all(0)
-                for each in self.table.measurements
-            )
-            self._masks[names] = self.table.gathered(self.table.padded(rows, torch.bool))
-        return self._masks[names]
+    def _gathered(self, measured: Tensor, names: tuple[str, ...]) -> Value:
+        """Return a value of some statistics, given their layers' numbers by measurement."""
+        return Value(self.table.gathered(measured), self._with(names))
 
-    def _selected(self, selector: Callable[..., Tensor]) -> Tensor:
+    def _with(self, names: tuple[str, ...]) -> Entries:
+        """Return the layers that have all of some statistics."""
+        if names not in self._layers:
+            there = torch.stack([self.table.present(name) for name in names]).all(0)
+            self._layers[names] = self._those(there)
+        return self._layers[names]
+
+    def _selected(self, selector: Callable[..., Tensor]) -> Entries:
+        """Return the layers that a selector chooses."""
         key = (f"selector {selector.__name__}",)
-        if key not in self._masks:
+        if key not in self._layers:
             rows = (
                 selector(each.roles, _position(len(each.layers)))
                 for each in self.table.measurements
             )
-            self._masks[key] = self.table.gathered(self.table.padded(rows, torch.bool))
-        return self._masks[key]
+            self._layers[key] = self._those(self.table.padded(rows, torch.bool))
+        return self._layers[key]
+
+    def _those(self, there: Tensor) -> Entries:
+        """Return the layers that a mask, ``(measurements, widest)``, says; equal ones once."""
+        layers = _layers(self.table.gathered(there))
+        assert layers.present is not None
+        return self._distinct.setdefault(layers.present.numpy().tobytes(), layers)
 
     def _reason(self, graph: Graph, place: int) -> str:
         """Say where on the way to the root network number `place` stopped being finite."""
@@ -256,5 +335,15 @@ def _position(layers: int) -> Tensor:
     return torch.arange(layers, dtype=torch.float64) / max(layers - 1, 1)
 
 
-def _tensor(operand: Value | float, like: Tensor) -> Tensor:
-    return operand.numbers if isinstance(operand, Value) else torch.full_like(like, operand)
+def _layers(present: Tensor) -> Entries:
+    """Return layers by a mask, ``(networks, widest)``."""
+    return Entries(present.sum(1, dtype=torch.float64), present)
+
+
+def _common(first: Entries | None, second: Entries | None) -> Entries | None:
+    """Return the layers that two values of one kind share."""
+    if first is second or first is None or second is None:
+        return first
+    assert first.present is not None
+    assert second.present is not None
+    return _layers(first.present & second.present)

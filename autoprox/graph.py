@@ -40,12 +40,14 @@ class Graph:
         args: the arguments; empty for statistics and numbers.
         kind: the kind of the value; None for a number, which fits beside every kind.
         text: the canonical text; equal texts are one object.
+        below: the distinct nodes without this one, arguments before those that use them.
     """
 
     word: str
     args: tuple[Graph, ...]
     kind: type[Kind] | None
     text: str = field(repr=False)
+    below: tuple[Graph, ...] = field(repr=False)
 
     def __str__(self) -> str:
         """Return the canonical text."""
@@ -63,16 +65,7 @@ class Graph:
 
     def nodes(self) -> tuple[Graph, ...]:
         """Return the distinct nodes, arguments before those that use them, this one last."""
-        seen: dict[Graph, None] = {}
-
-        def visit(node: Graph) -> None:
-            if node not in seen:
-                for arg in node.args:
-                    visit(arg)
-                seen[node] = None
-
-        visit(self)
-        return tuple(seen)
+        return (*self.below, self)
 
     def __iter__(self) -> Iterator[Graph]:
         """Iterate over `nodes`."""
@@ -81,7 +74,7 @@ class Graph:
     @property
     def complexity(self) -> int:
         """The number of distinct nodes."""
-        return len(self.nodes())
+        return len(self.below) + 1
 
     @property
     def depth(self) -> int:
@@ -140,7 +133,8 @@ def _intern(word: str, args: tuple[Graph, ...], kind: type[Kind] | None) -> Grap
     text = f"{word}({', '.join(arg.text for arg in args)})" if args else word
     known = _INTERNED.get(text)
     if known is None:
-        known = _INTERNED.setdefault(text, Graph(word, args, kind, text))
+        below = tuple(dict.fromkeys(node for arg in args for node in arg))
+        known = _INTERNED.setdefault(text, Graph(word, args, kind, text, below))
     return known
 
 

@@ -25,14 +25,20 @@ depend on memory addresses, and one seed would give different results in differe
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 
 class KindType(type):
     """The metaclass of kinds: a hash that is the same in every process, and a short repr."""
 
+    def __init__(cls, *args: Any) -> None:
+        """Compute the hash once: it is asked for all the time."""
+        super().__init__(*args)
+        cls._checksum = zlib.crc32(cls.__name__.encode())
+
     def __hash__(cls) -> int:
         """Return the checksum of the name."""
-        return zlib.crc32(cls.__name__.encode())
+        return cls._checksum
 
     def __repr__(cls) -> str:
         """Return the name."""

@@ -1,4 +1,4 @@
-"""Tensor expressions as a straight-line program, run on one network at a time.
+"""Tensor expressions as a straight-line program, run on a block of a few networks at a time.
 
 The reductions of a whole generation make one program: what several of them contain is computed
 once. A result is dropped after the last step that reads it, so that what is in work stays in the
@@ -14,6 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from autoprox.blocks import Block
 from autoprox.graph import Graph
 from autoprox.primitives import PRIMITIVES, Entries, Form
 from autoprox.statistics import Measurement
@@ -79,14 +80,21 @@ class Program:
             self._slots += 1
         return self._numbers[key]
 
-    def __call__(self, measurement: Measurement) -> Tensor:
-        """Return the layers' numbers, ``(reductions, layers)`` float64.
+    def __call__(self, block: Block) -> Tensor:
+        """Return the layers' numbers, ``(reductions, layers of all measurements)`` float64.
 
         They mean nothing where a layer lacks one of a reduction's statistics.
         """
+        if block.measurements[0].sample == "full":
+            return torch.cat([self._on_full(each) for each in block.measurements], 1)
+        return self._run(
+            {name: block.values(name) for name in self._leaves},
+            {name: block.sizes(name) for name in self._leaves},
+        )
+
+    def _on_full(self, measurement: Measurement) -> Tensor:
+        """Run on full tensors, whose lengths differ: layer by layer."""
         values, sizes = measurement.values, measurement.sizes
-        if measurement.sample != "full":
-            return self._run({name: whole(values[name]) for name in self._leaves}, sizes)
         out = torch.zeros(len(self.reductions), len(measurement.layers), dtype=torch.float64)
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
@@ -133,9 +141,3 @@ def _remembered(reductions: tuple[Graph, ...], _: tuple[Callable[..., Tensor], .
 
 def _is_statistic(node: Graph) -> bool:
     return not node.args and node.kind is not None
-
-
-def whole(value: Tensor | tuple[Tensor | None, ...]) -> Tensor:
-    """Return a value that holds all layers in one tensor."""
-    assert isinstance(value, Tensor)
-    return value

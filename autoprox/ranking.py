@@ -2,7 +2,9 @@
 
 `Ranker` compares many candidates with all targets of a bench in one go, by the signs of all pairs
 of architectures of a space: the targets' signs are computed once, and all that is left is a matrix
-product.
+product. The pairs are in the order of their distance in the table, so that those of one distance
+are the differences of two slices. Columns of thousands of architectures have too many pairs: there
+candidates are sorted, one by one.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +21,19 @@ from numpy.typing import NDArray
 from autoprox.errors import BenchError
 
 Array = NDArray[np.float64]
+Ranks: TypeAlias = NDArray[np.int16] | NDArray[np.int32]
 MINIMUM = 3
 """The fewest architectures that a rank correlation is computed over."""
-
 
 PAIRS_AT_ONCE = 2**20
 """How many pairs of scores are compared at once: bounds the memory of a ranking."""
 
+LARGEST = 1000
+"""The most architectures whose pairs are compared; of more, sorting is faster, and float32 would
+not count the pairs."""
+
+LARGEST_RESAMPLED = 2000
+"""The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
 
 BITS = 20
 """Of the leading bits of a score so many count; the others may be rounding (float32 has 24)."""
@@ -90,10 +98,16 @@ def balanced(columns: Sequence[Column], groups: Sequence[Hashable]) -> list[Colu
 
 @dataclass(frozen=True)
 class _Group:
-    """The pairs of the columns that have figures for the same architectures."""
+    """The columns that have figures for the same architectures.
 
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
+    Attributes:
+        places: ``(n,)``, of the architectures.
+        signs: ``(pairs, columns)`` float32, of the figures; none where `LARGEST` is exceeded.
+        untied: ``(columns,)``, the square root of how many pairs have a sign.
+        members: the columns' places.
+    """
+
+    places: NDArray[np.intp]
     signs: NDArray[np.float32]
     untied: Array
     members: list[int]
@@ -122,12 +136,12 @@ class Ranker:
 
     def _group(self, members: list[int]) -> _Group:
         """Prepare the columns that have figures for the same architectures."""
-        places = self.columns[members[0]].places
-        first, second = np.triu_indices(len(places), 1)
         figures = np.stack([self.columns[i].accuracies for i in members])
-        signs = np.sign(figures[:, first] - figures[:, second]).astype(np.float32)
-        untied = np.sqrt(np.count_nonzero(signs, axis=1))
-        return _Group(places[first], places[second], signs.T.copy(), untied, members)
+        if figures.shape[1] > LARGEST:
+            figures = figures[:, :0]
+        signs = pair_signs(dense_ranks(figures)).T.copy()
+        untied = np.sqrt(np.count_nonzero(signs, axis=0))
+        return _Group(self.columns[members[0]].places, signs, untied, members)
 
     def taus(self, scores: Array) -> Array:
         """Return Kendall's τ-b of each candidate with each column, ``(candidates, columns)``.
@@ -135,17 +149,76 @@ class Ranker:
         `scores` is ``(candidates, architectures)``. Scores that do not tell the architectures of a
         column apart have τ = 0 there.
         """
+        import torch
+
         out = np.zeros((len(scores), len(self.columns)))
         scores = resolved(scores)
         for group in self._groups:
-            chunk = max(1, PAIRS_AT_ONCE // len(group.first))
+            if len(group.places) > LARGEST:
+                out[:, group.members] = [
+                    [kendall(own, self.columns[i].accuracies) for i in group.members]
+                    for own in scores[:, group.places]
+                ]
+                continue
+            ranks = dense_ranks(scores[:, group.places])
+            chunk = max(1, PAIRS_AT_ONCE // len(group.signs))
             for start in range(0, len(scores), chunk):
-                rows = scores[start : start + chunk]
-                own = np.sign(rows[:, group.first] - rows[:, group.second]).astype(np.float32)
+                own = pair_signs(ranks[start : start + chunk])
                 untied = np.sqrt(np.count_nonzero(own, axis=1))
                 scale = np.maximum(untied, 1.0)[:, None] * group.untied
-                out[start : start + chunk, group.members] = (own @ group.signs) / scale
+                # By torch, which keeps to one thread: numpy's threads wait in the way of others.
+                above = (torch.from_numpy(own) @ torch.from_numpy(group.signs)).numpy()
+                out[start : start + chunk, group.members] = above / scale
         return out
+
+
+def dense_ranks(values: Array) -> Ranks:
+    """Return the rank of each value within its row, equal ones sharing it: ``(rows, n)``.
+
+    >>> dense_ranks(np.array([[0.5, 2.0, 0.5, 1.0]]))
+    array([[0, 2, 0, 1]], dtype=int16)
+    """
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    short = values.shape[1] <= np.iinfo(np.int16).max
+    steps: Ranks = np.zeros(values.shape, dtype=np.int16 if short else np.int32)
+    np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1, out=steps[:, 1:])
+    ranks = np.empty_like(steps)
+    np.put_along_axis(ranks, order, steps, axis=1)
+    return ranks
+
+
+def pair_signs(ranks: Ranks) -> NDArray[np.float32]:
+    """Return the signs of the differences of all pairs, ``(rows, n)`` to ``(rows, pairs)``.
+
+    Neighbours first, then next neighbours, and so on.
+    """
+    rows, n = ranks.shape
+    out = np.empty((n * (n - 1) // 2, rows), dtype=ranks.dtype)
+    columns = ranks.T.copy()
+    start = 0
+    for distance in range(1, n):
+        stop = start + n - distance
+        np.subtract(columns[distance:], columns[:-distance], out=out[start:stop])
+        start = stop
+    return np.clip(out, -1, 1, out=out).T.astype(np.float32)
+
+
+def standardised_ranks(scores: Array) -> NDArray[np.float32]:
+    """Return the ranks within each row, ``(rows, n)``, centred and of length 1; 0 if all are equal.
+
+    The product of two proxies' rows is Spearman's correlation. Equal scores share the mean of their
+    ranks. Scores that differ by rounding alone count as equal.
+    """
+    ranks = dense_ranks(resolved(scores)).astype(np.intp)
+    rows, n = ranks.shape
+    places = ranks + n * np.arange(rows)[:, None]
+    counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
+    middles = np.cumsum(counts, axis=1) - (counts + 1) / 2 - (n - 1) / 2
+    shared = np.take_along_axis(middles, ranks, axis=1)
+    lengths = np.sqrt(np.sum(shared**2, axis=1, keepdims=True))
+    standardised = np.divide(shared, lengths, out=np.zeros_like(shared), where=lengths > 0)
+    return np.asarray(standardised, dtype=np.float32)
 
 
 def weights(columns: Sequence[Column]) -> Array:
@@ -201,11 +274,49 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
             each other.
 
     Returns:
-        ``(resamples,)``; 0 where a resample has only ties.
+        ``(resamples,)``; 0 where a resample has only ties. Beyond `LARGEST_RESAMPLED` architectures
+        they are those of `linearised`.
     """
+    if len(scores) > LARGEST_RESAMPLED:
+        return linearised(scores, accuracies, counts)
     own, true = signs(resolved(scores)), signs(accuracies)
     squares = pairs(counts, own * own) * pairs(counts, true * true)
     return ratio(pairs(counts, own * true), np.sqrt(squares))
+
+
+def linearised(scores: Array, accuracies: Array, counts: Array) -> Array:
+    """Return `resampled_taus` to first order in the counts, ``(resamples,)``.
+
+    With sums over pairs of architectures τ-b is N / sqrt(A B), and drawing an architecture once
+    more changes each of them by twice what its own pairs add to it. Efron's infinitesimal jackknife
+    (The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6); what is left out
+    falls with the number of architectures.
+    """
+    own, true = dense_ranks(np.stack([resolved(scores), accuracies]))
+    sums = np.array(
+        [
+            [_agreement(own, true, i) for i in range(len(own))],
+            len(own) - np.bincount(own)[own],
+            len(true) - np.bincount(true)[true],
+        ],
+        dtype=np.float64,
+    )
+    total = sums.sum(axis=1, keepdims=True)
+    if not total[1:].all():
+        return np.zeros(len(counts))
+    scale = np.sqrt(total[1:].prod())
+    tau = total[0, 0] / scale
+    slopes = 2 * sums[0] / scale - tau * (sums[1:] / total[1:]).sum(axis=0)
+    return np.asarray(tau + counts @ slopes - slopes.sum())
+
+
+def _agreement(own: Ranks, true: Ranks, place: int) -> int:
+    """Return of how many others more both say the same of an architecture than the opposite."""
+    signs, others = (
+        (each > each[place]).view(np.int8) - (each < each[place]).view(np.int8)
+        for each in (own, true)
+    )
+    return int(np.sum(signs * others, dtype=np.int64))
 
 
 def pairs(counts: NDArray[Any], table: NDArray[Any]) -> Array:
@@ -252,11 +363,18 @@ def resampled_columns(
         if largest is None or len(places) <= largest
     }
     return [
-        draws[each.space][:, np.searchsorted(rows[each.space], each.places)]
+        _of_places(draws[each.space], rows[each.space], each.places)
         if each.space in draws
         else None
         for each in columns
     ]
+
+
+def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:
+    """Return how often some of the architectures were drawn, without a copy if they are all."""
+    if np.array_equal(rows, places):
+        return drawn
+    return drawn[:, np.searchsorted(rows, places)]
 
 
 def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:

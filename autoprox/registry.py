@@ -26,22 +26,33 @@ class Registry(Mapping[str, T], Generic[T]):
         """Start an empty family; `noun` is what its members are called in messages."""
         self.noun = noun
         self._members: dict[str, T] = {}
+        self._received: set[str] = set()
 
     def register(self, name: str, member: T) -> T:
         """Add `member` under `name` and return it.
 
+        What was received under that name holds.
+
         Raises:
             AutoproxError: the name is taken.
         """
+        if name in self._received:
+            return self._members[name]
         if name in self._members:
             raise AutoproxError(f"{self.noun} {name!r} is already registered; choose another name")
         self._members[name] = member
         return member
 
+    def receive(self, name: str, member: T) -> None:
+        """Put another process's `member` under `name`, whatever is or will be registered here."""
+        self._members[name] = member
+        self._received.add(name)
+
     def unregister(self, name: str) -> T:
         """Remove `name`, so that a notebook cell can be run twice; returns what it stood for."""
         member = self[name]
         del self._members[name]
+        self._received.discard(name)
         return member
 
     def __getitem__(self, name: str) -> T:

@@ -20,6 +20,7 @@ from autoprox.files import canonical, digits, read_json, write_json
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxy import Proxy
+from autoprox.statistics import STATISTICS
 
 FORMAT = "autoprox scores"
 VERSION = 1
@@ -84,7 +85,9 @@ def _own_code(proxy: Proxy | FunctionProxy) -> tuple[str, list[Digest]]:
 
     words = sorted({node.word for node in proxy.graph if node.args})
     functions = [PRIMITIVES[word].function for word in words]
-    return proxy.graph.text, [digest(each) for each in functions if not _from_autoprox(each)]
+    functions = [each for each in functions if not _from_autoprox(each)]
+    functions += [own.function for name in proxy.statistics if (own := STATISTICS[name].own)]
+    return proxy.graph.text, [digest(each) for each in functions]
 
 
 def _from_autoprox(function: Callable[..., Any]) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import BenchError
 from autoprox.files import canonical
+from autoprox.parallel import HERE, Workers
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
 from autoprox.threads import one_thread
 
@@ -213,63 +213,46 @@ def pending(plan: Plan, store: Store) -> list[Work]:
 
 
 def measure_bench(
-    plan: Plan, store: Store, jobs: int, progress: Callable[[int, int], None] | None = None
+    plan: Plan,
+    store: Store,
+    workers: Workers = HERE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Measure what is missing, each architecture once; return where the statistics of all lie.
 
-    Each worker process has one thread and writes what it measured itself, so that an interrupted
-    measurement loses at most the architectures in work.
+    Each worker writes what it measured itself, so that an interrupted measurement loses at most the
+    architectures in work.
 
     Args:
         plan: what is needed.
         store: the cache.
-        jobs: the number of processes.
+        workers: who measures.
         progress: told how many architectures are done, and of how many.
 
     Raises:
         StatisticError: a network cannot be measured.
         CacheError: the cache cannot be written.
+        WorkerError: a worker was killed.
     """
     works = pending(plan, store)
     if progress:
         progress(0, len(works))
-    for done, _ in enumerate(_measured(plan, works, jobs), start=1):
+    source = plan.bench if workers.here else plan.source
+    tasks = ((source, plan.probe, work, plan.folder) for work in works)
+    for done, _ in enumerate(workers.unordered(_measure, tasks), start=1):
         if progress:
             progress(done, len(works))
     return plan.rows
 
 
-def _measured(plan: Plan, works: Sequence[Work], jobs: int) -> Iterator[None]:
-    """Measure each work in some process; yields as they are done."""
-    if jobs == 1 or len(works) < 2:
-        for work in works:
-            _measure_one(plan.bench, plan.probe, work, plan.folder)
-            yield
-        return
-    from joblib import Parallel, delayed
-
-    tasks = (
-        delayed(_measure_elsewhere)(plan.source, plan.probe, work, plan.folder) for work in works
-    )
-    with warnings.catch_warnings():
-        # loky replaces a worker whose heap has grown, which the large networks do to it;
-        # nothing is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield from Parallel(jobs, return_as="generator_unordered", batch_size=1)(tasks)
-
-
-def _measure_elsewhere(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
-    from autoprox.benches import load_bench
-
-    _measure_one(load_bench(source) if isinstance(source, str) else source, probe, work, folder)
-
-
 @one_thread()
-def _measure_one(bench: Bench, probe: Probe, work: Work, folder: Path) -> None:
+def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
     """Build, measure and save one architecture, in one thread."""
+    from autoprox.benches import load_bench
     from autoprox.errors import StatisticError
     from autoprox.statistics import Store, measure
 
+    bench = load_bench(source) if isinstance(source, str) else source
     network = bench.network(work.architecture, probe.seed)
     inputs, targets = probe.inputs(bench)
     try:

@@ -37,6 +37,24 @@ def summary(reason: str) -> str:
     return reason.partition("(")[0].strip()
 
 
+def code(source: str, needs_bits: bool) -> str:
+    """Return the lines that score a network with the proxy that `autoprox.load` finds at `source`.
+
+    >>> print(code("bit_sum", needs_bits=True))
+    import autoprox
+    <BLANKLINE>
+    proxy = autoprox.load('bit_sum')
+    bits = 4  # or one for each layer in the order in which they run: [8, 4, 3, ..., 8]
+    score = proxy(network, inputs, targets, bits=bits)
+    """
+    told = "# or one for each layer in the order in which they run: [8, 4, 3, ..., 8]"
+    lines = ["import autoprox", "", f"proxy = autoprox.load({source!r})"]
+    lines += [f"bits = 4  {told}"] if needs_bits else []
+    return "\n".join(
+        [*lines, f"score = proxy(network, inputs, targets{', bits=bits' if needs_bits else ''})"]
+    )
+
+
 def interval_text(interval: tuple[float, float] | None) -> str:
     """Return an interval as ``0.123 to 0.456``."""
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

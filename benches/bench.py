@@ -174,7 +174,7 @@ class Bench:
             raise UnknownNameError("space", space, self.spaces)
         return self._of(tuple(one for one in self.architectures if one.space in wanted))
 
-    def sampled(self, count: int, seed: int = 0) -> Bench:
+    def sampled(self, count: int, seed: int = 0, *, plain: bool = False) -> Bench:
         """This bench with `count` of its architectures, drawn at random.
 
         Every space gives its share. As long as there are classes left, no two architectures are of
@@ -186,6 +186,8 @@ class Bench:
         Args:
             count: How many, from `MINIMUM_ARCHITECTURES` to all.
             seed: A non-negative integer; the same seed always gives the same sample.
+            plain: Draw without a look at the classes, so that correlations are those on the whole
+                bench but for chance.
 
         Raises:
             BenchError: `count` or `seed` is out of range.
@@ -199,23 +201,26 @@ class Bench:
         if seed < 0:
             raise BenchError(f"the seed of a sample is a non-negative integer; got {seed}")
         ranks = {
-            index: rank for space in self.spaces for index, rank in self._ranks(space, seed).items()
+            index: rank
+            for space in self.spaces
+            for index, rank in self._ranks(space, seed, plain).items()
         }
         chosen = sorted(sorted(ranks, key=lambda index: ranks[index])[:count])
         sample = self._of(tuple(self.architectures[index] for index in chosen))
         return dataclasses.replace(sample, default_architectures=None)
 
-    def _ranks(self, space: str, seed: int) -> dict[int, tuple[int, float, int]]:
+    def _ranks(self, space: str, seed: int, plain: bool) -> dict[int, tuple[int, float, int]]:
         """When each architecture of `space` is drawn: how many of its class come before it first.
 
-        Then its place among those with as many, from 0 to 1, so that spaces take turns.
+        Then its place among those with as many, from 0 to 1, so that spaces take turns. If `plain`,
+        that place alone counts.
         """
         members = [i for i, one in enumerate(self.architectures) if one.space == space]
         generator = np.random.default_rng([seed, zlib.crc32(f"sample of {space}".encode())])
         rounds: dict[int, list[int]] = {}
         seen: Counter[str | None] = Counter()
         for index in generator.permutation(members).tolist():
-            isomorph = self.architectures[index].isomorph
+            isomorph = None if plain else self.architectures[index].isomorph
             rounds.setdefault(seen[isomorph], []).append(index)
             seen[isomorph] += isomorph is not None
         return {

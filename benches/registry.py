@@ -91,7 +91,7 @@ _FILES: dict[tuple[Path, str], Bench] = {}
 
 def _defined_in(path: Path) -> Bench:
     """Execute the file `path`, and return its bench."""
-    module = _executed(path)
+    module = executed(path)
     if not hasattr(module, "bench"):
         raise BenchError(
             f"{path} defines no `bench`; it must define a Bench, or a function that returns one"
@@ -101,7 +101,7 @@ def _defined_in(path: Path) -> Bench:
         try:
             bench = bench()
         except Exception as error:
-            raise _failure(path, error) from None
+            raise failure(path, error) from None
     if not isinstance(bench, Bench):
         raise BenchError(
             f"{path}: `bench` must be a Bench, or a function that returns one; "
@@ -110,9 +110,9 @@ def _defined_in(path: Path) -> Bench:
     return bench
 
 
-def _executed(path: Path) -> ModuleType:
+def executed(path: Path) -> ModuleType:
     """The module that results from executing the file `path`."""
-    name = f"autoprox_bench_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    name = f"autoprox_file_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BenchError(f"{path} cannot be loaded as a Python module")
@@ -121,7 +121,7 @@ def _executed(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise _failure(path, error) from None
+        raise failure(path, error) from None
     finally:
         # A worker process cannot import the file by this name. While it is not among the loaded
         # modules, cloudpickle sends what the file defines by value, and the workers need no import.
@@ -129,7 +129,7 @@ def _executed(path: Path) -> ModuleType:
     return module
 
 
-def _failure(path: Path, error: Exception) -> BenchError:
+def failure(path: Path, error: Exception) -> BenchError:
     """What went wrong in the user's file: type, message and the deepest line of that file."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]

@@ -1,12 +1,12 @@
 """Bits that proxies choose, beside others of the same limit. Writes results/mq101_search.csv.
 
     python results/mq101_search.py cifar-10-binary.tar.gz
-    python results/mq101_search.py cifar-10-binary.tar.gz hawq_v2 runs/mq101-default-0
+    python results/mq101_search.py cifar-10-binary.tar.gz hawq_v2 "runs/mq101/{network}-0"
 
 For every network of mq101 that has a table, the size of three uniform bit widths is the limit.
-Each row is the choice of a proxy (hawq_v2 unless others are named), the uniform bits, the most bits
-of weights, or the best row of the table within that limit, with its true accuracy on the 10,000
-test images. Proxies are shown 32 training images.
+Each row is the choice of a proxy (hawq_v2 unless others are named; {network} stands for the
+network's name), the uniform bits, the most bits of weights, or the best row of the table within
+that limit, with its true accuracy on the 10,000 test images. Proxies are shown 32 training images.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(data: str, proxies: list[str]) -> None:
             size = cost.size_bytes(width)
             named, found_by = {}, {}
             for proxy in proxies:
-                choice = search_bits(network, *shown, proxy, size=size)
+                choice = search_bits(network, *shown, proxy.format(network=name), size=size)
                 named[proxy] = tuple(choice.bits.values())
                 found_by[proxy] = choice.found_by
             named |= others(bench, name, cost, limit_of({"size": size}))

@@ -3,30 +3,22 @@
     python results/ranking.py vit101
     python results/ranking.py nb201 cifar10_train.npz
 
-The first scores every proxy that ships but one on 300 networks (40 minutes on two cores, and next
-to nothing when repeated), all and those that the search behind `vit101_best` did not see. EPE-NAS
-is left out: it compares samples of one class, and a batch in which 100 classes repeat costs more
-than all the others. The second scores the proxies that ZiCo's table has on 1,000 cells of NAS-
-Bench-201, shown 16 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`), 20 minutes,
-and then all proxies on 300 of these cells.
-
-Costs are not timed here, because the scores were taken with other work on the machine.
+The first scores every proxy that ships on 300 networks (40 minutes on two cores, and next to
+nothing when repeated), all and those that the search behind `vit101_best` did not see. The second
+scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
+table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
+`x` and labels `y`), 40 minutes; and then all proxies on 300 cells.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from pathlib import Path
-
-import numpy as np
-from csv_tables import write_csv
+from typing import Any
 
 import autoprox
-from autoprox import proxies
 from autoprox.benches import load_bench
-from autoprox.ranking import resampled_taus
 
 FOLDER = Path(__file__).parent
 SEED_OF_THE_BEST = 2
@@ -41,40 +33,23 @@ def vit101() -> None:
 
     Held out are those that the search for `vit101_best` did not see.
     """
-    names = [name for name in proxies.names() if name != "epe_nas"]
-    parts = {
-        "": {},
-        "_all_columns": {"targets": load_bench("vit101").targets},
-        "_held_out": {"held_out": True, "split_seed": SEED_OF_THE_BEST},
-    }
-    for suffix, part in parts.items():
-        board = autoprox.rank(names, "vit101", jobs=_cores(), timed=False, **part)
-        (FOLDER / f"vit101_ranking{suffix}.csv").write_text(board.to_csv())
+    _write("vit101_ranking", bench="vit101")
+    _write("vit101_ranking_all_columns", bench="vit101", targets=load_bench("vit101").targets)
+    _write("vit101_ranking_held_out", bench="vit101", held_out=True, split_seed=SEED_OF_THE_BEST)
 
 
 def nb201(images: str) -> None:
-    """Rank the proxies of ZiCo's table, also as if every equal cell were there; then all."""
-    shown = {"batch": 16, "images": images, "jobs": _cores(), "timed": False}
-    board = autoprox.rank(PUBLISHED, "nb201", **shown)
-    (FOLDER / "nb201_ranking.csv").write_text(board.to_csv())
-    every = autoprox.rank(None, "nb201", architectures=FEWER, **shown)
-    (FOLDER / "nb201_ranking_all_proxies.csv").write_text(every.to_csv())
-    bench = load_bench("nb201")
-    cells = {each.name: each for each in bench.architectures}
-    drawn = [cells[name] for name in board.architectures]
-    equal = Counter(each.isomorph for each in bench.architectures)
-    counts = np.array([float(equal[each.isomorph]) for each in drawn])
-    rows = []
-    for name in PUBLISHED:
-        scores = np.array(board.scores[name])
-        there = np.isfinite(scores)
-        taus = {}
-        for target in bench.default_targets:
-            figures = bench.accuracies(target, drawn)
-            weighted = resampled_taus(scores[there], figures[there], counts[there][None])
-            taus[f"{target} kendall"] = round(float(weighted[0]), 4)
-        rows.append({"proxy": name, **taus})
-    write_csv(FOLDER / "nb201_ranking_weighted.csv", rows)
+    """Rank the proxies of ZiCo's table on two draws of cells, and all proxies on fewer cells."""
+    shown: dict[str, Any] = {"bench": "nb201", "batch": 16, "images": images}
+    _write("nb201_ranking_plain", PUBLISHED, plain=True, **shown)
+    _write("nb201_ranking", PUBLISHED, **shown)
+    _write("nb201_ranking_all_proxies", architectures=FEWER, **shown)
+
+
+def _write(name: str, proxies: list[str] | None = None, **settings: Any) -> None:
+    """Rank proxies, all that ship if none is given, and write the leaderboard into a file."""
+    board = autoprox.rank(proxies, jobs=_cores(), **settings)
+    (FOLDER / f"{name}.csv").write_text(board.to_csv())
 
 
 def _cores() -> int:

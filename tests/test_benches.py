@@ -337,7 +337,7 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(
     path.write_text(text)
     with pytest.raises(BenchError, match=message):
         load_bench(path)
-    assert not [name for name in sys.modules if name.startswith("autoprox_bench_mine")]
+    assert not [name for name in sys.modules if name.startswith("autoprox_file_mine")]
 
 
 def test_a_relative_path_is_named_with_its_line_too(

@@ -235,6 +235,8 @@ def test_shipped_weights_reach_the_accuracy_that_their_file_states(name: str, le
 
     assert DATA is not None
     path = Path(autoprox.benches.__file__).parent / "mq101" / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip(f"{name} does not ship")
     with safe_open(path, framework="pt") as file:
         stated = json.loads(file.metadata()["autoprox"])["accuracy"]
     test = cifar10(DATA / "images" / "cifar10_test_10000.npz")

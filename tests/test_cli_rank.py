@@ -118,6 +118,7 @@ def test_a_part_is_ranked_by_some_targets_and_the_best_shown(cache: str) -> None
         (("--bench", TINY, "--targets", "corse"), 1, "did you mean 'coarse'"),
         (("--bench", TINY, "--space", "cnm"), 1, "unknown space"),
         (("--bench", TINY, "--architectures", "3"), 1, "3"),
+        (("--bench", TINY, "--plain", "--held-out"), 1, "do not go together"),
         (("--bench", TINY, "--plot", "board.pdf"), 1, ".svg or a .png"),
         (("--bench", TINY, "params", "--cache", f"{TINY}/x"), 1, "--cache"),
         (("--bench", TINY, "--json", "-", "--csv", "-"), 2, "standard output"),

@@ -13,6 +13,7 @@ from autoprox.evolution.ground import lay
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.leaderboard.run import rank
+from autoprox.parallel import HERE, open_workers
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxy import load
 from autoprox.statistics import Store, curvature, measure
@@ -56,7 +57,7 @@ def probe(request):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, probe):
     folder = tmp_path_factory.mktemp("cache")
-    measure_bench(Plan(bench, bench, NAMES, probe, folder), Store(folder), jobs=1)
+    measure_bench(Plan(bench, bench, NAMES, probe, folder), Store(folder))
     return folder
 
 
@@ -159,11 +160,13 @@ def test_without_bits_the_message_says_how_to_give_them(probe):
 def test_judging_with_two_jobs_is_judging_with_one(tmp_path):
     settings = Settings(BENCH, probe_batch=8)
     ground = lay(BENCH, settings, tmp_path)
-    ground.measure(1, lambda *_: None)
+    ground.measure(HERE, lambda *_: None)
     known = {*ground.names}
     graphs = [parse_proxy(each) for each in EXPRESSIONS if {*load(each).statistics} <= known]
     assert len(graphs) > 4
-    one, two = (ground.judge(ground.search, jobs)(graphs) for jobs in (1, 2))
+    one = ground.judge(ground.search)(graphs)
+    with open_workers(2) as workers:
+        two = ground.judge(ground.search, workers)(graphs)
     assert [(each.fitness, each.behaviour) for each in one] == [
         (each.fitness, each.behaviour) for each in two
     ]

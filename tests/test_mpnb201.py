@@ -88,7 +88,7 @@ def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(ben
     names = load(text).statistics
     plan = Plan(bench, bench, names, Probe(batch=4), tmp_path)
     assert len(plan.works) == 10
-    rows = measure_bench(plan, Store(tmp_path), jobs=1)
+    rows = measure_bench(plan, Store(tmp_path))
     cached = Evaluator(load_table(Store(tmp_path), rows, names))(parse_proxy(text)).values
     row = bench.architectures[3]
     inputs, targets = Probe(batch=4).inputs(bench)

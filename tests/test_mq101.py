@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from autoprox.files import read_json
 from autoprox.leaderboard.run import rank
 from autoprox.proxy import load
 from autoprox.quantise.layers import quantisable_layers
-from autoprox.quantise.table import FORMAT, VERSION, _digest
+from autoprox.quantise.table import FORMAT, VERSION, Images, _digest, read_rows
+from autoprox.search.comparison import builder_of, cifar_images
 from autoprox.statistics import measure
 from autoprox.tables import Plan, Probe
 from autoprox.training.checkpoint import half, write_weights
 
 LAYERS = {"resnet20": 20, "vit": 26}
+DATA = os.environ.get("AUTOPROX_DATA")
 SHIPPED = [name for name in mq101.NETWORKS if (mq101.FOLDER / f"{name}.csv").is_file()]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -218,8 +222,26 @@ def test_a_shipped_table_is_that_of_the_shipped_network(network):
     facts = read_json(mq101.FOLDER / f"{network}.json", FORMAT, VERSION)
     built = bench.network(rows[0])
     assert facts["weights"] == _digest(*built.state_dict().values())
-    assert facts["test_count"] == 10_000
+    assert facts["test_count"] >= 5_000
     layers = quantisable_layers(built, torch.zeros(1, 3, 32, 32))
     assert all(len(bench.bits(each)) == len(layers) for each in rows)
-    for target in bench.targets:
-        assert np.isfinite(bench.accuracies(target, rows)).sum() >= 425
+    counts = [np.isfinite(bench.accuracies(target, rows)).sum() for target in bench.targets]
+    assert sum(counts) >= 425
+    assert all(count >= 425 for count in counts if count)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="AUTOPROX_DATA names no folder of real data")
+@pytest.mark.parametrize("network", SHIPPED)
+def test_a_row_of_a_shipped_table_is_what_is_measured(network):
+    bench = load_bench("mq101")
+    images = Path(DATA) / "images"
+    train, test = (
+        cifar_images(bench, str(images / f"cifar10_{part}_10000.npz"), part)
+        for part in ("train", "test")
+    )
+    few = Images(test.images[:2000], test.labels[:2000])
+    for row in read_rows(mq101.FOLDER / f"{network}.csv")[:2]:
+        again = builder_of(bench, network, train, few).measured(row.name, row.bits)
+        assert (again.size_bytes, again.bops) == (row.size_bytes, row.bops)
+        assert again.accuracy == pytest.approx(row.accuracy, abs=2.5)  # other and fewer images

@@ -74,8 +74,9 @@ def test_importing_autoprox_imports_nothing_heavy(statement: str) -> None:
     assert answer.stdout.split() == []
 
 
-def test_reading_a_bench_needs_no_torch() -> None:
-    script = "import sys, autoprox; autoprox.load_bench('vit101'); print('torch' in sys.modules)"
+@pytest.mark.parametrize("bench", ["vit101", "nb201", "mq101"])
+def test_reading_a_bench_needs_no_torch(bench: str) -> None:
+    script = f"import sys, autoprox; autoprox.load_bench({bench!r}); print('torch' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoprox.blocks import Block
 from autoprox.evaluate import Table, reduces_tensor
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
@@ -46,17 +47,17 @@ def test_reductions_in_one_program_are_those_one_by_one(measurement, seed):
     ]
     if not reductions:
         return
-    together = Program(reductions)(measurement)
+    together = Program(reductions)(Block((measurement,)))
     assert together.shape == (len(reductions), len(measurement.layers))
     for row, reduction in zip(together, reductions, strict=True):
         there = present(measurement, reduction)
-        alone = Program([reduction])(measurement)[0]
+        alone = Program([reduction])(Block((measurement,)))[0]
         assert torch.equal(row[there].nan_to_num(7), alone[there].nan_to_num(7))
 
 
 def test_a_number_stands_beside_entries_of_every_kind(measurement):
     reductions = [parse("mean(add(weight, 0.5))"), parse("mean(add(act, 0.5))"), parse("mean(act)")]
-    weight, act, plain = Program(reductions)(measurement)
+    weight, act, plain = Program(reductions)(Block((measurement,)))
     there = measurement.present["act"]
     assert torch.allclose(act[there] - 0.5, plain[there], atol=1e-6)
     assert weight.shape == act.shape
@@ -73,7 +74,8 @@ def test_a_repeated_sub_expression_is_computed_once(measurement, monkeypatch):
     PRIMITIVES.unregister("square")
     PRIMITIVES.register("square", dataclasses.replace(made, function=counted))
     try:
-        Program([parse("sum(square(weight))"), parse("max(exp(square(weight)))")])(measurement)
+        program = Program([parse("sum(square(weight))"), parse("max(exp(square(weight)))")])
+        program(Block((measurement,)))
     finally:
         PRIMITIVES.unregister("square")
         PRIMITIVES.register("square", made)

@@ -17,6 +17,7 @@ from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.parallel import open_workers
 from autoprox.proxy import Proxy, load
 from autoprox.statistics import Store, measure, noise
 from autoprox.tables import Plan, Probe, load_table, measure_bench
@@ -81,7 +82,8 @@ def test_the_shipped_proxy_scores_the_bench_as_a_live_network(tmp_path: Path) ->
     )
     proxy = load("vit101_best")
     plan = Plan(few, "vit101", proxy.statistics, Probe(), tmp_path)
-    keys = measure_bench(plan, Store(tmp_path), jobs=2)
+    with open_workers(2) as workers:
+        keys = measure_bench(plan, Store(tmp_path), workers)
     scores = Evaluator(load_table(Store(tmp_path), keys, proxy.statistics))(proxy.graph)
     batch = Probe().inputs(few)
     live = [proxy(few.network(each), *batch) for each in few.architectures]

@@ -18,6 +18,7 @@ from autoprox.ranking import (
     resampled_taus,
     resolved,
     spearman,
+    standardised_ranks,
     weights,
 )
 
@@ -138,3 +139,15 @@ def test_resolved_scores_are_within_a_millionth_and_keep_the_order(values):
     assert (np.diff(rounded) >= 0).all()
     assert (np.abs(rounded - scores) <= 1e-6 * np.abs(scores)).all()
     assert (resolved(rounded) == rounded).all()
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_standardised_ranks_multiply_to_spearmans_correlation(n):
+    generator = np.random.default_rng(n)
+    scores = generator.integers(0, 6, (12, n)).astype(float)
+    scores[0] = 1.0
+    ranks = standardised_ranks(scores)
+    assert not ranks[0].any()
+    for i, own in enumerate(scores[1:], start=1):
+        for j, other in enumerate(scores[1:], start=1):
+            assert ranks[i] @ ranks[j] == pytest.approx(spearman(own, other), abs=1e-6)

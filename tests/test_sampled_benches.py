@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from torch import nn
@@ -81,6 +83,26 @@ def test_classes_come_first_and_then_their_other_members() -> None:
         classes = Counter(one.isomorph for one in bench.sampled(count).architectures)
         assert len(classes) == 20
         assert max(classes.values()) == most
+
+
+def test_a_plain_sample_has_as_many_of_a_class_as_chance_gives_it() -> None:
+    bench = toy(tuple(replace(one, isomorph=None if i < 30 else "big")
+                      for i, one in enumerate(rows(60))))  # fmt: skip
+    assert sum(one.isomorph == "big" for one in bench.sampled(30).architectures) == 1
+    shares = [
+        np.mean(
+            [one.isomorph == "big" for one in bench.sampled(30, seed, plain=True).architectures]
+        )
+        for seed in range(40)
+    ]
+    assert 0.3 < min(shares) < max(shares) < 0.7
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_plain_sample_without_classes_is_the_sample() -> None:
+    bench = toy(rows(40, "wide") + rows(20, "deep"))
+    assert names(bench.sampled(20, 1, plain=True)) == names(bench.sampled(20, 1))
+    assert set(names(bench.sampled(20, plain=True))) < set(names(bench.sampled(30, plain=True)))
 
 
 def test_every_architecture_can_be_drawn() -> None:

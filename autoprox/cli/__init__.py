@@ -1,4 +1,4 @@
-"""The command line: ``autoprox evolve | report | rank | search | show | export | bench | words``.
+"""The command line: ``autoprox COMMAND``; ``autoprox --help`` lists the commands.
 
 The modules of this package import click and nothing that is slow, so that ``autoprox --help``
 answers at once; the engine is imported inside each command.
@@ -13,6 +13,7 @@ import click
 
 from autoprox import __version__
 from autoprox.cli.benches import bench
+from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
 from autoprox.cli.options import INTERRUPTED
@@ -21,6 +22,7 @@ from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
 from autoprox.cli.search import search
 from autoprox.cli.show import show
+from autoprox.cli.speed import speed
 from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
@@ -86,7 +88,7 @@ def main() -> None:
     """
 
 
-for _command in (evolve, report, rank, search, show, export, bench, words):
+for _command in (evolve, report, rank, search, show, draw, export, bench, words, speed):
     main.add_command(_command)
 bench.add_command(train)
 bench.add_command(quantise)

@@ -11,7 +11,7 @@ from autoprox.cli.live import watcher
 from autoprox.cli.options import (
     architectures_option,
     console,
-    cores,
+    hired,
     machine_options,
     names,
     option,
@@ -86,6 +86,8 @@ def build(
     statistics: tuple[str, ...] | None,
     architectures: int | None,
     jobs: int | None,
+    backend: str | None,
+    scheduler: str | None,
     cache: str | None,
     quiet: bool,
     **probe: Any,
@@ -95,13 +97,15 @@ def build(
     Ctrl-C loses only what is in work: call it again to go on.
     """
     from autoprox.benches import load_bench
+    from autoprox.parallel import open_workers
     from autoprox.statistics import Store
     from autoprox.tables import measure_bench
 
     asked = plan(load_bench(source), source, cache, statistics, probe, architectures)
     watch = watcher(quiet)
-    with watch:
-        measure_bench(asked, Store(asked.folder), jobs or cores(), watch.measuring)
+    workers = {"jobs": jobs, "backend": backend, "scheduler": scheduler}
+    with watch, open_workers(**hired(workers), folder=asked.folder) as opened:
+        measure_bench(asked, Store(asked.folder), opened, watch.measuring)
     done, total = watch.measured
     here = len(asked.works) - total
     click.echo(

@@ -11,8 +11,9 @@ import click
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     INTERRUPTED,
+    MACHINE,
     architectures_option,
-    cores,
+    hired,
     machine_options,
     names,
     option,
@@ -22,7 +23,7 @@ from autoprox.cli.options import (
 if TYPE_CHECKING:
     from autoprox.evolution.run import Run
 
-BESIDE_RESUME = ("resume", "jobs", "cache", "quiet", "as_json")
+BESIDE_RESUME = ("resume", *MACHINE, "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
@@ -33,6 +34,7 @@ SPACES = (
     "reported as transfer."
 )
 SEEDS = "Proxies in the first population: names, files, expressions."
+LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DIR."
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
 
@@ -61,6 +63,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @machine_options
 @option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
 @option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
+@option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
 @click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.pass_context
@@ -68,8 +71,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
     """Discover a proxy for a bench.
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
-    report of what there is; --resume goes on from there, and takes --jobs, --cache, --quiet and
-    --json only.
+    report of what there is; --resume goes on from there, and takes --jobs, --backend, --scheduler,
+    --cache, --log, --quiet and --json only.
     """
     _check_usage(ctx, given)
     watch = watcher(given["quiet"])
@@ -106,7 +109,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
-            "run without --resume (beside it go --jobs, --cache, --quiet and --json)"
+            "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, --log, "
+            "--quiet and --json)"
         )
 
 
@@ -114,8 +118,12 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     """Start or resume the run."""
     from autoprox.evolution.run import evolve as run_evolve
 
-    jobs = given["jobs"] or cores()
-    common: dict[str, Any] = {"jobs": jobs, "cache": given["cache"], "observer": watch}
+    common = {
+        **hired(given),
+        "cache": given["cache"],
+        "observer": watch,
+        "loggers": given["loggers"],
+    }
     if given["resume"] is not None:
         return run_evolve(resume=given["resume"], **common)
     apart = (*BESIDE_RESUME, "bench", "out")

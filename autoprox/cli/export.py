@@ -21,7 +21,8 @@ def export(source: str, form: str, out: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.
 
     PROXY is a name, a file, a run's folder, or an expression. The Python file needs torch alone:
-    its function score(network, inputs, targets) gives what the proxy gives on full tensors.
+    its function score(network, inputs, targets) gives what the proxy gives on full tensors. That of
+    a proxy of bits takes bits=[8, 4, ...] too.
     """
     from autoprox.proxy import load
 

@@ -16,6 +16,7 @@ from autoprox.wording import figure, readable_seconds, summary
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from autoprox.evolution.run import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
@@ -76,6 +77,9 @@ class Watcher:
         self.rate = (generation.evaluations - self._before) / passed
         for reason, count in generation.failures.items():
             self.reasons[summary(reason)] += count
+
+    def finished(self, run: Run) -> None:
+        """Do nothing: the report says what was found."""
 
     def measuring_left(self) -> float | None:
         """Return the seconds that the measurement will still take; None if nobody knows yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +15,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machine or a cluster."
 
 WIDTH = 100
 """The width of what is printed into a file or a pipe."""
@@ -99,8 +101,28 @@ def machine_options(command: Command) -> Command:
     kept = "Where statistics and scores are kept."
     where = "AUTOPROX_CACHE, or your cache folder"
     number = click.IntRange(min=1)
-    jobs = option("--jobs", "Processes; no result depends on it.", "number of cores", type=number)
-    return jobs(option("--cache", kept, where, "DIR", type=click.Path())(command))
+    added = (
+        option("--cache", kept, where, "DIR", type=click.Path()),
+        option("--scheduler", "Dask's scheduler.", "a new one here", "tcp://HOST:PORT"),
+        option("--backend", BACKENDS, "loky", "loky|dask|ray"),
+        option("--jobs", "Processes; no result depends on it.", "number of cores", type=number),
+    )
+    for each in added:
+        command = each(command)
+    return command
+
+
+MACHINE = ("jobs", "backend", "scheduler", "cache")
+"""The parameters that `machine_options` adds."""
+
+
+def hired(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who does the work, as `open_workers` takes it, out of what the options gave."""
+    return {
+        "jobs": given["jobs"] or cores(),
+        "backend": given["backend"] or "loky",
+        "scheduler": given["scheduler"],
+    }
 
 
 def cores() -> int:

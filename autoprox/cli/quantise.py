@@ -27,8 +27,9 @@ LINE_SECONDS = 30.0
 @click.argument("network", metavar="NETWORK")
 @option("--data", DATA, metavar="FILE", required=True, type=click.Path())
 @option("--test", TEST, "the file of --data", "FILE", type=click.Path())
+@option("--images", "Test images, the first N.", "all", type=click.IntRange(min=1))
 @option("--weights", "Trained weights.", "those that ship", "FILE", type=click.Path())
-@option("--set", "234, 2-8 (drawn), or uniform.", "234", "NAME")
+@option("--set", "234, 234-even, 2-8, or uniform.", "234", "NAME")
 @option("--rows", "Configurations of a drawn set.", "425", type=click.IntRange(min=1))
 @option("--seed", "Of configurations and calibration.", "0", type=click.IntRange(min=0))
 @option("--calibration", "Training images to calibrate on.", "512", type=int)
@@ -42,6 +43,7 @@ def quantise(
     network: str,
     data: str,
     test: str | None,
+    images: int | None,
     weights: str | None,
     set: str | None,
     rows: int | None,
@@ -71,7 +73,7 @@ def quantise(
     counts = {name: value for name, value in given.items() if value is not None}
     settings = Settings(network, method=method, **counts)
     begun = time.monotonic()
-    builder = _builder(settings, data, test or data, weights, Path(out or "."))
+    builder = _builder(settings, data, test or data, images, weights, Path(out or "."))
     if row is not None:
         _compare(builder, row)
         return
@@ -82,23 +84,35 @@ def quantise(
 
 
 def _builder(
-    settings: Settings, data: str, test: str, weights: str | None, folder: Path
+    settings: Settings,
+    data: str,
+    test: str,
+    images: int | None,
+    weights: str | None,
+    folder: Path,
 ) -> Builder:
-    """Read network and images, and calibrate."""
+    """Read network and images, and calibrate.
+
+    Raises:
+        BenchError: there are fewer test images than asked for.
+    """
     import torch
 
     from autoprox.benches.cifar import cifar10, normalised, trained
     from autoprox.benches.cifar.networks import SHIPPED
+    from autoprox.errors import BenchError
     from autoprox.quantise.table import Builder, Images
     from autoprox.training.checkpoint import read_weights
 
     network = trained(settings.network, weights)
     _, facts = read_weights(Path(weights or SHIPPED / f"{settings.network}.safetensors"))
     shown = cifar10(test, "test")
+    if images is not None and images > len(shown.labels):
+        raise BenchError(f"{test} has {len(shown.labels)} test images; got --images {images}")
     return Builder(
         network,
         normalised(cifar10(data, "train").images),
-        Images(normalised(shown.images), torch.from_numpy(shown.labels)),
+        Images(normalised(shown.images[:images]), torch.from_numpy(shown.labels[:images])),
         settings,
         folder,
         facts.get("accuracy"),

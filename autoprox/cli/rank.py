@@ -15,8 +15,8 @@ from autoprox.cli.options import (
     INTERRUPTED,
     architectures_option,
     console,
-    cores,
     entries,
+    hired,
     machine_options,
     option,
     outer_parts,
@@ -35,6 +35,7 @@ HELD_OUT = (
     "Only the part that a search with the same --architectures, --split-seed and the default "
     "--held-out does not see."
 )
+PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
 EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --plot board.svg"
 
 
@@ -56,6 +57,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     callback=_several,
 )
 @architectures_option
+@click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
 @option("--sample", "Entries kept of each layer's tensor.", "full", "N|full", callback=entries)
@@ -110,7 +112,7 @@ def _check_outputs(given: dict[str, Any]) -> None:
             raise click.UsageError(f"{places[place]} and {flag} are one file: {given[name]}")
         places[place] = flag
     if given["plot"] is not None:
-        from autoprox.leaderboard.chart import check_path
+        from autoprox.draw.style import check_path
 
         check_path(given["plot"])
 
@@ -118,16 +120,17 @@ def _check_outputs(given: dict[str, Any]) -> None:
 def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
-    own = ("bench", "proxies", "jobs", "top", "json_file", "csv_file", "plot", "quiet")
+    own = ("bench", "proxies", "top", "json_file", "csv_file", "plot", "quiet")
+    hiring = ("jobs", "backend", "scheduler")
     settings = {
         name: value
         for name, value in given.items()
-        if name not in own and value not in (None, (), False)
+        if name not in (*own, *hiring) and value not in (None, (), False)
     }
     return run_rank(
         given["proxies"] or None,
         given["bench"],
-        jobs=given["jobs"] or cores(),
+        **hired(given),
         progress=watch.measuring,
         **settings,
     )
@@ -190,7 +193,7 @@ EXPLAINED = (
     "joint: mean over the columns, with the 95 % bootstrap interval of τ",
     "top 10 %: share of the true best 10 % among the best 10 % by score",
     "gap: accuracy of the architecture with the best score, minus the best accuracy",
-    "s: seconds a network takes the proxy alone (median); failed: architectures without a score",
+    "s: seconds of one core that the proxy alone takes on a network (median); failed: architectures without a score",
 )
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from autoprox.assess import BASELINES, Assessment, Correlation
 from autoprox.wording import (
+    code,
     difference_in_words,
     figure,
     interval_text,
@@ -55,10 +56,9 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
         console.print(f"  {name:17}{what}")
     console.print()
     console.print("To use it:")
-    console.print("  import autoprox")
-    console.print(f"  proxy = autoprox.load({str(run.folder)!r})", soft_wrap=True)
-    bits = ", bits=bits" if run.best.needs_bits else ""
-    console.print(f"  score = proxy(network, inputs, targets{bits})")
+    lines = code(str(run.folder), run.best.needs_bits).splitlines()
+    for line in filter(None, lines):
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _settings(run: Run, seconds: float) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,8 +41,8 @@ class Algorithm(Protocol):
 
     population: list[Candidate]
 
-    def ask(self) -> list[Proposal]:
-        """Return the graphs to judge next."""
+    def ask(self) -> Iterable[Proposal]:
+        """Return the graphs to judge next, one after the other."""
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take what became of the graphs that `ask` returned, in the same order."""
@@ -129,7 +129,7 @@ class Base:
         self.population: list[Candidate] = []
         self.filled = False
 
-    def ask(self) -> list[Proposal]:
+    def ask(self) -> Iterable[Proposal]:
         """Return random graphs until the population is full, offspring from then on."""
         if not self.filled:
             seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
@@ -157,7 +157,7 @@ class Base:
         else:
             self.survive(candidates)
 
-    def offspring(self) -> list[Proposal]:
+    def offspring(self) -> Iterable[Proposal]:
         """Return the graphs to judge next, given a full population."""
         raise NotImplementedError
 
@@ -307,9 +307,9 @@ class Default(Base):
     ALIKE = 0.97
     COMPETING = 10
 
-    def offspring(self) -> list[Proposal]:
+    def offspring(self) -> Iterable[Proposal]:
         """Return children of lexicase parents and a few newcomers."""
-        return [self._child() for _ in range(self.batch)]
+        return (self._child() for _ in range(self.batch))
 
     def _child(self) -> Proposal:
         if random.random() < self.NEWCOMERS:
@@ -327,12 +327,14 @@ class Default(Base):
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""
         kept: list[Candidate] = []
-        ranks: list[NDArray[np.float32]] = []
+        ranks: NDArray[np.float32] | None = None
         for each in ranked([*self.population, *candidates], worth):
             if each.ranks is None or len(kept) == self.size:
                 continue
-            if not kept or float(np.max(np.stack(ranks) @ each.ranks)) < self.ALIKE:
-                ranks.append(each.ranks)
+            if ranks is None:
+                ranks = np.empty((self.size, len(each.ranks)), dtype=np.float32)
+            if not kept or np.max(ranks[: len(kept)] @ each.ranks) < self.ALIKE:
+                ranks[len(kept)] = each.ranks
                 kept.append(each)
         self.population = kept
 

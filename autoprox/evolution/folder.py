@@ -216,7 +216,8 @@ def _candidate(line: str) -> tuple[str, Candidate]:
     )
 
 
-def _row(generation: Generation, held_out: float | None, seconds: float) -> dict[str, Any]:
+def figures(generation: Generation, held_out: float | None) -> dict[str, Any]:
+    """Return the figures of a generation, by the names of their columns in ``generations.csv``."""
     return {
         "generation": generation.number,
         "evaluations": generation.evaluations,
@@ -226,9 +227,12 @@ def _row(generation: Generation, held_out: float | None, seconds: float) -> dict
         "held_out": held_out,
         "complexity": generation.best.graph.complexity,
         "failures": sum(generation.failures.values()),
-        "seconds": round(seconds, 3),
-        "expression": generation.best.graph.text,
     }
+
+
+def _row(generation: Generation, held_out: float | None, seconds: float) -> dict[str, Any]:
+    own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
+    return {**figures(generation, held_out), **own}
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

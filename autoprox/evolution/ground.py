@@ -22,9 +22,10 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.graph import Graph
+from autoprox.parallel import HERE, Workers
 from autoprox.proxy import load
 from autoprox.ranking import Column, Ranker, balanced
-from autoprox.statistics import Store
+from autoprox.statistics import STATISTICS, Store
 from autoprox.tables import Plan, Row, load_table, measure_bench, pending
 
 
@@ -53,17 +54,17 @@ class Ground:
     transfer: tuple[int, ...]
     targets: tuple[str, ...]
 
-    def measure(self, jobs: int, progress: Callable[[int, int], None]) -> None:
+    def measure(self, workers: Workers, progress: Callable[[int, int], None]) -> None:
         """Measure what is missing from the cache.
 
         Raises:
-            StatisticError, CacheError: it cannot be measured or kept.
+            StatisticError, CacheError, WorkerError: it cannot be measured or kept.
         """
         counts = [len(pending(plan, self.store)) for plan in self.plans]
         progress(0, sum(counts))
         for number, plan in enumerate(self.plans):
             shifted = _shifted(progress, sum(counts[:number]), sum(counts))
-            measure_bench(plan, self.store, jobs, shifted)
+            measure_bench(plan, self.store, workers, shifted)
 
     @property
     def digest(self) -> str:
@@ -109,11 +110,12 @@ class Ground:
         """Return the table of some architectures."""
         return load_table(self.store, [self.rows[i] for i in indices], self.names)
 
-    def judge(self, indices: Sequence[int], jobs: int = 1) -> Judge:
+    def judge(self, indices: Sequence[int], workers: Workers = HERE) -> Judge:
         """Return a judge over some architectures."""
         rows = tuple(self.rows[i] for i in indices)
-        address = TableAddress(_load, (self.store.folder, rows, self.names))
-        return Judge(self.table(indices), Ranker(self.columns(indices)), address, jobs)
+        stored = tuple(STATISTICS[name].stored_name for name in self.names)
+        address = TableAddress(_load, (self.store.folder, rows, self.names, stored))
+        return Judge(self.table(indices), Ranker(self.columns(indices)), address, workers)
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
         """Return an assessor over some architectures, with the baselines."""
@@ -132,7 +134,8 @@ def _shifted(
     return told
 
 
-def _load(folder: Path, rows: tuple[Row, ...], names: tuple[str, ...]) -> Table:
+def _load(folder: Path, rows: tuple[Row, ...], names: tuple[str, ...], _: tuple[str, ...]) -> Table:
+    """Return a table; a statistic that was defined anew is stored under another name."""
     return load_table(Store(folder), rows, names)
 
 
@@ -155,10 +158,15 @@ def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*words, *needed]))
 
 
-def drawn(bench: Bench, count: int | None = None) -> Bench:
+def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Bench:
     """Return the architectures that a run works with: as many as asked for, or the bench says.
 
     Every run draws the same ones, whatever its seeds, so that they are measured once.
+
+    Args:
+        bench: the bench.
+        count: how many; None for as many as the bench says, or all.
+        plain: see `Bench.sampled`.
 
     Raises:
         BenchError: there are not as many as asked for, or too few are.
@@ -167,7 +175,7 @@ def drawn(bench: Bench, count: int | None = None) -> Bench:
         count = bench.default_architectures
         if count is None or count >= len(bench.architectures):
             return bench
-    return bench.sampled(count)
+    return bench.sampled(count, plain=plain)
 
 
 def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:

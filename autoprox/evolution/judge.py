@@ -6,18 +6,19 @@ In one process or many.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoprox.evaluate import Evaluator, Table
+from autoprox.evaluate import CACHE_BYTES, Evaluator, Scores, Table
 from autoprox.graph import Graph, apply
-from autoprox.primitives import PRIMITIVES, Primitive
-from autoprox.ranking import Ranker, joint, resolved
+from autoprox.parallel import HERE, Workers
+from autoprox.ranking import Ranker, joint, resolved, standardised_ranks
 from autoprox.text import parse
 
 
@@ -53,11 +54,18 @@ class TableAddress:
     arguments: tuple[Any, ...]
 
 
-PARTS_PER_JOB = 6
+PARTS_PER_JOB = 3
 """Into how many parts a table is cut for each process."""
 
 BLOCK_BYTES = 64 * 2**20
 """How much the values of reductions that are computed together may take."""
+
+PORTION = 2**17
+"""How many layers may be judged at once, counting each network as wide as the widest: values of a
+megabyte, so that a table of any size takes no more memory than one of a thousand networks."""
+
+Part: TypeAlias = tuple[int, NDArray[np.float64]]
+"""The place of a measurement, and ``(reductions, measurements, widest)`` from there on."""
 
 _TABLES: dict[tuple[Any, ...], Evaluator] = {}
 
@@ -71,42 +79,119 @@ def _evaluator(address: TableAddress) -> Evaluator:
     return _TABLES[address.arguments]
 
 
-def own_primitives() -> tuple[Primitive, ...]:
-    """Return the primitives that do not come with autoprox, which other processes lack."""
-    home = "autoprox.primitives."
-    return tuple(
-        each for each in PRIMITIVES.values() if not each.function.__module__.startswith(home)
-    )
-
-
-def take_primitives(given: tuple[Primitive, ...]) -> None:
-    """Register another process's own primitives; its definitions hold, whatever was here before."""
-    for made in given:
-        if made.name in PRIMITIVES:
-            PRIMITIVES.unregister(made.name)
-        PRIMITIVES.register(made.name, made)
-
-
-def _reduce_elsewhere(
-    address: TableAddress,
-    given: tuple[Primitive, ...],
-    texts: tuple[str, ...],
-    places: tuple[int, ...],
-) -> NDArray[np.float64]:
-    """Reduce tensors of some measurements of a table: ``(reductions, measurements, widest)``."""
-    take_primitives(given)
+def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: range) -> Part:
+    """Reduce tensors of some measurements of a table."""
     table = _evaluator(address).table
-    return table.reduced([parse(text) for text in texts], places).numpy()
+    return places.start, table.reduced([parse(text) for text in texts], places).numpy()
 
 
-def score(evaluator: Evaluator, graph: Graph) -> tuple[NDArray[np.float64] | None, str | None]:
-    """Return the scores of a graph on every network, or None and the reason why it has none."""
-    scores = evaluator(graph)
-    if scores.failure is not None:
-        return None, scores.failure
-    if np.ptp(resolved(scores.values)) == 0:
-        return None, "the same score for every network"
-    return scores.values, None
+class Portion:
+    """Some networks of a table, on which graphs are evaluated.
+
+    Args:
+        table: of these networks.
+        start: the place of their first measurement in the whole table.
+        address: where other processes find the whole table; without it this one does all.
+        workers: who reduces tensors.
+        cache_bytes: how much to remember from one generation to the next.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        start: int,
+        address: TableAddress | None,
+        workers: Workers,
+        cache_bytes: int,
+    ) -> None:
+        """Start with nothing evaluated."""
+        self.evaluator = Evaluator(table)
+        self.start = start
+        self.address = address
+        self.workers = workers
+        self.cache_bytes = cache_bytes
+        self._begun: tuple[list[Graph], Iterator[Part]] | None = None
+
+    def scores(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
+        """Return the scores of graphs; of those that fail, with one reason."""
+        found: dict[Graph, Scores] = {}
+        self._finish()
+        left = list(graphs)
+        while self._begin(left):
+            if not self.workers.here:  # they are busy: here is time for what needs none of it
+                found.update(self._ready(left))
+            self._finish()
+            found.update(self._ready([graph for graph in left if graph not in found]))
+            left = [graph for graph in left if graph not in found]
+        found.update(self._ready(left))
+        self.evaluator.trim(self.cache_bytes)
+        return found
+
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        """Let other processes begin with what `graphs` need; they are evaluated later."""
+        self._finish()
+        if not self.workers.here:
+            self._begin(graphs)
+
+    def _ready(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
+        """Return the scores of those graphs whose reductions are known by now."""
+        return {
+            graph: self.evaluator(graph, reasons=1)
+            for graph in graphs
+            if not self.evaluator.unknown_reductions([graph])
+        }
+
+    def _begin(self, graphs: Sequence[Graph]) -> bool:
+        """Begin with unknown reductions, as many as fit; say whether there are any."""
+        table = self.evaluator.table
+        size = max(1, BLOCK_BYTES // (8 * len(table.measurements) * table.widest))
+        unknown = self.evaluator.unknown_reductions(graphs)[:size]
+        if unknown:
+            self._begun = unknown, self._reduced(unknown)
+        return bool(unknown)
+
+    def _finish(self) -> None:
+        """Wait for what was begun, and remember it."""
+        if self._begun is None:
+            return
+        (reductions, results), self._begun = self._begun, None
+        parts = [part for _, part in sorted(results, key=lambda each: each[0])]
+        found = np.concatenate(parts, axis=1)[:, :, : self.evaluator.table.widest]
+        for reduction, numbers in zip(reductions, found, strict=True):
+            self.evaluator.remember(reduction, torch.from_numpy(numbers))
+
+    def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Part]:
+        """Reduce tensors here or in other processes, each of which takes some measurements."""
+        table = self.evaluator.table
+        if self.workers.here or self.address is None:
+            return iter([(0, table.reduced(reductions).numpy())])
+        # Several parts each: whichever worker is free takes the next.
+        parts = table.parts(PARTS_PER_JOB * self.workers.jobs)
+        texts = tuple(each.text for each in reductions)
+        places = (range(self.start + part.start, self.start + part.stop) for part in parts)
+        return self.workers.unordered(
+            _reduce_elsewhere, ((self.address, texts, each) for each in places)
+        )
+
+
+def portions(
+    table: Table, address: TableAddress | None = None, workers: Workers = HERE
+) -> list[Portion]:
+    """Cut a table into portions of neighbours; networks that share measurements stay together."""
+    size = len(table) if table.sources is not None else max(1, PORTION // table.widest)
+    if size >= len(table):
+        return [Portion(table, 0, address, workers, CACHE_BYTES)]
+    starts = range(0, len(table), size)
+    return [
+        Portion(
+            table.subset(range(start, min(start + size, len(table)))),
+            start,
+            address,
+            workers,
+            CACHE_BYTES // len(starts),
+        )
+        for start in starts
+    ]
 
 
 class Judge:
@@ -115,79 +200,77 @@ class Judge:
     Args:
         table: the statistics of the architectures of the search split.
         ranker: the columns; their places refer to `table`.
-        address: where other processes find the same table; needed if `jobs` > 1.
-        jobs: the number of processes.
+        address: where other processes find the same table; without it this one does all.
+        workers: who reduces tensors.
     """
 
     def __init__(
-        self, table: Table, ranker: Ranker, address: TableAddress | None = None, jobs: int = 1
+        self,
+        table: Table,
+        ranker: Ranker,
+        address: TableAddress | None = None,
+        workers: Workers = HERE,
     ) -> None:
-        """Start no process yet."""
-        self.evaluator = Evaluator(table)
+        """Start with nothing judged."""
+        self.portions = portions(table, address, workers)
         self.ranker = ranker
         by_space: dict[str, set[int]] = {}
         for column in ranker.columns:
             by_space.setdefault(column.space, set()).update(column.places.tolist())
         self._spaces = [np.array(sorted(places)) for places in by_space.values()]
-        self.address = address
-        self.jobs = jobs
 
-    def scores(
-        self, graphs: Sequence[Graph]
-    ) -> list[tuple[NDArray[np.float64] | None, str | None]]:
-        """Return the scores of each graph, or None and a reason, in order."""
-        unknown = self.evaluator.unknown_reductions(graphs)
-        table = self.evaluator.table
-        size = max(1, BLOCK_BYTES // (8 * len(table.measurements) * table.widest))
-        for start in range(0, len(unknown), size):
-            block = unknown[start : start + size]
-            for reduction, numbers in zip(block, self._reduced(block), strict=True):
-                self.evaluator.remember(reduction, numbers)
-        return [score(self.evaluator, graph) for graph in graphs]
+    def scores(self, graphs: Sequence[Graph]) -> tuple[list[str | None], NDArray[np.float64]]:
+        """Return why each graph has no scores, or None, and the scores of those that have.
 
-    def _reduced(self, reductions: Sequence[Graph]) -> torch.Tensor:
-        """Reduce tensors here or in other processes, each of which takes some measurements."""
-        table = self.evaluator.table
-        if self.jobs == 1 or self.address is None:
-            return table.reduced(reductions)
-        from joblib import Parallel, delayed
+        A graph that fails on a portion is not evaluated on the next one.
 
-        # Small parts: whichever worker is free takes the next.
-        count = len(table.measurements)
-        parts = np.array_split(np.arange(count), min(count, PARTS_PER_JOB * self.jobs))
-        texts, given = tuple(each.text for each in reductions), own_primitives()
-        work = (
-            delayed(_reduce_elsewhere)(self.address, given, texts, tuple(part.tolist()))
-            for part in parts
-        )
-        done = Parallel(n_jobs=self.jobs, backend="loky", batch_size=1, max_nbytes=None)(work)
-        return torch.from_numpy(np.concatenate(list(done), axis=1))
+        Returns:
+            The reasons, in order, and ``(valid graphs, architectures)``.
+        """
+        failures: dict[Graph, str] = {}
+        values: dict[Graph, list[NDArray[np.float64]]] = {graph: [] for graph in graphs}
+        for portion in self.portions:
+            left = [graph for graph in values if graph not in failures]
+            for graph, scores in portion.scores(left).items():
+                values[graph].append(scores.values)
+                if scores.failure is not None:
+                    failures[graph] = scores.failure
+        reasons = [failures.get(graph) for graph in graphs]
+        finite = [i for i, reason in enumerate(reasons) if reason is None]
+        networks = sum(len(portion.evaluator.table) for portion in self.portions)
+        found = np.empty((len(finite), networks))
+        for row, i in zip(found, finite, strict=True):
+            np.concatenate(values[graphs[i]], out=row)
+        differ = np.ptp(resolved(found), axis=1) > 0
+        for i in itertools.compress(finite, ~differ):
+            reasons[i] = "the same score for every network"
+        return reasons, found[differ]
+
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        """Let other processes begin with what `graphs` need; they are judged later."""
+        self.portions[0].prepare(graphs)
 
     def __call__(self, graphs: Sequence[Graph]) -> list[Candidate]:
         """Return the candidates in the order of `graphs`."""
-        scored = self.scores(graphs)
-        valid = [i for i, (values, _) in enumerate(scored) if values is not None]
-        rows = [values for values, _ in scored if values is not None]
-        taus = self.ranker.taus(np.stack(rows)) if rows else np.zeros((0, 0))
-        candidates = [
-            Candidate(graph, (), None, reason, "")
-            for graph, (_, reason) in zip(graphs, scored, strict=True)
+        reasons, scores = self.scores(graphs)
+        taus = self.ranker.taus(scores)
+        fitnesses = joint(taus, self.ranker.weights).tolist()
+        found = iter(zip(self._ranks(scores), taus, fitnesses, strict=True))
+        return [
+            judged(graph, *next(found))
+            if reason is None
+            else Candidate(graph, (), None, reason, "")
+            for graph, reason in zip(graphs, reasons, strict=True)
         ]
-        for i, values, row in zip(valid, rows, taus, strict=True):
-            candidates[i] = judged(graphs[i], self._ranks(values), row, self.ranker.weights)
-        return candidates
 
     def _ranks(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the standardised ranks within each space, ``(architectures,)``."""
-        parts = [standardised_ranks(scores[places]) for places in self._spaces]
-        return np.concatenate(parts) / np.float32(np.sqrt(len(parts)))
+        """Return the standardised ranks within each space, ``(candidates, architectures)``."""
+        parts = [standardised_ranks(scores[:, places]) for places in self._spaces]
+        return np.concatenate(parts, axis=1) / np.float32(np.sqrt(len(parts)))
 
 
 def judged(
-    graph: Graph,
-    ranks: NDArray[np.float32],
-    taus: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64], fitness: float
 ) -> Candidate:
     """Return a valid graph's candidate, turned so that its joint correlation is not negative.
 
@@ -195,31 +278,16 @@ def judged(
         graph: what was proposed.
         ranks: of its scores.
         taus: Kendall's τ of its scores with each column.
-        weights: of the columns in the joint correlation.
+        fitness: the joint correlation.
     """
-    fitness = float(joint(taus, weights))
     if fitness < 0:
         graph, ranks, taus, fitness = negated(graph), -ranks, -taus, -fitness
-    return Candidate(graph, tuple(map(float, taus)), fitness, None, behaviour(ranks), ranks)
+    return Candidate(graph, tuple(taus.tolist()), fitness, None, behaviour(ranks), ranks)
 
 
 def negated(graph: Graph) -> Graph:
     """Return the graph with the opposite sign, without writing it twice."""
     return graph.args[0] if graph.word == "negative" else apply("negative", graph)
-
-
-def standardised_ranks(scores: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the ranks of `scores`, centred and of length 1; 0 if all are equal.
-
-    Equal scores share their rank. Scores that differ by rounding alone count as equal.
-    """
-    values, ranks, counts = np.unique(resolved(scores), return_inverse=True, return_counts=True)
-    if len(values) == 1:
-        return np.zeros(len(scores), dtype=np.float32)
-    # The mean place of equal scores, as in Spearman's correlation.
-    middle = np.cumsum(counts) - (counts + 1) / 2 - (len(scores) - 1) / 2
-    shared = middle[ranks]
-    return np.asarray(shared / np.linalg.norm(shared), dtype=np.float32)
 
 
 def behaviour(ranks: NDArray[np.float32]) -> str:

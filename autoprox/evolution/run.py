@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,9 +21,11 @@ from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.files import write_json, write_text
 from autoprox.graph import Graph
+from autoprox.parallel import Workers, open_workers
 from autoprox.proxy import Proxy, dumps, load
 from autoprox.statistics.store import default_folder
 from autoprox.threads import one_thread
+from autoprox.tracking import Logger, Tracker
 
 SHOWN = 10
 """How many proxies a report assesses."""
@@ -41,6 +44,9 @@ class Observer(Protocol):
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """A generation is over; `held_out` is the held-out joint correlation of the best so far."""
 
+    def finished(self, run: Run) -> None:
+        """The run came to its end, or was stopped with a report."""
+
 
 class Silent:
     """An observer that shows nothing."""
@@ -52,6 +58,9 @@ class Silent:
         """Show nothing."""
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
+        """Show nothing."""
+
+    def finished(self, run: Run) -> None:
         """Show nothing."""
 
 
@@ -107,8 +116,11 @@ def evolve(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
     cache: str | Path | None = None,
     observer: Observer | None = None,
+    loggers: Sequence[Logger | str] = (),
     **options: Any,
 ) -> Run:
     """Discover a proxy for a bench. The same as the command ``autoprox evolve``.
@@ -120,30 +132,36 @@ def evolve(
         resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
             the run began with a `Bench` object.
         jobs: the number of processes; no result depends on it.
+        backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
+            machine or a cluster; see `autoprox.parallel.open_workers`.
+        scheduler: the address of Dask's, as in ``"tcp://host:8786"``.
         cache: the folder of the measured statistics; the user's cache folder if None.
         observer: is told of progress.
+        loggers: keep the figures of the run, see `autoprox.tracking`; ``"tensorboard"`` is one.
         options: the fields of `Settings`, such as ``seed=1`` or ``algorithm="emq"``.
 
     Raises:
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
             which.
     """
-    observer = observer or Silent()
+    observer = Tracker(observer or Silent(), loggers)
     folder = Path(cache) if cache is not None else default_folder()
+    opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
         if out is not None or options or (bench and not isinstance(bench, Bench)):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, jobs, folder, observer)
+        return _resumed(Path(resume), bench, opened, folder, observer)
     source = bench if isinstance(bench, Bench) else _found(str(bench))
     name = source.name if isinstance(source, Bench) else source
     if options.get("images"):
         options["images"] = str(Path(options["images"]).expanduser().resolve())
     ground = lay(source, Settings(bench=name, **options), folder)
-    with RunFolder(Path(out) if out is not None else _free_folder(ground)) as files:
+    path = Path(out) if out is not None else _free_folder(ground)
+    with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
-        return _run(files, ground, jobs, observer)
+        return _run(files, ground, workers, observer)
 
 
 def _found(bench: str) -> str:
@@ -176,7 +194,11 @@ def _free_folder(ground: Ground) -> Path:
 
 
 def _resumed(
-    path: Path, bench: str | Path | Bench, jobs: int, cache: Path, observer: Observer
+    path: Path,
+    bench: str | Path | Bench,
+    opened: AbstractContextManager[Workers],
+    cache: Path,
+    observer: Observer,
 ) -> Run:
     if not path.is_dir():
         raise RunError(f"there is no run to resume at {path}")
@@ -189,18 +211,19 @@ def _resumed(
         source = bench if isinstance(bench, Bench) else settings.bench
         ground = lay(source, settings, cache)
         files.check_bench(ground.digest)
-        return _run(files, ground, jobs, observer)
+        with opened as workers:
+            return _run(files, ground, workers, observer)
 
 
-def _run(files: RunFolder, ground: Ground, jobs: int, observer: Observer) -> Run:
+def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer) -> Run:
     observer.started(files.path, ground.settings)
-    ground.measure(jobs, observer.measuring)
+    ground.measure(workers, observer.measuring)
     variation = Variation(
         ground.vocabulary,
         complexity=ground.settings.complexity,
         needs_bits=ground.plans[0].bench.trained,
     )
-    search = Search(ground.settings, variation, ground.judge(ground.search, jobs), ground.seeds)
+    search = Search(ground.settings, variation, ground.judge(ground.search, workers), ground.seeds)
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)
@@ -211,7 +234,9 @@ def _run(files: RunFolder, ground: Ground, jobs: int, observer: Observer) -> Run
         if not search.known:
             raise
         finished = False
-    return finish(files, ground, search, finished)
+    run = finish(files, ground, search, finished)
+    observer.finished(run)
+    return run
 
 
 def _loop(search: Search, held_out: Judge, files: RunFolder, observer: Observer) -> None:

@@ -78,8 +78,7 @@ class Search:
 
     def step(self) -> Generation:
         """Propose, judge and select once."""
-        with drawing_from(self.generator):
-            proposed = self.algorithm.ask()
+        proposed = self._proposed()
         new = self._new(proposed)
         judged = dict(zip(new, self.judge([each.graph for each in new.values()]), strict=True))
         # The ranks of thousands of candidates are not kept: an algorithm keeps
@@ -91,6 +90,16 @@ class Search:
             self.algorithm.tell([told.get(each.graph.text, skipped) for each in proposed])
         parents = {text: each.parents for text, each in new.items()}
         return self._record(len(proposed), judged, parents)
+
+    def _proposed(self) -> list[Proposal]:
+        """Ask for a generation; when half of it is there, the judge's workers begin with that."""
+        proposed: list[Proposal] = []
+        with drawing_from(self.generator):
+            for each in self.algorithm.ask():
+                proposed.append(each)
+                if len(proposed) == self.settings.batch // 2:
+                    self.judge.prepare([one.graph for one in self._new(proposed).values()])
+        return proposed
 
     def _new(self, proposed: Sequence[Proposal]) -> dict[str, Proposal]:
         """Return by its text what is not known yet, each graph once, within the budget."""

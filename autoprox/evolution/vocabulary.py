@@ -25,6 +25,9 @@ LEAF_SHARE = 0.3
 FORM_WEIGHTS = {Form.REDUCTION: 5, Form.ELEMENTWISE: 4, Form.NORMALISATION: 1, Form.SELECTOR: 1}
 
 
+REMEMBERED = 100_000
+"""How many applications of primitives are remembered."""
+
 NUMBERS = (0.5, 2.0, 3.0, 10.0)
 """The constants that evolution may put beside values of a layer or a network."""
 
@@ -52,6 +55,8 @@ class Vocabulary:
         self.statistics = tuple(statistics)
         self.primitives = tuple(PRIMITIVES if primitives is None else primitives)
         self._trees: dict[Graph, Tree] = {}
+        self._graphs: dict[tuple[str, tuple[Graph, ...]], Graph] = {}
+        self._known_fitting: dict[tuple[type[Kind], int], dict[Form, list[list[Any]]]] = {}
         self.pset = gp.PrimitiveSetTyped("proxy", [], Network)
         for name in self.statistics:
             self.pset.addTerminal(name, STATISTICS[name].kind, name=name)
@@ -98,40 +103,55 @@ class Vocabulary:
         It draws from the global `random`, as DEAP's own generators do; see `drawing_from`.
         """
         terminals = self.pset.terminals[kind]
-        fitting = {
-            form: fits
-            for form, entries in self._choices[kind].items()
-            if (fits := [entry for entry in entries if self._fits(entry, height)])
-        }
+        fitting = self._fitting(kind, height)
         if terminals and (not fitting or random.random() < LEAF_SHARE):
             return [random.choice(terminals)]
         if not fitting:
             return self.random_tree(kind, self.heights[kind])
-        forms = list(fitting)
-        form = random.choices(forms, [FORM_WEIGHTS[each] for each in forms])[0]
-        entry = self._entry(fitting[form])
+        (by_kind,) = random.choices(
+            list(fitting.values()), [FORM_WEIGHTS[form] for form in fitting]
+        )
+        # A kind of argument first, then a word: kinds with many words are not favoured.
+        entry = random.choice(random.choice(by_kind))
         return [entry, *(node for arg in entry.args for node in self.random_tree(arg, height - 1))]
 
-    def _entry(self, entries: list[Any]) -> Any:
-        """Choose a kind of argument first, then a word: kinds with many words are not favoured."""
-        kinds = list(dict.fromkeys(entry.args[0] for entry in entries))
-        kind = random.choice(kinds)
-        return random.choice([entry for entry in entries if entry.args[0] is kind])
+    def _fitting(self, kind: type[Kind], height: int) -> dict[Form, list[list[Any]]]:
+        """Return the entries that give `kind` at the root of a tree of at most that height.
 
-    def _fits(self, entry: Any, height: int) -> bool:
-        return all(self.heights.get(arg, height) < height for arg in entry.args)
+        By form, then by the kind of the first argument.
+        """
+        found = self._known_fitting.get((kind, height))
+        if found is None:
+            found = self._known_fitting[kind, height] = {}
+            for form, entries in self._choices[kind].items():
+                by_kind: dict[type[Kind], list[Any]] = {}
+                for entry in entries:
+                    if all(self.heights.get(arg, height) < height for arg in entry.args):
+                        by_kind.setdefault(entry.args[0], []).append(entry)
+                if by_kind:
+                    found[form] = list(by_kind.values())
+        return found
 
     def graph(self, tree: Tree) -> Graph:
         """Return the graph of a tree."""
         stack: list[Graph] = []
         for node in reversed(tree):
             if node.arity:
-                args = [stack.pop() for _ in range(node.arity)]
-                stack.append(apply(node.name.partition(SEPARATOR)[0], *args))
+                args = tuple(stack.pop() for _ in range(node.arity))
+                stack.append(self._applied(node.name, args))
             else:
                 stack.append(atom(node.name))
         (graph,) = stack
         return graph
+
+    def _applied(self, name: str, args: tuple[Graph, ...]) -> Graph:
+        """Apply the primitive of an entry; evolution often does so with the same arguments."""
+        known = self._graphs.get((name, args))
+        if known is None:
+            if len(self._graphs) >= REMEMBERED:
+                self._graphs.clear()
+            known = self._graphs[name, args] = apply(name.partition(SEPARATOR)[0], *args)
+        return known
 
     def tree(self, graph: Graph) -> Tree:
         """Return a graph as a new tree; shared sub-expressions are written out.

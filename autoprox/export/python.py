@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from autoprox import __version__
 from autoprox.errors import AutoproxError
 from autoprox.evaluate import reduces_tensor
-from autoprox.export import outputs, places, samples, values, weights
+from autoprox.export import outputs, places, quantised, samples, values, weights
 from autoprox.export.running import Subject, measuring
 from autoprox.export.source import Copier
 from autoprox.graph import Graph
@@ -27,7 +27,7 @@ WIDTH = 80
 
 MEASURES: dict[str, Callable[..., Any]] = {
     name.removeprefix("measure_"): function
-    for module in (weights, outputs, places, samples)
+    for module in (weights, outputs, places, samples, quantised)
     for name, function in vars(module).items()
     if name.startswith("measure_")
 }
@@ -45,15 +45,15 @@ TEMPLATE = '''\
 {imports}
 
 
-def score(network: nn.Module, inputs: Tensor, targets: Tensor | None = None) -> float:
-    """Return the score of an untrained network; a higher one predicts a higher accuracy.
+def score({signature}) -> float:
+    """{told}
 
-    The network is measured in train mode, and left as it was.
+    The network is measured in {mode} mode, and left as it was.
 
     Args:
         network: any module that maps the inputs to logits.
         inputs: ``(batch, ...)``.
-        targets: ``(batch,)``, class numbers{unused}.
+        targets: ``(batch,)``, class numbers{unused}.{bits}
 
     Raises:
         ValueError: the network cannot be measured, or the formula has no finite value on it.
@@ -65,11 +65,36 @@ def score(network: nn.Module, inputs: Tensor, targets: Tensor | None = None) -> 
 {definitions}
 '''
 
+UNTRAINED = {
+    "signature": "network: nn.Module, inputs: Tensor, targets: Tensor | None = None",
+    "told": "Return the score of an untrained network; a higher one predicts a higher accuracy.",
+    "mode": "train",
+    "bits": "",
+}
+"""What `TEMPLATE` says of proxies that rank networks."""
+
+TRAINED = {
+    "signature": """
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor | None = None,
+    *,
+    bits: Sequence[int],
+""",
+    "told": "Return the score of a network's bits; a higher one predicts a higher accuracy.",
+    "mode": "eval",
+    "bits": """
+        bits: from 1 to 16, of the weight of each nn.Conv2d and nn.Linear, in the order in which
+            they run.""",
+}
+"""What `TEMPLATE` says of proxies that rank bits."""
+
 
 def to_python(proxy: Proxy) -> str:
     """Return the text of a file with a function ``score(network, inputs, targets)``.
 
-    It needs torch alone, and gives what the proxy gives with ``sample="full"``.
+    It needs torch alone, and gives what the proxy gives with ``sample="full"``. Where the proxy
+    depends on bits, `score` takes them too: ``bits=[8, 4, ...]``.
 
     Raises:
         AutoproxError: the proxy uses a statistic that has no plain form, or a primitive whose
@@ -82,15 +107,16 @@ def to_python(proxy: Proxy) -> str:
             "measured outside of autoprox; latex, json and svg can be had"
         )
     copier = Copier(TAKEN)
-    for name in ("nn", "Tensor"):
+    for name in ("nn", "Tensor", *(["Sequence"] if proxy.needs_bits else [])):
         copier.named(Subject.__module__, name)
     formula = _NetworkFormula(proxy.graph, copier)
-    body = [*_measuring(proxy.graph, copier), *formula.lines]
+    body = [*_measuring(proxy, copier), *formula.lines]
     unlabelled = not any(STATISTICS[name].needs_labels for name in proxy.statistics)
     return TEMPLATE.format(
         documentation=_documentation(proxy),
         imports=copier.imports,
         unused="; not used by this proxy" if unlabelled else "",
+        **(TRAINED if proxy.needs_bits else UNTRAINED),
         body=textwrap.indent("\n".join(body), "    "),
         definitions="\n\n\n".join((*formula.reductions.values(), copier.text)),
     )
@@ -274,8 +300,9 @@ def _layer_function(name: str, reduction: Graph, copier: Copier) -> str:
     return f"def {name}({arguments}) -> Tensor:\n{textwrap.indent(lines, '    ')}"
 
 
-def _measuring(graph: Graph, copier: Copier) -> list[str]:
-    """Return the lines that measure the statistics of a graph."""
+def _measuring(proxy: Proxy, copier: Copier) -> list[str]:
+    """Return the lines that measure the statistics of a proxy."""
+    graph = proxy.graph
     lines: list[str] = []
     measured: set[str] = {"subject"}
 
@@ -290,9 +317,10 @@ def _measuring(graph: Graph, copier: Copier) -> list[str]:
 
     for name in (*graph.statistics, *(["roles"] if any(map(_is_selector, graph)) else [])):
         measure(name)
-    layers = f"{copier.copied(layer_names)}(network)"
+    given = f"network, inputs, targets, {copier.copied(layer_names)}(network)"
+    given += ", bits" if proxy.needs_bits else ""
     return [
-        f"subject = {copier.copied(Subject)}(network, inputs, targets, {layers})",
+        f"subject = {copier.copied(Subject)}({given})",
         f"with {copier.copied(measuring)}(inputs.device):",
         *lines,
         *([] if "layers" in measured else ["layers = subject.layers"]),

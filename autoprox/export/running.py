@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
+from autoprox.statistics.measurement import Mode
 from autoprox.statistics.structure import couples_samples, hooked, in_mode, owner_of
 from autoprox.statistics.words import MICRO_BATCHES
 
@@ -27,12 +28,19 @@ class Subject:
         inputs: ``(batch, ...)``.
         targets: ``(batch,)`` of class numbers, or None.
         layers: qualified names of the layers' weights.
+        bits: that trained weights are to be quantised to; None if none are.
     """
 
     network: nn.Module
     inputs: Tensor
     targets: Tensor | None
     layers: tuple[str, ...]
+    bits: Sequence[int] | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that the network runs in: trained ones as they are used."""
+        return "train" if self.bits is None else "eval"
 
 
 @contextmanager
@@ -70,19 +78,20 @@ def micro_batches(subject: Subject) -> list[tuple[int, int]]:
 def parts(subject: Subject) -> list[tuple[int, int]]:
     """First and last + 1 sample of what runs together: all where batch norm couples the samples."""
     batch = len(subject.inputs)
-    if batch < MICRO_BATCHES or couples_samples(subject.network):
+    coupled = subject.mode == "train" and couples_samples(subject.network)
+    if batch < MICRO_BATCHES or coupled:
         return [(0, batch)]
     return micro_batches(subject)
 
 
 def logits_of(subject: Subject, state: Mapping[str, Tensor], low: int, high: int) -> Tensor:
-    """Logits of the samples from `low` to `high`, in train mode.
+    """Logits of the samples from `low` to `high`.
 
     Raises:
         ValueError: they are not finite.
     """
     seed(low)
-    with in_mode(subject.network, "train"):
+    with in_mode(subject.network, subject.mode):
         logits: Tensor = functional_call(subject.network, dict(state), (subject.inputs[low:high],))
     if not torch.isfinite(logits).all():
         raise ValueError("the network's logits are not finite")
@@ -139,7 +148,7 @@ def ones_gradients(subject: Subject, *, absolute: bool) -> dict[str, Tensor]:
     ones = torch.ones_like(subject.inputs[:1])
     ones = ones.double() if ones.is_floating_point() else ones
     seed("flow")
-    with in_mode(subject.network, "train", batch_norm=False):
+    with in_mode(subject.network, subject.mode, batch_norm=False):
         logits = functional_call(subject.network, state, (ones,))
     return gradients_of(logits.sum(), {layer: state[layer] for layer in subject.layers})
 
@@ -147,7 +156,7 @@ def ones_gradients(subject: Subject, *, absolute: bool) -> dict[str, Tensor]:
 def run_one_sample(subject: Subject) -> None:
     """Run the first sample alone, for hooks to see; batch norm uses its running statistics."""
     seed("trace")
-    with in_mode(subject.network, "train", batch_norm=False), torch.no_grad():
+    with in_mode(subject.network, subject.mode, batch_norm=False), torch.no_grad():
         functional_call(subject.network, state_of(subject.network), (subject.inputs[:1],))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +85,7 @@ def measure_jacobian(subject: Subject) -> Tensor:
     rows = []
     for low, high in parts(subject):
         inputs = subject.inputs.detach().clone().requires_grad_()
-        part = Subject(subject.network, inputs, None, subject.layers)
+        part = replace(subject, inputs=inputs, targets=None)
         logits = logits_of(part, state_of(subject.network), low, high)
         rows.append(torch.autograd.grad(logits.sum(), inputs)[0][low:high].flatten(1).float())
     return torch.cat(rows)

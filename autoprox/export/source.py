@@ -21,7 +21,7 @@ from autoprox.errors import AutoproxError
 Key: TypeAlias = tuple[str, str]
 """A module, and a name in it; the name of an import of the whole module is empty."""
 
-OWN_ERRORS = re.compile(r"\b(?:Statistic|Autoprox)Error\b")
+OWN_ERRORS = re.compile(r"\b(?:Statistic|Quantisation|Autoprox)Error\b")
 """Errors of autoprox, for which a copy raises `ValueError`."""
 
 DROPPED = "\0"

@@ -36,7 +36,8 @@ class Row:
             best 10 % by score.
         gap: the mean over the columns of the accuracy of the architecture with the best score,
             minus the best accuracy.
-        seconds: the median time that the proxy alone takes on a network; None if it is not known.
+        seconds: the median time of one core that the proxy alone takes on a network, all its passes
+            included; None if it is not known.
         failures: on how many architectures it has no score.
         reason: the first of their reasons, or what else a reader has to know; None if nothing.
         columns: the figures of each column; none without a rank.

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprox.assess import BASELINES
-from autoprox.draw import GREY, SUFFIXES, blank_figure, rendered
+from autoprox.draw.style import GREY, INK, LIGHT_BLUE, PALE, blank_figure, check_path, dress, write
 from autoprox.errors import AutoproxError
-from autoprox.files import write_bytes
 from autoprox.leaderboard.board import Leaderboard, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BAR, BASELINE = "#56b4e9", "#bdbdbd"
-"""The colours of the bars (Okabe and Ito's light blue), and of the counts that need no proxy."""
+BAR, BASELINE = LIGHT_BLUE, PALE
+"""The colours of the bars, and of the counts that need no proxy."""
 
 MARKS = ("v", "D", "o")
 """The marks of rho among the best by score, share by share, and among all."""
@@ -45,8 +44,8 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
         colour = BASELINE if row.name in BASELINES else BAR
         axes.barh(place, joint, height=0.72, color=colour, zorder=2)
         low, high = row.joint_interval or (joint, joint)
-        axes.hlines(place, low, high, color="#333333", linewidth=1.2, zorder=3)
-        axes.vlines((low, high), place - 0.18, place + 0.18, color="#333333", lw=1.2, zorder=3)
+        axes.hlines(place, low, high, color=INK, linewidth=1.2, zorder=3)
+        axes.vlines((low, high), place - 0.18, place + 0.18, color=INK, lw=1.2, zorder=3)
         axes.text(
             1.015, place, f"{joint:.3f}", fontsize=8, va="center", color=GREY,
             transform=axes.get_yaxis_transform(),
@@ -57,14 +56,10 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2.5)
     starred = any(row.searched_on for row in rows)
     note = "\n* discovered on some of these architectures" if starred else ""
-    axes.set_xlabel(f"joint Kendall's τ, with its 95 % interval{note}")
+    dress(axes, f"joint Kendall's τ, with its 95 % interval{note}", "", grid="x")
     part = "held-out architectures" if board.settings.get("held_out") else "architectures"
     above = 20 if rows[0].best else 6  # points, room for the legend of the marks
     axes.set_title(f"{board.bench}: {len(board.architectures)} {part}", fontsize=10, pad=above)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e5e5e5", linewidth=0.6)
-    axes.set_axisbelow(True)
     return figure
 
 
@@ -76,7 +71,7 @@ def _mark_best(axes: Axes, rows: list[Row]) -> None:
     for share, mark in zip([*shares, None], MARKS, strict=True):
         values = [(row.joint_spearman or 0.0) if share is None else row.best[share] for row in rows]
         axes.scatter(
-            values, range(len(rows)), s=16, marker=mark, facecolor="white", edgecolor="#333333",
+            values, range(len(rows)), s=16, marker=mark, facecolor="white", edgecolor=INK,
             linewidth=0.8, zorder=4, label="ρ, all" if share is None else f"ρ, best {share:.0%}",  # noqa: RUF001
         )  # fmt: skip
     axes.legend(
@@ -90,18 +85,6 @@ def _label(row: Row) -> str:
     return f"{short} *" if row.searched_on else short
 
 
-def check_path(path: str | Path) -> str:
-    """Return the suffix of a picture's name.
-
-    Raises:
-        AutoproxError: it is neither .svg nor .png.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise AutoproxError(f"a picture is an .svg or a .png file; got {str(path)!r}")
-    return suffix
-
-
 def save_chart(board: Leaderboard, path: str | Path, top: int | None = None) -> None:
     """Draw the leaderboard into a file, whole or not at all; its folder is made.
 
@@ -110,6 +93,5 @@ def save_chart(board: Leaderboard, path: str | Path, top: int | None = None) -> 
             there is nothing to draw.
         RunError: the file cannot be written.
     """
-    path = Path(path)
-    content = rendered(chart(board, top), check_path(path))
-    write_bytes(path, content, "name")
+    check_path(path)
+    write(chart(board, top), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.proxy import Proxy, scores_of
+from autoprox.proxy import Proxy, load, scores_of
 from autoprox.scores import Kept, ScoreStore
 from autoprox.tables import Probe, Row, table_of
 from autoprox.threads import one_thread
@@ -155,18 +156,24 @@ def _score_function(
 
 
 def _time(notes: _Notes, shown: Shown, mode: Mode) -> None:
-    """Note how long the proxies take whose cost is asked for."""
+    """Note how long the proxies take whose cost is asked for: the time of the thread on its core.
+
+    Other work on the machine changes it little.
+    """
     work = notes.work
+    if work.timed and not work.scored:  # what a first call imports is no proxy's cost
+        with suppress(Exception):  # the network may be anybody's and raise anything
+            load("params")(*shown, mode=mode)
     for name, each in work.timed.items():
         if notes.failed(name):
             continue
         sample, seed = work.probe.sample, work.probe.seed
-        begun = time.perf_counter()
+        begun = time.thread_time()
         try:
             _received(each)(*shown, sample=sample, seed=seed, bits=work.bits, mode=mode)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
-        notes.of(name).seconds[name] = time.perf_counter() - begun
+        notes.of(name).seconds[name] = time.thread_time() - begun
 
 
 def _received(proxy: str | FunctionProxy) -> Proxy | FunctionProxy:

@@ -19,6 +19,7 @@ from autoprox.leaderboard.board import Leaderboard, Row
 from autoprox.leaderboard.figures import BEST, Comparison, Figures
 from autoprox.leaderboard.scoring import Job, Scorable, score_all
 from autoprox.leaderboard.searched import Searched
+from autoprox.parallel import open_workers
 from autoprox.proxies.function import Ensemble, FunctionProxy, called
 from autoprox.proxy import AnyProxy, Proxy, load
 from autoprox.ranking import resolved
@@ -44,6 +45,7 @@ def rank(
     spaces: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     architectures: int | None = None,
+    plain: bool = False,
     held_out: bool = False,
     split_seed: int = 0,
     sample: Sample = "full",
@@ -51,6 +53,8 @@ def rank(
     probe_seed: int = 0,
     images: str | None = None,
     jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
     cache: str | Path | None = None,
     timed: bool = True,
     progress: Callable[[int, int], None] | None = None,
@@ -67,6 +71,7 @@ def rank(
         spaces: rank the architectures of these only; None for all.
         targets: rank by these; None for the bench's default ones.
         architectures: draw so many of the bench; None for as many as it says, or all.
+        plain: draw without a look at isomorphism classes; else equal architectures are drawn last.
         held_out: rank only what a search with the same `architectures`, the same `split_seed` and
             the default share of held-out architectures does not see.
         split_seed: of that split.
@@ -75,6 +80,9 @@ def rank(
         probe_seed: of the networks' weights, the inputs, and the sample's places; below 2**32.
         images: an .npz file or a folder of images; None for seeded noise.
         jobs: processes; no figure but the times depends on it.
+        backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
+            machine or a cluster; see `autoprox.parallel.open_workers`.
+        scheduler: the address of Dask's, as in ``"tcp://host:8786"``.
         cache: the folder of scores; None for the usual one.
         timed: whether to time proxies whose cost is not known, on three architectures a space.
         progress: told how many architectures are scored, and of how many.
@@ -92,10 +100,15 @@ def rank(
         raise StatisticError(f"probe_seed is at least 0, at most {LARGEST_SEED}; got {probe_seed}")
     if sample != "full" and sample < 1:
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
+    if plain and held_out:
+        raise BenchError(
+            "held_out and plain do not go together: no search draws equal architectures like all "
+            "others, so none has held out a part of such a draw; leave one of the two out"
+        )
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
     chosen = _named(_shipped(whole) if proxies is None else [load(each) for each in proxies])
-    drawn = drawn_of(whole, architectures)
+    drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, spaces, split_seed if held_out else None)
     wanted = tuple(targets or part.default_targets)
     columns = columns_of(part, range(len(part.architectures)), wanted)
@@ -107,7 +120,8 @@ def rank(
     probe = Probe(batch, probe_seed, sample, images)
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
-    found = _Found(part, score_all(job, jobs, progress))
+    with open_workers(jobs, backend, scheduler, folder) as workers:
+        found = _Found(part, score_all(job, workers, progress))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [
@@ -116,6 +130,7 @@ def rank(
     ]
     settings = {
         "architectures": len(drawn.architectures),
+        "plain": plain,
         "spaces": list(part.spaces),
         "targets": list(wanted),
         "held_out": held_out,

@@ -8,8 +8,7 @@ one trained network are scored together: it is measured once for each number of 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.errors import CacheError, StatisticError
 from autoprox.leaderboard.network import Work, score_network
+from autoprox.parallel import HERE, Workers
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxy import Proxy
 from autoprox.scores import Kept, ScoreStore, identity, keepable
 from autoprox.tables import Probe
 
 if TYPE_CHECKING:
-    from autoprox.primitives import Primitive
+    pass
 
 Scorable: TypeAlias = Proxy | FunctionProxy
 
@@ -76,27 +76,30 @@ class Job:
 
 
 def score_all(
-    job: Job, jobs: int, progress: Callable[[int, int], None] | None = None
+    job: Job,
+    workers: Workers = HERE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Kept]:
     """Return what every proxy gives on every architecture, in the order of the bench.
 
-    What is not in the cache is computed, by worker processes of one thread each, which write it
-    themselves: an interrupted call loses only the architectures in work.
+    What is not in the cache is computed, by workers that write it themselves: an interrupted call
+    loses only the architectures in work.
 
     Args:
         job: proxies and architectures.
-        jobs: the number of processes.
+        workers: who scores.
         progress: told how many networks are done, and of how many.
 
     Raises:
         CacheError: the cache cannot be read or written.
         StatisticError: the images cannot be read.
+        WorkerError: a worker was killed.
     """
     known, works = _known(job)
     unsaved: dict[str, Kept] = {}
     if progress:
         progress(0, len(works))
-    for done, found in enumerate(_done(job, list(works.values()), jobs), start=1):
+    for done, found in enumerate(_done(job, works.values(), workers), start=1):
         unsaved.update(found)
         if progress:
             progress(done, len(works))
@@ -179,33 +182,12 @@ def _sent(proxy: Scorable) -> str | FunctionProxy:
     return proxy.graph.text if isinstance(proxy, Proxy) else proxy
 
 
-def _done(job: Job, works: Sequence[list[Work]], jobs: int) -> Iterator[dict[str, Kept]]:
-    """Do the work of each network in some process.
-
-    Yields:
-        As they are done, what was not saved, by the names of the architectures.
-    """
-    if jobs == 1 or len(works) < 2:
-        for work in works:
-            yield score_network(job.bench, work, job.folder)
-        return
-    from joblib import Parallel, delayed
-
-    from autoprox.evolution.judge import own_primitives
-
-    given = own_primitives()
-    tasks = (delayed(_score_elsewhere)(job.source, work, job.folder, given) for work in works)
-    with warnings.catch_warnings():
-        # loky replaces a worker whose heap has grown; nothing is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield from Parallel(jobs, return_as="generator_unordered", batch_size=1)(tasks)
+def _done(job: Job, works: Iterable[list[Work]], workers: Workers) -> Iterator[dict[str, Kept]]:
+    """Do the work of each network; return what was not saved, by the names of the architectures."""
+    source = job.bench if workers.here else job.source
+    return workers.unordered(_score, ((source, work, job.folder) for work in works))
 
 
-def _score_elsewhere(
-    source: str | Bench, works: list[Work], folder: Path, given: tuple[Primitive, ...]
-) -> dict[str, Kept]:
-    from autoprox.evolution.judge import take_primitives
-
+def _score(source: str | Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
     bench = load_bench(source) if isinstance(source, str) else source
-    take_primitives(given)
     return score_network(bench, works, folder)

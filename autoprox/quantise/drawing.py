@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import END_BITS
 
 
-def drawn(layers: int, widths: Sequence[int], rows: int, seed: int) -> list[tuple[int, ...]]:
-    """Distinct configurations of a network; the first and the last layer have 8 bits.
+def drawn_spread(layers: int, widths: Sequence[int], rows: int, seed: int) -> list[tuple[int, ...]]:
+    """Distinct configurations of a network whose average bits spread; the ends have 8.
 
-    Bits that are drawn layer by layer from one distribution all have nearly the same average. So
-    each configuration first draws its expected average, uniform between the smallest and the
+    Each configuration first draws its expected average, uniform between the smallest and the
     largest width, and then every layer's bits from the distribution of that average that has the
     largest entropy, ``p(b) ~ exp(tilt b)``. More rows of the same seed begin with the fewer.
 
@@ -28,6 +27,35 @@ def drawn(layers: int, widths: Sequence[int], rows: int, seed: int) -> list[tupl
     Raises:
         QuantisationError: more than half of all configurations there are were asked for.
     """
+
+    def draw(generator: np.random.Generator, inner: int) -> NDArray[np.int64]:
+        average = generator.uniform(min(widths), max(widths))
+        return generator.choice(widths, size=inner, p=_tilted(widths, average))
+
+    return _distinct(layers, widths, rows, seed, draw)
+
+
+def drawn_evenly(layers: int, widths: Sequence[int], rows: int, seed: int) -> list[tuple[int, ...]]:
+    """Distinct configurations of a network in which each layer has each width as often.
+
+    As every layer draws by itself, all have nearly the same average, and a proxy has to know which
+    layers matter. Arguments, errors and order are those of `drawn_spread`.
+    """
+
+    def draw(generator: np.random.Generator, inner: int) -> NDArray[np.int64]:
+        return generator.choice(widths, size=inner)
+
+    return _distinct(layers, widths, rows, seed, draw)
+
+
+def _distinct(
+    layers: int,
+    widths: Sequence[int],
+    rows: int,
+    seed: int,
+    draw: Callable[[np.random.Generator, int], NDArray[np.int64]],
+) -> list[tuple[int, ...]]:
+    """Draw the bits of the inner layers until there are enough distinct ones."""
     inner = max(0, layers - 2)
     if 2 * rows > len(widths) ** inner:
         raise QuantisationError(
@@ -38,9 +66,7 @@ def drawn(layers: int, widths: Sequence[int], rows: int, seed: int) -> list[tupl
     generator = np.random.default_rng(seed)
     chosen: dict[tuple[int, ...], None] = {}
     while len(chosen) < rows:
-        average = generator.uniform(min(widths), max(widths))
-        bits = generator.choice(widths, size=inner, p=_tilted(widths, average))
-        chosen.setdefault((END_BITS, *bits.tolist(), END_BITS))
+        chosen.setdefault((END_BITS, *draw(generator, inner).tolist(), END_BITS))
     return list(chosen)
 
 

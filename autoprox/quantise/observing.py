@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from autoprox.quantise.layers import Module, watched
 
 COVARIANCE_ROWS = 2**16
 """About how many input vectors of a layer its covariance is taken over: whole images."""
+
+TOGETHER = 8
+"""Images whose outputs are looked at together: they stay in the cache of a core."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +62,16 @@ def moments(layer: Module, output: Tensor) -> Moments:
     """Mean and deviation of each channel of the output of `layer`."""
     channel = _channel_axis(layer, output.ndim)
     others = [axis for axis in range(output.ndim) if axis != channel]
-    exact = output.float()
-    mean = exact.mean(others, keepdim=True)
-    # Five times as fast as torch.var_mean over several axes.
-    return Moments(mean.flatten(), (exact - mean).square_().mean(others).sqrt())
+    count = output.numel() // output.shape[channel]
+    parts = torch.split(output, TOGETHER)
+    # Many times as fast as torch.var_mean of the whole.
+    mean = _total(part.float().sum(others, keepdim=True) for part in parts) / count
+    variance = _total((part - mean).square_().sum(others) for part in parts) / count
+    return Moments(mean.flatten(), variance.sqrt())
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(tuple(parts)).sum(0)
 
 
 def along_channels(layer: Module, values: Tensor, ndim: int) -> Tensor:

@@ -12,7 +12,7 @@ from autoprox.errors import QuantisationError
 from autoprox.quantise.activations import Grid
 from autoprox.quantise.folding import folded
 from autoprox.quantise.layers import Bits, Costs, Module, bits_per_layer, costs, watched
-from autoprox.quantise.observing import along_channels, moments, observed
+from autoprox.quantise.observing import TOGETHER, along_channels, moments, observed
 from autoprox.quantise.rounding import fitted
 from autoprox.quantise.running import computing
 from autoprox.quantise.weights import on_grid, quantised, widest_scales
@@ -128,7 +128,7 @@ class Quantiser:
             self._rounded[name, bits] = made
         return self._rounded[name, bits]
 
-    def _correct(self, name: str, layer: Module, _: Tensor, output: Tensor) -> Tensor:
+    def _correct(self, name: str, layer: Module, _: Tensor, output: Tensor) -> None:
         """Give each channel of `output` the moments of full precision back, by scale and bias.
 
         The scale of a channel times a number is a scale again, so the weights stay on a grid. Where
@@ -142,7 +142,8 @@ class Quantiser:
         layer.weight.mul_(factor.reshape(-1, *[1] * (layer.weight.ndim - 1)))
         layer.bias.mul_(factor).add_(shift)
         factor, shift = (along_channels(layer, each, output.ndim) for each in (factor, shift))
-        return (output * factor + shift).to(output.dtype)
+        for part in torch.split(output, TOGETHER):
+            part.copy_(torch.addcmul(shift, part, factor))
 
 
 def quantise(

@@ -20,18 +20,20 @@ from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError, UnknownNameError
 from autoprox.files import read_json, write_json, write_text
-from autoprox.quantise.drawing import drawn
+from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS, Layer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),
+    "234-even": (2, 3, 4),
     "2-8": (2, 3, 4, 5, 6, 7, 8),
     "uniform": (2, 3, 4, 5, 6, 7, 8),
 }
-"""Name to the bits of the layers between the first and the last: drawn at random, or for `uniform`
-one configuration for each."""
+"""Name to the bits of the layers between the first and the last. They are drawn so that the average
+bits of configurations spread; in `234-even` layer by layer, so that they are nearly the same;
+`uniform` has one configuration for each."""
 
 ROWS = 425
 """How many configurations of a set are drawn."""
@@ -106,7 +108,8 @@ def configurations(set_name: str, layers: int, rows: int, seed: int) -> dict[str
     if set_name == "uniform":
         inner = layers - 2
         return {f"uniform/{bits}": (END_BITS, *[bits] * inner, END_BITS) for bits in widths}
-    found = drawn(layers, widths, rows, seed)
+    draw = drawn_evenly if set_name == "234-even" else drawn_spread
+    found = draw(layers, widths, rows, seed)
     return {f"{set_name}/{place:04}": bits for place, bits in enumerate(found)}
 
 
@@ -193,9 +196,7 @@ class Builder:
 
     def measured(self, name: str, bits: tuple[int, ...]) -> Row:
         """Quantise, test, and return the row; nothing is written."""
-        precision, test, costs = self._settings.method.precision, self._test, self._quantiser.costs
-        made = self._quantiser(bits)
-        outputs = logits(made, test.images, precision)
+        test, costs, outputs = self._test, self._quantiser.costs, self.outputs(bits)
         return Row(
             name,
             name.partition("/")[0],
@@ -205,6 +206,10 @@ class Builder:
             costs.size_bytes(bits),
             costs.bops(bits),
         )
+
+    def outputs(self, bits: tuple[int, ...]) -> Tensor:
+        """What the quantised network returns on the test images, ``(images, classes)``."""
+        return logits(self._quantiser(bits), self._test.images, self._settings.method.precision)
 
     def _kept(self) -> dict[str, Row]:
         """The rows of the table in the folder; none if there is no table."""

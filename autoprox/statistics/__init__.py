@@ -21,6 +21,7 @@ from autoprox.statistics.words import (
 if TYPE_CHECKING:
     from autoprox.statistics.inputs import fingerprint, images, noise
     from autoprox.statistics.measuring import measure
+    from autoprox.statistics.own import statistic
     from autoprox.statistics.store import Store
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "images": "inputs",
     "measure": "measuring",
     "noise": "inputs",
+    "statistic": "own",
 }
 
 
@@ -54,4 +56,5 @@ __all__ = [
     "images",
     "measure",
     "noise",
+    "statistic",
 ]

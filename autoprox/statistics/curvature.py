@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autoprox.statistics.passes import Passes, Subject, explained, gradients, loss_of
 from autoprox.statistics.words import ITERATIONS, PRODUCTS
+
+Products: TypeAlias = Callable[[Tensor], Tensor]
+"""The product of a symmetric matrix, such as a block of a Hessian, with a vector of any shape."""
 
 TOLERANCE = 1e-3
 """A power iteration ends when its eigenvalue changes by less than this share."""
@@ -35,13 +39,17 @@ def measure_curvature(passes: Passes) -> None:
     """
     subject = passes.subject
     first, weights = _first(subject, 0, subject.batch)
-    for name, measured in (("hessian_trace", _trace), ("hessian_top", _top)):
+    for name, measured in (("hessian_trace", trace), ("hessian_top", top)):
         if name not in passes.asked:
             continue
         numbers = torch.zeros(len(weights), dtype=torch.float64)
         for (layer, _), grad, weight in zip(passes.places(), first, weights, strict=True):
             seed = zlib.crc32(f"{subject.seed} {name} {layer}".encode())
-            numbers[layer] = measured(subject, grad, weight, torch.Generator().manual_seed(seed))
+
+            def times(vector: Tensor, grad: Tensor = grad, weight: Tensor = weight) -> Tensor:
+                return _times(subject, [grad], [weight], [vector], again=True)[0]
+
+            numbers[layer] = measured(times, weight, torch.Generator().manual_seed(seed))
         passes.findings.layerwise[name] = numbers
 
 
@@ -91,8 +99,8 @@ def _times(
         )
 
 
-def _trace(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Generator) -> float:
-    """Estimate the trace of a layer's block.
+def trace(times: Products, weight: Tensor, generator: torch.Generator) -> float:
+    """Estimate the trace of a weight's block of the Hessian.
 
     Hutch++ (Meyer et al., SOSA 2021, algorithm 1): exact in the space that a few products with
     random signs span, which holds most of the trace as few eigenvalues are large; and Hutchinson's
@@ -103,23 +111,22 @@ def _trace(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Gene
     def signs() -> Tensor:
         return torch.randint(0, 2, (weight.numel(),), generator=generator).to(weight) * 2 - 1
 
-    def times(vector: Tensor) -> Tensor:
-        vector = vector.reshape(weight.shape)
-        return _times(subject, [grad], [weight], [vector], again=True)[0].flatten()
+    def flat_times(vector: Tensor) -> Tensor:
+        return times(vector.reshape(weight.shape)).flatten()
 
-    sketch = torch.stack([times(signs()) for _ in range(third)], 1)
+    sketch = torch.stack([flat_times(signs()) for _ in range(third)], 1)
     basis: Tensor = torch.linalg.qr(sketch.double())[0].to(weight)
-    within = sum(float(column @ times(column)) for column in basis.T)
+    within = sum(float(column @ flat_times(column)) for column in basis.T)
     outside = 0.0
     for _ in range(third):
         vector = signs()
         vector = vector - basis @ (basis.T @ vector)
-        outside += float(vector @ times(vector))
+        outside += float(vector @ flat_times(vector))
     return within + outside / third
 
 
-def _top(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Generator) -> float:
-    """Find the eigenvalue of a layer's block that is largest by its size.
+def top(times: Products, weight: Tensor, generator: torch.Generator) -> float:
+    """Find the eigenvalue of a weight's block of the Hessian that is largest by its size.
 
     HAWQ's power iteration, from a random vector, with at most `ITERATIONS` products.
     """
@@ -127,7 +134,7 @@ def _top(subject: Subject, grad: Tensor, weight: Tensor, generator: torch.Genera
     value = 0.0
     for _ in range(ITERATIONS):
         vector = vector / vector.norm()
-        (product,) = _times(subject, [grad], [weight], [vector], again=True)
+        product = times(vector)
         before, value = value, float((vector * product).sum())
         if abs(value - before) <= TOLERANCE * abs(value):
             break

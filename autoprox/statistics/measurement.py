@@ -60,6 +60,15 @@ class Measurement:
             sizes={**self.sizes, **other.sizes},
         )
 
+    def renamed(self, names: Mapping[str, str]) -> Measurement:
+        """Return the same with the statistics named as `names` says."""
+        return replace(
+            self,
+            values={names[name]: each for name, each in self.values.items()},
+            present={names[name]: each for name, each in self.present.items()},
+            sizes={names[name]: each for name, each in self.sizes.items()},
+        )
+
     def __repr__(self) -> str:
         """Show the extent, not the numbers."""
         return (

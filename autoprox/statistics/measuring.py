@@ -15,6 +15,7 @@ from autoprox.kinds import Layer, Relation
 from autoprox.quantise.layers import Bits
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.measurement import Measurement, Mode, Sample
+from autoprox.statistics.own import measure_own
 from autoprox.statistics.passes import Passes, Subject, traced
 from autoprox.statistics.quantised import measure_quantised, with_bits
 from autoprox.statistics.recorder import Findings, Picker
@@ -91,6 +92,9 @@ def measure(
         passes = Passes(subject, structure, frozenset(words), picker, Findings())
         passes.static()
         _run(passes, groups)
+        for word in words.values():
+            if word.own:
+                measure_own(passes, word)
     return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
 
 
@@ -187,8 +191,9 @@ def _tabulate(
     count = len(structure.layers)
     for name in names:
         if STATISTICS[name].kind is Layer:
-            values[name] = numbers = findings.layerwise[name]
-            there = numbers != 0 if name in PARTIAL else torch.ones(count, dtype=torch.bool)
+            numbers = findings.layerwise[name]  # NaN where one of a user's own gave nothing
+            there = numbers != 0 if name in PARTIAL else ~numbers.isnan()
+            values[name] = numbers.nan_to_num(0.0)
             present[name], sizes[name] = there, there.double()
             continue
         found = findings.values.get(name, {})

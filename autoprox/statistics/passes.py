@@ -332,7 +332,7 @@ class Passes:
         convolutions exceed float32; then its numbers are kept in float64.
         """
         grads = self._shown_ones(absolute=True)
-        limits = [float(grad.abs().max()) for grad in grads]
+        limits = [float(torch.stack(grad.aminmax()).abs().max()) for grad in grads]
         fits = 1 / FLOW_LIMIT < max(limits) < FLOW_LIMIT
         dtype = torch.float32 if fits else torch.float64
         for (layer, _), grad, largest in zip(self.places(), grads, limits, strict=True):
@@ -363,8 +363,8 @@ class Passes:
         parameters = set(dict(subject.network.named_parameters()))
         state = {}
         for name, tensor in subject.state().items():
-            exact = tensor.double() if tensor.is_floating_point() else tensor
-            state[name] = exact.abs() if absolute and name in parameters else exact
+            shown = tensor.abs() if absolute and name in parameters else tensor
+            state[name] = shown.double() if shown.is_floating_point() else shown
             state[name].requires_grad_(name in subject.names)
         ones = torch.ones_like(subject.inputs[:1])
         ones = ones.double() if ones.is_floating_point() else ones

@@ -18,7 +18,7 @@ from autoprox.quantise.layers import Bits, Layer, bits_per_layer
 from autoprox.quantise.weights import quantised
 from autoprox.statistics.passes import Passes, Subject
 from autoprox.statistics.recorder import by_sample
-from autoprox.statistics.structure import Structure, hooked
+from autoprox.statistics.structure import Structure, hooked, owner_of
 
 
 def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
@@ -70,16 +70,14 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
 
     for low, high in subject.parts():
 
-        def see(
-            layer: int, output: Tensor, error: Tensor, low: int = low, high: int = high
-        ) -> None:
-            single = structure.shapes[structure.owners[layer]]
+        def see(name: str, output: Tensor, error: Tensor, low: int = low, high: int = high) -> None:
+            layer, single = structure.layers.index(name), structure.shapes[owner_of(name)]
             rows = [by_sample(each, single, high - low) for each in (output, error)]
             pooled = [picker.pooled(each, low, subject.batch, "Activation", layer) for each in rows]
             found.setdefault(layer, {})[low] = (pooled[0], pooled[1])
             widths[layer] = rows[0].shape[1]
 
-        with repeated(subject.network, structure, weights, see):
+        with repeated(subject.network, weights, see):
             subject.forward(subject.inputs[low:high], subject.leaves(), low)
     for layer, parts in found.items():
         outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
@@ -91,22 +89,20 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
 @contextmanager
 def repeated(
     network: nn.Module,
-    structure: Structure,
     weights: Mapping[str, Tensor],
-    see: Callable[[int, Tensor, Tensor], None],
+    see: Callable[[str, Tensor, Tensor], None],
 ) -> Iterator[None]:
     """Run layers once more with other weights, on the inputs that they are given.
 
     Args:
         network: the network.
-        structure: of the network.
         weights: by the names of the layers.
-        see: is shown the place of a layer, its output, and by how much the other one differs.
+        see: is shown the name of a layer, its output, and by how much the other one differs.
     """
     modules = dict(network.named_modules())
     repeating = False
 
-    def repeat(layer: int, own_name: str, weight: Tensor) -> Callable[..., None]:
+    def repeat(layer: str, weight: Tensor) -> Callable[..., None]:
         def leave(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
         ) -> None:
@@ -115,6 +111,7 @@ def repeated(
                 return
             repeating = True
             try:
+                own_name = layer.rpartition(".")[2]
                 other = functional_call(module, {own_name: weight}, args, kwargs)
             finally:
                 repeating = False
@@ -123,11 +120,9 @@ def repeated(
         return leave
 
     def attach(handles: list[RemovableHandle]) -> None:
-        for layer, name in enumerate(structure.layers):
-            if name in weights:
-                owner, own_name = structure.owners[layer], name.rpartition(".")[2]
-                hook = repeat(layer, own_name, weights[name])
-                handles.append(modules[owner].register_forward_hook(hook, with_kwargs=True))
+        for layer, weight in weights.items():
+            module, hook = modules[owner_of(layer)], repeat(layer, weight)
+            handles.append(module.register_forward_hook(hook, with_kwargs=True))
 
     with hooked(attach):
         yield

@@ -269,11 +269,12 @@ class Recorder:
                 if self._runs[owner] == run:
                     rows = samples_first(grad, single, high - low)
                     copies = max(1, rows.numel() // grad.numel())
-                    rows = rows * ((high - low) / self.batch / copies)
+                    share = (high - low) / self.batch / copies
                     if "act_grad" in self.names:
-                        self._keep("act_grad", owner, rows.flatten(1))
+                        self._keep("act_grad", owner, rows.flatten(1), share)
                     if whole is not None:
-                        self._saliency(owner, rows * samples_first(whole, single, high - low))
+                        shown = samples_first(whole, single, high - low)
+                        self._saliency(owner, rows * share * shown)
 
             output.register_hook(arrived)  # type: ignore[no-untyped-call]  # as torch has it
 
@@ -310,11 +311,15 @@ class Recorder:
         if self._current and tensor.shape[0] % (high - low) == 0:
             self._keep("attention", self._current, tensor.reshape(high - low, -1))
 
-    def _keep(self, name: str, owner: str, rows: Tensor) -> None:
-        """Keep what may be kept of the current part's `rows` for the layers of `owner`."""
+    def _keep(self, name: str, owner: str, rows: Tensor, share: float = 1.0) -> None:
+        """Keep, for the layers of `owner`, what may be kept of the current part's ``rows * share``.
+
+        The product is taken of the few kept entries: it is the same.
+        """
         part, kind = len(self._parts) - 1, STATISTICS[name].kind.__name__
         for layer in self._owned[owner]:
             pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
+            pooled = pooled if share == 1 else pooled * share
             self._pooled.setdefault((name, layer), {})[part] = pooled
             self._sizes[name, layer] = self.batch * rows.shape[1]
 
@@ -386,5 +391,7 @@ def agreement(codes: Tensor) -> Tensor:
 
     NASWOT (Mellor et al., ICML 2021), eq. 2: ``bits - hamming distance``.
     """
-    signs = codes.float() * 2 - 1
-    return (signs @ signs.T + codes.shape[1]) / 2
+    ones = codes.float()
+    shared = ones @ ones.T  # whole numbers, as all that follows
+    counts = shared.diagonal()
+    return codes.shape[1] - counts[:, None] - counts + 2 * shared

@@ -81,18 +81,19 @@ def pool(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int)
     return Pool(flat, offsets)
 
 
-def _sortable(values: Tensor) -> Places:
+def _sortable(values: Tensor) -> NDArray[np.int32]:
     """Integers of 32 bits in the order of float32 `values`."""
-    bits = values.detach().cpu().float().numpy().view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    bits = values.detach().cpu().float().numpy().view(np.int32)
+    signs = bits >> 31  # -1 or 0; the sign's bit is followed by the magnitude, which is negated
+    return (bits ^ (signs & 0x7FFFFFFF)) - signs
 
 
-def _order(keys: Places) -> Places:
+def _order(keys: NDArray[np.int32]) -> Places:
     """Places of integers of up to 32 bits in ascending order; equal ones keep theirs.
 
     Sorting keys and places as one number is several times faster than a stable `numpy.argsort`.
     """
-    return np.sort(keys << 31 | np.arange(len(keys))) & 0x7FFFFFFF
+    return np.sort(keys.astype(np.int64) << 31 | np.arange(len(keys))) & 0x7FFFFFFF
 
 
 def _strata(generator: np.random.Generator, sample: int, size: int) -> Places:

@@ -4,6 +4,9 @@ A file is named by the digest of its key (everything that determines its content
 the names of its statistics. So writers of different statistics never touch the same file, writers
 of the same ones write the same content, and what is stored of an architecture is the union of its
 files. Files appear complete or not at all, and are checked in full when they are first read.
+
+What is loaded knows where its tensors lie, and maps one each time that it is asked for. So a table
+of any size takes little memory, and only what is used is read.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor
 
 from autoprox.errors import CacheError
 from autoprox.files import canonical, digits
-from autoprox.statistics.measurement import Measurement, Sample
+from autoprox.statistics.mapped import File, Header, OnDisk, places, words
+from autoprox.statistics.measurement import Measurement
+from autoprox.statistics.words import STATISTICS
 
 FORMAT = 1
 """Version of the layout of a file."""
@@ -41,17 +45,6 @@ class Info:
     files: int
     bytes: int
     architectures: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What a file says of itself."""
-
-    key: str
-    layers: tuple[str, ...]
-    roles: tuple[str, ...]
-    sample: Sample
-    names: tuple[str, ...]
 
 
 class _Damaged(Exception):
@@ -80,7 +73,7 @@ class Store:
         """Open the cache in `folder`, by default `default_folder()`; nothing is written yet."""
         self.folder = Path(folder) if folder is not None else default_folder()
         self.damaged: list[tuple[Path, str]] = []
-        self._checked: dict[Path, tuple[tuple[int, int], _Header]] = {}
+        self._checked: dict[Path, tuple[tuple[int, int], Header]] = {}
 
     def missing(self, key: Mapping[str, object], names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that no readable file of `key` holds.
@@ -88,8 +81,8 @@ class Store:
         Raises:
             CacheError: a file belongs to another key, or was written by a newer version.
         """
-        held = {name for _, header in self._files(key) for name in header.names}
-        return tuple(name for name in names if name not in held)
+        held = {name for file in self._files(key) for name in file.header.names}
+        return tuple(name for name in names if _stored_name(name) not in held)
 
     def save(self, key: Mapping[str, object], measurement: Measurement) -> Path:
         """Write `measurement` under `key` and return the file.
@@ -98,6 +91,7 @@ class Store:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
         text = canonical(key)
+        measurement = measurement.renamed({name: _stored_name(name) for name in measurement.names})
         path = self._path(text, measurement.names)
         content = _content(text, measurement)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -116,7 +110,7 @@ class Store:
         return path
 
     def load(self, key: Mapping[str, object], names: Iterable[str]) -> Measurement:
-        """The statistics `names` stored under `key`, memory-mapped.
+        """The statistics `names` stored under `key`, each memory-mapped when it is asked for.
 
         Writing into the tensors changes a private copy, never the file.
 
@@ -125,30 +119,35 @@ class Store:
             by a
                 newer version.
         """
-        wanted = tuple(dict.fromkeys(names))
+        wanted = {name: _stored_name(name) for name in names}
         files = self._files(key)
-        homes: dict[str, Path] = {}
-        for path, header in files:
-            for name in header.names:
-                homes.setdefault(name, path)
-        absent = [name for name in wanted if name not in homes]
+        lie = {name: file for file in reversed(files) for name in file.header.names}
+        absent = [name for name, stored in wanted.items() if stored not in lie]
         if absent or not files:
             reasons = "".join(f"; {path.name}: {reason}" for path, reason in self.damaged)
             raise CacheError(
                 f"{', '.join(absent) or 'the architecture'} not in the cache {self.folder} for "
                 f"{canonical(key)[:200]}{reasons}; measure and save first"
             )
-        first = files[0][1]
+        first = files[0].header
         if any(
             (h.layers, h.roles, h.sample) != (first.layers, first.roles, first.sample)
-            for _, h in files
+            for h in (file.header for file in files)
         ):
             raise CacheError(
                 f"the files of one architecture disagree on its layers: "
-                f"{', '.join(path.name for path, _ in files)} in {self.folder}; remove them "
+                f"{', '.join(file.path.name for file in files)} in {self.folder}; remove them "
                 f"and measure again"
             )
-        return _read(first, {name: homes[name] for name in wanted})
+        homes = {name: (lie[stored], stored) for name, stored in wanted.items()}
+        return Measurement(
+            first.layers,
+            first.roles,
+            first.sample,
+            OnDisk(homes, File.values),
+            OnDisk(homes, File.present),
+            OnDisk(homes, File.sizes),
+        )
 
     def info(self) -> Info:
         """Count the files, their bytes and their architectures, without reading them."""
@@ -162,7 +161,7 @@ class Store:
         part = digits(",".join(sorted(names)), 8)
         return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
 
-    def _files(self, key: Mapping[str, object]) -> list[tuple[Path, _Header]]:
+    def _files(self, key: Mapping[str, object]) -> list[File]:
         """The readable files of `key`, in alphabetical order; damaged ones are noted."""
         text = canonical(key)
         digest = digits(text, 16)
@@ -183,10 +182,10 @@ class Store:
                     f"{path} belongs to {header.key[:200]}, not to {text[:200]}; "
                     "it was renamed or copied here: remove it"
                 )
-            found.append((path, header))
+            found.append(File(path, header))
         return found
 
-    def _verified(self, path: Path) -> _Header:
+    def _verified(self, path: Path) -> Header:
         """The header of `path`, checked in full unless this store already did."""
         stat = path.stat()
         stamp = (stat.st_mtime_ns, stat.st_size)
@@ -204,6 +203,11 @@ class Store:
             f"--cache or "
             "the environment variable AUTOPROX_CACHE"
         )
+
+
+def _stored_name(name: str) -> str:
+    """The name that files keep a statistic under."""
+    return STATISTICS[name].stored_name if name in STATISTICS else name
 
 
 def _remove_stale(folder: Path) -> None:
@@ -267,7 +271,7 @@ def _checksum(header: Mapping[str, Any], data: bytes) -> str:
     return digest.hexdigest()
 
 
-def _checked_header(path: Path) -> _Header:
+def _checked_header(path: Path) -> Header:
     """The header of `path`, with its version and checksum checked."""
     content = path.read_bytes()
     header, start = _parsed(content)
@@ -285,34 +289,13 @@ def _checked_header(path: Path) -> _Header:
         )
     if int(version) < FORMAT:
         raise _Damaged(f"it has the old format {version}")
-    layers, roles, sample, names = (
-        json.loads(facts[name]) for name in ("layers", "roles", "sample", "names")
+    tensors = {name: fact for name, fact in header.items() if name != "__metadata__"}
+    return Header(
+        facts["key"],
+        words(facts["layers"]),
+        words(facts["roles"]),
+        json.loads(facts["sample"]),
+        words(facts["names"]),
+        places(canonical(tensors), start),
+        len(content),
     )
-    return _Header(facts["key"], tuple(layers), tuple(roles), sample, tuple(names))
-
-
-def _read(header: _Header, homes: Mapping[str, Path]) -> Measurement:
-    """Map the statistics that lie in the files `homes`."""
-    values: dict[str, Tensor | tuple[Tensor | None, ...]] = {}
-    present, sizes = {}, {}
-    found: dict[str, dict[str, Tensor]] = {}
-    try:
-        for path in sorted(set(homes.values())):
-            with safe_open(path, framework="pt") as file:
-                for name in (name for name, home in homes.items() if home == path):
-                    found[name] = {
-                        key: file.get_tensor(key)
-                        for key in file.keys()
-                        if key.split("/")[1] == name
-                    }
-    except (OSError, SafetensorError) as error:
-        raise CacheError(f"{path} changed while it was read: {error}; try again") from None
-    for name in homes:
-        tensors = found[name]
-        present[name], sizes[name] = tensors[f"present/{name}"], tensors[f"sizes/{name}"]
-        whole = tensors.get(f"values/{name}/")
-        places = range(len(header.layers))
-        values[name] = (
-            whole if whole is not None else tuple(tensors.get(f"values/{name}/{p}") for p in places)
-        )
-    return Measurement(header.layers, header.roles, header.sample, values, present, sizes)

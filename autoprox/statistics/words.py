@@ -6,7 +6,9 @@ can be read and checked without it; `autoprox.statistics.measuring` measures the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from autoprox.kinds import (
     Activation,
@@ -35,22 +37,69 @@ ITERATIONS = 20
 DEFAULT_SAMPLE = 512
 """Entries that a sampled measurement keeps of each tensor of a layer."""
 
-GROUPS: dict[str, bool] = {
-    "static": False,
-    "count": False,
-    "forward": False,
-    "loss": True,
-    "micro": True,
-    "flow": False,
-    "hessian": True,
-    "jacobian": False,
-    "sample": True,
-    "logits": False,
-    "ones": False,
-    "curvature": True,
-    "bits": False,
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Statistics that one way of running the network measures, however many are asked for.
+
+    Attributes:
+        passes: what is run, in words.
+        needs_labels: whether it runs the loss.
+    """
+
+    passes: str
+    needs_labels: bool = False
+
+
+GROUPS: dict[str, Group] = {
+    "static": Group("none: read from the weights"),
+    "count": Group("one forward pass of one sample, which every measurement takes"),
+    "forward": Group("one forward pass of the batch"),
+    "loss": Group("one forward and backward pass of the loss", needs_labels=True),
+    "micro": Group(
+        f"one forward and backward pass of the loss in {MICRO_BATCHES} micro-batches: that of "
+        "`loss`, unless batch norm couples the samples",
+        needs_labels=True,
+    ),
+    "flow": Group(
+        "one forward and backward pass of one input of ones, absolute parameters, in float64"
+    ),
+    "hessian": Group(
+        "that of `loss`, and one forward and two backward passes more", needs_labels=True
+    ),
+    "jacobian": Group("one forward pass of the batch, and one backward pass to the inputs"),
+    "sample": Group(
+        "one forward pass of the batch, and a backward pass of each sample's loss",
+        needs_labels=True,
+    ),
+    "logits": Group("one forward pass of the batch, and a backward pass of each sample's logits"),
+    "ones": Group("one forward and backward pass of one input of ones, in float64"),
+    "curvature": Group(
+        "one forward and backward pass of the loss, and as many backward passes for each layer as "
+        "its definition says products or steps",
+        needs_labels=True,
+    ),
+    "bits": Group(
+        "none for `bits` and `weight_error`; one forward pass of the batch, in which every layer "
+        "runs twice, for `act_error`"
+    ),
 }
-"""The passes over the network that measure statistics, and whether they need labels."""
+"""The passes over the network that measure statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """How a statistic that does not come with autoprox is measured; see `statistic`.
+
+    Attributes:
+        function: ``(network, inputs, targets) -> {name of a parameter: tensor or number}``.
+        needs_labels: whether it uses the targets.
+        version: tells its code from that of others; what was measured is kept under it.
+    """
+
+    function: Callable[..., Any]
+    needs_labels: bool
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +110,11 @@ class Statistic:
         name: the word.
         kind: what its numbers are entries of.
         group: the pass that measures it, a key of `GROUPS`; a group costs the same however many of
-            its statistics are asked for.
+            its statistics are asked for. ``"own"`` if it does not come with autoprox.
         latex: the symbol in formulas.
         description: the definition in one line.
         reference: the paper that introduced it as a part of a proxy, or nothing.
+        own: how it is measured if it does not come with autoprox; None if it does.
     """
 
     name: str
@@ -73,11 +123,17 @@ class Statistic:
     latex: str
     description: str
     reference: str = ""
+    own: Own | None = None
 
     @property
     def needs_labels(self) -> bool:
         """Say whether it is measured on the loss."""
-        return GROUPS[self.group]
+        return self.own.needs_labels if self.own else GROUPS[self.group].needs_labels
+
+    @property
+    def stored_name(self) -> str:
+        """The name that it is kept under: one of a user's own has another one for other code."""
+        return f"{self.name} {self.own.version}" if self.own else self.name
 
     @property
     def needs_bits(self) -> bool:

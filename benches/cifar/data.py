@@ -20,16 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoprox.benches.cifar.constants import CLASSES, DEVIATION, MEAN, SIDE
 from autoprox.errors import BenchError
 from autoprox.statistics.inputs import stored
-
-MEAN = (0.4914, 0.4822, 0.4465)
-"""Mean of the channels of CIFAR-10's training images: what the networks here have learned with."""
-
-DEVIATION = (0.2470, 0.2435, 0.2616)
-"""Standard deviation of the channels of CIFAR-10's training images."""
-
-SIDE, CLASSES = 32, 10
 
 HOW = (
     "expected cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, the .tgz "

@@ -47,16 +47,10 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BenchError(f"cannot read {path}: {error}; {how}") from None
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         network = build()
     try:
-        network.load_state_dict(
-            {
-                key: value.float() if value.is_floating_point() else value
-                for key, value in weights.items()
-            },
-            assign=True,
-        )
+        network.load_state_dict(weights)  # in float32, whatever the file has
     except RuntimeError as error:
         raise BenchError(f"{path} holds no weights of {name}: {error}; {how}") from None
     return network.eval()

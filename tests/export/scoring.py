@@ -8,6 +8,7 @@ import importlib.util
 import json
 import sys
 import warnings
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ class SmallCNN(nn.Module):
     """Convolutions with batch norm and activations in place, one layer used twice."""
 
     shape = (3, 9, 9)
+    bits = (8, 3, 8)
 
     def __init__(self):
         super().__init__()
@@ -38,6 +40,7 @@ class SmallTransformer(nn.Module):
     """Embedded positions, `nn.MultiheadAttention` with the tokens first, and dropout."""
 
     shape = (7, 6)
+    bits = (8, 2, 5, 8)  # the attention's layers do not run as modules
 
     def __init__(self):
         super().__init__()
@@ -89,8 +92,9 @@ def main(folder):
         score = loaded(path).score
         scores[path.stem] = found = {}
         for name, given in cases.items():
+            bits = {"bits": given[0].bits} if "bits" in signature(score).parameters else {}
             try:
-                found[name] = score(*given)
+                found[name] = score(*given, **bits)
             except (RuntimeError, ValueError) as error:
                 found[name] = type(error).__name__
     print(json.dumps(scores))

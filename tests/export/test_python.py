@@ -24,7 +24,7 @@ from autoprox.export.python import MEASURES
 from autoprox.kinds import Layer
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import Proxy, load
-from autoprox.statistics import STATISTICS
+from autoprox.statistics import STATISTICS, statistic
 from tests.export import scoring
 from tests.known_networks import left, random_states
 
@@ -75,7 +75,8 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
 
 def scored(proxy: Proxy, kind: type) -> float | None:
     try:
-        return proxy(*scoring.case(kind), sample="full")
+        bits = kind.bits if proxy.needs_bits else None
+        return proxy(*scoring.case(kind), sample="full", bits=bits)
     except AutoproxError:
         return None
 
@@ -93,12 +94,9 @@ def test_exports_score_as_their_proxies_do_without_autoprox(kind, scores) -> Non
     assert compared > 0.8 * len(PROXIES)
 
 
-def test_all_can_be_exported_but_what_needs_bits_or_the_hessian() -> None:
-    left_out = {name for name in STATISTICS if name not in MEASURABLE}
-    assert {STATISTICS[name].group for name in left_out} == {"bits", "curvature"}
-    assert not left_out & set(DEFAULT_STATISTICS)
-    known = set(proxies.expressions()) - set(PROXIES)
-    assert all(left_out & set(load(name).statistics) for name in known)
+def test_every_statistic_and_every_known_expression_can_be_exported() -> None:
+    assert MEASURABLE == tuple(STATISTICS)
+    assert set(proxies.expressions()) <= set(PROXIES)
 
 
 def imported(text: str) -> set[str]:
@@ -112,7 +110,7 @@ def imported(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["zico", "dss", "naswot", "flops", "vit101_best", "any_3"])
+@pytest.mark.parametrize("name", ["zico", "dss", "naswot", "flops", "vit101_best", "hawq", "any_3"])
 def test_a_file_imports_torch_and_the_standard_library_alone(name: str) -> None:
     packages = imported(exported(PROXIES[name], "python"))
     assert "torch" in packages
@@ -305,11 +303,32 @@ def test_the_standard_library_is_no_obstacle(registered, tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(STATISTICS) - set(MEASURABLE)))
-def test_a_statistic_that_cannot_be_exported_is_named(name: str) -> None:
-    number = name if STATISTICS[name].kind is Layer else f"sum({name})"
-    with pytest.raises(AutoproxError, match=f"cannot be exported to python: '{name}' cannot be"):
-        exported(load(f"sum({number})"), "python")
+def gains(network, inputs, targets):
+    """A number a layer, of nobody but this test."""
+    return {name: 1.0 for name, _ in network.named_parameters()}
+
+
+@pytest.fixture
+def own_statistic():
+    statistic("Layer", latex="g", needs_labels=False)(gains)
+    yield
+    STATISTICS.unregister("gains")
+
+
+@pytest.mark.usefixtures("own_statistic")
+def test_a_statistic_that_cannot_be_exported_is_named() -> None:
+    with pytest.raises(AutoproxError, match="cannot be exported to python: 'gains' cannot be"):
+        exported(load("sum(gains)"), "python")
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [([8, 3], "has 3 layers with bits; got 2"), ([8, 17, 8], "integer from 1 to 16; got 17")],
+)
+def test_bits_that_do_not_fit_are_refused(bits, message, tmp_path: Path) -> None:
+    score = module_of(load("hawq_v2"), tmp_path).score
+    with pytest.raises(ValueError, match=message):
+        score(*scoring.case(scoring.SmallCNN), bits=bits)
 
 
 @pytest.mark.parametrize(

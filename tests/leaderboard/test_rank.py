@@ -191,6 +191,25 @@ def test_the_settings_say_how_many_architectures_were_drawn(cache):
     assert few.settings["architectures"] == 16
 
 
+def test_a_plain_ranking_draws_equal_architectures_like_all_others(cache):
+    tiny = load_bench(TINY)
+    rows = tuple(
+        dataclasses.replace(each, isomorph="wide" if each.config["width"] > 8 else None)
+        for each in tiny.architectures
+    )
+    twins = dataclasses.replace(tiny, name="twins", architectures=rows)
+    board = autoprox.rank(["params"], twins, cache=cache, architectures=16, plain=True, timed=False)
+    drawn = [each.name for each in twins.sampled(16, plain=True).architectures]
+    assert list(board.architectures) == drawn
+    assert drawn != [each.name for each in twins.sampled(16).architectures]
+    assert board.settings["plain"] is True
+
+
+def test_what_is_drawn_plainly_was_held_out_by_no_search(cache):
+    with pytest.raises(BenchError, match="held_out and plain do not go together"):
+        autoprox.rank(["params"], TINY, cache=cache, plain=True, held_out=True)
+
+
 def test_a_column_with_too_few_scores_means_no_rank(tmp_path):
     bench = load_bench(TINY)
     kept = [each.name for each in bench.architectures if each.space == "mlp"][:3]

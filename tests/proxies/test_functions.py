@@ -94,6 +94,23 @@ def test_epe_nas_correlates_the_input_gradients_of_each_class():
     assert proxies.get("epe_nas")(network, x, y) == pytest.approx(expected, rel=1e-4)
 
 
+def test_epe_nas_shows_samples_without_another_of_their_class_only_where_they_matter():
+    most = []
+    for network_class in (Transformer, Convolutions):  # the latter with batch norm
+        network, x, _ = case(network_class)
+        y = torch.tensor([0, 0, 1, 1, 1, 2, 3, 4])
+        inputs = x.clone().requires_grad_()
+        copy.deepcopy(network)(inputs).sum().backward()
+        rows = inputs.grad.flatten(1).double().numpy()
+        same = [np.corrcoef(rows[y.numpy() == number]) for number in (0, 1)]
+        expected = sum(abs(np.log(np.abs(each) + 1e-5).sum()) for each in same) + 3 * 1e-5
+        shown = []
+        network.register_forward_pre_hook(lambda _, args, shown=shown: shown.append(len(args[0])))
+        assert proxies.get("epe_nas")(network, x, y) == pytest.approx(expected, rel=1e-4)
+        most.append(max(shown))
+    assert most == [2, 8]  # five samples in four parts, and all at once
+
+
 def test_epe_nas_compares_the_classes_where_there_are_many():
     network, x, _ = case(Convolutions)
     network.head = nn.Linear(8, 101)

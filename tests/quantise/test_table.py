@@ -6,7 +6,7 @@ import torch
 
 from autoprox.errors import QuantisationError, UnknownNameError
 from autoprox.quantise import logits
-from autoprox.quantise.drawing import drawn
+from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.table import Builder, Images, Settings, configurations, read_rows
 from tests.quantise.small_networks import images, residual
 
@@ -25,26 +25,36 @@ def quiet(done, total):
     pass
 
 
-def test_drawn_configurations_are_distinct_and_seeded_and_more_begin_with_the_fewer():
-    found = drawn(20, (2, 3, 4), 425, seed=0)
+@pytest.mark.parametrize("draw", [drawn_spread, drawn_evenly])
+def test_drawn_configurations_are_distinct_and_seeded_and_more_begin_with_the_fewer(draw):
+    found = draw(20, (2, 3, 4), 425, seed=0)
     assert len(set(found)) == 425
-    assert found[:100] == drawn(20, (2, 3, 4), 100, seed=0)
-    assert found != drawn(20, (2, 3, 4), 425, seed=1)
+    assert found[:100] == draw(20, (2, 3, 4), 100, seed=0)
+    assert found != draw(20, (2, 3, 4), 425, seed=1)
     assert all(bits[0] == bits[-1] == 8 and set(bits[1:-1]) <= {2, 3, 4} for bits in found)
 
 
 @pytest.mark.parametrize("widths", [(2, 3, 4), tuple(range(2, 9))])
 def test_the_averages_of_drawn_bits_spread_over_the_whole_range(widths):
-    averages = np.array([np.mean(bits[1:-1]) for bits in drawn(20, widths, 2000, seed=0)])
+    averages = np.array([np.mean(bits[1:-1]) for bits in drawn_spread(20, widths, 2000, seed=0)])
     span = max(widths) - min(widths)
     shares = np.histogram(averages, 4, (min(widths), max(widths)))[0] / 2000
     assert (abs(shares - 0.25) < 0.05).all()
     assert averages.mean() == pytest.approx(min(widths) + span / 2, abs=0.03 * span)
 
 
+def test_evenly_drawn_layers_have_each_width_as_often_and_averages_are_nearly_the_same():
+    bits = np.array(drawn_evenly(20, (2, 3, 4), 2000, seed=0))[:, 1:-1]
+    for width in (2, 3, 4):
+        assert abs((bits == width).mean(0) - 1 / 3).max() < 0.04
+    assert abs(np.corrcoef(bits.T) - np.eye(18)).max() < 0.1
+    assert bits.mean(1).std() == pytest.approx((2 / 3 / 18) ** 0.5, rel=0.1)
+    assert configurations("234-even", 20, 5, 0)["234-even/0004"] == (8, *bits[4], 8)
+
+
 def test_more_configurations_than_there_are_are_refused():
     with pytest.raises(QuantisationError, match=r"have 27 configurations of 3 widths.*for 14"):
-        drawn(5, (2, 3, 4), 14, seed=0)
+        drawn_spread(5, (2, 3, 4), 14, seed=0)
 
 
 def test_sets_have_names_and_uniform_ones_are_not_drawn():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from autoprox.errors import ScoreError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.measuring import measure
 from autoprox.statistics.passes import Subject
+from autoprox.statistics.structure import couples_samples
 
 OFFSET = 1e-5
 """Added before the logarithm, as in the released code."""
@@ -32,33 +35,46 @@ def class_correlations(subject: Subject) -> float:
 
     Lopes, Alirezazadeh and Alexandre, EPE-NAS: Efficient Performance Estimation Without Training
     for Neural Architecture Search (ICANN 2021), as in the code released with it. Conventions:
-    training mode, one batch, the network's own initial weights.
+    training mode, one batch, the network's own initial weights. A sample that is the only one of
+    its class is compared with none: where batch norm does not couple it with others, the network is
+    not shown it.
 
     Raises:
         StatisticError: the batch has one sample, or a gradient is constant.
         ScoreError: no class occurs twice.
     """
-    targets = subject.targets
-    assert targets is not None  # the proxy needs labels, and asks for them
-    found = sorted(set(targets.tolist()))
+    assert subject.targets is not None  # the proxy needs labels, and asks for them
+    targets = subject.targets.cpu()
+    found, places, counts = targets.unique(return_inverse=True, return_counts=True)
     if len(found) == subject.batch > 1:
         raise ScoreError(
             f"it compares samples of one class, and the {subject.batch} labels are all different; "
             "show the network more inputs"
         )
+    shown = counts[places] > 1
+    if couples_samples(subject.network) or subject.batch == 1:
+        shown[:] = True
     names = ("jacobian_correlation",)
-    shown = measure(subject.network, subject.inputs, None, names, sample="full", seed=subject.seed)
-    correlations = shown.values[names[0]][0]
+    inputs = subject.inputs[shown.to(subject.inputs.device)]
+    measured = measure(subject.network, inputs, None, names, sample="full", seed=subject.seed)
+    correlations = measured.values[names[0]][0]
     assert isinstance(correlations, Tensor)
     with torch.no_grad():
-        classes = subject.forward(subject.inputs, subject.state(), 0).shape[1]
-    return _score(correlations.double(), targets.cpu(), found, classes)
+        classes = subject.forward(subject.inputs[:2], subject.state(), 0).shape[1]
+    return _score(correlations.double(), targets[shown], int((~shown).sum()), classes)
 
 
-def _score(correlations: Tensor, targets: Tensor, found: list[int], classes: int) -> float:
-    """Return the score, from the correlations of all samples, ``(batch, batch)``."""
+def _score(correlations: Tensor, targets: Tensor, alone: int, classes: int) -> float:
+    """Return the score.
+
+    Args:
+        correlations: of the samples that were shown, ``(shown, shown)``.
+        targets: their classes, ``(shown,)``.
+        alone: the number of samples that were not, the only ones of their classes.
+        classes: the number of logits.
+    """
     sums = []
-    for number in found:
+    for number in targets.unique():
         places = (targets == number).nonzero()[:, 0]
         if len(places) == 1 and classes > MANY_CLASSES:
             continue
@@ -66,7 +82,7 @@ def _score(correlations: Tensor, targets: Tensor, found: list[int], classes: int
         sums.append(logs.sum() / (len(places) if classes > MANY_CLASSES else 1))
     each = torch.stack(sums)
     if classes <= MANY_CLASSES:
-        return float(each.abs().sum())
+        return float(each.abs().sum()) + alone * math.log1p(OFFSET)
     return float((each[:, None] - each[None, :]).abs().sum() / len(each))
 
 
@@ -88,5 +104,5 @@ epe_nas = FunctionProxy(
     },
     needs_labels=True,
     batch=64,
-    version=2,
+    version=3,
 )

@@ -1,0 +1,150 @@
+"""``autoprox speed``: what discovery costs on this machine, beside other ways of doing it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.live import LINE_SECONDS
+from autoprox.cli.options import INTERRUPTED, console, names, option
+from autoprox.files import write_text
+from autoprox.wording import readable_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autoprox.timing.run import Figures, Speed
+
+ONLY = (
+    "Only these: cold, warm, run, search, kendall, expressions, extraction, workers.",
+    "all",
+    "A,B,…",
+)
+NUMBER = click.IntRange(min=1)
+EXAMPLE = (
+    "autoprox speed --json speed.json\n  "
+    "autoprox speed --only kendall,expressions --architectures 40 --repeats 1"
+)
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@option("--only", *ONLY, callback=names)
+@option("--bench", "The bench, or a file that defines one.", "vit101", "NAME|FILE.py")
+@option("--space", "Of which space the networks are.", "the bench's first", "NAME")
+@option("--architectures", "How many networks, at most.", "200", type=NUMBER)
+@option("--repeats", "How often everything is repeated.", "5", type=NUMBER)
+@option("--evaluations", "Distinct candidates of a whole run.", "10000", type=NUMBER)
+@option("--jobs", "Processes, where there are several.", "2", type=NUMBER)
+@option("--seed", "Of candidates, runs and networks.", "0", type=click.IntRange(min=0))
+@option("--cache", "Where statistics are kept.", "AUTOPROX_CACHE, or your cache folder", "DIR")
+@option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
+@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@click.pass_context
+def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: Any) -> None:
+    """Compare what discovery costs with other ways of doing it.
+
+    All ways take turns on this machine, again and again; the figures are medians. Measures the
+    networks first where the cache lacks them. Takes minutes; Ctrl-C ends it with the repetitions
+    that are complete.
+    """
+    from autoprox.timing.run import speed as run_speed
+
+    begun = time.monotonic()
+    settings = {name: value for name, value in given.items() if value is not None}
+    try:
+        with _shown(quiet) as progress:
+            found = run_speed(progress=progress, **settings)
+    except KeyboardInterrupt:
+        click.echo(
+            "interrupted before a repetition was complete; the cache keeps what was measured",
+            err=True,
+        )
+        ctx.exit(INTERRUPTED)
+    text = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if json_file == "-":
+        click.echo(text, nl=False)
+    else:
+        print_speed(found, time.monotonic() - begun, console())
+    if json_file not in (None, "-"):
+        write_text(Path(str(json_file)), text, "file")
+    if not found.finished:
+        asked = found.settings["repeats"]
+        click.echo(f"interrupted after {found.repeats} of {asked} repetitions", err=True)
+        ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show on stderr what is done: a bar on a terminal, else a line now and then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    out = console(stderr=True)
+    bar = Progress(
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        console=out,
+        transient=True,
+        disable=quiet or not out.is_terminal,
+    )
+    task = bar.add_task("", total=None)
+    said = -LINE_SECONDS
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal said
+        bar.update(task, description=what, completed=done, total=total)
+        now = time.monotonic()
+        if bar.disable and not quiet and now - said >= LINE_SECONDS:
+            click.echo(f"{done}/{total}  {what}", err=True)
+            said = now
+
+    with bar:
+        yield progress
+
+
+def print_speed(found: Speed, seconds: float, out: Console) -> None:
+    """Print what was found for a reader."""
+    from rich import box
+    from rich.table import Table
+
+    machine, settings = found.machine, found.settings
+    out.print(
+        f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; "
+        f"{settings['architectures']} networks of {settings['bench']}/{settings['space']}, "
+        f"medians of {found.repeats}, {readable_seconds(seconds)}",
+        soft_wrap=True,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "one way", "another way"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("times as fast", justify="right", no_wrap=True)
+    for each in found.comparisons:
+        low, high = map(_readable, each.ratio_range)
+        table.add_row(
+            f"{each.name}\n{each.title}",
+            _cell(each.first, each.unit),
+            _cell(each.second, each.unit),
+            f"{_readable(each.ratio)}\n{low} to {high}",
+        )
+    out.print(table)
+    for note in dict.fromkeys(note for each in found.comparisons for note in each.notes):
+        out.print(note, soft_wrap=True)
+
+
+def _cell(figures: Figures, unit: str) -> str:
+    return f"{figures.label}\n{_readable(figures.figure)} {unit}"
+
+
+def _readable(figure: float) -> str:
+    """Return a positive number with three digits that count.
+
+    >>> _readable(123456.7), _readable(12.345), _readable(0.00045)
+    ('123,457', '12.3', '0.00045')
+    """
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -1,0 +1,103 @@
+"""Kendall's τ of proxies by columns: what a heat map shows, from any form of a leaderboard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import AutoproxError
+from autoprox.files import read_json
+from autoprox.leaderboard.board import FORMAT, VERSION, Leaderboard
+
+if TYPE_CHECKING:
+    import pandas
+
+Ranking: TypeAlias = "Leaderboard | pandas.DataFrame | str | Path"
+"""A leaderboard, its data frame, or a file that ``autoprox rank`` wrote with --json or --csv."""
+
+HEADING = " kendall"
+"""How the headings of τ end, after the column's name."""
+
+
+@dataclass(frozen=True)
+class Taus:
+    """Kendall's τ of proxies, in the order of their leaderboard.
+
+    Attributes:
+        proxies: the names.
+        columns: the names, ``"space/target"``.
+        values: ``(proxies, columns)``; NaN where there is none.
+    """
+
+    proxies: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def taus_of(ranking: Ranking) -> Taus:
+    """Return the correlations of the proxies that have any.
+
+    Raises:
+        AutoproxError: it is no ranking, cannot be read, or no proxy has a correlation.
+    """
+    try:
+        names, columns, rows = _read(ranking)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AutoproxError(f"the ranking is damaged: {type(error).__name__}: {error}") from None
+    values = np.array(rows, dtype=np.float64).reshape(len(names), len(columns))
+    ranked = np.isfinite(values).any(axis=1)
+    if not ranked.any():
+        raise AutoproxError("no proxy of the ranking has a correlation: there is nothing to draw")
+    chosen = tuple(names[i] for i in np.flatnonzero(ranked))
+    return Taus(chosen, tuple(columns), values[ranked])
+
+
+def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
+    """Return the names of proxies and columns, and a row of τ a proxy."""
+    if isinstance(ranking, Leaderboard):
+        return _of_board(ranking.to_json())
+    if not isinstance(ranking, str | Path):
+        return _of_records(ranking.to_dict("records"))
+    path = Path(ranking)
+    if path.suffix.lower() != ".csv":
+        return _of_board(read_json(path, FORMAT, VERSION))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AutoproxError(f"cannot read {path}: {error.strerror or error}") from None
+    return _of_records(list(csv.DictReader(io.StringIO(text))))
+
+
+def _of_board(board: Mapping[str, Any]) -> tuple[list[str], list[str], list[list[float]]]:
+    columns = list(board["columns"])
+    rows = []
+    for row in board["rows"]:
+        known = {each["column"]: each["kendall"] for each in row["columns"]}
+        rows.append([float(known.get(name, math.nan)) for name in columns])
+    return [row["name"] for row in board["rows"]], columns, rows
+
+
+def _of_records(
+    records: Sequence[Mapping[Any, Any]],
+) -> tuple[list[str], list[str], list[list[float]]]:
+    """Read records as `Leaderboard.records` makes them; an empty cell is None, '' or NaN."""
+    headings = [name for name in (records[0] if records else ()) if str(name).endswith(HEADING)]
+    if not headings or "proxy" not in records[0]:
+        raise AutoproxError(
+            "a ranking has the column 'proxy' and columns such as 'pit/c100 kendall'; "
+            "autoprox rank writes one with --csv or --json"
+        )
+    rows = [
+        [math.nan if row[name] in ("", None) else float(row[name]) for name in headings]
+        for row in records
+    ]
+    columns = [str(name).removesuffix(HEADING) for name in headings]
+    return [str(row["proxy"]) for row in records], columns, rows

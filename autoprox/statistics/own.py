@@ -1,0 +1,175 @@
+"""Statistics of one's own: a function of the network, the batch and its targets."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from autoprox.digest import digest
+from autoprox.errors import AutoproxError, StatisticError
+from autoprox.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
+from autoprox.statistics.passes import Passes, reseed
+from autoprox.statistics.sampling import spread
+from autoprox.statistics.words import STATISTICS, Own, Statistic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SHAPES: Mapping[type[Kind], str] = {
+    Weight: "a tensor of the weight's shape",
+    Spectrum: "a tensor of numbers, (n,)",
+    Relation: "a (batch, batch) tensor",
+    Layer: "a number",
+}
+"""The kinds that a statistic of one's own may have, and what it gives for a layer."""
+
+
+def statistic(
+    kind: str | type[Kind], *, latex: str, needs_labels: bool = True, reference: str = ""
+) -> Callable[[Function], Function]:
+    r"""Register a function as a statistic under its own name.
+
+    The function is called as ``f(network, inputs, targets)`` with a copy of the network, in the
+    mode that it is measured in, with which it may do what it likes. It returns what it found by the
+    names of the parameters, as `named_parameters` gives them: for the kind Weight a tensor of the
+    weight's shape, for Layer a number, for Spectrum a tensor ``(n,)``, for Relation one
+    ``(batch, batch)``. Parameters that are no layer's weight are passed over; a layer that is left
+    out does not show the statistic. What outputs show is given as one of these, such as a number a
+    layer.
+
+    What was measured is kept in the cache under a digest of the function's code, so that a changed
+    function is measured anew.
+
+    Args:
+        kind: one of ``"Weight"``, ``"Spectrum"``, ``"Relation"`` and ``"Layer"``.
+        latex: the symbol in formulas.
+        needs_labels: whether it uses the targets; if not, they may be None.
+        reference: where it comes from.
+
+    Raises:
+        StatisticError: the kind is another one, the function has no docstring, or takes other
+            arguments.
+        AutoproxError: the name is taken, or a primitive's.
+
+    >>> @statistic("Layer", latex="g", needs_labels=False)
+    ... def doctest_gain(network, inputs, targets):
+    ...     '''Largest singular value of the weight.'''
+    ...     weights = {name: w for name, w in network.named_parameters() if w.ndim > 1}
+    ...     return {name: torch.linalg.matrix_norm(w.flatten(1), 2) for name, w in weights.items()}
+    >>> _ = STATISTICS.unregister("doctest_gain")
+    """
+    chosen = {each.__name__: each for each in KINDS}.get(kind) if isinstance(kind, str) else kind
+    if chosen is None or chosen not in SHAPES:
+        raise StatisticError(
+            f"a statistic of one's own is of kind {', '.join(each.__name__ for each in SHAPES)}; "
+            f"got {kind!r}: give what outputs show as a number a layer, or as one of the others"
+        )
+
+    def register(function: Function) -> Function:
+        name, summary = function.__name__, (inspect.getdoc(function) or "").partition("\n")[0]
+        if not summary:
+            raise StatisticError(f"statistic {name!r}: say what it measures in a docstring")
+        if len(inspect.signature(function).parameters) != 3:
+            raise StatisticError(
+                f"statistic {name!r} is called with (network, inputs, targets); got a function of "
+                f"{inspect.signature(function)}"
+            )
+        from autoprox.primitives import PRIMITIVES
+
+        if name in PRIMITIVES:
+            raise AutoproxError(f"{name!r} is a primitive; choose another name for the statistic")
+        own = Own(function, needs_labels, _version(function))
+        text = summary[:1].lower() + summary[1:].rstrip(".")
+        STATISTICS.register(name, Statistic(name, chosen, "own", latex, text, reference, own))
+        return function
+
+    return register
+
+
+def _version(function: Callable[..., Any]) -> str:
+    """Return a digest of a function's code, or what no other has if the digest cannot tell all."""
+    found = digest(function)
+    return f"{found.text} {secrets.token_hex(8)}" if found.missing else found.text
+
+
+def measure_own(passes: Passes, word: Statistic) -> None:
+    """Measure a statistic of a user's own on a copy of the network.
+
+    Raises:
+        StatisticError: the function fails, or gives something else than its kind asks for.
+    """
+    found, batch = _called(passes, word), passes.subject.batch
+    numbers = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
+    state = passes.subject.state()
+    shapes = {Layer: torch.Size(()), Relation: torch.Size((batch, batch))}
+    for layer, name in passes.places():
+        if name not in found:
+            continue
+        shape = state[name].shape if word.kind is Weight else shapes.get(word.kind)
+        tensor = _checked(word, name, found[name], shape)
+        if word.kind is Layer:
+            numbers[layer] = tensor.double()
+            continue
+        kept = tensor
+        if word.kind is Weight:
+            kept = passes.picker.weight(tensor, layer)
+        elif word.kind is Spectrum:
+            kept = spread(tensor.sort(descending=True).values, passes.picker.sample)
+        passes.findings.put(word.name, layer, kept, tensor.numel())
+    if word.kind is Layer:
+        passes.findings.layerwise[word.name] = numbers
+
+
+def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
+    """Return what the function of `word` found, by the names of parameters."""
+    assert word.own is not None
+    subject = passes.subject
+    targets = None if subject.targets is None else subject.targets.clone()
+    reseed(subject.seed, word.name)
+    try:
+        network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
+        network.zero_grad()
+        found = word.own.function(network, subject.inputs.detach().clone(), targets)
+    except Exception as error:  # the function is foreign code and may raise anything
+        raise StatisticError(
+            f"statistic {word.name!r} failed: {type(error).__name__}: {error}"
+        ) from error
+    expected = f"statistic {word.name!r} returns what it found by the names of parameters"
+    if not isinstance(found, Mapping):
+        raise StatisticError(f"{expected}; got {type(found).__name__}")
+    known = dict(subject.network.named_parameters())
+    for name in found:
+        if name not in known:
+            raise StatisticError(f"{expected}, such as {subject.names[0]!r}; got {name!r}")
+    return found
+
+
+def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) -> Tensor:
+    """Return what a statistic gives for a layer as a tensor.
+
+    Args:
+        word: the statistic.
+        layer: its name.
+        value: what the statistic gives for it.
+        shape: that it must have; None if it only must have one dimension.
+    """
+    where = f"statistic {word.name!r}, layer {layer!r}"
+    try:
+        tensor = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise StatisticError(
+            f"{where}: expected {SHAPES[word.kind]}; got {type(value).__name__}"
+        ) from None
+    if (tensor.ndim != 1 or not len(tensor)) if shape is None else tensor.shape != shape:
+        wanted = f" {tuple(shape)}" if shape else ""
+        raise StatisticError(
+            f"{where}: expected {SHAPES[word.kind]}{wanted}; got shape {tuple(tensor.shape)}"
+        )
+    if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
+        raise StatisticError(f"{where}: expected finite real numbers within the range of float32")
+    return tensor

@@ -1,0 +1,128 @@
+"""How well bits can be ranked at all on mq101. Writes results/mq101_ceiling.csv.
+
+    python results/mq101_ceiling.py cifar-10-binary.tar.gz
+
+Two limits beside the plain counts, for every network and set of bits, all in Spearman's rho:
+
+- ``fitted``: an effect of each layer at each width, fitted by ridge regression to nine tenths of
+  the table, on the other tenth. No proxy sees accuracies: one that reaches it is very good.
+- ``noise``: what a proxy would reach that knew the accuracies on infinitely many images. Some rows
+  are tested again and their images parted at random: accuracies on one half rank like those on the
+  other by some rho r, those on all images rank like the true ones by sqrt(2 r / (1 + r))
+  (Spearman-Brown).
+
+About five minutes a network and set on one core.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from csv_tables import write_csv
+from numpy.typing import NDArray
+
+import autoprox
+from autoprox.benches import Bench, mq101
+from autoprox.files import read_json
+from autoprox.quantise import costs
+from autoprox.quantise.table import FORMAT, VERSION, Builder, Images
+from autoprox.ranking import spearman
+from autoprox.search.comparison import builder_of, cifar_images, trained_network
+
+FOLDER = Path(__file__).parent
+FOLDS, RIDGE = 10, 1e-3
+REPEATED, HALVINGS = 48, 200
+
+
+def fitted(bits: NDArray[np.int64], accuracies: NDArray[np.float64]) -> float:
+    """Spearman's rho of effects of layers and widths with accuracies that they were not fitted to.
+
+    An effect falls with the bits as ``a 2**-bits + b 4**-bits``.
+    """
+    inner = bits[:, 1:-1].astype(np.float64)
+    known = np.concatenate([2**-inner, 4**-inner], axis=1)
+    known = (known - known.mean(0)) / known.std(0)
+    fold = np.random.default_rng(0).permutation(len(bits)) % FOLDS
+    predicted = np.zeros(len(bits))
+    for each in range(FOLDS):
+        seen = fold != each
+        shift = accuracies[seen].mean()
+        penalty = RIDGE * seen.sum() * np.eye(known.shape[1])
+        effects = np.linalg.solve(
+            known[seen].T @ known[seen] + penalty, known[seen].T @ (accuracies[seen] - shift)
+        )
+        predicted[~seen] = known[~seen] @ effects + shift
+    return spearman(predicted, accuracies)
+
+
+def noise(builder: Builder, test: Images, bits: NDArray[np.int64]) -> float:
+    """The rho of true accuracies with those on the test images, from halves of the images."""
+    right = np.array(
+        [
+            (builder.outputs(tuple(row)).argmax(1) == test.labels).numpy()
+            for row in bits[:REPEATED].tolist()
+        ],
+        dtype=np.float64,
+    )
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(HALVINGS):
+        order = generator.permutation(right.shape[1])
+        halves = (right[:, part].mean(1) for part in np.array_split(order, 2))
+        found.append(spearman(*halves))
+    half = float(np.mean(found))
+    return float(np.sqrt(2 * half / (1 + half)))
+
+
+def tested(name: str, test: Images) -> Images:
+    """The images that the table of a network is made with."""
+    count = read_json(mq101.FOLDER / f"{name}.json", FORMAT, VERSION)["test_count"]
+    return Images(test.images[:count], test.labels[:count])
+
+
+def row(bench: Bench, name: str, target: str, train: Images, test: Images) -> dict[str, object]:
+    """The limits of one column."""
+    architectures = bench.in_space(name)
+    accuracies = bench.accuracies(target, architectures)
+    there = ~np.isnan(accuracies)
+    bits = np.array([bench.bits(each) for each in architectures])[there]
+    accuracies = accuracies[there]
+    cost = costs(trained_network(bench, name), test.images[:1])
+    sizes = np.array([cost.size_bytes(each) for each in bits.tolist()], np.float64)
+    return {
+        "network": name,
+        "target": target,
+        "rows": len(bits),
+        "lowest": accuracies.min(),
+        "highest": accuracies.max(),
+        "deviation": round(float(accuracies.std()), 3),
+        "model_size": round(spearman(sizes, accuracies), 4),
+        "bit_sum": round(spearman(bits.sum(1).astype(np.float64), accuracies), 4),
+        "fitted": round(fitted(bits, accuracies), 4),
+        "noise": round(noise(builder_of(bench, name, train, test), test, bits), 4),
+    }
+
+
+def main(data: str) -> None:
+    """Fit, test again, write."""
+    bench = autoprox.load_bench("mq101")
+    train, test = (cifar_images(bench, data, part) for part in ("train", "test"))
+    columns = [
+        (name, target)
+        for name in bench.spaces
+        for target in bench.targets
+        if np.isfinite(bench.accuracies(target, bench.in_space(name))).any()
+    ]
+    rows = []
+    for name, target in columns:
+        rows.append(row(bench, name, target, train, tested(name, test)))
+        print(*rows[-1].values(), flush=True)
+    write_csv(FOLDER / "mq101_ceiling.csv", rows)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -1,0 +1,131 @@
+"""The search of a user of DEAP: its words and trees mean what autoprox's do."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoprox.evaluate import Evaluator
+from autoprox.evolution.variation import drawing_from
+from autoprox.kinds import Layer, Network, Relation
+from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.primitives.primitive import call
+from autoprox.text import parse
+from autoprox.timing.plain_words import (
+    ELEMENTWISE,
+    NORMALISATIONS,
+    REDUCTIONS,
+    of_layers,
+    select,
+)
+from autoprox.timing.rival import Rival, joint_correlation, search, silence
+from autoprox.timing.stage import laid
+
+TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
+PLAIN = {**ELEMENTWISE, **REDUCTIONS, **NORMALISATIONS}
+VALUED = [name for name, made in PRIMITIVES.items() if made.form is not Form.SELECTOR]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    return laid(TINY, "cnn", 200, folder, 1, 60, 0, lambda *told: None)
+
+
+def values_of(name, kind):
+    """Return arguments of a word: of three rows with four entries."""
+    made, generator = PRIMITIVES[name], np.random.default_rng(0)
+    shape = (3, 4, 4) if kind is Relation else (3, 4)
+    dtype = torch.float64 if kind is Layer else torch.float32
+    values = [torch.tensor(generator.normal(size=shape), dtype=dtype) for _ in range(made.arity)]
+    return made, values
+
+
+@pytest.mark.parametrize("name", VALUED)
+def test_a_plain_word_gives_what_the_primitive_gives_on_tensors(name):
+    made, values = values_of(name, Relation)
+    sizes = torch.full((3,), 100.0, dtype=torch.float64)
+    size = () if made.form is Form.ELEMENTWISE else (sizes.numpy(),)
+    with silence():
+        plain = PLAIN[name](*(each.numpy() for each in values), *size)
+    np.testing.assert_allclose(plain, call(made, values, Entries(sizes)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in VALUED if Layer in PRIMITIVES[name].kinds])
+def test_a_plain_word_leaves_out_the_layers_that_a_network_lacks(name):
+    made, values = values_of(name, Layer)
+    present = torch.tensor([[True, False, True, True]] * 3)
+    there = Entries(present.sum(1, dtype=torch.float64), present)
+    expected = call(made, values, there)
+    if made.form is not Form.REDUCTION:
+        expected = torch.where(present, expected, torch.nan)
+    function = PLAIN[name] if made.form is Form.ELEMENTWISE else of_layers(PLAIN[name])
+    for row, wanted in enumerate(expected):
+        network = [torch.where(present, each, torch.nan)[row].numpy() for each in values]
+        with silence():
+            np.testing.assert_allclose(function(*network), wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_selecting_leaves_the_layers_that_are_chosen():
+    kept = select(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]))
+    np.testing.assert_array_equal(kept, [1.0, np.nan, 3.0])
+
+
+FORMULAS = (
+    "sum(sum(multiply(weight, grad)))",
+    "mean(only_early(log(norm(act))))",
+    "add(2.0, std(only_inner(divide(params, 3.0))))",
+    "subtract(max(min_max(flops)), 0.5)",
+    "sum(log_determinant(matmul(act_gram, act_gram)))",
+    "sum(multiply(params, only_late(entropy(softmax(weight)))))",
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_compiled_tree_scores_as_the_graph_does(text, stage):
+    graph = parse(text)
+    rival = Rival(stage.variation, stage.table)
+    with silence():
+        scores = rival.scores(rival.compiled(graph))
+    np.testing.assert_allclose(scores, Evaluator(stage.table)(graph).values, rtol=1e-4)
+
+
+def test_drawn_trees_can_be_compiled_and_are_those_of_the_search(stage):
+    rival = Rival(stage.variation, stage.table)
+    with drawing_from(random.Random(3)):
+        trees = [rival.drawn() for _ in range(20)]
+    with drawing_from(random.Random(3)):
+        graphs = [stage.variation.random() for _ in range(20)]
+    assert [list(map(str, tree)) for tree in trees] == [
+        list(map(str, rival.tree(graph))) for graph in graphs
+    ]
+    assert all(tree[0].ret is Network for tree in trees)
+
+
+def test_the_search_counts_distinct_trees_and_keeps_to_its_seed(stage):
+    rival = Rival(stage.variation, stage.table)
+    places = range(len(stage.bench.architectures))
+    columns = stage.columns(places, stage.bench.default_targets)
+    counts, states = [], []
+    for _ in range(2):
+        generator = random.Random(1)
+        before = random.getstate()
+        with drawing_from(generator):
+            counts.append(search(rival, columns, population=20, generations=2))
+        states.append(generator.getstate())
+        assert random.getstate() == before
+    assert counts[0] == counts[1]
+    assert states[0] == states[1]
+    assert 20 <= counts[0] <= 60
+
+
+def test_a_tree_without_a_finite_score_has_the_worst_fitness(stage):
+    places = range(len(stage.bench.architectures))
+    columns = stage.columns(places, stage.bench.default_targets)
+    scores = np.ones(len(places))
+    assert joint_correlation(scores, columns) == -1.0
+    assert joint_correlation(np.full(len(places), np.inf), columns) == -1.0
