@@ -199,7 +199,7 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     pool = get_reusable_executor(jobs, timeout=IDLE, env=dict.fromkeys(THREADS, "1"))
-    for _ in range(jobs):  # they start while this process reads its tables
+    for _process in range(jobs):  # they start while this process reads its tables
         pool.submit(_wake)
     yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprox.benches import Architecture, Bench
+from autoprox.device import CPU, device_of, full_precision
 from autoprox.errors import BenchError
 from autoprox.files import canonical
 from autoprox.parallel import HERE, Workers
@@ -18,7 +19,7 @@ from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, 
 from autoprox.threads import one_thread
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from autoprox.evaluate import Table
     from autoprox.statistics import Measurement, Store
@@ -36,12 +37,14 @@ class Probe:
         seed: of the networks' weights, the inputs, and the sample's places.
         sample: entries kept of each tensor of a layer, or ``"full"``.
         images: an .npz file or a folder of real images; None for seeded noise and labels.
+        device: where the networks run; places and noise are the same on all, numbers to rounding.
     """
 
     batch: int = DEFAULT_BATCH
     seed: int = 0
     sample: Sample = DEFAULT_SAMPLE
     images: str | None = None
+    device: str = CPU
 
     def inputs(self, bench: Bench) -> tuple[Tensor, Tensor]:
         """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
@@ -70,9 +73,21 @@ class Probe:
             normalisation=bench.normalisation or IMAGENET,
         )
 
+    def on_device(
+        self, network: nn.Module, inputs: Tensor, targets: Tensor
+    ) -> tuple[nn.Module, Tensor, Tensor]:
+        """Return a network and its batch where they run.
+
+        Raises:
+            StatisticError: there is no such device.
+        """
+        device = device_of(self.device)
+        return network.to(device), inputs.to(device), targets.to(device)
+
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
         """Return everything that determines an architecture's statistics."""
         bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
+        elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -82,7 +97,10 @@ class Probe:
             "classes": bench.classes,
             "inputs": fingerprint,
             "statistics": STATISTICS_VERSION,
-            **{key: value for key, value in asdict(self).items() if key != "images"},
+            "batch": self.batch,
+            "seed": self.seed,
+            "sample": self.sample,
+            **elsewhere,
             **bits,
         }
 
@@ -253,26 +271,24 @@ def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> Non
     from autoprox.statistics import Store, measure
 
     bench = load_bench(source) if isinstance(source, str) else source
-    network = bench.network(work.architecture, probe.seed)
-    inputs, targets = probe.inputs(bench)
+    shown = probe.on_device(bench.network(work.architecture, probe.seed), *probe.inputs(bench))
     try:
-        measurement = measure(
-            network,
-            inputs,
-            targets,
-            work.names,
-            sample=probe.sample,
-            seed=probe.seed,
-            bits=work.bits,
-            mode=bench.mode,
-        )
+        with full_precision():
+            measurement = measure(
+                *shown,
+                work.names,
+                sample=probe.sample,
+                seed=probe.seed,
+                bits=work.bits,
+                mode=bench.mode,
+            )
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
     Store(folder).save(work.key, measurement)
 
 
 def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
-    """Return the table of the architectures with these rows, memory-mapped."""
+    """Return the table of the architectures with these rows; what is asked for is mapped."""
 
     def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
         facts = json.loads(key)

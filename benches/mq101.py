@@ -56,7 +56,7 @@ CAVEATS = (
     "The table is not that of the EMQ paper, which was never released: its networks are small ones "
     "for CIFAR-10, and its figures cannot be compared with the paper's.",
     "Accuracies are on as many test images as NETWORK.json says, from the first on: the standard "
-    "error of one is 0.3 points at 90 % for all 10,000 and 0.4 for 5,000. Configurations of a "
+    "error of one is 0.3 points at 90 % for all 10,000 and 0.6 for 2,500. Configurations of a "
     "network are tested on the same images, so differences between them are less uncertain, but "
     "those of a tenth of a point say nothing.",
     "Each set of bits is a column of its own, as 2 to 8 bits span another range than 2 to 4; a "

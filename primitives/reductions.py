@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from autoprox.primitives.elementwise import TINY
-from autoprox.primitives.entries import Entries, significant
+from autoprox.primitives.entries import RESOLUTION, Entries, significant
 from autoprox.primitives.primitive import primitive
 
 
 def _mean(x: Tensor, entries: Entries) -> Tensor:
-    return significant(entries.mean(x), entries.mean(x.abs()))
+    mean = entries.mean(x)
+    if entries.present is None:
+        # The root of the mean square is never less than the mean absolute value, and cheaper.
+        most = entries.root_mean_square(x)
+        if (mean.abs() >= 2 * RESOLUTION * most).all():
+            return mean
+    return significant(mean, entries.mean(x.abs()))
 
 
 @primitive("reduction", latex=r"\sum_{{{index}}} {0}")

@@ -13,6 +13,7 @@ from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
     architectures_option,
+    device_option,
     hired,
     machine_options,
     names,
@@ -60,6 +61,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--statistics", "Words to write with.", "the bench's", "A,B,…", callback=names)
 @option("--seed-proxies", SEEDS, metavar="A,B,…", callback=names)
 @probe_options
+@device_option
 @machine_options
 @option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
 @option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())

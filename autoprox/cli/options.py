@@ -96,6 +96,11 @@ def architectures_option(command: Command) -> Command:
     return added(command)
 
 
+def device_option(command: Command) -> Command:
+    """Add the option that says where networks run."""
+    return option("--device", "Where networks run; cuda: a GPU.", "cpu", "cpu|cuda|cuda:N")(command)
+
+
 def machine_options(command: Command) -> Command:
     """Add the options on which no result depends."""
     kept = "Where statistics and scores are kept."

@@ -15,6 +15,7 @@ from autoprox.cli.options import (
     INTERRUPTED,
     architectures_option,
     console,
+    device_option,
     entries,
     hired,
     machine_options,
@@ -64,6 +65,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
 @option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH")
 @option("--probe-seed", "Of weights, noise and sample.", "0", type=int)
+@device_option
 @machine_options
 @option("--top", "How many proxies to show.", "all", type=click.IntRange(min=1))
 @option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
@@ -193,7 +195,7 @@ EXPLAINED = (
     "joint: mean over the columns, with the 95 % bootstrap interval of τ",
     "top 10 %: share of the true best 10 % among the best 10 % by score",
     "gap: accuracy of the architecture with the best score, minus the best accuracy",
-    "s: seconds of one core that the proxy alone takes on a network (median); failed: architectures without a score",
+    "s: median core seconds a network of the proxy alone; failed: architectures without a score",
 )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from autoprox import proxies
 from autoprox.assess import Assessor, baselines, columns
 from autoprox.benches import Bench, joined, load_bench, several, split
+from autoprox.device import device_of
 from autoprox.errors import BenchError
 from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import ALGORITHMS
@@ -192,9 +193,10 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
         UnknownNameError: there is no such algorithm, bench, space, target, statistic or seed proxy.
         BenchError: a bench cannot be sampled, split or ranked by, or two cannot be joined.
         LanguageError: a seed proxy cannot be read, or no proxy can be written with the statistics.
-        StatisticError: the images cannot be read.
+        StatisticError: the images cannot be read, or there is no such device.
     """
     ALGORITHMS[settings.algorithm]
+    device_of(settings.device)
     sources: Sequence[str | Bench] = several(source) if isinstance(source, str) else (source,)
     whole = [load_bench(each) if isinstance(each, str) else each for each in sources]
     benches = _all_drawn(whole, settings.architectures)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from autoprox.device import CPU
 from autoprox.errors import RunError
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 from autoprox.tables import DEFAULT_BATCH, Probe
@@ -59,6 +60,7 @@ class Settings:
             `DEFAULT_STATISTICS`; with several benches those that all of them have.
         seed_proxies: names and expressions of proxies that the first population contains.
         probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
+        device: where the networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     """
 
     bench: str
@@ -79,6 +81,7 @@ class Settings:
     probe_seed: int = 0
     sample: Sample = DEFAULT_SAMPLE
     images: str | None = None
+    device: str = CPU
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -95,7 +98,7 @@ class Settings:
     @property
     def probe(self) -> Probe:
         """What the networks are shown."""
-        return Probe(self.probe_batch, self.probe_seed, self.sample, self.images)
+        return Probe(self.probe_batch, self.probe_seed, self.sample, self.images, self.device)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.benches import Architecture, Bench
+from autoprox.device import full_precision
 from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxy import Proxy, load, scores_of
@@ -57,7 +58,11 @@ def score_network(bench: Bench, works: list[Work], folder: Path) -> dict[str, Ke
     Returns:
         What was not saved, by the names of the architectures.
     """
-    store = ScoreStore(folder)
+    with full_precision():
+        return _scored(bench, works, ScoreStore(folder))
+
+
+def _scored(bench: Bench, works: list[Work], store: ScoreStore) -> dict[str, Kept]:
     unsaved: dict[str, Kept] = {work.architecture.name: Kept() for work in works}
     try:
         network = bench.network(works[0].architecture, works[0].probe.seed)
@@ -125,7 +130,7 @@ def _comes_again(error: BaseException | None) -> bool:
 def _found(bench: Bench, network: nn.Module, works: Sequence[Work]) -> list[_Notes]:
     """Return the scores and costs that works ask for which show one network the same batch."""
     notes = [_Notes(work) for work in works]
-    shown = (network, *_inputs(works[0], bench))
+    shown = works[0].probe.on_device(network, *_inputs(works[0], bench))
     proxies = {name: _received(each) for work in works for name, each in work.scored.items()}
     expressions = {name: each for name, each in proxies.items() if isinstance(each, Proxy)}
     _score_expressions(notes, expressions, shown, bench.mode)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autoprox import proxies as shipped
 from autoprox.assess import columns as columns_of
 from autoprox.benches import Bench, load_bench, split
+from autoprox.device import CPU, device_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
 from autoprox.evolution.ground import drawn as drawn_of
 from autoprox.leaderboard.board import Leaderboard, Row
@@ -52,6 +53,7 @@ def rank(
     batch: int = DEFAULT_BATCH,
     probe_seed: int = 0,
     images: str | None = None,
+    device: str = CPU,
     jobs: int = 1,
     backend: str = "loky",
     scheduler: str | None = None,
@@ -79,6 +81,7 @@ def rank(
         batch: how many inputs the networks are shown; proxies that need more are shown more.
         probe_seed: of the networks' weights, the inputs, and the sample's places; below 2**32.
         images: an .npz file or a folder of images; None for seeded noise.
+        device: where the networks run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         jobs: processes; no figure but the times depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
             machine or a cluster; see `autoprox.parallel.open_workers`.
@@ -91,7 +94,8 @@ def rank(
         UnknownNameError: there is no such bench, proxy, space or target.
         LanguageError: an expression cannot be read.
         BenchError: nothing is left to rank, or too little.
-        StatisticError: the images cannot be read, or a number is out of its range.
+        StatisticError: the images cannot be read, a number is out of its range, or there is no
+            such device.
         CacheError: the cache cannot be used.
     """
     if batch < 1:
@@ -117,7 +121,8 @@ def rank(
             f"nothing to rank: {len(chosen)} proxies, and {len(columns)} columns with figures for "
             f"{', '.join(wanted)}"
         )
-    probe = Probe(batch, probe_seed, sample, images)
+    device_of(device)
+    probe = Probe(batch, probe_seed, sample, images, device)
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
@@ -135,7 +140,7 @@ def rank(
         "targets": list(wanted),
         "held_out": held_out,
         "split_seed": split_seed,
-        **{name: getattr(probe, name) for name in ("sample", "batch", "seed", "images")},
+        **{name: getattr(probe, name) for name in ("sample", "batch", "seed", "images", "device")},
     }
     return Leaderboard(
         bench=part.name,
