@@ -98,10 +98,9 @@ class Workers:
 
         from autoprox.own import own_words
 
-        # One tuple: Dask's backend puts larger arguments onto one worker, and they die with it.
         words = own_words()
         with self._deaths_told():
-            begun = self.parallel(delayed(_task)((function, each, words)) for each in arguments)
+            begun = self.parallel(delayed(_task)(function, each, words) for each in arguments)
         return self._taken(begun)
 
     def _taken(self, results: Iterable[Result]) -> Iterator[Result]:
@@ -171,11 +170,12 @@ def open_workers(
         yield workers
 
 
-def _task(work: tuple[Callable[..., Result], tuple[Any, ...], tuple[Word, ...]]) -> Result:
+def _task(
+    function: Callable[..., Result], arguments: tuple[Any, ...], words: tuple[Word, ...]
+) -> Result:
     """Do one task in a worker, which is told the user's own words."""
     from autoprox.own import take_words
 
-    function, arguments, words = work
     with _TURN, one_thread():
         take_words(words)
         return function(*arguments)
