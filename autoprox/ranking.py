@@ -102,7 +102,7 @@ class _Group:
 
     Attributes:
         places: ``(n,)``, of the architectures.
-        signs: ``(pairs, columns)`` float32, of the figures; none where `LARGEST` is exceeded.
+        signs: ``(columns, pairs)`` float32, of the figures; none where `LARGEST` is exceeded.
         untied: ``(columns,)``, the square root of how many pairs have a sign.
         members: the columns' places.
     """
@@ -139,8 +139,9 @@ class Ranker:
         figures = np.stack([self.columns[i].accuracies for i in members])
         if figures.shape[1] > LARGEST:
             figures = figures[:, :0]
-        signs = pair_signs(dense_ranks(figures)).T.copy()
-        untied = np.sqrt(np.count_nonzero(signs, axis=0))
+        ranks = dense_ranks(figures)
+        signs = np.ascontiguousarray(pair_signs(ranks).T)
+        untied = np.sqrt(untied_pairs(ranks))
         return _Group(self.columns[members[0]].places, signs, untied, members)
 
     def taus(self, scores: Array) -> Array:
@@ -161,14 +162,14 @@ class Ranker:
                 ]
                 continue
             ranks = dense_ranks(scores[:, group.places])
-            chunk = max(1, PAIRS_AT_ONCE // len(group.signs))
+            untied = np.sqrt(np.maximum(untied_pairs(ranks), 1))
+            chunk = max(1, PAIRS_AT_ONCE // group.signs.shape[1])
             for start in range(0, len(scores), chunk):
-                own = pair_signs(ranks[start : start + chunk])
-                untied = np.sqrt(np.count_nonzero(own, axis=1))
-                scale = np.maximum(untied, 1.0)[:, None] * group.untied
+                rows = slice(start, start + chunk)
+                own = pair_signs(ranks[rows])
                 # By torch, which keeps to one thread: numpy's threads wait in the way of others.
-                above = (torch.from_numpy(own) @ torch.from_numpy(group.signs)).numpy()
-                out[start : start + chunk, group.members] = above / scale
+                above = (torch.from_numpy(group.signs) @ torch.from_numpy(own)).numpy()
+                out[rows, group.members] = above.T / (untied[rows, None] * group.untied)
         return out
 
 
@@ -189,7 +190,7 @@ def dense_ranks(values: Array) -> Ranks:
 
 
 def pair_signs(ranks: Ranks) -> NDArray[np.float32]:
-    """Return the signs of the differences of all pairs, ``(rows, n)`` to ``(rows, pairs)``.
+    """Return the signs of the differences of all pairs, ``(rows, n)`` to ``(pairs, rows)``.
 
     Neighbours first, then next neighbours, and so on.
     """
@@ -201,7 +202,22 @@ def pair_signs(ranks: Ranks) -> NDArray[np.float32]:
         stop = start + n - distance
         np.subtract(columns[distance:], columns[:-distance], out=out[start:stop])
         start = stop
-    return np.clip(out, -1, 1, out=out).T.astype(np.float32)
+    return np.clip(out, -1, 1, out=out).astype(np.float32)
+
+
+def untied_pairs(ranks: Ranks) -> NDArray[np.int64]:
+    """Return how many pairs of each row differ, given its `dense_ranks`: ``(rows,)``."""
+    n = ranks.shape[1]
+    counts = rank_counts(ranks)
+    tied: NDArray[np.int64] = np.sum(counts * (counts - 1) // 2, axis=1)
+    return n * (n - 1) // 2 - tied
+
+
+def rank_counts(ranks: Ranks) -> NDArray[np.int64]:
+    """Return how often each rank occurs in each row, ``(rows, n)``."""
+    rows, n = ranks.shape
+    places = ranks + n * np.arange(rows, dtype=np.int64)[:, None]
+    return np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
 
 
 def standardised_ranks(scores: Array) -> NDArray[np.float32]:
@@ -210,12 +226,10 @@ def standardised_ranks(scores: Array) -> NDArray[np.float32]:
     The product of two proxies' rows is Spearman's correlation. Equal scores share the mean of their
     ranks. Scores that differ by rounding alone count as equal.
     """
-    ranks = dense_ranks(resolved(scores)).astype(np.intp)
-    rows, n = ranks.shape
-    places = ranks + n * np.arange(rows)[:, None]
-    counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
-    middles = np.cumsum(counts, axis=1) - (counts + 1) / 2 - (n - 1) / 2
-    shared = np.take_along_axis(middles, ranks, axis=1)
+    ranks = dense_ranks(resolved(scores))
+    counts = rank_counts(ranks)
+    middles = np.cumsum(counts, axis=1) - (counts + 1) / 2 - (ranks.shape[1] - 1) / 2
+    shared = np.take_along_axis(middles, ranks.astype(np.intp), axis=1)
     lengths = np.sqrt(np.sum(shared**2, axis=1, keepdims=True))
     standardised = np.divide(shared, lengths, out=np.zeros_like(shared), where=lengths > 0)
     return np.asarray(standardised, dtype=np.float32)
