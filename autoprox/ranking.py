@@ -209,8 +209,8 @@ def untied_pairs(ranks: Ranks) -> NDArray[np.int64]:
     """Return how many pairs of each row differ, given its `dense_ranks`: ``(rows,)``."""
     n = ranks.shape[1]
     counts = rank_counts(ranks)
-    tied: NDArray[np.int64] = np.sum(counts * (counts - 1) // 2, axis=1)
-    return n * (n - 1) // 2 - tied
+    tied = np.sum(counts * (counts - 1) // 2, axis=1)
+    return np.asarray(n * (n - 1) // 2 - tied, dtype=np.int64)
 
 
 def rank_counts(ranks: Ranks) -> NDArray[np.int64]:
