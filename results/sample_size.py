@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from csv_tables import write_csv
-from joblib import Parallel, delayed
 
 from autoprox.benches import load_bench
 from autoprox.evaluate import Evaluator, Table
+from autoprox.parallel import open_workers
 from autoprox.proxy import load
 from autoprox.ranking import kendall
 from autoprox.statistics import measure
@@ -76,7 +76,8 @@ def main() -> None:
     for space in bench.spaces:
         places = [i for i, each in enumerate(bench.architectures) if each.space == space]
         chosen = np.random.default_rng(0).permutation(places)[:ARCHITECTURES]
-        done = Parallel(n_jobs=2)(delayed(scored)(int(i)) for i in chosen)
+        with open_workers(2) as workers:
+            done = workers.map(scored, ((int(i),) for i in chosen))
         for sample in SIZES:
             for name in PROXIES:
                 full = np.array(

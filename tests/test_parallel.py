@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from autoprox import parallel
 from autoprox.benches import load_bench
+from autoprox.cli import main
 from autoprox.errors import BenchError, CacheError, UnknownNameError, WorkerError
 from autoprox.evolution.run import evolve
 from autoprox.leaderboard.run import rank
@@ -95,6 +97,18 @@ def test_only_dask_has_a_scheduler(backend):
     opened = open_workers(2, backend, "tcp://somewhere:8786")
     with pytest.raises(WorkerError, match="--backend dask"), opened:
         pass
+
+
+@pytest.mark.parametrize("command", ["evolve --bench", "rank params --bench", "bench build"])
+def test_a_command_says_in_a_line_that_it_has_no_workers(command, tmp_path):
+    words = [*command.split(), TINY, "--scheduler", "tcp://somewhere:8786"]
+    where = [] if command.startswith("rank") else ["--quiet"]
+    done = CliRunner().invoke(main, [*words, *where, "--cache", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "error: only Dask has a scheduler: add --backend dask (backend='dask'), or leave out "
+        "tcp://somewhere:8786"
+    ]
 
 
 @pytest.mark.parametrize(("backend", "module"), [("dask", "distributed"), ("ray", "ray")])

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import QuantisationError
-from autoprox.quantities import COUNTS, read_quantity
 from autoprox.quantise.layers import END_BITS, Bits, Costs, bits_per_layer
 from autoprox.quantise.weights import checked_bits
+from autoprox.quantities import COUNTS, read_quantity
 
 Places = NDArray[np.int64]
 """Configurations, ``(configurations, inner layers)``: the place of each layer's bits among the
