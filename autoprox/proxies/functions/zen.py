@@ -153,7 +153,7 @@ zen_score = FunctionProxy(
         "Weights of two dimensions or more are drawn (linear, convolution), parameters called bias "
         "are 0. On NAS-Bench-201 much depends on convolutions that are shown zeros and on which "
         "cells are ranked. On 1,000 of all cells Kendall's tau is .22/.21/.23 without the 21 that "
-        "have no path from input to output, and so no score, and .25/.24/.27 if these come last, as "
+        "have no path from input to output, and so no score, and .25/.24/.27 if they come last, as "
         "with the minus infinity of the released code (published .29/.28/.29); on 1,000 cells of "
         "different classes it is .10/.08/.10.",
         "paper": "Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition (Lin et al., "
