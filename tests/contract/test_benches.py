@@ -40,13 +40,16 @@ def test_names_are_unique_and_every_space_can_be_split(bench: Bench) -> None:
 
 
 def test_default_targets_rank_every_space(bench: Bench) -> None:
-    for target in bench.default_targets:
-        for space in bench.spaces:
-            column = bench.accuracies(target, bench.in_space(space))
+    for space in bench.spaces:
+        columns = [bench.accuracies(each, bench.in_space(space)) for each in bench.default_targets]
+        known = [np.isfinite(column) for column in columns]
+        # Sets of bits are columns of their own, and not every trained network has them all.
+        assert all(each.all() or bench.trained for each in known)
+        assert any(each.any() for each in known)
+        for column, there in zip(columns, known, strict=True):
             assert column.dtype == np.float64
-            known = np.isfinite(column)
-            assert known.all() or bench.trained  # sets of bits are columns of their own
-            assert len(np.unique(column[known])) > MINIMUM_ARCHITECTURES // 2
+            if there.any():
+                assert len(np.unique(column[there])) > MINIMUM_ARCHITECTURES // 2
 
 
 def test_figures_are_percentages_or_nan(bench: Bench) -> None:
