@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,32 @@ def write_text(path: Path, text: str, other: str = "--out") -> None:
     write_bytes(path, text.encode(), other)
 
 
+def append_text(path: Path, text: str) -> int:
+    """Put text in UTF-8 at the end of a file; return how many bytes the file has then.
+
+    Raises:
+        OSError: the file cannot be written; some of the text may stand in it.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        return os.fstat(file.fileno()).st_size
+
+
+def free_folder(base: Path) -> Path:
+    """Return a folder's path, or the first of ``base-2``, ``base-3``, ... that is not taken."""
+    folder, number = base, 1
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def absolute(path: str) -> str:
+    """Return a path so that it holds in any folder."""
+    return str(Path(path).expanduser().resolve())
+
+
 def write_json(path: Path, data: dict[str, Any], other: str = "--out") -> None:
     """Write JSON data as `write_bytes` does."""
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -72,6 +100,21 @@ def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
             f"this autoprox reads up to {version}: upgrade autoprox"
         )
     return data
+
+
+def check_known(data: Iterable[str], settings: type) -> None:
+    """Check the names of settings that were read from a run's folder.
+
+    Args:
+        data: the names.
+        settings: the dataclass that they are fields of.
+
+    Raises:
+        RunError: there is an unknown one.
+    """
+    unknown = sorted(set(data) - {field.name for field in fields(settings)})
+    if unknown:
+        raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
 
 
 def canonical(key: object) -> str:

@@ -81,13 +81,17 @@ def rows(
         }
 
 
-def medians(several: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The medians over the seeds, for each network searched on and each column."""
-    for key in dict.fromkeys((each["searched_on"], each["column"]) for each in several):
-        group = [each for each in several if (each["searched_on"], each["column"]) == key]
+def medians(
+    several: list[dict[str, Any]], by: tuple[str, ...], varying: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """The medians over the seeds of each group of rows, without what varies with the seed."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for each in several:
+        groups.setdefault(tuple(each[name] for name in by), []).append(each)
+    for group in groups.values():
         numbers = [name for name, value in group[0].items() if isinstance(value, float)]
         median = {name: round(float(np.median([e[name] for e in group])), 4) for name in numbers}
-        yield {**group[0], **median, "seed": "median", "best_known": "", "formula": ""}
+        yield {**group[0], **median, **dict.fromkeys(varying, ""), "seed": "median"}
 
 
 def main(images: str) -> None:
@@ -100,7 +104,8 @@ def main(images: str) -> None:
         for seed in SEEDS:
             folder = found(network, seed, images)
             several += rows(network, seed, folder, known, images)
-    write_csv(FOLDER / "mq101_seeds.csv", [*several, *medians(several)])
+    middle = medians(several, ("searched_on", "column"), ("best_known", "formula"))
+    write_csv(FOLDER / "mq101_seeds.csv", [*several, *middle])
 
 
 if __name__ == "__main__":

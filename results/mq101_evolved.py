@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from csv_tables import write_csv
-from mq101 import SEEDS, found
+from mq101 import SEEDS, found, medians
 
 import autoprox
 from autoprox import proxies
@@ -59,17 +58,6 @@ def rows(network: str, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
                 }
 
 
-def medians(several: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The medians over the seeds, for each column and proxy."""
-    for key in dict.fromkeys((each["column"], each["proxy"]) for each in several):
-        group = [each for each in several if (each["column"], each["proxy"]) == key]
-        middle = {n: round(float(np.median([e[n] for e in group])), 4) for n in FIGURES}
-        yield {**group[0], "seed": "median", "formula": "", **middle}
-
-
-FIGURES = ("kendall", "spearman")
-
-
 def main(images: str) -> None:
     """Search if need be, compare, write."""
     several = [
@@ -78,7 +66,8 @@ def main(images: str) -> None:
         for seed in SEEDS
         for row in rows(network, seed, found(network, seed, images))
     ]
-    write_csv(Path(__file__).parent / "mq101_evolved.csv", [*several, *medians(several)])
+    middle = medians(several, ("column", "proxy"), ("formula",))
+    write_csv(Path(__file__).parent / "mq101_evolved.csv", [*several, *middle])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ front.csv      the Pareto front
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from autoprox.architectures.found import Found
 from autoprox.architectures.scoring import Scored
 from autoprox.architectures.settings import Settings
 from autoprox.errors import AutoproxError, RunError
-from autoprox.files import read_json, write_json, write_text
+from autoprox.files import append_text, read_json, write_json, write_text
 
 SEARCH, STATE = "autoprox architecture search", "autoprox architecture search state"
 VERSION = 1
@@ -82,11 +81,9 @@ class SearchFolder:
         Raises:
             RunError: the folder cannot be written.
         """
+        lines = "".join(json.dumps(each.to_json()) + "\n" for each in new)
         try:
-            with (self.path / "scored.jsonl").open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(each.to_json()) + "\n" for each in new))
-                file.flush()
-                size = os.fstat(file.fileno()).st_size
+            size = append_text(self.path / "scored.jsonl", lines)
         except OSError as error:
             raise RunError(
                 f"cannot write {self.path}: {error.strerror}; what was saved before is whole"

@@ -19,6 +19,7 @@ from autoprox.architectures.settings import Settings
 from autoprox.architectures.space import Space, key_of, load_space, version_of
 from autoprox.errors import RunError, ScoreError, SpaceError
 from autoprox.evolution.folder import RunFolder
+from autoprox.files import absolute, free_folder
 from autoprox.graph import Graph
 from autoprox.parallel import open_workers
 from autoprox.proxies.function import Ensemble, FunctionProxy
@@ -180,7 +181,7 @@ def search_architectures(
     else:
         source, found, named = space, load_space(space), loaded(_several(proxies))
         settings = _settings(found, source, tuple(named), options)
-        path = Path(out) if out is not None else _free_folder(found, settings)
+        path = Path(out) if out is not None else _own_folder(found, settings)
     version = version_of(found, source)
     kept = path / "cache" if version is None else Path(cache or default_folder())
     with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
@@ -207,20 +208,15 @@ def _settings(
     """Return the settings, with paths that hold in any folder."""
     name = str(source) if isinstance(source, (str, Path)) else space.name
     if name.endswith(".py"):
-        name = str(Path(name).expanduser().resolve())
+        name = absolute(name)
     if options.get("images"):
-        options["images"] = str(Path(options["images"]).expanduser().resolve())
+        options["images"] = absolute(options["images"])
     return Settings(name, proxies, **options)
 
 
-def _free_folder(space: Space, settings: Settings) -> Path:
+def _own_folder(space: Space, settings: Settings) -> Path:
     """Return the first folder under ``runs/`` that is not taken."""
-    base = Path("runs") / f"{space.name}-{settings.method}-{settings.seed}"
-    folder, number = base, 1
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+    return free_folder(Path("runs") / f"{space.name}-{settings.method}-{settings.seed}")
 
 
 def _searched(search: Search, files: SearchFolder, top: int, watch: Watch | None) -> Found:

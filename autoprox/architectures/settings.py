@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoprox.architectures.limits import COSTS, Range, range_of
 from autoprox.architectures.methods import METHODS
-from autoprox.errors import RunError, SpaceError, UnknownNameError
+from autoprox.errors import SpaceError, UnknownNameError
+from autoprox.files import check_known
 from autoprox.leaderboard.run import LARGEST_SEED
 from autoprox.statistics import Sample
 from autoprox.tables import DEFAULT_BATCH, Probe
@@ -92,7 +93,5 @@ class Settings:
         Raises:
             RunError: they are of another autoprox.
         """
-        unknown = sorted(set(data) - {field.name for field in fields(cls)})
-        if unknown:
-            raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
+        check_known(data, cls)
         return cls(**{**data, "proxies": tuple(data["proxies"])})

@@ -12,7 +12,7 @@ import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,24 +34,6 @@ class Proposal:
 
     graph: Graph
     parents: tuple[str, ...] = ()
-
-
-class Algorithm(Protocol):
-    """What the search asks of an algorithm."""
-
-    population: list[Candidate]
-
-    def ask(self) -> Iterable[Proposal]:
-        """Return the graphs to judge next, one after the other."""
-
-    def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Take what became of the graphs that `ask` returned, in the same order."""
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs beside the population, as JSON data."""
-
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
-        """Go back to a checkpoint."""
 
 
 ALGORITHMS: Registry[type[Base]] = Registry("algorithm")

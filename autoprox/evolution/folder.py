@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +22,7 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
-from autoprox.files import read_json, write_json, write_text
+from autoprox.files import append_text, read_json, write_json, write_text
 from autoprox.text import parse
 
 VERSION = 1
@@ -142,10 +141,7 @@ class RunFolder:
             for text, each in generation.new.items()
         )
         try:
-            with (self.path / "candidates.jsonl").open("a", encoding="utf-8") as file:
-                file.write(lines)
-                file.flush()
-                size = os.fstat(file.fileno()).st_size
+            size = append_text(self.path / "candidates.jsonl", lines)
         except OSError as error:
             raise RunError(
                 f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole"

@@ -19,7 +19,7 @@ from autoprox.evolution.judge import Candidate, Judge, negated
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
-from autoprox.files import write_json, write_text
+from autoprox.files import absolute, free_folder, write_json, write_text
 from autoprox.graph import Graph
 from autoprox.parallel import Workers, open_workers
 from autoprox.proxy import Proxy, dumps, load
@@ -156,9 +156,9 @@ def evolve(
     source = bench if isinstance(bench, Bench) else _found(str(bench))
     name = source.name if isinstance(source, Bench) else source
     if options.get("images"):
-        options["images"] = str(Path(options["images"]).expanduser().resolve())
+        options["images"] = absolute(options["images"])
     ground = lay(source, Settings(bench=name, **options), folder)
-    path = Path(out) if out is not None else _free_folder(ground)
+    path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
         return _run(files, ground, workers, observer)
@@ -171,9 +171,7 @@ def _found(bench: str) -> str:
         BenchError: there is nothing between two commas, or they cannot be told from a path's own.
     """
     parts = several(bench)
-    found = [
-        str(Path(part).expanduser().resolve()) if part.endswith(".py") else part for part in parts
-    ]
+    found = [absolute(part) if part.endswith(".py") else part for part in parts]
     for path in found:
         if len(found) > 1 and "," in path:
             raise BenchError(
@@ -182,15 +180,10 @@ def _found(bench: str) -> str:
     return ",".join(found)
 
 
-def _free_folder(ground: Ground) -> Path:
+def _own_folder(ground: Ground) -> Path:
     """Return the first folder under ``runs/`` that is not taken."""
     settings = ground.settings
-    base = Path("runs") / f"{ground.bench.name}-{settings.algorithm}-{settings.seed}"
-    folder, number = base, 1
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+    return free_folder(Path("runs") / f"{ground.bench.name}-{settings.algorithm}-{settings.seed}")
 
 
 def _resumed(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoprox.device import CPU
 from autoprox.errors import RunError
+from autoprox.files import check_known
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 from autoprox.tables import DEFAULT_BATCH, Probe
 
@@ -111,10 +112,7 @@ class Settings:
         Raises:
             RunError: there is an unknown key.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(data) - known)
-        if unknown:
-            raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
+        check_known(data, cls)
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
