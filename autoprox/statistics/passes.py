@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -80,10 +80,14 @@ class Subject:
         memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
         the values.
         """
-        coupled = self.mode == "train" and couples_samples(self.network)
-        if self.batch < MICRO_BATCHES or coupled:
+        if self.batch < MICRO_BATCHES or self.coupled:
             return [(0, self.batch)]
         return self.micro_batches()
+
+    @property
+    def coupled(self) -> bool:
+        """Whether what the network says of a sample depends on the others."""
+        return self.mode == "train" and couples_samples(self.network)
 
     def micro_batches(self) -> list[tuple[int, int]]:
         """First and last + 1 sample of the micro-batches, whose lengths differ by 1 at most."""
@@ -315,15 +319,15 @@ class Passes:
 
     def _spread(self, picks: list[list[Tensor]], total: list[Tensor]) -> None:
         """Note means and population standard deviations over the `picks` of the parts."""
+        numbers: dict[str, Callable[[Tensor], Tensor]] = {
+            "grad_abs_mean": lambda parts: parts.abs().mean(0),
+            "grad_std": deviation,
+            "grad_abs_std": lambda parts: deviation(parts.abs()),
+        }
         for (layer, _), pick, grad in zip(self.places(), picks, total, strict=True):
             parts = torch.stack(pick)
-            numbers = {
-                "grad_abs_mean": parts.abs().mean(0),
-                "grad_std": parts.std(0, correction=0),
-                "grad_abs_std": parts.abs().std(0, correction=0),
-            }
             for name in self.asked & numbers.keys():
-                self.findings.put(name, layer, numbers[name], grad.numel())
+                self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
     def flow(self) -> None:
         """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
@@ -372,6 +376,17 @@ class Passes:
         with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
             logits = functional_call(subject.network, state, (ones,))
         return gradients(subject, checked_logits(logits, 1).sum(), state)
+
+
+def deviation(parts: Tensor) -> Tensor:
+    """Population standard deviations over a few numbers, ``(numbers, entries) -> (entries,)``.
+
+    What `torch.std` gives over the first dimension, also in float64 and then rounded, at a third of
+    the time.
+    """
+    centred = parts.double()
+    centred -= centred.mean(0)
+    return centred.square_().mean(0).sqrt_().to(parts.dtype)
 
 
 def traced(subject: Subject) -> Structure:

@@ -19,8 +19,8 @@ HELD_BYTES = 2**30
 def measure_losses(passes: Passes) -> None:
     """Measure the gradients of the samples' losses: `grad_sign` and `grad_gram`.
 
-    The samples run together, as one batch: where batch norm couples them, the gradient is that of a
-    sample's loss within the batch.
+    Where batch norm couples the samples they run together, as one batch, and the gradient is that
+    of a sample's loss within the batch; elsewhere each runs alone.
     """
     subject = passes.subject
     assert subject.targets is not None  # measure() asks for them first
@@ -97,15 +97,25 @@ def _by_weight(
     for group in _groups(subject):
         names = tuple(subject.names[place] for place in group)
         rows: list[list[Tensor]] = [[] for _ in names]
-        for low, high in subject.parts():
+        for low, high in _together(subject):
             state = subject.leaves()
             logits = subject.forward(subject.inputs[low:high], state, low)
             for outcome in outcomes(logits, low):
-                found = gradients(subject, outcome, state, names=names, again=True)
+                found = gradients(subject, outcome, state, names=names, again=high - low > 1)
                 for row, grad in zip(rows, found, strict=True):
                     row.append(grad)
         for place in group:
             yield place, torch.stack(rows.pop(0))
+
+
+def _together(subject: Subject) -> list[tuple[int, int]]:
+    """First and last + 1 sample of what runs together: each alone, unless they are coupled.
+
+    The gradient of one sample's outcome goes back through all that ran with it.
+    """
+    if subject.coupled:
+        return [(0, subject.batch)]
+    return [(low, low + 1) for low in range(subject.batch)]
 
 
 def _groups(subject: Subject) -> list[list[int]]:
