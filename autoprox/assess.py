@@ -15,14 +15,15 @@ from autoprox.benches import Bench
 from autoprox.evaluate import Evaluator
 from autoprox.graph import Graph
 from autoprox.ranking import (
+    CORRELATIONS,
+    RESAMPLED,
     Array,
     Column,
+    RankCorrelation,
     check_column,
     interval,
     joint,
-    kendall,
     resampled_columns,
-    resampled_taus,
     spearman,
     weights,
 )
@@ -99,7 +100,8 @@ class Assessment:
         name: the proxy's.
         expression: its formula.
         complexity: distinct nodes.
-        joint: the mean of Kendall's τ over the columns, by their weights; None if the proxy failed.
+        joint: the mean over the columns of the run's rank correlation, by their weights; None if
+            the proxy failed.
         joint_interval: its 95 % bootstrap interval.
         difference: `joint` minus that of the best baseline.
         difference_interval: the interval of the difference, on the same resamples.
@@ -123,8 +125,8 @@ class Assessment:
 
 
 @dataclass(frozen=True)
-class _Taus:
-    """Kendall's τ of a proxy for each column, and on each resample.
+class _Resampled:
+    """A rank correlation of a proxy for each column, and on each resample.
 
     Attributes:
         each: ``(columns,)``.
@@ -154,6 +156,7 @@ class Assessor:
         evaluator: over the table of the architectures.
         columns: what to rank by.
         baselines: graphs by name; differences are taken to the best of them.
+        correlation: the rank correlation whose mean over the columns is the joint one.
         seed: of the resamples.
     """
 
@@ -162,11 +165,13 @@ class Assessor:
         evaluator: Evaluator,
         columns: Sequence[Column],
         baselines: Mapping[str, Graph],
+        correlation: RankCorrelation = "kendall",
         seed: int = 0,
     ) -> None:
         """Draw the resamples, and assess the baselines."""
         self.evaluator = evaluator
         self.columns = tuple(columns)
+        self.correlation = correlation
         self.weights = weights(self.columns)
         drawn = resampled_columns(self.columns, RESAMPLES, seed)
         self._counts = [each for each in drawn if each is not None]
@@ -174,7 +179,7 @@ class Assessor:
         for name, graph in baselines.items():
             scores = evaluator(graph)
             if scores.failure is None:
-                self.baselines[name] = self._taus(scores.values)
+                self.baselines[name] = self._of(scores.values, correlation)
 
     @property
     def best_baseline(self) -> str | None:
@@ -183,13 +188,14 @@ class Assessor:
             return None
         return max(self.baselines, key=lambda name: self.baselines[name].joint)
 
-    def _taus(self, values: Array) -> _Taus:
-        each = [kendall(values[c.places], c.accuracies) for c in self.columns]
-        resampled = [
-            resampled_taus(values[column.places], column.accuracies, counts)
+    def _of(self, values: Array, correlation: RankCorrelation) -> _Resampled:
+        correlated, resampled = CORRELATIONS[correlation], RESAMPLED[correlation]
+        each = [correlated(values[c.places], c.accuracies) for c in self.columns]
+        again = [
+            resampled(values[column.places], column.accuracies, counts)
             for column, counts in zip(self.columns, self._counts, strict=True)
         ]
-        return _Taus(np.array(each), np.array(resampled), self.weights)
+        return _Resampled(np.array(each), np.array(again), self.weights)
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
@@ -198,7 +204,10 @@ class Assessor:
             return Assessment(
                 name, graph.text, graph.complexity, None, None, None, None, (), scores.failure
             )
-        own = self._taus(scores.values)
+        taus = self._of(scores.values, "kendall")
+        own = taus
+        if self.correlation != "kendall":
+            own = self._of(scores.values, self.correlation)
         best = self.baselines[self.best_baseline] if self.best_baseline else None
         gain = own.resampled_joint - best.resampled_joint if best else None
         return Assessment(
@@ -218,7 +227,7 @@ class Assessor:
                     spearman=spearman(scores.values[column.places], column.accuracies),
                 )
                 for column, tau, resampled in zip(
-                    self.columns, own.each, own.resampled, strict=True
+                    self.columns, taus.each, taus.resampled, strict=True
                 )
             ),
             failure=None,

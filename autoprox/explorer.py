@@ -95,6 +95,7 @@ class Explorer:
         self.axes = pareto(found)
         self._limits = self.axes.get_ylim()
         self._marks: list[PathCollection] = []
+        self.joint = found.settings.joint
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
         best, *others = [x for x in picks(found) if isinstance(x.graph, Graph) and not x.baseline]
@@ -142,7 +143,7 @@ class Explorer:
             self._assessed[graph] = self.assessor(str(graph), graph)
         row = self._assessed[graph]
         self._mark(graph.complexity, search, row.joint)
-        self.facts.value = _facts(row, search, self.assessor.best_baseline)
+        self.facts.value = _facts(row, search, self.assessor.best_baseline, self.joint)
         self.graph.value = svg(graph)
         self._show_scatter()
 
@@ -177,14 +178,14 @@ class Explorer:
         self.scatter.value = rendered(figure_of(axes), ".png")
 
 
-def _facts(row: Assessment, search: float | None, baseline: str | None) -> Markup:
+def _facts(row: Assessment, search: float | None, baseline: str | None, joint: str) -> Markup:
     """Return formula and figures of a proxy as a few lines."""
     parts: list[Markup | str] = [tag("code", row.expression), Markup("<br>")]
     if row.failure is not None:
         parts.append(f"no score on an architecture that the search did not see: {row.failure}")
         return tag("div", *parts)
     parts.append(
-        f"joint τ {figure(search)} on the search split, {figure(row.joint)} held out "
+        f"{joint} {figure(search)} on the search split, {figure(row.joint)} held out "
         f"(95 % interval {interval_text(row.joint_interval)})"
     )
     if row.difference is not None:

@@ -66,7 +66,15 @@ def run_html(run: Run) -> str:
         f"{asked.bench}, held out: algorithm {asked.algorithm}, {asked.evaluations} candidates, "
         f"seed {asked.seed}; {'finished' if run.finished else 'stopped before its end'}"
     )
-    headings = ("", "nodes", "joint τ", "95 % interval", "joint τ, search", *columns, "formula")
+    headings = (
+        "",
+        "nodes",
+        asked.joint,
+        "95 % interval",
+        f"{asked.joint}, search",
+        *columns,
+        "formula",
+    )
     shown = table(caption, headings, map(cells, run.held_out))
     where = f"Written to {run.folder}. τ, and Spearman's ρ in brackets."  # noqa: RUF001
-    return join([shown, tag("p", difference_in_words(run.held_out)), tag("p", where)])
+    return join([shown, tag("p", difference_in_words(run.held_out, asked.joint)), tag("p", where)])

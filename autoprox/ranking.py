@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ from autoprox.errors import BenchError
 
 Array = NDArray[np.float64]
 Ranks: TypeAlias = NDArray[np.int16] | NDArray[np.int32]
+RankCorrelation: TypeAlias = Literal["kendall", "spearman"]
+SYMBOLS: dict[RankCorrelation, str] = {"kendall": "τ", "spearman": "ρ"}  # noqa: RUF001
+"""How the rank correlations are written."""
+
 MINIMUM = 3
 """The fewest architectures that a rank correlation is computed over."""
 
@@ -104,29 +108,33 @@ class _Group:
         places: ``(n,)``, of the architectures.
         signs: ``(columns, pairs)`` float32, of the figures; none where `LARGEST` is exceeded.
         untied: ``(columns,)``, the square root of how many pairs have a sign.
+        ranks: ``(columns, n)`` float32, `standardised_ranks` of the figures.
         members: the columns' places.
     """
 
     places: NDArray[np.intp]
     signs: NDArray[np.float32]
     untied: Array
+    ranks: NDArray[np.float32]
     members: list[int]
 
 
 class Ranker:
-    """Kendall's τ-b of candidates against every column, for use inside a search.
+    """The rank correlation of candidates with every column, for use inside a search.
 
     Args:
         columns: the figures; every column has at least `MINIMUM` architectures that are not all
             equal.
+        correlation: ``"kendall"`` for τ-b or ``"spearman"`` for rho.
 
     Raises:
         BenchError: a column is too short or constant.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], correlation: RankCorrelation = "kendall") -> None:
         """Compute the signs of all pairs of every column."""
         self.columns = tuple(columns)
+        self.correlation = correlation
         self.weights = weights(self.columns)
         groups: dict[bytes, list[int]] = {}
         for i, column in enumerate(self.columns):
@@ -137,19 +145,35 @@ class Ranker:
     def _group(self, members: list[int]) -> _Group:
         """Prepare the columns that have figures for the same architectures."""
         figures = np.stack([self.columns[i].accuracies for i in members])
+        standardised = standardised_ranks(figures)
         if figures.shape[1] > LARGEST:
             figures = figures[:, :0]
         ranks = dense_ranks(figures)
         signs = np.ascontiguousarray(pair_signs(ranks).T)
         untied = np.sqrt(untied_pairs(ranks))
-        return _Group(self.columns[members[0]].places, signs, untied, members)
+        places = self.columns[members[0]].places
+        return _Group(places, signs, untied, standardised, members)
 
-    def taus(self, scores: Array) -> Array:
-        """Return Kendall's τ-b of each candidate with each column, ``(candidates, columns)``.
+    def correlations(self, scores: Array) -> Array:
+        """Return the correlation of each candidate with each column, ``(candidates, columns)``.
 
         `scores` is ``(candidates, architectures)``. Scores that do not tell the architectures of a
-        column apart have τ = 0 there.
+        column apart have 0 there.
         """
+        return self.taus(scores) if self.correlation == "kendall" else self.rhos(scores)
+
+    def rhos(self, scores: Array) -> Array:
+        """Return Spearman's rho of each candidate with each column, as `correlations` does."""
+        import torch
+
+        out = np.zeros((len(scores), len(self.columns)))
+        for group in self._groups:
+            own = torch.from_numpy(standardised_ranks(scores[:, group.places]))
+            out[:, group.members] = (own @ torch.from_numpy(group.ranks).T).numpy()
+        return out
+
+    def taus(self, scores: Array) -> Array:
+        """Return Kendall's τ-b of each candidate with each column, as `correlations` does."""
         import torch
 
         out = np.zeros((len(scores), len(self.columns)))
@@ -273,6 +297,13 @@ def spearman(scores: Array, accuracies: Array) -> float:
     return float(spearmanr(scores, accuracies).statistic)
 
 
+CORRELATIONS: dict[RankCorrelation, Callable[[Array, Array], float]] = {
+    "kendall": kendall,
+    "spearman": spearman,
+}
+"""The rank correlations of two vectors."""
+
+
 def signs(values: Array) -> Array:
     """Return the signs of all differences, ``(n,)`` to ``(n, n)``."""
     return np.sign(values[:, None] - values[None, :])
@@ -296,6 +327,35 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
     own, true = signs(resolved(scores)), signs(accuracies)
     squares = pairs(counts, own * own) * pairs(counts, true * true)
     return ratio(pairs(counts, own * true), np.sqrt(squares))
+
+
+def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
+    """Return Spearman's rho on resamples of the architectures, as `resampled_taus` does τ-b.
+
+    The ranks are those within each resample; copies of one architecture share the mean of theirs.
+    """
+    own, true = (_centred_ranks(each, counts) for each in (resolved(scores), accuracies))
+    above = np.einsum("rn,rn,rn->r", counts, own, true)
+    squares = [np.einsum("rn,rn,rn->r", counts, each, each) for each in (own, true)]
+    return ratio(above, np.sqrt(squares[0] * squares[1]))
+
+
+def _centred_ranks(values: Array, counts: Array) -> Array:
+    """Return the ranks of values within resamples, less their mean, ``(resamples, n)``."""
+    dense = dense_ranks(values[None])[0]
+    order = np.argsort(dense, kind="stable")
+    starts = np.flatnonzero(np.diff(dense[order], prepend=-1))
+    sizes = np.add.reduceat(counts[:, order], starts, axis=1)
+    below = np.cumsum(sizes, axis=1)
+    middles = below - sizes / 2 - below[:, -1:] / 2
+    return np.asarray(middles[:, dense])
+
+
+RESAMPLED: dict[RankCorrelation, Callable[[Array, Array, Array], Array]] = {
+    "kendall": resampled_taus,
+    "spearman": resampled_rhos,
+}
+"""The rank correlations on resamples."""
 
 
 def linearised(scores: Array, accuracies: Array, counts: Array) -> Array:

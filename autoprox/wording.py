@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autoprox.assess import Assessment
+    from autoprox.ranking import RankCorrelation
 
 
 def readable_seconds(seconds: float) -> str:
@@ -60,13 +61,19 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def mean_tau(row: Assessment, bench: str) -> float | None:
-    """Return the mean of τ over the columns of one of several benches."""
-    taus = [each.kendall for each in row.correlations if each.column.startswith(f"{bench}/")]
-    return sum(taus) / len(taus) if taus else None
+def mean_correlation(
+    row: Assessment, bench: str, correlation: RankCorrelation | None
+) -> float | None:
+    """Return the mean correlation over the columns of one of several benches."""
+    found = [
+        each.spearman if correlation == "spearman" else each.kendall
+        for each in row.correlations
+        if each.column.startswith(f"{bench}/")
+    ]
+    return sum(found) / len(found) if found else None
 
 
-def difference_in_words(rows: Sequence[Assessment]) -> str:
+def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
     """Say how far the best proxy is from the best baseline, and if that is more than chance."""
     from autoprox.assess import BASELINES
 
@@ -81,7 +88,7 @@ def difference_in_words(rows: Sequence[Assessment]) -> str:
     where = "above" if best.difference >= 0 else "below"
     said = (
         f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} "
-        f"(joint τ, 95 % interval of the difference {low:.3f} to {high:.3f})."
+        f"({joint}, 95 % interval of the difference {low:.3f} to {high:.3f})."
     )
     if low <= 0 <= high:
         return f"{said} The interval includes 0: these architectures do not tell the two apart."

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.errors import BenchError, UnknownNameError
+from autoprox.ranking import RankCorrelation
 
 
 def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Bench:
@@ -48,8 +49,15 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
         build=_refuse,
         input_shape=first.input_shape,  # of no use without networks, but a bench has them
         classes=first.classes,
+        default_correlation=_shared_correlation(benches),
         version=", ".join(f"{bench.name} {bench.version}" for bench in benches),
     )
+
+
+def _shared_correlation(benches: Sequence[Bench]) -> RankCorrelation:
+    """Return the correlation that the benches rank by; Kendall's if they differ."""
+    found = {bench.default_correlation for bench in benches}
+    return found.pop() if len(found) == 1 else "kendall"
 
 
 def _check_names(benches: Sequence[Bench]) -> None:

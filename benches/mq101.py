@@ -105,6 +105,7 @@ def mq101(folder: Path = FOLDER) -> Bench:
         build=partial(build, folder=folder),
         input_shape=(3, 32, 32),
         classes=CLASSES,
+        default_correlation="spearman",  # as EMQ's fitness
         default_statistics=STATISTICS,
         bits=bits,
         trained=True,

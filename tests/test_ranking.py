@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from autoprox.errors import BenchError
 from autoprox.ranking import (
+    CORRELATIONS,
+    RESAMPLED,
     Column,
     Ranker,
     balanced,
@@ -30,9 +32,13 @@ def column(accuracies, places=None, name="all"):
     )
 
 
+SCIPY = {"kendall": scipy.stats.kendalltau, "spearman": scipy.stats.spearmanr}
+
+
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("n", [3, 10, 77])
-def test_taus_are_those_of_scipy_for_all_columns(n, ties):
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+def test_correlations_are_those_of_scipy_for_all_columns(correlation, n, ties):
     generator = np.random.default_rng(n)
     draw = (
         (lambda *s: generator.integers(0, 5, s).astype(float))
@@ -46,12 +52,12 @@ def test_taus_are_those_of_scipy_for_all_columns(n, ties):
         column(draw(n) + np.arange(n)),
         column(np.arange(len(some)), some),
     ]
-    taus = Ranker(columns).taus(scores)
+    found = Ranker(columns, correlation).correlations(scores)
     for i, row in enumerate(scores):
         for j, each in enumerate(columns):
             own = row[each.places]
-            truth = scipy.stats.kendalltau(own, each.accuracies).statistic if np.ptp(own) else 0.0
-            assert taus[i, j] == pytest.approx(truth, abs=1e-6)
+            truth = SCIPY[correlation](own, each.accuracies).statistic if np.ptp(own) else 0.0
+            assert found[i, j] == pytest.approx(truth, abs=1e-6)
 
 
 def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
@@ -99,14 +105,19 @@ def test_constant_scores_have_no_correlation():
     assert spearman(np.arange(5.0), np.ones(5)) == 0.0
 
 
-def test_a_resample_is_the_tau_of_the_repeated_architectures():
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("correlation", RESAMPLED)
+def test_a_resample_has_the_correlation_of_the_repeated_architectures(correlation, ties):
     generator = np.random.default_rng(1)
     scores, accuracies = generator.normal(size=12), generator.normal(size=12)
+    if ties:
+        scores = np.round(scores)
     counts = resample(12, 50, seed=3)
-    for drawn, tau in zip(counts, resampled_taus(scores, accuracies, counts), strict=True):
+    found = RESAMPLED[correlation](scores, accuracies, counts)
+    for drawn, value in zip(counts, found, strict=True):
         places = np.repeat(np.arange(12), drawn.astype(int))
-        truth = scipy.stats.kendalltau(scores[places], accuracies[places]).statistic
-        assert tau == pytest.approx(truth, abs=1e-9)
+        truth = SCIPY[correlation](scores[places], accuracies[places]).statistic
+        assert value == pytest.approx(truth, abs=1e-9)
 
 
 def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():

@@ -89,7 +89,7 @@ def test_a_table_in_portions_is_judged_as_in_one(tmp_path, measured, monkeypatch
     assert len(several.portions) == -(-len(table) // networks)
     for one, other in zip(found, expected, strict=True):
         assert (one.graph, one.failure) == (other.graph, other.failure)
-        assert one.taus == pytest.approx(other.taus)
+        assert one.correlations == pytest.approx(other.correlations)
     assert found[-1].failure == "not finite: square"
 
 

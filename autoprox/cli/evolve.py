@@ -29,6 +29,7 @@ BESIDE_RESUME = ("resume", *MACHINE, "loggers", "quiet", "as_json")
 
 
 ALGORITHMS = "default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023)."
+CORRELATION = "Fitness is the mean of this rank correlation with the targets."
 BENCHES = "The bench to discover on, a file that defines one, or several between commas."
 SPACES = (
     "Evolve on this space only (of several benches: BENCH/SPACE); repeatable. The others are "
@@ -44,6 +45,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--space spaces", SPACES, metavar="NAME", multiple=True)
 @option("--target targets", "Rank by this; repeatable.", "the bench's", "NAME", multiple=True)
 @architectures_option
+@option("--correlation", CORRELATION, "the bench's", "kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
 @option(
     "--evaluations",

@@ -17,12 +17,13 @@ from autoprox.wording import (
     difference_in_words,
     figure,
     interval_text,
-    mean_tau,
+    mean_correlation,
     readable_seconds,
 )
 
 if TYPE_CHECKING:
     from autoprox.evolution.run import Run
+    from autoprox.evolution.settings import Settings
 
 BESIDE_FORMULA = 56
 """How many characters of a line the figures beside a formula take."""
@@ -83,10 +84,12 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     console.print(f"{title} ({sizes})" if sizes else title)
     apart = run.benches if len(run.benches) > 1 else ()
     on_search = {each.name: each for each in run.search}
-    console.print(joint_table(rows, on_search, console.width, apart))
+    console.print(joint_table(rows, on_search, console.width, run.settings, apart))
     for table in column_tables(rows, console.width):
         console.print(table)
-    console.print(Padding(Text(difference_in_words(rows)), (1, 0, 0, 0), expand=False))
+    console.print(
+        Padding(Text(difference_in_words(rows, run.settings.joint)), (1, 0, 0, 0), expand=False)
+    )
 
 
 def _columns(rows: Sequence[Assessment]) -> tuple[Correlation, ...]:
@@ -107,6 +110,7 @@ def joint_table(
     rows: Sequence[Assessment],
     search: dict[str, Assessment],
     width: int,
+    settings: Settings,
     benches: Sequence[str] = (),
 ) -> Table:
     """Return the table of the joint correlations: proxies, then baselines.
@@ -115,13 +119,19 @@ def joint_table(
         rows: assessments on one part.
         search: those on the search part, by the proxy's name.
         width: of the table, in characters.
+        settings: the run's.
         benches: their names if they are several: the mean over the columns of each is shown.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    benches = [name for name in benches if any(mean_tau(row, name) is not None for row in rows)]
-    apart = [f"mean τ\n{name}" for name in benches]
-    for heading in ("nodes", "joint τ", "95 % interval", *apart, "joint τ\nsearch", "formula"):
+    joint = settings.joint
+
+    def mean(row: Assessment, bench: str) -> float | None:
+        return mean_correlation(row, bench, settings.correlation)
+
+    benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
+    apart = [f"mean {settings.symbol}\n{name}" for name in benches]
+    for heading in ("nodes", joint, "95 % interval", *apart, f"{joint}\nsearch", "formula"):
         side: Literal["left", "right"] = "left" if heading == "formula" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
     beside = BESIDE_FORMULA + sum(2 + max(len("mean τ"), len(name)) for name in benches)
@@ -138,7 +148,7 @@ def joint_table(
             str(row.complexity),
             figure(row.joint),
             interval_text(row.joint_interval),
-            *(figure(mean_tau(row, name)) for name in benches),
+            *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
             formula if len(formula) <= room else formula[: room - 1] + "…",
             end_section=ends,

@@ -71,7 +71,7 @@ def lineage(
     earlier = f", and {shown.earlier:,} earlier ancestors" if shown.earlier else ""
     dress(
         axes,
-        "joint τ, search\n(squares have no parents)",
+        f"{found.settings.joint}, search\n(squares have no parents)",
         "",
         f"{found.title}{earlier}",
         grid="x",

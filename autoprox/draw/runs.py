@@ -68,7 +68,7 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
             ys = [getattr(step, key) for step in steps]
             axes.plot(xs, ys, linewidth=1.6, label=name, **LINES[key])
             axes.plot(xs[-1], ys[-1], "o", markersize=4, color=LINES[key]["color"])
-    dress(axes, "distinct candidates judged", "joint τ", found.title)
+    dress(axes, "distinct candidates judged", found.settings.joint, found.title)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize=SMALL, frameon=False)
     return axes
@@ -116,7 +116,7 @@ def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     if seen:
         look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter(sizes, levels, s=22, color=VERMILION, zorder=4, label="held out", **look)
-    dress(axes, "nodes of the formula", "joint τ", found.title)
+    dress(axes, "nodes of the formula", found.settings.joint, found.title)
     _look_at(axes, [*levels, *(fitness for _, fitness in front)])
     axes.locator_params(axis="x", integer=True)
     # The names can be read where candidates lie behind.

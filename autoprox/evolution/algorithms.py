@@ -70,22 +70,23 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
     """Return a candidate that is among the best on some columns, in an order drawn at random.
 
     Automatic epsilon-lexicase selection (La Cava, Spector and Danai, GECCO 2016): column after
-    column, those stay whose τ is at most a median absolute deviation below the highest. The same as
-    DEAP's `selAutomaticEpsilonLexicase`, draw by draw, and many times faster on a few candidates.
+    column, those stay whose correlation is at most a median absolute deviation below the highest.
+    The same as DEAP's `selAutomaticEpsilonLexicase`, draw by draw, and many times faster on a few
+    candidates.
 
     Args:
         candidates: valid ones, at least one.
     """
     left = list(candidates)
-    columns = list(range(len(left[0].taus)))
+    columns = list(range(len(left[0].correlations)))
     random.shuffle(columns)
     for column in columns:
         if len(left) == 1:
             break
-        taus = [each.taus[column] for each in left]
-        middle = statistics.median(taus)
-        least = max(taus) - statistics.median(abs(tau - middle) for tau in taus)
-        left = [each for each, tau in zip(left, taus, strict=True) if tau >= least]
+        values = [each.correlations[column] for each in left]
+        middle = statistics.median(values)
+        least = max(values) - statistics.median(abs(value - middle) for value in values)
+        left = [each for each, value in zip(left, values, strict=True) if value >= least]
     return random.choice(left)
 
 

@@ -25,7 +25,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.files import append_text, read_json, write_json, write_text
 from autoprox.text import parse
 
-VERSION = 1
+VERSION = 2
 RUN, CHECKPOINT = "autoprox run", "autoprox checkpoint"
 
 
@@ -197,7 +197,7 @@ def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
         data |= {
             "expression": candidate.graph.text,
             "fitness": candidate.fitness,
-            "taus": candidate.taus,
+            "correlations": candidate.correlations,
             "behaviour": candidate.behaviour,
         }
     return json.dumps(data)
@@ -208,7 +208,11 @@ def _candidate(line: str) -> tuple[str, Candidate]:
     if "failure" in data:
         return data["proposed"], Candidate(parse(data["proposed"]), (), None, data["failure"], "")
     return data["proposed"], Candidate(
-        parse(data["expression"]), tuple(data["taus"]), data["fitness"], None, data["behaviour"]
+        parse(data["expression"]),
+        tuple(data["correlations"]),
+        data["fitness"],
+        None,
+        data["behaviour"],
     )
 
 

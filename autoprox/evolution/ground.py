@@ -25,7 +25,7 @@ from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.graph import Graph
 from autoprox.parallel import HERE, Workers
 from autoprox.proxy import load
-from autoprox.ranking import Column, Ranker, balanced
+from autoprox.ranking import Column, RankCorrelation, Ranker, balanced
 from autoprox.statistics import STATISTICS, Store
 from autoprox.tables import Plan, Row, load_table, measure_bench, pending
 
@@ -78,6 +78,11 @@ class Ground:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def correlation(self) -> RankCorrelation:
+        """The rank correlation whose mean over the columns is the fitness."""
+        return self.settings.correlation or self.bench.default_correlation
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The statistics that are measured, the same of every bench."""
         return self.plans[0].names
@@ -116,11 +121,14 @@ class Ground:
         rows = tuple(self.rows[i] for i in indices)
         stored = tuple(STATISTICS[name].stored_name for name in self.names)
         address = TableAddress(_load, (self.store.folder, rows, self.names, stored))
-        return Judge(self.table(indices), Ranker(self.columns(indices)), address, workers)
+        return Judge(
+            self.table(indices), Ranker(self.columns(indices), self.correlation), address, workers
+        )
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
         """Return an assessor over some architectures, with the baselines."""
-        return Assessor(Evaluator(self.table(indices)), self.columns(indices), self.baselines)
+        evaluator, columns = Evaluator(self.table(indices)), self.columns(indices)
+        return Assessor(evaluator, columns, self.baselines, self.correlation)
 
 
 def _shifted(
@@ -208,6 +216,8 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
     else:
         bench = joined(benches, settings.targets)
         targets = bench.targets
+    if settings.correlation is None:
+        settings = replace(settings, correlation=bench.default_correlation)
     search, held_out, transfer = _parts(bench, benches, settings, targets)
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]

@@ -29,7 +29,7 @@ class Candidate:
     Attributes:
         graph: turned so that a higher score is better: the negative of what was proposed, if need
             be.
-        taus: Kendall's τ for each column; empty after a failure.
+        correlations: the rank correlation with each column; empty after a failure.
         fitness: the joint correlation; None after a failure.
         failure: why there is no fitness; None if there is one.
         behaviour: a digest of how the architectures are ranked; equal for proxies that rank alike.
@@ -39,7 +39,7 @@ class Candidate:
     """
 
     graph: Graph
-    taus: tuple[float, ...]
+    correlations: tuple[float, ...]
     fitness: float | None
     failure: str | None
     behaviour: str
@@ -253,9 +253,9 @@ class Judge:
     def __call__(self, graphs: Sequence[Graph]) -> list[Candidate]:
         """Return the candidates in the order of `graphs`."""
         reasons, scores = self.scores(graphs)
-        taus = self.ranker.taus(scores)
-        fitnesses = joint(taus, self.ranker.weights).tolist()
-        found = iter(zip(self._ranks(scores), taus, fitnesses, strict=True))
+        correlations = self.ranker.correlations(scores)
+        fitnesses = joint(correlations, self.ranker.weights).tolist()
+        found = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
         return [
             judged(graph, *next(found))
             if reason is None
@@ -270,19 +270,19 @@ class Judge:
 
 
 def judged(
-    graph: Graph, ranks: NDArray[np.float32], taus: NDArray[np.float64], fitness: float
+    graph: Graph, ranks: NDArray[np.float32], correlations: NDArray[np.float64], fitness: float
 ) -> Candidate:
     """Return a valid graph's candidate, turned so that its joint correlation is not negative.
 
     Args:
         graph: what was proposed.
         ranks: of its scores.
-        taus: Kendall's τ of its scores with each column.
+        correlations: of its scores with each column.
         fitness: the joint correlation.
     """
     if fitness < 0:
-        graph, ranks, taus, fitness = negated(graph), -ranks, -taus, -fitness
-    return Candidate(graph, tuple(taus.tolist()), fitness, None, behaviour(ranks), ranks)
+        graph, ranks, correlations, fitness = negated(graph), -ranks, -correlations, -fitness
+    return Candidate(graph, tuple(correlations.tolist()), fitness, None, behaviour(ranks), ranks)
 
 
 def negated(graph: Graph) -> Graph:

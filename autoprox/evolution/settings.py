@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoprox.device import CPU
-from autoprox.errors import RunError
+from autoprox.errors import RunError, UnknownNameError
 from autoprox.files import check_known
+from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 from autoprox.tables import DEFAULT_BATCH, Probe
 
@@ -49,6 +50,8 @@ class Settings:
         targets: the targets of the fitness; None for the default ones of each bench.
         architectures: how many architectures of the bench, or of each bench that has more, to draw;
             None for as many as the bench says, or all.
+        correlation: the rank correlation whose mean over the columns is the fitness,
+            ``"kendall"`` or ``"spearman"``; None for the bench's.
         algorithm: a name in `ALGORITHMS`.
         evaluations: how many distinct candidates are judged in all.
         population: the size of the population.
@@ -68,6 +71,7 @@ class Settings:
     spaces: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     architectures: int | None = None
+    correlation: RankCorrelation | None = None
     algorithm: str = "default"
     evaluations: int = 10_000
     population: int = 100
@@ -89,12 +93,25 @@ class Settings:
 
         Raises:
             RunError: a number is out of its range.
+            UnknownNameError: there is no such correlation.
         """
+        if self.correlation not in (None, *SYMBOLS):
+            raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
             if getattr(self, name) < least:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
             raise RunError("seeds are not negative")
+
+    @property
+    def symbol(self) -> str:
+        """How the rank correlation of the run is written."""
+        return SYMBOLS[self.correlation or "kendall"]
+
+    @property
+    def joint(self) -> str:
+        """How its mean over the columns is written."""
+        return f"joint {self.symbol}"
 
     @property
     def probe(self) -> Probe:

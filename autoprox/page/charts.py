@@ -122,7 +122,9 @@ def history(found: Found) -> Markup:
     if not values:
         return tag("p", "No candidate has a fitness yet.")
     frame = Frame((0, max(found.evaluations, 1)), _range(values))
-    parts = [frame.axes("distinct candidates judged", "joint τ", ticks(0, found.evaluations))]
+    parts = [
+        frame.axes("distinct candidates judged", found.settings.joint, ticks(0, found.evaluations))
+    ]
     ends: dict[str, Point] = {}
     for key, name in HISTORY.items():
         class_ = CLASSES[key]
@@ -177,11 +179,11 @@ def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     sizes = [each.complexity or 0 for each in shown] + [each.complexity for each in found.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), _range(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
-    parts = [frame.axes("nodes of the formula", "joint τ", whole), _cloud(found, frame)]
+    parts = [frame.axes("nodes of the formula", found.settings.joint, whole), _cloud(found, frame)]
     if baseline is not None and baseline.held_out is not None:
         parts.append(_level(frame, baseline.held_out, f"{baseline.name}, held out"))
     parts.append(_steps(found, frame))
-    parts += [_mark(frame, each, x) for each, x in _spread(frame, shown)]
+    parts += [_mark(frame, each, x, found.settings.joint) for each, x in _spread(frame, shown)]
     parts.append(_key())
     name = (
         "Nodes of the formula against joint correlation: each point is a proxy that can be picked"
@@ -231,10 +233,10 @@ def _spread(frame: Frame, shown: Sequence[Pick]) -> list[tuple[Pick, float]]:
     return placed
 
 
-def _mark(frame: Frame, pick: Pick, x: float) -> Markup:
+def _mark(frame: Frame, pick: Pick, x: float, joint: str) -> Markup:
     """Return a proxy as a link: a disc for the search split, a diamond for the held-out part."""
     told = (
-        f"{pick.name}: {pick.complexity} nodes, joint τ {figure(pick.search)} on the search split, "
+        f"{pick.name}: {pick.complexity} nodes, {joint} {figure(pick.search)} on the search split, "
         f"{figure(pick.held_out)} held out"
     )
     parts = [tag("title", told)]

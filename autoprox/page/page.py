@@ -61,7 +61,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         looks=graphs.looks(),
         lead=_lead(found),
         proxies=_proxies(found, chosen),
-        picked=join(map(_article, chosen)),
+        picked=join(_article(each, found.settings.joint) for each in chosen),
         parts=_parts(found, chosen, None if ranking is None else Path(ranking)),
         history=_history(found, chosen),
         lineage=_lineage(found, chosen),
@@ -74,7 +74,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
 
 def _lead(found: Found) -> Markup:
     """Return what a reader has to know first."""
-    told = [difference_in_words(found.held_out)] if found.held_out else []
+    told = [difference_in_words(found.held_out, found.settings.joint)] if found.held_out else []
     state = "The search is finished" if found.finished else "The search stopped before its end"
     told.append(
         f"{state}: {_counted(found.evaluations, 'distinct candidate')}, of {found.proposals:,} "
@@ -117,7 +117,7 @@ def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
     parts.append(tag("figure", charts.pareto(found, chosen), tag("figcaption", note)))
     if others:
-        parts.append(tables.others_table(others))
+        parts.append(tables.others_table(others, found.settings.joint))
     return join(parts)
 
 
@@ -128,12 +128,12 @@ def _sizes(found: Found) -> str:
     return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
-def _article(pick: Pick) -> Markup:
+def _article(pick: Pick, joint: str) -> Markup:
     """Return one proxy: figures, formula, graph, and the code to use it."""
     facts = {
         "nodes": str(pick.complexity or "unknown"),
-        "joint τ, search split": figure(pick.search),
-        "joint τ, held out": figure(pick.held_out),
+        f"{joint}, search split": figure(pick.search),
+        f"{joint}, held out": figure(pick.held_out),
     }
     if pick.held_out_interval is not None:
         facts["95 % interval"] = interval_text(pick.held_out_interval)
@@ -166,7 +166,7 @@ def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup
         caption = "Transfer: spaces that the search never saw"
         joint = tables.joint_table(caption, found, found.transfer, by_text)
         columns = tables.column_table("Transfer, column by column", found.transfer, by_text)
-        told = difference_in_words(found.transfer)
+        told = difference_in_words(found.transfer, found.settings.joint)
         sections.append(_section("Transfer", tag("p", told), joint, columns))
     sections.append(_known(found) if ranking is None else _ranked(found, ranking))
     return join(sections)
@@ -224,7 +224,9 @@ def _lineage(found: Found, chosen: Sequence[Pick]) -> Markup:
     told = "Each was bred from those above it that it names; those without were random, or given."
     if shown.earlier:
         told += f" {_counted(shown.earlier, 'earlier ancestor')} of it are left out."
-    return join([tag("p", told), tables.lineage_table(shown, _by_text(chosen))])
+    return join(
+        [tag("p", told), tables.lineage_table(shown, _by_text(chosen), found.settings.joint)]
+    )
 
 
 def _word_use(found: Found) -> Markup:

@@ -13,7 +13,7 @@ from autoprox.evolution.lineage import Lineage
 from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.markup import Markup, tag
 from autoprox.page.picks import Pick
-from autoprox.wording import figure, interval_text, mean_tau
+from autoprox.wording import figure, interval_text, mean_correlation
 
 WORDS = {
     "form",
@@ -85,12 +85,15 @@ def joint_table(
 ) -> Markup:
     """Return the joint correlations on one part, beside those of the search split."""
     search = {row.name: row.joint for row in found.search}
-    headings = ["proxy", "nodes", "joint τ", "over the best baseline"]
+    joint, correlation = found.settings.joint, found.settings.correlation
+    headings = ["proxy", "nodes", joint, "over the best baseline"]
     benches = [
-        name for name in found.benches if any(mean_tau(row, name) is not None for row in rows)
+        name
+        for name in found.benches
+        if any(mean_correlation(row, name, correlation) is not None for row in rows)
     ]
-    headings += [f"mean τ, {name}" for name in benches]
-    headings += ["joint τ, search", "formula"]
+    headings += [f"mean {found.settings.symbol}, {name}" for name in benches]
+    headings += [f"{joint}, search", "formula"]
     lines = [
         tag(
             "tr",
@@ -100,7 +103,7 @@ def joint_table(
             _with_details(
                 signed(row.difference), row.difference, _signed_interval(row.difference_interval)
             ),
-            *(_figure(mean_tau(row, name)) for name in benches),
+            *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
             _formula(row.expression, row.failure),
             class_="baseline" if is_baseline(row) else None,
@@ -131,7 +134,7 @@ def _correlation(each: Correlation | None) -> Markup:
     return _with_details(figure(each.kendall), each.kendall, details)
 
 
-def others_table(chosen: Iterable[Pick]) -> Markup:
+def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
     """Return the proxies that no assessment of the end is about."""
     lines = [
         tag("tr", _name(each, each.name), _cell(str(each.complexity or "-")),
@@ -139,7 +142,7 @@ def others_table(chosen: Iterable[Pick]) -> Markup:
         for each in chosen
     ]  # fmt: skip
     caption = "The best of each size and of the generations, where they are not above"
-    headings = ("proxy", "nodes", "joint τ, search", "joint τ, held out", "formula")
+    headings = ("proxy", "nodes", f"{joint}, search", f"{joint}, held out", "formula")
     return table(caption, headings, lines)
 
 
@@ -176,7 +179,7 @@ def words_table(uses: Iterable[WordUse]) -> Markup:
     return table(caption, ("word", "form", "of the best", "share", "of all"), lines)
 
 
-def lineage_table(shown: Lineage, by_text: Mapping[str, Pick]) -> Markup:
+def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Markup:
     """Return the ancestors of a candidate, and last itself; parents are told by their numbers."""
     numbers = {each.candidate.text: str(each.candidate.number) for each in shown.members}
     lines = []
@@ -188,16 +191,16 @@ def lineage_table(shown: Lineage, by_text: Mapping[str, Pick]) -> Markup:
             tag("tr", _name(by_text.get(one.text), str(one.number)), tag("td", parents or "-"),
                 _cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
         )  # fmt: skip
-    headings = ("candidate", "parents", "nodes", "joint τ, search", "formula")
+    headings = ("candidate", "parents", "nodes", f"{joint}, search", "formula")
     return table("The best candidate and its nearest ancestors", headings, lines)
 
 
 GENERATION = {
     "generation": "generation",
     "evaluations": "judged",
-    "best": "best τ, search",
+    "best": "best, search",
     "held_out": "the same, held out",
-    "median": "median τ",
+    "median": "median",
     "complexity": "nodes of the best",
     "failures": "failed",
     "seconds": "seconds",
@@ -214,7 +217,9 @@ def generations_table(found: Found, by_text: Mapping[str, Pick]) -> Markup:
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
-    return table("Generation by generation", list(GENERATION.values()), lines)
+    return table(
+        f"Generation by generation: {found.settings.joint}", list(GENERATION.values()), lines
+    )
 
 
 def _generation_cell(key: str, value: Any) -> Markup:

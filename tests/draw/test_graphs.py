@@ -31,6 +31,15 @@ LONG = (
 )
 
 
+@pytest.fixture(params=["own", "graphviz"], autouse=True)
+def places(request, monkeypatch):
+    """Draw with and without Graphviz."""
+    if request.param == "graphviz":
+        pytest.importorskip("pygraphviz")
+    else:
+        monkeypatch.setitem(sys.modules, "pygraphviz", None)
+
+
 def laid(text: str):
     view = parse(text).to_networkx()
     widths = {node: box_width(data) for node, data in view.nodes(data=True)}
@@ -67,6 +76,7 @@ def test_a_long_edge_passes_no_box() -> None:
 def test_a_layout_untangles_what_can_be_untangled() -> None:
     view = networkx.DiGraph([(0, 5), (1, 4), (2, 3), (3, 6), (4, 6), (5, 6)])
     layout = layered(view, dict.fromkeys(range(7), 1.0), 0.3, 1.0)
+    assert {layout.places[node][1] for node in (3, 4, 5)} == {1.0}
     order = sorted((0, 1, 2), key=lambda node: layout.places[node][0])
     above = sorted((3, 4, 5), key=lambda node: layout.places[node][0])
     assert crossings(view, [order, above]) == 0

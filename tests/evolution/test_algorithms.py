@@ -23,7 +23,7 @@ class Individual:
 
     def __init__(self, taus):
         self.fitness = Columns(taus)
-        self.taus = tuple(taus)
+        self.correlations = tuple(taus)
 
 
 taus = st.lists(st.sampled_from([-0.5, 0.0, 0.1, 0.25, 0.3, 0.31, 0.6]), min_size=4, max_size=4)
@@ -41,4 +41,4 @@ def test_lexicase_selection_is_that_of_deap_draw_by_draw(rows, seed):
         assert random.random() == after
     finally:
         random.setstate(state)
-    assert ours.taus == pytest.approx(theirs.taus)
+    assert ours.correlations == pytest.approx(theirs.correlations)

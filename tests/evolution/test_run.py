@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from autoprox.benches import load_bench
 from autoprox.errors import (
@@ -24,13 +25,18 @@ from autoprox.errors import (
 )
 from autoprox.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
+from autoprox.evolution.folder import VERSION
+from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
+from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import load
-from autoprox.ranking import kendall
+from autoprox.ranking import CORRELATIONS, kendall
+from autoprox.text import parse
 
+SCIPY = {"kendall": scipy.stats.kendalltau, "spearman": scipy.stats.spearmanr}
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 240, "population": 20, "batch": 40}
 
@@ -69,6 +75,40 @@ def test_the_parents_of_a_candidate_were_judged_before_it(algorithm, most, cache
         counts.add(len(each["parents"]))
         seen.add(each.get("expression"))
     assert max(counts) == most
+
+
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
+    correlation, cache, tmp_path
+):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, correlation=correlation, **SMALL)
+    ground = lay(TINY, run.settings, cache)
+    for part in ("search", "held_out"):
+        places = getattr(ground, part)
+        for row in getattr(run, part)[:3]:
+            values = Evaluator(ground.table(places))(parse(row.expression)).values
+            own = [
+                SCIPY[correlation](values[each.places], each.accuracies).statistic
+                for each in ground.columns(places)
+            ]
+            assert row.joint == pytest.approx(np.mean(own), abs=1e-6)
+            low, high = row.joint_interval
+            assert low <= row.joint <= high
+    fitness = max(json.loads(line).get("fitness", -1) for line in lines(run.folder))
+    assert max(row.joint for row in run.search) == pytest.approx(fitness, abs=1e-6)
+    found = read(run.folder)
+    assert found.settings.joint == {"kendall": "joint τ", "spearman": "joint ρ"}[correlation]  # noqa: RUF001
+    assert found.settings.joint in page(run.folder)
+    held_out = [step.held_out for step in found.generations][-1]
+    assert held_out == pytest.approx(found.held_out_figures[found.generations[-1].expression])
+
+
+def test_a_bench_says_what_it_is_ranked_by_and_one_may_differ(cache):
+    assert lay(TINY, Settings(TINY), cache).settings.correlation == "kendall"
+    assert lay("mq101", Settings("mq101"), cache).settings.correlation == "spearman"
+    assert lay("mq101", Settings("mq101", correlation="kendall"), cache).correlation == "kendall"
+    with pytest.raises(UnknownNameError, match=r"'pearson'.*kendall, spearman"):
+        Settings(TINY, correlation="pearson")
 
 
 def test_another_seed_gives_another_run(cache, tmp_path):
@@ -210,7 +250,7 @@ def test_a_finished_run_and_a_taken_folder_are_left_alone(run_folder, cache):
         ("checkpoint.json", lambda text: text[: len(text) // 2], "damaged"),
         (
             "checkpoint.json",
-            lambda text: text.replace('"version": 1', '"version": 9', 1),
+            lambda text: text.replace(f'"version": {VERSION}', '"version": 9', 1),
             "upgrade",
         ),
         ("checkpoint.json", lambda text: '{"format": "other"}', "format is 'other'"),

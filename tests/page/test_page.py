@@ -177,7 +177,9 @@ def test_failures_and_generations_are_those_of_the_files(finished):
             [each["generation"], each["evaluations"], each["expression"]]
             for each in csv.DictReader(file)
         ]
-    assert [[*row[:2], row[-1]] for row in tables["Generation by generation"][1:]] == expected
+    assert [
+        [*row[:2], row[-1]] for row in tables["Generation by generation: joint τ"][1:]
+    ] == expected
 
 
 def test_the_lineage_of_the_best_leads_from_candidates_without_parents_to_it(finished):
