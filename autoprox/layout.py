@@ -5,7 +5,7 @@ System Structures, IEEE Transactions on Systems, Man, and Cybernetics 11, 1981):
 longest way from the root, a point in every layer that an edge passes, layers ordered by the
 barycentres of their neighbours, places in the order found. Where pygraphviz is installed, order and
 places are those of Graphviz's dot, which does the same with more care (Gansner, Koutsofios, North
-and Vo, A Technique for Drawing Directed Graphs, IEEE Transactions on Software Engineering 19, 1993).
+and Vo, A Technique for Drawing Directed Graphs, IEEE Transactions on Software Engineering, 1993).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python results/ranking.py vit101
     python results/ranking.py nb201 cifar10_train.npz
 
-The first scores every proxy that ships on 300 networks (40 minutes on two cores, and next to
+The first scores every proxy that ships on 300 networks (36 minutes on two cores, and next to
 nothing when repeated), all and those that the search behind `vit101_best` did not see. The second
 scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
 table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
