@@ -525,10 +525,12 @@ def assessment(name: str, joint: float, interval: tuple[float, float] | None = N
 def test_the_difference_is_said_in_words() -> None:
     baseline = assessment("params", 0.5)
     weaker = assessment("flops", 0.4)
-    unsure = difference_in_words([assessment("top 1", 0.6, (-0.1, 0.3)), weaker, baseline])
+    better = [assessment("top 1", 0.6, (-0.1, 0.3)), weaker, baseline]
+    unsure = difference_in_words(better, "joint ρ")  # noqa: RUF001
     assert "top 1 is 0.100 above the best baseline, params" in unsure
     assert "includes 0" in unsure
-    sure = difference_in_words([assessment("top 1", 0.3, (-0.3, -0.1)), baseline])
+    assert "(joint ρ, 95 % interval" in unsure  # noqa: RUF001
+    sure = difference_in_words([assessment("top 1", 0.3, (-0.3, -0.1)), baseline], "joint τ")
     assert "0.200 below the best baseline" in sure
     assert "does not include 0" in sure
 

@@ -78,10 +78,14 @@ def micro_batches(subject: Subject) -> list[tuple[int, int]]:
 def parts(subject: Subject) -> list[tuple[int, int]]:
     """First and last + 1 sample of what runs together: all where batch norm couples the samples."""
     batch = len(subject.inputs)
-    coupled = subject.mode == "train" and couples_samples(subject.network)
-    if batch < MICRO_BATCHES or coupled:
+    if batch < MICRO_BATCHES or coupled(subject):
         return [(0, batch)]
     return micro_batches(subject)
+
+
+def coupled(subject: Subject) -> bool:
+    """Whether what the network says of a sample depends on the others."""
+    return subject.mode == "train" and couples_samples(subject.network)
 
 
 def logits_of(subject: Subject, state: Mapping[str, Tensor], low: int, high: int) -> Tensor:

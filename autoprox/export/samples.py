@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoprox.export.running import Subject, gradients_of, logits_of, parts, state_of
+from autoprox.export.running import Subject, coupled, gradients_of, logits_of, parts, state_of
 from autoprox.export.weights import Tensors, flat, kept
 
 
@@ -23,12 +23,18 @@ def sample_gradients(
         outcomes: logits, and their first and last + 1 sample, to a number a sample.
     """
     found = []
-    for low, high in parts(subject):
+    for low, high in together(subject):
         state = state_of(subject.network, subject.layers)
         weights = {layer: state[layer] for layer in subject.layers}
         logits = logits_of(subject, state, low, high)
         found += [gradients_of(each, weights, again=True) for each in outcomes(logits, low, high)]
     return {layer: torch.stack([each[layer] for each in found]) for layer in subject.layers}
+
+
+def together(subject: Subject) -> list[tuple[int, int]]:
+    """First and last + 1 sample of what runs together: each alone, unless they are coupled."""
+    batch = len(subject.inputs)
+    return [(0, batch)] if coupled(subject) else [(low, low + 1) for low in range(batch)]
 
 
 def gram(gradients: Tensors) -> Tensor:
