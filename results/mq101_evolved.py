@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from csv_tables import write_csv
-from mq101 import SEEDS, found, medians
+from mq101 import SEEDS, discovered, found, medians
 
 import autoprox
 from autoprox import proxies
@@ -35,7 +35,8 @@ def rows(network: str, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
     settings = Settings.from_json(json.loads((folder / "config.json").read_text())["settings"])
     ground = lay("mq101", settings, default_folder())
     evaluator = Evaluator(ground.table(ground.held_out))
-    known = {name: load(name) for name in proxies.names()}
+    shipped = {name: load(name) for name in proxies.names()}
+    known = {name: each for name, each in shipped.items() if not discovered(each)}
     candidates = {"evolved": load(folder)} | {
         name: each
         for name, each in known.items()

@@ -1,7 +1,7 @@
 """Bits that proxies choose, beside others of the same limit. Writes results/mq101_search.csv.
 
     python results/mq101_search.py cifar-10-binary.tar.gz
-    python results/mq101_search.py cifar-10-binary.tar.gz hawq_v2 "runs/mq101/{network}-0"
+    python results/mq101_search.py cifar-10-binary.tar.gz hawq_v2 mq101_best runs/mq101/{network}-0
 
 For every network of mq101 that has a table, the size of three uniform bit widths is the limit.
 Each row is the choice of a proxy (hawq_v2 unless others are named; {network} stands for the
@@ -47,8 +47,9 @@ def main(data: str, proxies: list[str]) -> None:
             named, found_by = {}, {}
             for proxy in proxies:
                 choice = search_bits(network, *shown, proxy.format(network=name), size=size)
-                named[proxy] = tuple(choice.bits.values())
-                found_by[proxy] = choice.found_by
+                label = proxy.format(network=name)
+                named[label] = tuple(choice.bits.values())
+                found_by[label] = choice.found_by
             named |= others(bench, name, cost, limit_of({"size": size}))
             for label, bits in named.items():
                 measured = builder.measured(label, bits)
