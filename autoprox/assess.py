@@ -16,17 +16,15 @@ from autoprox.evaluate import Evaluator
 from autoprox.graph import Graph
 from autoprox.ranking import (
     CORRELATIONS,
-    RESAMPLED,
     Array,
     Column,
     RankCorrelation,
     check_column,
-    interval,
     joint,
-    resampled_columns,
     spearman,
     weights,
 )
+from autoprox.resampling import RESAMPLED, interval, resampled_columns
 
 COUNTS = ("params", "flops", "depth", "width")
 """The baselines of networks."""
@@ -179,7 +177,7 @@ class Assessor:
         for name, graph in baselines.items():
             scores = evaluator(graph)
             if scores.failure is None:
-                self.baselines[name] = self._of(scores.values, correlation)
+                self.baselines[name] = self._resampled(scores.values, correlation)
 
     @property
     def best_baseline(self) -> str | None:
@@ -188,7 +186,7 @@ class Assessor:
             return None
         return max(self.baselines, key=lambda name: self.baselines[name].joint)
 
-    def _of(self, values: Array, correlation: RankCorrelation) -> _Resampled:
+    def _resampled(self, values: Array, correlation: RankCorrelation) -> _Resampled:
         correlated, resampled = CORRELATIONS[correlation], RESAMPLED[correlation]
         each = [correlated(values[c.places], c.accuracies) for c in self.columns]
         again = [
@@ -204,10 +202,9 @@ class Assessor:
             return Assessment(
                 name, graph.text, graph.complexity, None, None, None, None, (), scores.failure
             )
-        taus = self._of(scores.values, "kendall")
-        own = taus
-        if self.correlation != "kendall":
-            own = self._of(scores.values, self.correlation)
+        taus = self._resampled(scores.values, "kendall")
+        by_tau = self.correlation == "kendall"
+        own = taus if by_tau else self._resampled(scores.values, self.correlation)
         best = self.baselines[self.best_baseline] if self.best_baseline else None
         gain = own.resampled_joint - best.resampled_joint if best else None
         return Assessment(

@@ -9,11 +9,10 @@ candidates are sorted, one by one.
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +35,6 @@ LARGEST = 1000
 """The most architectures whose pairs are compared; of more, sorting is faster, and float32 would
 not count the pairs."""
 
-LARGEST_RESAMPLED = 2000
-"""The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
 
 BITS = 20
 """Of the leading bits of a score so many count; the others may be rounding (float32 has 24)."""
@@ -132,7 +129,7 @@ class Ranker:
     """
 
     def __init__(self, columns: Sequence[Column], correlation: RankCorrelation = "kendall") -> None:
-        """Compute the signs of all pairs of every column."""
+        """Compute the ranks of every column, and the signs of its pairs."""
         self.columns = tuple(columns)
         self.correlation = correlation
         self.weights = weights(self.columns)
@@ -264,7 +261,7 @@ def weights(columns: Sequence[Column]) -> Array:
     return np.array([column.weight for column in columns], dtype=np.float64)
 
 
-def joint(taus: Array, weights: Array) -> Array:
+def joint(correlations: Array, weights: Array) -> Array:
     """Return the joint correlation, the mean over the columns: ``(…, columns)`` to ``(…)``.
 
     The mean is weighted by `weights`, ``(columns,)``; if they are all 1 it is the plain one to the
@@ -274,7 +271,7 @@ def joint(taus: Array, weights: Array) -> Array:
     sign counts (Auto-Prox, AAAI 2024, joint correlation metric; its formula is not printed in the
     paper).
     """
-    return np.asarray(np.average(taus, axis=-1, weights=weights))
+    return np.asarray(np.average(correlations, axis=-1, weights=weights))
 
 
 def kendall(scores: Array, accuracies: Array) -> float:
@@ -302,156 +299,3 @@ CORRELATIONS: dict[RankCorrelation, Callable[[Array, Array], float]] = {
     "spearman": spearman,
 }
 """The rank correlations of two vectors."""
-
-
-def signs(values: Array) -> Array:
-    """Return the signs of all differences, ``(n,)`` to ``(n, n)``."""
-    return np.sign(values[:, None] - values[None, :])
-
-
-def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
-    """Return Kendall's τ-b on resamples of the architectures.
-
-    Args:
-        scores: ``(n,)``.
-        accuracies: ``(n,)``.
-        counts: ``(resamples, n)``, how often each architecture was drawn; copies of one tie with
-            each other.
-
-    Returns:
-        ``(resamples,)``; 0 where a resample has only ties. Beyond `LARGEST_RESAMPLED` architectures
-        they are those of `linearised`.
-    """
-    if len(scores) > LARGEST_RESAMPLED:
-        return linearised(scores, accuracies, counts)
-    own, true = signs(resolved(scores)), signs(accuracies)
-    squares = pairs(counts, own * own) * pairs(counts, true * true)
-    return ratio(pairs(counts, own * true), np.sqrt(squares))
-
-
-def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
-    """Return Spearman's rho on resamples of the architectures, as `resampled_taus` does τ-b.
-
-    The ranks are those within each resample; copies of one architecture share the mean of theirs.
-    """
-    own, true = (_centred_ranks(each, counts) for each in (resolved(scores), accuracies))
-    above = np.einsum("rn,rn,rn->r", counts, own, true)
-    squares = [np.einsum("rn,rn,rn->r", counts, each, each) for each in (own, true)]
-    return ratio(above, np.sqrt(squares[0] * squares[1]))
-
-
-def _centred_ranks(values: Array, counts: Array) -> Array:
-    """Return the ranks of values within resamples, less their mean, ``(resamples, n)``."""
-    dense = dense_ranks(values[None])[0]
-    order = np.argsort(dense, kind="stable")
-    starts = np.flatnonzero(np.diff(dense[order], prepend=-1))
-    sizes = np.add.reduceat(counts[:, order], starts, axis=1)
-    below = np.cumsum(sizes, axis=1)
-    middles = below - sizes / 2 - below[:, -1:] / 2
-    return np.asarray(middles[:, dense])
-
-
-RESAMPLED: dict[RankCorrelation, Callable[[Array, Array, Array], Array]] = {
-    "kendall": resampled_taus,
-    "spearman": resampled_rhos,
-}
-"""The rank correlations on resamples."""
-
-
-def linearised(scores: Array, accuracies: Array, counts: Array) -> Array:
-    """Return `resampled_taus` to first order in the counts, ``(resamples,)``.
-
-    With sums over pairs of architectures τ-b is N / sqrt(A B), and drawing an architecture once
-    more changes each of them by twice what its own pairs add to it. Efron's infinitesimal jackknife
-    (The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6); what is left out
-    falls with the number of architectures.
-    """
-    own, true = dense_ranks(np.stack([resolved(scores), accuracies]))
-    sums = np.array(
-        [
-            [_agreement(own, true, i) for i in range(len(own))],
-            len(own) - np.bincount(own)[own],
-            len(true) - np.bincount(true)[true],
-        ],
-        dtype=np.float64,
-    )
-    total = sums.sum(axis=1, keepdims=True)
-    if not total[1:].all():
-        return np.zeros(len(counts))
-    scale = np.sqrt(total[1:].prod())
-    tau = total[0, 0] / scale
-    slopes = 2 * sums[0] / scale - tau * (sums[1:] / total[1:]).sum(axis=0)
-    return np.asarray(tau + counts @ slopes - slopes.sum())
-
-
-def _agreement(own: Ranks, true: Ranks, place: int) -> int:
-    """Return of how many others more both say the same of an architecture than the opposite."""
-    signs, others = (
-        (each > each[place]).view(np.int8) - (each < each[place]).view(np.int8)
-        for each in (own, true)
-    )
-    return int(np.sum(signs * others, dtype=np.int64))
-
-
-def pairs(counts: NDArray[Any], table: NDArray[Any]) -> Array:
-    """Sum a table over the pairs of architectures that each resample holds, ``(resamples,)``.
-
-    Args:
-        counts: ``(resamples, n)``, how often each architecture was drawn.
-        table: ``(n, n)`` of whole numbers, so that float32 is exact too (below 2^24).
-    """
-    return np.asarray(np.einsum("rn,rn->r", counts @ table, counts, dtype=np.float64))
-
-
-def ratio(above: Array, below: Array) -> Array:
-    """Return ``above / below``, ``(n,)``; 0 where that is no number."""
-    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
-
-
-def resample(n: int, resamples: int, seed: int | list[int]) -> Array:
-    """Return how often bootstrap resamples draw each of `n` architectures, ``(resamples, n)``."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
-
-
-def resampled_columns(
-    columns: Sequence[Column], resamples: int, seed: int, largest: int | None = None
-) -> list[Array | None]:
-    """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
-
-    The columns of a space are figures of the same architectures: they share the resamples.
-
-    Args:
-        columns: the columns.
-        resamples: how many resamples.
-        seed: of the resamples.
-        largest: columns of spaces with more architectures get None; None for no limit.
-    """
-    spaces: dict[str, list[int]] = {}
-    for column in columns:
-        spaces.setdefault(column.space, []).extend(column.places.tolist())
-    rows = {space: np.unique(places) for space, places in spaces.items()}
-    draws = {
-        space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
-        for space, places in rows.items()
-        if largest is None or len(places) <= largest
-    }
-    return [
-        _of_places(draws[each.space], rows[each.space], each.places)
-        if each.space in draws
-        else None
-        for each in columns
-    ]
-
-
-def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:
-    """Return how often some of the architectures were drawn, without a copy if they are all."""
-    if np.array_equal(rows, places):
-        return drawn
-    return drawn[:, np.searchsorted(rows, places)]
-
-
-def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of bootstrapped `values`, ``(resamples,)``."""
-    low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2])
-    return float(low), float(high)

@@ -61,9 +61,7 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def mean_correlation(
-    row: Assessment, bench: str, correlation: RankCorrelation | None
-) -> float | None:
+def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
     """Return the mean correlation over the columns of one of several benches."""
     found = [
         each.spearman if correlation == "spearman" else each.kendall

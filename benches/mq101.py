@@ -105,7 +105,7 @@ def mq101(folder: Path = FOLDER) -> Bench:
         build=partial(build, folder=folder),
         input_shape=(3, 32, 32),
         classes=CLASSES,
-        default_correlation="spearman",  # as EMQ's fitness
+        default_correlation="spearman",  # as EMQ, but over all rows
         default_statistics=STATISTICS,
         bits=bits,
         trained=True,

@@ -31,16 +31,21 @@ SEEDS = range(5)
 BATCH = 64
 
 
+ALL = "all"
+"""Stands for all networks at once."""
+
+
 def found(network: str, seed: int, images: str) -> Path:
-    """The folder of a search on one network, which is made if need be."""
+    """The folder of a search on one network, or on all, which is made if need be."""
     folder = Path("runs/mq101") / f"{network}-{seed}"
     if not (folder / "report.json").is_file():
         autoprox.evolve(
             "mq101",
             out=folder,
             jobs=len(os.sched_getaffinity(0)),
-            spaces=(network,),
+            spaces=None if network == ALL else (network,),
             images=images,
+            correlation="spearman",
             probe_batch=BATCH,
             seed=seed,
             split_seed=seed,

@@ -46,8 +46,8 @@ def main(data: str, proxies: list[str]) -> None:
             size = cost.size_bytes(width)
             named, found_by = {}, {}
             for proxy in proxies:
-                choice = search_bits(network, *shown, proxy.format(network=name), size=size)
                 label = proxy.format(network=name)
+                choice = search_bits(network, *shown, label, size=size)
                 named[label] = tuple(choice.bits.values())
                 found_by[label] = choice.found_by
             named |= others(bench, name, cost, limit_of({"size": size}))

@@ -23,7 +23,7 @@ from autoprox.benches import load_bench
 FOLDER = Path(__file__).parent
 SEED_OF_THE_BEST = 2
 FEWER = 300
-"""Of how many cells all proxies are scored: the costly ones take seconds a cell."""
+"""Of how many cells all proxies are scored: the costly ones take up to 1.5 seconds a cell."""
 
 PUBLISHED = "params flops grad_norm snip grasp fisher synflow naswot zen_score zico".split()
 

@@ -9,20 +9,17 @@ from hypothesis import strategies as st
 from autoprox.errors import BenchError
 from autoprox.ranking import (
     CORRELATIONS,
-    RESAMPLED,
     Column,
     Ranker,
     balanced,
-    interval,
     joint,
     kendall,
-    resample,
-    resampled_taus,
     resolved,
     spearman,
     standardised_ranks,
     weights,
 )
+from autoprox.resampling import RESAMPLED, interval, resample, resampled_taus
 
 
 def column(accuracies, places=None, name="all"):

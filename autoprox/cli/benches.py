@@ -151,8 +151,9 @@ def print_bench(bench: Bench, out: Console) -> None:
     for place, caveat in enumerate(bench.caveats):
         facts.add_row("" if place else "caveats", f"- {caveat}")
     facts.add_row("inputs", f"{' x '.join(map(str, bench.input_shape))}, {bench.classes} classes")
+    facts.add_row("a run", f"ranks by {bench.default_correlation.title()}'s correlation")
     if bench.default_architectures is not None:
-        facts.add_row("a run", f"draws {bench.default_architectures} unless told --architectures N")
+        facts.add_row("", f"draws {bench.default_architectures} unless told --architectures N")
     out.print(facts)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("space", no_wrap=True)

@@ -127,14 +127,16 @@ def joint_table(
     joint = settings.joint
 
     def mean(row: Assessment, bench: str) -> float | None:
-        return mean_correlation(row, bench, settings.correlation)
+        return mean_correlation(row, bench, settings.measure)
 
     benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
     apart = [f"mean {settings.symbol}\n{name}" for name in benches]
     for heading in ("nodes", joint, "95 % interval", *apart, f"{joint}\nsearch", "formula"):
         side: Literal["left", "right"] = "left" if heading == "formula" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
-    beside = BESIDE_FORMULA + sum(2 + max(len("mean τ"), len(name)) for name in benches)
+    beside = BESIDE_FORMULA + sum(
+        2 + max(len(f"mean {settings.symbol}"), len(name)) for name in benches
+    )
     room = max(2, width - beside - max(len(row.name) for row in rows))
     for place, row in enumerate(rows):
         ends = (

@@ -1,8 +1,8 @@
 """The folder of a run: text files that are whole at any moment.
 
 config.json       the settings
-candidates.jsonl  every distinct candidate: proposed text, its parents' expressions, τ per column or
-                  the reason of its failure
+candidates.jsonl  every distinct candidate: proposed text, its parents' expressions, its rank
+                  correlation with each column or the reason of its failure
 generations.csv   what each generation did
 checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
 report.json       the numbers of the end, held-out ones first
@@ -25,7 +25,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.files import append_text, read_json, write_json, write_text
 from autoprox.text import parse
 
-VERSION = 2
+VERSION = 1
 RUN, CHECKPOINT = "autoprox run", "autoprox checkpoint"
 
 
@@ -209,7 +209,7 @@ def _candidate(line: str) -> tuple[str, Candidate]:
         return data["proposed"], Candidate(parse(data["proposed"]), (), None, data["failure"], "")
     return data["proposed"], Candidate(
         parse(data["expression"]),
-        tuple(data["correlations"]),
+        tuple(data["correlations"] if "correlations" in data else data["taus"]),
         data["fitness"],
         None,
         data["behaviour"],

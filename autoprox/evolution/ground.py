@@ -25,7 +25,7 @@ from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.graph import Graph
 from autoprox.parallel import HERE, Workers
 from autoprox.proxy import load
-from autoprox.ranking import Column, RankCorrelation, Ranker, balanced
+from autoprox.ranking import Column, Ranker, balanced
 from autoprox.statistics import STATISTICS, Store
 from autoprox.tables import Plan, Row, load_table, measure_bench, pending
 
@@ -78,11 +78,6 @@ class Ground:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def correlation(self) -> RankCorrelation:
-        """The rank correlation whose mean over the columns is the fitness."""
-        return self.settings.correlation or self.bench.default_correlation
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The statistics that are measured, the same of every bench."""
         return self.plans[0].names
@@ -122,13 +117,16 @@ class Ground:
         stored = tuple(STATISTICS[name].stored_name for name in self.names)
         address = TableAddress(_load, (self.store.folder, rows, self.names, stored))
         return Judge(
-            self.table(indices), Ranker(self.columns(indices), self.correlation), address, workers
+            self.table(indices),
+            Ranker(self.columns(indices), self.settings.measure),
+            address,
+            workers,
         )
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
         """Return an assessor over some architectures, with the baselines."""
         evaluator, columns = Evaluator(self.table(indices)), self.columns(indices)
-        return Assessor(evaluator, columns, self.baselines, self.correlation)
+        return Assessor(evaluator, columns, self.baselines, self.settings.measure)
 
 
 def _shifted(

@@ -51,7 +51,8 @@ class Settings:
         architectures: how many architectures of the bench, or of each bench that has more, to draw;
             None for as many as the bench says, or all.
         correlation: the rank correlation whose mean over the columns is the fitness,
-            ``"kendall"`` or ``"spearman"``; None for the bench's.
+            ``"kendall"`` or ``"spearman"``; None for the bench's, or, of several that differ,
+            Kendall's.
         algorithm: a name in `ALGORITHMS`.
         evaluations: how many distinct candidates are judged in all.
         population: the size of the population.
@@ -104,9 +105,14 @@ class Settings:
             raise RunError("seeds are not negative")
 
     @property
+    def measure(self) -> RankCorrelation:
+        """The rank correlation of the run: a run's settings say which."""
+        return self.correlation or "kendall"
+
+    @property
     def symbol(self) -> str:
-        """How the rank correlation of the run is written."""
-        return SYMBOLS[self.correlation or "kendall"]
+        """How it is written."""
+        return SYMBOLS[self.measure]
 
     @property
     def joint(self) -> str:
@@ -126,10 +132,13 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """Return the settings that `to_json` described.
 
+        Runs from before there was a choice took Kendall's correlation.
+
         Raises:
             RunError: there is an unknown key.
         """
         check_known(data, cls)
+        data = {"correlation": "kendall", **data}
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }

@@ -15,19 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import BenchError
-from autoprox.ranking import (
-    MINIMUM,
-    Array,
-    Column,
-    interval,
-    kendall,
-    pairs,
-    ratio,
-    resampled_columns,
-    resolved,
-    signs,
-    spearman,
-)
+from autoprox.ranking import MINIMUM, Array, Column, kendall, resolved, spearman
+from autoprox.resampling import interval, pairs, ratio, resampled_columns, signs
 
 RESAMPLES = 2000
 LARGEST = 4000

@@ -85,7 +85,7 @@ def joint_table(
 ) -> Markup:
     """Return the joint correlations on one part, beside those of the search split."""
     search = {row.name: row.joint for row in found.search}
-    joint, correlation = found.settings.joint, found.settings.correlation
+    joint, correlation = found.settings.joint, found.settings.measure
     headings = ["proxy", "nodes", joint, "over the best baseline"]
     benches = [
         name

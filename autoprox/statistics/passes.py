@@ -381,8 +381,8 @@ class Passes:
 def deviation(parts: Tensor) -> Tensor:
     """Population standard deviations over a few numbers, ``(numbers, entries) -> (entries,)``.
 
-    What `torch.std` gives over the first dimension, also in float64 and then rounded, at a third of
-    the time.
+    Computed in float64 and rounded, as `torch.std` does over the first dimension in three times as
+    long.
     """
     centred = parts.double()
     centred -= centred.mean(0)

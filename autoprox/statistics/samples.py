@@ -88,7 +88,8 @@ def _by_weight(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield each layer's place among `subject.names` and its gradients, ``(batch, *weight)``.
 
-    The layers are taken in groups, with a forward pass each, whose gradients fit in `HELD_BYTES`.
+    The layers are taken in groups whose gradients fit in `HELD_BYTES`, each with forward passes of
+    its own.
 
     Args:
         subject: the network and the batch.

@@ -22,7 +22,7 @@ from autoprox.kinds import (
 )
 from autoprox.registry import Registry
 
-STATISTICS_VERSION = 3
+STATISTICS_VERSION = 4
 """Raised whenever a definition below, or the way of measuring or sampling it, changes a number."""
 
 MICRO_BATCHES = 4
@@ -69,10 +69,14 @@ GROUPS: dict[str, Group] = {
     ),
     "jacobian": Group("one forward pass of the batch, and one backward pass to the inputs"),
     "sample": Group(
-        "one forward pass of the batch, and a backward pass of each sample's loss",
+        "one forward and backward pass of each sample's loss, by itself; where batch norm couples "
+        "the samples, one forward pass of the batch",
         needs_labels=True,
     ),
-    "logits": Group("one forward pass of the batch, and a backward pass of each sample's logits"),
+    "logits": Group(
+        "one forward and backward pass of each sample's logits, by itself; where batch norm "
+        "couples the samples, one forward pass of the batch"
+    ),
     "ones": Group("one forward and backward pass of one input of ones, in float64"),
     "curvature": Group(
         "one forward and backward pass of the loss, and as many backward passes for each layer as "

@@ -28,7 +28,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import VERSION
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
-from autoprox.evolution.run import evolve
+from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
@@ -106,9 +106,38 @@ def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
 def test_a_bench_says_what_it_is_ranked_by_and_one_may_differ(cache):
     assert lay(TINY, Settings(TINY), cache).settings.correlation == "kendall"
     assert lay("mq101", Settings("mq101"), cache).settings.correlation == "spearman"
-    assert lay("mq101", Settings("mq101", correlation="kendall"), cache).correlation == "kendall"
+    assert (
+        lay("mq101", Settings("mq101", correlation="kendall"), cache).settings.measure == "kendall"
+    )
     with pytest.raises(UnknownNameError, match=r"'pearson'.*kendall, spearman"):
         Settings(TINY, correlation="pearson")
+
+
+class Stopper(Silent):
+    """Interrupts a run at its third generation."""
+
+    def generation(self, generation, held_out):
+        if generation.number == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, tmp_path):
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **SMALL)
+    folder = tmp_path / "old"
+    stopped = evolve(TINY, out=folder, cache=cache, observer=Stopper(), **SMALL)
+    assert not stopped.finished
+    config = json.loads((folder / "config.json").read_text())
+    del config["settings"]["correlation"]
+    (folder / "config.json").write_text(json.dumps(config))
+    path = folder / "candidates.jsonl"
+    old = path.read_text().replace('"correlations":', '"taus":')
+    path.write_text(old)
+    checkpoint = json.loads((folder / "checkpoint.json").read_text())
+    checkpoint["bytes"] = len(old.encode())
+    (folder / "checkpoint.json").write_text(json.dumps(checkpoint))
+    assert read(folder).settings.joint == "joint τ"
+    again = evolve(resume=folder, cache=cache)
+    assert again.held_out == whole.held_out
 
 
 def test_another_seed_gives_another_run(cache, tmp_path):

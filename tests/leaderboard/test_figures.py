@@ -11,7 +11,8 @@ import scipy.stats
 from autoprox.errors import BenchError
 from autoprox.leaderboard import figures
 from autoprox.leaderboard.figures import Comparison, best_spearman, gap, top_share
-from autoprox.ranking import Column, interval, resample
+from autoprox.ranking import Column
+from autoprox.resampling import interval, resample
 
 
 def columns(n=12, ties=True):

@@ -201,8 +201,9 @@ def test_swap_counts_units_with_different_patterns():
     assert proxies.get("swap")(network, x) == len(different)
 
 
-def test_swap_counts_the_same_however_many_samples_there_are():
-    network, x, _ = case(Convolutions, batch=130)
+@pytest.mark.parametrize("batch", [8, 20, 70, 130])
+def test_swap_counts_the_same_however_many_samples_there_are(batch):
+    network, x, _ = case(Convolutions, batch=batch)
     with torch.no_grad():
         arguments = copy.deepcopy(network).steps(x)[2]
     units = torch.cat([each.flatten(1) for each in arguments], dim=1).T > 0

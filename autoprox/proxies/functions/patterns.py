@@ -99,13 +99,16 @@ def distinct_neurons(subject: Subject) -> float:
 
 
 def _packed(codes: Tensor) -> NDArray[np.generic]:
-    """Pack each unit's bits into one number: bool ``(samples, units)`` to ``(units,)``."""
+    """Pack each unit's bits: bool ``(samples, units)`` to ``(units,)``.
+
+    They are numbers for up to 64 samples, and raw bytes for more.
+    """
     packed = np.packbits(codes.cpu().numpy(), axis=0)
-    width = len(packed)
-    wide = next((bits for bits in (1, 2, 4, 8) if bits >= width), width)
-    rows = np.zeros((packed.shape[1], wide), np.uint8)
-    rows[:, :width] = packed.T
-    return rows.view(f"u{wide}" if wide <= 8 else f"V{wide}")[:, 0]
+    needed = len(packed)
+    size = next((each for each in (1, 2, 4, 8) if each >= needed), needed)
+    rows = np.zeros((packed.shape[1], size), np.uint8)
+    rows[:, :needed] = packed.T
+    return rows.view(f"u{size}" if size <= 8 else f"V{size}")[:, 0]
 
 
 def _different(patterns: NDArray[np.generic]) -> NDArray[np.generic]:
