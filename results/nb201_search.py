@@ -6,9 +6,10 @@
 Evolution scores 1,000 cells, which are shown 16 training images of CIFAR-10 (an .npz of uint8 `x`
 and labels `y`); then the accuracies that were published for the found cell are looked up. No
 accuracy is used to search. The arguments after the images are proxies to search by, instead of
-`SETS`; those with a plus between them are combined by rank. 10 core-minutes a search by ZiCo, 4 by
-NASWOT, 1 by #params; a search that was interrupted goes on, one that is in ``runs/nb201_search``
-already is read. The table is written after each search.
+`SETS`; those with a plus between them are combined by rank. The first of `SETS` was chosen by the
+accuracies of the 300 cells of results/nb201_ranking_all_proxies.csv, the others were not. 30
+core-minutes a search by it, 10 by ZiCo, 5 by NASWOT, 1 by #params; a search that was interrupted
+goes on, one that is in ``runs/nb201_search`` already is read. The table is written after each.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from csv_tables import write_csv
 
 import autoprox
 
-SETS = ("synflow+naswot", "zico+synflow", "zico", "synflow", "naswot", "params")
-SEEDS = range(3)
+SETS = ("logsynflow+ntk_condition", "synflow+naswot", "zico", "naswot", "params")
+SEEDS = range(1)
 BATCH = 16
 BUDGET = 1000
 ROOT = Path("runs/nb201_search")

@@ -39,8 +39,10 @@ from autoprox.text import parse_proxy
 
 MEASURED = 300
 SAMPLE = 64
-SIZES = {300: 1000, 2000: 1000, 20_000: 200}
-"""How many candidates are judged on how many architectures."""
+SIZES = (300, 2000, 20_000)
+"""How many architectures the tables have."""
+CANDIDATES = 200
+"""How many candidates are judged on each, at least: whole generations are."""
 
 
 def plan_in(folder: Path) -> Plan:
@@ -72,7 +74,7 @@ def judge_of(plan: Plan, size: int) -> Judge:
 
 def generations(plan: Plan) -> list[list[str]]:
     """Return the candidates of a search on the smallest table, as they were proposed."""
-    settings = Settings("nb201", evaluations=max(SIZES.values()))
+    settings = Settings("nb201", evaluations=CANDIDATES)
     words = load_bench("nb201").default_statistics or DEFAULT_STATISTICS
     search = Search(settings, Variation(Vocabulary(words)), judge_of(plan, min(SIZES)))
     found = []
@@ -89,7 +91,7 @@ def judged(plan: Plan, size: int) -> dict[str, object]:
     loaded = time.process_time(), time.perf_counter()
     count = 0
     for generation in texts:
-        if count < SIZES[size]:
+        if count < CANDIDATES:
             count += len(judge([parse_proxy(text) for text in generation]))
     done = time.process_time(), time.perf_counter()
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
