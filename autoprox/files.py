@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, read with care, and named by their key."""
+"""Files: written whole or not at all, or added to; read with care; named by their key."""
 
 from __future__ import annotations
 

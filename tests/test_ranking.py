@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from autoprox.ranking import (
     weights,
 )
 from autoprox.resampling import RESAMPLED, interval, resample, resampled_taus
+from tests.scipy_correlations import SCIPY
 
 
 def column(accuracies, places=None, name="all"):
@@ -27,9 +27,6 @@ def column(accuracies, places=None, name="all"):
     return Column(
         name, "accuracy", np.arange(len(accuracies)) if places is None else places, accuracies
     )
-
-
-SCIPY = {"kendall": scipy.stats.kendalltau, "spearman": scipy.stats.spearmanr}
 
 
 @pytest.mark.parametrize("ties", [False, True])

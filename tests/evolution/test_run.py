@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from autoprox.benches import load_bench
 from autoprox.errors import (
@@ -28,15 +27,16 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import VERSION
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
-from autoprox.evolution.run import Silent, evolve
+from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import load
 from autoprox.ranking import CORRELATIONS, kendall
 from autoprox.text import parse
+from tests.evolution.stopping import Stopper
+from tests.scipy_correlations import SCIPY
 
-SCIPY = {"kendall": scipy.stats.kendalltau, "spearman": scipy.stats.spearmanr}
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 240, "population": 20, "batch": 40}
 
@@ -111,14 +111,6 @@ def test_a_bench_says_what_it_is_ranked_by_and_one_may_differ(cache):
     )
     with pytest.raises(UnknownNameError, match=r"'pearson'.*kendall, spearman"):
         Settings(TINY, correlation="pearson")
-
-
-class Stopper(Silent):
-    """Interrupts a run at its third generation."""
-
-    def generation(self, generation, held_out):
-        if generation.number == 3:
-            raise KeyboardInterrupt
 
 
 def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, tmp_path):

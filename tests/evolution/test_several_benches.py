@@ -18,6 +18,7 @@ from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.proxy import load
 from autoprox.tables import Probe
+from tests.evolution.stopping import Stopper
 
 TINY, OTHER = (
     str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")
@@ -136,14 +137,6 @@ def test_the_result_is_the_same_for_two_jobs(algorithm, cache, tmp_path):
         evolve(BOTH, out=folder, jobs=jobs, cache=measured, algorithm=algorithm, **SMALL)
     one, two = ([lines(folder), lines(folder, "report.json")] for folder in folders)
     assert one == two
-
-
-class Stopper(Silent):
-    """Stops a run after a generation, as Ctrl-C does."""
-
-    def generation(self, generation, held_out):
-        if generation.number == 2:
-            raise KeyboardInterrupt
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run, cache, tmp_path, monkeypatch):
