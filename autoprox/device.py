@@ -1,4 +1,4 @@
-"""Where networks are run: on the processor, or on a GPU."""
+"""Where networks run and tensors are reduced: on the processor, or on a GPU."""
 
 from __future__ import annotations
 

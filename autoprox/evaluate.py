@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoprox.blocks import Block, Budget, Extent, cut, extent, whole
+from autoprox.blocks import PROCESSOR, Block, Budget, Extent, cut, extent, whole
 from autoprox.graph import Graph, check_root
 from autoprox.kinds import TENSOR_KINDS, Layer, Network
 from autoprox.primitives import PRIMITIVES, Entries, Form
@@ -49,11 +49,13 @@ class Table:
             comes, all of them of equal layers; what is beyond a network's last layer is ignored.
             None if there is one measurement a network, in their order.
         budget: of what is kept of the stacked statistics; the parts of a table share it.
+        device: where tensors are reduced; all that follows is small, and computed here.
     """
 
     measurements: tuple[Measurement, ...]
     sources: Tensor | None = None
     budget: Budget = field(default_factory=Budget, repr=False)
+    device: torch.device = PROCESSOR
     _blocks: dict[tuple[int, ...], tuple[Block, ...]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -105,8 +107,8 @@ class Table:
         chosen = tuple(range(len(self.measurements)) if places is None else places)
         if chosen not in self._blocks:
             self._blocks[chosen] = tuple(
-                Block([self.measurements[chosen[i]] for i in each], self.budget)
-                for each in cut([self._extents[i] for i in chosen])
+                Block([self.measurements[chosen[i]] for i in each], self.budget, self.device)
+                for each in cut([self._extents[i] for i in chosen], self.device)
             )
         return self._blocks[chosen]
 
@@ -131,7 +133,7 @@ class Table:
         out = torch.zeros(len(reductions), count, self.widest, dtype=torch.float64)
         place = 0
         for block in self.blocks(places):
-            for own in torch.split(program(block), block.layers, 1):
+            for own in torch.split(program(block).cpu(), block.layers, 1):
                 out[:, place, : own.shape[1]] = own
                 place += 1
         return out
@@ -139,8 +141,13 @@ class Table:
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
         if self.sources is None:
-            return Table(tuple(self.measurements[i] for i in indices), budget=self.budget)
-        return Table(self.measurements, self.sources[list(indices)], self.budget)
+            chosen = tuple(self.measurements[i] for i in indices)
+            return Table(chosen, None, self.budget, self.device)
+        return Table(self.measurements, self.sources[list(indices)], self.budget, self.device)
+
+    def on(self, device: torch.device) -> Table:
+        """Return the same table, whose tensors are reduced on a device."""
+        return Table(self.measurements, self.sources, device=device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,26 +83,28 @@ class Program:
     def __call__(self, block: Block) -> Tensor:
         """Return the layers' numbers, ``(reductions, layers of all measurements)`` float64.
 
-        They mean nothing where a layer lacks one of a reduction's statistics.
+        They are on the block's device, and mean nothing where a layer lacks one of a reduction's
+        statistics.
         """
         if block.measurements[0].sample == "full":
-            return torch.cat([self._on_full(each) for each in block.measurements], 1)
+            return torch.cat([self._on_full(each, block.device) for each in block.measurements], 1)
         return self._run(
             {name: block.values(name) for name in self._leaves},
             {name: block.sizes(name) for name in self._leaves},
         )
 
-    def _on_full(self, measurement: Measurement) -> Tensor:
+    def _on_full(self, measurement: Measurement, device: torch.device) -> Tensor:
         """Run on full tensors, whose lengths differ: layer by layer."""
         values, sizes = measurement.values, measurement.sizes
-        out = torch.zeros(len(self.reductions), len(measurement.layers), dtype=torch.float64)
+        shape = len(self.reductions), len(measurement.layers)
+        out = torch.zeros(shape, dtype=torch.float64, device=device)
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
-            there = {name: each[None] for name, each in tensors.items() if each is not None}
+            there = {n: each[None].to(device) for n, each in tensors.items() if each is not None}
             known = [i for i, each in enumerate(self.reductions) if {*each.statistics} <= {*there}]
             if known:
                 program = program_of(tuple(self.reductions[i] for i in known))
-                own = {name: each[layer : layer + 1] for name, each in sizes.items()}
+                own = {name: each[layer : layer + 1].to(device) for name, each in sizes.items()}
                 out[known, layer] = program._run(there, own)[:, 0]
         return out
 

@@ -48,6 +48,21 @@ def test_a_block_gives_each_network_what_it_gives_alone(measurements, seed):
         assert torch.equal(own.nan_to_num(7), alone.nan_to_num(7))
 
 
+def test_what_a_block_gives_is_computed_on_its_device(measurements, monkeypatch):
+    # "meta" has shapes and no numbers, and refuses what lies on another device, as a GPU does.
+    full = measured("full")[:1]
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda _: False)
+    graphs = drawn(0, lambda: [VARIATION.mutated(VARIATION.random()) for _ in range(200)])
+    reductions = [n for n in dict.fromkeys(n for g in graphs for n in g) if reduces_tensor(n)]
+    words = {node.word for each in reductions for node in each}
+    assert {"softmax", "entropy", "std", "coarsen", "log_determinant", "add"} <= words
+    for several in (measurements, measurements[:1], full):
+        block = Block(several, device=torch.device("meta"))
+        found = Program(reductions)(block)
+        assert (found.device, found.dtype) == (block.device, torch.float64)
+        assert found.shape == (len(reductions), sum(block.layers))
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from([None, (), (("act", torch.float32, (8,)),)]), st.integers(0, 99)),

@@ -1,13 +1,19 @@
-"""Where networks run: on a GPU the same places and noise, and the same numbers to rounding."""
+"""Where networks run and tensors are reduced: on a GPU the same numbers to rounding."""
 
+import numpy as np
 import pytest
 import torch
 
 import autoprox
 from autoprox.device import device_of
 from autoprox.errors import StatisticError
+from autoprox.evaluate import Evaluator
+from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.evolution.variation import Variation
+from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.statistics import Store
 from autoprox.tables import Plan, Probe, load_table, measure_bench
+from tests.evolution.test_variation import drawn
 from tests.tiny_bench import bench
 
 NAMES = (
@@ -58,3 +64,29 @@ def test_a_gpu_measures_what_the_processor_does(tmp_path):
             torch.testing.assert_close(
                 one.values[name] / scale, other.values[name] / scale, rtol=1e-3, atol=1e-4
             )
+
+
+@GPU
+def test_a_gpu_reduces_what_the_processor_does(tmp_path):
+    plan = Plan(bench, bench, DEFAULT_STATISTICS, Probe(), tmp_path)
+    here = load_table(Store(tmp_path), measure_bench(plan, Store(tmp_path)), DEFAULT_STATISTICS)
+    there = here.on(device_of("cuda"))
+    variation = Variation(Vocabulary(DEFAULT_STATISTICS))
+    graphs = drawn(0, lambda: [variation.random() for _ in range(200)])
+    words = {node.word for graph in graphs for node in graph}
+    assert {"log_determinant", "matmul", "softmax", "entropy", "coarsen"} <= words
+    for graph in graphs:
+        one, other = Evaluator(here)(graph), Evaluator(there)(graph)
+        assert one.failures == other.failures
+        valid = [i for i in range(len(here)) if i not in one.failures]
+        np.testing.assert_allclose(one.values[valid], other.values[valid], rtol=1e-3, atol=1e-6)
+
+
+@GPU
+def test_a_search_finds_nearly_the_same_on_a_gpu(tmp_path):
+    runs = [
+        autoprox.evolve(bench, out=tmp_path / each, cache=tmp_path, device=each, evaluations=200)
+        for each in ("cpu", "cuda")
+    ]
+    one, other = (found.best.provenance["held_out_fitness"] for found in runs)
+    assert one == pytest.approx(other, abs=0.2)  # rounding may turn a choice

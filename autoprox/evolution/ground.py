@@ -15,7 +15,7 @@ from pathlib import Path
 from autoprox import proxies
 from autoprox.assess import Assessor, baselines, columns
 from autoprox.benches import Bench, joined, load_bench, several, split
-from autoprox.device import device_of
+from autoprox.device import CPU, device_of
 from autoprox.errors import BenchError
 from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import ALGORITHMS
@@ -109,7 +109,8 @@ class Ground:
 
     def table(self, indices: Sequence[int]) -> Table:
         """Return the table of some architectures."""
-        return load_table(self.store, [self.rows[i] for i in indices], self.names)
+        found = load_table(self.store, [self.rows[i] for i in indices], self.names)
+        return found.on(device_of(self.settings.device))
 
     def judge(self, indices: Sequence[int], workers: Workers = HERE) -> Judge:
         """Return a judge over some architectures."""
@@ -119,7 +120,7 @@ class Ground:
         return Judge(
             self.table(indices),
             Ranker(self.columns(indices), self.settings.measure),
-            address,
+            address if self.settings.device == CPU else None,  # one process has the GPU
             workers,
         )
 

@@ -65,7 +65,8 @@ class Settings:
             `DEFAULT_STATISTICS`; with several benches those that all of them have.
         seed_proxies: names and expressions of proxies that the first population contains.
         probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
-        device: where the networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
+            ``"cuda:1"``.
     """
 
     bench: str
