@@ -3,13 +3,14 @@
 A bench in the style of MQ-Bench-101 (Dong et al., EMQ: Evolving Training-free Proxies for Automated
 Mixed Precision Quantization, ICCV 2023, https://arxiv.org/abs/2307.10554), whose table was never
 released. Networks and accuracies are autoprox's own: ``autoprox bench train`` made the former,
-``autoprox bench quantise`` measured the latter.
+``autoprox bench quantise`` measured the latter. `mq101` has layers of 2, 3 and 4 bits, as the
+paper's has; `mq101wide` has layers of 2 to 8.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,8 @@ FOLDER = Path(__file__).parent / "mq101"
 
 NETWORKS = ("resnet20", "mobilenetv2", "vit")
 
-SETS = ("234", "234-even", "2-8")
-"""The bits that a table's configurations choose from; each set is ranked by itself."""
+SETS = {"mq101": ("234", "234-even"), "mq101wide": ("2-8",)}
+"""The sets of configurations that a bench has of the tables; each is ranked by itself."""
 
 STATISTICS = (
     "weight",
@@ -59,8 +60,7 @@ CAVEATS = (
     "error of one is 0.3 points at 90 % for all 10,000 and 0.6 for 2,500. Configurations of a "
     "network are tested on the same images, so differences between them are less uncertain, but "
     "those of a tenth of a point say nothing.",
-    "Each set of bits is a column of its own, as 2 to 8 bits span another range than 2 to 4; a "
-    "configuration has no figure for the other set.",
+    "Each set of configurations is a column of its own: a configuration has no figure for another.",
     "Configurations of the sets 234 and 2-8 are drawn so that their average bits spread. So the "
     "sum of the bits is a strong baseline: on resnet20's accuracy_234 Kendall's tau .81 and "
     "Spearman's rho .95, where effects of every layer, fitted to nine tenths of it, reach .90 "
@@ -77,24 +77,42 @@ CAVEATS = (
 
 @cache  # worker processes ask for it at each piece of work
 def mq101(folder: Path = FOLDER) -> Bench:
-    """The configurations of every network that has a table in `folder`.
+    """Layers of 2, 3 and 4 bits, of every network that has a table of them in `folder`.
 
     Raises:
         MissingTableError: no network has one.
         BenchError: a table is damaged.
     """
-    tables = {name: path for name in NETWORKS if (path := folder / f"{name}.csv").is_file()}
+    return _bench("mq101", "2, 3 or 4 bits", folder)
+
+
+@cache
+def mq101wide(folder: Path = FOLDER) -> Bench:
+    """As `mq101`, with layers of 2 to 8 bits."""
+    return _bench("mq101wide", "2 to 8 bits", folder)
+
+
+def _bench(bench: str, widths: str, folder: Path) -> Bench:
+    """The configurations of a bench's sets."""
+    tables = {
+        name: rows
+        for name in NETWORKS
+        if (path := folder / f"{name}.csv").is_file()
+        and (rows := tuple(_configurations(name, path, SETS[bench])))
+    }
     if not tables:
         raise MissingTableError(
-            f"bench 'mq101' has no tables in {folder}; make networks and tables with: autoprox "
-            "bench train resnet20 --data FILE, then autoprox bench quantise resnet20 --data FILE"
+            f"bench {bench!r} has no tables in {folder}; make networks and tables with: autoprox "
+            "bench train resnet20 --data FILE, then autoprox bench quantise resnet20 --set "
+            f"{SETS[bench][0]} --data FILE"
         )
-    rows = tuple(row for name, path in tables.items() for row in _configurations(name, path))
-    targets = tuple(_target(each) for each in SETS if each in {row.config["set"] for row in rows})
+    rows = tuple(row for several in tables.values() for row in several)
+    there = {row.config["set"] for row in rows}
+    targets = tuple(_target(each) for each in SETS[bench] if each in there)
     return Bench(
-        name="mq101",
-        description="Bits for the layers of trained networks, with the accuracy that they leave on "
-        "CIFAR-10.",
+        name=bench,
+        description=f"{widths} for each layer of trained networks, with the accuracy that they "
+        "leave on CIFAR-10.",
         citation="autoprox; after Dong et al., EMQ: Evolving Training-free Proxies for Automated "
         "Mixed Precision Quantization, ICCV 2023, arXiv:2307.10554",
         source="measured by autoprox bench quantise; NETWORK.json beside each table says how",
@@ -110,7 +128,7 @@ def mq101(folder: Path = FOLDER) -> Bench:
         bits=bits,
         trained=True,
         normalisation=(MEAN, DEVIATION),
-        version=_digest(folder / f"{name}.safetensors" for name in tables),
+        version=_digest(bench, [folder / f"{name}.safetensors" for name in tables]),
     )
 
 
@@ -130,21 +148,21 @@ def _target(set_name: str) -> str:
     return f"accuracy_{set_name}"
 
 
-def _configurations(network: str, path: Path) -> Iterator[Architecture]:
-    """The rows of a network's table that belong to a set; uniform bits are no drawn ones."""
+def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator[Architecture]:
+    """The rows of a network's table that belong to one of `sets`."""
     for row in read_table(path):
         set_name = row.name.partition("/")[0]
-        if set_name in SETS:
+        if set_name in sets:
             accuracy = row.accuracies["accuracy"]
             yield Architecture(
                 f"{network}/{row.name}",
                 network,
                 {"set": set_name, "bits": row.config["bits"]},
-                {_target(each): accuracy if each == set_name else None for each in SETS},
+                {_target(each): accuracy if each == set_name else None for each in sets},
             )
 
 
-def _digest(files: Iterable[Path]) -> str:
+def _digest(bench: str, files: Iterable[Path]) -> str:
     """A digest of files of weights.
 
     Raises:
@@ -154,7 +172,7 @@ def _digest(files: Iterable[Path]) -> str:
     for path in files:
         if not path.is_file():
             raise MissingTableError(
-                f"bench 'mq101' has a table of {path.stem}, but no weights at {path}; make both "
+                f"bench {bench!r} has a table of {path.stem}, but no weights at {path}; make both "
                 f"anew, or take the table away"
             )
         digest.update(path.read_bytes())

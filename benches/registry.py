@@ -14,7 +14,7 @@ from types import ModuleType
 
 from autoprox.benches.bench import Bench
 from autoprox.benches.mpnb201 import mpnb201
-from autoprox.benches.mq101 import mq101
+from autoprox.benches.mq101 import mq101, mq101wide
 from autoprox.benches.nb201 import nb201
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import BenchError, UnknownNameError
@@ -26,6 +26,7 @@ BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
 BENCHES.register("vit101", vit101)
 BENCHES.register("nb201", nb201)
 BENCHES.register("mq101", mq101)
+BENCHES.register("mq101wide", mq101wide)
 BENCHES.register("mpnb201", mpnb201)
 
 

@@ -35,12 +35,12 @@ ALL = "all"
 """Stands for all networks at once."""
 
 
-def found(network: str, seed: int, images: str) -> Path:
+def found(network: str, seed: int, images: str, bench: str = "mq101") -> Path:
     """The folder of a search on one network, or on all, which is made if need be."""
-    folder = Path("runs/mq101") / f"{network}-{seed}"
+    folder = Path("runs") / bench / f"{network}-{seed}"
     if not (folder / "report.json").is_file():
         autoprox.evolve(
-            "mq101",
+            bench,
             out=folder,
             jobs=len(os.sched_getaffinity(0)),
             spaces=None if network == ALL else (network,),

@@ -38,7 +38,7 @@ def table(network, seed=0):
     draw = random.Random(f"{network} {seed}")
     lines = ["name,set,bits,accuracy,loss,size_bytes,bops"]
     inner = LAYERS[network] - 2
-    for name, widths in (("2-8", range(2, 9)), ("234", (2, 3, 4))):
+    for name, widths in (("2-8", range(2, 9)), ("234", (2, 3, 4)), ("234-even", (2, 3, 4))):
         for number in range(12):
             bits = [8, *(draw.choice(widths) for _ in range(inner)), 8]
             figure = 50 + sum(bits[: len(bits) // 2]) / 8 + draw.gauss(0, 0.02)
@@ -68,7 +68,7 @@ def bench(folder):
 
 def test_a_network_with_a_table_is_a_space_and_a_set_of_bits_a_target(bench):
     assert bench.spaces == ("resnet20", "vit")
-    assert bench.targets == bench.default_targets == ("accuracy_234", "accuracy_2-8")
+    assert bench.targets == bench.default_targets == ("accuracy_234", "accuracy_234-even")
     assert len(bench.architectures) == 2 * 24  # the uniform rows are none
     for each in bench.architectures:
         set_name = each.name.split("/")[1]
@@ -79,10 +79,23 @@ def test_a_network_with_a_table_is_a_space_and_a_set_of_bits_a_target(bench):
 
 
 def test_a_set_that_no_table_has_is_no_target(folder, tmp_path):
-    text = "".join(line for line in table("vit").splitlines(True) if not line.startswith("2-8"))
+    lines = table("vit").splitlines(True)
+    text = "".join(line for line in lines if not line.startswith("234-even"))
     (tmp_path / "vit.csv").write_text(text)
     (tmp_path / "vit.safetensors").write_bytes((folder / "vit.safetensors").read_bytes())
     assert mq101.mq101(tmp_path).targets == ("accuracy_234",)
+
+
+def test_the_wide_bench_has_the_rows_of_2_to_8_bits_and_the_other_has_not(folder, bench, tmp_path):
+    wide = mq101.mq101wide(folder)
+    assert (wide.name, wide.targets) == ("mq101wide", ("accuracy_2-8",))
+    assert {len(wide.in_space(space)) for space in wide.spaces} == {12}
+    assert {width for each in wide.architectures for width in wide.bits(each)} == set(range(2, 9))
+    assert {width for each in bench.architectures for width in bench.bits(each)} == {2, 3, 4, 8}
+    lines = table("vit").splitlines(True)
+    (tmp_path / "vit.csv").write_text("".join(x for x in lines if not x.startswith("2-8")))
+    with pytest.raises(MissingTableError, match=r"'mq101wide' has no tables in .* --set 2-8 "):
+        mq101.mq101wide(tmp_path)
 
 
 def test_bits_are_in_the_order_in_which_the_layers_run(bench):
@@ -125,10 +138,11 @@ def test_images_are_normalised_as_the_networks_were_trained(bench, tmp_path):
         assert inputs[:, channel].numpy() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_network_is_measured_once_for_each_number_of_bits(bench, tmp_path):
-    plan = Plan(bench, bench, ("weight", "weight_error"), Probe(), tmp_path)
-    assert len({row.key for row in plan.rows}) == 2
-    assert len(plan.works) == 2 * (1 + 7)
+def test_a_network_is_measured_once_for_each_number_of_bits(bench, folder, tmp_path):
+    for each, widths in ((bench, 4), (mq101.mq101wide(folder), 7)):
+        plan = Plan(each, each, ("weight", "weight_error"), Probe(), tmp_path)
+        assert len({row.key for row in plan.rows}) == 2
+        assert len(plan.works) == 2 * (1 + widths)
 
 
 def test_a_bench_of_trained_networks_needs_bits(bench):
@@ -181,9 +195,9 @@ def test_the_leaderboard_ranks_each_set_and_the_best_of_it(bench, tmp_path):
     board = rank(["bit_sum", "sum(only_early(bits))"], bench, cache=tmp_path)
     assert board.columns == (
         "resnet20/accuracy_234",
-        "resnet20/accuracy_2-8",
+        "resnet20/accuracy_234-even",
         "vit/accuracy_234",
-        "vit/accuracy_2-8",
+        "vit/accuracy_234-even",
     )
     best, other = board.rows
     assert best.name == "sum(only_early(bits))"
@@ -216,8 +230,9 @@ def test_bits_of_trained_networks_are_not_joined_with_other_benches(tmp_path):
 
 
 @pytest.mark.parametrize("network", SHIPPED)
-def test_a_shipped_table_is_that_of_the_shipped_network(network):
-    bench = load_bench("mq101")
+@pytest.mark.parametrize("name", list(mq101.SETS))
+def test_a_shipped_table_is_that_of_the_shipped_network(name, network):
+    bench = load_bench(name)
     rows = bench.in_space(network)
     facts = read_json(mq101.FOLDER / f"{network}.json", FORMAT, VERSION)
     built = bench.network(rows[0])

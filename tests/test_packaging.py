@@ -74,7 +74,7 @@ def test_importing_autoprox_imports_nothing_heavy(statement: str) -> None:
     assert answer.stdout.split() == []
 
 
-@pytest.mark.parametrize("bench", ["vit101", "nb201", "mq101"])
+@pytest.mark.parametrize("bench", ["vit101", "nb201", "mq101", "mq101wide"])
 def test_reading_a_bench_needs_no_torch(bench: str) -> None:
     script = f"import sys, autoprox; autoprox.load_bench({bench!r}); print('torch' in sys.modules)"
     answer = subprocess.run(
