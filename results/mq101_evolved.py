@@ -6,56 +6,84 @@
 Searches five times on each network of the bench, and five times on all at once (search seed and
 split seed together, shown 64 training images of CIFAR-10, an .npz of uint8 `x` and labels `y`); a
 search that is in ``runs/BENCH`` already is read. The best proxy of each stands beside all known
-expressions that the measured statistics allow, on the configurations that its search did not see,
-512 entries a tensor. On mq101wide mq101_best stands beside them, which was found on mq101. A
+expressions that the measured statistics allow, on the configurations that its search did not see:
+those held out, and those of the networks that it did not search on, to which it is transferred; 512
+entries a tensor. On mq101wide mq101_best stands beside them, which was found on mq101. A
 quarter of an hour.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from csv_tables import write_csv
-from mq101 import ALL, SEEDS, discovered, found, medians
 
 import autoprox
 from autoprox import proxies
 from autoprox.evaluate import Evaluator
-from autoprox.evolution.ground import lay
+from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxy import Proxy, load
 from autoprox.ranking import kendall, spearman
 from autoprox.statistics.store import default_folder
 
+SEEDS = range(5)
+BATCH = 64
+ALL = "all"
+"""Stands for all networks at once."""
 
-def rows(bench: str, network: str, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
+
+def found(bench: str, network: str, seed: int, images: str) -> Path:
+    """The folder of a search on one network, or on all, which is made if need be."""
+    folder = Path("runs") / bench / f"{network}-{seed}"
+    if not (folder / "report.json").is_file():
+        autoprox.evolve(
+            bench,
+            out=folder,
+            jobs=len(os.sched_getaffinity(0)),
+            spaces=None if network == ALL else (network,),
+            images=images,
+            correlation="spearman",
+            probe_batch=BATCH,
+            seed=seed,
+            split_seed=seed,
+        )
+    return folder
+
+
+def compared(bench: str, network: str, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
     """The evolved proxy of a run and the known ones on what the run did not see."""
     settings = Settings.from_json(json.loads((folder / "config.json").read_text())["settings"])
     ground = lay(bench, settings, default_folder())
-    evaluator = Evaluator(ground.table(ground.held_out))
-    shipped = {name: load(name) for name in proxies.names()}
-    known = {
+    known = {name: load(name) for name in proxies.names() if name != f"{bench}_best"}
+    candidates = {
         name: each
-        for name, each in shipped.items()
-        if not discovered(each) or (bench, name) == ("mq101wide", "mq101_best")
-    }
-    candidates = {"evolved": load(folder)} | {
-        name: each
-        for name, each in known.items()
+        for name, each in {"evolved": load(folder), **known}.items()
         if isinstance(each, Proxy) and each.needs_bits and {*each.statistics} <= {*ground.names}
     }
-    for column in ground.columns(ground.held_out):
+    for part, places in (("held out", ground.held_out), ("transfer", ground.transfer)):
+        if places:
+            for row in figures(ground, places, candidates):
+                yield {"searched_on": network, "seed": seed, "part": part, **row}
+
+
+def figures(
+    ground: Ground, places: Sequence[int], candidates: dict[str, Proxy]
+) -> Iterator[dict[str, Any]]:
+    """Correlations of proxies with the columns of some configurations."""
+    evaluator = Evaluator(ground.table(places))
+    for column in ground.columns(places):
         for name, proxy in candidates.items():
             scores = evaluator(proxy.graph)
             if scores.failure is None:
                 values = scores.values[column.places]
                 yield {
-                    "searched_on": network,
-                    "seed": seed,
                     "column": column.name,
                     "configurations": len(values),
                     "proxy": name,
@@ -65,16 +93,29 @@ def rows(bench: str, network: str, seed: int, folder: Path) -> Iterator[dict[str
                 }
 
 
+def medians(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The medians over the seeds."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("searched_on", "part", "column", "proxy"))
+        groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        middle = {
+            name: round(float(np.median([row[name] for row in group])), 4)
+            for name in ("kendall", "spearman")
+        }
+        yield {**group[0], **middle, "formula": "", "seed": "median"}
+
+
 def main(bench: str, images: str) -> None:
     """Search if need be, compare, write."""
-    several = [
+    rows = [
         row
         for network in (*autoprox.load_bench(bench).spaces, ALL)
         for seed in SEEDS
-        for row in rows(bench, network, seed, found(network, seed, images, bench))
+        for row in compared(bench, network, seed, found(bench, network, seed, images))
     ]
-    middle = medians(several, ("searched_on", "column", "proxy"), ("formula",))
-    write_csv(Path(__file__).parent / f"{bench}_evolved.csv", [*several, *middle])
+    write_csv(Path(__file__).parent / f"{bench}_evolved.csv", [*rows, *medians(rows)])
 
 
 if __name__ == "__main__":
