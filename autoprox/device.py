@@ -26,7 +26,7 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in (CPU, "cuda"):
+    if device is None or (name != CPU and device.type != "cuda"):
         raise StatisticError(f"expected a device like 'cpu', 'cuda' or 'cuda:1'; got {name!r}")
     found = torch.cuda.device_count() if device.type == "cuda" else 1
     if (device.index or 0) >= found:

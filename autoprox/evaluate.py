@@ -27,11 +27,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoprox.blocks import PROCESSOR, Block, Budget, Extent, cut, extent, whole
+from autoprox.blocks import DEVICE_KEPT_BYTES, PROCESSOR, Block, Budget, Extent, cut, extent, whole
+from autoprox.errors import AutoproxError
 from autoprox.graph import Graph, check_root
 from autoprox.kinds import TENSOR_KINDS, Layer, Network
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.program import program_of
+from autoprox.program import Program, program_of
 from autoprox.shorter import shorter
 from autoprox.statistics import Measurement
 
@@ -127,16 +128,29 @@ class Table:
 
         Returns:
             ``(reductions, measurements, widest)`` float64.
+
+        Raises:
+            AutoproxError: the device has not enough memory.
         """
         program = program_of(tuple(reductions))
         count = len(self.measurements) if places is None else len(places)
         out = torch.zeros(len(reductions), count, self.widest, dtype=torch.float64)
         place = 0
         for block in self.blocks(places):
-            for own in torch.split(program(block).cpu(), block.layers, 1):
+            for own in torch.split(self._on_device(program, block), block.layers, 1):
                 out[:, place, : own.shape[1]] = own
                 place += 1
         return out
+
+    def _on_device(self, program: Program, block: Block) -> Tensor:
+        """Run a program on a block, and return what it gives to the processor."""
+        try:
+            return program(block).cpu()
+        except torch.cuda.OutOfMemoryError as error:
+            raise AutoproxError(
+                f"the memory of {self.device} is full: {error}; free it, or search on the "
+                "processor: --device cpu"
+            ) from None
 
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
@@ -147,7 +161,8 @@ class Table:
 
     def on(self, device: torch.device) -> Table:
         """Return the same table, whose tensors are reduced on a device."""
-        return Table(self.measurements, self.sources, device=device)
+        budget = self.budget if device == PROCESSOR else Budget(DEVICE_KEPT_BYTES)
+        return Table(self.measurements, self.sources, budget, device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Program:
             known = [i for i, each in enumerate(self.reductions) if {*each.statistics} <= {*there}]
             if known:
                 program = program_of(tuple(self.reductions[i] for i in known))
-                own = {name: each[layer : layer + 1].to(device) for name, each in sizes.items()}
+                own = {name: sizes[name][layer : layer + 1].to(device) for name in there}
                 out[known, layer] = program._run(there, own)[:, 0]
         return out
 

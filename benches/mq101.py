@@ -88,7 +88,12 @@ def mq101(folder: Path = FOLDER) -> Bench:
 
 @cache
 def mq101wide(folder: Path = FOLDER) -> Bench:
-    """As `mq101`, with layers of 2 to 8 bits."""
+    """As `mq101`, with layers of 2 to 8 bits.
+
+    Raises:
+        MissingTableError: no network has a table of them.
+        BenchError: a table is damaged.
+    """
     return _bench("mq101wide", "2 to 8 bits", folder)
 
 

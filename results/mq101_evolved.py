@@ -76,21 +76,20 @@ def compared(bench: str, network: str, seed: int, folder: Path) -> Iterator[dict
 def figures(
     ground: Ground, places: Sequence[int], candidates: dict[str, Proxy]
 ) -> Iterator[dict[str, Any]]:
-    """Correlations of proxies with the columns of some configurations."""
+    """Correlations of proxies with the columns of some configurations; none of one that fails."""
     evaluator = Evaluator(ground.table(places))
     for column in ground.columns(places):
         for name, proxy in candidates.items():
-            scores = evaluator(proxy.graph)
-            if scores.failure is None:
-                values = scores.values[column.places]
-                yield {
-                    "column": column.name,
-                    "configurations": len(values),
-                    "proxy": name,
-                    "kendall": round(kendall(values, column.accuracies), 4),
-                    "spearman": round(spearman(values, column.accuracies), 4),
-                    "formula": proxy.graph.text,
-                }
+            values = evaluator(proxy.graph).values[column.places]
+            ranks = np.isfinite(values).all() and len(np.unique(values)) > 1
+            yield {
+                "column": column.name,
+                "configurations": len(values),
+                "proxy": name,
+                "kendall": round(kendall(values, column.accuracies), 4) if ranks else "",
+                "spearman": round(spearman(values, column.accuracies), 4) if ranks else "",
+                "formula": proxy.graph.text,
+            }
 
 
 def medians(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -100,11 +99,12 @@ def medians(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         key = tuple(row[name] for name in ("searched_on", "part", "column", "proxy"))
         groups.setdefault(key, []).append(row)
     for group in groups.values():
+        valid = [row for row in group if row["kendall"] != ""]
         middle = {
-            name: round(float(np.median([row[name] for row in group])), 4)
+            name: round(float(np.median([row[name] for row in valid])), 4) if valid else ""
             for name in ("kendall", "spearman")
         }
-        yield {**group[0], **middle, "formula": "", "seed": "median"}
+        yield {**group[0], **middle, "formula": "", "seed": f"median of {len(valid)}"}
 
 
 def main(bench: str, images: str) -> None:

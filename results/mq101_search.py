@@ -45,7 +45,7 @@ def by_accuracies(bench: Bench, name: str, cost: Costs, limit: Limit) -> tuple[i
     """The bits that effects fitted to the accuracies of a table like best within a limit."""
     rows = bench.in_space(name)
     bits = np.array([bench.bits(row) for row in rows])
-    half, quarter = effects(bits, bench.accuracies("accuracy_2-8", rows))
+    half, quarter = effects(bits, bench.accuracies(bench.targets[0], rows))
     widths = np.array(WIDTHS)
     terms = half[:, None] * 2.0**-widths + quarter[:, None] * 4.0**-widths
     space = space_of(cost, WIDTHS, limit)

@@ -98,7 +98,7 @@ def architectures_option(command: Command) -> Command:
 
 def device_option(command: Command) -> Command:
     """Add the option that says where networks run."""
-    return option("--device", "Where networks run; cuda: a GPU.", "cpu", "cpu|cuda|cuda:N")(command)
+    return option("--device", "Where tensors are; cuda: a GPU.", "cpu", "cpu|cuda|cuda:N")(command)
 
 
 def machine_options(command: Command) -> Command:

@@ -120,8 +120,8 @@ class Ground:
         return Judge(
             self.table(indices),
             Ranker(self.columns(indices), self.settings.measure),
-            address if self.settings.device == CPU else None,  # one process has the GPU
-            workers,
+            address,
+            workers if self.settings.device == CPU else HERE,  # a GPU is kept busy by one process
         )
 
     def assessor(self, indices: Sequence[int]) -> Assessor:

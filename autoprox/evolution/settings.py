@@ -41,7 +41,8 @@ DEFAULT_STATISTICS = (
 class Settings:
     """The settings of a run.
 
-    Equal settings give equal results, whatever the machine and the number of jobs.
+    Equal settings give equal results, whatever the machine and the number of jobs; but a GPU rounds
+    in its own way.
 
     Attributes:
         bench: the bench's name, or the path of a user's own; several between commas.
