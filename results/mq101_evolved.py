@@ -30,7 +30,7 @@ from autoprox.evaluate import Evaluator
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxy import Proxy, load
-from autoprox.ranking import kendall, spearman
+from autoprox.ranking import kendall, resolved, spearman
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
@@ -81,7 +81,7 @@ def figures(
     for column in ground.columns(places):
         for name, proxy in candidates.items():
             values = evaluator(proxy.graph).values[column.places]
-            ranks = np.isfinite(values).all() and len(np.unique(values)) > 1
+            ranks = np.isfinite(values).all() and np.ptp(resolved(values)) > 0
             yield {
                 "column": column.name,
                 "configurations": len(values),
