@@ -3,13 +3,14 @@
     python results/ranking.py vit101
     python results/ranking.py nb201 cifar10_train.npz
     python results/ranking.py mq101 cifar10_train.npz
+    python results/ranking.py mq101wide cifar10_train.npz
 
 The first scores every proxy that ships on 300 networks (36 minutes on two cores, and next to
 nothing when repeated), all and those that the search behind `vit101_best` did not see. The second
 scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
 table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
-`x` and labels `y`), 40 minutes; and then all proxies on 300 cells. The third scores the proxies of
-bits on mq101 and mq101wide, shown 64 such images, 20 minutes each.
+`x` and labels `y`), 40 minutes; and then all proxies on 300 cells. The others score the proxies of
+bits, shown 64 such images, 20 minutes each.
 """
 
 from __future__ import annotations
@@ -48,10 +49,9 @@ def nb201(images: str) -> None:
     _write("nb201_ranking_all_proxies", architectures=FEWER, **shown)
 
 
-def mq101(images: str) -> None:
-    """Rank on the configurations of both sets of bits."""
-    for bench in ("mq101", "mq101wide"):
-        _write(f"{bench}_ranking", bench=bench, batch=64, images=images)
+def bits(bench: str, images: str) -> None:
+    """Rank on the configurations of a bench of bits."""
+    _write(f"{bench}_ranking", bench=bench, batch=64, images=images)
 
 
 def _write(name: str, proxies: list[str] | None = None, **settings: Any) -> None:
@@ -67,7 +67,9 @@ def _cores() -> int:
 if __name__ == "__main__":
     if sys.argv[1:] == ["vit101"]:
         vit101()
-    elif sys.argv[1:2] in (["nb201"], ["mq101"]) and len(sys.argv) == 3:
-        {"nb201": nb201, "mq101": mq101}[sys.argv[1]](sys.argv[2])
+    elif sys.argv[1:2] == ["nb201"] and len(sys.argv) == 3:
+        nb201(sys.argv[2])
+    elif sys.argv[1:2] in (["mq101"], ["mq101wide"]) and len(sys.argv) == 3:
+        bits(*sys.argv[1:])
     else:
         sys.exit(__doc__)

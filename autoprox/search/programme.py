@@ -10,6 +10,9 @@ from autoprox.search.limits import Places, Space
 SECONDS = 60.0
 """After which a solution is given up; networks of a hundred layers take less than one."""
 
+GAP = 1e-6
+"""What HiGHS takes for no difference between two sums."""
+
 
 def solved(space: Space, terms: NDArray[np.float64]) -> Places | None:
     """The configuration, ``(1, inner layers)``, with the largest sum of terms that fits.
@@ -33,14 +36,15 @@ def solved(space: Space, terms: NDArray[np.float64]) -> Places | None:
     step = np.gcd.reduce(space.prices, axis=None) or 1  # small whole numbers are added exactly
     prices = csr_array(space.prices.reshape(1, -1) // step)
     result = milp(
-        -gains.ravel() / (gains.max() or 1.0),
+        -gains.ravel() / (gains.max() or 1.0) / GAP,
         integrality=np.ones(terms.size),
         bounds=Bounds(0, 1),
         constraints=[
             LinearConstraint(one_each, 1, 1),
             LinearConstraint(prices, -np.inf, space.most // step),
         ],
-        options={"mip_rel_gap": 0.0, "time_limit": SECONDS},
+        # Presolving saves no time here, and HiGHS prints what it thinks of some programmes.
+        options={"mip_rel_gap": 0.0, "time_limit": SECONDS, "presolve": False},
     )
     if result.status != 0:
         return None

@@ -87,6 +87,29 @@ def test_an_integer_programme_finds_the_best_of_all(seed):
     np.testing.assert_allclose(terms[np.arange(5), found[0]].sum(), sums.max(), rtol=1e-9)
 
 
+def best_sum(prices, terms, most):
+    """The largest sum of terms within a limit, by dynamic programming over what is spent."""
+    best = np.zeros(most + 1)
+    for price, term in zip(prices, terms, strict=True):
+        choices = np.full((len(term), most + 1), -np.inf)
+        for choice, paid, value in zip(choices, price.tolist(), term.tolist(), strict=True):
+            if paid <= most:
+                choice[paid:] = best[: most + 1 - paid] + value
+        best = choices.max(0)
+    return best[-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_integer_programme_of_many_layers_is_solved_in_silence(seed, capfd):
+    large = space(62, Limit("average_bits", Fraction(5, 2)), seed=seed)
+    terms = random_terms(large, seed)
+    found = solved(large, terms)
+    step = np.gcd.reduce(large.prices, axis=None)
+    expected = best_sum(large.prices // step, terms, large.most // int(step))
+    np.testing.assert_allclose(terms[np.arange(60), found[0]].sum(), expected, rtol=1e-9)
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize("name", ["size", "bops"])
 def test_evolution_comes_near_an_integer_programme_on_a_large_network(name):
     costs = space(42, Limit(name, Fraction(10**15))).costs
