@@ -13,6 +13,9 @@ from autoprox.evolution.settings import Settings
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""
 
+SHOWN = {"images": "images", "probe_batch": "batch", "probe_seed": "probe_seed"}
+"""The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
+
 
 def evolve_command(found: Found) -> str:
     """Return the command that does the same run again."""
@@ -44,17 +47,21 @@ def resume_command(found: Found) -> str:
 def rank_commands(found: Found) -> list[str]:
     """Return the commands that rank the known proxies and put them onto the page.
 
-    They are ranked on what the search did not see where ``autoprox rank`` can tell: on one bench,
-    with the default share of held-out architectures.
+    They are shown what the run's networks were shown, and ranked on what the search did not see
+    where ``autoprox rank`` can tell: on one bench, with the default share of held-out
+    architectures.
     """
-    settings = found.settings
+    settings, usual = found.settings, Settings(found.settings.bench)
     bench = several(settings.bench)[0]
     words = ["autoprox", "rank", "--bench", bench, "--json", "ranking.json"]
     if settings.bench == bench:
         for name in ("architectures", "spaces", "targets"):
             value = getattr(settings, name)
             words += _option(name, value) if value is not None else []
-        if settings.held_out == Settings(bench).held_out:
+        if settings.held_out == usual.held_out:
             words += ["--held-out", *_option("split_seed", settings.split_seed)]
+    for name, option in SHOWN.items():
+        value = getattr(settings, name)
+        words += _option(option, value) if value != getattr(usual, name) else []
     page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
     return [shlex.join(words), shlex.join(page)]

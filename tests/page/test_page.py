@@ -7,9 +7,11 @@ import html
 import itertools
 import json
 import re
+import shlex
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,13 +22,14 @@ from click.testing import CliRunner, Result
 import autoprox
 from autoprox.cli import main
 from autoprox.cli.evolve import evolve as evolve_command
+from autoprox.cli.rank import rank as rank_command
 from autoprox.errors import RunError
 from autoprox.evolution.found import read
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.page import page, write_page
 from autoprox.page.charts import ticks
-from autoprox.page.command import settings_options
+from autoprox.page.command import rank_commands, settings_options
 from autoprox.page.picks import picks
 from autoprox.text import parse
 from autoprox.wording import summary
@@ -382,6 +385,17 @@ def test_the_command_has_the_settings_of_the_run(settings):
         if name in Settings.__dataclass_fields__ and value not in (None, ())
     }
     assert Settings(**given) == settings
+
+
+def test_known_proxies_are_ranked_on_what_the_run_was_shown(finished):
+    settings = Settings("vit101", ("pit",), images="/a b/c.npz", probe_batch=64, split_seed=3)
+    ranking, _ = rank_commands(replace(read(finished), settings=settings))
+    given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
+    assert (given["held_out"], given["split_seed"]) == (True, 3)
+    assert (given["images"], given["batch"]) == ("/a b/c.npz", 64)
+    usual, _ = rank_commands(replace(read(finished), settings=Settings("vit101")))
+    assert "--images" not in usual
+    assert "--batch" not in usual
 
 
 # Runs that are not as usual
