@@ -10,7 +10,8 @@ Two limits beside the plain counts, for every network and set of bits, all in Sp
 - ``noise``: what a proxy would reach that knew the accuracies on infinitely many images. Some rows
   are tested again and their images parted at random: accuracies on one half rank like those on the
   other by some rho r, those on all images rank like the true ones by sqrt(2 r / (1 + r))
-  (Spearman-Brown).
+  (Spearman-Brown); 0 where the halves agree no better than by chance. All rows are tested on the
+  same images: what is fitted or selected on some of them may exceed it on others.
 
 About five minutes a network and set on one core.
 """
@@ -84,7 +85,7 @@ def noise(builder: Builder, test: Images, bits: NDArray[np.int64]) -> float:
         order = generator.permutation(right.shape[1])
         halves = (right[:, part].mean(1) for part in np.array_split(order, 2))
         found.append(spearman(*halves))
-    half = float(np.mean(found))
+    half = max(0.0, float(np.mean(found)))
     return float(np.sqrt(2 * half / (1 + half)))
 
 
