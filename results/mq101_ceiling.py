@@ -19,6 +19,7 @@ About five minutes a network and set on one core.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,12 @@ def effects(bits: NDArray[np.int64], accuracies: NDArray[np.float64]) -> NDArray
     penalty = RIDGE * len(known) * np.eye(known.shape[1])
     found = np.linalg.solve(known.T @ known + penalty, known.T @ (accuracies - accuracies.mean()))
     return (found / scale).reshape(2, -1)
+
+
+def terms(effects: NDArray[np.float64], widths: Sequence[int]) -> NDArray[np.float64]:
+    """What each inner layer adds at each width, ``(inner layers, widths)``, but for a constant."""
+    inner = np.array(widths)[:, None].repeat(effects.shape[1], 1)
+    return (_falls(inner) * effects.ravel()).reshape(len(widths), 2, -1).sum(1).T
 
 
 def _falls(inner: NDArray[np.int64]) -> NDArray[np.float64]:

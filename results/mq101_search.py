@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from csv_tables import write_csv
-from mq101_ceiling import effects
+from mq101_ceiling import effects, terms
 
 from autoprox import load_bench, search_bits
 from autoprox.benches import Bench
@@ -45,11 +45,9 @@ def by_accuracies(bench: Bench, name: str, cost: Costs, limit: Limit) -> tuple[i
     """The bits that effects fitted to the accuracies of a table like best within a limit."""
     rows = bench.in_space(name)
     bits = np.array([bench.bits(row) for row in rows])
-    half, quarter = effects(bits, bench.accuracies(bench.targets[0], rows))
-    widths = np.array(WIDTHS)
-    terms = half[:, None] * 2.0**-widths + quarter[:, None] * 4.0**-widths
+    fitted = effects(bits, bench.accuracies(bench.targets[0], rows))
     space = space_of(cost, WIDTHS, limit)
-    found = solved(space, terms)
+    found = solved(space, terms(fitted, WIDTHS))
     assert found is not None  # uniform bits are within the limit
     return tuple(space.bits(found)[0].tolist())
 
