@@ -21,7 +21,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -246,7 +246,7 @@ class Evaluator:
 
         They are the shorter forms of those that `graphs` have.
         """
-        nodes = dict.fromkeys(node for graph in graphs for node in graph if reduces_tensor(node))
+        nodes = dict.fromkeys(node for graph in graphs for node in tensor_reductions(graph))
         wanted = (shorter(node) for node in nodes if node.text not in self._values)
         return [node for node in dict.fromkeys(wanted) if node.text not in self._values]
 
@@ -350,6 +350,12 @@ class Evaluator:
 def reduces_tensor(graph: Graph) -> bool:
     """Say whether a node takes the entries of a layer to the layer's number."""
     return graph.kind is Layer and any(arg.kind in TENSOR_KINDS for arg in graph.args)
+
+
+@lru_cache(maxsize=2**16)
+def tensor_reductions(graph: Graph) -> tuple[Graph, ...]:
+    """Return the nodes of a graph that take the entries of a layer to the layer's number."""
+    return tuple(node for node in graph if reduces_tensor(node))
 
 
 def _position(layers: int) -> Tensor:

@@ -47,9 +47,13 @@ class Program:
     """
 
     def __init__(self, reductions: Sequence[Graph]) -> None:
-        """Order the nodes, arguments first, and find out how long each is needed."""
+        """Order the nodes, arguments first, and find out how long each is needed.
+
+        Reductions of the same statistics follow each other, while these are in the cache.
+        """
         self.reductions = tuple(reductions)
-        nodes = tuple(dict.fromkeys(node for each in reductions for node in each))
+        neighbours = sorted(reductions, key=lambda each: each.statistics)
+        nodes = tuple(dict.fromkeys(node for each in neighbours for node in each))
         applied = [node for node in nodes if node.args]
         self._leaves = {node.word: i for i, node in enumerate(nodes) if _is_statistic(node)}
         self._numbers: dict[tuple[str, str], int] = {}

@@ -9,10 +9,11 @@ candidates are sorted, one by one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +134,7 @@ class Ranker:
         self.columns = tuple(columns)
         self.correlation = correlation
         self.weights = weights(self.columns)
+        self._scratch = Scratch()
         groups: dict[bytes, list[int]] = {}
         for i, column in enumerate(self.columns):
             check_column(column)
@@ -146,7 +148,7 @@ class Ranker:
         if figures.shape[1] > LARGEST:
             figures = figures[:, :0]
         ranks = dense_ranks(figures)
-        signs = np.ascontiguousarray(pair_signs(ranks).T)
+        signs = np.ascontiguousarray(pair_signs(ranks, Scratch()).T)
         untied = np.sqrt(untied_pairs(ranks))
         places = self.columns[members[0]].places
         return _Group(places, signs, untied, standardised, members)
@@ -187,7 +189,7 @@ class Ranker:
             chunk = max(1, PAIRS_AT_ONCE // group.signs.shape[1])
             for start in range(0, len(scores), chunk):
                 rows = slice(start, start + chunk)
-                own = pair_signs(ranks[rows])
+                own = pair_signs(ranks[rows], self._scratch)
                 # By torch, which keeps to one thread: numpy's threads wait in the way of others.
                 above = (torch.from_numpy(group.signs) @ torch.from_numpy(own)).numpy()
                 out[rows, group.members] = above.T / (untied[rows, None] * group.untied)
@@ -210,20 +212,38 @@ def dense_ranks(values: Array) -> Ranks:
     return ranks
 
 
-def pair_signs(ranks: Ranks) -> NDArray[np.float32]:
+class Scratch:
+    """Memory for what is soon thrown away: to ask the system for it costs as much as to fill it."""
+
+    def __init__(self) -> None:
+        """Hold none yet."""
+        self._held: dict[np.dtype[Any], NDArray[Any]] = {}
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array with anything in it; the next one of its type takes its place."""
+        size = math.prod(shape)
+        if dtype not in self._held or self._held[dtype].size < size:
+            self._held[dtype] = np.empty(size, dtype)
+        return self._held[dtype][:size].reshape(shape)
+
+
+def pair_signs(ranks: Ranks, scratch: Scratch) -> NDArray[np.float32]:
     """Return the signs of the differences of all pairs, ``(rows, n)`` to ``(pairs, rows)``.
 
     Neighbours first, then next neighbours, and so on.
     """
     rows, n = ranks.shape
-    out = np.empty((n * (n - 1) // 2, rows), dtype=ranks.dtype)
+    shape = n * (n - 1) // 2, rows
+    out = scratch.empty(shape, ranks.dtype)
     columns = ranks.T.copy()
     start = 0
     for distance in range(1, n):
         stop = start + n - distance
         np.subtract(columns[distance:], columns[:-distance], out=out[start:stop])
         start = stop
-    return np.clip(out, -1, 1, out=out).astype(np.float32)
+    signs = scratch.empty(shape, np.dtype(np.float32))
+    signs[...] = np.clip(out, -1, 1, out=out)
+    return signs
 
 
 def untied_pairs(ranks: Ranks) -> NDArray[np.int64]:

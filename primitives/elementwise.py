@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from autoprox.primitives.entries import significant
 from autoprox.primitives.primitive import primitive
@@ -16,9 +17,9 @@ EXP_LIMIT = 60.0
 TINY = 2.0**-126
 """The smallest normal float32.
 
-Guards are written with it, and with `sign` and `nan_to_num`, because torch vectorises these, while
-`where` and the square root of 0 cost twenty times as much. What a function has made itself it may
-overwrite: that halves the memory that passes through the cache.
+Guards are written with it, and with `threshold` and `nan_to_num`, because torch vectorises these,
+while `where` and the square root of 0 cost twenty times as much. What a function has made itself it
+may overwrite: that halves the memory that passes through the cache.
 """
 STEPS_PER_OCTAVE = 10
 
@@ -72,7 +73,7 @@ def log(x: Tensor) -> Tensor:
     >>> log(torch.tensor([1.0, 7.389056]))
     tensor([0., 2.])
     """
-    return x.clamp_min(TINY).log_().mul_(x.sign().clamp_min_(0.0))
+    return threshold(x, 0.0, 1.0).clamp_min_(TINY).log_()
 
 
 @primitive("elementwise", latex=r"\log\left|{0}\right|", guard="0 at 0")
@@ -82,8 +83,7 @@ def log_absolute(x: Tensor) -> Tensor:
     >>> log_absolute(torch.tensor([1.0, -7.389056]))
     tensor([0., 2.])
     """
-    magnitude = x.abs()
-    return magnitude.clamp_min(TINY).log_().mul_(magnitude.sign_())
+    return threshold(x.abs(), 0.0, 1.0, inplace=True).clamp_min_(TINY).log_()
 
 
 @primitive("elementwise", latex=r"e^{{{0}}}", guard="arguments are cut at 60")

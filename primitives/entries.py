@@ -19,7 +19,8 @@ def significant(x: Tensor, scale: Tensor) -> Tensor:
 
     A size that overflowed says nothing.
     """
-    return x.masked_fill((x.abs() < RESOLUTION * scale) & scale.isfinite(), 0.0)
+    noise = (RESOLUTION * scale).nan_to_num_(nan=0.0, posinf=0.0)
+    return x.masked_fill(x.abs() < noise, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

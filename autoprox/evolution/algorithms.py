@@ -9,13 +9,11 @@ is small and a resumed run goes on as if nothing had happened.
 from __future__ import annotations
 
 import random
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
@@ -84,10 +82,16 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
         if len(left) == 1:
             break
         values = [each.correlations[column] for each in left]
-        middle = statistics.median(values)
-        least = max(values) - statistics.median(abs(value - middle) for value in values)
+        middle = _median(values)
+        least = max(values) - _median([abs(value - middle) for value in values])
         left = [each for each, value in zip(left, values, strict=True) if value >= least]
     return random.choice(left)
+
+
+def _median(values: list[float]) -> float:
+    """Return what `statistics.median` does, for the few numbers that it is asked for so often."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 class Base:
@@ -309,17 +313,22 @@ class Default(Base):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""
-        kept: list[Candidate] = []
-        ranks: NDArray[np.float32] | None = None
+        import torch
+
+        contenders, ranks = [], []
         for each in ranked([*self.population, *candidates], worth):
-            if each.ranks is None or len(kept) == self.size:
-                continue
-            if ranks is None:
-                ranks = np.empty((self.size, len(each.ranks)), dtype=np.float32)
-            if not kept or np.max(ranks[: len(kept)] @ each.ranks) < self.ALIKE:
-                ranks[len(kept)] = each.ranks
-                kept.append(each)
-        self.population = kept
+            if each.ranks is not None:
+                contenders.append(each)
+                ranks.append(torch.from_numpy(each.ranks))
+        # By torch, which keeps to one thread: numpy's threads wait in the way of others.
+        table = torch.stack(ranks)
+        alike = (table @ table.T >= self.ALIKE).numpy()
+        alone = np.ones(len(contenders), dtype=bool)
+        self.population = []
+        for place, each in enumerate(contenders):
+            if alone[place] and len(self.population) < self.size:
+                self.population.append(each)
+                alone &= ~alike[place]
 
 
 ALGORITHMS.register("random", Random)

@@ -155,7 +155,7 @@ class RunFolder:
             "rows": self._rows,
             **checkpoint,
         }
-        write_json(self.path / "checkpoint.json", data)
+        write_json(self.path / "checkpoint.json", data, indent=None)
 
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Candidate]] | None:
         """Return the last checkpoint and the candidates it stands on, or None before the first.

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deap import gp
 
@@ -88,13 +89,9 @@ class Variation:
 
     def allows(self, graph: Graph) -> bool:
         """Say whether a proxy is within the limits and has no part that is plainly constant."""
-        nodes = graph.nodes()
-        if self.needs_bits and not any(STATISTICS[each].needs_bits for each in graph.statistics):
+        if graph.complexity > self.complexity or not is_sound(graph):
             return False
-        return len(nodes) <= self.complexity and not any(
-            is_constant(node) or (reduces_tensor(node) and node.complexity > REDUCTION_NODES)
-            for node in nodes
-        )
+        return not self.needs_bits or any(STATISTICS[name].needs_bits for name in graph.statistics)
 
     def mutated(self, parent: Graph) -> Graph:
         """Return a proxy that differs from `parent` in one place, or a random one if that fails."""
@@ -117,6 +114,13 @@ class Variation:
             if child is not first and child is not second and self.allows(child):
                 return child
         return self.mutated(first)
+
+
+@lru_cache(maxsize=2**16)
+def is_sound(graph: Graph) -> bool:
+    """Say whether no part of a graph is plainly constant, or a long reduction of tensors."""
+    long = graph.complexity > REDUCTION_NODES and reduces_tensor(graph)
+    return not long and not is_constant(graph) and all(map(is_sound, graph.args))
 
 
 def is_constant(node: Graph) -> bool:

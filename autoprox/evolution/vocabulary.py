@@ -26,7 +26,7 @@ FORM_WEIGHTS = {Form.REDUCTION: 5, Form.ELEMENTWISE: 4, Form.NORMALISATION: 1, F
 
 
 REMEMBERED = 100_000
-"""How many applications of primitives are remembered."""
+"""How many graphs are remembered by the entry and the arguments that they were made of."""
 
 NUMBERS = (0.5, 2.0, 3.0, 10.0)
 """The constants that evolution may put beside values of a layer or a network."""
@@ -136,21 +136,18 @@ class Vocabulary:
         """Return the graph of a tree."""
         stack: list[Graph] = []
         for node in reversed(tree):
-            if node.arity:
-                args = tuple(stack.pop() for _ in range(node.arity))
-                stack.append(self._applied(node.name, args))
-            else:
-                stack.append(atom(node.name))
+            stack.append(self._node(node.name, tuple([stack.pop() for _ in range(node.arity)])))
         (graph,) = stack
         return graph
 
-    def _applied(self, name: str, args: tuple[Graph, ...]) -> Graph:
-        """Apply the primitive of an entry; evolution often does so with the same arguments."""
+    def _node(self, name: str, args: tuple[Graph, ...]) -> Graph:
+        """Return the graph of an entry; evolution often writes it with the same arguments."""
         known = self._graphs.get((name, args))
         if known is None:
             if len(self._graphs) >= REMEMBERED:
                 self._graphs.clear()
-            known = self._graphs[name, args] = apply(name.partition(SEPARATOR)[0], *args)
+            known = apply(name.partition(SEPARATOR)[0], *args) if args else atom(name)
+            self._graphs[name, args] = known
         return known
 
     def tree(self, graph: Graph) -> Tree:
