@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.cli.counting import Counting, counting
 from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
 from autoprox.wording import readable_seconds
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
 """The options that a resumed search takes; the others are settings, which it keeps."""
 
-LINE_SECONDS = 5.0
 SPACES = "Architectures: autoformer, pit, nb201, or a file that defines a space."
 METHODS = "evolution (regularised), random, or pareto (NSGA-II)."
 FLOPS = "Operations for one input; a multiply-add is two."
@@ -61,9 +61,9 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
     if given["plot"] is not None:
         check_path(given["plot"])
         matplotlib()
-    watch = _Watch(given["quiet"])
     try:
-        with watch:
+        with counting(given["quiet"]) as show:
+            watch = _Watch(show)
             found = _found(given, watch)
     except KeyboardInterrupt:
         click.echo("interrupted before the search began", err=True)
@@ -94,45 +94,16 @@ def _found(given: dict[str, Any], watch: _Watch) -> Found:
 
 
 class _Watch:
-    """Shows how far a search is: a bar on a terminal, else lines now and then.
+    """Shows how far a search is.
 
     Args:
-        quiet: show nothing.
+        show: is told what is done, how much of it is, and of how much.
     """
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, show: Counting) -> None:
         """Start the clock."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        out = console(stderr=True)
-        self._lines = not quiet and not out.is_terminal
+        self._show = show
         self._begun = time.monotonic()
-        self._said = -LINE_SECONDS
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(
-            *columns, console=out, transient=True, disable=quiet or not out.is_terminal
-        )
-        self._task = self._bar.add_task("drawing architectures", total=None)
-
-    def __enter__(self) -> _Watch:
-        """Begin to show."""
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop showing."""
-        self._bar.stop()
 
     @property
     def seconds(self) -> float:
@@ -141,20 +112,12 @@ class _Watch:
 
     def __call__(self, search: Search, done: int) -> None:
         """Show how far a search is."""
-        scored, budget = len(search.scored) + done, search.settings.budget
         failed = sum(bool(each.failures) for each in search.scored)
         facts = [f"{failed} failed"]
         if search.settings.ranges:
             facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
-        self._bar.update(
-            self._task,
-            description=f"scoring architectures ({', '.join(facts)})",
-            completed=scored,
-            total=budget,
-        )
-        if self._lines and time.monotonic() - self._said >= LINE_SECONDS:
-            self._said = time.monotonic()
-            click.echo(f"scored {scored}/{budget} architectures  {', '.join(facts)}", err=True)
+        what = f"scoring architectures ({', '.join(facts)})"
+        self._show(what, len(search.scored) + done, search.settings.budget)
 
 
 def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprox.cli.counting import LINE_SECONDS
 from autoprox.cli.options import console
 from autoprox.wording import figure, readable_seconds, summary
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
-LINE_SECONDS = 5.0
-"""The least time between two plain lines of one phase."""
 SHOWN_REASONS = 3
 
 

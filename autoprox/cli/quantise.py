@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console, cores, option
+from autoprox.cli.counting import counting
+from autoprox.cli.options import cores, option
 from autoprox.cli.train import DATA, TEST
 from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.quantise.table import Builder, Row, Settings
-
-LINE_SECONDS = 30.0
-"""The least time between two plain lines."""
 
 
 @click.command(
@@ -78,8 +74,8 @@ def quantise(
         _compare(builder, row)
         return
     wanted = configurations(set or "234", len(builder.layers), rows or ROWS, settings.seed)
-    with _shown(quiet) as observer:
-        builder.build(wanted, observer)
+    with counting(quiet) as show:
+        builder.build(wanted, lambda done, total: show("rows", done, total))
     _report([builder.rows[name] for name in wanted], builder.path, time.monotonic() - begun)
 
 
@@ -143,35 +139,3 @@ def _report(rows: list[Row], path: Path, seconds: float) -> None:
         f"{len(rows)} rows from {lowest:.2f} to {highest:.2f} % are in {path} after "
         f"{readable_seconds(seconds)}"
     )
-
-
-@contextmanager
-def _shown(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show on stderr how many rows are done: a bar on a terminal, else a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    out = console(stderr=True)
-    bars = Progress(
-        TextColumn("rows"),
-        BarColumn(24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        console=out,
-        transient=True,
-        disable=quiet or not out.is_terminal,
-    )
-    task = bars.add_task("", total=None, pace="")
-    begun = said = time.monotonic()
-
-    def observer(done: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        left = (now - begun) / done * (total - done) if done else 0.0
-        pace = f"{readable_seconds(left)} left" if done else ""
-        bars.update(task, completed=done, total=total, pace=pace)
-        if not quiet and not out.is_terminal and now - said > LINE_SECONDS:
-            click.echo(f"{done} of {total} rows  {pace}", err=True)
-            said = now
-
-    with bars:
-        yield observer

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
+from autoprox.cli.counting import Counting, counting
 from autoprox.cli.options import Command, console, entries, machine_options, option
 from autoprox.cli.train import TEST
 from autoprox.files import write_text
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from autoprox.search import BitChoice
 
 LIMITS = ("size", "bops", "average_bits")
-LINE_SECONDS = 30.0
 BATCH = 32
+TRIED_ON = 512 + 2048
+"""How many training images trials calibrate on, and run."""
 DATA = "CIFAR-10: also measure the true accuracy of the choice and of others within the limit."
 BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
 SPACE_EXAMPLE = "autoprox search --space autoformer --proxy vit101_best --params 5M:7M"
 SHARED = ("proxy", "images", "batch", "sample", "budget", "seed", "json_file", "quiet")
 """The parameters of both searches."""
 
-OF_BITS = ("network", *LIMITS, "widths", "data", "test", "calibration")
+OF_BITS = ("network", *LIMITS, "widths", "data", "test", "calibration", "trials")
 OF_SPACES = ("params", "flops", "method", "cost", "latency", "probe_seed", "out", *BESIDE_RESUME)
 """The parameters of one search only, beside those that begin it."""
 
@@ -80,6 +81,13 @@ def truth_options(command: Command) -> Command:
         option("--data", DATA, "", "FILE", type=click.Path()),
         option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
         option("--calibration", "Training images to calibrate on.", "512", type=int),
+        option(
+            "--trials",
+            "Then try so many configurations near it on training images of --data.",
+            "none",
+            "N",
+            type=click.IntRange(min=1),
+        ),
     )
     for each in reversed(added):
         command = each(command)
@@ -201,8 +209,9 @@ def _search_bits(
     **given: Any,
 ) -> None:
     """Choose bits for the layers of a trained network."""
-    if data is None and (test is not None or given["calibration"] is not None):
-        raise click.UsageError("--test and --calibration go with --data")
+    beside = test, given["calibration"], given["trials"]
+    if data is None and any(each is not None for each in beside):
+        raise click.UsageError("--test, --calibration and --trials go with --data")
     if data is not None and test is None and data.endswith(".npz"):
         raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
     from autoprox.benches import load_bench
@@ -210,11 +219,12 @@ def _search_bits(
 
     loaded = load_bench(bench)
     train = None if data is None else cifar_images(loaded, data, "train")
-    choice = _chosen(loaded, network, train, given, quiet)
     rows: list[Row] = []
-    if train is not None:
-        parts = train, cifar_images(loaded, test or str(data), "test")
-        rows = _compared(loaded, network, choice, parts, given, quiet)
+    with counting(quiet) as show:
+        choice = _chosen(loaded, network, train, given, show)
+        if train is not None:
+            parts = train, cifar_images(loaded, test or str(data), "test")
+            rows = _compared(loaded, network, choice, parts, given, show)
     _report(choice, rows, network, json_file)
 
 
@@ -224,7 +234,7 @@ def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _chosen(
-    bench: Bench, network: str, train: Images | None, given: dict[str, Any], quiet: bool
+    bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Counting
 ) -> BitChoice:
     """Search with the network shown what the options say."""
     from autoprox.search import search_bits
@@ -237,9 +247,10 @@ def _chosen(
         shown = drawn_batch(train, batch, seed)
     else:
         shown = Probe(batch, seed, images=images).inputs(bench)
-    settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget")
-    progress = None if quiet else _lines()
-    return search_bits(trained, *shown, given["proxy"][0], progress=progress, **settings)
+    settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget", "trials")
+    if train is not None and given["trials"] is not None:
+        settings["images"], _ = drawn_batch(train, TRIED_ON, seed)
+    return search_bits(trained, *shown, given["proxy"][0], progress=show, **settings)
 
 
 def _compared(
@@ -248,7 +259,7 @@ def _compared(
     choice: BitChoice,
     parts: tuple[Images, Images],
     given: dict[str, Any],
-    quiet: bool,
+    show: Counting,
 ) -> list[Row]:
     """Measure the true accuracy of the choice and of others within the limit."""
     from autoprox.search.comparison import builder_of, others
@@ -256,27 +267,16 @@ def _compared(
 
     limit = limit_of({name: given[name] for name in LIMITS})
     named = {"chosen": tuple(choice.bits.values())}
+    if choice.untried is not None:
+        named["chosen before trials"] = tuple(choice.untried.bits.values())
     named |= others(bench, network, choice.costs, limit, **_kept(given, "widths"))
+    show("calibrating", 0, 1)
     builder = builder_of(bench, network, *parts, **_kept(given, "calibration"))
-    rows = []
+    rows: list[Row] = []
     for name, bits in named.items():
-        if not quiet:
-            click.echo(f"measuring the accuracy of: {name}", err=True)
+        show(f"measuring the accuracy of: {name}", len(rows), len(named))
         rows.append(builder.measured(name, bits))
     return rows
-
-
-def _lines() -> Callable[[int, int], None]:
-    """Say on stderr now and then how many configurations are scored."""
-    said = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > LINE_SECONDS:
-            click.echo(f"{done} of {total} configurations scored", err=True)
-            said = time.monotonic()
-
-    return progress
 
 
 def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | None) -> None:
@@ -306,6 +306,11 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
 
 
 def _how(choice: BitChoice) -> str:
+    if choice.untried is not None:
+        return (
+            f"the closest to the network itself of {choice.evaluated} tried, divergence "
+            f"{choice.divergence:.3g} nats; tried from {_how(choice.untried)}"
+        )
     if choice.found_by == "evolution":
         return f"the best of {choice.evaluated} configurations that evolution scored"
     return "the best there is within the limit, by integer programming"

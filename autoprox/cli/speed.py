@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.live import LINE_SECONDS
+from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, console, names, option
 from autoprox.files import write_text
 from autoprox.wording import readable_seconds
@@ -58,7 +56,7 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
     begun = time.monotonic()
     settings = {name: value for name, value in given.items() if value is not None}
     try:
-        with _shown(quiet) as progress:
+        with counting(quiet) as progress:
             found = run_speed(progress=progress, **settings)
     except KeyboardInterrupt:
         click.echo(
@@ -77,35 +75,6 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
         asked = found.settings["repeats"]
         click.echo(f"interrupted after {found.repeats} of {asked} repetitions", err=True)
         ctx.exit(INTERRUPTED)
-
-
-@contextmanager
-def _shown(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Show on stderr what is done: a bar on a terminal, else a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    out = console(stderr=True)
-    bar = Progress(
-        BarColumn(24),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        console=out,
-        transient=True,
-        disable=quiet or not out.is_terminal,
-    )
-    task = bar.add_task("", total=None)
-    said = -LINE_SECONDS
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal said
-        bar.update(task, description=what, completed=done, total=total)
-        now = time.monotonic()
-        if bar.disable and not quiet and now - said >= LINE_SECONDS:
-            click.echo(f"{done}/{total}  {what}", err=True)
-            said = now
-
-    with bar:
-        yield progress
 
 
 def print_speed(found: Speed, seconds: float, out: Console) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from autoprox.search.breeding import bred
 from autoprox.search.limits import Places, Space, average_bits, limit_of, space_of
 from autoprox.search.programme import solved
 from autoprox.search.scoring import (
+    Progress,
     Scorer,
     TableScorer,
     check_needs_bits,
     function_scorer,
     layer_sum,
 )
+from autoprox.search.trials import divergence_of, tried
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 BUDGET = 10_000
 """How many configurations evolution scores."""
+
+TRYING = "trying configurations on the network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,13 @@ class BitChoice:
             takes them; 8 for the first and the last.
         costs: what the network costs at any bits.
         score: of the proxy.
-        found_by: ``"integer programme"``, which finds the best there is, or ``"evolution"``.
-        evaluated: how many configurations were scored; an integer programme scores its result only.
+        found_by: ``"integer programme"``, which finds the best there is, ``"evolution"``, or
+            ``"trials"`` on the network itself.
+        evaluated: how many configurations were scored, or tried; an integer programme scores its
+            result only.
+        divergence: of the network's outputs from those at full precision, in nats, see
+            `autoprox.search.trials`; None without trials.
+        untried: the choice that the trials began with; None without trials.
     """
 
     bits: dict[str, int]
@@ -52,6 +62,8 @@ class BitChoice:
     score: float
     found_by: str
     evaluated: int
+    divergence: float | None = None
+    untried: BitChoice | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -78,6 +90,8 @@ class BitChoice:
             "average_bits": self.average_bits,
             "found_by": self.found_by,
             "evaluated": self.evaluated,
+            "divergence": self.divergence,
+            "untried": None if self.untried is None else self.untried.to_json(),
         }
 
 
@@ -94,12 +108,16 @@ def search_bits(
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
     budget: int = BUDGET,
-    progress: Callable[[int, int], None] | None = None,
+    trials: int = 0,
+    images: Tensor | None = None,
+    progress: Progress | None = None,
 ) -> BitChoice:
     """The bits of each layer that give a trained network the largest score within a limit.
 
     The first and the last layer have 8 bits. Where the score rises or falls with a sum over layers,
-    the best configuration is found by integer programming, else a good one by evolution.
+    the best configuration is found by integer programming, else a good one by evolution. With
+    `trials` configurations near it, and near the widest uniform one, are quantised and run, and the
+    one whose outputs stay closest to the network's own is the choice.
 
     Args:
         network: trained, of `nn.Conv2d` and `nn.Linear` layers; left as it is.
@@ -115,18 +133,23 @@ def search_bits(
         sample: entries kept of each tensor of a layer, or ``"full"``.
         seed: of the sample's places and of evolution.
         budget: how many configurations evolution scores at most.
-        progress: told how many evolution has scored, and of how many.
+        trials: how many configurations are tried on the network itself at most, a second or so
+            each; 0 for none.
+        images: for trials, ``(images, ...)`` in random order, without labels, normalised as the
+            network takes them; up to 512 calibrate, the others are run. Some thousand do.
+        progress: is told what is done, how much of it is, and of how much.
 
     Raises:
         QuantisationError: there is not one limit, it is no quantity or below the smallest possible,
-            widths are not from 1 to 16, the proxy does not depend on bits, or no layer can be
-            quantised.
+            widths are not from 1 to 16, the proxy does not depend on bits, no layer can be
+            quantised, or there are trials and no images.
         StatisticError: a statistic cannot be measured on this network.
         ScoreError: no configuration has a score.
     """
     limit = limit_of({"size": size, "bops": bops, "average_bits": average_bits})
     if budget < 1:
         raise QuantisationError(f"budget is the number of scores, 1 or more; got {budget}")
+    _check_trials(trials, images)
     found = load(proxy)
     if isinstance(found, Ensemble):
         raise ScoreError(
@@ -134,22 +157,56 @@ def search_bits(
             f"search with one of its parts: {', '.join(found.parts)}"
         )
     check_needs_bits(found)
+    told = progress or (lambda what, done, total: None)
     space = space_of(costs(network, inputs), widths, limit)
     names = tuple(layer.name for layer in space.costs.layers)
     scorer: Scorer
     if isinstance(found, Proxy):
         every = sorted({*space.widths, END_BITS})
         scorer = TableScorer(
-            found, network, inputs, targets, names, every, sample=sample, seed=seed
+            found, network, inputs, targets, names, every, sample=sample, seed=seed, progress=told
         )
-        best = _programmed(space, scorer)
-        if best is not None:
-            score = float(scorer(space.bits(best))[0])
-            return _choice(space, best, score, "integer programme", 1)
     else:
         scorer = function_scorer(found, network, inputs, targets, names, seed)
-    best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), budget, progress)
-    return _choice(space, best, score, "evolution", evaluated)
+    choice, places = _by_proxy(space, scorer, seed, budget, told)
+    if images is None or not trials:
+        return choice
+    divergence = divergence_of(network, images)
+    starts = np.concatenate([places, space.uniform()[-1:]])
+    places, least, count = tried(
+        space, starts, divergence, np.random.default_rng(seed), trials, partial(told, TRYING)
+    )
+    score = float(scorer(space.bits(places))[0])
+    made = _choice(space, places, score, "trials", count)
+    return replace(made, divergence=least, untried=choice)
+
+
+def _check_trials(trials: int, images: Tensor | None) -> None:
+    """Refuse trials without images.
+
+    Raises:
+        QuantisationError: there are such, or trials are no number.
+    """
+    if trials < 0:
+        raise QuantisationError(f"trials is a number of configurations, or 0; got {trials}")
+    if trials and images is None:
+        raise QuantisationError(
+            f"{trials} trials run the quantised network: give images, some thousand of the "
+            "training data (no labels)"
+        )
+
+
+def _by_proxy(
+    space: Space, scorer: Scorer, seed: int, budget: int, told: Progress
+) -> tuple[BitChoice, Places]:
+    """The choice of the largest score, and where it lies."""
+    best = _programmed(space, scorer) if isinstance(scorer, TableScorer) else None
+    if best is not None:
+        score = float(scorer(space.bits(best))[0])
+        return _choice(space, best, score, "integer programme", 1), best
+    scored = partial(told, "scoring configurations")
+    best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), budget, scored)
+    return _choice(space, best, score, "evolution", evaluated), best
 
 
 def _programmed(space: Space, scorer: TableScorer) -> Places | None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Scorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Bits of configurations, ``(configurations, layers)``, to scores; NaN where there is none."""
 
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Is told what is done, how much of it is, and of how much."""
+
 RISING = ("coarsen", "exp", "relu", "sigmoid", "sign", "sqrt", "tanh")
 """Words whose value never falls when their argument rises. `log` does, at 0, by its guard."""
 
@@ -41,6 +44,7 @@ class TableScorer:
         widths: all bits that a layer may have.
         sample: entries kept of each tensor.
         seed: of the sample's places.
+        progress: told how many measurements are done.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class TableScorer:
         *,
         sample: Sample,
         seed: int,
+        progress: Progress,
     ) -> None:
         """Measure the network and reduce the tensors."""
         from autoprox.evaluate import Evaluator, Table
@@ -63,10 +68,17 @@ class TableScorer:
         self._widths = tuple(widths)
         plain, quantised = by_bits(proxy.statistics)
         shown = partial(measure, network, inputs, targets, sample=sample, seed=seed, mode="eval")
-        found = [shown(quantised, bits=dict.fromkeys(layers, width)) for width in widths]
+        count = len(widths) + bool(plain)
+        what = "measuring the network at each width"
+        found = []
+        for done, width in enumerate(widths):
+            progress(what, done, count)
+            found.append(shown(quantised, bits=dict.fromkeys(layers, width)))
         if plain:
+            progress(what, len(widths), count)
             without_bits = shown(plain)
             found = [without_bits.joined(each) for each in found]
+        progress(what, count, count)
         self._table = Table(tuple(found))
         self._places = [found[0].layers.index(f"{name}.weight") for name in layers]
         self._reductions = Evaluator(self._table).unknown_reductions([proxy.graph])

@@ -44,7 +44,7 @@ def test_the_best_architectures_are_printed(command, tmp_path) -> None:
         assert row in lines
     assert "samples fit" in result.stdout
     assert f"build the best: {top[0]['build']}" in result.stdout
-    assert "scored" in result.stderr
+    assert "scoring architectures (" in result.stderr
     network = eval(top[0]["build"], {"autoprox": autoprox})
     assert sum(p.numel() for p in network.parameters()) == top[0]["params"]
 

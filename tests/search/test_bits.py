@@ -144,7 +144,7 @@ def test_a_function_is_searched_call_by_call():
     )
     assert choice.score == -(8 + 2 * 4 + 8)
     assert choice.evaluated == len(calls) == 40
-    assert told[-1] == (40, 40)
+    assert told[-1] == ("scoring configurations", 40, 40)
 
 
 @pytest.mark.parametrize(

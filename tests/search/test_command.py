@@ -27,8 +27,12 @@ def command(tmp_path):
         generator = np.random.default_rng(len(part))
         pictures = generator.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
         np.savez(tmp_path / f"{part}.npz", x=pictures, y=generator.integers(0, 5, 16))
-    given = ["--bench", str(tmp_path / "bench.py"), "--network", "deep", "--quiet"]
-    return lambda *more: CliRunner().invoke(main, ["search", *given, *more])
+    given = ["--bench", str(tmp_path / "bench.py"), "--network", "deep"]
+
+    def run(*more, loud=False):
+        return CliRunner().invoke(main, ["search", *given, *more, *([] if loud else ["--quiet"])])
+
+    return run
 
 
 @pytest.fixture
@@ -70,6 +74,32 @@ def test_true_accuracies_stand_beside_the_choice(command, truth, tmp_path):
     assert best.accuracies["accuracy"] == max(within)
 
 
+def test_trials_say_from_what_they_began(command, truth):
+    limit = ["--average-bits", "3.4", "--widths", "2,3,4"]
+    given = ["--proxy", TEXT, *limit, *truth, "--calibration", "16", "--trials", "7"]
+    result = command(*given)
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "the closest to the network itself of 7 tried, divergence " in words
+    assert "nats; tried from the best there is within the limit" in words
+    facts = json.loads(command(*given, "--json").output)
+    assert (facts["found_by"], facts["evaluated"]) == ("trials", 7)
+    names = [row["name"] for row in facts["compared"]]
+    assert names[:3] == ["chosen", "chosen before trials", "uniform 3"]
+    assert facts["compared"][1]["bits"] == list(facts["untried"]["bits"].values())
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(command, truth, monkeypatch):
+    monkeypatch.setattr("autoprox.cli.counting.LINE_SECONDS", 0.0)
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16", "--trials"]
+    result = command(*given, "5", loud=True)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert "measuring the network at each width  0/7" in lines
+    assert "trying configurations on the network  5/5" in lines
+    assert "measuring the accuracy of: chosen  0/5" in lines
+
+
 def test_evolution_says_how_much_it_scored_and_a_file_holds_the_same(command, tmp_path):
     text = "negative(std(multiply(bits, norm(weight_error))))"
     path = tmp_path / "choice.json"
@@ -99,5 +129,5 @@ def test_bad_options_are_one_line_each(command, more, message):
 
 
 def test_options_that_do_not_go_together_are_refused(command):
-    for more in (["--test", "x"], ["--data", "x.npz"], ["--widths", "2;3"]):
+    for more in (["--test", "x"], ["--trials", "5"], ["--data", "x.npz"], ["--widths", "2;3"]):
         assert command("--proxy", "bit_sum", "--size", "1KB", *more).exit_code == 2
