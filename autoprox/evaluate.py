@@ -234,12 +234,12 @@ class Evaluator:
             LanguageError: the graph is not of kind Network.
             AutoproxError: the table lacks one of its statistics.
         """
-        numbers = self.value(check_root(graph)).numbers
-        finite = torch.isfinite(numbers)
+        values = self.value(check_root(graph)).numbers.numpy()
+        finite = np.isfinite(values)
         if finite.all():
-            return Scores(numbers.numpy(), {})
-        places = (~finite).nonzero().flatten()[:reasons].tolist()
-        return Scores(numbers.numpy(), {i: self._reason(graph, i) for i in places})
+            return Scores(values, {})
+        places = np.flatnonzero(~finite)[:reasons].tolist()
+        return Scores(values, {i: self._reason(graph, i) for i in places})
 
     def unknown_reductions(self, graphs: Iterable[Graph]) -> list[Graph]:
         """Return the reductions of tensors to `remember` before `graphs` are evaluated.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -222,7 +223,8 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
         search.restore(*saved)
     finished = True
     try:
-        _loop(search, ground.judge(ground.held_out), files, observer)
+        with _no_garbage():
+            _loop(search, ground.judge(ground.held_out), files, observer)
     except KeyboardInterrupt:
         if not search.known:
             raise
@@ -230,6 +232,18 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     run = finish(files, ground, search, finished)
     observer.finished(run)
     return run
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Let the garbage collector pass over all that is there: most of it lasts to the end."""
+    before = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not before:
+            gc.unfreeze()
 
 
 def _loop(search: Search, held_out: Judge, files: RunFolder, observer: Observer) -> None:
