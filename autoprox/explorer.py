@@ -50,9 +50,7 @@ def explore(
     try:
         import ipywidgets  # noqa: F401
     except ImportError:
-        raise AutoproxError(
-            "exploring a run needs ipywidgets: pip install 'autoprox[notebook]'"
-        ) from None
+        raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
     from autoprox.benches import Bench
     from autoprox.draw.runs import found_in
     from autoprox.evolution.folder import RunFolder

@@ -132,6 +132,9 @@ _INTERNED: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary
 def _intern(word: str, args: tuple[Graph, ...], kind: type[Kind] | None) -> Graph:
     text = f"{word}({', '.join(arg.text for arg in args)})" if args else word
     known = _INTERNED.get(text)
+    if known is not None and (known.kind is not kind or known.args != args):
+        _INTERNED.pop(text, None)  # the word was defined anew, with another kind
+        known = None
     if known is None:
         below = tuple(dict.fromkeys(node for arg in args for node in arg))
         known = _INTERNED.setdefault(text, Graph(word, args, kind, text, below))

@@ -232,7 +232,7 @@ def _dask(jobs: int, scheduler: str | None, folder: Path | None) -> Iterator[Wor
 
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError:
-        raise _missing("dask") from None
+        raise _missing("Dask", "distributed") from None
     with ExitStack() as stack:
         try:
             if scheduler is None:
@@ -262,7 +262,7 @@ def _ray(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
         from joblib import Parallel
         from ray.util.joblib import register_ray
     except ImportError:
-        raise _missing("ray") from None
+        raise _missing("Ray", "ray") from None
     ours = not ray.is_initialized()
     if ours:
         local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs}
@@ -285,8 +285,8 @@ BACKENDS: Mapping[str, Callable[..., AbstractContextManager[Workers]]] = {
 """Where the processes come from: joblib's own, Dask's, Ray's."""
 
 
-def _missing(extra: str) -> WorkerError:
-    return WorkerError(f"{extra} is not installed: pip install 'autoprox[{extra}]'")
+def _missing(name: str, package: str) -> WorkerError:
+    return WorkerError(f"{name} is not installed: pip install {package}")
 
 
 def _check(client: Client, folder: Path | None) -> None:

@@ -51,7 +51,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise AutoproxError(
-                "logging to TensorBoard needs tensorboard: pip install 'autoprox[tensorboard]'"
+                "logging to TensorBoard needs tensorboard: pip install tensorboard"
             ) from None
         self.folder = None if folder is None else Path(folder)
         self._writer = SummaryWriter

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from autoprox.errors import LanguageError, UnknownNameError
 from autoprox.graph import Graph, apply, atom, from_json, leaf, number
-from autoprox.kinds import TENSOR_KINDS, Layer, Network
-from autoprox.primitives import PRIMITIVES
+from autoprox.kinds import TENSOR_KINDS, Layer, Network, Relation
+from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.statistics import STATISTICS
 from autoprox.text import parse, parse_proxy
 
@@ -177,3 +177,26 @@ def test_graphs_are_immutable_and_made_through_the_doors():
     assert isinstance(graph, Graph)
     with pytest.raises(AttributeError):
         graph.word = "flops"
+
+
+def test_a_word_that_is_defined_anew_with_another_kind_makes_another_graph():
+    def reduction(x, entries):
+        """Sum of the entries."""
+        return x.flatten(1).sum(1)
+
+    def elementwise(x):
+        """Absolute value."""
+        return x.abs()
+
+    def made(function):
+        form, function.__name__ = function.__name__, "own"
+        primitive(form, latex="{0}", kinds=(Relation,))(function)
+        function.__name__ = form
+        try:
+            return parse("sqrt(own(act_gram))")
+        finally:
+            PRIMITIVES.unregister("own")
+
+    reduced, again = made(reduction), made(elementwise)
+    assert (reduced.kind, again.kind) == (Layer, Relation)
+    assert made(elementwise) is again

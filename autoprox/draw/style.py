@@ -38,7 +38,7 @@ def matplotlib() -> ModuleType:
     try:
         import matplotlib as module
     except ImportError:
-        raise AutoproxError("drawing needs matplotlib: pip install 'autoprox[notebook]'") from None
+        raise AutoproxError("drawing needs matplotlib: pip install matplotlib") from None
     return module
 
 

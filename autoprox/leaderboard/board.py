@@ -161,7 +161,7 @@ class Leaderboard:
             import pandas
         except ImportError:
             raise AutoproxError(
-                "to_frame needs pandas: pip install 'autoprox[notebook]'; to_csv and to_json do not"
+                "to_frame needs pandas: pip install pandas; to_csv and to_json do not"
             ) from None
         return pandas.DataFrame.from_records(self.records())
 
