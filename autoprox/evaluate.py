@@ -352,7 +352,7 @@ def reduces_tensor(graph: Graph) -> bool:
     return graph.kind is Layer and any(arg.kind in TENSOR_KINDS for arg in graph.args)
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**13)
 def tensor_reductions(graph: Graph) -> tuple[Graph, ...]:
     """Return the nodes of a graph that take the entries of a layer to the layer's number."""
     return tuple(node for node in graph if reduces_tensor(node))

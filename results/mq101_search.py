@@ -17,6 +17,7 @@ cores.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from autoprox import load_bench, search_bits
 from autoprox.benches import Bench
 from autoprox.quantise import costs
 from autoprox.quantise.layers import Costs
+from autoprox.quantise.table import Images
 from autoprox.search.bits import WIDTHS
 from autoprox.search.comparison import (
     builder_of,
@@ -38,12 +40,12 @@ from autoprox.search.comparison import (
 )
 from autoprox.search.limits import Limit, limit_of, space_of
 from autoprox.search.programme import solved
-from autoprox.search.trials import divergence_of, tried
+from autoprox.search.trials import PLENTY, divergence_of, tried
 
 FOLDER = Path(__file__).parent
 UNIFORM = (3, 4, 5)
 BATCH = 32
-TRIALS, TRIED_ON = 64, 512 + 2048
+TRIALS = 64
 
 
 def by_accuracies(bench: Bench, name: str, cost: Costs, limit: Limit) -> tuple[int, ...]:
@@ -67,42 +69,41 @@ def from_uniform(network: nn.Module, cost: Costs, limit: Limit, images: Tensor) 
     return tuple(space.bits(found)[0].tolist())
 
 
+def choices(
+    bench: Bench, name: str, size: int, proxies: list[str], train: Images
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """What is chosen for a network within a size: a label, how it was found, and the bits."""
+    network, shown = trained_network(bench, name), drawn_batch(train, BATCH, seed=0)
+    cost, limit = costs(network, shown[0]), limit_of({"size": size})
+    images, _ = drawn_batch(train, PLENTY, seed=0)
+    for trials, proxy in [*((0, each) for each in proxies), (TRIALS, proxies[0])]:
+        label = proxy.format(network=name)
+        choice = search_bits(network, *shown, label, size=size, trials=trials, images=images)
+        label += f", {trials} trials" if trials else ""
+        yield label, choice.found_by, tuple(choice.bits.values())
+    yield f"uniform, {TRIALS} trials", "trials", from_uniform(network, cost, limit, images)
+    for label, bits in others(bench, name, cost, limit).items():
+        yield label, "", bits
+    yield "effects fitted to the table", "", by_accuracies(bench, name, cost, limit)
+
+
 def main(data: str, proxies: list[str]) -> None:
     """Search and measure, network by network."""
     bench = load_bench("mq101wide")
     train, test = (cifar_images(bench, data, part) for part in ("train", "test"))
-    shown = drawn_batch(train, BATCH, seed=0)
-    images, _ = drawn_batch(train, TRIED_ON, seed=0)
     rows = []
     for name in bench.spaces:
-        network = trained_network(bench, name)
-        cost = costs(network, shown[0])
         builder = builder_of(bench, name, train, test)
-        for width in UNIFORM:
-            size = cost.size_bytes(width)
-            limit = limit_of({"size": size})
-            named, found_by = {}, {}
-            for trials, proxy in [*((0, each) for each in proxies), (TRIALS, proxies[0])]:
-                label = proxy.format(network=name)
-                choice = search_bits(
-                    network, *shown, label, size=size, trials=trials, images=images
-                )
-                label += f", {trials} trials" if trials else ""
-                named[label] = tuple(choice.bits.values())
-                found_by[label] = choice.found_by
-            label = f"uniform, {TRIALS} trials"
-            named[label] = from_uniform(network, cost, limit, images)
-            found_by[label] = "trials"
-            named |= others(bench, name, cost, limit)
-            named["effects fitted to the table"] = by_accuracies(bench, name, cost, limit)
-            for label, bits in named.items():
+        cost = costs(trained_network(bench, name), train.images[:BATCH])
+        for size in map(cost.size_bytes, UNIFORM):
+            for label, found_by, bits in choices(bench, name, size, proxies, train):
                 measured = builder.measured(label, bits)
                 rows.append(
                     {
                         "network": name,
                         "limit_bytes": size,
                         "choice": label,
-                        "found_by": found_by.get(label, ""),
+                        "found_by": found_by,
                         "accuracy": measured.accuracy,
                         "loss": measured.loss,
                         "size_bytes": measured.size_bytes,
@@ -110,7 +111,7 @@ def main(data: str, proxies: list[str]) -> None:
                         "bits": "-".join(map(str, bits)),
                     }
                 )
-                print(*rows[-1].values())
+                print(*rows[-1].values(), flush=True)
     write_csv(FOLDER / "mq101_search.csv", rows)
 
 

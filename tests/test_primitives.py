@@ -54,6 +54,17 @@ def test_a_unary_primitive_agrees_with_numpy_and_scipy(name):
     np.testing.assert_allclose(result[0].numpy(), TRUTH[name](ROW), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_logarithms_where_there_is_none(dtype):
+    nan, inf, least = math.nan, math.inf, math.log(2.0**-126)
+    x = torch.tensor([nan, inf, -inf, 0.0, -0.0, -1.0, 1e-39, -1e-39, 2.0], dtype=dtype)
+    log, log_absolute = (PRIMITIVES[name].function(x).numpy() for name in ("log", "log_absolute"))
+    two = math.log(2)
+    np.testing.assert_allclose(log, [nan, inf, 0, 0, 0, 0, least, 0, two], rtol=1e-6)
+    np.testing.assert_allclose(log_absolute, [nan, inf, inf, 0, 0, 0, least, least, two], rtol=1e-6)
+    assert not np.signbit(log[3:6]).any()
+
+
 @pytest.mark.parametrize(
     ("name", "truth"),
     [

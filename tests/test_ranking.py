@@ -54,6 +54,16 @@ def test_correlations_are_those_of_scipy_for_all_columns(correlation, n, ties):
             assert found[i, j] == pytest.approx(truth, abs=1e-6)
 
 
+def test_memory_that_is_used_again_leaves_no_trace():
+    generator = np.random.default_rng(1)
+    columns = [column(generator.normal(size=20)), column(np.arange(9.0), np.arange(9))]
+    ranker = Ranker(columns)
+    for count in (40, 3, 41, 1, 40):
+        scores = generator.normal(size=(count, 20))
+        found = ranker.correlations(scores)
+        np.testing.assert_array_equal(found, Ranker(columns).correlations(scores))
+
+
 def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
     generator = np.random.default_rng(0)
     ranker = Ranker([column(generator.normal(size=30))])

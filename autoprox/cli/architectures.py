@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.counting import Counting, counting
+from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
 from autoprox.wording import readable_seconds
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from autoprox.architectures import Found
     from autoprox.architectures.search import Search
+    from autoprox.progress import Progress
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
 """The options that a resumed search takes; the others are settings, which it keeps."""
@@ -100,7 +101,7 @@ class _Watch:
         show: is told what is done, how much of it is, and of how much.
     """
 
-    def __init__(self, show: Counting) -> None:
+    def __init__(self, show: Progress) -> None:
         """Start the clock."""
         self._show = show
         self._begun = time.monotonic()

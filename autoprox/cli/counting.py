@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
 
 import click
 
 from autoprox.cli.options import console
+from autoprox.progress import Progress
 from autoprox.wording import readable_seconds
 
 LINE_SECONDS = 5.0
 """The least time between two plain lines."""
 
-Counting: TypeAlias = Callable[[str, int, int], None]
-"""Is told what is done, how much of it is, and of how much."""
-
 
 class Pace:
-    """How long counted work will still take, as the last pieces went."""
+    """How long counted work will still take, at the mean pace since it began."""
 
     def __init__(self) -> None:
         """Nothing is done yet."""
@@ -43,7 +40,7 @@ class Pace:
 
 
 @contextmanager
-def counting(quiet: bool) -> Iterator[Counting]:
+def counting(quiet: bool) -> Iterator[Progress]:
     """Show what is done, of how much, and the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -66,7 +63,7 @@ def counting(quiet: bool) -> Iterator[Counting]:
         left = pace.left(done, total)
         bar.update(task, description=what, completed=done, total=total, left=left)
         now = time.monotonic()
-        if lines and now - said >= LINE_SECONDS:
+        if lines and total and (done == total or now - said >= LINE_SECONDS):
             click.echo(f"{what}  {done}/{total}  {left}".rstrip(), err=True)
             said = now
 

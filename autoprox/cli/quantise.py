@@ -62,10 +62,10 @@ def quantise(
 
     from autoprox.quantise.quantiser import Method
     from autoprox.quantise.table import ROWS, Settings, configurations
-    from autoprox.training.settings import quick_precision
+    from autoprox.training.settings import processor_precision
 
     torch.set_num_threads(threads or cores())
-    method = Method(rounding or "fitted", precision=precision or quick_precision())
+    method = Method(rounding or "fitted", precision=precision or processor_precision())
     counts = {name: value for name, value in given.items() if value is not None}
     settings = Settings(network, method=method, **counts)
     begun = time.monotonic()

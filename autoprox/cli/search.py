@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
-from autoprox.cli.counting import Counting, counting
+from autoprox.cli.counting import counting
 from autoprox.cli.options import Command, console, entries, machine_options, option
 from autoprox.cli.train import TEST
 from autoprox.files import write_text
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.benches import Bench
+    from autoprox.progress import Progress
     from autoprox.quantise.table import Images, Row
     from autoprox.search import BitChoice
 
 LIMITS = ("size", "bops", "average_bits")
 BATCH = 32
-TRIED_ON = 512 + 2048
-"""How many training images trials calibrate on, and run."""
 DATA = "CIFAR-10: also measure the true accuracy of the choice and of others within the limit."
 BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
 SPACE_EXAMPLE = "autoprox search --space autoformer --proxy vit101_best --params 5M:7M"
@@ -80,10 +79,11 @@ def truth_options(command: Command) -> Command:
     added = (
         option("--data", DATA, "", "FILE", type=click.Path()),
         option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
-        option("--calibration", "Training images to calibrate on.", "512", type=int),
+        option("--calibration", "On how many training images it is calibrated.", "512", type=int),
         option(
             "--trials",
-            "Then try so many configurations near it on training images of --data.",
+            "Try N configurations, near the choice and uniform bits, on the network itself and "
+            "training images of --data; choose the closest.",
             "none",
             "N",
             type=click.IntRange(min=1),
@@ -161,7 +161,8 @@ def search(ctx: click.Context, /, **given: Any) -> None:
     With --bench: chooses bits for the layers of a trained network, within a limit. Prints the bits
     that give the proxy the largest score; the first and the last layer have 8. Where the score goes
     with a sum over layers they are the best there are, found by integer programming, else good
-    ones, found by evolution.
+    ones, found by evolution. With --trials it prints what stays closest to the network itself of
+    those tried; Ctrl-C ends the trials.
     """
     _check_usage(ctx, given)
     if given["bench"] is None:
@@ -234,11 +235,12 @@ def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _chosen(
-    bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Counting
+    bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Progress
 ) -> BitChoice:
     """Search with the network shown what the options say."""
     from autoprox.search import search_bits
     from autoprox.search.comparison import drawn_batch, trained_network
+    from autoprox.search.trials import PLENTY
     from autoprox.tables import Probe
 
     trained = trained_network(bench, network)
@@ -249,7 +251,7 @@ def _chosen(
         shown = Probe(batch, seed, images=images).inputs(bench)
     settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget", "trials")
     if train is not None and given["trials"] is not None:
-        settings["images"], _ = drawn_batch(train, TRIED_ON, seed)
+        settings["images"], _ = drawn_batch(train, PLENTY, seed)
     return search_bits(trained, *shown, given["proxy"][0], progress=show, **settings)
 
 
@@ -259,7 +261,7 @@ def _compared(
     choice: BitChoice,
     parts: tuple[Images, Images],
     given: dict[str, Any],
-    show: Counting,
+    show: Progress,
 ) -> list[Row]:
     """Measure the true accuracy of the choice and of others within the limit."""
     from autoprox.search.comparison import builder_of, others
@@ -297,7 +299,8 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
         f"{choice.average_bits:.2f} bits a weight between the first and the last layer",
         soft_wrap=True,
     )
-    out.print(f"score {choice.score:.6g}, {_how(choice)}", soft_wrap=True)
+    score = "no score" if choice.score is None else f"score {choice.score:.6g}"
+    out.print(f"{score}, {_how(choice)}", soft_wrap=True)
     if rows:
         out.print(_accuracy_table(choice, rows))
         out.print("accuracy: on the test images, after post-training quantisation", soft_wrap=True)

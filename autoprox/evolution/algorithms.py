@@ -38,6 +38,9 @@ ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
 """The search algorithms by name."""
 
 
+ROUNDING = 1e-6
+"""What is nearer to a limit on correlations may be beyond it but for rounding, and counts so."""
+
 PARSIMONY = 1e-3
 """What a node costs in joint correlation.
 
@@ -320,9 +323,12 @@ class Default(Base):
             if each.ranks is not None:
                 contenders.append(each)
                 ranks.append(torch.from_numpy(each.ranks))
+        if not contenders:
+            self.population = []
+            return
         # By torch, which keeps to one thread: numpy's threads wait in the way of others.
         table = torch.stack(ranks)
-        alike = (table @ table.T >= self.ALIKE).numpy()
+        alike = (table @ table.T > self.ALIKE - ROUNDING).numpy()
         alone = np.ones(len(contenders), dtype=bool)
         self.population = []
         for place, each in enumerate(contenders):

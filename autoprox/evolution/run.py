@@ -223,7 +223,7 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
         search.restore(*saved)
     finished = True
     try:
-        with _no_garbage():
+        with _only_new_garbage():
             _loop(search, ground.judge(ground.held_out), files, observer)
     except KeyboardInterrupt:
         if not search.known:
@@ -235,15 +235,19 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Let the garbage collector pass over all that is there: most of it lasts to the end."""
-    before = gc.get_freeze_count()
+def _only_new_garbage() -> Iterator[None]:
+    """Let the garbage collector look at what is made from now on: what is there mostly lasts.
+
+    Not where the caller has done so already: what is his stays his.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
     finally:
-        if not before:
-            gc.unfreeze()
+        gc.unfreeze()
 
 
 def _loop(search: Search, held_out: Judge, files: RunFolder, observer: Observer) -> None:

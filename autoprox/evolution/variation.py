@@ -116,7 +116,7 @@ class Variation:
         return self.mutated(first)
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**13)
 def is_sound(graph: Graph) -> bool:
     """Say whether no part of a graph is plainly constant, or a long reduction of tensors."""
     long = graph.complexity > REDUCTION_NODES and reduces_tensor(graph)

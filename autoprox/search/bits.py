@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoprox.errors import QuantisationError, ScoreError
 from autoprox.graph import Graph
+from autoprox.progress import Progress
 from autoprox.proxies.function import Ensemble
 from autoprox.proxy import AnyProxy, Proxy, load
 from autoprox.quantise.layers import END_BITS, Costs, costs
@@ -19,7 +21,6 @@ from autoprox.search.breeding import bred
 from autoprox.search.limits import Places, Space, average_bits, limit_of, space_of
 from autoprox.search.programme import solved
 from autoprox.search.scoring import (
-    Progress,
     Scorer,
     TableScorer,
     check_needs_bits,
@@ -47,19 +48,19 @@ class BitChoice:
         bits: of each layer in the order of execution, by its name, as `autoprox.quantise.quantise`
             takes them; 8 for the first and the last.
         costs: what the network costs at any bits.
-        score: of the proxy.
+        score: of the proxy; None where trials chose what it has no score for.
         found_by: ``"integer programme"``, which finds the best there is, ``"evolution"``, or
             ``"trials"`` on the network itself.
         evaluated: how many configurations were scored, or tried; an integer programme scores its
             result only.
-        divergence: of the network's outputs from those at full precision, in nats, see
-            `autoprox.search.trials`; None without trials.
+        divergence: of the outputs from those without quantisation, in nats, see
+            `autoprox.search.trials.divergence_of`; None without trials.
         untried: the choice that the trials began with; None without trials.
     """
 
     bits: dict[str, int]
     costs: Costs
-    score: float
+    score: float | None
     found_by: str
     evaluated: int
     divergence: float | None = None
@@ -117,7 +118,7 @@ def search_bits(
     The first and the last layer have 8 bits. Where the score rises or falls with a sum over layers,
     the best configuration is found by integer programming, else a good one by evolution. With
     `trials` configurations near it, and near the widest uniform one, are quantised and run, and the
-    one whose outputs stay closest to the network's own is the choice.
+    one whose outputs stay closest to the network's own is the choice; Ctrl-C ends the trials.
 
     Args:
         network: trained, of `nn.Conv2d` and `nn.Linear` layers; left as it is.
@@ -134,7 +135,7 @@ def search_bits(
         seed: of the sample's places and of evolution.
         budget: how many configurations evolution scores at most.
         trials: how many configurations are tried on the network itself at most, a second or so
-            each; 0 for none.
+            each; 0 for none. The network returns ``(batch, classes)``.
         images: for trials, ``(images, ...)`` in random order, without labels, normalised as the
             network takes them; up to 512 calibrate, the others are run. Some thousand do.
         progress: is told what is done, how much of it is, and of how much.
@@ -168,17 +169,27 @@ def search_bits(
         )
     else:
         scorer = function_scorer(found, network, inputs, targets, names, seed)
+    divergence = None
+    if images is not None and trials:
+        told("calibrating", 0, 1)
+        divergence = divergence_of(network, images)
     choice, places = _by_proxy(space, scorer, seed, budget, told)
-    if images is None or not trials:
+    if divergence is None:
         return choice
-    divergence = divergence_of(network, images)
     starts = np.concatenate([places, space.uniform()[-1:]])
     places, least, count = tried(
         space, starts, divergence, np.random.default_rng(seed), trials, partial(told, TRYING)
     )
-    score = float(scorer(space.bits(places))[0])
-    made = _choice(space, places, score, "trials", count)
+    made = _choice(space, places, _score(scorer, space.bits(places)), "trials", count)
     return replace(made, divergence=least, untried=choice)
+
+
+def _score(scorer: Scorer, bits: NDArray[np.int64]) -> float | None:
+    """The score of one configuration; None if it has none."""
+    try:
+        return float(scorer(bits)[0])
+    except ScoreError:
+        return None
 
 
 def _check_trials(trials: int, images: Tensor | None) -> None:
@@ -219,7 +230,9 @@ def _programmed(space: Space, scorer: TableScorer) -> Places | None:
     return solved(space, terms) if np.isfinite(terms).all() else None
 
 
-def _choice(space: Space, places: Places, score: float, found_by: str, evaluated: int) -> BitChoice:
+def _choice(
+    space: Space, places: Places, score: float | None, found_by: str, evaluated: int
+) -> BitChoice:
     names = (layer.name for layer in space.costs.layers)
     bits = dict(zip(names, space.bits(places)[0].tolist(), strict=True))
     return BitChoice(bits, space.costs, score, found_by, evaluated)

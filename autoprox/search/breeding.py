@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprox.errors import ScoreError
 from autoprox.search.limits import Places, Space
 from autoprox.search.scoring import Scorer
 
@@ -51,7 +52,7 @@ def bred(
         fresh = _unseen(children, seen, budget)
         stale = 0 if len(fresh) else stale + 1
         if len(fresh):
-            found = np.nan_to_num(scorer(space.bits(fresh)), nan=-np.inf)
+            found = _scores(scorer, space.bits(fresh), needed=not np.isfinite(scores).any())
             population = np.concatenate([population, fresh])
             scores = np.concatenate([scores, found])
             best = np.argsort(-scores, kind="stable")[:POPULATION]
@@ -60,6 +61,20 @@ def bred(
                 progress(len(seen), budget)
         children = space.repaired(_children(population, widths, generator), generator)
     return population[:1], float(scores[0]), len(seen)
+
+
+def _scores(scorer: Scorer, bits: NDArray[np.int64], needed: bool) -> NDArray[np.float64]:
+    """The scores, less than any number where there is none.
+
+    Raises:
+        ScoreError: there is none at all, and one is needed.
+    """
+    try:
+        return np.nan_to_num(scorer(bits), nan=-np.inf)
+    except ScoreError:
+        if needed:
+            raise
+        return np.full(len(bits), -np.inf)
 
 
 def _unseen(places: Places, seen: set[bytes], budget: int) -> Places:

@@ -15,6 +15,7 @@ from autoprox.quantise.layers import Costs
 from autoprox.search.bits import WIDTHS
 from autoprox.search.limits import Limit, space_of
 from autoprox.search.programme import solved
+from autoprox.search.trials import CALIBRATION
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from autoprox.quantise.table import Builder, Images
 
 CIFAR_SHAPE = (3, 32, 32)
-CALIBRATION = 512
-"""How many training images calibrate, as for the tables that ship."""
 
 
 def trained_network(bench: Bench, name: str) -> nn.Module:
@@ -123,9 +122,9 @@ def builder_of(
     """
     from autoprox.quantise.quantiser import Method
     from autoprox.quantise.table import Builder, Settings
-    from autoprox.training.settings import quick_precision
+    from autoprox.training.settings import processor_precision
 
-    method = Method(precision=quick_precision())
+    method = Method(precision=processor_precision())
     settings = Settings(name, calibration=calibration, method=method)
     with TemporaryDirectory() as folder:
         return Builder(trained_network(bench, name), train.images, test, settings, Path(folder))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autoprox.errors import AutoproxError, QuantisationError, ScoreError
 from autoprox.graph import Graph, apply
 from autoprox.kinds import Layer
+from autoprox.progress import Progress
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxy import Proxy, scores_of
 from autoprox.tables import by_bits
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 Scorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Bits of configurations, ``(configurations, layers)``, to scores; NaN where there is none."""
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Is told what is done, how much of it is, and of how much."""
 
 RISING = ("coarsen", "exp", "relu", "sigmoid", "sign", "sqrt", "tanh")
 """Words whose value never falls when their argument rises. `log` does, at 0, by its guard."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from autoprox.quantise.quantiser import Method
 
 CALIBRATION = 512
-"""How many of the images calibrate; at most half of them."""
+"""How many images calibrate, as for the tables that ship; at most half of them."""
+
+PLENTY = CALIBRATION + 2048
+"""So many images are enough."""
 
 CHANGED = 2
 """How many layers change at most on the way to a neighbour, before it is made to fit."""
@@ -35,30 +38,32 @@ Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
 def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
     """The Kullback-Leibler divergence of a quantised network's outputs from the network's own.
 
-    The mean over images that do not calibrate, of the classes' probabilities.
+    The mean over images that do not calibrate, of the classes' probabilities. Both networks run in
+    the precision of the method, so that it is 0 where rounding does nothing.
 
     Args:
-        network: trained; left as it is.
+        network: trained, with outputs ``(images, classes)``; left as it is.
         images: ``(images, ...)``, normalised as the network takes them, in random order. The first
             `CALIBRATION`, or half if there are fewer, calibrate; the others are run.
-        method: how to quantise; None for the best way in the precision that is faster here.
+        method: how to quantise; None for the best way, in the precision that is faster on this
+            processor.
 
     Raises:
         QuantisationError: there are fewer than four images, they are not normalised, or the
-            network's own outputs are not finite.
+            network's own outputs are not finite, or not of two classes or more.
     """
     import torch.nn.functional as F
 
     from autoprox.quantise.quantiser import Method, Quantiser
     from autoprox.quantise.running import logits
-    from autoprox.training.settings import quick_precision
+    from autoprox.training.settings import processor_precision
 
     if len(images) < 4:
         raise QuantisationError(
             f"some of the images calibrate and the others are run: give 4 or more; got "
             f"{len(images)}"
         )
-    how = method or Method(precision=quick_precision())
+    how = method or Method(precision=processor_precision())
     cut = min(CALIBRATION, len(images) // 2)
 
     def shares(made: nn.Module) -> Tensor:
@@ -66,6 +71,11 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
         return logits(made, images[cut:], how.precision).double().log_softmax(1)
 
     own = shares(network)
+    if own.ndim != 2 or own.shape[1] < 2:
+        raise QuantisationError(
+            "trials compare the probabilities of classes: expected outputs (images, 2 classes or "
+            f"more); got {tuple(own.shape)}"
+        )
     if not own.isfinite().all():
         raise QuantisationError("the network's outputs on the images are not finite; check both")
     quantiser = Quantiser(network, images[:cut], how)
@@ -88,6 +98,7 @@ def tried(
     """The configuration found of the least divergence, ``(1, inner layers)``, that, and the trials.
 
     Hill climbing from the best of the starts: a neighbour that diverges less takes its place.
+    Ctrl-C ends it with what is found by then.
 
     Args:
         space: what fits.
@@ -103,17 +114,22 @@ def tried(
     seen: set[bytes] = set()
     best, least = starts[:1], np.inf
     waiting = list(starts)
-    while len(seen) < trials:
-        place = waiting.pop(0) if waiting else _unseen(space, best[0], seen, generator)
-        if place is None:
-            break
-        if place.tobytes() in seen:
-            continue
-        seen.add(place.tobytes())
-        found = divergence(tuple(space.bits(place[None])[0].tolist()))
-        if found < least:
-            best, least = place[None], found
-        progress(len(seen), trials)
+    progress(0, trials)
+    try:
+        while len(seen) < trials:
+            place = waiting.pop(0) if waiting else _unseen(space, best[0], seen, generator)
+            if place is None:
+                break
+            if place.tobytes() in seen:
+                continue
+            found = divergence(tuple(space.bits(place[None])[0].tolist()))
+            seen.add(place.tobytes())
+            if found < least:
+                best, least = place[None], found
+            progress(len(seen), trials)
+    except KeyboardInterrupt:
+        if not np.isfinite(least):
+            raise
     if not np.isfinite(least):
         raise QuantisationError("no configuration that was tried has finite outputs")
     return best, least, len(seen)

@@ -13,11 +13,12 @@ from typing import Any
 
 from autoprox.benches import Bench
 from autoprox.errors import RunError, UnknownNameError
+from autoprox.progress import Progress
 from autoprox.statistics.store import default_folder
 from autoprox.threads import one_thread
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.pairs import PAIRS, Pair
-from autoprox.timing.stage import Progress, Stage, laid
+from autoprox.timing.stage import Stage, laid
 
 REPORT_VERSION = 1
 PARALLEL = "workers"

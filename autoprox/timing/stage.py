@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +21,13 @@ from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.graph import Graph
 from autoprox.parallel import open_workers
+from autoprox.progress import Progress
 from autoprox.ranking import Column, Ranker
 from autoprox.statistics import Store
 from autoprox.tables import Plan, Probe, load_table, measure_bench
 
 CANDIDATES = 200
 """How many candidates there are, as many as a generation of a default run proposes."""
-
-Progress = Callable[[str, int, int], None]
-"""Is told what is done, how much of it is, and of how much."""
 
 
 @dataclass(frozen=True)

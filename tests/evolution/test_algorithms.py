@@ -2,13 +2,15 @@
 
 import random
 
+import numpy as np
 import pytest
 from deap import base, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprox.evolution.algorithms import lexicase
+from autoprox.evolution.algorithms import Default, lexicase
 from autoprox.evolution.judge import Candidate
+from autoprox.ranking import spearman, standardised_ranks
 from autoprox.text import parse
 
 GRAPH = parse("sum(params)")
@@ -42,3 +44,45 @@ def test_lexicase_selection_is_that_of_deap_draw_by_draw(rows, seed):
     finally:
         random.setstate(state)
     assert ours.correlations == pytest.approx(theirs.correlations)
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_those_survive_that_rank_unlike_every_better_one(size):
+    generator = np.random.default_rng(size)
+    base_scores = generator.normal(size=(6, 30))
+    scores = np.repeat(base_scores, 5, 0) + 0.2 * generator.normal(size=(30, 30))
+    fitnesses = generator.random(30)
+    rows = [
+        Candidate(GRAPH, (fitness,), fitness, None, str(i), ranks)
+        for i, (fitness, ranks) in enumerate(
+            zip(fitnesses.tolist(), standardised_ranks(scores), strict=True)
+        )
+    ]
+    failed = Candidate(GRAPH, (), None, "not finite", "")
+    unranked = Candidate(GRAPH, (0.9,), 0.9, None, "known")
+    algorithm = Default(None, size, 10)
+    algorithm.population = rows[:10]
+    algorithm.survive([*rows[10:], failed, unranked])
+    kept = []
+    for i in np.argsort(-fitnesses):
+        if len(kept) < size and all(spearman(scores[i], scores[j]) < 0.97 for j in kept):
+            kept.append(i)
+    assert [int(each.behaviour) for each in algorithm.population] == kept
+
+
+def test_ranks_that_correlate_by_the_limit_itself_are_alike():
+    first = np.arange(25.0)
+    second = first.copy()
+    for i, j in ((0, 5), (10, 13), (20, 22), (7, 8)):  # 2 (25 + 9 + 4 + 1) = 78 = 0.03 * 2600
+        second[[i, j]] = second[[j, i]]
+    assert spearman(first, second) == pytest.approx(0.97, abs=1e-12)
+    both = standardised_ranks(np.stack([first, second]))
+    rows = [
+        Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), each) for i, each in enumerate(both)
+    ]
+    algorithm = Default(None, 5, 5)
+    algorithm.survive(rows)
+    assert algorithm.population == rows[:1]
+    algorithm.population = []
+    algorithm.survive([])
+    assert algorithm.population == []

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import VERSION
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
-from autoprox.evolution.run import evolve
+from autoprox.evolution.run import _only_new_garbage, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
@@ -393,3 +394,19 @@ def test_limits_that_no_proxy_fits_are_refused(cache, tmp_path):
 def test_a_search_in_which_nothing_is_valid_ends_with_a_message(cache, tmp_path):
     with pytest.raises(RunError, match="no candidate is valid"):
         evolve(TINY, out=tmp_path / "run", cache=cache, statistics=("heads",), complexity=2)
+
+
+def test_what_a_caller_has_frozen_stays_frozen_and_nothing_else():
+    with _only_new_garbage():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        made = [[] for _ in range(1000)]
+        with _only_new_garbage():
+            assert gc.get_freeze_count() == before
+        assert gc.get_freeze_count() == before
+        assert len(made) == 1000
+    finally:
+        gc.unfreeze()

@@ -8,6 +8,7 @@ import torch
 
 import autoprox
 from autoprox.errors import QuantisationError
+from autoprox.proxies.function import FunctionProxy
 from autoprox.quantise import Method, costs, quantise
 from autoprox.search.limits import limit_of, space_of
 from autoprox.search.trials import divergence_of, neighbour, tried
@@ -89,8 +90,8 @@ def test_hill_climbing_finds_the_least_of_a_simple_divergence(seed):
         lambda *numbers: told.append(numbers),
     )
     assert found[1] == pytest.approx(values[there.fits(every)].min())
-    assert len(asked) == len(set(asked)) == found[2] == len(told)
-    assert told[0] == (1, 81)
+    assert len(asked) == len(set(asked)) == found[2] == len(told) - 1
+    assert told[:2] == [(0, 81), (1, 81)]
 
 
 def test_the_best_start_stays_if_nothing_is_closer_and_known_neighbours_end_it():
@@ -147,6 +148,60 @@ def test_trials_start_from_the_choice_and_from_uniform_bits():
 def test_trials_that_cannot_be_run_are_refused(given, message):
     with pytest.raises(QuantisationError, match=message):
         autoprox.search_bits(network(), *batch(), "bit_sum", average_bits=3, **given)
+
+
+def test_images_are_refused_before_the_proxy_is_asked():
+    def refusing(subject):
+        """Is not to be called."""
+        raise AssertionError(subject)
+
+    proxy = FunctionProxy("refusing", refusing, needs_bits=True)
+    images = torch.zeros(3, 3, 6, 6)
+    with pytest.raises(QuantisationError, match="give 4 or more"):
+        autoprox.search_bits(network(), *batch(), proxy, average_bits=3, trials=5, images=images)
+
+
+def test_a_network_of_one_output_is_refused():
+    made = torch.nn.Sequential(*list(network())[:-1], torch.nn.Linear(4, 1))
+    with pytest.raises(QuantisationError, match=r"2 classes or more\); got \(4, 1\)"):
+        divergence_of(made, batch(8)[0], PLAIN)
+
+
+def test_what_the_proxy_has_no_score_for_may_be_chosen():
+    def few(subject):
+        """Minus the sum of the bits, where all are 2."""
+        inner = list(subject.bits.values())[1:-1]
+        return -float(sum(inner)) if set(inner) == {2} else float("nan")
+
+    proxy = FunctionProxy("few", few, needs_bits=True)
+    choice = autoprox.search_bits(
+        network(), *batch(), proxy, average_bits=4, trials=5, images=batch(40)[0], budget=90
+    )
+    assert choice.untried.score == -8
+    assert choice.score is None
+    assert choice.to_json()["score"] is None
+
+
+def test_an_interrupt_keeps_what_was_found():
+    there = space()
+
+    def divergence(bits, seen=[]):  # noqa: B006 - counts its calls
+        seen.append(bits)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return float(len(seen) != 2)
+
+    starts = np.array([[0, 0, 0, 0], [1, 1, 1, 1]])
+    best, least, count = tried(
+        there, starts, divergence, np.random.default_rng(0), 50, lambda *_: None
+    )
+    assert (best.tolist(), least, count) == ([[1, 1, 1, 1]], 0.0, 3)
+
+    def at_once(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tried(there, starts, at_once, np.random.default_rng(0), 50, lambda *_: None)
 
 
 def test_configurations_without_finite_outputs_are_refused():
