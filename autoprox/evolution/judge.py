@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,7 +56,10 @@ class TableAddress:
 
 
 PARTS_PER_JOB = 3
-"""Into how many parts a table is cut for each process."""
+"""Into how many parts a table is cut for each process, so that a fast one takes more of them."""
+
+BLOCKS_PER_PART = 16
+"""How many blocks a part has at least, where each process has one: handing it over takes time."""
 
 BLOCK_BYTES = 64 * 2**20
 """How much the values of reductions that are computed together may take."""
@@ -75,14 +79,21 @@ def _evaluator(address: TableAddress) -> Evaluator:
     if address.arguments not in _TABLES:
         torch.set_num_threads(1)
         _TABLES.clear()
+        _parsed.cache_clear()
         _TABLES[address.arguments] = Evaluator(address.load(*address.arguments))
     return _TABLES[address.arguments]
+
+
+@lru_cache(maxsize=4)
+def _parsed(texts: tuple[str, ...]) -> list[Graph]:
+    """Return the graphs of the texts that come with every part of a table."""
+    return [parse(text) for text in texts]
 
 
 def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: range) -> Part:
     """Reduce tensors of some measurements of a table."""
     table = _evaluator(address).table
-    return places.start, table.reduced([parse(text) for text in texts], places).numpy()
+    return places.start, table.reduced(_parsed(texts), places).numpy()
 
 
 class Portion:
@@ -165,8 +176,9 @@ class Portion:
         table = self.evaluator.table
         if self.workers.here or self.address is None:
             return iter([(0, table.reduced(reductions).numpy())])
-        # Several parts each: whichever worker is free takes the next.
-        parts = table.parts(PARTS_PER_JOB * self.workers.jobs)
+        jobs = self.workers.jobs
+        count = min(PARTS_PER_JOB * jobs, max(jobs, len(table.blocks()) // BLOCKS_PER_PART))
+        parts = table.parts(count)
         texts = tuple(each.text for each in reductions)
         places = (range(self.start + part.start, self.start + part.stop) for part in parts)
         return self.workers.unordered(
