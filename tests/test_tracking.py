@@ -171,7 +171,7 @@ def test_without_tensorboard_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(AutoproxError, match=r"pip install 'autoprox\[tensorboard\]'"):
+    with pytest.raises(AutoproxError, match="pip install tensorboard"):
         TensorBoard()
 
 
