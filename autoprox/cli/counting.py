@@ -42,11 +42,12 @@ class Pace:
 @contextmanager
 def counting(quiet: bool) -> Iterator[Progress]:
     """Show what is done, of how much, and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
 
     out = console(stderr=True)
     lines = not quiet and not out.is_terminal
-    bar = Progress(
+    bar = Bars(
         TextColumn("{task.description}"),
         BarColumn(24),
         MofNCompleteColumn(),

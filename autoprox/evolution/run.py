@@ -238,7 +238,7 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
 def _only_new_garbage() -> Iterator[None]:
     """Let the garbage collector look at what is made from now on: what is there mostly lasts.
 
-    Not where the caller has done so already: what is his stays his.
+    Where the caller has done so already, nothing is done.
     """
     if gc.get_freeze_count():
         yield
