@@ -65,8 +65,8 @@ def from_uniform(network: nn.Module, cost: Costs, limit: Limit, images: Tensor) 
     generator = np.random.default_rng(0)
     divergence = divergence_of(network, images)
     start = space.uniform()[-1:]
-    found, _, _ = tried(space, start, divergence, generator, TRIALS, lambda done, total: None)
-    return tuple(space.bits(found)[0].tolist())
+    found = tried(space, start, divergence, generator, TRIALS, lambda done, total: None)
+    return tuple(space.bits(found.places)[0].tolist())
 
 
 def choices(

@@ -12,7 +12,7 @@ import click
 
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
 from autoprox.cli.counting import counting
-from autoprox.cli.options import Command, console, entries, machine_options, option
+from autoprox.cli.options import INTERRUPTED, Command, console, entries, machine_options, option
 from autoprox.cli.train import TEST
 from autoprox.files import write_text
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 LIMITS = ("size", "bops", "average_bits")
 BATCH = 32
-DATA = "CIFAR-10: also measure the true accuracy of the choice and of others within the limit."
+DATA = (
+    "CIFAR-10 (cifar-10-binary.tar.gz, or an .npz): also measure the true accuracy of the choice "
+    "and of others within the limit."
+)
 BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
 SPACE_EXAMPLE = "autoprox search --space autoformer --proxy vit101_best --params 5M:7M"
 SHARED = ("proxy", "images", "batch", "sample", "budget", "seed", "json_file", "quiet")
@@ -162,13 +165,13 @@ def search(ctx: click.Context, /, **given: Any) -> None:
     that give the proxy the largest score; the first and the last layer have 8. Where the score goes
     with a sum over layers they are the best there are, found by integer programming, else good
     ones, found by evolution. With --trials it prints what stays closest to the network itself of
-    those tried; Ctrl-C ends the trials.
+    those tried. Ctrl-C keeps the best by then.
     """
     _check_usage(ctx, given)
     if given["bench"] is None:
         search_space(ctx, given)
     else:
-        _search_bits(**{name: given[name] for name in ("bench", *OF_BITS, *SHARED)})
+        _search_bits(ctx, **{name: given[name] for name in ("bench", *OF_BITS, *SHARED)})
 
 
 def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
@@ -201,6 +204,7 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
 
 
 def _search_bits(
+    ctx: click.Context,
     bench: str,
     network: str,
     data: str | None,
@@ -223,10 +227,14 @@ def _search_bits(
     rows: list[Row] = []
     with counting(quiet) as show:
         choice = _chosen(loaded, network, train, given, show)
-        if train is not None:
+        finished = choice.finished
+        if train is not None and finished:
             parts = train, cifar_images(loaded, test or str(data), "test")
-            rows = _compared(loaded, network, choice, parts, given, show)
+            finished = _compared(loaded, network, choice, parts, given, show, rows)
     _report(choice, rows, network, json_file)
+    if not finished:
+        click.echo("interrupted; this is the best by then", err=True)
+        ctx.exit(INTERRUPTED)
 
 
 def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -262,23 +270,27 @@ def _compared(
     parts: tuple[Images, Images],
     given: dict[str, Any],
     show: Progress,
-) -> list[Row]:
-    """Measure the true accuracy of the choice and of others within the limit."""
+    rows: list[Row],
+) -> bool:
+    """Add the true accuracies of the choice and of others within the limit; False after Ctrl-C."""
     from autoprox.search.comparison import builder_of, others
     from autoprox.search.limits import limit_of
 
     limit = limit_of({name: given[name] for name in LIMITS})
     named = {"chosen": tuple(choice.bits.values())}
-    if choice.untried is not None:
+    if choice.untried is not None and choice.untried.bits != choice.bits:
         named["chosen before trials"] = tuple(choice.untried.bits.values())
     named |= others(bench, network, choice.costs, limit, **_kept(given, "widths"))
     show("calibrating", 0, 1)
     builder = builder_of(bench, network, *parts, **_kept(given, "calibration"))
-    rows: list[Row] = []
-    for name, bits in named.items():
-        show(f"measuring the accuracy of: {name}", len(rows), len(named))
-        rows.append(builder.measured(name, bits))
-    return rows
+    try:
+        for name, bits in named.items():
+            show(f"measuring the accuracy of: {name}", len(rows), len(named))
+            rows.append(builder.measured(name, bits))
+    except KeyboardInterrupt:
+        return False
+    show("accuracies measured", len(rows), len(named))
+    return True
 
 
 def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | None) -> None:
@@ -310,9 +322,12 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
 
 def _how(choice: BitChoice) -> str:
     if choice.untried is not None:
+        found, began = f"divergence {choice.divergence:.3g} nats", _how(choice.untried)
+        if choice.bits == choice.untried.bits:
+            return f"{began}; none of {choice.evaluated} tried is closer to the network, {found}"
         return (
-            f"the closest to the network itself of {choice.evaluated} tried, divergence "
-            f"{choice.divergence:.3g} nats; tried from {_how(choice.untried)}"
+            f"the closest to the network of {choice.evaluated} tried, {found}; the first of them "
+            f"was {began}"
         )
     if choice.found_by == "evolution":
         return f"the best of {choice.evaluated} configurations that evolution scored"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from autoprox.search.scoring import (
     function_scorer,
     layer_sum,
 )
-from autoprox.search.trials import divergence_of, tried
+from autoprox.search.trials import check_images, divergence_of, tried
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 if TYPE_CHECKING:
@@ -56,15 +56,17 @@ class BitChoice:
         divergence: of the outputs from those without quantisation, in nats, see
             `autoprox.search.trials.divergence_of`; None without trials.
         untried: the choice that the trials began with; None without trials.
+        finished: whether Ctrl-C did not end the trials.
     """
 
     bits: dict[str, int]
-    costs: Costs
+    costs: Costs = field(repr=False)
     score: float | None
     found_by: str
     evaluated: int
     divergence: float | None = None
-    untried: BitChoice | None = None
+    untried: BitChoice | None = field(default=None, repr=False)
+    finished: bool = True
 
     @property
     def size_bytes(self) -> int:
@@ -93,6 +95,7 @@ class BitChoice:
             "evaluated": self.evaluated,
             "divergence": self.divergence,
             "untried": None if self.untried is None else self.untried.to_json(),
+            "finished": self.finished,
         }
 
 
@@ -118,7 +121,8 @@ def search_bits(
     The first and the last layer have 8 bits. Where the score rises or falls with a sum over layers,
     the best configuration is found by integer programming, else a good one by evolution. With
     `trials` configurations near it, and near the widest uniform one, are quantised and run, and the
-    one whose outputs stay closest to the network's own is the choice; Ctrl-C ends the trials.
+    one whose outputs stay closest to the network's own is the choice. Ctrl-C ends the trials, and
+    the choice is the best by then, not `finished`.
 
     Args:
         network: trained, of `nn.Conv2d` and `nn.Linear` layers; left as it is.
@@ -134,8 +138,9 @@ def search_bits(
         sample: entries kept of each tensor of a layer, or ``"full"``.
         seed: of the sample's places and of evolution.
         budget: how many configurations evolution scores at most.
-        trials: how many configurations are tried on the network itself at most, a second or so
-            each; 0 for none. The network returns ``(batch, classes)``.
+        trials: how many configurations are tried on the network itself at most, a second or more
+            each; 0 for none. Fewer are where no neighbour is left. The network returns
+            ``(batch, classes)``.
         images: for trials, ``(images, ...)`` in random order, without labels, normalised as the
             network takes them; up to 512 calibrate, the others are run. Some thousand do.
         progress: is told what is done, how much of it is, and of how much.
@@ -143,14 +148,15 @@ def search_bits(
     Raises:
         QuantisationError: there is not one limit, it is no quantity or below the smallest possible,
             widths are not from 1 to 16, the proxy does not depend on bits, no layer can be
-            quantised, or there are trials and no images.
+            quantised, or there are trials and images are missing, too few, not normalised, not
+            finite or of another shape than the inputs.
         StatisticError: a statistic cannot be measured on this network.
         ScoreError: no configuration has a score.
     """
     limit = limit_of({"size": size, "bops": bops, "average_bits": average_bits})
     if budget < 1:
         raise QuantisationError(f"budget is the number of scores, 1 or more; got {budget}")
-    _check_trials(trials, images)
+    _check_trials(trials, images, inputs)
     found = load(proxy)
     if isinstance(found, Ensemble):
         raise ScoreError(
@@ -177,11 +183,15 @@ def search_bits(
     if divergence is None:
         return choice
     starts = np.concatenate([places, space.uniform()[-1:]])
-    places, least, count = tried(
-        space, starts, divergence, np.random.default_rng(seed), trials, partial(told, TRYING)
-    )
-    made = _choice(space, places, _score(scorer, space.bits(places)), "trials", count)
-    return replace(made, divergence=least, untried=choice)
+    try:
+        best = tried(
+            space, starts, divergence, np.random.default_rng(seed), trials, partial(told, TRYING)
+        )
+    except KeyboardInterrupt:
+        return replace(choice, finished=False)
+    score = _score(scorer, space.bits(best.places))
+    made = _choice(space, best.places, score, "trials", best.count)
+    return replace(made, divergence=best.divergence, untried=choice, finished=best.finished)
 
 
 def _score(scorer: Scorer, bits: NDArray[np.int64]) -> float | None:
@@ -192,19 +202,30 @@ def _score(scorer: Scorer, bits: NDArray[np.int64]) -> float | None:
         return None
 
 
-def _check_trials(trials: int, images: Tensor | None) -> None:
-    """Refuse trials without images.
+def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
+    """Refuse trials whose images cannot be shown to the network.
 
     Raises:
-        QuantisationError: there are such, or trials are no number.
+        QuantisationError: they cannot, or trials are no number.
     """
-    if trials < 0:
-        raise QuantisationError(f"trials is a number of configurations, or 0; got {trials}")
-    if trials and images is None:
+    if not isinstance(trials, int) or trials < 0:
+        raise QuantisationError(f"trials is a number of configurations, or 0; got {trials!r}")
+    if not trials:
+        return
+    if images is None:
         raise QuantisationError(
             f"{trials} trials run the quantised network: give images, some thousand of the "
             "training data (no labels)"
         )
+    import torch
+
+    shape = tuple(getattr(images, "shape", ()))
+    if not isinstance(images, torch.Tensor) or shape[1:] != tuple(inputs.shape[1:]):
+        raise QuantisationError(
+            f"images are a tensor of the shape of the inputs, (images, "
+            f"{', '.join(map(str, inputs.shape[1:]))}); got {type(images).__name__} {shape}"
+        )
+    check_images(images)
 
 
 def _by_proxy(

@@ -7,6 +7,7 @@ configurations near its choice, quantised and run on images without labels, tell
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -35,6 +36,24 @@ Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
 """Bits of all layers to how far they take the network's outputs, in nats; 0 for not at all."""
 
 
+def check_images(images: Tensor) -> None:
+    """Refuse images that trials cannot use.
+
+    Raises:
+        QuantisationError: there are fewer than four, or they are not normalised, or not finite.
+    """
+    from autoprox.quantise.running import check_normalised
+
+    check_normalised(images)
+    if len(images) < 4:
+        raise QuantisationError(
+            f"some of the images calibrate and the others are run: give 4 or more; got "
+            f"{len(images)}"
+        )
+    if not images.isfinite().all():
+        raise QuantisationError("some of the images are not finite; check what prepares them")
+
+
 def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
     """The Kullback-Leibler divergence of a quantised network's outputs from the network's own.
 
@@ -49,8 +68,8 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
             processor.
 
     Raises:
-        QuantisationError: there are fewer than four images, they are not normalised, or the
-            network's own outputs are not finite, or not of two classes or more.
+        QuantisationError: `check_images` refuses the images, or the network's own outputs are not
+            finite, or not of two classes or more.
     """
     import torch.nn.functional as F
 
@@ -58,11 +77,7 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
     from autoprox.quantise.running import logits
     from autoprox.training.settings import processor_precision
 
-    if len(images) < 4:
-        raise QuantisationError(
-            f"some of the images calibrate and the others are run: give 4 or more; got "
-            f"{len(images)}"
-        )
+    check_images(images)
     how = method or Method(precision=processor_precision())
     cut = min(CALIBRATION, len(images) // 2)
 
@@ -87,6 +102,23 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
     return divergence
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What trials found.
+
+    Attributes:
+        places: the configuration of the least divergence, ``(1, inner layers)``.
+        divergence: its.
+        count: how many were tried; fewer than allowed where no neighbour is left.
+        finished: whether Ctrl-C did not end them.
+    """
+
+    places: Places
+    divergence: float
+    count: int
+    finished: bool
+
+
 def tried(
     space: Space,
     starts: Places,
@@ -94,8 +126,8 @@ def tried(
     generator: np.random.Generator,
     trials: int,
     progress: Callable[[int, int], None],
-) -> tuple[Places, float, int]:
-    """The configuration found of the least divergence, ``(1, inner layers)``, that, and the trials.
+) -> Tried:
+    """Look for the configuration of the least divergence.
 
     Hill climbing from the best of the starts: a neighbour that diverges less takes its place.
     Ctrl-C ends it with what is found by then.
@@ -110,10 +142,11 @@ def tried(
 
     Raises:
         QuantisationError: none has finite outputs.
+        KeyboardInterrupt: Ctrl-C before anything was found.
     """
     seen: set[bytes] = set()
     best, least = starts[:1], np.inf
-    waiting = list(starts)
+    waiting, finished = list(starts), True
     progress(0, trials)
     try:
         while len(seen) < trials:
@@ -130,9 +163,10 @@ def tried(
     except KeyboardInterrupt:
         if not np.isfinite(least):
             raise
+        finished = False
     if not np.isfinite(least):
         raise QuantisationError("no configuration that was tried has finite outputs")
-    return best, least, len(seen)
+    return Tried(best, float(least), len(seen), finished)
 
 
 def _unseen(

@@ -89,8 +89,8 @@ def test_hill_climbing_finds_the_least_of_a_simple_divergence(seed):
         81,
         lambda *numbers: told.append(numbers),
     )
-    assert found[1] == pytest.approx(values[there.fits(every)].min())
-    assert len(asked) == len(set(asked)) == found[2] == len(told) - 1
+    assert found.divergence == pytest.approx(values[there.fits(every)].min())
+    assert len(asked) == len(set(asked)) == found.count == len(told) - 1
     assert told[:2] == [(0, 81), (1, 81)]
 
 
@@ -98,11 +98,12 @@ def test_the_best_start_stays_if_nothing_is_closer_and_known_neighbours_end_it()
     there = space()
     starts = np.array([[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
     order = iter([2.0, 1.0, *[3.0] * 20])
-    best, least, count = tried(
+    found = tried(
         there, starts, lambda _: next(order), np.random.default_rng(0), 9, lambda *_: None
     )
-    assert (best.tolist(), least) == ([[1, 1, 1, 1]], 1.0)
-    assert 2 < count < 9
+    assert (found.places.tolist(), found.divergence) == ([[1, 1, 1, 1]], 1.0)
+    assert 2 < found.count < 9
+    assert found.finished
 
 
 def test_trials_start_from_the_choice_and_from_uniform_bits():
@@ -141,7 +142,11 @@ def test_trials_start_from_the_choice_and_from_uniform_bits():
     [
         ({"trials": 5}, "5 trials run the quantised network: give images"),
         ({"trials": -1}, "or 0; got -1"),
+        ({"trials": "5"}, "or 0; got '5'"),
         ({"trials": 5, "images": torch.zeros(3, 3, 6, 6)}, "give 4 or more; got 3"),
+        ({"trials": 5, "images": torch.zeros(8, 6, 6, 3)}, r"\(images, 3, 6, 6\); got Tensor \(8,"),
+        ({"trials": 5, "images": np.zeros((8, 3, 6, 6))}, "got ndarray"),
+        ({"trials": 5, "images": torch.zeros(8, 3, 6, 6, dtype=torch.uint8)}, "normalised images"),
         ({"trials": 5, "images": torch.full((8, 3, 6, 6), torch.nan)}, "not finite"),
     ],
 )
@@ -192,10 +197,9 @@ def test_an_interrupt_keeps_what_was_found():
         return float(len(seen) != 2)
 
     starts = np.array([[0, 0, 0, 0], [1, 1, 1, 1]])
-    best, least, count = tried(
-        there, starts, divergence, np.random.default_rng(0), 50, lambda *_: None
-    )
-    assert (best.tolist(), least, count) == ([[1, 1, 1, 1]], 0.0, 3)
+    found = tried(there, starts, divergence, np.random.default_rng(0), 50, lambda *_: None)
+    assert (found.places.tolist(), found.divergence) == ([[1, 1, 1, 1]], 0.0)
+    assert (found.count, found.finished) == (3, False)
 
     def at_once(_):
         raise KeyboardInterrupt
@@ -215,3 +219,18 @@ def test_configurations_without_finite_outputs_are_refused():
             5,
             lambda *_: None,
         )
+
+
+def test_an_interrupt_before_the_first_trial_keeps_the_proxys_choice(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoprox.search.bits.tried", interrupted)
+    given = {"average_bits": 3.3, "widths": WIDTHS}
+    plain = autoprox.search_bits(network(), *batch(), "bit_sum", **given)
+    choice = autoprox.search_bits(
+        network(), *batch(), "bit_sum", **given, trials=5, images=batch(8)[0]
+    )
+    assert (choice.bits, choice.found_by) == (plain.bits, plain.found_by)
+    assert plain.finished
+    assert not choice.finished
