@@ -7,3 +7,7 @@ from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Is told what is done, how much of it is, and of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""

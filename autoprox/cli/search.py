@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,9 +228,13 @@ def _search_bits(
     with counting(quiet) as show:
         choice = _chosen(loaded, network, train, given, show)
         finished = choice.finished
-        if train is not None and finished:
-            parts = train, cifar_images(loaded, test or str(data), "test")
-            finished = _compared(loaded, network, choice, parts, given, show, rows)
+        try:
+            if train is not None and finished:
+                parts = train, cifar_images(loaded, test or str(data), "test")
+                for row in _compared(loaded, network, choice, parts, given, show):
+                    rows.append(row)
+        except KeyboardInterrupt:
+            finished = False
     _report(choice, rows, network, json_file)
     if not finished:
         click.echo("interrupted; this is the best by then", err=True)
@@ -270,9 +274,8 @@ def _compared(
     parts: tuple[Images, Images],
     given: dict[str, Any],
     show: Progress,
-    rows: list[Row],
-) -> bool:
-    """Add the true accuracies of the choice and of others within the limit; False after Ctrl-C."""
+) -> Iterator[Row]:
+    """Measure the true accuracy of the choice and of others within the limit."""
     from autoprox.search.comparison import builder_of, others
     from autoprox.search.limits import limit_of
 
@@ -283,14 +286,10 @@ def _compared(
     named |= others(bench, network, choice.costs, limit, **_kept(given, "widths"))
     show("calibrating", 0, 1)
     builder = builder_of(bench, network, *parts, **_kept(given, "calibration"))
-    try:
-        for name, bits in named.items():
-            show(f"measuring the accuracy of: {name}", len(rows), len(named))
-            rows.append(builder.measured(name, bits))
-    except KeyboardInterrupt:
-        return False
-    show("accuracies measured", len(rows), len(named))
-    return True
+    for done, (name, bits) in enumerate(named.items()):
+        show(f"measuring the accuracy of: {name}", done, len(named))
+        yield builder.measured(name, bits)
+    show("accuracies measured", len(named), len(named))
 
 
 def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | None) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import QuantisationError, ScoreError
 from autoprox.graph import Graph
-from autoprox.progress import Progress
+from autoprox.progress import Progress, silent
 from autoprox.proxies.function import Ensemble
 from autoprox.proxy import AnyProxy, Proxy, load
 from autoprox.quantise.layers import END_BITS, Costs, costs
@@ -27,7 +27,7 @@ from autoprox.search.scoring import (
     function_scorer,
     layer_sum,
 )
-from autoprox.search.trials import check_images, divergence_of, tried
+from autoprox.search.trials import divergence_of, tried
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 if TYPE_CHECKING:
@@ -164,8 +164,12 @@ def search_bits(
             f"search with one of its parts: {', '.join(found.parts)}"
         )
     check_needs_bits(found)
-    told = progress or (lambda what, done, total: None)
+    told = progress or silent
     space = space_of(costs(network, inputs), widths, limit)
+    divergence = None
+    if images is not None and trials:
+        told("calibrating", 0, 1)
+        divergence = divergence_of(network, images)
     names = tuple(layer.name for layer in space.costs.layers)
     scorer: Scorer
     if isinstance(found, Proxy):
@@ -175,19 +179,14 @@ def search_bits(
         )
     else:
         scorer = function_scorer(found, network, inputs, targets, names, seed)
-    divergence = None
-    if images is not None and trials:
-        told("calibrating", 0, 1)
-        divergence = divergence_of(network, images)
     choice, places = _by_proxy(space, scorer, seed, budget, told)
     if divergence is None:
         return choice
     starts = np.concatenate([places, space.uniform()[-1:]])
+    generator, trying = np.random.default_rng(seed), partial(told, TRYING)
     try:
-        best = tried(
-            space, starts, divergence, np.random.default_rng(seed), trials, partial(told, TRYING)
-        )
-    except KeyboardInterrupt:
+        best = tried(space, starts, divergence, generator, trials, trying)
+    except KeyboardInterrupt:  # before the first was tried
         return replace(choice, finished=False)
     score = _score(scorer, space.bits(best.places))
     made = _choice(space, best.places, score, "trials", best.count)
@@ -225,7 +224,6 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
             f"images are a tensor of the shape of the inputs, (images, "
             f"{', '.join(map(str, inputs.shape[1:]))}); got {type(images).__name__} {shape}"
         )
-    check_images(images)
 
 
 def _by_proxy(

@@ -36,24 +36,6 @@ Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
 """Bits of all layers to how far they take the network's outputs, in nats; 0 for not at all."""
 
 
-def check_images(images: Tensor) -> None:
-    """Refuse images that trials cannot use.
-
-    Raises:
-        QuantisationError: there are fewer than four, or they are not normalised, or not finite.
-    """
-    from autoprox.quantise.running import check_normalised
-
-    check_normalised(images)
-    if len(images) < 4:
-        raise QuantisationError(
-            f"some of the images calibrate and the others are run: give 4 or more; got "
-            f"{len(images)}"
-        )
-    if not images.isfinite().all():
-        raise QuantisationError("some of the images are not finite; check what prepares them")
-
-
 def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
     """The Kullback-Leibler divergence of a quantised network's outputs from the network's own.
 
@@ -68,16 +50,23 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
             processor.
 
     Raises:
-        QuantisationError: `check_images` refuses the images, or the network's own outputs are not
-            finite, or not of two classes or more.
+        QuantisationError: there are fewer than four images, they are not normalised or not
+            finite, or the network's own outputs are not finite, or not of two classes or more.
     """
     import torch.nn.functional as F
 
     from autoprox.quantise.quantiser import Method, Quantiser
-    from autoprox.quantise.running import logits
+    from autoprox.quantise.running import check_normalised, logits
     from autoprox.training.settings import processor_precision
 
-    check_images(images)
+    if len(images) < 4:
+        raise QuantisationError(
+            f"some of the images calibrate and the others are run: give 4 or more; got "
+            f"{len(images)}"
+        )
+    check_normalised(images)
+    if not images.isfinite().all():
+        raise QuantisationError("some of the images are not finite; check what prepares them")
     how = method or Method(precision=processor_precision())
     cut = min(CALIBRATION, len(images) // 2)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from autoprox.benches import Bench
 from autoprox.errors import RunError, UnknownNameError
-from autoprox.progress import Progress
+from autoprox.progress import Progress, silent
 from autoprox.statistics.store import default_folder
 from autoprox.threads import one_thread
 from autoprox.timing.laps import Lap, Way
@@ -148,7 +148,7 @@ def speed(
     for name, number in (("repeats", repeats), ("evaluations", evaluations), ("jobs", jobs)):
         if number < 1:
             raise RunError(f"{name} is at least 1; got {number}")
-    told = progress or (lambda what, done, total: None)
+    told = progress or silent
     folder = Path(cache) if cache is not None else default_folder()
     stage = laid(bench, space, architectures, folder, jobs, evaluations, seed, told)
     laps = _laps(stage, pairs, repeats)

@@ -116,6 +116,18 @@ def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, m
     assert len(facts["compared"]) == measured
 
 
+def test_ctrl_c_while_accuracies_are_prepared_keeps_the_choice(command, truth, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoprox.search.comparison.builder_of", interrupted)
+    result = command("--proxy", TEXT, "--average-bits", "3.4", *truth, "--json")
+    assert result.exit_code == 130
+    facts = json.loads(result.stdout)
+    assert facts["found_by"] == "integer programme"
+    assert facts["compared"] == []
+
+
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(command, truth, monkeypatch):
     monkeypatch.setattr("autoprox.cli.counting.LINE_SECONDS", 0.0)
     given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16", "--trials"]
