@@ -132,15 +132,13 @@ class Table:
         Raises:
             AutoproxError: the device has not enough memory.
         """
-        program = program_of(tuple(reductions))
-        count = len(self.measurements) if places is None else len(places)
-        out = torch.zeros(len(reductions), count, self.widest, dtype=torch.float64)
-        place = 0
-        for block in self.blocks(places):
-            for own in torch.split(self._on_device(program, block), block.layers, 1):
-                out[:, place, : own.shape[1]] = own
-                place += 1
-        return out
+        program, blocks = program_of(tuple(reductions)), self.blocks(places)
+        layers = torch.tensor([count for block in blocks for count in block.layers])
+        there = torch.arange(self.widest) < layers[:, None]
+        out = torch.zeros(len(reductions), there.numel(), dtype=torch.float64)
+        found = torch.cat([self._on_device(program, block) for block in blocks], 1)
+        out.index_copy_(1, there.flatten().nonzero().squeeze(1), found)
+        return out.view(-1, *there.shape)
 
     def _on_device(self, program: Program, block: Block) -> Tensor:
         """Run a program on a block, and return what it gives to the processor."""
