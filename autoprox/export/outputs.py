@@ -21,7 +21,7 @@ from autoprox.export.running import (
 from autoprox.export.weights import Numbers, Tensors, flat, kept
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
-from autoprox.statistics.recorder import (
+from autoprox.statistics.outputs import (
     agreement,
     by_channel,
     by_sample,

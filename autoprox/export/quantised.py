@@ -21,8 +21,8 @@ from autoprox.export.running import (
 from autoprox.export.weights import Numbers, Tensors, flat
 from autoprox.quantise.weights import checked_bits, quantised
 from autoprox.statistics.curvature import Products, top, trace
+from autoprox.statistics.outputs import samples_first
 from autoprox.statistics.quantised import repeated
-from autoprox.statistics.recorder import samples_first
 from autoprox.statistics.structure import owner_of
 
 

@@ -16,8 +16,8 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, Layer, bits_per_layer
 from autoprox.quantise.weights import quantised
+from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes, Subject
-from autoprox.statistics.recorder import by_sample
 from autoprox.statistics.structure import Structure, hooked, owner_of
 
 
@@ -82,7 +82,7 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
     for layer, parts in found.items():
         outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
         shape = (subject.batch, widths[layer])
-        values = picker.kept(errors, outputs, shape, "Activation", layer)
+        values = errors[picker.kept(outputs, shape, "Activation", layer)]
         passes.findings.put("act_error", layer, values, math.prod(shape))
 
 

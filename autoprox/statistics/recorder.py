@@ -15,12 +15,20 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Sample
-from autoprox.statistics.sampling import pool, singular_values, spread
+from autoprox.statistics.outputs import (
+    agreement,
+    by_channel,
+    by_sample,
+    channel_spectrum,
+    channels_last,
+    samples_first,
+)
+from autoprox.statistics.sampling import Places, pool, singular_values, spread
 from autoprox.statistics.structure import Structure, first_tensor, hooked
 from autoprox.statistics.words import STATISTICS
 
-WHOLE = frozenset({"act_gram", "act_spectrum"})
-"""The statistics that need the outputs of the whole batch."""
+GRAMS = frozenset({"act_gram", "code_gram"})
+"""The statistics that need the outputs of the whole batch, sample by sample."""
 
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
@@ -89,10 +97,10 @@ class Picker:
             weight = self.weights[layer].detach()
             rows = len(weight)
             looked_at = pool(rows, weight.numel() // rows, self.sample, self.seed, "Weight", layer)
-            places = torch.from_numpy(looked_at.places).to(flat.device)
-            kept = looked_at.kept(weight.reshape(-1)[places])
-            self._places[layer] = places[torch.from_numpy(kept).to(flat.device)]
-        return flat[self._places[layer]]
+            places = _index(looked_at.places, flat.device)
+            kept = looked_at.kept(weight.reshape(-1).index_select(0, places))
+            self._places[layer] = places[_index(kept, flat.device)]
+        return flat.index_select(0, self._places[layer])
 
     def pooled(self, rows: Tensor, low: int, batch: int, kind: str, layer: int) -> Tensor:
         """Entries to choose from of the samples `low` and following of a batch.
@@ -112,84 +120,37 @@ class Picker:
             return flat.clone()
         width = rows.shape[1]
         places = pool(batch, width, self.sample, self.seed, kind, layer).places
-        first, last = np.searchsorted(places, (low * width, low * width + len(flat)))
-        return flat[torch.from_numpy(places[first:last] - low * width).to(flat.device)]
+        ends = np.array([low * width, low * width + len(flat)], places.dtype)
+        first, last = np.searchsorted(places, ends)
+        return flat.index_select(0, _index(places[first:last] - ends[0], flat.device))
 
     def kept(
-        self, entries: Tensor, reference: Tensor, shape: tuple[int, int], kind: str, layer: int
-    ) -> Tensor:
-        """Kept ones of the `pooled` entries of a batch.
+        self, reference: Tensor, shape: tuple[int, int], kind: str, layer: int
+    ) -> Tensor | slice:
+        """Which of the `pooled` entries of a batch are kept.
 
         Args:
-            entries: of the statistic.
-            reference: the same of the first statistic of the kind.
+            reference: those of the first statistic of the kind.
             shape: samples of the batch, entries of a sample.
             kind: the statistic's.
             layer: the layer's place.
         """
         if self.sample == "full":
-            return entries
+            return slice(None)
         kept = pool(*shape, self.sample, self.seed, kind, layer).kept(reference)
-        return entries[torch.from_numpy(kept).to(entries.device)]
+        return _index(kept, reference.device)
 
 
-def samples_first(output: Tensor, single: torch.Size, samples: int) -> Tensor:
-    """View an output as ``(samples, ...)``.
-
-    The dimension of the batch is the first one that grows with it, compared with the shape `single`
-    on one sample. An output that does not depend on the batch is every sample's.
-    """
-    if samples > 1:
-        grown = (d for d, size in enumerate(single) if output.shape[d] == size * samples)
-        dim = next(grown, None)
-        if dim is None:
-            output = output if output.ndim and len(output) == 1 else output[None]
-            return output.expand(samples, *output.shape[1:])
-        output = output.movedim(dim, 0)
-    return output.reshape(samples, -1, *output.shape[1:]).squeeze(1)
-
-
-def by_sample(output: Tensor, single: torch.Size, samples: int) -> Tensor:
-    """View an output as ``(samples, entries)``; see `samples_first`."""
-    return samples_first(output, single, samples).reshape(samples, -1)
-
-
-def channels_last(rows: Tensor, weight_dims: int) -> Tensor:
-    """View `samples_first` as ``(samples, positions, channels)``; see `by_channel`."""
-    if rows.ndim > 1:
-        rows = rows.movedim(1 - weight_dims if weight_dims > 2 else -1, -1)
-        return rows.reshape(len(rows), -1, rows.shape[-1])
-    return rows[:, None, None]
-
-
-def channel_spectrum(positions: Tensor) -> Tensor:
-    """Eigenvalues of the correlations of channels, from ``(positions, channels)``, largest first.
-
-    A channel that is constant correlates with nothing, not even itself, as in MeCo's code.
-    """
-    centred = positions.double() - positions.double().mean(0)
-    length = centred.norm(dim=0)
-    centred = centred / torch.where(length > 0, length, 1.0)
-    values = torch.zeros(centred.shape[1])
-    found = singular_values(centred).square()
-    values[: len(found)] = found
-    return values
-
-
-def by_channel(output: Tensor, weight_dims: int) -> Tensor:
-    """View an output as ``(batch * positions, channels)``.
-
-    The channels are the second dimension after a convolution and the last one elsewhere.
-    """
-    output = output.movedim(1, -1) if weight_dims > 2 else output
-    return output.reshape(-1, output.shape[-1])
+def _index(places: Places, device: torch.device) -> Tensor:
+    return torch.from_numpy(places).to(device)
 
 
 class Recorder:
     """Keeps, of the outputs of the layers, what the statistics `names` need.
 
     Where a module runs several times, its last run counts. Nothing but the entries to choose from
-    stays in memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
+    stays in memory, except for `act_gram` and `act_spectrum` and, as booleans, for `code_gram` and
+    `code_total`.
     """
 
     def __init__(
@@ -201,6 +162,7 @@ class Recorder:
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
+        self._rows: dict[str, dict[int, Tensor]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._runs: dict[str, int] = {}
         self._codes: dict[int, list[Tensor]] = {}
@@ -255,10 +217,10 @@ class Recorder:
         rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
         if {"act", "act_grad"} & self.names:
             self._keep("act", owner, rows)
-        if self.names & WHOLE:
+        if "act_spectrum" in self.names:
             self._outputs.setdefault(owner, {})[part] = output.detach().clone()
-        elif "code_gram" in self.names:
-            self._outputs.setdefault(owner, {})[part] = rows > 0
+        if self.names & GRAMS:
+            self._keep_rows(owner, rows)
         if low == 0 and "channel_spectrum" in self.names:
             self._correlate(owner, output)
         if self.names & BACKWARD and output.requires_grad:
@@ -277,6 +239,16 @@ class Recorder:
                         self._saliency(owner, rows * share * shown)
 
             output.register_hook(arrived)  # type: ignore[no-untyped-call]  # as torch has it
+
+    def _keep_rows(self, owner: str, rows: Tensor) -> None:
+        """Keep all numbers of an output, or their signs, below those of the samples before."""
+        low, high = self._parts[-1]
+        by_width, width = self._rows.setdefault(owner, {}), rows.shape[1]
+        shown = rows if "act_gram" in self.names else rows > 0
+        whole = by_width.pop(width, None)
+        whole = shown.new_empty(self.batch, width) if whole is None else whole
+        whole[low:high] = shown
+        by_width[width] = whole  # the last one, as a module's last run counts
 
     def _saliency(self, owner: str, products: Tensor) -> None:
         """Keep `products`, outputs times their gradients, summed over the positions."""
@@ -325,27 +297,40 @@ class Recorder:
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
-        entries = {
-            key: torch.cat([parts[part] for part in sorted(parts)])
-            for key, parts in self._pooled.items()
-        }
-        self._pooled.clear()
-        for (name, layer), pooled in entries.items():
-            if name in self.names:
-                reference = entries[REFERENCES.get(name, name), layer]
-                size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
-                shape = (self.batch, size // self.batch)
-                values = self.picker.kept(pooled, reference, shape, kind, layer)
-                findings.put(name, layer, values, size)
+        self._finish_entries(findings)
         for owner, values in self._spectra.items():
             for layer in self._owned[owner]:
                 kept = spread(values, self.picker.sample)
                 findings.put("channel_spectrum", layer, kept, len(values))
         if "code_total" in self.names:
             self._finish_codes(findings)
+        while self._rows:
+            owner, by_width = self._rows.popitem()
+            self._finish_rows(findings, owner, by_width.popitem()[1])
         while self._outputs:
             owner, outputs = self._outputs.popitem()
-            self._finish_outputs(findings, owner, outputs)
+            for layer in self._owned[owner]:
+                dims = self.structure.dims[layer]
+                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
+                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+
+    def _finish_entries(self, findings: Findings) -> None:
+        """Put the kept ones of the entries to choose from into `findings`."""
+        entries = {
+            key: torch.cat([parts[part] for part in sorted(parts)])
+            for key, parts in self._pooled.items()
+        }
+        self._pooled.clear()
+        chosen: dict[tuple[str, int], Tensor | slice] = {}
+        for (name, layer), pooled in entries.items():
+            if name not in self.names:
+                continue
+            first = REFERENCES.get(name, name), layer
+            size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
+            if first not in chosen:
+                shape = (self.batch, size // self.batch)
+                chosen[first] = self.picker.kept(entries[first], shape, kind, layer)
+            findings.put(name, layer, pooled[chosen[first]], size)
 
     def _finish_codes(self, findings: Findings) -> None:
         """Put the agreement of the samples over all activation functions into `findings`."""
@@ -360,38 +345,13 @@ class Recorder:
             total += agreement(torch.cat(self._codes.popitem()[1])).cpu()
         findings.put("code_total", 0, total, total.numel())
 
-    def _finish_outputs(
-        self,
-        findings: Findings,
-        owner: str,
-        outputs: dict[int, Tensor],
-    ) -> None:
-        """Put the statistics of the whole batch's outputs of one module into `findings`."""
-        single, rows = self.structure.shapes[owner], []
-        for part, output in outputs.items():
-            low, high = self._parts[part]
-            rows.append(by_sample(output, single, high - low) if self.names & WHOLE else output)
-        whole = torch.cat(rows)
+    def _finish_rows(self, findings: Findings, owner: str, rows: Tensor) -> None:
+        """Put how the outputs of one module on two samples compare into `findings`."""
         relations = {}
         if "act_gram" in self.names:
-            relations["act_gram"] = whole.float() @ whole.float().T
+            relations["act_gram"] = rows.float() @ rows.float().T
         if "code_gram" in self.names:
-            relations["code_gram"] = agreement(whole > 0)
+            relations["code_gram"] = agreement(rows)
         for layer in self._owned[owner]:
             for name, matrix in relations.items():
                 findings.put(name, layer, matrix, matrix.numel())
-            if "act_spectrum" in self.names:
-                dims = self.structure.dims[layer]
-                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
-                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
-
-
-def agreement(codes: Tensor) -> Tensor:
-    """Entries on which two binary codes agree, bool ``(batch, bits)`` to ``(batch, batch)``.
-
-    NASWOT (Mellor et al., ICML 2021), eq. 2: ``bits - hamming distance``.
-    """
-    ones = codes.float()
-    shared = ones @ ones.T  # whole numbers, as all that follows
-    counts = shared.diagonal()
-    return codes.shape[1] - counts[:, None] - counts + 2 * shared

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoprox.statistics.measurement import Sample
 
-Places: TypeAlias = NDArray[np.int64]
+Places: TypeAlias = NDArray[np.integer]
 
 
 POOL = 65536
@@ -26,7 +26,7 @@ class Pool:
     """Entries of a matrix, of which a measurement keeps some.
 
     Attributes:
-        places: their flat positions, distinct and ascending, ``(entries,)`` int64.
+        places: their flat positions, distinct and ascending, ``(entries,)``; int32 where they fit.
         offsets: where in its strip of the sorted entries each kept one lies, ``(sample,)`` from 0
             to 1.
     """
@@ -51,7 +51,7 @@ class Pool:
         return np.sort(_order(_sortable(values))[ranks])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def pool(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int) -> Pool:
     """The entries of a ``(rows, columns)`` matrix to choose `sample` from.
 
@@ -70,14 +70,16 @@ def pool(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int)
     """
     generator = np.random.default_rng((seed, zlib.crc32(kind.encode()), layer))
     total, count, offsets = rows * columns, max(POOL, sample), generator.random(sample)
+    integer: type[np.integer] = np.int32 if total < 2**31 else np.int64
     if total <= count:
-        flat = np.arange(total)
+        flat = np.arange(total, dtype=integer)
     elif total < 4 * count:
-        flat = np.sort(generator.choice(total, count, replace=False, shuffle=False))
+        flat = np.sort(generator.choice(total, count, replace=False, shuffle=False).astype(integer))
     else:
         row, column = _strata(generator, count, rows), _strata(generator, count, columns)
-        flat = np.sort(row * columns + column)
-        flat = flat[np.diff(flat, prepend=-1) > 0]
+        flat = np.sort((row * columns + column).astype(integer))
+        again = flat[1:] == flat[:-1]
+        flat = np.delete(flat, np.flatnonzero(again)) if again.any() else flat
     return Pool(flat, offsets)
 
 
@@ -103,7 +105,8 @@ def _strata(generator: np.random.Generator, sample: int, size: int) -> Places:
     number comes from each of `sample` equal strips.
     """
     if size <= sample:
-        return generator.permutation(np.resize(generator.permutation(size), sample))
+        repeated = np.tile(generator.permutation(size), -(-sample // size))
+        return generator.permutation(repeated[:sample])
     strip = (generator.permutation(sample) + generator.random(sample)) / sample
     return np.minimum((strip * size).astype(np.int64), size - 1)
 

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
 from autoprox.statistics import STATISTICS, measure, passes
+from autoprox.statistics.outputs import CODES_AT_ONCE, agreement
 from tests.known_networks import weights
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -168,6 +169,32 @@ def test_a_module_that_runs_twice_shows_its_last_run():
     close(full(network, "act", x)[:1], [last])
     close(full(network, "act_grad", x, y)[:1], [grad])
     assert len(measure(network, x, y, ["act"]).layers) == 2
+
+
+def test_a_module_that_runs_at_two_widths_is_compared_at_its_last():
+    class Widths(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            wide = self.inner(x[:, None].expand(-1, 5, -1) * torch.arange(5.0)[:, None])
+            return self.head(torch.tanh(self.inner(wide.mean(1))))
+
+    network, x = Widths(), torch.randn(9, 4)
+    last = network.inner(network.inner(x[:, None] * torch.arange(5.0)[:, None]).mean(1)).detach()
+    found = measure(network, x, None, ["act_gram", "code_gram"])
+    torch.testing.assert_close(found.values["act_gram"][0], last @ last.T)
+    agree = ((last > 0)[:, None] == (last > 0)).sum(-1)
+    assert torch.equal(found.values["code_gram"][0].long(), agree)
+
+
+@pytest.mark.parametrize("entries", [1, CODES_AT_ONCE, 2 * CODES_AT_ONCE + 3])
+def test_the_agreement_of_signs_is_counted_over_all_entries(entries):
+    values = torch.randn(6, entries).index_fill_(1, torch.tensor([0]), 0.0)
+    expected = ((values > 0)[:, None] == (values > 0)).sum(-1)
+    assert torch.equal(agreement(values).long(), expected)
+    assert torch.equal(agreement(values > 0).long(), expected)
 
 
 def test_the_batch_is_found_where_it_is_not_the_first_dimension():
