@@ -77,7 +77,7 @@ def _dot_product_maps(
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    logits: Tensor = query @ key.transpose(-2, -1) * factor
+    logits = (query @ key.transpose(-2, -1)).mul_(factor)
     if is_causal:
         attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=query.device).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
