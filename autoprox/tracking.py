@@ -16,6 +16,7 @@ from autoprox.errors import AutoproxError, RunError, UnknownNameError
 from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
+    from autoprox.evolution.judge import Candidate
     from autoprox.evolution.run import Observer, Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
@@ -157,6 +158,10 @@ class Tracker:
     def measuring(self, done: int, total: int) -> None:
         """Pass it on."""
         self.observer.measuring(done, total)
+
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
+        """Pass it on."""
+        self.observer.resumed(known)
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Log the figures that the generation has."""

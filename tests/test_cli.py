@@ -476,8 +476,13 @@ def test_ctrl_c_reports_and_the_resumed_run_finds_what_an_uninterrupted_one_find
     assert "Traceback" not in err
     judged = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8").count("\n")
     assert 0 < judged < 1200
-    resumed = call_elsewhere("evolve", "--resume", "stopped", *common, "--quiet", folder=tmp_path)
+    resumed = call_elsewhere("evolve", "--resume", "stopped", *common, folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
+    assert re.search(r"^finished \S+ s after it was resumed$", resumed.stdout, re.MULTILINE)
+    judged = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8")
+    failed = judged.count('"failure": ')
+    assert failed
+    assert f"failed {failed} " in resumed.stderr.splitlines()[-1]  # of the whole run
     whole = call_elsewhere(
         "evolve", *settings, *common, "--out", "whole", "--quiet", folder=tmp_path
     )

@@ -86,7 +86,7 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
     except KeyboardInterrupt:
         _say_what_is_kept(watch, given["cache"])
         ctx.exit(INTERRUPTED)
-    _report(run, watch.seconds, given["as_json"])
+    _report(run, watch.taken, given["as_json"])
     if not run.finished:
         click.echo(
             f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
@@ -139,14 +139,14 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     return run_evolve(given["bench"], out=given["out"], **common, **settings)
 
 
-def _report(run: Run, seconds: float, as_json: bool) -> None:
+def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
         click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
         return
     from autoprox.cli.options import console
     from autoprox.cli.report import print_report
 
-    print_report(run, seconds, console())
+    print_report(run, taken, console())
 
 
 def _resume_command(folder: Path, cache: str | None) -> str:

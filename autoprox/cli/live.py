@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from autoprox.wording import figure, readable_seconds, summary
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from autoprox.evolution.judge import Candidate
     from autoprox.evolution.run import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
@@ -32,7 +33,7 @@ class Watcher:
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
         rate: distinct candidates judged a second since the search began.
-        reasons: how often each reason for a failure occurred.
+        reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Watcher:
         self.rate = 0.0
         self.reasons: Counter[str] = Counter()
         self._begun = self._measuring = self._searching = time.monotonic()
-        self._before: int | None = None
+        self._before = 0
 
     def __enter__(self) -> Watcher:
         """Begin to show."""
@@ -54,8 +55,14 @@ class Watcher:
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken so far."""
+        """How long the command has taken so far."""
         return time.monotonic() - self._begun
+
+    @property
+    def taken(self) -> str:
+        """How long the run has taken so far, or since it was resumed."""
+        passed = readable_seconds(self.seconds)
+        return f"{passed} after it was resumed" if self._before else f"after {passed}"
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Note where the run is, and how long it will be."""
@@ -68,14 +75,19 @@ class Watcher:
         self.measured = (done, total)
         self._searching = time.monotonic()
 
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
+        """Note what the run did in its earlier life."""
+        self._before, self._searching = len(known), time.monotonic()
+        self._count(each.failure for each in known.values() if each.failure is not None)
+
+    def _count(self, failures: Iterable[str]) -> None:
+        self.reasons.update(summary(reason) for reason in failures)
+
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Note what a generation did."""
-        if self._before is None:  # a resumed run has judged some in its earlier life
-            self._before = generation.evaluations - len(generation.new)
         passed = max(time.monotonic() - self._searching, 1e-9)
         self.rate = (generation.evaluations - self._before) / passed
-        for reason, count in generation.failures.items():
-            self.reasons[summary(reason)] += count
+        self._count(Counter(generation.failures).elements())
 
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""

@@ -18,7 +18,6 @@ from autoprox.wording import (
     figure,
     interval_text,
     mean_correlation,
-    readable_seconds,
 )
 
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ FILES = {
 }
 
 
-def print_report(run: Run, seconds: float, console: Console) -> None:
-    """Print what a run found."""
-    for line in _settings(run, seconds):
+def print_report(run: Run, taken: str, console: Console) -> None:
+    """Print what a run found; `taken` says how long that took."""
+    for line in _settings(run, taken):
         console.print(line, soft_wrap=True)
     console.print()
     _print_part(console, "Held out: architectures that the search never saw", run, run.held_out)
@@ -62,7 +61,7 @@ def print_report(run: Run, seconds: float, console: Console) -> None:
         console.print(f"  {line}", soft_wrap=True)
 
 
-def _settings(run: Run, seconds: float) -> list[str]:
+def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
     asked = run.settings
     alone = len(run.benches) == 1
@@ -75,7 +74,7 @@ def _settings(run: Run, seconds: float) -> list[str]:
     how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out:g}"]
     started = [f"seed proxies {', '.join(asked.seed_proxies)}"] if asked.seed_proxies else []
     end = "finished" if run.finished else "stopped before its end"
-    return ["  ".join(where), "  ".join(how), *started, f"{end} after {readable_seconds(seconds)}"]
+    return ["  ".join(where), "  ".join(how), *started, f"{end} {taken}"]
 
 
 def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:

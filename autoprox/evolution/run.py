@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,9 @@ class Observer(Protocol):
     def measuring(self, done: int, total: int) -> None:
         """So many architectures of those missing from the cache are measured."""
 
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
+        """The search goes on; so many candidates were judged before, by their proposed text."""
+
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """A generation is over; `held_out` is the held-out joint correlation of the best so far."""
 
@@ -56,6 +59,9 @@ class Silent:
         """Show nothing."""
 
     def measuring(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Show nothing."""
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
@@ -221,6 +227,7 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)
+        observer.resumed(search.known)
     finished = True
     try:
         with _only_new_garbage():
