@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoprox.benches import Bench
-from autoprox.errors import BenchError
+from autoprox.errors import BenchError, UnknownNameError
 from autoprox.quantise.layers import Costs
 from autoprox.search.bits import WIDTHS
 from autoprox.search.limits import Limit, space_of
@@ -30,13 +30,15 @@ def trained_network(bench: Bench, name: str) -> nn.Module:
 
     Raises:
         BenchError: the bench's networks have no bits.
-        UnknownNameError: it has no such space.
+        UnknownNameError: it has no such network.
     """
     if bench.bits is None:
         raise BenchError(
             f"the networks of bench {bench.name!r} have no bits; use a bench of configurations, "
             "such as mq101"
         )
+    if name not in bench.spaces:
+        raise UnknownNameError("network", name, bench.spaces)
     return bench.network(bench.in_space(name)[0])
 
 

@@ -156,7 +156,7 @@ def test_evolution_says_how_much_it_scored_and_a_file_holds_the_same(command, tm
         (["--size", "10"], "the smallest possible is 743"),
         ([], "expected one limit"),
         (["--size", "1KB", "--bops", "1G"], "got size, bops"),
-        (["--size", "1KB", "--network", "wade"], "did you mean 'wide'"),
+        (["--size", "1KB", "--network", "wade"], "unknown network 'wade'; did you mean 'wide'"),
         (["--size", "1KB", "--bench", "nb201", "--network", "nb201"], "have no bits"),
         (["--size", "1KB", "--data", "none.tgz"], "no CIFAR-10 at none.tgz"),
     ],
