@@ -12,9 +12,9 @@ the same path. The first two are checked when the work begins.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, as_completed
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -111,11 +111,7 @@ class Workers:
     def _deaths_told(self) -> Iterator[None]:
         """Say what a process's death means."""
         try:
-            with warnings.catch_warnings():
-                # loky replaces a worker whose heap has grown, which large networks do to it;
-                # nothing is lost.
-                warnings.filterwarnings("ignore", message="A worker stopped while some jobs were")
-                yield
+            yield
         except tuple(self.deaths) as error:
             happened = next(text for kind, text in self.deaths.items() if isinstance(error, kind))
             raise WorkerError(
@@ -198,15 +194,23 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
     from joblib.externals.loky import get_reusable_executor
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
-    pool = get_reusable_executor(jobs, timeout=IDLE, env=dict.fromkeys(THREADS, "1"))
+    env = dict.fromkeys(THREADS, "1")
+    pool = get_reusable_executor(jobs, timeout=IDLE, initializer=_wake, env=env)
     for _process in range(jobs):  # they start while this process reads its tables
         pool.submit(_wake)
     yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 
 
 def _wake() -> None:
-    """Import what every task needs."""
+    """Import what every task needs, and stay however large the memory becomes.
+
+    Where psutil is installed, loky replaces a worker that has grown by 300 MB since its first task:
+    a network does that, and so do the statistics of a large table, which are mapped.
+    """
     import torch  # noqa: F401
+    from joblib.externals.loky import process_executor
+
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
 
 
 def _submitted(pool: Executor, tasks: Iterable[tuple[Any, Any, Any]]) -> Iterator[Any]:

@@ -70,6 +70,18 @@ def test_a_worker_has_one_thread():
         assert workers.map(torch.get_num_threads, [()] * 4) == [1] * 4
 
 
+def test_a_worker_that_grows_stays():
+    pytest.importorskip("psutil")  # with it, loky looks at the memory once a second
+    grow = "import builtins, time; builtins.held = b'x' * 350_000_000; time.sleep(1.2)"
+    shrink = "import builtins, time; vars(builtins).pop('held', 0); time.sleep(0.3)"
+    pid = "__import__('time').sleep(0.3) or __import__('os').getpid()"
+    with open_workers(2) as workers:
+        before = workers.map(eval, [(pid,)] * 2)
+        workers.map(exec, [(grow,)] * 2)
+        assert set(before) <= set(workers.map(eval, [(pid,)] * 2))
+        workers.map(exec, [(shrink,)] * 2)
+
+
 def test_what_a_task_raises_is_raised_here():
     with open_workers(2) as workers, pytest.raises(BenchError, match=r"nothing\.py"):
         workers.map(load_bench, [("nothing.py",)])
