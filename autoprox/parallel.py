@@ -11,6 +11,7 @@ the same path. The first two are checked when the work begins.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -205,12 +206,14 @@ def _wake() -> None:
     """Import what every task needs, and stay however large the memory becomes.
 
     Where psutil is installed, loky replaces a worker that has grown by 300 MB since its first task:
-    a network does that, and so do the statistics of a large table, which are mapped.
+    a network does that, and so do the statistics of a large table, which are mapped. Elsewhere it
+    collects garbage every second, and need not look at what is imported.
     """
     import torch  # noqa: F401
     from joblib.externals.loky import process_executor
 
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    gc.freeze()
 
 
 def _submitted(pool: Executor, tasks: Iterable[tuple[Any, Any, Any]]) -> Iterator[Any]:
