@@ -197,6 +197,20 @@ def test_the_logarithm_of_a_determinant_of_a_singular_matrix_is_finite():
     assert math.isfinite(value)
 
 
+@pytest.mark.parametrize("size", [1, 2, 8, 32])
+def test_a_determinant_has_its_singular_values_cut_below(size):
+    generator = np.random.default_rng(size)
+    first, second = (np.linalg.qr(generator.normal(size=(size, size)))[0] for _ in range(2))
+    spectra = [np.geomspace(1, least, size) for least in np.geomspace(1, 1e-9, 40)]
+    spectra += [1e-11 * spectra[10], 1e-14 * spectra[10], 1e5 * spectra[30], 0 * spectra[0]]
+    x = np.stack([first * values @ second for values in spectra])
+    cut = [np.maximum(values, max(1e-6 * values[0], 1e-12)) for values in spectra]
+    found = PRIMITIVES["log_determinant"].function(
+        torch.tensor(x), Entries(torch.full((len(x),), float(size * size)))
+    )
+    np.testing.assert_allclose(found, [np.log(values).sum() for values in cut], atol=1e-6)
+
+
 ROUNDING = torch.tensor([[1.0, 1.0 + 2**-23, 1.0, 1.0 - 2**-24]])
 
 
