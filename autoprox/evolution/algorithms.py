@@ -38,8 +38,9 @@ ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
 """The search algorithms by name."""
 
 
-ROUNDING = 1e-6
-"""What is nearer to a limit on correlations may be beyond it but for rounding, and counts so."""
+ROUNDING = 2e-7
+"""What is nearer to a limit on correlations may be beyond it but for rounding, and counts so: ranks
+are kept in float32, so that a product of them, in float64, is wrong by 1.2e-7 at most."""
 
 PARSIMONY = 1e-3
 """What a node costs in joint correlation.
@@ -327,7 +328,7 @@ class Default(Base):
             self.population = []
             return
         # By torch, which keeps to one thread: numpy's threads wait in the way of others.
-        table = torch.stack(ranks)
+        table = torch.stack(ranks).double()
         alike = (table @ table.T > self.ALIKE - ROUNDING).numpy()
         alone = np.ones(len(contenders), dtype=bool)
         self.population = []

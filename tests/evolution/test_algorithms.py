@@ -1,5 +1,6 @@
 """How the search algorithms choose."""
 
+import math
 import random
 
 import numpy as np
@@ -68,6 +69,22 @@ def test_those_survive_that_rank_unlike_every_better_one(size):
         if len(kept) < size and all(spearman(scores[i], scores[j]) < 0.97 for j in kept):
             kept.append(i)
     assert [int(each.behaviour) for each in algorithm.population] == kept
+
+
+@pytest.mark.parametrize(("below", "survivors"), [(0.0, 1), (4e-7, 2)])
+def test_who_survives_is_no_matter_of_rounding(below, survivors):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        base, _ = np.linalg.qr(generator.normal(size=(1000, 2)))
+        share = 0.97 - below
+        second = share * base[:, 0] + math.sqrt(1 - share**2) * base[:, 1]
+        rows = [
+            Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), ranks.astype(np.float32))
+            for i, ranks in enumerate((base[:, 0], second))
+        ]
+        algorithm = Default(None, 5, 5)
+        algorithm.survive(rows)
+        assert len(algorithm.population) == survivors
 
 
 def test_ranks_that_correlate_by_the_limit_itself_are_alike():
