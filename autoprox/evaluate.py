@@ -136,9 +136,11 @@ class Table:
         layers = torch.tensor([count for block in blocks for count in block.layers])
         there = torch.arange(self.widest) < layers[:, None]
         out = torch.zeros(len(reductions), there.numel(), dtype=torch.float64)
-        found = torch.cat([self._on_device(program, block) for block in blocks], 1)
-        out.index_copy_(1, there.flatten().nonzero().squeeze(1), found)
-        return out.view(-1, *there.shape)
+        columns = there.flatten().nonzero().squeeze(1)
+        each = torch.split(columns, [sum(block.layers) for block in blocks])
+        for block, own in zip(blocks, each, strict=True):
+            out.index_copy_(1, own, self._on_device(program, block))
+        return out.view(len(reductions), *there.shape)
 
     def _on_device(self, program: Program, block: Block) -> Tensor:
         """Run a program on a block, and return what it gives to the processor."""

@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, as_completed
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -112,7 +113,10 @@ class Workers:
     def _deaths_told(self) -> Iterator[None]:
         """Say what a process's death means."""
         try:
-            yield
+            with warnings.catch_warnings():
+                # loky's, of a process that had nothing to do for long; nothing is lost.
+                warnings.filterwarnings("ignore", message="A worker stopped while some jobs were")
+                yield
         except tuple(self.deaths) as error:
             happened = next(text for kind, text in self.deaths.items() if isinstance(error, kind))
             raise WorkerError(
@@ -198,7 +202,7 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
     env = dict.fromkeys(THREADS, "1")
     pool = get_reusable_executor(jobs, timeout=IDLE, initializer=_wake, env=env)
     for _process in range(jobs):  # they start while this process reads its tables
-        pool.submit(_wake)
+        pool.submit(int)
     yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 
 

@@ -69,10 +69,11 @@ def log_determinant(x: Tensor, entries: Entries) -> Tensor:
     finite = torch.isfinite(x).flatten(1).all(1)
     matrices = torch.where(finite[:, None, None], x, 0.0).double()
     result, uncut = _by_elimination(matrices)
-    if not uncut.all():
-        values = torch.linalg.svdvals(matrices[~uncut])
+    cut = (~uncut).nonzero().squeeze(1)
+    if len(cut):
+        values = torch.linalg.svdvals(matrices[cut])
         floor = (values.amax(-1, keepdim=True) * LEAST_SHARE).clamp_min(LEAST)
-        result[~uncut] = torch.maximum(values, floor).log().sum(-1)
+        result[cut] = torch.maximum(values, floor).log().sum(-1)
     return torch.where(finite, result, torch.nan)
 
 

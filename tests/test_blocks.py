@@ -52,7 +52,9 @@ def test_what_a_block_gives_is_computed_on_its_device(measurements, monkeypatch)
     # "meta" has shapes and no numbers, and refuses what lies on another device, as a GPU does.
     full = measured("full")[:1]
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda _: False)
-    monkeypatch.setattr("torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True)
+    monkeypatch.setattr(
+        "torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True, raising=False
+    )
     graphs = drawn(0, lambda: [VARIATION.mutated(VARIATION.random()) for _ in range(200)])
     reductions = [n for n in dict.fromkeys(n for g in graphs for n in g) if reduces_tensor(n)]
     words = {node.word for each in reductions for node in each}

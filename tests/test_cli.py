@@ -478,9 +478,9 @@ def test_ctrl_c_reports_and_the_resumed_run_finds_what_an_uninterrupted_one_find
     assert 0 < judged < 1200
     resumed = call_elsewhere("evolve", "--resume", "stopped", *common, folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert re.search(r"^finished \S+ s after it was resumed$", resumed.stdout, re.MULTILINE)
-    judged = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8")
-    failed = judged.count('"failure": ')
+    assert re.search(r"^finished .+ after it was resumed$", resumed.stdout, re.MULTILINE)
+    candidates = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8")
+    failed = candidates.count('"failure": ')
     assert failed
     assert f"failed {failed} " in resumed.stderr.splitlines()[-1]  # of the whole run
     whole = call_elsewhere(

@@ -73,13 +73,15 @@ def test_a_worker_has_one_thread():
 def test_a_worker_that_grows_stays():
     pytest.importorskip("psutil")  # with it, loky looks at the memory once a second
     grow = "import builtins, time; builtins.held = b'x' * 350_000_000; time.sleep(1.2)"
-    shrink = "import builtins, time; vars(builtins).pop('held', 0); time.sleep(0.3)"
-    pid = "__import__('time').sleep(0.3) or __import__('os').getpid()"
     with open_workers(2) as workers:
-        before = workers.map(eval, [(pid,)] * 2)
+        pool = workers.parallel.args[0]
+        workers.map(time.sleep, [(0.1,)] * 2)
+        before = set(pool._processes)
         workers.map(exec, [(grow,)] * 2)
-        assert set(before) <= set(workers.map(eval, [(pid,)] * 2))
-        workers.map(exec, [(shrink,)] * 2)
+        workers.map(time.sleep, [(0.3,)] * 4)
+        after = set(pool._processes)
+        pool.shutdown(kill_workers=True)  # which frees what they hold
+    assert after == before
 
 
 def test_what_a_task_raises_is_raised_here():

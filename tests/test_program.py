@@ -86,6 +86,7 @@ def test_some_networks_of_a_table_are_reduced_as_all_are(measurement):
     table = Table((measurement,) * 3)
     reductions = [parse("mean(weight)"), parse("std(act)")]
     assert torch.equal(table.reduced(reductions, (2, 0)), table.reduced(reductions)[:, [2, 0]])
+    assert table.reduced(reductions, ()).shape == (len(reductions), 0, table.widest)
 
 
 def test_a_primitive_that_is_defined_anew_is_used_anew(measurement):

@@ -40,7 +40,7 @@ ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
 
 ROUNDING = 2e-7
 """What is nearer to a limit on correlations may be beyond it but for rounding, and counts so: ranks
-are kept in float32, so that a product of them, in float64, is wrong by 1.2e-7 at most."""
+are kept in float32, and a product of them, in float64, is wrong by up to about 1e-7."""
 
 PARSIMONY = 1e-3
 """What a node costs in joint correlation.

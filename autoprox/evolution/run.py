@@ -43,7 +43,7 @@ class Observer(Protocol):
         """So many architectures of those missing from the cache are measured."""
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
-        """The search goes on; so many candidates were judged before, by their proposed text."""
+        """The search goes on; these candidates were judged before, by their proposed text."""
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """A generation is over; `held_out` is the held-out joint correlation of the best so far."""

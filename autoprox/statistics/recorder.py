@@ -27,8 +27,8 @@ from autoprox.statistics.sampling import Places, pool, singular_values, spread
 from autoprox.statistics.structure import Structure, first_tensor, hooked
 from autoprox.statistics.words import STATISTICS
 
-GRAMS = frozenset({"act_gram", "code_gram"})
-"""The statistics that need the outputs of the whole batch, sample by sample."""
+WHOLE = frozenset({"act_gram", "act_spectrum"})
+"""The statistics that need the outputs of the whole batch."""
 
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
@@ -149,8 +149,7 @@ class Recorder:
     """Keeps, of the outputs of the layers, what the statistics `names` need.
 
     Where a module runs several times, its last run counts. Nothing but the entries to choose from
-    stays in memory, except for `act_gram` and `act_spectrum` and, as booleans, for `code_gram` and
-    `code_total`.
+    stays in memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
     """
 
     def __init__(
@@ -162,7 +161,6 @@ class Recorder:
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
-        self._rows: dict[str, dict[int, Tensor]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._runs: dict[str, int] = {}
         self._codes: dict[int, list[Tensor]] = {}
@@ -217,10 +215,10 @@ class Recorder:
         rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
         if {"act", "act_grad"} & self.names:
             self._keep("act", owner, rows)
-        if "act_spectrum" in self.names:
+        if self.names & WHOLE:
             self._outputs.setdefault(owner, {})[part] = output.detach().clone()
-        if self.names & GRAMS:
-            self._keep_rows(owner, rows)
+        elif "code_gram" in self.names:
+            self._outputs.setdefault(owner, {})[part] = rows > 0
         if low == 0 and "channel_spectrum" in self.names:
             self._correlate(owner, output)
         if self.names & BACKWARD and output.requires_grad:
@@ -239,16 +237,6 @@ class Recorder:
                         self._saliency(owner, rows * share * shown)
 
             output.register_hook(arrived)  # type: ignore[no-untyped-call]  # as torch has it
-
-    def _keep_rows(self, owner: str, rows: Tensor) -> None:
-        """Keep all numbers of an output, or their signs, below those of the samples before."""
-        low, high = self._parts[-1]
-        by_width, width = self._rows.setdefault(owner, {}), rows.shape[1]
-        shown = rows if "act_gram" in self.names else rows > 0
-        whole = by_width.pop(width, None)
-        whole = shown.new_empty(self.batch, width) if whole is None else whole
-        whole[low:high] = shown
-        by_width[width] = whole  # the last one, as a module's last run counts
 
     def _saliency(self, owner: str, products: Tensor) -> None:
         """Keep `products`, outputs times their gradients, summed over the positions."""
@@ -304,15 +292,9 @@ class Recorder:
                 findings.put("channel_spectrum", layer, kept, len(values))
         if "code_total" in self.names:
             self._finish_codes(findings)
-        while self._rows:
-            owner, by_width = self._rows.popitem()
-            self._finish_rows(findings, owner, by_width.popitem()[1])
         while self._outputs:
             owner, outputs = self._outputs.popitem()
-            for layer in self._owned[owner]:
-                dims = self.structure.dims[layer]
-                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
-                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+            self._finish_outputs(findings, owner, outputs)
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
@@ -345,13 +327,22 @@ class Recorder:
             total += agreement(torch.cat(self._codes.popitem()[1])).cpu()
         findings.put("code_total", 0, total, total.numel())
 
-    def _finish_rows(self, findings: Findings, owner: str, rows: Tensor) -> None:
-        """Put how the outputs of one module on two samples compare into `findings`."""
+    def _finish_outputs(self, findings: Findings, owner: str, outputs: dict[int, Tensor]) -> None:
+        """Put the statistics of the whole batch's outputs of one module into `findings`."""
+        single, rows = self.structure.shapes[owner], []
+        for part, output in outputs.items():
+            low, high = self._parts[part]
+            rows.append(by_sample(output, single, high - low) if self.names & WHOLE else output)
+        whole = torch.cat(rows)
         relations = {}
         if "act_gram" in self.names:
-            relations["act_gram"] = rows.float() @ rows.float().T
+            relations["act_gram"] = whole.float() @ whole.float().T
         if "code_gram" in self.names:
-            relations["code_gram"] = agreement(rows)
+            relations["code_gram"] = agreement(whole)
         for layer in self._owned[owner]:
             for name, matrix in relations.items():
                 findings.put(name, layer, matrix, matrix.numel())
+            if "act_spectrum" in self.names:
+                dims = self.structure.dims[layer]
+                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
+                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)

@@ -73,18 +73,19 @@ def test_those_survive_that_rank_unlike_every_better_one(size):
 
 @pytest.mark.parametrize(("below", "survivors"), [(0.0, 1), (4e-7, 2)])
 def test_who_survives_is_no_matter_of_rounding(below, survivors):
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        base, _ = np.linalg.qr(generator.normal(size=(1000, 2)))
-        share = 0.97 - below
-        second = share * base[:, 0] + math.sqrt(1 - share**2) * base[:, 1]
-        rows = [
-            Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), ranks.astype(np.float32))
-            for i, ranks in enumerate((base[:, 0], second))
-        ]
-        algorithm = Default(None, 5, 5)
-        algorithm.survive(rows)
-        assert len(algorithm.population) == survivors
+    count = 20000
+    first = np.repeat([1.0, -1.0], count // 2)  # products of them are off by 1e-5 in float32
+    second = np.concatenate([-first[:300], first[300:]])  # 0.97 = 1 - 2 * 300 / 20000
+    other = np.zeros(count)
+    other[[400, 401]] = (count / 2) ** 0.5, -((count / 2) ** 0.5)
+    second = second + math.sqrt((0.97 / (0.97 - below)) ** 2 - 1) * other
+    rows = [
+        Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), ranks.astype(np.float32))
+        for i, ranks in enumerate(each / np.linalg.norm(each) for each in (first, second))
+    ]
+    algorithm = Default(None, 5, 5)
+    algorithm.survive(rows)
+    assert len(algorithm.population) == survivors
 
 
 def test_ranks_that_correlate_by_the_limit_itself_are_alike():
