@@ -181,11 +181,17 @@ class FunctionProxy(_Graphless):
     ) -> float:
         import torch
 
-        from autoprox.statistics.measuring import check_batch, check_bits, own_randomness
+        from autoprox.statistics.measuring import (
+            check_batch,
+            check_bits,
+            check_types,
+            own_randomness,
+        )
         from autoprox.statistics.passes import Subject, traced
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
 
+        check_types(network, inputs, targets)
         check_batch(inputs, targets, [self.name] if self.needs_labels else [])
         check_bits(bits, [self.name] if self.needs_bits else [])
         subject = Subject(network, inputs, targets, layer_names(network), seed, mode)

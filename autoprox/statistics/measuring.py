@@ -77,6 +77,7 @@ def measure(
         QuantisationError: there are too few or too many bits, or they are no integers from 1 to 16.
         StatisticError: the network or the batch does not fit; the message says how.
     """
+    check_types(network, inputs, targets)
     words = {name: STATISTICS[name] for name in names}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
@@ -112,6 +113,20 @@ def _run(passes: Passes, groups: set[str]) -> None:
     for group, measure_group in ALONE.items():
         if group in groups:
             measure_group(passes)
+
+
+def check_types(network: nn.Module, inputs: Tensor, targets: Tensor | None) -> None:
+    """Raise `StatisticError` if something else than a network and tensors is to be measured."""
+    for name, value, expected in (
+        ("network", network, nn.Module),
+        ("inputs", inputs, Tensor),
+        ("targets", targets, (Tensor, type(None))),
+    ):
+        if not isinstance(value, expected):
+            raise StatisticError(
+                "expected a torch.nn.Module, a tensor of inputs, and a tensor of targets or None; "
+                f"got {type(value).__name__} for the {name}"
+            )
 
 
 def check_batch(inputs: Tensor, targets: Tensor | None, labelled: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
+from autoprox.proxy import load
 from autoprox.statistics import STATISTICS, measure, passes
 from autoprox.statistics.outputs import CODES_AT_ONCE, agreement
 from tests.known_networks import weights
@@ -465,3 +466,17 @@ def test_a_network_that_returns_several_tensors_is_refused():
 
     with pytest.raises(StatisticError, match="a tuple; wrap the network"):
         measure(Pair(4, 3), torch.randn(4, 4), None, ["act"])
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (("resnet18", torch.ones(4, 3), None), "str for the network"),
+        ((nn.Linear(3, 2), np.ones((4, 3)), None), "ndarray for the inputs"),
+        ((nn.Linear(3, 2), torch.ones(4, 3), [0, 1, 0, 1]), "list for the targets"),
+    ],
+)
+@pytest.mark.parametrize("proxy", ["snip", "zen_score"])
+def test_what_is_no_network_or_no_tensor_is_refused(proxy, given, name):
+    with pytest.raises(StatisticError, match=f"expected a torch.nn.Module.*got {name}"):
+        load(proxy)(*given)
