@@ -200,24 +200,33 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     env = dict.fromkeys(THREADS, "1")
-    pool = get_reusable_executor(jobs, timeout=IDLE, initializer=_wake, env=env)
+    pool = get_reusable_executor(jobs, timeout=IDLE, initializer=_stay, env=env)
     for _process in range(jobs):  # they start while this process reads its tables
-        pool.submit(int)
+        pool.submit(_wake)
     yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 
 
-def _wake() -> None:
-    """Import what every task needs, and stay however large the memory becomes.
+def _stay() -> None:
+    """Keep a worker however large its memory becomes.
 
     Where psutil is installed, loky replaces a worker that has grown by 300 MB since its first task:
-    a network does that, and so do the statistics of a large table, which are mapped. Elsewhere it
-    collects garbage every second, and need not look at what is imported.
+    a network does that, and so do the statistics of a large table, which are mapped.
     """
-    import torch  # noqa: F401
     from joblib.externals.loky import process_executor
 
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    gc.freeze()
+
+
+def _wake() -> None:
+    """Import what every task needs.
+
+    Where psutil is not installed, loky collects garbage every second, but need not look at that. It
+    is a task, not a part of `_stay`: Ctrl-C in a task is nothing that loky would print.
+    """
+    import torch  # noqa: F401
+
+    if not gc.get_freeze_count():
+        gc.freeze()
 
 
 def _submitted(pool: Executor, tasks: Iterable[tuple[Any, Any, Any]]) -> Iterator[Any]:
