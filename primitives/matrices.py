@@ -44,14 +44,10 @@ def _by_elimination(matrices: Tensor) -> tuple[Tensor, Tensor]:
     unit = unit.expand_as(factors)
     upper = torch.linalg.solve_triangular(factors, unit, upper=True)
     lower = torch.linalg.solve_triangular(factors, unit, upper=False, unitriangular=True)
-    inverse = _norms(upper) * _norms(lower)
-    uncut = (inverse < SURE / LEAST) & (inverse * _norms(matrices) < SURE / LEAST_SHARE)
+    inverse = torch.linalg.matrix_norm(upper) * torch.linalg.matrix_norm(lower)
+    condition = inverse * torch.linalg.matrix_norm(matrices)
+    uncut = (inverse < SURE / LEAST) & (condition < SURE / LEAST_SHARE)
     return factors.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1), uncut
-
-
-def _norms(matrices: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(matrices, dim=(-2, -1))
-    return norms
 
 
 @primitive(

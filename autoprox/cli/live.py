@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,16 +78,17 @@ class Watcher:
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
         self._before, self._searching = len(known), time.monotonic()
-        self._count(each.failure for each in known.values() if each.failure is not None)
+        self._count(Counter(each.failure for each in known.values() if each.failure is not None))
 
-    def _count(self, failures: Iterable[str]) -> None:
-        self.reasons.update(summary(reason) for reason in failures)
+    def _count(self, failures: Mapping[str, int]) -> None:
+        for reason, count in failures.items():
+            self.reasons[summary(reason)] += count
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Note what a generation did."""
         passed = max(time.monotonic() - self._searching, 1e-9)
         self.rate = (generation.evaluations - self._before) / passed
-        self._count(Counter(generation.failures).elements())
+        self._count(generation.failures)
 
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""

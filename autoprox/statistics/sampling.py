@@ -78,8 +78,7 @@ def pool(rows: int, columns: int, sample: int, seed: int, kind: str, layer: int)
     else:
         row, column = _strata(generator, count, rows), _strata(generator, count, columns)
         flat = np.sort((row * columns + column).astype(integer))
-        again = flat[1:] == flat[:-1]
-        flat = np.delete(flat, np.flatnonzero(again)) if again.any() else flat
+        flat = np.delete(flat, np.flatnonzero(flat[1:] == flat[:-1]))
     return Pool(flat, offsets)
 
 
