@@ -29,7 +29,7 @@ from autoprox.graph import Graph, apply, number
 from autoprox.kinds import TENSOR_KINDS
 from autoprox.parallel import open_workers
 from autoprox.proxy import Proxy
-from autoprox.ranking import Column, joint, kendall, weights
+from autoprox.ranking import Column, joint, somers, weights
 from autoprox.statistics import Store
 from autoprox.statistics.store import default_folder
 from autoprox.tables import Plan, Probe, load_table, measure_bench
@@ -61,7 +61,7 @@ class Ablation:
 
     Attributes:
         graph: the proxy's.
-        joint: its joint correlation: the mean of Kendall's τ over the columns.
+        joint: its joint correlation: the mean of Somers' D over the columns.
         parts: its sub-expressions but for itself and for numbers, arguments before their users.
     """
 
@@ -185,5 +185,5 @@ def _joint(graph: Graph, evaluator: Evaluator, columns: Sequence[Column]) -> flo
     scores = evaluator(graph)
     if scores.failure is not None:
         raise ScoreError(f"{graph.text} has no score on some network: {scores.failure}")
-    taus = [kendall(scores.values[each.places], each.accuracies) for each in columns]
-    return float(joint(np.array(taus), weights(columns)))
+    found = [somers(scores.values[each.places], each.accuracies) for each in columns]
+    return float(joint(np.array(found), weights(columns)))

@@ -1,7 +1,4 @@
-"""What proxies are worth, beside the trivial baselines.
-
-The measure is rank correlation per target, with bootstrap intervals.
-"""
+"""What proxies are worth on some architectures of a bench, beside the known proxies."""
 
 from __future__ import annotations
 
@@ -11,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from autoprox import proxies
 from autoprox.benches import Bench
 from autoprox.evaluate import Evaluator
 from autoprox.graph import Graph
+from autoprox.proxy import AnyProxy, load
 from autoprox.ranking import (
-    CORRELATIONS,
-    Array,
+    DEFAULT_CORRELATION,
     Column,
     RankCorrelation,
     check_column,
-    joint,
-    spearman,
-    weights,
 )
-from autoprox.resampling import RESAMPLED, interval, resampled_columns
+from autoprox.ranking.figures import ColumnFigures, Comparison, Figures, Interval
+from autoprox.ranking.resampling import interval
 
 COUNTS = ("params", "flops", "depth", "width")
 """The baselines of networks."""
@@ -33,9 +29,7 @@ COSTS = ("bit_sum", "model_size", "bops")
 """The baselines of bits."""
 
 BASELINES = (*COUNTS, *COSTS)
-"""The proxies that need no forward pass, beside which every other is shown; see `baselines`."""
-
-RESAMPLES = 2000
+"""The proxies that need no forward pass, that every run measures; see `baselines`."""
 
 
 def baselines(bench: Bench) -> tuple[str, ...]:
@@ -43,6 +37,19 @@ def baselines(bench: Bench) -> tuple[str, ...]:
     if bench.trained:
         return COSTS
     return COUNTS if bench.bits is None else BASELINES
+
+
+def shipped(bench: Bench) -> dict[str, AnyProxy]:
+    """Return the proxies that ship and can tell the architectures of a bench apart, by name.
+
+    Configurations of bits are told apart by proxies of bits alone, and networks have no bits.
+    """
+    found = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
+    return {
+        name: proxy
+        for name, proxy in found.items()
+        if (bench.bits is not None if proxy.needs_bits else not bench.trained)
+    }
 
 
 def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> list[Column]:
@@ -72,79 +79,56 @@ def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> lis
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """How well one proxy ranks one column.
-
-    Attributes:
-        column: ``"space/target"``.
-        architectures: how many.
-        kendall: Kendall's τ-b.
-        kendall_interval: its 95 % bootstrap interval over the architectures.
-        spearman: Spearman's rank correlation.
-    """
-
-    column: str
-    architectures: int
-    kendall: float
-    kendall_interval: tuple[float, float]
-    spearman: float
-
-
-@dataclass(frozen=True)
 class Assessment:
-    """How well one proxy ranks a bench.
+    """How well one proxy ranks some architectures of a bench.
 
     Attributes:
         name: the proxy's.
         expression: its formula.
         complexity: distinct nodes.
+        known: whether it is a known proxy, beside which those of the search are shown.
         joint: the mean over the columns of the run's rank correlation, by their weights; None if
             the proxy failed.
         joint_interval: its 95 % bootstrap interval.
-        difference: `joint` minus that of the best baseline.
+        difference: `joint` minus that of the best known proxy.
         difference_interval: the interval of the difference, on the same resamples.
-        correlations: one a column.
+        columns: the figures of each column.
         failure: why it has no score on some architecture; None if it has all.
     """
 
     name: str
     expression: str
     complexity: int
+    known: bool
     joint: float | None
-    joint_interval: tuple[float, float] | None
+    joint_interval: Interval | None
     difference: float | None
-    difference_interval: tuple[float, float] | None
-    correlations: tuple[Correlation, ...]
+    difference_interval: Interval | None
+    columns: tuple[ColumnFigures, ...]
     failure: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the assessment as JSON data."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Assessment:
+        """Return the assessment that `to_json` described.
 
-@dataclass(frozen=True)
-class _Resampled:
-    """A rank correlation of a proxy for each column, and on each resample.
+        Raises:
+            TypeError, KeyError: it is no assessment.
+        """
+        return cls(**{**data, "columns": tuple(ColumnFigures(**each) for each in data["columns"])})
 
-    Attributes:
-        each: ``(columns,)``.
-        resampled: ``(columns, resamples)``.
-        weights: of the columns in the joint correlation.
-    """
-
-    each: Array
-    resampled: Array
-    weights: Array
-
-    @property
-    def joint(self) -> float:
-        """The joint correlation."""
-        return float(joint(self.each, self.weights))
+    def mean(self, figure: str) -> float | None:
+        """Return the mean over the columns of a field of `ColumnFigures`; None after a failure."""
+        found = [getattr(each, figure) for each in self.columns]
+        return float(np.mean(found)) if found else None
 
     @property
-    def resampled_joint(self) -> Array:
-        """The joint correlation on each resample, ``(resamples,)``."""
-        return joint(self.resampled.T, self.weights)
+    def silent_columns(self) -> tuple[str, ...]:
+        """The columns all of whose architectures have the same score."""
+        return tuple(each.column for each in self.columns if each.distinct == 1)
 
 
 class Assessor:
@@ -153,7 +137,7 @@ class Assessor:
     Args:
         evaluator: over the table of the architectures.
         columns: what to rank by.
-        baselines: graphs by name; differences are taken to the best of them.
+        known: graphs of known proxies by name; differences are taken to the best of them here.
         correlation: the rank correlation whose mean over the columns is the joint one.
         seed: of the resamples.
     """
@@ -162,70 +146,49 @@ class Assessor:
         self,
         evaluator: Evaluator,
         columns: Sequence[Column],
-        baselines: Mapping[str, Graph],
-        correlation: RankCorrelation = "kendall",
+        known: Mapping[str, Graph],
+        correlation: RankCorrelation = DEFAULT_CORRELATION,
         seed: int = 0,
     ) -> None:
-        """Draw the resamples, and assess the baselines."""
+        """Draw the resamples, and take the figures of the known proxies."""
         self.evaluator = evaluator
         self.columns = tuple(columns)
-        self.correlation = correlation
-        self.weights = weights(self.columns)
-        drawn = resampled_columns(self.columns, RESAMPLES, seed)
-        self._counts = [each for each in drawn if each is not None]
-        self.baselines = {}
-        for name, graph in baselines.items():
-            scores = evaluator(graph)
-            if scores.failure is None:
-                self.baselines[name] = self._resampled(scores.values, correlation)
+        self.known = dict(known)
+        self._compare = Comparison(self.columns, correlation, seed)
+        self._found: dict[Graph, Figures | str] = {}
+        joints = {
+            name: figures.joint
+            for name, graph in self.known.items()
+            if isinstance(figures := self._figures(graph), Figures)
+        }
+        self.best_known = max(joints, key=joints.__getitem__) if joints else None
+        """The known proxy with the highest joint correlation here."""
 
-    @property
-    def best_baseline(self) -> str | None:
-        """The baseline with the highest joint correlation here."""
-        if not self.baselines:
-            return None
-        return max(self.baselines, key=lambda name: self.baselines[name].joint)
-
-    def _resampled(self, values: Array, correlation: RankCorrelation) -> _Resampled:
-        correlated, resampled = CORRELATIONS[correlation], RESAMPLED[correlation]
-        each = [correlated(values[c.places], c.accuracies) for c in self.columns]
-        again = [
-            resampled(values[column.places], column.accuracies, counts)
-            for column, counts in zip(self.columns, self._counts, strict=True)
-        ]
-        return _Resampled(np.array(each), np.array(again), self.weights)
+    def _figures(self, graph: Graph) -> Figures | str:
+        """Return the figures of a graph's scores, or why there are none; each graph once."""
+        if graph not in self._found:
+            scores = self.evaluator(graph)
+            self._found[graph] = scores.failure or self._compare(scores.values)
+        return self._found[graph]
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
-        scores = self.evaluator(graph)
-        if scores.failure is not None:
+        known, own = name in self.known, self._figures(graph)
+        if isinstance(own, str):
             return Assessment(
-                name, graph.text, graph.complexity, None, None, None, None, (), scores.failure
+                name, graph.text, graph.complexity, known, None, None, None, None, (), own
             )
-        taus = self._resampled(scores.values, "kendall")
-        by_tau = self.correlation == "kendall"
-        own = taus if by_tau else self._resampled(scores.values, self.correlation)
-        best = self.baselines[self.best_baseline] if self.best_baseline else None
-        gain = own.resampled_joint - best.resampled_joint if best else None
+        best = self._figures(self.known[self.best_known]) if self.best_known else None
+        beside = best if isinstance(best, Figures) else None
         return Assessment(
             name=name,
             expression=graph.text,
             complexity=graph.complexity,
+            known=known,
             joint=own.joint,
-            joint_interval=interval(own.resampled_joint),
-            difference=own.joint - best.joint if best else None,
-            difference_interval=None if gain is None else interval(gain),
-            correlations=tuple(
-                Correlation(
-                    column=column.name,
-                    architectures=len(column.places),
-                    kendall=float(tau),
-                    kendall_interval=interval(resampled),
-                    spearman=spearman(scores.values[column.places], column.accuracies),
-                )
-                for column, tau, resampled in zip(
-                    self.columns, taus.each, taus.resampled, strict=True
-                )
-            ),
+            joint_interval=own.joint_interval,
+            difference=own.joint - beside.joint if beside else None,
+            difference_interval=interval(own.resampled - beside.resampled) if beside else None,
+            columns=own.columns,
             failure=None,
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autoprox.benches import Bench
     from autoprox.evolution.found import Found
     from autoprox.evolution.ground import Ground
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
 
 NARROW, WIDE = "420px", "480px"
 
@@ -96,7 +96,7 @@ class Explorer:
         self.joint = found.settings.joint
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
-        best, *others = [x for x in picks(found) if isinstance(x.graph, Graph) and not x.baseline]
+        best, *others = [x for x in picks(found) if isinstance(x.graph, Graph) and not x.known]
         self.picks = sorted((best, *others), key=lambda x: (x.complexity or 0, x.search or 0.0))
         names = [f"{each.name} ({each.complexity} nodes)" for each in self.picks]
         start = self.picks.index(best)
@@ -141,7 +141,7 @@ class Explorer:
             self._assessed[graph] = self.assessor(str(graph), graph)
         row = self._assessed[graph]
         self._mark(graph.complexity, search, row.joint)
-        self.facts.value = _facts(row, search, self.assessor.best_baseline, self.joint)
+        self.facts.value = _facts(row, search, self.assessor.best_known, self.joint)
         self.graph.value = svg(graph)
         self._show_scatter()
 
@@ -176,7 +176,7 @@ class Explorer:
         self.scatter.value = rendered(figure_of(axes), ".png")
 
 
-def _facts(row: Assessment, search: float | None, baseline: str | None, joint: str) -> Markup:
+def _facts(row: Assessment, search: float | None, known: str | None, joint: str) -> Markup:
     """Return formula and figures of a proxy as a few lines."""
     parts: list[Markup | str] = [tag("code", row.expression), Markup("<br>")]
     if row.failure is not None:
@@ -187,5 +187,5 @@ def _facts(row: Assessment, search: float | None, baseline: str | None, joint: s
         f"(95 % interval {interval_text(row.joint_interval)})"
     )
     if row.difference is not None:
-        parts.append(f", {row.difference:+.3f} to {baseline}, the best baseline")
+        parts.append(f", {row.difference:+.3f} to {known}, the best known proxy")
     return tag("div", join(parts))

@@ -9,7 +9,7 @@ from autoprox.markup import Markup, join, tag
 
 if TYPE_CHECKING:
     from autoprox.assess import Assessment
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
     from autoprox.leaderboard.board import Leaderboard, Row
 
 
@@ -31,8 +31,8 @@ def leaderboard_html(board: Leaderboard) -> str:
     from autoprox.leaderboard.board import TITLES, cells_of
 
     def cells(row: Row) -> list[str]:
-        taus = {each.column: f"{each.kendall:.2f}" for each in row.columns}
-        return [*cells_of(row), *(taus.get(name, "-") for name in board.columns)]
+        own = {each.column: f"{each.somers:.2f}" for each in row.columns}
+        return [*cells_of(row), *(own.get(name, "-") for name in board.columns)]
 
     part = "held-out architectures" if board.settings["held_out"] else "architectures"
     caption = f"{board.bench}: {len(board.architectures)} {part}, {len(board)} proxies"
@@ -43,22 +43,26 @@ def leaderboard_html(board: Leaderboard) -> str:
 
 
 def run_html(run: Run) -> str:
-    """Return what a run found on the held-out architectures, beside the baselines."""
-    from autoprox.wording import difference_in_words, figure, interval_text
+    """Return what a run found on the held-out architectures, beside the known proxies."""
+    from autoprox.wording import difference_in_words, figure, interval_text, luck_in_words
 
     asked = run.settings
-    columns = next(([c.column for c in row.correlations] for row in run.held_out), [])
+    columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
 
     def cells(row: Assessment) -> list[str]:
-        taus = {c.column: f"{c.kendall:.2f} ({c.spearman:.2f})" for c in row.correlations}
+        own = {
+            c.column: f"{c.correlation(asked.measure):.2f} ({c.spearman:.2f})" for c in row.columns
+        }
+        lost, few = row.mean("top1_regret"), row.mean("top5_regret")
         return [
             row.name,
             str(row.complexity),
             figure(row.joint),
             interval_text(row.joint_interval),
             figure(on_search.get(row.name)),
-            *(taus.get(name, "-") for name in columns),
+            "-" if lost is None or few is None else f"{lost:.2f}, {few:.2f}",
+            *(own.get(name, "-") for name in columns),
             row.expression if row.failure is None else f"no score: {row.failure}",
         ]
 
@@ -72,9 +76,14 @@ def run_html(run: Run) -> str:
         asked.joint,
         "95 % interval",
         f"{asked.joint}, search",
+        "lost by the best score, by the best of five",
         *columns,
         "formula",
     )
     shown = table(caption, headings, map(cells, run.held_out))
-    where = f"Written to {run.folder}. τ, and Spearman's ρ in brackets."  # noqa: RUF001
-    return join([shown, tag("p", difference_in_words(run.held_out, asked.joint)), tag("p", where)])
+    told = [
+        difference_in_words(run.held_out, asked.joint),
+        luck_in_words(run.luck, run.null, asked.joint),
+        f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
+    ]
+    return join([shown, *(tag("p", text) for text in told)])

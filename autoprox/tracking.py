@@ -17,7 +17,8 @@ from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.run import Observer, Run
+    from autoprox.evolution.report import Run
+    from autoprox.evolution.run import Observer
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
@@ -112,7 +113,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     """Return what a run found: its best proxy and its joint correlations.
 
     ``expression``, ``complexity`` and ``finished``; ``search`` and ``held_out``, with the ends of
-    its 95 % interval and ``above_baseline``, the difference to the best baseline. What does not
+    its 95 % interval and ``above_known``, the difference to the best known proxy. What does not
     exist is left out.
     """
     best = run.held_out[0]
@@ -125,7 +126,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "held_out": best.joint,
         "held_out_low": low,
         "held_out_high": high,
-        "above_baseline": best.difference,
+        "above_known": best.difference,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -169,6 +170,10 @@ class Tracker:
         given = figures(generation, held_out)
         step = given.pop("generation")
         self._tell("log", step, {name: x for name, x in given.items() if x is not None})
+
+    def permuting(self, done: int, total: int) -> None:
+        """Pass it on."""
+        self.observer.permuting(done, total)
 
     def finished(self, run: Run) -> None:
         """Log what was found."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autoprox.assess import Assessment
     from autoprox.ranking import RankCorrelation
+    from autoprox.ranking.luck import NullLuck, SelectionLuck
 
 
 def readable_seconds(seconds: float) -> str:
@@ -64,30 +65,68 @@ def interval_text(interval: tuple[float, float] | None) -> str:
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
     """Return the mean correlation over the columns of one of several benches."""
     found = [
-        each.spearman if correlation == "spearman" else each.kendall
-        for each in row.correlations
-        if each.column.startswith(f"{bench}/")
+        each.correlation(correlation) for each in row.columns if each.column.startswith(f"{bench}/")
     ]
     return sum(found) / len(found) if found else None
 
 
 def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
-    """Say how far the best proxy is from the best baseline, and if that is more than chance."""
-    from autoprox.assess import BASELINES
-
+    """Say how far the best proxy is from the best known one, and if that is more than chance."""
     best = rows[0]
-    baselines = [row for row in rows if row.name in BASELINES and row.joint is not None]
+    known = [row for row in rows if row.known and row.joint is not None]
     if best.joint is None:
         return f"The best proxy of the search has no score here: {best.failure}."
-    if not baselines or best.difference is None or best.difference_interval is None:
-        return "No baseline has a score here."
-    rival = max(baselines, key=lambda row: row.joint or 0.0)
+    if not known or best.difference is None or best.difference_interval is None:
+        return "No known proxy has a score here."
+    rival = max(known, key=lambda row: row.joint or 0.0)
     low, high = best.difference_interval
     where = "above" if best.difference >= 0 else "below"
     said = (
-        f"{best.name} is {abs(best.difference):.3f} {where} the best baseline, {rival.name} "
+        f"{best.name} is {abs(best.difference):.3f} {where} the best known proxy, {rival.name} "
         f"({joint}, 95 % interval of the difference {low:.3f} to {high:.3f})."
     )
     if low <= 0 <= high:
         return f"{said} The interval includes 0: these architectures do not tell the two apart."
     return f"{said} The interval does not include 0."
+
+
+def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str) -> str:
+    """Say how much of the best proxy's correlation is luck of the selection."""
+    parts = []
+    if luck is not None:
+        parts.append(
+            f"of the best proxy's {joint} of {luck.search:.3f} on the search split about "
+            f"{luck.optimism:.3f} is luck of having been selected, and {luck.corrected:.3f} "
+            f"({interval_text(luck.corrected_interval)}) is what it should have elsewhere"
+        )
+    if luck is not None and luck.rival is not None and luck.rival_p is not None:
+        parts.append(
+            f"that no candidate is better than {luck.rival}, the best known proxy there, has "
+            f"p = {luck.rival_p:.3f} after the search"
+        )
+    if null is not None:
+        count = len(null.best)
+        parts.append(
+            f"{count} {'search' if count == 1 else 'searches'} on shuffled accuracies reached "
+            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f})"
+        )
+    if not parts:
+        return "Luck: not estimated; the search split is too small, or too large, for it."
+    return f"Luck: {'; '.join(parts)}."
+
+
+def ties_in_words(rows: Sequence[Assessment]) -> list[str]:
+    """Say which of the found proxies give all architectures of a column the same score."""
+    return [
+        f"{row.name} gives all architectures of {', '.join(row.silent_columns)} the same score: "
+        "its correlation is 0 there."
+        for row in rows
+        if row.silent_columns and not row.known
+    ]
+
+
+EXPLAINED_USE = (
+    "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "
+    "best; top 10 %: share of the true best tenth among the tenth with the best scores"
+)
+"""What the columns on the use of a proxy mean."""

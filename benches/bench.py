@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoprox.errors import BenchError, UnknownNameError
-from autoprox.ranking import RankCorrelation
+from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +62,7 @@ class Bench:
         input_shape: The shape of one input, without the batch.
         classes: The number of logits.
         default_correlation: The rank correlation whose mean over the columns is the fitness if
-            nobody says otherwise: ``"kendall"`` or ``"spearman"``.
+            nobody says otherwise: ``"somers"``, ``"kendall"`` or ``"spearman"``.
         default_statistics: The statistics that evolution measures here; None for the usual ones.
         default_architectures: How many architectures a run draws (see `sampled`) if nobody says
             otherwise; None for all.
@@ -87,7 +87,7 @@ class Bench:
     build: Callable[[Architecture], nn.Module]
     input_shape: tuple[int, ...]
     classes: int
-    default_correlation: RankCorrelation = "kendall"
+    default_correlation: RankCorrelation = DEFAULT_CORRELATION
     default_statistics: tuple[str, ...] | None = None
     default_architectures: int | None = None
     bits: Callable[[Architecture], tuple[int, ...]] | None = None

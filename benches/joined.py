@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.errors import BenchError, UnknownNameError
-from autoprox.ranking import RankCorrelation
+from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
 
 
 def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Bench:
@@ -55,9 +55,9 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
 
 
 def _shared_correlation(benches: Sequence[Bench]) -> RankCorrelation:
-    """Return the correlation that the benches rank by; Kendall's if they differ."""
+    """Return the correlation that the benches rank by; the usual one if they differ."""
     found = {bench.default_correlation for bench in benches}
-    return found.pop() if len(found) == 1 else "kendall"
+    return found.pop() if len(found) == 1 else DEFAULT_CORRELATION
 
 
 def _check_names(benches: Sequence[Bench]) -> None:

@@ -142,7 +142,6 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
         build=partial(build, folder=folder),
         input_shape=(3, 32, 32),
         classes=CLASSES,
-        default_correlation="spearman",  # as EMQ, but over all rows
         default_statistics=STATISTICS,
         bits=bits,
         trained=True,

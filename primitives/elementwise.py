@@ -156,11 +156,10 @@ def sign(x: Tensor) -> Tensor:
     guard="0 at 0",
     formula=r"\operatorname{sign}\left(x\right) \cdot 2^{k / 10}, "
     r"\quad k = \operatorname{round}\left(10 \log_2 \left|x\right|\right)",
+    evolved=False,  # all that it can do for a score is to tie, and ties earn nothing
 )
 def coarsen(x: Tensor) -> Tensor:
     """Nearest power of the tenth root of two: what differs by a few percent is equal.
-
-    A few percent is less than training resolves.
 
     >>> coarsen(torch.tensor([0.98, 1.02, -2.0, 0.0]))
     tensor([ 1.,  1., -2.,  0.])

@@ -55,6 +55,7 @@ class Primitive:
             nothing.
         formula: what `latex` stands for where that is only a name: LaTeX, on ``x`` and ``y`` or
             their entries ``x_i``; empty if `latex` says it.
+        evolved: whether evolution writes with it unless a seed proxy has it.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Primitive:
     latex: str
     guard: str
     formula: str = ""
+    evolved: bool = True
 
     def result(self, kind: type[Kind]) -> type[Kind]:
         """Return the kind of the result for arguments of `kind`."""
@@ -89,6 +91,7 @@ def primitive(
     commutative: bool = False,
     guard: str = "",
     formula: str = "",
+    evolved: bool = True,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     r"""Register a function as a primitive under its own name.
 
@@ -99,6 +102,7 @@ def primitive(
         commutative: whether ``f(x, y) == f(y, x)``.
         guard: what is done where the function of mathematics is undefined.
         formula: what `latex` stands for where that is only a name, on ``x``, ``y`` and ``x_i``.
+        evolved: whether evolution writes with it unless a seed proxy has it.
 
     Raises:
         PrimitiveError: the function is misdeclared, writes into its arguments, is not closed, or
@@ -127,7 +131,16 @@ def primitive(
                 f"got {', '.join(foreign) or 'no kind'}"
             )
         made = Primitive(
-            function.__name__, function, form, arity, chosen, commutative, latex, guard, formula
+            name=function.__name__,
+            function=function,
+            form=form,
+            arity=arity,
+            kinds=chosen,
+            commutative=commutative,
+            latex=latex,
+            guard=guard,
+            formula=formula,
+            evolved=evolved,
         )
         check(made)
         PRIMITIVES.register(made.name, made)

@@ -2,4 +2,9 @@
 
 import scipy.stats
 
-SCIPY = {"kendall": scipy.stats.kendalltau, "spearman": scipy.stats.spearmanr}
+SCIPY = {
+    "somers": lambda scores, accuracies: scipy.stats.somersd(accuracies, scores),
+    "kendall": scipy.stats.kendalltau,
+    "spearman": scipy.stats.spearmanr,
+}
+"""The rank correlations of scores with accuracies, by name."""

@@ -13,8 +13,8 @@ from autoprox.assess import Assessment, Correlation
 from autoprox.evolution.run import Run
 from autoprox.evolution.settings import Settings
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.leaderboard.figures import ColumnFigures
 from autoprox.proxy import load
+from autoprox.ranking.figures import ColumnFigures
 
 
 def assessment(name: str, expression: str, joint: float | None) -> Assessment:

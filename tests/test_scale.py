@@ -17,7 +17,7 @@ from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution import judge as judging
 from autoprox.evolution.judge import Judge
 from autoprox.ranking import Column, Ranker
-from autoprox.resampling import interval, linearised, resample, resampled_taus
+from autoprox.ranking.resampling import interval, linearised, resample, resampled_taus
 from autoprox.statistics import Measurement, Store, measure, noise
 from autoprox.tables import Row, load_table
 from autoprox.text import parse_proxy

@@ -104,7 +104,7 @@ def words(run: str, best: int | None, out: str) -> None:
 @click.argument("ranking", type=click.Path())
 @out_option
 def heatmap(ranking: str, out: str) -> None:
-    """Draw Kendall's τ of proxies with every target.
+    """Draw Somers' D of proxies with every target.
 
     RANKING is a file that autoprox rank wrote with --json or --csv.
     """

@@ -22,9 +22,9 @@ from autoprox.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
 
-BESIDE_RESUME = ("resume", *MACHINE, "loggers", "quiet", "as_json")
+BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
@@ -35,6 +35,7 @@ SPACES = (
     "Evolve on this space only (of several benches: BENCH/SPACE); repeatable. The others are "
     "reported as transfer."
 )
+PERMUTATIONS = "Repeat the search so often on shuffled accuracies: what luck alone finds."
 SEEDS = "Proxies in the first population: names, files, expressions."
 LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DIR."
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
@@ -45,7 +46,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--space spaces", SPACES, metavar="NAME", multiple=True)
 @option("--target targets", "Rank by this; repeatable.", "the bench's", "NAME", multiple=True)
 @architectures_option
-@option("--correlation", CORRELATION, "the bench's", "kendall|spearman")
+@option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
 @option(
     "--evaluations",
@@ -61,6 +62,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
 @option("--held-out", "The share that the search never sees.", "0.4", "SHARE", type=float)
 @option("--statistics", "Words to write with.", "the bench's", "A,B,…", callback=names)
+@option("--permutations", PERMUTATIONS, "0", type=int)
 @option("--seed-proxies", SEEDS, metavar="A,B,…", callback=names)
 @probe_options
 @device_option
@@ -76,7 +78,7 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
     report of what there is; --resume goes on from there, and takes --jobs, --backend, --scheduler,
-    --cache, --log, --quiet and --json only.
+    --cache, --permutations, --log, --quiet and --json only.
     """
     _check_usage(ctx, given)
     watch = watcher(given["quiet"])
@@ -113,8 +115,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
-            "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, --log, "
-            "--quiet and --json)"
+            "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, "
+            "--permutations, --log, --quiet and --json)"
         )
 
 
@@ -129,8 +131,9 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
         "loggers": given["loggers"],
     }
     if given["resume"] is not None:
-        return run_evolve(resume=given["resume"], **common)
-    apart = (*BESIDE_RESUME, "bench", "out")
+        more = {} if given["permutations"] is None else {"permutations": given["permutations"]}
+        return run_evolve(resume=given["resume"], **common, **more)
+    apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
     settings = {
         name: value
         for name, value in given.items()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
@@ -32,6 +32,7 @@ class Watcher:
         folder: the run's folder; None before it has one.
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
+        permuted: how many searches on shuffled accuracies are done, of how many.
         rate: distinct candidates judged a second since the search began.
         reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
     """
@@ -41,10 +42,11 @@ class Watcher:
         self.folder: Path | None = None
         self.budget = 0
         self.measured = (0, 0)
+        self.permuted = (0, 0)
         self.rate = 0.0
         self.reasons: Counter[str] = Counter()
-        self._begun = self._measuring = self._searching = time.monotonic()
-        self._before = 0
+        self._begun = self._measuring = self._searching = self._permuting = time.monotonic()
+        self._before = self._permuted_before = 0
 
     def __enter__(self) -> Watcher:
         """Begin to show."""
@@ -89,6 +91,18 @@ class Watcher:
         passed = max(time.monotonic() - self._searching, 1e-9)
         self.rate = (generation.evaluations - self._before) / passed
         self._count(generation.failures)
+
+    def permuting(self, done: int, total: int) -> None:
+        """Note how far the searches on shuffled accuracies are."""
+        if not self.permuted[1]:
+            self._permuting, self._permuted_before = time.monotonic(), done
+        self.permuted = (done, total)
+
+    def permuting_left(self) -> float | None:
+        """Return the seconds that these searches will still take; None if nobody knows yet."""
+        done, total = self.permuted
+        new = done - self._permuted_before
+        return (time.monotonic() - self._permuting) / new * (total - done) if new else None
 
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""
@@ -148,6 +162,13 @@ class Lines(Watcher):
                 err=True,
             )
 
+    def permuting(self, done: int, total: int) -> None:
+        """Print how far the searches on shuffled accuracies are."""
+        super().permuting(done, total)
+        if self._due(done in (0, total)):
+            left = _left(self.permuting_left()) if done < total else ""
+            click.echo(f"searched {done}/{total} shuffled accuracies  {left}".rstrip(), err=True)
+
 
 class Panel(Watcher):
     """A live panel: for terminals."""
@@ -181,6 +202,12 @@ class Panel(Watcher):
         """Show what the search found so far."""
         super().generation(generation, held_out)
         self._live.update(self._found(generation, held_out))
+
+    def permuting(self, done: int, total: int) -> None:
+        """Show how far the searches on shuffled accuracies are."""
+        super().permuting(done, total)
+        title = f"searching on shuffled accuracies  {done}/{total}"
+        self._live.update(_bar(title, done, total, _left(self.permuting_left())))
 
     def _found(self, generation: Generation, held_out: float | None) -> RenderableType:
         from rich import box

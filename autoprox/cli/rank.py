@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.leaderboard.board import Leaderboard, Row
-    from autoprox.leaderboard.figures import ColumnFigures
+    from autoprox.ranking.figures import ColumnFigures
 
 HELD_OUT = (
     "Only the part that a search with the same --architectures, --split-seed and the default "
@@ -192,9 +192,10 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
 
 
 EXPLAINED = (
-    "joint: mean over the columns, with the 95 % bootstrap interval of τ",
+    "joint D: mean over the columns of Somers' D given the accuracy, 95 % bootstrap interval",
+    "τ, ρ: means of Kendall's τ-b, which pays for ties, and of Spearman's ρ",  # noqa: RUF001
+    "lost: points of accuracy lost by taking the best score; of 5: the best of the five best",
     "top 10 %: share of the true best 10 % among the best 10 % by score",
-    "gap: accuracy of the architecture with the best score, minus the best accuracy",
     "s: median core seconds a network of the proxy alone; failed: architectures without a score",
 )
 
@@ -232,24 +233,23 @@ def _main_table(rows: list[Row]) -> Table:
 
 
 def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
-    """Return the figures of every column, τ ± half its interval (rho), in as many tables as fit."""
+    """Return the figures of every column, D ± half its interval (rho), in as many tables as fit."""
 
     def cell(each: ColumnFigures) -> str:
-        return f"{_with_half(each.kendall, each.kendall_interval)} ({each.spearman:.2f})"
+        return f"{_with_half(each.somers, each.interval)} ({each.spearman:.2f})"
 
-    return _tables("τ ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
+    return _tables("D ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
 
 
 def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
-    """Return rho ± half its interval among the best by score, then among all, of every column."""
+    """Return rho ± half its interval among the best by score, of every column."""
 
     def cell(each: ColumnFigures) -> str:
-        parts = [(best.spearman, best.spearman_interval) for best in each.best]
-        parts.append((each.spearman, each.spearman_interval))
-        return "  ".join(_with_half(*part) for part in parts)
+        parts = [_with_half(best.spearman, best.spearman_interval) for best in each.best]
+        return "  ".join(parts)
 
     shares = [f"{best.share:.0%}" for best in rows[0].columns[0].best]
-    return _tables(f"ρ ± {', '.join(shares)}, all", rows, columns, width, cell)  # noqa: RUF001
+    return _tables(f"ρ ± {', '.join(shares)}", rows, columns, width, cell)  # noqa: RUF001
 
 
 def _tables(

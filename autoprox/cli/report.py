@@ -1,9 +1,9 @@
-"""The tables at the end of a run: held-out figures, beside those of the trivial baselines."""
+"""The tables at the end of a run: held-out figures, beside those of the known proxies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -11,21 +11,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from autoprox.assess import BASELINES, Assessment, Correlation
+from autoprox.assess import Assessment
+from autoprox.ranking import SYMBOLS
+from autoprox.ranking.figures import ColumnFigures
 from autoprox.wording import (
+    EXPLAINED_USE,
     code,
     difference_in_words,
     figure,
-    interval_text,
+    luck_in_words,
     mean_correlation,
+    ties_in_words,
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
     from autoprox.evolution.settings import Settings
-
-BESIDE_FORMULA = 56
-"""How many characters of a line the figures beside a formula take."""
 
 FILES = {
     "best.json": "the best proxy",
@@ -45,8 +46,15 @@ def print_report(run: Run, taken: str, console: Console) -> None:
         console.print()
         _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
     console.print()
-    console.print("The formula of the best (top 1):")
-    console.print(f"  {run.best.graph.text}", soft_wrap=True)
+    console.print(luck_in_words(run.luck, run.null, run.settings.joint))
+    if run.elsewhere:
+        console.print()
+        _print_elsewhere(console, run)
+    console.print()
+    console.print("The formulas, by their rank on the search split:")
+    for row in run.held_out:
+        if not row.known:
+            console.print(f"  {row.name:8}{row.expression}", soft_wrap=True)
     if run.settings.seed_proxies:
         what = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         console.print(f"It is {what}.", soft_wrap=True)
@@ -59,6 +67,16 @@ def print_report(run: Run, taken: str, console: Console) -> None:
     lines = code(str(run.folder), run.best.needs_bits).splitlines()
     for line in filter(None, lines):
         console.print(f"  {line}", soft_wrap=True)
+
+
+def _print_elsewhere(console: Console, run: Run) -> None:
+    """Say which known proxies are not in the tables, and how to rank them."""
+    from autoprox.page.command import rank_command
+
+    needed = f"{', '.join(run.elsewhere)}"
+    console.print(f"Not in the tables, for they need other statistics or full tensors: {needed}.")
+    command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
+    console.print(f"  {command}", soft_wrap=True)
 
 
 def _settings(run: Run, taken: str) -> list[str]:
@@ -84,105 +102,113 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     console.print(f"{title} ({sizes})" if sizes else title)
     apart = run.benches if len(run.benches) > 1 else ()
     on_search = {each.name: each for each in run.search}
-    console.print(joint_table(rows, on_search, console.width, run.settings, apart))
-    for table in column_tables(rows, console.width):
+    console.print(joint_table(rows, on_search, run.settings, apart))
+    console.print(EXPLAINED_USE, soft_wrap=True)
+    for table in column_tables(rows, console.width, run.settings):
         console.print(table)
-    console.print(
-        Padding(Text(difference_in_words(rows, run.settings.joint)), (1, 0, 0, 0), expand=False)
-    )
+    for text in (difference_in_words(rows, run.settings.joint), *ties_in_words(rows)):
+        console.print(Padding(Text(text), (1, 0, 0, 0), expand=False))
 
 
-def _columns(rows: Sequence[Assessment]) -> tuple[Correlation, ...]:
-    """Return the correlations of some row that has any: they name the columns."""
-    return next((row.correlations for row in rows if row.correlations), ())
+def _columns(rows: Sequence[Assessment]) -> tuple[ColumnFigures, ...]:
+    """Return the figures of some row that has any: they name the columns."""
+    return next((row.columns for row in rows if row.columns), ())
 
 
 def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
     """Return the number of architectures of each space."""
     sizes: dict[str, int] = {}
-    for correlation in _columns(rows):
-        space = correlation.column.rpartition("/")[0]
-        sizes[space] = max(sizes.get(space, 0), correlation.architectures)
+    for each in _columns(rows):
+        space = each.column.rpartition("/")[0]
+        sizes[space] = max(sizes.get(space, 0), each.architectures)
     return sizes
 
 
 def joint_table(
     rows: Sequence[Assessment],
     search: dict[str, Assessment],
-    width: int,
     settings: Settings,
     benches: Sequence[str] = (),
 ) -> Table:
-    """Return the table of the joint correlations: proxies, then baselines.
+    """Return the table of the joint correlations: proxies, then known ones.
 
     Args:
         rows: assessments on one part.
         search: those on the search part, by the proxy's name.
-        width: of the table, in characters.
         settings: the run's.
         benches: their names if they are several: the mean over the columns of each is shown.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    joint = settings.joint
 
     def mean(row: Assessment, bench: str) -> float | None:
         return mean_correlation(row, bench, settings.measure)
 
     benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
-    apart = [f"mean {settings.symbol}\n{name}" for name in benches]
-    for heading in ("nodes", joint, "95 % interval", *apart, f"{joint}\nsearch", "formula"):
-        side: Literal["left", "right"] = "left" if heading == "formula" else "right"
-        table.add_column(heading, justify=side, no_wrap=True)
-    beside = BESIDE_FORMULA + sum(
-        2 + max(len(f"mean {settings.symbol}"), len(name)) for name in benches
-    )
-    room = max(2, width - beside - max(len(row.name) for row in rows))
+    others = {name: symbol for name, symbol in SYMBOLS.items() if name != settings.measure}
+    headings = ["nodes", settings.joint, "95 %"]
+    headings += [f"mean {settings.symbol}\n{name}" for name in benches]
+    headings += ["search", *others.values(), "lost", "of 5", "top\n10 %"]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for place, row in enumerate(rows):
-        ends = (
-            place + 1 < len(rows)
-            and row.name not in BASELINES
-            and rows[place + 1].name in BASELINES
-        )
-        formula = row.expression if row.failure is None else f"no score: {row.failure}"
+        if row.failure is not None:
+            table.add_row(row.name, str(row.complexity), "-", f"no score: {row.failure}")
+            continue
         table.add_row(
             row.name,
             str(row.complexity),
             figure(row.joint),
-            interval_text(row.joint_interval),
+            _short(row.joint_interval),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
-            formula if len(formula) <= room else formula[: room - 1] + "…",
-            end_section=ends,
+            *(_said(row.mean(name), ".2f") for name in others),
+            _said(row.mean("top1_regret"), ".2f"),
+            _said(row.mean("top5_regret"), ".2f"),
+            _said(row.mean("top_share"), ".0%"),
+            end_section=_ends_found(rows, place),
         )
     return table
 
 
-def column_tables(rows: Sequence[Assessment], width: int) -> list[Table]:
-    """Return τ, and Spearman's rho beside it, for every column; several tables if they are many."""
+def _short(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else "{:.2f} … {:.2f}".format(*interval)
+
+
+def _said(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _ends_found(rows: Sequence[Assessment], place: int) -> bool:
+    """Say whether the known proxies begin behind a row."""
+    return place + 1 < len(rows) and not rows[place].known and rows[place + 1].known
+
+
+def column_tables(rows: Sequence[Assessment], width: int, settings: Settings) -> list[Table]:
+    """Return the correlation with every column, and Spearman's rho, in as many tables as fit."""
     names = [each.column for each in _columns(rows)]
     cell = 2 + max(
         (len(part) for name in [*names, "0.00 (0.00)"] for part in name.split("/")), default=0
     )
     fitting = max(1, (width - 10) // cell)
     return [
-        _column_table(rows, names[start : start + fitting], start)
+        _column_table(rows, names[start : start + fitting], start, settings)
         for start in range(0, len(names), fitting)
     ]
 
 
-def _column_table(rows: Sequence[Assessment], names: Sequence[str], start: int) -> Table:
+def _column_table(
+    rows: Sequence[Assessment], names: Sequence[str], start: int, settings: Settings
+) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("τ (ρ)", no_wrap=True)  # noqa: RUF001
+    table.add_column(f"{settings.symbol} (ρ)", no_wrap=True)  # noqa: RUF001
     for name in names:
         table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
     for place, row in enumerate(rows):
-        ends = (
-            place + 1 < len(rows)
-            and row.name not in BASELINES
-            and rows[place + 1].name in BASELINES
-        )
-        cells = [f"{c.kendall:.2f} ({c.spearman:.2f})" for c in row.correlations]
+        cells = [
+            f"{each.correlation(settings.measure):.2f} ({each.spearman:.2f})"
+            for each in row.columns
+        ]
         shown = cells[start : start + len(names)] or ["-"] * len(names)
-        table.add_row(row.name, *shown, end_section=ends)
+        table.add_row(row.name, *shown, end_section=_ends_found(rows, place))
     return table

@@ -26,7 +26,7 @@ from autoprox.errors import AutoproxError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from autoprox.leaderboard.taus import Ranking
+    from autoprox.leaderboard.by_column import Ranking
 
 NAME = 34
 """Letters: the longest name of a proxy in a heat map."""
@@ -40,7 +40,7 @@ def scatter(
     name: str = "score",
     target: str = "accuracy",
 ) -> Axes:
-    """Draw the scores of a proxy against accuracies, with Kendall's tau in the title.
+    """Draw the scores of a proxy against accuracies, with Somers' D in the title.
 
     Args:
         scores: ``(architectures,)``.
@@ -54,7 +54,7 @@ def scatter(
     """
     import numpy as np
 
-    from autoprox.ranking import kendall
+    from autoprox.ranking import somers
 
     own, true = np.asarray(scores, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
     if own.shape != true.shape or own.ndim != 1:
@@ -63,7 +63,7 @@ def scatter(
         )
     axes = blank_axes(axes, 4.2, 3.4)
     shown = np.isfinite(own) & np.isfinite(true)
-    tau = kendall(own[shown], true[shown])
+    d = somers(own[shown], true[shown])
     axes.scatter(
         own[shown],
         true[shown],
@@ -73,13 +73,13 @@ def scatter(
         edgecolors="white",
         linewidths=0.6,
     )
-    title = f"Kendall's τ = {tau:.3f}  ({shown.sum()} architectures)"
+    title = f"Somers' D = {d:.3f}  ({shown.sum()} architectures)"
     dress(axes, shortened(name, 50), target, title)
     return axes
 
 
 def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> Axes:
-    """Draw Kendall's τ of the proxies of a ranking with every target.
+    """Draw Somers' D of the proxies of a ranking with every target.
 
     Blue agrees, vermilion ranks upside down, white is no correlation; a cell without a figure is
     empty. The proxies keep the order of the ranking.
@@ -97,13 +97,13 @@ def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> 
     import numpy as np
     from matplotlib.patches import Rectangle
 
-    from autoprox.leaderboard.taus import taus_of
+    from autoprox.leaderboard.by_column import by_column
 
-    taus = taus_of(ranking)
-    rows, columns = taus.values.shape
+    found = by_column(ranking)
+    rows, columns = found.values.shape
     axes = blank_axes(axes, 2.0 + 0.62 * columns, 0.9 + 0.24 * rows)
     for i, j in np.ndindex(rows, columns):
-        value = float(taus.values[i, j])
+        value = float(found.values[i, j])
         if np.isfinite(value):
             fill = diverging(value)
             axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=fill))
@@ -111,11 +111,11 @@ def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> 
             axes.text(j, i, said(value, 2), color=ink_on(fill), **place)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks(range(rows), [shortened(name, NAME) for name in taus.proxies], fontsize=SMALL)
-    _name_columns(axes, taus.columns)
+    axes.set_yticks(range(rows), [shortened(name, NAME) for name in found.proxies], fontsize=SMALL)
+    _name_columns(axes, found.columns)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(title or "Kendall's τ", fontsize=TITLE)
+    axes.set_title(title or "Somers' D", fontsize=TITLE)
     return axes
 
 

@@ -23,7 +23,7 @@ from autoprox.evolution.word_use import BEST, WordUse, word_use
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from autoprox.evolution.run import Run
+    from autoprox.evolution.report import Run
 
 AnyRun: TypeAlias = "str | Path | Run | Found"
 """A run, or its folder; finished, stopped or still going."""

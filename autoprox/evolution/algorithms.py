@@ -78,8 +78,13 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
 
     Args:
         candidates: valid ones, at least one.
+
+    Raises:
+        ValueError: there is none.
     """
     left = list(candidates)
+    if not left:
+        raise ValueError("lexicase selection needs a candidate to select; got none")
     columns = list(range(len(left[0].correlations)))
     random.shuffle(columns)
     for column in columns:
@@ -246,11 +251,9 @@ class Emq(Base):
     Two of the best cross and mutate; a random newcomer competes with their child, the better enters
     and the worst leaves. Compatibility screening: a candidate that ranks like a member is not let
     in (equivalence check), nor is one that cannot tell the first few architectures apart (early
-    rejection). The sizes, and that number, are those of the authors' sibling systems, where the
-    paper gives none.
+    rejection). The sizes are those of the authors' sibling systems, where the paper gives none.
     """
 
-    SCREENED = 4
     TOP = 0.2
     CROSSOVER = 0.5
     MUTATION = 0.5
@@ -274,15 +277,11 @@ class Emq(Base):
         """Let the better of each pair in if it passes the screening; remove the worst."""
         known = {each.behaviour for each in self.population}
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked([each for each in pair if not self._rejected(each)])[:1]
+            better = ranked([each for each in pair if each.tells_few_apart])[:1]
             if better and better[0].behaviour not in known:
                 known.add(better[0].behaviour)
                 self.population += better
         self.remove_worst()
-
-    def _rejected(self, candidate: Candidate) -> bool:
-        """Say whether a candidate gives the first few architectures one score."""
-        return candidate.ranks is not None and not np.ptp(candidate.ranks[: self.SCREENED])
 
 
 class Default(Base):
@@ -303,7 +302,7 @@ class Default(Base):
         return (self._child() for _ in range(self.batch))
 
     def _child(self) -> Proposal:
-        if random.random() < self.NEWCOMERS:
+        if not self.population or random.random() < self.NEWCOMERS:
             return self.newcomer()
         first = self._parent()
         if random.random() >= self.CROSSOVER:

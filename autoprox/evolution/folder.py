@@ -5,6 +5,7 @@ candidates.jsonl  every distinct candidate: proposed text, its parents' expressi
                   correlation with each column or the reason of its failure
 generations.csv   what each generation did
 checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
+permutations.json the best of each search on shuffled accuracies, if any were asked for
 report.json       the numbers of the end, held-out ones first
 best.json         the best proxy, as `autoprox.load` reads it
 """
@@ -26,7 +27,9 @@ from autoprox.files import append_text, read_json, write_json, write_text
 from autoprox.text import parse
 
 VERSION = 1
-RUN, CHECKPOINT = "autoprox run", "autoprox checkpoint"
+REPORT_VERSION = 2
+RUN, CHECKPOINT, REPORT = "autoprox run", "autoprox checkpoint", "autoprox report"
+PERMUTATIONS = "autoprox permutations"
 
 
 class RunFolder:
@@ -120,9 +123,38 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Say whether the run in this folder came to its end."""
-        return (self.path / "report.json").is_file() and read_json(
-            self.path / "report.json", "autoprox report", VERSION
-        )["finished"]
+        path = self.path / "report.json"
+        return path.is_file() and bool(read_json(path, REPORT, REPORT_VERSION)["finished"])
+
+    def change(self, settings: Settings) -> None:
+        """Let the run go on with other settings, of those that change nothing that it has done."""
+        path = self.path / "config.json"
+        write_json(path, {**read_json(path, RUN, VERSION), "settings": settings.to_json()})
+
+    def permutations(self) -> dict[int, dict[str, Any]]:
+        """Return what each search on shuffled accuracies found, by its number.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.path / "permutations.json"
+        if not path.is_file():
+            return {}
+        try:
+            rows = read_json(path, PERMUTATIONS, VERSION)["found"]
+            return {row.pop("number"): {"fitness": row["fitness"], **row} for row in rows}
+        except (AutoproxError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"cannot read {path}: {error}; remove it to do them again") from None
+
+    def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
+        """Write what the searches on shuffled accuracies found.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        rows = [{"number": number, **row} for number, row in sorted(found.items())]
+        data = {"format": PERMUTATIONS, "version": VERSION, "found": rows}
+        write_json(self.path / "permutations.json", data)
 
     def save(
         self,
@@ -199,6 +231,7 @@ def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
             "fitness": candidate.fitness,
             "correlations": candidate.correlations,
             "behaviour": candidate.behaviour,
+            **({} if candidate.tells_few_apart else {"tells_few_apart": False}),
         }
     return json.dumps(data)
 
@@ -213,6 +246,7 @@ def _candidate(line: str) -> tuple[str, Candidate]:
         data["fitness"],
         None,
         data["behaviour"],
+        data.get("tells_few_apart", True),
     )
 
 

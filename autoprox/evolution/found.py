@@ -7,18 +7,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from autoprox.assess import BASELINES, Assessment, Correlation
+from autoprox.assess import Assessment
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.folder import CHECKPOINT, VERSION, RunFolder
-from autoprox.evolution.run import REPORT_VERSION
+from autoprox.evolution.folder import CHECKPOINT, REPORT, REPORT_VERSION, VERSION, RunFolder
 from autoprox.evolution.settings import Settings
 from autoprox.files import read_json
 from autoprox.graph import Graph
+from autoprox.ranking.luck import NullLuck, SelectionLuck
 from autoprox.text import parse
 from autoprox.wording import summary
+
+Luck = TypeVar("Luck", SelectionLuck, NullLuck)
 
 PARTS = ("held_out", "search", "transfer")
 
@@ -95,7 +97,10 @@ class Found:
         reported: how many candidates the assessments stand on; None if there is no report.
         finished: whether the search came to its end.
         best_seed: the seed proxy that the best one is; None if it is none of them.
-        held_out: assessments of the best proxies, then of the baselines; none without a report.
+        luck: how much of the best one's correlation is luck of the selection, as far as known.
+        null: what searches on shuffled accuracies reach, if there were any.
+        elsewhere: the known proxies that the measured statistics cannot express.
+        held_out: assessments of the best proxies, then of known ones; none without a report.
         search: the same on the search split.
         transfer: the same on the spaces that were not evolved on.
     """
@@ -110,6 +115,9 @@ class Found:
     reported: int | None
     finished: bool
     best_seed: str | None
+    luck: SelectionLuck | None = None
+    null: NullLuck | None = None
+    elsewhere: tuple[str, ...] = ()
     held_out: tuple[Assessment, ...] = ()
     search: tuple[Assessment, ...] = ()
     transfer: tuple[Assessment, ...] = ()
@@ -130,7 +138,7 @@ class Found:
         """The names of the benches if they are several; they begin the names of the columns."""
         if len(several(self.settings.bench)) == 1:
             return ()
-        columns = [each.column for row in self.held_out for each in row.correlations]
+        columns = [each.column for row in self.held_out for each in row.columns]
         return tuple(dict.fromkeys(column.partition("/")[0] for column in columns))
 
     @property
@@ -145,7 +153,7 @@ class Found:
         These are the best of every generation, and, if there is a report, the best at its end.
         """
         rows = [(row.expression, row.held_out) for row in self.generations]
-        rows += [(row.expression, row.joint) for row in self.held_out if not is_baseline(row)]
+        rows += [(row.expression, row.joint) for row in self.held_out if not row.known]
         return {text: figure for text, figure in rows if figure is not None}
 
     @property
@@ -193,6 +201,9 @@ def read(folder: Path) -> Found:
             reported=report.get("evaluations"),
             finished=report.get("finished", False),
             best_seed=report.get("best_seed"),
+            luck=_of(SelectionLuck, report.get("luck")),
+            null=_of(NullLuck, report.get("null")),
+            elsewhere=tuple(report.get("elsewhere", ())),
             **{part: _assessments(report.get(part, ())) for part in PARTS},
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
@@ -245,16 +256,23 @@ def _candidates(path: Path, size: int) -> tuple[tuple[Judged, ...], Counter[str]
 
 def _report(path: Path) -> dict[str, Any]:
     """Return the report of a run; nothing if it was killed before there was one."""
-    return read_json(path, "autoprox report", REPORT_VERSION) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    report = read_json(path, REPORT, REPORT_VERSION)
+    if report["version"] < REPORT_VERSION:
+        raise RunError(
+            f"{path} is of an earlier autoprox, which took Kendall's τ-b for fitness; run it again"
+        )
+    return report
+
+
+def _of(kind: type[Luck], data: Mapping[str, Any] | None) -> Luck | None:
+    """Return what JSON data says of luck."""
+    if data is None:
+        return None
+    lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+    return kind(**{**data, **lists})
 
 
 def _assessments(rows: Sequence[Mapping[str, Any]]) -> tuple[Assessment, ...]:
-    return tuple(
-        Assessment(**{**row, "correlations": tuple(Correlation(**c) for c in row["correlations"])})
-        for row in rows
-    )
-
-
-def is_baseline(row: Assessment) -> bool:
-    """Say whether an assessment is of a baseline."""
-    return row.name in BASELINES
+    return tuple(map(Assessment.from_json, rows))

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from autoprox import proxies
-from autoprox.assess import Assessor, baselines, columns
+from autoprox.assess import Assessor, baselines, columns, shipped
 from autoprox.benches import Bench, joined, load_bench, several, split
 from autoprox.device import CPU, device_of
 from autoprox.errors import BenchError
@@ -24,7 +24,7 @@ from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.graph import Graph
 from autoprox.parallel import HERE, Workers
-from autoprox.proxy import load
+from autoprox.proxy import Proxy, load
 from autoprox.ranking import Column, Ranker, balanced
 from autoprox.statistics import STATISTICS, Store
 from autoprox.tables import Plan, Row, load_table, measure_bench, pending
@@ -83,9 +83,19 @@ class Ground:
         return self.plans[0].names
 
     @cached_property
-    def baselines(self) -> dict[str, Graph]:
-        """The graphs of the baselines, by name."""
-        return {name: load(name).graph for name in baselines(self.plans[0].bench)}
+    def known(self) -> dict[str, Graph]:
+        """The graphs of the known proxies that the measured statistics can express, by name.
+
+        The baselines come first. Proxies that a search discovered are not among them: it may have
+        seen what is held out here.
+        """
+        return {
+            name: proxy.graph
+            for name, proxy in shipped(self.plans[0].bench).items()
+            if isinstance(proxy, Proxy)
+            and set(proxy.statistics) <= set(self.names)
+            and "found_by" not in proxy.provenance
+        }
 
     @cached_property
     def store(self) -> Store:
@@ -125,9 +135,9 @@ class Ground:
         )
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
-        """Return an assessor over some architectures, with the baselines."""
+        """Return an assessor over some architectures, with the known proxies."""
         evaluator, columns = Evaluator(self.table(indices)), self.columns(indices)
-        return Assessor(evaluator, columns, self.baselines, self.settings.measure)
+        return Assessor(evaluator, columns, self.known, self.settings.measure)
 
 
 def _shifted(
@@ -221,7 +231,7 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
     words = tuple(dict.fromkeys([*_shared_statistics(benches, settings.statistics), *needed]))
-    vocabulary = Vocabulary(words)
+    vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(

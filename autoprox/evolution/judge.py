@@ -34,6 +34,7 @@ class Candidate:
         fitness: the joint correlation; None after a failure.
         failure: why there is no fitness; None if there is one.
         behaviour: a digest of how the architectures are ranked; equal for proxies that rank alike.
+        tells_few_apart: whether the first `FEW` architectures have scores that differ.
         ranks: how each space's architectures are ranked, standardised and concatenated, so that the
             product of two proxies' ranks is the mean of their rank correlations; None if it is not
             at hand.
@@ -44,7 +45,12 @@ class Candidate:
     fitness: float | None
     failure: str | None
     behaviour: str
+    tells_few_apart: bool = True
     ranks: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+
+FEW = 4
+"""How many architectures EMQ's early rejection looks at; that number is its sibling systems'."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ Part: TypeAlias = tuple[int, NDArray[np.float64]]
 _TABLES: dict[tuple[Any, ...], Evaluator] = {}
 
 
-def _evaluator(address: TableAddress) -> Evaluator:
+def evaluator_of(address: TableAddress) -> Evaluator:
     """Return this process's evaluator for the table at `address`; the table is loaded once."""
     if address.arguments not in _TABLES:
         torch.set_num_threads(1)
@@ -92,7 +98,7 @@ def _parsed(texts: tuple[str, ...]) -> list[Graph]:
 
 def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: range) -> Part:
     """Reduce tensors of some measurements of a table."""
-    table = _evaluator(address).table
+    table = evaluator_of(address).table
     return places.start, table.reduced(_parsed(texts), places).numpy()
 
 
@@ -225,6 +231,7 @@ class Judge:
     ) -> None:
         """Start with nothing judged."""
         self.portions = portions(table, address, workers)
+        self.address = address
         self.ranker = ranker
         by_space: dict[str, set[int]] = {}
         for column in ranker.columns:
@@ -294,12 +301,37 @@ def judged(
     """
     if fitness < 0:
         graph, ranks, correlations, fitness = negated(graph), -ranks, -correlations, -fitness
-    return Candidate(graph, tuple(correlations.tolist()), fitness, None, behaviour(ranks), ranks)
+    few = bool(np.ptp(ranks[:FEW]))
+    found = tuple(correlations.tolist())
+    return Candidate(graph, found, fitness, None, behaviour(ranks), few, ranks)
 
 
 def negated(graph: Graph) -> Graph:
-    """Return the graph with the opposite sign, without writing it twice."""
-    return graph.args[0] if graph.word == "negative" else apply("negative", graph)
+    """Return the graph with the opposite sign, with a node more only if there is no other way."""
+    if graph.word == "negative":
+        return graph.args[0]
+    if _turns(graph):
+        return apply("subtract", *reversed(graph.args))
+    return apply("negative", graph)
+
+
+def _turns(graph: Graph) -> bool:
+    """Say whether it is a difference of two that evolution can write either way."""
+    return graph.word == "subtract" and all(arg.kind is not None for arg in graph.args)
+
+
+def unsigned(graph: Graph) -> Graph:
+    """Return one and the same graph for a proxy and its negative, which are one proxy.
+
+    >>> from autoprox.text import parse
+    >>> unsigned(parse("negative(sum(params))")).text
+    'sum(params)'
+    """
+    if graph.word == "negative":
+        return unsigned(graph.args[0])
+    if _turns(graph) and graph.args[0].text > graph.args[1].text:
+        return negated(graph)
+    return graph
 
 
 def behaviour(ranks: NDArray[np.float32]) -> str:

@@ -6,31 +6,25 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoprox.assess import Assessment
 from autoprox.benches import Bench, several
 from autoprox.errors import BenchError, RunError
-from autoprox.evolution.algorithms import ranked, worth
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
-from autoprox.evolution.judge import Candidate, Judge, negated
+from autoprox.evolution.judge import Candidate, Judge
+from autoprox.evolution.permutations import permute
+from autoprox.evolution.report import Run, finish
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
-from autoprox.files import absolute, free_folder, write_json, write_text
-from autoprox.graph import Graph
+from autoprox.files import absolute, free_folder
 from autoprox.parallel import Workers, open_workers
-from autoprox.proxy import Proxy, dumps, load
 from autoprox.statistics.store import default_folder
 from autoprox.threads import one_thread
 from autoprox.tracking import Logger, Tracker
-
-SHOWN = 10
-"""How many proxies a report assesses."""
-REPORT_VERSION = 1
 
 
 class Observer(Protocol):
@@ -47,6 +41,9 @@ class Observer(Protocol):
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """A generation is over; `held_out` is the held-out joint correlation of the best so far."""
+
+    def permuting(self, done: int, total: int) -> None:
+        """So many of the searches on shuffled accuracies are done."""
 
     def finished(self, run: Run) -> None:
         """The run came to its end, or was stopped with a report."""
@@ -67,53 +64,11 @@ class Silent:
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Show nothing."""
 
-    def finished(self, run: Run) -> None:
+    def permuting(self, done: int, total: int) -> None:
         """Show nothing."""
 
-
-@dataclass(frozen=True)
-class Run:
-    """A run that came to its end, or was stopped.
-
-    Attributes:
-        folder: where its files are.
-        settings: what was asked for.
-        benches: the names of the benches; of several, they begin the names of the columns.
-        finished: whether the search came to its end: the budget spent, or nothing new to be found.
-        top: the proxies found, best on the search split first, by fitness less 0.001 a node.
-        held_out: their assessments on the held-out architectures, then those of the baselines.
-        search: the same on the search split.
-        transfer: the same on the spaces that were not evolved on; empty if there are none.
-    """
-
-    folder: Path
-    settings: Settings
-    benches: tuple[str, ...]
-    finished: bool
-    top: tuple[Proxy, ...]
-    held_out: tuple[Assessment, ...]
-    search: tuple[Assessment, ...]
-    transfer: tuple[Assessment, ...]
-
-    @property
-    def best(self) -> Proxy:
-        """The best proxy on the search split."""
-        return self.top[0]
-
-    @property
-    def best_seed(self) -> str | None:
-        """The seed proxy that the best one is, as it is or turned; None if it is none of them."""
-        for name in self.settings.seed_proxies:
-            seed = load(name).graph
-            if self.best.graph in (seed, negated(seed)):
-                return name
-        return None
-
-    def _repr_html_(self) -> str:
-        """Show what was found in a notebook."""
-        from autoprox.notebook import run_html
-
-        return run_html(self)
+    def finished(self, run: Run) -> None:
+        """Show nothing."""
 
 
 @one_thread()
@@ -137,7 +92,7 @@ def evolve(
             `Bench`.
         out: the run's folder; a new one under ``runs/`` if None.
         resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
-            the run began with a `Bench` object.
+            the run began with a `Bench` object, and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
             machine or a cluster; see `autoprox.parallel.open_workers`.
@@ -151,15 +106,16 @@ def evolve(
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
             which.
     """
-    observer = Tracker(observer or Silent(), loggers)
+    watcher: Observer = Tracker(observer or Silent(), loggers)
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
+        permutations = options.pop("permutations", None)
         if out is not None or options or (bench and not isinstance(bench, Bench)):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, opened, folder, observer)
+        return _resumed(Path(resume), bench, permutations, opened, folder, watcher)
     source = bench if isinstance(bench, Bench) else _found(str(bench))
     name = source.name if isinstance(source, Bench) else source
     if options.get("images"):
@@ -168,7 +124,7 @@ def evolve(
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
-        return _run(files, ground, workers, observer)
+        return _run(files, ground, workers, watcher)
 
 
 def _found(bench: str) -> str:
@@ -196,6 +152,7 @@ def _own_folder(ground: Ground) -> Path:
 def _resumed(
     path: Path,
     bench: str | Path | Bench,
+    permutations: int | None,
     opened: AbstractContextManager[Workers],
     cache: Path,
     observer: Observer,
@@ -204,13 +161,18 @@ def _resumed(
         raise RunError(f"there is no run to resume at {path}")
     with RunFolder(path) as files:
         settings = files.settings()
-        if files.finished():
+        if permutations is not None:
+            settings = replace(settings, permutations=max(permutations, settings.permutations))
+        if files.finished() and len(files.permutations()) >= settings.permutations:
             raise RunError(
-                f"the run in {path} is finished; see {path / 'report.json'}, or start a new one"
+                f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
+                "--permutations, or start a new one"
             )
         source = bench if isinstance(bench, Bench) else settings.bench
         ground = lay(source, settings, cache)
         files.check_bench(ground.digest)
+        if permutations is not None:
+            files.change(settings)
         with opened as workers:
             return _run(files, ground, workers, observer)
 
@@ -232,11 +194,13 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     try:
         with _only_new_garbage():
             _loop(search, ground.judge(ground.held_out), files, observer)
+            permute(files, ground, workers, observer.permuting)
     except KeyboardInterrupt:
         if not search.known:
             raise
         finished = False
-    run = finish(files, ground, search, finished)
+    nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
+    run = finish(files, ground, search, finished, nulls)
     observer.finished(run)
     return run
 
@@ -275,69 +239,3 @@ def _held_out(judge: Judge, best: Candidate) -> float | None:
     if candidate.fitness is None:
         return None
     return candidate.fitness if candidate.graph is best.graph else -candidate.fitness
-
-
-def top(known: Sequence[Candidate], count: int = SHOWN) -> list[Candidate]:
-    """Return the best candidates that rank the search split differently, best first."""
-    chosen: dict[str, Candidate] = {}
-    for each in ranked(known, worth):
-        chosen.setdefault(each.behaviour, each)
-        if len(chosen) == count:
-            break
-    return list(chosen.values())
-
-
-def finish(files: RunFolder, ground: Ground, search: Search, finished: bool) -> Run:
-    """Assess the best proxies, and write the report and the best one."""
-    settings = ground.settings
-    best = top(list(search.known.values()))
-    if not best:
-        raise RunError(
-            "no candidate is valid; see candidates.jsonl for the reasons, and try other statistics"
-        )
-    named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
-    named += ground.baselines.items()
-    parts = {"held_out": ground.held_out, "search": ground.search, "transfer": ground.transfer}
-    tables = {
-        part: _assessed(ground, indices, named) if indices else ()
-        for part, indices in parts.items()
-    }
-    proxies = tuple(
-        _proxy(settings, each, held) for each, held in zip(best, tables["held_out"], strict=False)
-    )
-    benches = tuple(plan.bench.name for plan in ground.plans)
-    run = Run(files.path, settings, benches, finished, proxies, **tables)
-    report = {
-        "format": "autoprox report",
-        "version": REPORT_VERSION,
-        "finished": finished,
-        "evaluations": len(search.known),
-        "proposals": search.proposals,
-        "settings": settings.to_json(),
-        **({"best_seed": run.best_seed} if settings.seed_proxies else {}),
-        **{part: [each.to_json() for each in rows] for part, rows in tables.items()},
-    }
-    write_json(files.path / "report.json", report)
-    write_text(files.path / "best.json", dumps(run.best))
-    return run
-
-
-def _assessed(
-    ground: Ground, indices: Sequence[int], named: Sequence[tuple[str, Graph]]
-) -> tuple[Assessment, ...]:
-    assessor = ground.assessor(indices)
-    return tuple(assessor(name, graph) for name, graph in named)
-
-
-def _proxy(settings: Settings, candidate: Candidate, held_out: Assessment) -> Proxy:
-    """Return a found proxy with where it comes from."""
-    provenance = {
-        "found_by": "autoprox evolve",
-        "settings": settings.to_json(),
-        "search_fitness": candidate.fitness,
-        "held_out_fitness": held_out.joint,
-        "held_out_interval": held_out.joint_interval,
-    }
-    return Proxy(
-        candidate.graph, description=f"Discovered on {settings.bench}.", provenance=provenance
-    )

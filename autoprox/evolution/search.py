@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autoprox.evolution.algorithms import ALGORITHMS, Proposal, ranked, worth
-from autoprox.evolution.judge import Candidate, Judge
+from autoprox.evolution.judge import Candidate, Judge, unsigned
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.graph import Graph
@@ -64,6 +64,7 @@ class Search:
         self.algorithm = ALGORITHMS[settings.algorithm](
             variation, settings.population, settings.batch, seeds
         )
+        self._seeds = {unsigned(seed).text for seed in seeds}
         self.generator = random.Random(settings.seed)
         self.known: dict[str, Candidate] = {}
         self.generation = 0
@@ -80,7 +81,8 @@ class Search:
         """Propose, judge and select once."""
         proposed = self._proposed()
         new = self._new(proposed)
-        judged = dict(zip(new, self.judge([each.graph for each in new.values()]), strict=True))
+        found = self.judge([each.graph for each in new.values()])
+        judged = {text: self._limited(text, one) for text, one in zip(new, found, strict=True)}
         # The ranks of thousands of candidates are not kept: an algorithm keeps
         # those of its population.
         self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
@@ -91,12 +93,19 @@ class Search:
         parents = {text: each.parents for text, each in new.items()}
         return self._record(len(proposed), judged, parents)
 
+    def _limited(self, text: str, candidate: Candidate) -> Candidate:
+        """Return a candidate, or its failure if the sign it was given makes it too large."""
+        size, most = candidate.graph.complexity, self.settings.complexity
+        if size <= most or candidate.failure is not None or text in self._seeds:
+            return candidate
+        return Candidate(candidate.graph, (), None, f"{size} nodes with its sign, over {most}", "")
+
     def _proposed(self) -> list[Proposal]:
         """Ask for a generation; when half of it is there, the judge's workers begin with that."""
         proposed: list[Proposal] = []
         with drawing_from(self.generator):
             for each in self.algorithm.ask():
-                proposed.append(each)
+                proposed.append(replace(each, graph=unsigned(each.graph)))
                 if len(proposed) == self.settings.batch // 2:
                     self.judge.prepare([one.graph for one in self._new(proposed).values()])
         return proposed

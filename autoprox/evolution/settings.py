@@ -9,7 +9,7 @@ from typing import Any
 from autoprox.device import CPU
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.files import check_known
-from autoprox.ranking import SYMBOLS, RankCorrelation
+from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 from autoprox.tables import DEFAULT_BATCH, Probe
 
@@ -51,9 +51,9 @@ class Settings:
         targets: the targets of the fitness; None for the default ones of each bench.
         architectures: how many architectures of the bench, or of each bench that has more, to draw;
             None for as many as the bench says, or all.
-        correlation: the rank correlation whose mean over the columns is the fitness,
-            ``"kendall"`` or ``"spearman"``; None for the bench's, or, of several that differ,
-            Kendall's.
+        correlation: the rank correlation whose mean over the columns is the fitness:
+            ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
+            or, of several that differ, Somers' D.
         algorithm: a name in `ALGORITHMS`.
         evaluations: how many distinct candidates are judged in all.
         population: the size of the population.
@@ -65,6 +65,8 @@ class Settings:
         statistics: the statistics that candidates may use; None for the bench's, or
             `DEFAULT_STATISTICS`; with several benches those that all of them have.
         seed_proxies: names and expressions of proxies that the first population contains.
+        permutations: how many times the search is repeated on shuffled accuracies, to see what it
+            finds where there is nothing to find.
         probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
         device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
             ``"cuda:1"``.
@@ -85,6 +87,7 @@ class Settings:
     held_out: float = 0.4
     statistics: tuple[str, ...] | None = None
     seed_proxies: tuple[str, ...] = ()
+    permutations: int = 0
     probe_batch: int = DEFAULT_BATCH
     probe_seed: int = 0
     sample: Sample = DEFAULT_SAMPLE
@@ -103,13 +106,15 @@ class Settings:
         for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
             if getattr(self, name) < least:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
+        if self.permutations < 0:
+            raise RunError(f"permutations is at least 0; got {self.permutations}")
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
             raise RunError("seeds are not negative")
 
     @property
     def measure(self) -> RankCorrelation:
         """The rank correlation of the run: a run's settings say which."""
-        return self.correlation or "kendall"
+        return self.correlation or DEFAULT_CORRELATION
 
     @property
     def symbol(self) -> str:

@@ -43,17 +43,26 @@ class Vocabulary:
 
     Args:
         statistics: names of statistics.
-        primitives: names of primitives; None for all.
+        primitives: names of primitives; None for all that evolution writes with by itself.
+        seeds: graphs whose primitives are added.
 
     Raises:
         UnknownNameError: a name is unknown.
         LanguageError: no proxy can be written with these words.
     """
 
-    def __init__(self, statistics: Sequence[str], primitives: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        statistics: Sequence[str],
+        primitives: Sequence[str] | None = None,
+        seeds: Sequence[Graph] = (),
+    ) -> None:
         """Build the primitive set: one typed entry for each kind that a primitive takes."""
         self.statistics = tuple(statistics)
-        self.primitives = tuple(PRIMITIVES if primitives is None else primitives)
+        if primitives is None:
+            primitives = [name for name, each in PRIMITIVES.items() if each.evolved]
+        sown = [node.word for seed in seeds for node in seed if node.args]
+        self.primitives = tuple(dict.fromkeys([*primitives, *sown]))
         self._trees: dict[Graph, Tree] = {}
         self._graphs: dict[tuple[str, tuple[Graph, ...]], Graph] = {}
         self._known_fitting: dict[tuple[type[Kind], int], dict[Form, list[list[Any]]]] = {}

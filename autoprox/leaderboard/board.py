@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, UnknownNameError
-from autoprox.leaderboard.figures import ColumnFigures, Interval
+from autoprox.ranking.figures import ColumnFigures, Interval
 
 if TYPE_CHECKING:
     import pandas
 
 FORMAT = "autoprox leaderboard"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Row:
         place: from 1; None for a proxy without a rank.
         name: the proxy's.
         formula: its expression, or which function it is.
-        joint: the mean of Kendall's τ over the columns; None without a rank.
+        joint: the mean of Somers' D over the columns; None without a rank.
         joint_interval: its 95 % bootstrap interval.
+        joint_kendall: the mean of Kendall's τ-b over the columns.
         joint_spearman: the mean of Spearman's rho over the columns.
         top_share: the mean over the columns of the share of the true best 10 % that are among the
             best 10 % by score.
-        gap: the mean over the columns of the accuracy of the architecture with the best score,
-            minus the best accuracy.
+        top1_regret: the mean over the columns of the best accuracy minus that of the architecture
+            with the best score.
+        top5_regret: the same for the best among the five best scores.
         seconds: the median time of one core that the proxy alone takes on a network, all its passes
             included; None if it is not known.
         failures: on how many architectures it has no score.
@@ -50,9 +52,11 @@ class Row:
     formula: str
     joint: float | None
     joint_interval: Interval | None
+    joint_kendall: float | None
     joint_spearman: float | None
     top_share: float | None
-    gap: float | None
+    top1_regret: float | None
+    top5_regret: float | None
     seconds: float | None
     failures: int
     reason: str | None
@@ -138,7 +142,7 @@ class Leaderboard:
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a flat record a row; figures of a column are called ``"space/target kendall"``."""
+        """Return a flat record a row; figures of a column are called ``"space/target somers"``."""
         return [_record(row, self.columns) for row in self.rows]
 
     def to_csv(self) -> str:
@@ -172,7 +176,9 @@ class Leaderboard:
         return leaderboard_html(self)
 
 
-TITLES = ("", "proxy", "joint τ", "95 %", "joint ρ", "top 10 %", "gap", "s", "failed")  # noqa: RUF001
+TITLES = (
+    "", "proxy", "joint D", "95 %", "τ", "ρ", "lost", "of 5", "top 10 %", "s", "failed",  # noqa: RUF001
+)  # fmt: skip
 """What the cells of a row are."""
 
 
@@ -183,9 +189,11 @@ def cells_of(row: Row) -> tuple[str, ...]:
         row.marked,
         _said(row.joint, ".3f"),
         "-" if row.joint_interval is None else "{:.2f} … {:.2f}".format(*row.joint_interval),
-        _said(row.joint_spearman, ".3f"),
+        _said(row.joint_kendall, ".2f"),
+        _said(row.joint_spearman, ".2f"),
+        _said(row.top1_regret, ".2f"),
+        _said(row.top5_regret, ".2f"),
         _said(row.top_share, ".0%"),
-        _said(row.gap, ".2f"),
         _said(row.seconds, ".2f"),
         str(row.failures) if row.failures else "",
     )
@@ -201,13 +209,15 @@ def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
         "rank": row.place,
         "proxy": row.name,
         "formula": row.formula,
-        "joint_kendall": row.joint,
-        "joint_kendall_low": low,
-        "joint_kendall_high": high,
+        "joint_somers": row.joint,
+        "joint_somers_low": low,
+        "joint_somers_high": high,
+        "joint_kendall": row.joint_kendall,
         "joint_spearman": row.joint_spearman,
         **{f"joint_spearman@{share:.0%}": mean for share, mean in row.best.items()},
         "top_share": row.top_share,
-        "gap": row.gap,
+        "top1_regret": row.top1_regret,
+        "top5_regret": row.top5_regret,
         "seconds": row.seconds,
         "failures": row.failures,
         "reason": row.reason,
@@ -216,17 +226,16 @@ def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
     known = {each.column: each for each in row.columns}
     for name in columns:
         each = known.get(name)
-        low, high = (each.kendall_interval if each else None) or (None, None)
-        least, most = (each.spearman_interval if each else None) or (None, None)
+        low, high = each.interval if each else (None, None)
         record |= {
+            f"{name} somers": each.somers if each else None,
+            f"{name} somers_low": low,
+            f"{name} somers_high": high,
             f"{name} kendall": each.kendall if each else None,
-            f"{name} kendall_low": low,
-            f"{name} kendall_high": high,
             f"{name} spearman": each.spearman if each else None,
-            f"{name} spearman_low": least,
-            f"{name} spearman_high": most,
+            f"{name} top1_regret": each.top1_regret if each else None,
+            f"{name} top5_regret": each.top5_regret if each else None,
             f"{name} top_share": each.top_share if each else None,
-            f"{name} gap": each.gap if each else None,
         }
         for best in each.best if each else ():
             share = f"{name} spearman@{best.share:.0%}"

@@ -21,7 +21,7 @@ BAR, BASELINE = LIGHT_BLUE, PALE
 """The colours of the bars, and of the counts that need no proxy."""
 
 MARKS = ("v", "D", "o")
-"""The marks of rho among the best by score, share by share, and among all."""
+"""The marks of rho among shares of the architectures, the best by score."""
 
 
 def chart(board: Leaderboard, top: int | None = None) -> Figure:
@@ -56,7 +56,7 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=2.5)
     starred = any(row.searched_on for row in rows)
     note = "\n* discovered on some of these architectures" if starred else ""
-    dress(axes, f"joint Kendall's τ, with its 95 % interval{note}", "", grid="x")
+    dress(axes, f"joint Somers' D, with its 95 % interval{note}", "", grid="x")
     part = "held-out architectures" if board.settings.get("held_out") else "architectures"
     above = 20 if rows[0].best else 6  # points, room for the legend of the marks
     axes.set_title(f"{board.bench}: {len(board.architectures)} {part}", fontsize=10, pad=above)
@@ -64,15 +64,15 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
 
 
 def _mark_best(axes: Axes, rows: list[Row]) -> None:
-    """Mark the mean rho among the best by score and among all, if the former is known."""
+    """Mark the mean rho among the best by score, if it is known."""
     shares = list(rows[0].best)
     if not shares:
         return
-    for share, mark in zip([*shares, None], MARKS, strict=True):
-        values = [(row.joint_spearman or 0.0) if share is None else row.best[share] for row in rows]
+    for share, mark in zip(shares, MARKS, strict=True):
+        values = [row.best[share] for row in rows]
         axes.scatter(
             values, range(len(rows)), s=16, marker=mark, facecolor="white", edgecolor=INK,
-            linewidth=0.8, zorder=4, label="ρ, all" if share is None else f"ρ, best {share:.0%}",  # noqa: RUF001
+            linewidth=0.8, zorder=4, label=f"ρ, best {share:.0%}" if share < 1 else "ρ, all",  # noqa: RUF001
         )  # fmt: skip
     axes.legend(
         ncols=len(MARKS), fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False,

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox import proxies as shipped
 from autoprox.assess import columns as columns_of
+from autoprox.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.device import CPU, device_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
 from autoprox.evolution.ground import drawn as drawn_of
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.leaderboard.figures import BEST, Comparison, Figures
 from autoprox.leaderboard.scoring import Job, Scorable, score_all
 from autoprox.leaderboard.searched import Searched
 from autoprox.parallel import open_workers
 from autoprox.proxies.function import Ensemble, FunctionProxy, called
 from autoprox.proxy import AnyProxy, Proxy, load
 from autoprox.ranking import resolved
+from autoprox.ranking.figures import BEST, Comparison
 from autoprox.scores import Kept, identity
 from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
@@ -111,7 +111,8 @@ def rank(
         )
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
-    chosen = _named(_shipped(whole) if proxies is None else [load(each) for each in proxies])
+    given = shipped(whole).values() if proxies is None else map(load, proxies)
+    chosen = _named(list(given))
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, spaces, split_seed if held_out else None)
     wanted = tuple(targets or part.default_targets)
@@ -150,16 +151,6 @@ def rank(
         rows=_placed(rows),
         scores={name: found.scores(proxy)[0] for name, proxy in chosen.items()},
     )
-
-
-def _shipped(bench: Bench) -> list[AnyProxy]:
-    """Return the proxies that ship and can tell the architectures of a bench apart."""
-    found = map(load, shipped.names())
-    return [
-        proxy
-        for proxy in found
-        if (bench.bits is not None if proxy.needs_bits else not bench.trained)
-    ]
 
 
 def _named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
@@ -262,8 +253,8 @@ class _Found:
         ranked = failures <= TOLERATED * len(values)
         if ranked and (lack := compare.too_short(values)) is not None:
             ranked, reason = False, lack if reason is None else f"{lack}: {reason}"
-        figures = compare(values) if ranked else Figures((), None)
-        each = figures.columns
+        figures = compare(values) if ranked else None
+        each = figures.columns if figures else ()
         if ranked and np.ptp(resolved(values[np.isfinite(values)])) == 0:
             reason = "the same score for every architecture"
 
@@ -274,11 +265,13 @@ class _Found:
             place=None,
             name=name,
             formula=_formula(proxy),
-            joint=mean("kendall"),
-            joint_interval=figures.joint_interval,
+            joint=figures.joint if figures else None,
+            joint_interval=figures.joint_interval if figures else None,
+            joint_kendall=mean("kendall"),
             joint_spearman=mean("spearman"),
             top_share=mean("top_share"),
-            gap=mean("gap"),
+            top1_regret=mean("top1_regret"),
+            top5_regret=mean("top5_regret"),
             seconds=self.seconds(proxy),
             failures=failures,
             reason=reason,

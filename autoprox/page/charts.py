@@ -165,23 +165,23 @@ def _names(ends: Mapping[str, Point]) -> Markup:
 
 def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     """Return nodes against joint correlation; each proxy is a link to its place on the page."""
-    shown = [each for each in chosen if not each.baseline and each.complexity is not None]
+    shown = [each for each in chosen if not each.known and each.complexity is not None]
     values = [v for each in shown for v in (each.search, each.held_out) if v is not None]
     if not values:
         return tag("p", "No candidate has a fitness yet.")
-    baseline = max(
-        (each for each in chosen if each.baseline and each.held_out is not None),
+    rival = max(
+        (each for each in chosen if each.known and each.held_out is not None),
         key=lambda each: each.held_out or 0.0,
         default=None,
     )
-    if baseline is not None and baseline.held_out is not None:
-        values.append(baseline.held_out)
+    if rival is not None and rival.held_out is not None:
+        values.append(rival.held_out)
     sizes = [each.complexity or 0 for each in shown] + [each.complexity for each in found.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), _range(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
     parts = [frame.axes("nodes of the formula", found.settings.joint, whole), _cloud(found, frame)]
-    if baseline is not None and baseline.held_out is not None:
-        parts.append(_level(frame, baseline.held_out, f"{baseline.name}, held out"))
+    if rival is not None and rival.held_out is not None:
+        parts.append(_level(frame, rival.held_out, f"{rival.name}, held out"))
     parts.append(_steps(found, frame))
     parts += [_mark(frame, each, x, found.settings.joint) for each, x in _spread(frame, shown)]
     parts.append(_key())

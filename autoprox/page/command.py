@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -45,15 +46,26 @@ def resume_command(found: Found) -> str:
 
 
 def rank_commands(found: Found) -> list[str]:
-    """Return the commands that rank the known proxies and put them onto the page.
+    """Return the commands that rank the known proxies and put them onto the page."""
+    page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
+    ranking = rank_command(found.settings, ["--json", "ranking.json"])
+    return [ranking, shlex.join(page)]
+
+
+def rank_command(settings: Settings, words: Sequence[str]) -> str:
+    """Return the command that ranks proxies on what a run's search did not see.
 
     They are shown what the run's networks were shown, and ranked on what the search did not see
     where ``autoprox rank`` can tell: on one bench, with the default share of held-out
     architectures.
+
+    Args:
+        settings: the run's.
+        words: further ones of the command: the proxies, other options.
     """
-    settings, usual = found.settings, Settings(found.settings.bench)
+    usual = Settings(settings.bench)
     bench = several(settings.bench)[0]
-    words = ["autoprox", "rank", "--bench", bench, "--json", "ranking.json"]
+    words = ["autoprox", "rank", "--bench", bench, *words]
     if settings.bench == bench:
         for name in ("architectures", "spaces", "targets"):
             value = getattr(settings, name)
@@ -63,5 +75,4 @@ def rank_commands(found: Found) -> list[str]:
     for name, option in SHOWN.items():
         value = getattr(settings, name)
         words += _option(option, value) if value != getattr(usual, name) else []
-    page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
-    return [shlex.join(words), shlex.join(page)]
+    return shlex.join(words)

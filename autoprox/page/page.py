@@ -23,7 +23,16 @@ from autoprox.page import charts, graphs, tables
 from autoprox.page.command import evolve_command, rank_commands, resume_command
 from autoprox.page.glossary import glossary
 from autoprox.page.picks import Pick, picks
-from autoprox.wording import code, difference_in_words, figure, interval_text, readable_seconds
+from autoprox.wording import (
+    EXPLAINED_USE,
+    code,
+    difference_in_words,
+    figure,
+    interval_text,
+    luck_in_words,
+    readable_seconds,
+    ties_in_words,
+)
 
 MEMBERS = 20
 """How many candidates the lineage of the best one shows."""
@@ -74,7 +83,11 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
 
 def _lead(found: Found) -> Markup:
     """Return what a reader has to know first."""
-    told = [difference_in_words(found.held_out, found.settings.joint)] if found.held_out else []
+    told = []
+    if found.held_out:
+        told.append(difference_in_words(found.held_out, found.settings.joint))
+        told.append(luck_in_words(found.luck, found.null, found.settings.joint))
+        told += ties_in_words(found.held_out)
     state = "The search is finished" if found.finished else "The search stopped before its end"
     told.append(
         f"{state}: {_counted(found.evaluations, 'distinct candidate')}, of {found.proposals:,} "
@@ -114,6 +127,7 @@ def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
     if found.held_out:
         caption = f"Held out: architectures that the search never saw{_sizes(found)}"
         parts.append(tables.joint_table(caption, found, found.held_out, by_text))
+        parts.append(tag("p", f"{EXPLAINED_USE}."))
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
     parts.append(tag("figure", charts.pareto(found, chosen), tag("figcaption", note)))
     if others:
@@ -123,7 +137,7 @@ def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
 
 def _sizes(found: Found) -> str:
     """Return how many architectures of each space are held out."""
-    columns = next((row.correlations for row in found.held_out if row.correlations), ())
+    columns = next((row.columns for row in found.held_out if row.columns), ())
     sizes = {c.column.rpartition("/")[0]: c.architectures for c in columns}
     return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
@@ -159,13 +173,15 @@ def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup
     """Return the assessments column by column, the transfer, and the known proxies."""
     by_text, sections = _by_text(chosen), []
     if found.held_out:
-        told = "Kendall's τ with its 95 % interval, and Spearman's ρ."  # noqa: RUF001
-        columns = tables.column_table(told, found.held_out, by_text)
+        told = f"{found.settings.symbol} with its 95 % interval, and the other correlations."
+        columns = tables.column_table(told, found.held_out, by_text, found.settings.measure)
         sections.append(_section("Held out, column by column", columns))
     if found.transfer:
         caption = "Transfer: spaces that the search never saw"
         joint = tables.joint_table(caption, found, found.transfer, by_text)
-        columns = tables.column_table("Transfer, column by column", found.transfer, by_text)
+        columns = tables.column_table(
+            "Transfer, column by column", found.transfer, by_text, found.settings.measure
+        )
         told = difference_in_words(found.transfer, found.settings.joint)
         sections.append(_section("Transfer", tag("p", told), joint, columns))
     sections.append(_known(found) if ranking is None else _ranked(found, ranking))
@@ -174,9 +190,12 @@ def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup
 
 def _known(found: Found) -> Markup:
     """Return how to rank the known proxies."""
-    told = "A run does not score them. These commands do, and put them here:"
+    told = "These commands rank them with full tensors, and put them here:"
+    if found.elsewhere:
+        needed = ", ".join(found.elsewhere)
+        told = f"Not above, for they need other statistics or full tensors: {needed}. {told}"
     commands = "\n".join(rank_commands(found))
-    return _section("Known proxies", tag("p", told), tag("pre", commands))
+    return _section("Further known proxies", tag("p", told), tag("pre", commands))
 
 
 def _ranked(found: Found, path: Path) -> Markup:

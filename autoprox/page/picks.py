@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autoprox.errors import AutoproxError
-from autoprox.evolution.found import Found, is_baseline, known_graph
+from autoprox.evolution.found import Found, known_graph
 from autoprox.graph import Graph
 from autoprox.proxy import Proxy
 
@@ -22,7 +22,7 @@ class Pick:
         search: its joint correlation on the search split; None if it is not known.
         held_out: the same on the held-out architectures.
         held_out_interval: the 95 % interval of that.
-        baseline: whether it is one of the trivial baselines.
+        known: whether it is a known proxy, and none of the search.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Pick:
     search: float | None = None
     held_out: float | None = None
     held_out_interval: tuple[float, float] | None = None
-    baseline: bool = False
+    known: bool = False
 
     @property
     def anchor(self) -> str:
@@ -50,7 +50,7 @@ class Pick:
 
 
 def picks(found: Found) -> list[Pick]:
-    """Return the best proxies and the baselines, the best of each size, and those on the way.
+    """Return the best proxies and the known ones, the best of each size, and those on the way.
 
     One formula is one pick, under the first of its names and with all that is known of it. The best
     one comes first.
@@ -79,7 +79,7 @@ def _assessed(found: Found) -> Iterable[Pick]:
             search.get(row.name),
             row.joint,
             row.joint_interval,
-            is_baseline(row),
+            row.known,
         )
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from autoprox.assess import Assessment, Correlation
-from autoprox.evolution.found import Found, is_baseline
+from autoprox.assess import Assessment
+from autoprox.evolution.found import Found
 from autoprox.evolution.lineage import Lineage
 from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.markup import Markup, tag
 from autoprox.page.picks import Pick
+from autoprox.ranking import SYMBOLS, RankCorrelation
+from autoprox.ranking.figures import ColumnFigures
 from autoprox.wording import figure, interval_text, mean_correlation
 
 WORDS = {
@@ -86,14 +88,16 @@ def joint_table(
     """Return the joint correlations on one part, beside those of the search split."""
     search = {row.name: row.joint for row in found.search}
     joint, correlation = found.settings.joint, found.settings.measure
-    headings = ["proxy", "nodes", joint, "over the best baseline"]
+    headings = ["proxy", "nodes", joint, "over the best known"]
     benches = [
         name
         for name in found.benches
         if any(mean_correlation(row, name, correlation) is not None for row in rows)
     ]
     headings += [f"mean {found.settings.symbol}, {name}" for name in benches]
-    headings += [f"{joint}, search", "formula"]
+    others = [name for name in SYMBOLS if name != correlation]
+    headings += [f"{joint}, search", *(f"joint {SYMBOLS[name]}" for name in others)]
+    headings += ["lost, top 1", "lost, of 5", "top 10 %", "formula"]
     lines = [
         tag(
             "tr",
@@ -105,33 +109,47 @@ def joint_table(
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
+            *(_figure(row.mean(name)) for name in others),
+            _figure(row.mean("top1_regret")),
+            _figure(row.mean("top5_regret")),
+            _figure(row.mean("top_share")),
             _formula(row.expression, row.failure),
-            class_="baseline" if is_baseline(row) else None,
+            class_="known" if row.known else None,
         )
         for row in rows
     ]
     return table(caption, headings, lines)
 
 
-def column_table(caption: str, rows: Sequence[Assessment], by_text: Mapping[str, Pick]) -> Markup:
-    """Return Kendall's τ with its interval, and Spearman's rho, for every column."""
-    names = next(([c.column for c in row.correlations] for row in rows if row.correlations), [])
+def column_table(
+    caption: str,
+    rows: Sequence[Assessment],
+    by_text: Mapping[str, Pick],
+    correlation: RankCorrelation,
+) -> Markup:
+    """Return the run's correlation with its interval, and the others, for every column."""
+    names = next(([c.column for c in row.columns] for row in rows if row.columns), [])
     lines = []
     for row in rows:
-        by_column = {each.column: each for each in row.correlations}
-        cells = [_correlation(by_column.get(name)) for name in names]
-        class_ = "baseline" if is_baseline(row) else None
+        by_column = {each.column: each for each in row.columns}
+        cells = [_correlation(by_column.get(name), correlation) for name in names]
+        class_ = "known" if row.known else None
         name = _name(by_text.get(row.expression), row.name)
         lines.append(tag("tr", name, *cells, class_=class_))
     return table(caption, ["proxy", *names], lines)
 
 
-def _correlation(each: Correlation | None) -> Markup:
+def _correlation(each: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
     if each is None:
         return _cell("-")
-    low, high = each.kendall_interval
-    details = f"{low:.2f} to {high:.2f}, ρ {each.spearman:.2f}"  # noqa: RUF001
-    return _with_details(figure(each.kendall), each.kendall, details)
+    low, high = each.interval
+    others = [
+        f"{symbol} {each.correlation(name):.2f}"
+        for name, symbol in SYMBOLS.items()
+        if name != correlation
+    ]
+    value = each.correlation(correlation)
+    return _with_details(figure(value), value, ", ".join([f"{low:.2f} to {high:.2f}", *others]))
 
 
 def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
@@ -250,19 +268,20 @@ def ranking_table(ranking: Mapping[str, Any]) -> Markup:
     columns = list(ranking["columns"])
     lines = []
     for row in ranking["rows"]:
-        taus = {each["column"]: each["kendall"] for each in row["columns"]}
+        own = {each["column"]: each["somers"] for each in row["columns"]}
         star = " *" if row.get("searched_on") else ""
         lines.append(
             tag("tr", tag("th", row["name"] + star, scope="row"),
                 _with_details(figure(row["joint"]), row["joint"],
                               interval_text(row["joint_interval"])),
+                _figure(row["joint_kendall"]),
                 _figure(row["joint_spearman"]),
-                *(_figure(taus.get(name)) for name in columns),
+                *(_figure(own.get(name)) for name in columns),
                 _formula(row["formula"], row["reason"] if row["joint"] is None else None))
         )  # fmt: skip
     part = "held-out architectures" if ranking["settings"].get("held_out") else "architectures"
     caption = f"Known proxies on {ranking['architectures']} {part} of {ranking['bench']}"
-    headings = ["proxy", "joint τ", "joint ρ", *columns, "formula"]  # noqa: RUF001
+    headings = ["proxy", "joint D", "joint τ", "joint ρ", *columns, "formula"]  # noqa: RUF001
     return table(caption, headings, lines)
 
 

@@ -1,4 +1,8 @@
-"""The ways to rank: SciPy column by column, and all columns in one go."""
+"""The ways to rank: SciPy column by column, and all columns in one go.
+
+SciPy's own ``somersd`` makes a table of all values first; its Kendall's τ, corrected for ties, is
+the fastest that it offers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autoprox.ranking import Column, Ranker, resolved
+from autoprox.ranking import Column, Ranker, somers
 from autoprox.timing.laps import Lap, Way, seconds_of
 from autoprox.timing.stage import Stage
 
@@ -17,22 +21,15 @@ def _columns(stage: Stage) -> list[Column]:
 
 
 def _scipy(stage: Stage) -> Callable[[], Lap]:
-    """Kendall's τ of every candidate with every column, one call each."""
-    from scipy.stats import kendalltau
+    """Somers' D of every candidate with every column, one call each."""
+    columns, scores = _columns(stage), stage.scores
 
-    columns, scores = _columns(stage), resolved(stage.scores)
-
-    def taus() -> list[list[float]]:
-        return [
-            [kendalltau(row[each.places], each.accuracies).statistic for each in columns]
-            for row in scores
-        ]
+    def correlations() -> list[list[float]]:
+        return [[somers(row[each.places], each.accuracies) for each in columns] for row in scores]
 
     def lap() -> Lap:
-        seconds = seconds_of(taus)
-        # Where a column cannot tell scores apart, SciPy has no figure, and the search takes 0.
-        value = np.nan_to_num(np.array(taus()), nan=0.0)
-        return Lap(seconds / len(scores), value)
+        seconds = seconds_of(correlations)
+        return Lap(seconds / len(scores), np.array(correlations()))
 
     return lap
 
@@ -48,11 +45,11 @@ def _ranker(stage: Stage) -> Callable[[], Lap]:
     )
 
     def lap() -> Lap:
-        seconds = seconds_of(lambda: ranker.taus(scores))
-        return Lap(seconds / len(scores), ranker.taus(scores), note)
+        seconds = seconds_of(lambda: ranker.correlations(scores))
+        return Lap(seconds / len(scores), ranker.correlations(scores), note)
 
     return lap
 
 
-SCIPY = Way("scipy.stats.kendalltau, column by column", _scipy)
+SCIPY = Way("scipy.stats.kendalltau and the ties, column by column", _scipy)
 RANKER = Way("all columns at once", _ranker)

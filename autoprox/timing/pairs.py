@@ -146,7 +146,7 @@ PAIRS = {
         ),
         Pair(
             "kendall",
-            "Kendall's τ with every target",
+            "Somers' D with every target",
             MICROSECONDS,
             correlations.SCIPY,
             correlations.RANKER,

@@ -24,7 +24,7 @@ from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.graph import Graph
 from autoprox.kinds import KINDS, TENSOR_KINDS, Kind, KindType, Layer, Network, Number
 from autoprox.primitives import PRIMITIVES, Form
-from autoprox.ranking import Column, resolved
+from autoprox.ranking import Column, resolved, somers
 from autoprox.statistics import STATISTICS, Measurement
 from autoprox.timing.laps import Lap, Way, seconds_of
 from autoprox.timing.plain_words import (
@@ -204,14 +204,10 @@ def silence() -> Iterator[None]:
 
 
 def joint_correlation(scores: NDArray[np.float64], columns: Sequence[Column]) -> float:
-    """Return the mean of Kendall's τ over the columns, by SciPy; `FAILED` where there is none."""
-    from scipy.stats import kendalltau
-
-    if not np.isfinite(scores).all():
+    """Return the mean of Somers' D over the columns, by SciPy; `FAILED` where there is none."""
+    if not np.isfinite(scores).all() or not np.ptp(scores):
         return FAILED
-    taus = [kendalltau(scores[each.places], each.accuracies).statistic for each in columns]
-    mean = float(np.mean(taus))
-    return mean if np.isfinite(mean) else FAILED
+    return float(np.mean([somers(scores[each.places], each.accuracies) for each in columns]))
 
 
 def search(rival: Rival, columns: Sequence[Column], population: int, generations: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from autoprox.draw import heat_map, scatter
 from autoprox.errors import AutoproxError
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.leaderboard.figures import ColumnFigures
+from autoprox.ranking.figures import ColumnFigures
 
 pytest.importorskip("matplotlib")
 

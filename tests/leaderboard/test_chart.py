@@ -11,7 +11,7 @@ import pytest
 from autoprox.errors import AutoproxError, RunError
 from autoprox.leaderboard.board import Leaderboard, Row
 from autoprox.leaderboard.chart import chart, save_chart
-from autoprox.leaderboard.figures import BestFigures, ColumnFigures
+from autoprox.ranking.figures import BestFigures, ColumnFigures
 
 
 def row(name, joint, spread=0.1):

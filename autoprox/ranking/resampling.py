@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.ranking import Array, Column, RankCorrelation, Ranks, dense_ranks, resolved
+from autoprox.ranking.correlation import (
+    Array,
+    Column,
+    RankCorrelation,
+    Ranks,
+    dense_ranks,
+    resolved,
+)
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
@@ -20,8 +27,8 @@ def signs(values: Array) -> Array:
     return np.sign(values[:, None] - values[None, :])
 
 
-def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
-    """Return Kendall's τ-b on resamples of the architectures.
+def resampled_ds(scores: Array, accuracies: Array, counts: Array) -> Array:
+    """Return Somers' D of scores given accuracies on resamples of the architectures.
 
     Args:
         scores: ``(n,)``.
@@ -30,11 +37,19 @@ def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
             each other.
 
     Returns:
-        ``(resamples,)``; 0 where a resample has only ties. Beyond `LARGEST_RESAMPLED` architectures
-        they are those of `linearised`.
+        ``(resamples,)``; 0 where the accuracies of a resample all tie. Beyond `LARGEST_RESAMPLED`
+        architectures they are those of `linearised`.
     """
     if len(scores) > LARGEST_RESAMPLED:
-        return linearised(scores, accuracies, counts)
+        return linearised(scores, accuracies, counts, "somers")
+    own, true = signs(resolved(scores)), signs(accuracies)
+    return ratio(pairs(counts, own * true), pairs(counts, true * true))
+
+
+def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
+    """Return Kendall's τ-b on resamples of the architectures; see `resampled_ds`."""
+    if len(scores) > LARGEST_RESAMPLED:
+        return linearised(scores, accuracies, counts, "kendall")
     own, true = signs(resolved(scores)), signs(accuracies)
     squares = pairs(counts, own * own) * pairs(counts, true * true)
     return ratio(pairs(counts, own * true), np.sqrt(squares))
@@ -71,36 +86,37 @@ def _centred_ranks(values: Array, counts: Array) -> Array:
 
 
 RESAMPLED: dict[RankCorrelation, Callable[[Array, Array, Array], Array]] = {
+    "somers": resampled_ds,
     "kendall": resampled_taus,
     "spearman": resampled_rhos,
 }
 """The rank correlations on resamples."""
 
 
-def linearised(scores: Array, accuracies: Array, counts: Array) -> Array:
-    """Return `resampled_taus` to first order in the counts, ``(resamples,)``.
+def linearised(
+    scores: Array, accuracies: Array, counts: Array, correlation: RankCorrelation
+) -> Array:
+    """Return Somers' D or τ-b on resamples to first order in the counts, ``(resamples,)``.
 
-    With sums over pairs of architectures τ-b is N / sqrt(A B), and drawing an architecture once
-    more changes each of them by twice what its own pairs add to it. Efron's infinitesimal jackknife
-    (The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6); what is left out
-    falls with the number of architectures.
+    With sums over pairs of architectures D is N / B and τ-b N / sqrt(A B), and drawing an
+    architecture once more changes each sum by twice what its own pairs add to it. Efron's
+    infinitesimal jackknife (The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter
+    6); what is left out falls with the number of architectures.
     """
     own, true = dense_ranks(np.stack([resolved(scores), accuracies]))
-    sums = np.array(
-        [
-            [_agreement(own, true, i) for i in range(len(own))],
-            len(own) - np.bincount(own)[own],
-            len(true) - np.bincount(true)[true],
-        ],
-        dtype=np.float64,
-    )
-    total = sums.sum(axis=1, keepdims=True)
-    if not total[1:].all():
+    above = np.array([_agreement(own, true, i) for i in range(len(own))], dtype=np.float64)
+    below = [len(true) - np.bincount(true)[true]]
+    if correlation == "kendall":
+        below.append(len(own) - np.bincount(own)[own])
+    totals = np.array([each.sum() for each in below], dtype=np.float64)
+    if not totals.all():
         return np.zeros(len(counts))
-    scale = np.sqrt(total[1:].prod())
-    tau = total[0, 0] / scale
-    slopes = 2 * sums[0] / scale - tau * (sums[1:] / total[1:]).sum(axis=0)
-    return np.asarray(tau + counts @ slopes - slopes.sum())
+    power = 1 / len(below)  # of each sum in the divisor
+    scale = float(np.prod(totals**power))
+    value = above.sum() / scale
+    changes = np.sum([each / total for each, total in zip(below, totals, strict=True)], axis=0)
+    slopes = 2 * above / scale - 2 * power * value * changes
+    return np.asarray(value + counts @ slopes - slopes.sum())
 
 
 def _agreement(own: Ranks, true: Ranks, place: int) -> int:
@@ -133,9 +149,7 @@ def resample(n: int, resamples: int, seed: int | list[int]) -> Array:
     return generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
-def resampled_columns(
-    columns: Sequence[Column], resamples: int, seed: int, largest: int | None = None
-) -> list[Array | None]:
+def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> list[Array]:
     """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
 
     The columns of a space are figures of the same architectures: they share the resamples.
@@ -144,7 +158,6 @@ def resampled_columns(
         columns: the columns.
         resamples: how many resamples.
         seed: of the resamples.
-        largest: columns of spaces with more architectures get None; None for no limit.
     """
     spaces: dict[str, list[int]] = {}
     for column in columns:
@@ -153,14 +166,8 @@ def resampled_columns(
     draws = {
         space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
         for space, places in rows.items()
-        if largest is None or len(places) <= largest
     }
-    return [
-        _of_places(draws[each.space], rows[each.space], each.places)
-        if each.space in draws
-        else None
-        for each in columns
-    ]
+    return [_of_places(draws[each.space], rows[each.space], each.places) for each in columns]
 
 
 def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:

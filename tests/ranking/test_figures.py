@@ -9,10 +9,9 @@ import pytest
 import scipy.stats
 
 from autoprox.errors import BenchError
-from autoprox.leaderboard import figures
-from autoprox.leaderboard.figures import Comparison, best_spearman, gap, top_share
-from autoprox.ranking import Column
-from autoprox.resampling import interval, resample
+from autoprox.ranking import Column, figures
+from autoprox.ranking.figures import Comparison, best_spearman, gap, top_share
+from autoprox.ranking.resampling import interval, resample
 
 
 def columns(n=12, ties=True):

@@ -1,4 +1,9 @@
-"""How well scores rank accuracies: rank correlations, the joint correlation, intervals.
+"""How well scores rank accuracies: rank correlations, and the joint correlation.
+
+The fitness is Somers' D of the score given the accuracy (R. H. Somers, American Sociological Review
+27, 1962): concordant less discordant pairs, over the pairs whose accuracies differ. A pair that the
+score ties counts as a coin toss; without ties in the score it is Kendall's τ. Kendall's τ-b leaves
+tied pairs out of its denominator, and so pays a score for saying less.
 
 `Ranker` compares many candidates with all targets of a bench in one go, by the signs of all pairs
 of architectures of a space: the targets' signs are computed once, and all that is left is a matrix
@@ -22,9 +27,10 @@ from autoprox.errors import BenchError
 
 Array = NDArray[np.float64]
 Ranks: TypeAlias = NDArray[np.int16] | NDArray[np.int32]
-RankCorrelation: TypeAlias = Literal["kendall", "spearman"]
-SYMBOLS: dict[RankCorrelation, str] = {"kendall": "τ", "spearman": "ρ"}  # noqa: RUF001
+RankCorrelation: TypeAlias = Literal["somers", "kendall", "spearman"]
+SYMBOLS: dict[RankCorrelation, str] = {"somers": "D", "kendall": "τ", "spearman": "ρ"}  # noqa: RUF001
 """How the rank correlations are written."""
+DEFAULT_CORRELATION: RankCorrelation = "somers"
 
 MINIMUM = 3
 """The fewest architectures that a rank correlation is computed over."""
@@ -73,11 +79,14 @@ class Column:
 
 def check_column(column: Column) -> None:
     """Raise `BenchError` if a column cannot be ranked by."""
-    if len(column.places) < MINIMUM or np.ptp(column.accuracies) == 0:
+    count = len(column.places)
+    if count < MINIMUM:
+        raise BenchError(f"column {column.name!r} has {count} figures; ranking needs {MINIMUM}")
+    if np.ptp(column.accuracies) == 0:
         raise BenchError(
-            f"column {column.name!r} has {len(column.places)} figures, "
-            f"{len(np.unique(column.accuracies))} of them different; "
-            f"ranking needs {MINIMUM} that differ"
+            f"column {column.name!r} has the same figure for all of its {count} architectures "
+            f"({column.accuracies[0]:g}); there is nothing to rank by: leave the target or the "
+            "space out"
         )
 
 
@@ -105,7 +114,7 @@ class _Group:
     Attributes:
         places: ``(n,)``, of the architectures.
         signs: ``(columns, pairs)`` float32, of the figures; none where `LARGEST` is exceeded.
-        untied: ``(columns,)``, the square root of how many pairs have a sign.
+        untied: ``(columns,)``, how many pairs have a sign.
         ranks: ``(columns, n)`` float32, `standardised_ranks` of the figures.
         members: the columns' places.
     """
@@ -123,13 +132,15 @@ class Ranker:
     Args:
         columns: the figures; every column has at least `MINIMUM` architectures that are not all
             equal.
-        correlation: ``"kendall"`` for τ-b or ``"spearman"`` for rho.
+        correlation: ``"somers"`` for D, ``"kendall"`` for τ-b or ``"spearman"`` for rho.
 
     Raises:
         BenchError: a column is too short or constant.
     """
 
-    def __init__(self, columns: Sequence[Column], correlation: RankCorrelation = "kendall") -> None:
+    def __init__(
+        self, columns: Sequence[Column], correlation: RankCorrelation = DEFAULT_CORRELATION
+    ) -> None:
         """Compute the ranks of every column, and the signs of its pairs."""
         self.columns = tuple(columns)
         self.correlation = correlation
@@ -149,7 +160,7 @@ class Ranker:
             figures = figures[:, :0]
         ranks = dense_ranks(figures)
         signs = np.ascontiguousarray(pair_signs(ranks, Scratch()).T)
-        untied = np.sqrt(untied_pairs(ranks))
+        untied = untied_pairs(ranks).astype(np.float64)
         places = self.columns[members[0]].places
         return _Group(places, signs, untied, standardised, members)
 
@@ -159,7 +170,7 @@ class Ranker:
         `scores` is ``(candidates, architectures)``. Scores that do not tell the architectures of a
         column apart have 0 there.
         """
-        return self.taus(scores) if self.correlation == "kendall" else self.rhos(scores)
+        return self.rhos(scores) if self.correlation == "spearman" else self._by_pairs(scores)
 
     def rhos(self, scores: Array) -> Array:
         """Return Spearman's rho of each candidate with each column, as `correlations` does."""
@@ -171,28 +182,32 @@ class Ranker:
             out[:, group.members] = (own @ torch.from_numpy(group.ranks).T).numpy()
         return out
 
-    def taus(self, scores: Array) -> Array:
-        """Return Kendall's τ-b of each candidate with each column, as `correlations` does."""
+    def _by_pairs(self, scores: Array) -> Array:
+        """Return Somers' D or Kendall's τ-b, as `correlations` does: they differ in the divisor."""
         import torch
 
         out = np.zeros((len(scores), len(self.columns)))
         scores = resolved(scores)
         for group in self._groups:
             if len(group.places) > LARGEST:
+                correlated = CORRELATIONS[self.correlation]
                 out[:, group.members] = [
-                    [kendall(own, self.columns[i].accuracies) for i in group.members]
+                    [correlated(own, self.columns[i].accuracies) for i in group.members]
                     for own in scores[:, group.places]
                 ]
                 continue
             ranks = dense_ranks(scores[:, group.places])
-            untied = np.sqrt(np.maximum(untied_pairs(ranks), 1))
+            divisors = np.broadcast_to(group.untied, (len(scores), len(group.members)))
+            if self.correlation == "kendall":
+                own_untied = np.maximum(untied_pairs(ranks), 1)
+                divisors = np.sqrt(own_untied)[:, None] * np.sqrt(group.untied)
             chunk = max(1, PAIRS_AT_ONCE // group.signs.shape[1])
             for start in range(0, len(scores), chunk):
                 rows = slice(start, start + chunk)
                 own = pair_signs(ranks[rows], self._scratch)
                 # By torch, which keeps to one thread: numpy's threads wait in the way of others.
                 above = (torch.from_numpy(group.signs) @ torch.from_numpy(own)).numpy()
-                out[rows, group.members] = above.T / (untied[rows, None] * group.untied)
+                out[rows, group.members] = above.T / divisors[rows]
         return out
 
 
@@ -294,6 +309,23 @@ def joint(correlations: Array, weights: Array) -> Array:
     return np.asarray(np.average(correlations, axis=-1, weights=weights))
 
 
+def somers(scores: Array, accuracies: Array) -> float:
+    """Return Somers' D of scores given accuracies; 0 if one of the two is constant.
+
+    The same as ``scipy.stats.somersd(accuracies, scores)``, by way of τ-b, which SciPy counts
+    without a table of all pairs.
+
+    >>> accuracies = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> somers(np.array([0.0, 0.0, 1.0, 1.0]), accuracies)  # 4 of 6 pairs, and 2 ties
+    0.6666666666666666
+    """
+    scores = resolved(scores)
+    own, true = (untied_pairs(dense_ranks(each[None]))[0] for each in (scores, accuracies))
+    if not own or not true:
+        return 0.0
+    return kendall(scores, accuracies) * math.sqrt(own / true)
+
+
 def kendall(scores: Array, accuracies: Array) -> float:
     """Return Kendall's τ-b of two vectors; 0 if one of them is constant."""
     from scipy.stats import kendalltau
@@ -315,6 +347,7 @@ def spearman(scores: Array, accuracies: Array) -> float:
 
 
 CORRELATIONS: dict[RankCorrelation, Callable[[Array, Array], float]] = {
+    "somers": somers,
     "kendall": kendall,
     "spearman": spearman,
 }

@@ -1,4 +1,4 @@
-"""Kendall's τ of proxies by columns: what a heat map shows, from any form of a leaderboard."""
+"""Somers' D of proxies by columns: what a heat map shows, from any form of a leaderboard."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 Ranking: TypeAlias = "Leaderboard | pandas.DataFrame | str | Path"
 """A leaderboard, its data frame, or a file that ``autoprox rank`` wrote with --json or --csv."""
 
-HEADING = " kendall"
-"""How the headings of τ end, after the column's name."""
+HEADING = " somers"
+"""How the headings of D end, after the column's name."""
 
 
 @dataclass(frozen=True)
-class Taus:
-    """Kendall's τ of proxies, in the order of their leaderboard.
+class ByColumn:
+    """Somers' D of proxies, in the order of their leaderboard.
 
     Attributes:
         proxies: the names.
@@ -42,7 +42,7 @@ class Taus:
     values: NDArray[np.float64]
 
 
-def taus_of(ranking: Ranking) -> Taus:
+def by_column(ranking: Ranking) -> ByColumn:
     """Return the correlations of the proxies that have any.
 
     Raises:
@@ -57,11 +57,11 @@ def taus_of(ranking: Ranking) -> Taus:
     if not ranked.any():
         raise AutoproxError("no proxy of the ranking has a correlation: there is nothing to draw")
     chosen = tuple(names[i] for i in np.flatnonzero(ranked))
-    return Taus(chosen, tuple(columns), values[ranked])
+    return ByColumn(chosen, tuple(columns), values[ranked])
 
 
 def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
-    """Return the names of proxies and columns, and a row of τ a proxy."""
+    """Return the names of proxies and columns, and a row of D a proxy."""
     if isinstance(ranking, Leaderboard):
         return _of_board(ranking.to_json())
     if not isinstance(ranking, str | Path):
@@ -80,7 +80,7 @@ def _of_board(board: Mapping[str, Any]) -> tuple[list[str], list[str], list[list
     columns = list(board["columns"])
     rows = []
     for row in board["rows"]:
-        known = {each["column"]: each["kendall"] for each in row["columns"]}
+        known = {each["column"]: each["somers"] for each in row["columns"]}
         rows.append([float(known.get(name, math.nan)) for name in columns])
     return [row["name"] for row in board["rows"]], columns, rows
 
@@ -92,7 +92,7 @@ def _of_records(
     headings = [name for name in (records[0] if records else ()) if str(name).endswith(HEADING)]
     if not headings or "proxy" not in records[0]:
         raise AutoproxError(
-            "a ranking has the column 'proxy' and columns such as 'pit/c100 kendall'; "
+            "a ranking has the column 'proxy' and columns such as 'pit/c100 somers'; "
             "autoprox rank writes one with --csv or --json"
         )
     rows = [

@@ -18,7 +18,7 @@ from autoprox.ranking import (
     standardised_ranks,
     weights,
 )
-from autoprox.resampling import RESAMPLED, interval, resample, resampled_taus
+from autoprox.ranking.resampling import RESAMPLED, interval, resample, resampled_taus
 from tests.scipy_correlations import SCIPY
 
 
@@ -69,7 +69,7 @@ def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
     ranker = Ranker([column(generator.normal(size=30))])
     scores = generator.normal(size=(20, 30))
     whole = ranker.taus(scores)
-    monkeypatch.setattr("autoprox.ranking.PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr("autoprox.ranking.correlation.PAIRS_AT_ONCE", 1)
     np.testing.assert_array_equal(ranker.taus(scores), whole)
 
 

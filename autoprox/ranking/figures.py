@@ -1,0 +1,308 @@
+"""What is said of a proxy's scores: correlations with intervals, and what a user would get by them.
+
+All proxies are compared on the same bootstrap resamples. Signs of differences do all the work: with
+s_ij = sign(x_i - x_j) and c_i the number of times that a resample drew architecture i, the
+agreement of scores and accuracies is the sum of c_i c_j s_ij t_ij: one matrix product for all
+resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import comb
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import BenchError
+from autoprox.ranking.correlation import (
+    DEFAULT_CORRELATION,
+    MINIMUM,
+    Array,
+    Column,
+    RankCorrelation,
+    joint,
+    kendall,
+    resolved,
+    somers,
+    spearman,
+    weights,
+)
+from autoprox.ranking.resampling import (
+    LARGEST_RESAMPLED,
+    RESAMPLED,
+    interval,
+    ratio,
+    resampled_columns,
+    signs,
+)
+
+RESAMPLES = 2000
+
+TOP = 0.1
+"""The share of the architectures that counts as the best."""
+
+FEW = 5
+"""Of how many architectures on top a user may train all, and keep the best."""
+
+BEST = (0.2, 0.5, 1.0)
+"""The shares that EMQ (Dong et al., ICCV 2023) ranks: the best by score, and all."""
+
+Interval: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class BestFigures:
+    """How well a proxy ranks those architectures among themselves that it says are the best.
+
+    Attributes:
+        share: how many of all there are.
+        spearman: Spearman's rank correlation among them; those that tie at the border count in
+            part.
+        spearman_interval: its 95 % bootstrap interval: each resample has its own best; None for
+            columns of more than `LARGEST_RESAMPLED` architectures.
+    """
+
+    share: float
+    spearman: float
+    spearman_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class ColumnFigures:
+    """How well one proxy ranks one column.
+
+    Attributes:
+        column: ``"space/target"``.
+        architectures: how many have a figure and a score.
+        somers: Somers' D of the score given the accuracy.
+        kendall: Kendall's τ-b.
+        spearman: Spearman's rank correlation.
+        interval: the 95 % bootstrap interval over the architectures of the correlation that
+            proxies are compared by.
+        top_share: the share of the true best 10 % that are among the best 10 % by score; an
+            architecture without a score is the worst, and those that tie at the border count in
+            part.
+        top1_regret: the best accuracy minus that of the architecture with the best score.
+        top5_regret: the best accuracy minus the best among the five best scores.
+        distinct: how many different scores there are.
+        best: the correlations among shares of the architectures, if they are asked for.
+    """
+
+    column: str
+    architectures: int
+    somers: float
+    kendall: float
+    spearman: float
+    interval: Interval
+    top_share: float
+    top1_regret: float
+    top5_regret: float
+    distinct: int
+    best: tuple[BestFigures, ...] = ()
+
+    def correlation(self, name: RankCorrelation) -> float:
+        """Return one of the three by its name."""
+        return float(getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well one proxy ranks the columns.
+
+    Attributes:
+        columns: one a column.
+        joint: the mean over the columns of the correlation that proxies are compared by, by their
+            weights.
+        resampled: the same on each resample, ``(resamples,)``.
+    """
+
+    columns: tuple[ColumnFigures, ...]
+    joint: float
+    resampled: Array
+
+    @property
+    def joint_interval(self) -> Interval:
+        """The 95 % bootstrap interval of the joint correlation."""
+        return interval(self.resampled)
+
+
+class Comparison:
+    """Compares proxies with the columns of a bench, all on the same resamples.
+
+    Args:
+        columns: what to rank by.
+        correlation: what intervals and joint figures are of.
+        seed: of the resamples.
+        best: shares of the architectures, the best by score, to look at by themselves.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        correlation: RankCorrelation = DEFAULT_CORRELATION,
+        seed: int = 0,
+        best: Sequence[float] = (),
+    ) -> None:
+        """Draw the resamples."""
+        self.columns = tuple(columns)
+        self.correlation = correlation
+        self.best = tuple(best)
+        self._weights = weights(self.columns)
+        self._counts = resampled_columns(self.columns, RESAMPLES, seed)
+
+    def too_short(self, scores: Array) -> str | None:
+        """Say which column has too few scores for a rank correlation; None if every one has enough.
+
+        Args:
+            scores: ``(architectures,)``; not finite where there is none.
+        """
+        for column in self.columns:
+            count = np.isfinite(scores[column.places]).sum()
+            if count < MINIMUM:
+                return f"{count} scores for {column.name}; a rank correlation needs {MINIMUM}"
+        return None
+
+    def __call__(self, scores: Array) -> Figures:
+        """Return the figures of one proxy.
+
+        Args:
+            scores: ``(architectures,)``; not finite where there is none. Correlations leave such
+                architectures out; for the best tenth they are the worst.
+
+        Raises:
+            BenchError: a column has too few scores, see `too_short`.
+        """
+        if (reason := self.too_short(scores)) is not None:
+            raise BenchError(reason)
+        resampled = RESAMPLED[self.correlation]
+        found, again = [], []
+        for column, counts in zip(self.columns, self._counts, strict=True):
+            own = scores[column.places]
+            there = np.isfinite(own)
+            each = _column(column, own, there)
+            drawn = counts[:, there]
+            values = resampled(own[there], column.accuracies[there], drawn)
+            best = self._best(own[there], column.accuracies[there], drawn)
+            found.append(replace(each, interval=interval(values), best=best))
+            again.append(values)
+        own_joint = joint(
+            np.array([each.correlation(self.correlation) for each in found]), self._weights
+        )
+        return Figures(tuple(found), float(own_joint), joint(np.array(again).T, self._weights))
+
+    def _best(
+        self, scores: Array, accuracies: Array, counts: NDArray[Any]
+    ) -> tuple[BestFigures, ...]:
+        """Return the correlations among the best by score."""
+
+        def among(counts: NDArray[Any], share: float) -> Array:
+            return best_spearman(scores, accuracies, counts, share)
+
+        large = len(scores) > LARGEST_RESAMPLED
+        return tuple(
+            BestFigures(
+                share,
+                float(among(np.ones((1, len(scores))), share)[0]),
+                None if large else interval(among(counts, share)),
+            )
+            for share in self.best
+        )
+
+
+def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFigures:
+    """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
+    own, accuracies = scores[there], column.accuracies[there]
+    most = float(column.accuracies.max())
+    return ColumnFigures(
+        column=column.name,
+        architectures=len(own),
+        somers=somers(own, accuracies),
+        kendall=kendall(own, accuracies),
+        spearman=spearman(own, accuracies),
+        interval=(-1.0, 1.0),
+        top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
+        top1_regret=most - best_of_top(own, accuracies, 1),
+        top5_regret=most - best_of_top(own, accuracies, FEW),
+        distinct=len(np.unique(resolved(own))),
+    )
+
+
+def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share: float) -> Array:
+    """Return Spearman's rank correlation among the architectures with the best scores.
+
+    >>> falling = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    >>> best_spearman(falling, np.array([7.0, 8.0, 9.0, 1.0, 2.0, 3.0]), np.ones((1, 6)), 0.5)
+    array([-1.])
+
+    Args:
+        scores: ``(n,)``.
+        accuracies: ``(n,)``.
+        counts: ``(resamples, n)``, how often each architecture was drawn.
+        share: of what a resample drew; those that tie at the border count in part.
+
+    Returns:
+        ``(resamples,)``; 0 where the scores or the accuracies of all of them tie.
+    """
+    order = np.argsort(-scores, kind="stable")
+    values, drawn = resolved(scores)[order], np.asarray(counts, np.float64)[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    sizes = np.add.reduceat(drawn, starts, axis=1)
+    left = share * drawn.sum(1, keepdims=True) - (np.cumsum(sizes, axis=1) - sizes)
+    taken = np.clip(left / np.maximum(sizes, 1), 0, 1)
+    weights = (drawn * np.repeat(taken, np.diff([*starts, len(values)]), axis=1)).astype(np.float32)
+    there = weights.any(axis=0)
+    weights = weights[:, there]
+    own, true = (
+        weights @ signs(each[there]).astype(np.float32) for each in (values, accuracies[order])
+    )
+    product, own_square, true_square = (
+        np.einsum("rn,rn,rn->r", weights, *each, dtype=np.float64)
+        for each in ((own, true), (own, own), (true, true))
+    )
+    return ratio(product, np.sqrt(own_square * true_square))
+
+
+def top_share(scores: Array, accuracies: Array, share: float = TOP) -> float:
+    """Return the share of the truly best architectures that are among the best by score.
+
+    Architectures that tie at the border share the places that are left, so that equal scores are
+    worth what guessing is.
+
+    >>> top_share(np.arange(20.0), np.arange(20.0)), top_share(np.ones(20), np.arange(20.0))
+    (1.0, 0.1)
+    """
+    count = max(1, round(share * len(scores)))
+    return float((_places(resolved(scores), count) * _places(accuracies, count)).sum() / count)
+
+
+def _places(values: Array, count: int) -> Array:
+    """Return how much of each value is among the `count` largest, 0 to 1."""
+    border = np.sort(values)[-count]
+    above, at = values > border, values == border
+    return np.asarray(above + at * ((count - above.sum()) / at.sum()), dtype=np.float64)
+
+
+def best_of_top(scores: Array, accuracies: Array, count: int) -> float:
+    """Return the best accuracy among the architectures with the `count` best scores.
+
+    Where scores tie at the border, it is the mean over all ways to take as many of them as are
+    left, so that a proxy that gives all the same score is worth what guessing is.
+
+    >>> accuracies = np.array([90.0, 91.0, 92.0])
+    >>> best_of_top(np.array([3.0, 2.0, 1.0]), accuracies, 2)
+    91.0
+    >>> best_of_top(np.ones(3), accuracies, 1)
+    91.0
+    """
+    values = resolved(scores)
+    count = min(count, len(values))
+    border = np.sort(values)[-count]
+    sure = accuracies[values > border]
+    least = sure.max() if len(sure) else -np.inf
+    tied = np.sort(np.maximum(accuracies[values == border], least))[::-1]
+    taken = count - len(sure)
+    ways = [comb(len(tied) - 1 - place, taken - 1) for place in range(len(tied))]
+    return float(np.dot(tied, np.array(ways) / comb(len(tied), taken)))

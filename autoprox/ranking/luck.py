@@ -1,0 +1,237 @@
+"""Luck: how much of a winner's correlation it owes to having been selected.
+
+The best of thousands of candidates on a few architectures is partly the luckiest. `selection_luck`
+repeats the selection on bootstrap resamples, and looks at each winner on the architectures that its
+resample did not draw (bootstrap bias correction, Tsamardinos, Greasidou and Borboudakis, Machine
+Learning 107, 2018). On the same resamples it tests whether any candidate is better than the best
+known proxy, given how many were tried (superior predictive ability, Hansen, Journal of Business and
+Economic Statistics 23, 2005). `null_luck` compares the winner with those of searches on shuffled
+accuracies (Westfall and Young, Resampling-Based Multiple Testing, 1993).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autoprox.ranking.correlation import (
+    CORRELATIONS,
+    MINIMUM,
+    Array,
+    Column,
+    RankCorrelation,
+    joint,
+    weights,
+)
+from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
+
+RESAMPLES = 200
+
+LARGEST = 1000
+"""With more architectures in a column luck is not estimated: it takes long, and there is little."""
+
+
+@dataclass(frozen=True)
+class SelectionLuck:
+    """What the selection of a winner adds to its correlation.
+
+    Attributes:
+        contenders: among how many candidates the selection was repeated.
+        search: the winner's joint correlation on the search split.
+        optimism: how much of that is luck of the selection.
+        corrected: the rest: what the winner should have on other architectures.
+        corrected_interval: 95 % of the winners of resamples have so much on what was not drawn.
+        rival: the known proxy that is best on the search split; None if none has a score.
+        rival_p: how often the best of the contenders would be above the rival by as much if none
+            were better; None without a rival.
+    """
+
+    contenders: int
+    search: float
+    optimism: float
+    corrected: float
+    corrected_interval: tuple[float, float]
+    rival: str | None
+    rival_p: float | None
+
+
+@dataclass(frozen=True)
+class NullLuck:
+    """What the same search reaches where there is nothing to find.
+
+    Attributes:
+        best: the winner's joint correlation of each search on shuffled accuracies.
+        floor: their mean.
+        deviation: their standard deviation.
+        p: how often a search on shuffled accuracies reaches as much as the true one.
+    """
+
+    best: tuple[float, ...]
+    floor: float
+    deviation: float
+    p: float
+
+
+def selection_luck(
+    scores: Array,
+    costs: Array,
+    known: Mapping[str, Array],
+    columns: Sequence[Column],
+    correlation: RankCorrelation,
+    seed: int = 0,
+) -> SelectionLuck | None:
+    """Return how much of the winner's joint correlation is luck; None if that cannot be said.
+
+    It cannot with more than `LARGEST` architectures in a column, or so few that what resamples do
+    not draw is too little to rank by.
+
+    Args:
+        scores: ``(contenders, architectures)``, finite.
+        costs: ``(contenders,)``, what the selection subtracts from each one's joint correlation.
+        known: the scores of known proxies, ``(architectures,)``, finite, by name.
+        columns: the figures that were selected by.
+        correlation: whose mean over the columns is the joint one.
+        seed: of the resamples.
+    """
+    if max(len(column.places) for column in columns) > LARGEST:
+        return None
+    counts = resampled_columns(columns, RESAMPLES, seed)
+    own, drawn = _joints(scores, columns, counts, correlation)
+    winner = int(np.argmax(own - costs))
+    chosen = np.argmax(drawn - costs[:, None], axis=0)
+    outside = [
+        _outside(scores[k], columns, [each[b] for each in counts], correlation)
+        for b, k in enumerate(chosen)
+    ]
+    left = np.array([each for each in outside if each is not None])
+    if len(left) < RESAMPLES / 2:
+        return None
+    corrected = float(left.mean())
+    rival, p = _against_known(own, drawn, known, columns, counts, correlation)
+    return SelectionLuck(
+        contenders=len(scores),
+        search=float(own[winner]),
+        optimism=float(own[winner]) - corrected,
+        corrected=corrected,
+        corrected_interval=interval(left),
+        rival=rival,
+        rival_p=p,
+    )
+
+
+def _joints(
+    scores: Array, columns: Sequence[Column], counts: Sequence[Array], correlation: RankCorrelation
+) -> tuple[Array, Array]:
+    """Return the joint correlations, ``(candidates,)``, and on resamples, with ``(…, resamples)``.
+
+    The first is that of one more resample, which draws every architecture once.
+    """
+    resampled = RESAMPLED[correlation]
+    drawn = [np.vstack([np.ones(each.shape[1]), each]) for each in counts]
+    found = np.array(
+        [
+            [
+                resampled(row[column.places], column.accuracies, each)
+                for column, each in zip(columns, drawn, strict=True)
+            ]
+            for row in scores
+        ]
+    )
+    joints = joint(np.moveaxis(found, 1, -1), weights(columns))
+    return joints[:, 0], joints[:, 1:]
+
+
+def _outside(
+    scores: Array, columns: Sequence[Column], counts: Sequence[Array], correlation: RankCorrelation
+) -> float | None:
+    """Return a joint correlation on what a resample did not draw; None if that is too little."""
+    found = []
+    for column, drawn in zip(columns, counts, strict=True):
+        out = drawn == 0
+        if out.sum() < MINIMUM or np.ptp(column.accuracies[out]) == 0:
+            return None
+        own = scores[column.places[out]]
+        found.append(CORRELATIONS[correlation](own, column.accuracies[out]))
+    return float(joint(np.array(found), weights(columns)))
+
+
+def _against_known(
+    own: Array,
+    drawn: Array,
+    known: Mapping[str, Array],
+    columns: Sequence[Column],
+    counts: Sequence[Array],
+    correlation: RankCorrelation,
+) -> tuple[str | None, float | None]:
+    """Return the best known proxy, and the p of Hansen's test that no contender is better."""
+    if not known:
+        return None, None
+    names, scores = list(known), np.array(list(known.values()))
+    others, others_drawn = _joints(scores, columns, counts, correlation)
+    best = int(np.argmax(others))
+    architectures = len({(c.space, place) for c in columns for place in c.places.tolist()})
+    p = superior(own - others[best], drawn - others_drawn[best], architectures)
+    return names[best], p
+
+
+def superior(differences: Array, resampled: Array, observations: int) -> float:
+    """Return the p of Hansen's test that no contender is better than a benchmark (SPA, consistent).
+
+    Contenders that are plainly worse are not recentred, so that many poor ones do not dilute it.
+
+    Args:
+        differences: ``(contenders,)``, how much better each is.
+        resampled: ``(contenders, resamples)``, the same on bootstrap resamples.
+        observations: how many observations there are.
+    """
+    deviations = resampled.std(axis=1)
+    told = deviations > 0  # what never differs from the benchmark is not better
+    if not told.any():
+        return 1.0
+    differences, resampled, deviations = differences[told], resampled[told], deviations[told]
+    studentised = differences / deviations
+    limit = -math.sqrt(2 * math.log(math.log(max(observations, 3))))
+    centres = np.where(studentised >= limit, differences, 0.0)
+    under_null = ((resampled - centres[:, None]) / deviations[:, None]).max(axis=0)
+    reached = np.maximum(under_null, 0.0) >= max(float(studentised.max()), 0.0)
+    return float((1 + reached.sum()) / (1 + len(reached)))
+
+
+def null_luck(search: float, best: Sequence[float]) -> NullLuck:
+    """Return what searches on shuffled accuracies say of a winner.
+
+    Args:
+        search: the winner's joint correlation.
+        best: the same of each search on shuffled accuracies, at least one.
+    """
+    values = np.array(best)
+    return NullLuck(
+        best=tuple(best),
+        floor=float(values.mean()),
+        deviation=float(values.std()),
+        p=float((1 + (values >= search).sum()) / (1 + len(values))),
+    )
+
+
+def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Column]:
+    """Return columns whose architectures have swapped their figures, at random within each space.
+
+    All targets of a space are swapped alike, so that what they have in common stays.
+    """
+    generator = np.random.default_rng(seed)
+    spaces: dict[str, list[int]] = {}
+    for column in columns:
+        spaces.setdefault(column.space, []).extend(column.places.tolist())
+    moved = {}
+    for space, places in spaces.items():
+        rows = np.array(sorted(set(places)))
+        moved[space] = dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
+    found = []
+    for column in columns:
+        new = np.array([moved[column.space][place] for place in column.places.tolist()])
+        order = np.argsort(new)
+        found.append(replace(column, places=new[order], accuracies=column.accuracies[order]))
+    return found
