@@ -11,13 +11,14 @@ from autoprox.evaluate import Table, reduces_tensor
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.primitives import PRIMITIVES
 from autoprox.program import Program
 from autoprox.statistics import measure, noise
 from autoprox.text import parse
 from tests.evolution.test_variation import drawn
 from tests.tiny_bench import bench
 
-VARIATION = Variation(Vocabulary(DEFAULT_STATISTICS))
+VARIATION = Variation(Vocabulary(DEFAULT_STATISTICS, tuple(PRIMITIVES)))
 
 
 def measured(sample):

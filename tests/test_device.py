@@ -12,6 +12,7 @@ from autoprox.evaluate import Evaluator
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.primitives import PRIMITIVES
 from autoprox.program import Program
 from autoprox.statistics import Store
 from autoprox.tables import Plan, Probe, load_table, measure_bench
@@ -78,7 +79,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def graphs():
-    variation = Variation(Vocabulary(DEFAULT_STATISTICS))
+    variation = Variation(Vocabulary(DEFAULT_STATISTICS, tuple(PRIMITIVES)))
     made = drawn(0, lambda: [variation.random() for _ in range(200)])
     words = {node.word for graph in made for node in graph}
     assert {"log_determinant", "matmul", "softmax", "entropy", "coarsen"} <= words

@@ -182,9 +182,13 @@ def test_evolving_on_one_network_reports_the_other_as_transfer(bench, tmp_path, 
         population=10,
         batch=20,
     )
-    assert {each.column.split("/")[0] for each in run.held_out[0].correlations} == {"resnet20"}
-    assert {each.column.split("/")[0] for each in run.transfer[0].correlations} == {"vit"}
-    assert [each.name for each in run.held_out][-3:] == ["bit_sum", "model_size", "bops"]
+    assert {each.column.split("/")[0] for each in run.held_out[0].columns} == {"resnet20"}
+    assert {each.column.split("/")[0] for each in run.transfer[0].columns} == {"vit"}
+    known = [each.name for each in run.held_out if each.known]
+    assert known == ["bit_sum", "model_size", "bops", "emq"]  # what these statistics express
+    assert [each.name for each in run.held_out][-4:] == known
+    assert {"hawq", "bit_snip", "ompq", "qe_score"} <= set(run.elsewhere)
+    assert not {*known, *run.elsewhere} & {"params", "mq101_best"}
     assert run.best.needs_bits
     for line in (run.folder / "candidates.jsonl").read_text().splitlines():
         formula = load(json.loads(line)["proposed"])
@@ -202,11 +206,12 @@ def test_the_leaderboard_ranks_each_set_and_the_best_of_it(bench, tmp_path):
     best, other = board.rows
     assert best.name == "sum(only_early(bits))"
     assert best.joint > 0.8 > other.joint
-    assert list(best.best) == [0.2, 0.5]
+    assert list(best.best) == [0.2, 0.5, 1.0]
     for column in best.columns:
-        assert [each.share for each in column.best] == [0.2, 0.5]
+        assert [each.share for each in column.best] == [0.2, 0.5, 1.0]
         low, high = column.best[1].spearman_interval
         assert low <= column.best[1].spearman <= high
+        assert column.best[2].spearman == pytest.approx(column.spearman)
     record = board.records()[0]
     assert record["joint_spearman@50%"] == pytest.approx(best.best[0.5])
     assert record["vit/accuracy_234 spearman@20%"] == best.columns[2].best[0].spearman

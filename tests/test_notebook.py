@@ -9,19 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoprox.assess import Assessment, Correlation
-from autoprox.evolution.run import Run
+from autoprox.assess import Assessment
+from autoprox.evolution.report import Run
 from autoprox.evolution.settings import Settings
 from autoprox.leaderboard.board import Leaderboard, Row
 from autoprox.proxy import load
 from autoprox.ranking.figures import ColumnFigures
+from autoprox.ranking.luck import SelectionLuck, null_luck
 
 
 def assessment(name: str, expression: str, joint: float | None) -> Assessment:
-    correlations = (Correlation("cnn/accuracy", 9, 0.5, (0.4, 0.6), 0.7),)
+    columns = (ColumnFigures("cnn/accuracy", 9, 0.5, 0.6, 0.7, (0.4, 0.6), 0.5, 1.25, 0.75, 9),)
     return Assessment(
-        name, expression, 3, joint, None if joint is None else (joint - 0.1, joint + 0.1), 0.1,
-        (0.05, 0.15), correlations if joint is not None else (), None if joint else "a < b",
+        name, expression, 3, name == "params", joint,
+        None if joint is None else (joint - 0.1, joint + 0.1), 0.1,
+        (0.05, 0.15), columns if joint is not None else (), None if joint else "a < b",
     )  # fmt: skip
 
 
@@ -34,7 +36,11 @@ def run() -> Run:
     )
     settings = Settings("tiny", seed=7)
     best = load("sum(norm(weight))")
-    return Run(Path("runs/<x>"), settings, ("tiny",), False, (best,), rows, rows[:1], ())
+    luck = SelectionLuck(500, 0.7, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
+    return Run(
+        Path("runs/<x>"), settings, ("tiny",), False, (best,), rows, rows[:1], (), luck,
+        null_luck(0.7, [0.3, 0.5]), (),
+    )  # fmt: skip
 
 
 def cells(markup: str) -> list[list[str]]:
@@ -44,31 +50,37 @@ def cells(markup: str) -> list[list[str]]:
     return [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
 
 
-def test_a_run_shows_what_it_found_beside_the_baselines(run: Run) -> None:
+def test_a_run_shows_what_it_found_beside_the_known_proxies(run: Run) -> None:
     text = run._repr_html_()
     head, first, second, last = cells(text)
-    assert head[:5] == ["", "nodes", "joint τ", "95 % interval", "joint τ, search"]
-    assert head[5:] == ["cnn accuracy", "formula"]
-    assert first == [
-        "top 1", "3", "0.612", "0.512 to 0.712", "0.612", "0.50 (0.70)", "sum(norm(weight))",
+    assert head[:5] == ["", "nodes", "joint D", "95 % interval", "joint D, search"]
+    assert head[5:] == [
+        "lost by the best score, by the best of five", "cnn accuracy", "formula",
     ]  # fmt: skip
-    assert second[2:] == ["-", "-", "-", "-", "no score: a < b"]
+    assert first == [
+        "top 1", "3", "0.612", "0.512 to 0.712", "0.612", "1.25, 0.75", "0.50 (0.70)",
+        "sum(norm(weight))",
+    ]  # fmt: skip
+    assert second[2:] == ["-", "-", "-", "-", "-", "no score: a < b"]
     assert last[0] == "params"
     assert "stopped before its end" in text
     assert "seed 7" in text
-    assert "top 1 is 0.100 above the best baseline, params" in text
+    assert "top 1 is 0.100 above the best known proxy, params" in text
+    assert "of 0.700 on the search split about 0.123 is luck" in text
+    assert "2 searches on shuffled accuracies reached 0.400 ± 0.100 (p = 0.333)" in text
     assert "runs/&lt;x&gt;" in text
 
 
 def row(name: str, place: int | None, reason: str | None) -> Row:
     figures = {
-        "column": "cnn/accuracy", "kendall": 0.456, "kendall_interval": (0.4, 0.5),
-        "spearman": 0.6, "spearman_interval": (0.5, 0.7), "top_share": 0.5, "gap": -1.0,
+        "column": "cnn/accuracy", "somers": 0.456, "kendall": 0.5, "spearman": 0.6,
+        "interval": (0.4, 0.5), "top_share": 0.5, "top1_regret": 1.0, "best": (),
     }  # fmt: skip
     names = ColumnFigures.__dataclass_fields__
     columns = (ColumnFigures(**{key: figures.get(key, 9) for key in names}),)
     return Row(
-        place, name, "sum(params)", 0.456 if place else None, None, None, None, None, None,
+        place, name, "sum(params)", 0.456 if place else None,
+        None, None, None, None, None, None, None,
         0 if place else 9, reason, columns if place else (),
     )  # fmt: skip
 

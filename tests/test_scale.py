@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 
 from autoprox import ranking
@@ -17,10 +16,11 @@ from autoprox.evaluate import Evaluator, Table
 from autoprox.evolution import judge as judging
 from autoprox.evolution.judge import Judge
 from autoprox.ranking import Column, Ranker
-from autoprox.ranking.resampling import interval, linearised, resample, resampled_taus
+from autoprox.ranking.resampling import RESAMPLED, interval, linearised, resample
 from autoprox.statistics import Measurement, Store, measure, noise
 from autoprox.tables import Row, load_table
 from autoprox.text import parse_proxy
+from tests.scipy_correlations import SCIPY
 from tests.tiny_bench import bench
 
 ROOT = Path(__file__).parents[1]
@@ -106,20 +106,21 @@ def test_judging_ends_where_hardly_anything_is_remembered(tmp_path, measured, mo
     assert found == expected
 
 
+@pytest.mark.parametrize("correlation", ["somers", "kendall"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_sorting_gives_the_taus_of_all_pairs_and_of_scipy(monkeypatch, ties):
+def test_sorting_gives_the_figures_of_all_pairs_and_of_scipy(monkeypatch, ties, correlation):
     generator = np.random.default_rng(0)
     values = generator.integers(0, 9, (6, 200)) if ties else generator.normal(size=(6, 200))
     columns = [Column("s", str(i), np.arange(200), each.astype(float)) for i, each in
                enumerate(generator.normal(size=(2, 200)).round(1 if ties else 9))]  # fmt: skip
     candidates = values.astype(float)
     candidates[0] = 1.0
-    by_pairs = Ranker(columns).taus(candidates)
-    monkeypatch.setattr(ranking, "LARGEST", 100)
-    by_sorting = Ranker(columns).taus(candidates)
+    by_pairs = Ranker(columns, correlation).correlations(candidates)
+    monkeypatch.setattr(ranking.correlation, "LARGEST", 100)
+    by_sorting = Ranker(columns, correlation).correlations(candidates)
     np.testing.assert_allclose(by_sorting, by_pairs, atol=1e-12)
     assert by_sorting[0].tolist() == [0.0, 0.0]
-    truth = scipy.stats.kendalltau(candidates[1], columns[0].accuracies).statistic
+    truth = SCIPY[correlation](candidates[1], columns[0].accuracies).statistic
     assert by_sorting[1, 0] == pytest.approx(truth)
 
 
@@ -127,20 +128,22 @@ def test_forty_thousand_architectures_have_ranks_of_their_own():
     values = np.random.default_rng(0).permutation(40_000).astype(float)
     assert ranking.dense_ranks(values[None])[0].tolist() == values.tolist()
     column = Column("s", "t", np.arange(40_000), values)
-    assert Ranker([column]).taus(np.stack([values, -values]))[:, 0].tolist() == [1.0, -1.0]
+    assert Ranker([column]).correlations(np.stack([values, -values]))[:, 0].tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("correlation", ["somers", "kendall"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_resamples_to_first_order_are_those_of_all_pairs_but_for_little(ties):
+def test_resamples_to_first_order_are_those_of_all_pairs_but_for_little(ties, correlation):
     generator = np.random.default_rng(3)
     x = generator.normal(size=600)
     y = x + generator.normal(size=600)
     x, y = (x.round(), y.round()) if ties else (x, y)
     counts = resample(600, 500, seed=1)
-    exact, found = resampled_taus(x, y, counts), linearised(x, y, counts)
+    exact = RESAMPLED[correlation](x, y, counts)
+    found = linearised(x, y, counts, correlation)
     assert np.corrcoef(exact, found)[0, 1] > 0.99
     np.testing.assert_allclose(interval(found), interval(exact), atol=0.1 * exact.std())
-    assert linearised(np.ones(600), y, counts).tolist() == [0.0] * 500
+    assert linearised(np.ones(600), y, counts, correlation).tolist() == [0.0] * 500
 
 
 RESIDENT = """

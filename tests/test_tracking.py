@@ -70,7 +70,7 @@ def test_a_logger_is_told_the_settings_each_generation_and_what_was_found(
     assert summary["expression"] == best["expression"]
     assert summary["held_out"] == best["joint"]
     assert [summary["held_out_low"], summary["held_out_high"]] == best["joint_interval"]
-    assert summary["above_baseline"] == best["difference"]
+    assert summary["above_known"] == best["difference"]
     assert summary["finished"] is True
 
 

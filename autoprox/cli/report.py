@@ -103,7 +103,7 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     apart = run.benches if len(run.benches) > 1 else ()
     on_search = {each.name: each for each in run.search}
     console.print(joint_table(rows, on_search, run.settings, apart))
-    console.print(EXPLAINED_USE, soft_wrap=True)
+    console.print(EXPLAINED_USE)
     for table in column_tables(rows, console.width, run.settings):
         console.print(table)
     for text in (difference_in_words(rows, run.settings.joint), *ties_in_words(rows)):

@@ -145,13 +145,17 @@ class Base:
         if not self.filled:
             known = {each.behaviour for each in self.population}
             for each in candidates:
-                if each.fitness is not None and each.behaviour not in known:
+                if self.admits(each) and each.behaviour not in known:
                     known.add(each.behaviour)
                     self.population.append(each)
             self.remove_worst()
             self.filled = len(self.population) == self.size
         else:
             self.survive(candidates)
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Say whether a candidate may be a member at all."""
+        return candidate.fitness is not None
 
     def offspring(self) -> Iterable[Proposal]:
         """Return the graphs to judge next, given a full population."""
@@ -258,6 +262,10 @@ class Emq(Base):
     CROSSOVER = 0.5
     MUTATION = 0.5
 
+    def admits(self, candidate: Candidate) -> bool:
+        """Reject early what gives the first few architectures the same score."""
+        return super().admits(candidate) and candidate.tells_few_apart
+
     def offspring(self) -> list[Proposal]:
         """Return child and newcomer, child and newcomer, and so on."""
         best = ranked(self.population)[: max(2, int(self.TOP * len(self.population)))]
@@ -277,7 +285,7 @@ class Emq(Base):
         """Let the better of each pair in if it passes the screening; remove the worst."""
         known = {each.behaviour for each in self.population}
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked([each for each in pair if each.tells_few_apart])[:1]
+            better = ranked([each for each in pair if self.admits(each)])[:1]
             if better and better[0].behaviour not in known:
                 known.add(better[0].behaviour)
                 self.population += better

@@ -82,7 +82,10 @@ class Search:
         proposed = self._proposed()
         new = self._new(proposed)
         found = self.judge([each.graph for each in new.values()])
-        judged = {text: self._limited(text, one) for text, one in zip(new, found, strict=True)}
+        judged = {
+            text: self._limited(each.graph, one)
+            for (text, each), one in zip(new.items(), found, strict=True)
+        }
         # The ranks of thousands of candidates are not kept: an algorithm keeps
         # those of its population.
         self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
@@ -93,12 +96,12 @@ class Search:
         parents = {text: each.parents for text, each in new.items()}
         return self._record(len(proposed), judged, parents)
 
-    def _limited(self, text: str, candidate: Candidate) -> Candidate:
+    def _limited(self, proposed: Graph, candidate: Candidate) -> Candidate:
         """Return a candidate, or its failure if the sign it was given makes it too large."""
         size, most = candidate.graph.complexity, self.settings.complexity
-        if size <= most or candidate.failure is not None or text in self._seeds:
+        if size <= most or candidate.failure is not None or proposed.text in self._seeds:
             return candidate
-        return Candidate(candidate.graph, (), None, f"{size} nodes with its sign, over {most}", "")
+        return Candidate(proposed, (), None, f"{size} nodes with its sign, over {most}", "")
 
     def _proposed(self) -> list[Proposal]:
         """Ask for a generation; when half of it is there, the judge's workers begin with that."""

@@ -305,4 +305,5 @@ def best_of_top(scores: Array, accuracies: Array, count: int) -> float:
     tied = np.sort(np.maximum(accuracies[values == border], least))[::-1]
     taken = count - len(sure)
     ways = [comb(len(tied) - 1 - place, taken - 1) for place in range(len(tied))]
-    return float(np.dot(tied, np.array(ways) / comb(len(tied), taken)))
+    mean = np.dot(tied, np.array(ways) / comb(len(tied), taken))
+    return float(min(mean, tied[0]))  # no more than the best, whatever the rounding

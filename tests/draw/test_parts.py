@@ -46,7 +46,7 @@ def test_each_box_has_the_loss_of_its_part_and_the_root_what_there_is_to_lose() 
         "sum 1": "0.500",
         "flops 2": "\N{MINUS SIGN}0.200",
         "sum 3": "undefined",
-        "divide 4": "joint τ 0.500",
+        "divide 4": "joint D 0.500",
     }
 
 

@@ -17,13 +17,13 @@ pytest.importorskip("matplotlib")
 COLUMNS = ("pit/c100", "pit/flower", "autoformer/c100")
 
 
-def row(name: str, *taus: float) -> Row:
+def row(name: str, *ds: float) -> Row:
     columns = tuple(
-        ColumnFigures(column, 9, tau, None, tau, None, 0.5, 0.0, ())
-        for column, tau in zip(COLUMNS, taus, strict=False)
+        ColumnFigures(column, 9, d, 0.0, 0.0, (-1.0, 1.0), 0.5, 0.0, 0.0, 9)
+        for column, d in zip(COLUMNS, ds, strict=False)
     )
-    joint = sum(taus) / len(taus) if taus else None
-    return Row(1, name, name, joint, None, joint, joint, joint, 0.1, 0, None, columns)
+    joint = sum(ds) / len(ds) if ds else None
+    return Row(1, name, name, joint, None, 0.0, 0.0, 0.5, 0.0, 0.0, 0.1, 0, None, columns)
 
 
 def board(*rows: Row) -> Leaderboard:
@@ -40,7 +40,7 @@ def cells(axes) -> dict[tuple[int, int], str]:
     return {tuple(map(round, each.get_position()[::-1])): each.get_text() for each in inside}
 
 
-def test_a_scatter_shows_every_figure_and_its_tau() -> None:
+def test_a_scatter_shows_every_figure_and_its_d() -> None:
     axes = scatter([1, 2, 3, 4], [10, 20, float("nan"), 15], name="zico", target="c100")
     assert axes.get_xlabel() == "zico"
     assert axes.get_ylabel() == "c100"
@@ -77,8 +77,8 @@ def test_blue_agrees_and_red_ranks_upside_down_the_more_the_deeper() -> None:
 
 
 def test_the_numbers_can_be_read_on_their_cells() -> None:
-    taus = [[tau, -tau, tau / 2] for tau in np.linspace(0, 1, 9)]
-    axes = heat_map(board(*(row(str(i), *each) for i, each in enumerate(taus))))
+    ds = [[d, -d, d / 2] for d in np.linspace(0, 1, 9)]
+    axes = heat_map(board(*(row(str(i), *each) for i, each in enumerate(ds))))
     from matplotlib.colors import to_rgb
 
     def luminance(colour) -> float:
@@ -105,12 +105,12 @@ def test_every_form_of_a_ranking_draws_the_same(tmp_path) -> None:
     ("name", "content", "said"),
     [
         ("a.json", "{}", "is no 'autoprox leaderboard' file"),
-        ("a.json", '{"format": "autoprox leaderboard", "version": 1}', "damaged: KeyError"),
+        ("a.json", '{"format": "autoprox leaderboard", "version": 2}', "damaged: KeyError"),
         ("a.csv", "a,b\n1,2\n", "a ranking has the column 'proxy'"),
         ("a.csv", "", "a ranking has the column 'proxy'"),
-        ("a.csv", "proxy,pit/c100 kendall\nzico,much\n", "damaged: ValueError"),
-        ("a.csv", "proxy,pit/c100 kendall\nzico,\n", "no proxy of the ranking has a correlation"),
-        ("a.csv", "proxy,pit/c100 kendall\n", "a ranking has the column 'proxy'"),
+        ("a.csv", "proxy,pit/c100 somers\nzico,much\n", "damaged: ValueError"),
+        ("a.csv", "proxy,pit/c100 somers\nzico,\n", "no proxy of the ranking has a correlation"),
+        ("a.csv", "proxy,pit/c100 somers\n", "a ranking has the column 'proxy'"),
     ],
 )
 def test_what_is_no_ranking_is_refused(tmp_path, name, content, said) -> None:

@@ -33,7 +33,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import load
-from autoprox.ranking import CORRELATIONS, kendall
+from autoprox.ranking import CORRELATIONS, SYMBOLS
 from autoprox.text import parse
 from tests.evolution.stopping import Stopper
 from tests.scipy_correlations import SCIPY
@@ -98,26 +98,27 @@ def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
     fitness = max(json.loads(line).get("fitness", -1) for line in lines(run.folder))
     assert max(row.joint for row in run.search) == pytest.approx(fitness, abs=1e-6)
     found = read(run.folder)
-    assert found.settings.joint == {"kendall": "joint τ", "spearman": "joint ρ"}[correlation]  # noqa: RUF001
+    assert found.settings.joint == f"joint {SYMBOLS[correlation]}"
     assert found.settings.joint in page(run.folder)
     held_out = [step.held_out for step in found.generations][-1]
     assert held_out == pytest.approx(found.held_out_figures[found.generations[-1].expression])
 
 
 def test_a_bench_says_what_it_is_ranked_by_and_one_may_differ(cache):
-    assert lay(TINY, Settings(TINY), cache).settings.correlation == "kendall"
-    assert lay("mq101", Settings("mq101"), cache).settings.correlation == "spearman"
+    assert lay(TINY, Settings(TINY), cache).settings.correlation == "somers"
+    assert lay("mq101", Settings("mq101"), cache).settings.correlation == "somers"
     assert (
         lay("mq101", Settings("mq101", correlation="kendall"), cache).settings.measure == "kendall"
     )
-    with pytest.raises(UnknownNameError, match=r"'pearson'.*kendall, spearman"):
+    with pytest.raises(UnknownNameError, match=r"'pearson'.*kendall, somers, spearman"):
         Settings(TINY, correlation="pearson")
 
 
 def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, tmp_path):
-    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **SMALL)
+    options = {**SMALL, "correlation": "kendall"}
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **options)
     folder = tmp_path / "old"
-    stopped = evolve(TINY, out=folder, cache=cache, observer=Stopper(), **SMALL)
+    stopped = evolve(TINY, out=folder, cache=cache, observer=Stopper(), **options)
     assert not stopped.finished
     config = json.loads((folder / "config.json").read_text())
     del config["settings"]["correlation"]
@@ -128,7 +129,7 @@ def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, 
     checkpoint = json.loads((folder / "checkpoint.json").read_text())
     checkpoint["bytes"] = len(old.encode())
     (folder / "checkpoint.json").write_text(json.dumps(checkpoint))
-    assert read(folder).settings.joint == "joint τ"
+    assert read(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
     again = evolve(resume=folder, cache=cache)
     assert again.held_out == whole.held_out
 
@@ -193,21 +194,23 @@ def test_the_report_is_what_scipy_says_of_the_scores(cache, tmp_path):
     bench = ground.bench
     scores = Evaluator(ground.table(ground.held_out))(run.best.graph).values
     rows = [bench.architectures[i] for i in ground.held_out]
-    for each in run.held_out[0].correlations:
+    for each in run.held_out[0].columns:
         space, target = each.column.split("/")
         chosen = [i for i, row in enumerate(rows) if row.space == space]
         truth = bench.accuracies(target, [rows[i] for i in chosen])
-        assert each.kendall == pytest.approx(kendall(scores[chosen], truth))
-        assert each.kendall_interval[0] <= each.kendall <= each.kendall_interval[1]
+        for name, correlation in SCIPY.items():
+            own = correlation(scores[chosen], truth).statistic
+            assert each.correlation(name) == pytest.approx(own)
+        assert each.interval[0] <= each.somers <= each.interval[1]
     assert run.held_out[0].joint == pytest.approx(
-        np.mean([each.kendall for each in run.held_out[0].correlations])
+        np.mean([each.somers for each in run.held_out[0].columns])
     )
 
 
 def test_a_space_that_is_not_evolved_on_is_reported_as_transfer(cache, tmp_path):
     run = evolve(TINY, out=tmp_path / "run", cache=cache, spaces=("mlp",), **SMALL)
-    assert {each.column for each in run.held_out[0].correlations} == {"mlp/coarse", "mlp/fine"}
-    assert {each.column for each in run.transfer[0].correlations} == {"cnn/coarse", "cnn/fine"}
+    assert {each.column for each in run.held_out[0].columns} == {"mlp/coarse", "mlp/fine"}
+    assert {each.column for each in run.transfer[0].columns} == {"cnn/coarse", "cnn/fine"}
 
 
 def test_the_best_is_loaded_by_its_folder_and_says_where_it_comes_from(cache, tmp_path):

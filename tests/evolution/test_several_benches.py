@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.stats import kendalltau
+from scipy.stats import somersd
 
 from autoprox.assess import COUNTS
 from autoprox.benches import load_bench, split
@@ -47,9 +47,9 @@ def invoked(*words):
 
 
 def test_each_bench_counts_the_same_however_many_columns_it_has(run):
-    assert [each.column for each in run.held_out[0].correlations] == [*COLUMNS, "other/mlp/top1"]
+    assert [each.column for each in run.held_out[0].columns] == [*COLUMNS, "other/mlp/top1"]
     for each in (*run.held_out, *run.search):
-        *tiny, other = (found.kendall for found in each.correlations)
+        *tiny, other = (found.somers for found in each.columns)
         assert each.joint == pytest.approx((np.mean(tiny) + other) / 2)
         assert each.joint_interval[0] <= each.joint <= each.joint_interval[1]
     found = [json.loads(line) for line in lines(run.folder)]
@@ -74,9 +74,9 @@ def test_the_held_out_figures_are_those_of_live_scores_on_each_bench(run, cache)
             own = [i for i, row in enumerate(rows) if row.space == space]
             for target in bench.default_targets:
                 figures = bench.accuracies(target, [rows[i] for i in own])
-                truth.append(kendalltau([scores[i] for i in own], figures).statistic)
+                truth.append(somersd(figures, [scores[i] for i in own]).statistic)
     assert len(ground.held_out) == 15
-    assert [each.kendall for each in run.held_out[0].correlations] == pytest.approx(truth)
+    assert [each.somers for each in run.held_out[0].columns] == pytest.approx(truth)
 
 
 def test_each_bench_is_split_as_in_a_run_on_it_alone(cache):
@@ -120,12 +120,12 @@ def test_a_search_writes_with_what_all_benches_have(cache):
 )
 def test_spaces_of_any_bench_can_be_left_to_transfer(spaces, transfer, cache, tmp_path):
     run = evolve(BOTH, out=tmp_path / "run", cache=cache, spaces=spaces, **SMALL)
-    seen = {each.column.rpartition("/")[0] for each in run.held_out[0].correlations}
+    seen = {each.column.rpartition("/")[0] for each in run.held_out[0].columns}
     assert seen == set(spaces)
-    assert [each.column for each in run.transfer[0].correlations] == transfer
-    taus = {each.column: each.kendall for each in run.transfer[0].correlations}
+    assert [each.column for each in run.transfer[0].columns] == transfer
+    ds = {each.column: each.somers for each in run.transfer[0].columns}
     benches = {column.partition("/")[0] for column in transfer}
-    means = [np.mean([taus[c] for c in transfer if c.startswith(bench)]) for bench in benches]
+    means = [np.mean([ds[c] for c in transfer if c.startswith(bench)]) for bench in benches]
     assert run.transfer[0].joint == pytest.approx(np.mean(means))
 
 
@@ -237,7 +237,7 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
     assert "(11 of tiny/cnn)" in transfer
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     best = report["held_out"][0]
-    *tiny, other = (each["kendall"] for each in best["correlations"])
+    *tiny, other = (each["somers"] for each in best["columns"])
     row = next(line for line in held_out.splitlines() if line.strip().startswith("top 1 "))
     for figure in (best["joint"], np.mean(tiny), other):
         assert f"{figure:.3f}" in row

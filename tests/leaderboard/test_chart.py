@@ -16,7 +16,7 @@ from autoprox.ranking.figures import BestFigures, ColumnFigures
 
 def row(name, joint, spread=0.1):
     span = None if joint is None else (joint - spread, joint + spread)
-    return Row(1, name, name, joint, span, joint, joint, joint, 0.1, 0, None, ())
+    return Row(1, name, name, joint, span, 0.9, 0.9, 0.9, 9.0, 9.0, 0.1, 0, None, ())
 
 
 def board(*rows):
@@ -49,8 +49,9 @@ def test_only_the_best_are_drawn_if_so_asked():
 
 def test_the_best_by_score_are_marked_if_they_are_known():
     def figures(low, high):
-        best = (BestFigures(0.2, low, None), BestFigures(0.5, high, None))
-        return ColumnFigures("a/x", 9, 0.5, None, 0.9, None, 0.5, 0.0, best)
+        shares = ((0.2, low), (0.5, high), (1.0, 3 * low))
+        best = tuple(BestFigures(share, rho, None) for share, rho in shares)
+        return ColumnFigures("a/x", 9, 0.5, 0.5, 0.9, (0.4, 0.6), 0.5, 0.0, 0.0, 9, best)
 
     columns = (figures(0.1, 0.3), figures(0.3, 0.5))
     rows = [dataclasses.replace(row(name, 0.5), columns=columns) for name in ("emq", "bops")]
@@ -62,7 +63,7 @@ def test_the_best_by_score_are_marked_if_they_are_known():
     ]
     marks = [each for each in axes.collections if len(each.get_offsets()) == 2]
     places = [each.get_offsets()[:, 0].tolist() for each in marks]
-    for expected in ([0.2, 0.2], [0.4, 0.4], [0.5, 0.5]):
+    for expected in ([0.2, 0.2], [0.4, 0.4], [0.6, 0.6]):
         assert any(np.allclose(expected, each) for each in places)
     assert chart(BOARD).axes[0].get_legend() is None
 

@@ -31,8 +31,8 @@ from autoprox.leaderboard.searched import Searched
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxy import Proxy
-from autoprox.ranking import kendall
 from autoprox.tables import Probe
+from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 FEW = ["snip", "zico", "params", "swap", "sum(norm(grad))"]
@@ -110,8 +110,12 @@ def test_the_order_is_right_by_construction(tmp_path):
     assert [row.name for row in board] == ["best", "params", "even", "worst"]
     assert [row.place for row in board] == [1, 2, 3, 4]
     best, params, even, worst = board
-    assert (best.joint, best.top_share, best.gap) == pytest.approx((1.0, 1.0, 0.0))
+    assert (best.joint, best.top_share) == pytest.approx((1.0, 1.0))
+    assert (best.top1_regret, best.top5_regret) == (0.0, 0.0)
     assert (worst.joint, worst.top_share) == pytest.approx((-1.0, 0.0))
+    spaces = (bench.accuracies("coarse", bench.in_space(name)) for name in bench.spaces)
+    spreads = [np.ptp(own) for own in spaces]
+    assert worst.top1_regret == pytest.approx(np.mean(spreads))
     assert 0 < params.joint < 1
     assert even.joint == 0.0
     assert even.reason == "the same score for every architecture"
@@ -124,13 +128,18 @@ def test_figures_are_those_of_the_scores(board):
     assert board.columns == ("mlp/coarse", "mlp/fine", "cnn/coarse", "cnn/fine")
     for row in board:
         scores = board.scores[row.name]
-        taus = []
+        found = {name: [] for name in SCIPY}
         for space in ("mlp", "cnn"):
             for target in ("coarse", "fine"):
                 places = [i for i, a in enumerate(bench.architectures) if a.space == space]
-                taus.append(kendall(scores[places], bench.accuracies(target)[places]))
-        assert [each.kendall for each in row.columns] == pytest.approx(taus)
-        assert row.joint == pytest.approx(np.mean(taus))
+                for name, correlation in SCIPY.items():
+                    own = correlation(scores[places], bench.accuracies(target)[places])
+                    found[name].append(own.statistic)
+        for name, own in found.items():
+            assert [each.correlation(name) for each in row.columns] == pytest.approx(own)
+        assert (row.joint, row.joint_kendall, row.joint_spearman) == pytest.approx(
+            tuple(np.mean(found[name]) for name in ("somers", "kendall", "spearman"))
+        )
         assert row.joint_interval[0] <= row.joint <= row.joint_interval[1]
 
 
@@ -701,8 +710,13 @@ def test_csv_has_a_line_a_proxy_and_a_column_a_figure(board):
     lines = list(csv.DictReader(io.StringIO(board.to_csv())))
     assert [line["proxy"] for line in lines] == [row.name for row in board]
     for line, row in zip(lines, board, strict=True):
-        assert float(line["joint_kendall"]) == row.joint
-        assert float(line["cnn/fine kendall_low"]) == row.columns[3].kendall_interval[0]
+        assert float(line["joint_somers"]) == row.joint
+        assert float(line["joint_kendall"]) == row.joint_kendall
+        assert float(line["top5_regret"]) == row.top5_regret
+        assert float(line["cnn/fine somers_low"]) == row.columns[3].interval[0]
+        assert float(line["cnn/fine somers"]) == row.columns[3].somers
+        assert float(line["cnn/fine kendall"]) == row.columns[3].kendall
+        assert float(line["cnn/fine top1_regret"]) == row.columns[3].top1_regret
         assert float(line["cnn/fine spearman"]) == row.columns[3].spearman
         assert line["reason"] == ""
 
@@ -710,7 +724,8 @@ def test_csv_has_a_line_a_proxy_and_a_column_a_figure(board):
 def test_a_data_frame_has_the_same_content(board):
     frame = board.to_frame()
     assert list(frame["proxy"]) == [row.name for row in board]
-    assert frame["joint_kendall"].tolist() == [row.joint for row in board]
+    assert frame["joint_somers"].tolist() == [row.joint for row in board]
+    assert frame["joint_kendall"].tolist() == [row.joint_kendall for row in board]
 
 
 def test_without_pandas_there_is_a_clear_message(board, monkeypatch):

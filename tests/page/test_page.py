@@ -131,9 +131,14 @@ def test_the_held_out_table_has_the_figures_of_the_report(finished):
     assert head == [
         "proxy",
         "nodes",
-        "joint τ",
-        "over the best baseline",
-        "joint τ, search",
+        "joint D",
+        "over the best known",
+        "joint D, search",
+        "joint \N{GREEK SMALL LETTER TAU}",
+        "joint \N{GREEK SMALL LETTER RHO}",
+        "lost, top 1",
+        "lost, of 5",
+        "top 10 %",
         "formula",
     ]
     assert len(rows) == len(report["held_out"])
@@ -143,17 +148,21 @@ def test_the_held_out_table_has_the_figures_of_the_report(finished):
         assert row[:2] == [each["name"], str(each["complexity"])]
         assert row[2] == f"{three(each['joint'])}{low:.3f} to {high:.3f}"
         assert row[3].replace("\N{MINUS SIGN}", "-").startswith(f"{each['difference']:+.3f}")
-        assert row[4:] == [three(search[each["name"]]), each["expression"]]
+        means = [
+            sum(column[name] for column in each["columns"]) / len(each["columns"])
+            for name in ("kendall", "spearman", "top1_regret", "top5_regret", "top_share")
+        ]
+        assert row[4] == three(search[each["name"]])
+        assert [float(cell.replace("\N{MINUS SIGN}", "-")) for cell in row[5:10]] == pytest.approx(
+            means, abs=5e-4
+        )
+        assert row[10] == each["expression"]
 
 
 @pytest.mark.parametrize(
     ("caption", "part", "space"),
     [
-        (
-            "Kendall's τ with its 95 % interval, and Spearman's \N{GREEK SMALL LETTER RHO}.",
-            "held_out",
-            "cnn",
-        ),
+        ("D with its 95 % interval, and the other correlations.", "held_out", "cnn"),
         ("Transfer, column by column", "transfer", "mlp"),
     ],
 )
@@ -162,10 +171,11 @@ def test_the_columns_have_the_figures_of_the_report(finished, caption, part, spa
     head, *rows = Page(page(finished)).tables[caption]
     assert head == ["proxy", f"{space}/coarse", f"{space}/fine"]
     for row, each in zip(rows, report[part], strict=True):
-        for cell, found in zip(row[1:], each["correlations"], strict=True):
-            low, high = found["kendall_interval"]
-            tau, rho = found["kendall"], f"\N{GREEK SMALL LETTER RHO} {found['spearman']:.2f}"
-            assert cell == f"{tau:.3f}{low:.2f} to {high:.2f}, {rho}"
+        for cell, found in zip(row[1:], each["columns"], strict=True):
+            low, high = found["interval"]
+            tau = f"\N{GREEK SMALL LETTER TAU} {found['kendall']:.2f}"
+            rho = f"\N{GREEK SMALL LETTER RHO} {found['spearman']:.2f}"
+            assert cell == f"{found['somers']:.3f}{low:.2f} to {high:.2f}, {tau}, {rho}"
 
 
 def test_failures_and_generations_are_those_of_the_files(finished):
@@ -181,7 +191,7 @@ def test_failures_and_generations_are_those_of_the_files(finished):
             for each in csv.DictReader(file)
         ]
     assert [
-        [*row[:2], row[-1]] for row in tables["Generation by generation: joint τ"][1:]
+        [*row[:2], row[-1]] for row in tables["Generation by generation: joint D"][1:]
     ] == expected
 
 
@@ -291,9 +301,9 @@ def test_transfer_to_another_network_is_shown_column_by_column(of_bits):
     assert rows[0] == ["proxy", "deep/accuracy"]
     assert [row[0] for row in rows[1:]] == [each["name"] for each in report]
     for row, each in zip(rows[1:], report, strict=True):
-        (column,) = each["correlations"]
+        (column,) = each["columns"]
         assert column["architectures"] == 14
-        assert row[1].startswith(f"{column['kendall']:.3f}")
+        assert row[1].startswith(f"{column['somers']:.3f}")
     assert {"bit_sum", "model_size", "bops"} <= {row[0] for row in rows[1:]}
 
 
@@ -438,9 +448,9 @@ def test_a_run_on_several_benches_shows_the_mean_of_each(cache, tmp_path):
     text = page(tmp_path / "run")
     (caption,) = (each for each in Page(text).tables if each.startswith("Held out"))
     head, first, *_ = Page(text).tables[caption]
-    assert head[4:6] == ["mean τ, tiny", "mean τ, other"]
+    assert head[4:6] == ["mean D, tiny", "mean D, other"]
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    *tiny, other = (each["kendall"] for each in report["held_out"][0]["correlations"])
+    *tiny, other = (each["somers"] for each in report["held_out"][0]["columns"])
     assert first[4:6] == [three(sum(tiny) / 4), three(other)]
     assert "tiny_bench and other_tiny_bench, default" in text
 
@@ -507,13 +517,18 @@ def test_a_ranking_stands_beside_the_run(copy, cache):
     head, *rows = Page(text).tables["Known proxies on 12 architectures of tiny"]
     assert head == [
         "proxy",
-        "joint τ",
+        "joint D",
+        "joint \N{GREEK SMALL LETTER TAU}",
         "joint \N{GREEK SMALL LETTER RHO}",
         *board.columns,
         "formula",
     ]
     assert [row[0] for row in rows] == [each.name for each in board]
     assert [row[1][:5] for row in rows] == [three(each.joint) for each in board]
+    assert [row[2:4] for row in rows] == [
+        [three(each.joint_kendall), three(each.joint_spearman)] for each in board
+    ]
+    assert [row[4:6] for row in rows] == [[three(c.somers) for c in each.columns] for each in board]
     assert "includes architectures that the search saw" in text
 
 
@@ -538,7 +553,7 @@ def test_a_ranking_of_the_same_split_is_not_said_to_include_what_the_search_saw(
 def test_a_ranking_that_does_not_fit_is_refused(copy, ranking, said):
     change(copy / "config.json", settings=Settings("vit101").to_json())
     path = copy / "ranking.json"
-    path.write_text(json.dumps({"format": "autoprox leaderboard", "version": 1} | ranking))
+    path.write_text(json.dumps({"format": "autoprox leaderboard", "version": 2} | ranking))
     result = call(copy, "--ranking", path)
     assert result.exit_code == 1
     assert said in result.stderr

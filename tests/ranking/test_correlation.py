@@ -1,19 +1,26 @@
 """Rank correlations against scipy."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import somersd
 
 from autoprox.errors import BenchError
 from autoprox.ranking import (
     CORRELATIONS,
     Column,
     Ranker,
+    Scratch,
     balanced,
     joint,
     kendall,
+    pair_signs,
     resolved,
+    somers,
     spearman,
     standardised_ranks,
     weights,
@@ -68,14 +75,21 @@ def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
     generator = np.random.default_rng(0)
     ranker = Ranker([column(generator.normal(size=30))])
     scores = generator.normal(size=(20, 30))
-    whole = ranker.taus(scores)
+    whole = ranker.correlations(scores)
     monkeypatch.setattr("autoprox.ranking.correlation.PAIRS_AT_ONCE", 1)
-    np.testing.assert_array_equal(ranker.taus(scores), whole)
+    np.testing.assert_array_equal(ranker.correlations(scores), whole)
 
 
-@pytest.mark.parametrize("figures", [[], [1.0, 2.0], [3.0, 3.0, 3.0, 3.0]])
-def test_a_column_that_cannot_be_ranked_by_is_refused(figures):
-    with pytest.raises(BenchError, match="ranking needs 3 that differ"):
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ([], "'all/accuracy' has 0 figures; ranking needs 3"),
+        ([1.0, 2.0], "'all/accuracy' has 2 figures; ranking needs 3"),
+        ([3.0] * 4, r"'all/accuracy' has the same figure for all of its 4 architectures \(3\)"),
+    ],
+)
+def test_a_column_that_cannot_be_ranked_by_is_refused(figures, said):
+    with pytest.raises(BenchError, match=said):
         Ranker([column(figures)])
 
 
@@ -104,9 +118,14 @@ def test_the_joint_correlation_of_one_group_is_the_plain_mean_to_the_last_bit(co
     )
 
 
-def test_constant_scores_have_no_correlation():
-    assert kendall(np.ones(5), np.arange(5.0)) == 0.0
-    assert spearman(np.arange(5.0), np.ones(5)) == 0.0
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+def test_constant_scores_have_no_correlation(correlation):
+    assert CORRELATIONS[correlation](np.ones(5), np.arange(5.0)) == 0.0
+    assert CORRELATIONS[correlation](np.arange(5.0), np.ones(5)) == 0.0
+    ranker = Ranker([column(np.arange(5.0))], correlation)
+    assert ranker.correlations(np.stack([np.ones(5), np.arange(5.0)])).ravel() == pytest.approx(
+        [0.0, 1.0]
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -141,10 +160,12 @@ def test_scores_that_differ_by_rounding_alone_tie():
     assert len(np.unique(resolved(scores))) == 2
     accuracies = np.array([3.0, 2.0, 1.0, 4.0])
     tied = np.array([1.0, 1.0, 1.0, 2.0])
-    assert kendall(scores, accuracies) == kendall(tied, accuracies)
-    assert spearman(scores, accuracies) == spearman(tied, accuracies)
-    column = Column("s", "t", np.arange(4), accuracies)
-    assert Ranker([column]).taus(scores[None])[0, 0] == pytest.approx(kendall(tied, accuracies))
+    for name, correlation in CORRELATIONS.items():
+        assert correlation(scores, accuracies) == correlation(tied, accuracies)
+        ranker = Ranker([column(accuracies)], name)
+        assert ranker.correlations(scores[None])[0, 0] == pytest.approx(
+            SCIPY[name](tied, accuracies).statistic
+        )
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
@@ -166,3 +187,127 @@ def test_standardised_ranks_multiply_to_spearmans_correlation(n):
     for i, own in enumerate(scores[1:], start=1):
         for j, other in enumerate(scores[1:], start=1):
             assert ranks[i] @ ranks[j] == pytest.approx(spearman(own, other), abs=1e-6)
+
+
+# Somers' D
+
+
+SOME = st.sampled_from([-1.0, 0.0, 0.5, 2.0, 7.0])
+
+
+@pytest.mark.parametrize("largest", [1000, 5])
+def test_d_is_that_of_scipy_with_ties_in_scores_and_in_accuracies(monkeypatch, largest):
+    monkeypatch.setattr("autoprox.ranking.correlation.LARGEST", largest)
+    generator = np.random.default_rng(3)
+    accuracies = generator.integers(0, 3, 40).astype(float)
+    some = np.sort(generator.permutation(40)[:17])
+    columns = [
+        column(accuracies),
+        column(generator.integers(0, 9, 40)),
+        column(generator.normal(size=17), some),
+    ]
+    scores = generator.integers(0, 4, (30, 40)).astype(float)
+    scores[:5] = generator.normal(size=(5, 40))
+    scores[5] = 3.0
+    found = Ranker(columns, "somers").correlations(scores)
+    assert len(set(accuracies)) == 3
+    assert not found[5].any()
+    for i, row in enumerate(scores):
+        for j, each in enumerate(columns):
+            truth = somersd(each.accuracies, row[each.places]).statistic if i != 5 else 0.0
+            assert found[i, j] == pytest.approx(truth, abs=1e-6)
+            assert somers(row[each.places], each.accuracies) == pytest.approx(truth, abs=1e-9)
+
+
+def test_without_ties_in_the_scores_d_is_kendalls_tau_and_with_ties_it_is_nearer_to_0():
+    generator = np.random.default_rng(4)
+    accuracies = generator.normal(size=50)
+    scores = accuracies + generator.normal(size=50)
+    assert somers(scores, accuracies) == pytest.approx(kendall(scores, accuracies))
+    assert 0 < somers(scores.round(), accuracies) < kendall(scores.round(), accuracies)
+
+
+def exactly(scores, accuracies):
+    """Return Somers' D by its definition, pair by pair, as a fraction."""
+    pairs = list(itertools.combinations(range(len(scores)), 2))
+    signs = [
+        int(np.sign(scores[i] - scores[j]) * np.sign(accuracies[i] - accuracies[j]))
+        for i, j in pairs
+    ]
+    return Fraction(sum(signs), sum(accuracies[i] != accuracies[j] for i, j in pairs))
+
+
+@given(st.lists(st.tuples(SOME, SOME), min_size=3, max_size=12))
+def test_a_tie_counts_as_a_coin_toss(rows):
+    scores, accuracies = np.array(rows).T
+    if not np.ptp(accuracies):
+        return
+    places = np.arange(len(rows))
+    one, other = (np.empty(len(rows)) for _ in range(2))
+    one[np.lexsort((places, scores))] = places  # equal scores in one order, and in the reverse
+    other[np.lexsort((-places, scores))] = places
+    mean = (exactly(one, accuracies) + exactly(other, accuracies)) / 2
+    assert exactly(scores, accuracies) == mean
+    assert somers(scores, accuracies) == pytest.approx(float(mean), abs=1e-12)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-9, 9), SOME), min_size=3, max_size=12),
+    st.lists(st.integers(-9, 9), min_size=1, max_size=4),
+)
+def test_what_a_coarser_score_changes_is_the_agreement_of_the_pairs_it_ties(rows, cuts):
+    scores, accuracies = np.array(rows, dtype=float).T
+    if not np.ptp(accuracies):
+        return
+    coarser = np.searchsorted(np.sort(cuts), scores).astype(float)
+    pairs = list(itertools.combinations(range(len(rows)), 2))
+    untied = sum(accuracies[i] != accuracies[j] for i, j in pairs)
+    newly = sum(
+        int(np.sign(scores[i] - scores[j]) * np.sign(accuracies[i] - accuracies[j]))
+        for i, j in pairs
+        if scores[i] != scores[j] and coarser[i] == coarser[j]
+    )
+    assert untied * (exactly(scores, accuracies) - exactly(coarser, accuracies)) == newly
+    change = somers(scores, accuracies) - somers(coarser, accuracies)
+    assert untied * change == pytest.approx(newly, abs=1e-9)
+
+
+def flattened(scores, generator, cuts):
+    """Return scores after a random map that never falls, and is flat between most of its cuts."""
+    borders = np.sort(generator.choice(scores, size=generator.integers(*cuts), replace=False))
+    pieces = np.searchsorted(borders, scores, side="right")
+    flat = generator.random(len(borders) + 1) < 0.8
+    return np.where(flat[pieces], 10.0 * pieces, 10.0 * pieces + scores / 10)
+
+
+def errors_of_change(correlation, strength, cuts, count=200):
+    """Return the mean change of a correlation by random flat pieces, in its standard errors."""
+    generator = np.random.default_rng(5)
+    changes = np.empty(count)
+    for i in range(count):
+        accuracies = generator.normal(size=40)
+        scores = strength * accuracies + generator.normal(size=40)
+        coarser = flattened(scores, generator, cuts)
+        assert (np.diff(coarser[np.argsort(scores)]) >= 0).all()
+        changes[i] = correlation(coarser, accuracies) - correlation(scores, accuracies)
+    return changes.mean() / (changes.std(ddof=1) / np.sqrt(count))
+
+
+@pytest.mark.parametrize("cuts", [(1, 4), (8, 20)])
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.7, 1.5])
+def test_a_coarser_score_gains_nothing_by_d_on_average(strength, cuts):
+    assert errors_of_change(somers, strength, cuts) < 3
+
+
+@pytest.mark.parametrize("strength", [0.7, 1.5])
+def test_tau_b_pays_for_the_ties_of_a_coarser_score(strength):
+    assert errors_of_change(kendall, strength, (8, 20)) > 4
+    assert errors_of_change(somers, strength, (8, 20)) < -4
+
+
+def test_pairs_that_the_accuracies_tie_count_for_nothing():
+    accuracies = np.array([1.0, 1.0, 2.0, 3.0])
+    assert somers(np.array([1.0, 2.0, 3.0, 4.0]), accuracies) == 1.0
+    assert somers(np.array([2.0, 1.0, 3.0, 4.0]), accuracies) == 1.0
+    signs = pair_signs(np.array([[0, 0, 1, 2]], dtype=np.int16), Scratch())
+    assert signs.ravel().tolist() == [0, 1, 1, 1, 1, 1]

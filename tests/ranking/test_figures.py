@@ -1,17 +1,21 @@
-"""The figures of the leaderboard, against scipy and against resamples that are written out."""
+"""The figures of a proxy, against scipy and against resamples that are written out."""
 
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoprox.errors import BenchError
-from autoprox.ranking import Column, figures
-from autoprox.ranking.figures import Comparison, best_spearman, gap, top_share
+from autoprox.ranking import Column, balanced, figures
+from autoprox.ranking.figures import Comparison, best_of_top, best_spearman, top_share
 from autoprox.ranking.resampling import interval, resample
+from tests.scipy_correlations import SCIPY
 
 
 def columns(n=12, ties=True):
@@ -40,28 +44,38 @@ def test_figures_are_those_of_scipy():
         own = scores[column.places]
         assert found.column == column.name
         assert found.architectures == len(own)
-        tau = scipy.stats.kendalltau(own, column.accuracies).statistic
-        assert found.kendall == pytest.approx(tau)
-        assert found.spearman == pytest.approx(
-            scipy.stats.spearmanr(own, column.accuracies).statistic
-        )
+        for name, correlation in SCIPY.items():
+            truth = correlation(own, column.accuracies).statistic
+            assert found.correlation(name) == pytest.approx(truth)
 
 
-def test_intervals_are_those_of_resamples_with_repeated_architectures(monkeypatch):
+@pytest.mark.parametrize("correlation", SCIPY)
+def test_intervals_are_those_of_resamples_with_repeated_architectures(monkeypatch, correlation):
     monkeypatch.setattr(figures, "RESAMPLES", 60)
     scores = np.random.default_rng(2).integers(0, 9, 24).astype(float)
-    found = Comparison(columns(), seed=5)(scores)
+    found = Comparison(columns(), correlation, seed=5)(scores)
     joint = []
     for column, each in zip(columns(), found.columns, strict=True):
         size = 12 if column.space == "a" else 11
         counts = resample(size, 60, [5, zlib.crc32(column.space.encode())])
         own = scores[column.places]
-        taus = drawn(column, counts, own, scipy.stats.kendalltau)
-        rhos = drawn(column, counts, own, scipy.stats.spearmanr)
-        assert each.kendall_interval == pytest.approx(interval(taus), abs=1e-6)
-        assert each.spearman_interval == pytest.approx(interval(rhos), abs=1e-5)
-        joint.append(taus)
+        values = drawn(column, counts, own, SCIPY[correlation])
+        assert each.interval == pytest.approx(interval(values), abs=1e-6)
+        joint.append(values)
+    np.testing.assert_allclose(found.resampled, np.mean(joint, axis=0), atol=1e-6)
     assert found.joint_interval == pytest.approx(interval(np.mean(joint, axis=0)), abs=1e-6)
+    own = np.mean([each.correlation(correlation) for each in found.columns])
+    assert found.joint == pytest.approx(own)
+
+
+def test_the_joint_figure_and_its_resamples_are_weighted_alike():
+    scores = np.random.default_rng(6).normal(size=24)
+    weighed = balanced(columns(), ["one", "one", "two"])
+    found = Comparison(weighed)(scores)
+    one, two, three = (each.somers for each in found.columns)
+    assert found.joint == pytest.approx(((one + two) / 2 + three) / 2)
+    parts = [Comparison([each])(scores).resampled for each in columns()]
+    np.testing.assert_allclose(found.resampled, ((parts[0] + parts[1]) / 2 + parts[2]) / 2)
 
 
 def test_an_architecture_without_a_score_is_left_out():
@@ -70,10 +84,10 @@ def test_an_architecture_without_a_score_is_left_out():
     holes[[2, 20]] = np.nan
     found = Comparison(columns())(holes).columns
     kept = np.delete(np.arange(12), 2)
-    truth = scipy.stats.kendalltau(scores[kept], columns()[0].accuracies[kept]).statistic
-    assert found[0].kendall == pytest.approx(truth)
+    truth = SCIPY["somers"](scores[kept], columns()[0].accuracies[kept]).statistic
+    assert found[0].somers == pytest.approx(truth)
     assert [each.architectures for each in found] == [11, 11, 10]
-    low, high = found[0].kendall_interval
+    low, high = found[0].interval
     assert low < truth < high
 
 
@@ -104,21 +118,43 @@ def test_proxies_do_not_change_each_others_figures():
     holes = scores[1].copy()
     holes[3] = np.nan
     together = [compare(each) for each in (scores[0], holes, scores[0], scores[2])]
-    assert together[0] == together[2] == Comparison(columns())(scores[0])
-    assert together[3] == Comparison(columns())(scores[2])
+    first, last = (Comparison(columns())(each) for each in (scores[0], scores[2]))
+    for found, alone in ((together[0], first), (together[2], first), (together[3], last)):
+        assert (found.columns, found.joint) == (alone.columns, alone.joint)
+        np.testing.assert_array_equal(found.resampled, alone.resampled)
 
 
 def test_equal_scores_have_no_correlation_and_are_worth_a_guess():
     found = Comparison(columns())(np.ones(24)).columns[1]
-    assert (found.kendall, found.kendall_interval) == (0.0, (0.0, 0.0))
+    assert (found.somers, found.kendall, found.spearman) == (0.0, 0.0, 0.0)
+    assert (found.interval, found.distinct) == ((0.0, 0.0), 1)
     assert found.top_share == pytest.approx(1 / 12)
+    accuracies = columns()[1].accuracies
+    assert found.top1_regret == pytest.approx(accuracies.max() - accuracies.mean())
+    fives = [max(five) for five in itertools.combinations(accuracies, 5)]
+    assert found.top5_regret == pytest.approx(accuracies.max() - np.mean(fives))
 
 
-def test_columns_that_are_too_large_get_no_interval(monkeypatch):
-    monkeypatch.setattr(figures, "LARGEST", 11)
-    found = Comparison(columns())(np.arange(24.0))
-    assert [each.kendall_interval is None for each in found.columns] == [True, True, False]
-    assert found.joint_interval is None
+def test_columns_that_are_too_large_have_intervals_but_none_among_the_best(monkeypatch):
+    monkeypatch.setattr(figures, "LARGEST_RESAMPLED", 11)
+    found = Comparison(columns(), best=(0.5,))(np.arange(24.0))
+    assert [each.best[0].spearman_interval is None for each in found.columns] == [True, True, False]
+    assert all(low < each.somers < high for each in found.columns for low, high in [each.interval])
+
+
+@pytest.mark.parametrize("correlation", ["somers", "kendall"])
+def test_the_interval_of_a_large_column_is_that_of_all_pairs_but_for_little(
+    monkeypatch, correlation
+):
+    generator = np.random.default_rng(8)
+    accuracies = generator.normal(size=300)
+    column = Column("a", "x", np.arange(300), accuracies)
+    scores = (accuracies + generator.normal(size=300)).round(1)
+    exact = Comparison([column], correlation)(scores)
+    monkeypatch.setattr("autoprox.ranking.resampling.LARGEST_RESAMPLED", 100)
+    large = Comparison([column], correlation)(scores)
+    assert large.joint == exact.joint
+    assert large.joint_interval == pytest.approx(exact.joint_interval, abs=0.01)
 
 
 def test_the_best_tenth_by_score_and_by_accuracy():
@@ -133,11 +169,78 @@ def test_the_best_tenth_by_score_and_by_accuracy():
     assert top_share(tied, accuracies) == pytest.approx(0.25)
 
 
-def test_the_gap_is_to_the_best_accuracy_and_shared_by_ties():
-    accuracies = np.array([50.0, 60.0, 70.0])
-    assert gap(np.array([1.0, 3.0, 2.0]), accuracies, 70.0) == -10
-    assert gap(np.array([3.0, 1.0, 3.0]), accuracies, 70.0) == -10
-    assert gap(accuracies, accuracies, 70.0) == 0
+def test_what_is_lost_by_the_best_score_is_shared_by_ties():
+    column = Column("a", "x", np.arange(3), np.array([50.0, 60.0, 70.0]))
+    for scores, lost in (([1, 3, 2], 10), ([3, 1, 3], 10), ([1, 1, 1], 10), ([5, 6, 7], 0)):
+        (found,) = Comparison([column])(np.array(scores, dtype=float)).columns
+        assert (found.top1_regret, found.top5_regret) == pytest.approx((lost, 0))
+
+
+def by_hand(scores, accuracies, count):
+    """Return the mean of the best accuracy on top over all orders in which ties can fall."""
+    found = []
+    for order in itertools.permutations(range(len(scores))):
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
+            found.append(max(accuracies[place] for place in order[:count]))
+    return np.mean(found)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([-1.0, 0.0, 2.5, 3.0]), st.sampled_from([70.0, 71.5, 90.25])),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(1, 8),
+)
+def test_the_best_of_those_on_top_is_the_mean_over_all_ways_to_break_ties(rows, count):
+    scores, accuracies = np.array(rows).T
+    found = best_of_top(scores, accuracies, count)
+    assert found == pytest.approx(by_hand(scores, accuracies, count))
+    if count >= len(rows):
+        assert found == accuracies.max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_lost_by_a_perfect_proxy_and_never_less_than_nothing(seed):
+    generator = np.random.default_rng(seed)
+    column = Column("a", "x", np.arange(30), generator.integers(0, 8, 30).astype(float))
+    compare = Comparison([column])
+    (perfect,) = compare(np.exp(column.accuracies)).columns
+    assert (perfect.top1_regret, perfect.top5_regret, perfect.somers) == pytest.approx((0, 0, 1))
+    for scores in generator.integers(0, 6, (20, 30)).astype(float):
+        (found,) = compare(scores).columns
+        assert found.top1_regret >= found.top5_regret >= 0
+
+
+def test_what_is_lost_is_lost_to_the_best_even_if_that_has_no_score():
+    column = Column("a", "x", np.arange(8), np.arange(8.0))
+    scores = np.arange(8.0)
+    scores[7] = np.nan
+    (found,) = Comparison([column])(scores).columns
+    assert (found.top1_regret, found.top5_regret) == (1.0, 1.0)
+
+
+def test_different_scores_are_counted_among_those_that_are_there_and_not_apart_by_rounding():
+    column = Column("a", "x", np.arange(7), np.arange(7.0))
+    scores = np.array([1.0, 1.0 + 1e-9, 2.0, np.nan, 3.0, 3.0, -np.inf])
+    assert Comparison([column])(scores).columns[0].distinct == 3
+    assert Comparison([column])(np.arange(7.0)).columns[0].distinct == 7
+
+
+def test_a_tie_at_the_border_of_five_is_broken_every_way():
+    generator = np.random.default_rng(9)
+    accuracies = generator.normal(size=12)
+    scores = np.array([9.0, 8, 8, 7, 5, 5, 5, 5, 1, 1, 1, 0])  # one of four is taken
+    sure, tied = accuracies[:4], accuracies[4:8]
+    truth = np.mean([max(*sure, each) for each in tied])
+    assert best_of_top(scores, accuracies, 5) == pytest.approx(truth)
+
+
+def test_the_ways_to_break_a_tie_of_thousands_are_counted():
+    count = 60_000
+    found = best_of_top(np.ones(count), np.arange(count, dtype=float), 5)
+    assert found == pytest.approx(5 * (count + 1) / 6 - 1)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
@@ -173,7 +276,7 @@ def test_the_figures_of_the_best_are_there_if_they_are_asked_for():
     scores = np.random.default_rng(1).normal(size=24)
     assert all(each.best == () for each in Comparison(columns())(scores).columns)
     for column, found in zip(
-        columns(), Comparison(columns(), best=(0.5, 1.0))(scores).columns, strict=True
+        columns(), Comparison(columns(), "spearman", best=(0.5, 1.0))(scores).columns, strict=True
     ):
         half, whole = found.best
         own = scores[column.places], column.accuracies
@@ -182,7 +285,7 @@ def test_the_figures_of_the_best_are_there_if_they_are_asked_for():
         )
         assert (half.share, whole.share) == (0.5, 1.0)
         assert whole.spearman == pytest.approx(found.spearman)
-        assert whole.spearman_interval == pytest.approx(found.spearman_interval)
+        assert whole.spearman_interval == pytest.approx(found.interval)
         assert half.spearman_interval[0] <= half.spearman <= half.spearman_interval[1]
 
 

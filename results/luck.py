@@ -1,0 +1,177 @@
+"""Whether a run's estimate of its own luck is right, where the truth is known.
+
+    python results/luck.py truth cifar10_train.npz
+    python results/luck.py null cifar10_train.npz
+
+Both search on cells of NAS-Bench-201 (one of each class of equal ones, shown 16 training images of
+CIFAR-10, an .npz of uint8 `x` and labels `y`) whose statistics are measured once: 1,620 cells, 12
+minutes on two cores.
+
+The first searches with the default algorithm on n = 20 ... 320 of them, ten times each with other
+cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
+(`autoprox.ranking.luck.selection_luck`), and compares the corrected figure with the winner's on the
+cells that were not searched on, at least 1,300. Writes results/luck_truth.csv.
+
+The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
+40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
+results/luck_null.csv with the p of each, and the Kolmogorov-Smirnov test that they are uniform.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from csv_tables import write_csv
+from scipy.stats import kstest
+
+from autoprox.evolution.algorithms import PARSIMONY
+from autoprox.evolution.ground import Ground, lay
+from autoprox.evolution.judge import Judge
+from autoprox.evolution.report import CONTENDERS, top
+from autoprox.evolution.search import Search
+from autoprox.evolution.settings import Settings
+from autoprox.evolution.variation import Variation
+from autoprox.parallel import open_workers
+from autoprox.ranking import Column, Ranker, joint
+from autoprox.ranking.luck import SelectionLuck, null_luck, selection_luck, shuffled
+from autoprox.statistics.store import default_folder
+
+FOLDER = Path(__file__).parent
+CELLS = 1620
+SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(10), 10_000
+NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
+
+
+def ground_of(images: str) -> Ground:
+    """Return the cells and their figures."""
+    settings = Settings("nb201", architectures=CELLS, images=images, probe_batch=16)
+    return lay("nb201", settings, default_folder())
+
+
+def drawn(ground: Ground, count: int, seed: int) -> list[int]:
+    """Return the places of cells that are drawn at random."""
+    cells = len(ground.bench.architectures)
+    return sorted(np.random.default_rng([seed, count]).permutation(cells)[:count].tolist())
+
+
+def searched(
+    ground: Ground, judge: Judge, seed: int, evaluations: int, columns: Sequence[Column]
+) -> Search:
+    """Return a search that came to its end, on the cells of a judge and on some figures."""
+    settings = replace(ground.settings, seed=seed, evaluations=evaluations)
+    own = Judge(judge.portions[0].evaluator.table, Ranker(columns, settings.measure))
+    own.portions = judge.portions  # what one search has computed serves the next
+    search = Search(settings, Variation(ground.vocabulary), own)
+    while not search.done:
+        search.step()
+    return search
+
+
+def luck_of(search: Search) -> SelectionLuck | None:
+    """Return what a search says of its luck."""
+    graphs = [each.graph for each in top(list(search.known.values()), CONTENDERS)]
+    _, scores = search.judge.scores(graphs)
+    costs = np.array([PARSIMONY * graph.complexity for graph in graphs])
+    return selection_luck(scores, costs, {}, search.judge.ranker.columns, search.settings.measure)
+
+
+def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
+    """Return what a search on some cells says, and what is true on the others."""
+    ground = ground_of(images)
+    places = drawn(ground, count, seed)
+    judge = ground.judge(places)
+    search = searched(ground, judge, seed, EVALUATIONS, judge.ranker.columns)
+    luck = luck_of(search)
+    best = search.best
+    assert luck is not None
+    assert best is not None
+    others = ground.judge(sorted(set(range(CELLS)) - set(places)))
+    _, scores = others.scores([best.graph])
+    truth = float(joint(others.ranker.correlations(scores), others.ranker.weights)[0])
+    low, high = luck.corrected_interval
+    return {
+        "cells": count,
+        "seed": seed,
+        "search": round(luck.search, 4),
+        "corrected": round(luck.corrected, 4),
+        "corrected_low": round(low, 4),
+        "corrected_high": round(high, 4),
+        "truth": round(truth, 4),
+        "optimism": round(luck.optimism, 4),
+        "true_optimism": round(luck.search - truth, 4),
+        "error": round(luck.corrected - truth, 4),
+        "covered": int(low <= truth <= high),
+        "nodes": best.graph.complexity,
+        "formula": best.graph.text,
+    }
+
+
+def truth(images: str) -> None:
+    """Write the searches and the means over the seeds of each size."""
+    tasks = [(images, count, seed) for count in SIZES for seed in SEEDS]
+    rows = _in_parallel(true_row, tasks)
+    for count in SIZES:
+        own = [row for row in rows if row["cells"] == count]
+        means = {
+            name: round(float(np.mean([row[name] for row in own])), 4)
+            for name, value in own[0].items()
+            if isinstance(value, int | float)
+        }
+        rows.append({**means, "cells": count, "seed": "mean", "formula": ""})
+    write_csv(FOLDER / "luck_truth.csv", rows)
+
+
+def null_row(images: str, number: int) -> dict[str, Any]:
+    """Return the p of a search where there is nothing to find."""
+    ground = ground_of(images)
+    judge = ground.judge(drawn(ground, NULL_SIZE, number))
+    columns = shuffled(judge.ranker.columns, [number, 0])
+    found = [
+        searched(
+            ground,
+            judge,
+            number,
+            NULL_EVALUATIONS,
+            columns if each == 0 else shuffled(columns, [number, each]),
+        ).best
+        for each in range(PERMUTATIONS + 1)
+    ]
+    values = [0.0 if each is None else each.fitness or 0.0 for each in found]
+    null = null_luck(values[0], values[1:])
+    return {
+        "world": number,
+        "search": round(values[0], 4),
+        "floor": round(null.floor, 4),
+        "p": null.p,
+    }
+
+
+def null(images: str) -> None:
+    """Write the p of each world, and whether they are uniform."""
+    rows = _in_parallel(null_row, [(images, number) for number in range(NULLS)])
+    # A p is a multiple of 1 / 20; within its step it may be anywhere.
+    step = 1 / (PERMUTATIONS + 1)
+    spread = np.array([row["p"] for row in rows]) - step * np.random.default_rng(0).random(NULLS)
+    test = kstest(spread, "uniform")
+    rows.append({"world": "uniform", "search": "", "floor": "", "p": round(float(test.pvalue), 4)})
+    write_csv(FOLDER / "luck_null.csv", rows)
+
+
+def _in_parallel(function: Any, tasks: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    ground = ground_of(sys.argv[2])
+    with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
+        ground.measure(workers, lambda done, total: None)
+        return workers.map(function, tasks)
+
+
+if __name__ == "__main__":
+    parts = {"truth": truth, "null": null}
+    if len(sys.argv) != 3 or sys.argv[1] not in parts:
+        sys.exit(__doc__)
+    parts[sys.argv[1]](str(Path(sys.argv[2]).resolve()))

@@ -1,0 +1,164 @@
+"""How well the vision transformers of vit101 can be ranked. Writes results/vit101_ceiling.csv.
+
+    python results/vit101_ceiling.py
+
+No proxy sees accuracies, or how an architecture is described. Here is what one reaches who sees
+both: kernel ridge regression from the description (depth, widths, heads, ratios, #params, FLOPs)
+to each accuracy, its width and penalty chosen by cross-validation among the known ones. It knows
+the accuracies of the search split of a run and predicts the held-out ones, or (``nine_tenths``)
+those of nine tenths of the space and predicts the rest. Ten splits, those of runs with --split-seed
+0 to 9; beside it the simple proxies on the same architectures. Somers' D, joint and by column. A
+few minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from csv_tables import write_csv
+from numpy.typing import NDArray
+
+import autoprox
+from autoprox.assess import columns as columns_of
+from autoprox.benches import Architecture, Bench, split
+from autoprox.evaluate import Evaluator
+from autoprox.evolution.ground import lay
+from autoprox.evolution.settings import Settings
+from autoprox.ranking import somers
+from autoprox.statistics.store import default_folder
+
+Array = NDArray[np.float64]
+SPLITS, FOLDS = range(10), 5
+WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0), (0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+def description(architecture: Architecture) -> list[float]:
+    """Return an architecture as numbers: of long lists the mean, the deviation and both halves."""
+    found: list[float] = []
+    for value in architecture.config.values():
+        own = np.atleast_1d(np.array(value, dtype=np.float64))
+        if len(own) <= 3:
+            found += own.tolist()
+        else:
+            halves = np.array_split(own, 2)
+            found += [own.mean(), own.std(), halves[0].mean(), halves[1].mean()]
+    return found
+
+
+def predicted(known: Array, figures: Array, asked: Array, width: float, penalty: float) -> Array:
+    """Return what kernel ridge regression predicts, ``(asked,)``."""
+    centre, scale = known.mean(0), known.std(0) + 1e-9
+    first, second = ((each - centre) / scale for each in (known, asked))
+
+    def kernel(one: Array, other: Array) -> Array:
+        squares = ((one[:, None] - other[None]) ** 2).mean(-1)
+        return np.asarray(np.exp(-squares / (2 * width**2)))
+
+    own = kernel(first, first) + penalty * np.eye(len(first)) / len(first)
+    weights = np.linalg.solve(own, figures - figures.mean())
+    return np.asarray(kernel(second, first) @ weights + figures.mean())
+
+
+def chosen(known: Array, figures: Array) -> tuple[float, float]:
+    """Return the width and the penalty whose predictions rank best within the known ones."""
+    folds = np.random.default_rng(0).permutation(len(known)) % FOLDS
+    best = {
+        (width, penalty): somers(_outside(known, figures, folds, width, penalty), figures)
+        for width in WIDTHS
+        for penalty in PENALTIES
+    }
+    return max(best, key=best.__getitem__)
+
+
+def _outside(
+    known: Array, figures: Array, folds: NDArray[np.int64], width: float, penalty: float
+) -> Array:
+    """Return predictions of each fold from the others."""
+    out = np.empty(len(known))
+    for fold in np.unique(folds):
+        there = folds != fold
+        out[~there] = predicted(known[there], figures[there], known[~there], width, penalty)
+    return out
+
+
+def rows_of(
+    bench: Bench, described: Array, scores: Mapping[str, Array], seed: int
+) -> list[dict[str, Any]]:
+    """Return what is reached on one split."""
+    parts = split(bench, seed)
+    rows: list[dict[str, Any]] = []
+    for column in columns_of(bench, range(len(bench.architectures)), bench.default_targets):
+        there = np.isin(column.places, parts.held_out)
+        seen, asked = column.places[~there], column.places[there]
+        figures, truth = column.accuracies[~there], column.accuracies[there]
+        own = _described(described, column.places)
+        known = own[~there]
+        guessed = predicted(known, figures, own[there], *chosen(known, figures))
+        folds = np.random.default_rng(seed).permutation(len(own)) % 10
+        most = np.empty(len(own))
+        for fold in range(10):
+            out = folds == fold
+            options = chosen(own[~out], column.accuracies[~out])
+            most[out] = predicted(own[~out], column.accuracies[~out], own[out], *options)
+        rows.append(
+            {
+                "split": seed,
+                "column": column.name,
+                "known": len(seen),
+                "from_description": somers(guessed, truth),
+                "nine_tenths": somers(most, column.accuracies),
+                **{name: somers(values[asked], truth) for name, values in scores.items()},
+                **{
+                    f"{name}_all": somers(x[column.places], column.accuracies)
+                    for name, x in scores.items()
+                },
+            }
+        )
+    numbers = [key for key, value in rows[0].items() if isinstance(value, float)]
+    joint = {key: float(np.mean([row[key] for row in rows])) for key in numbers}
+    return [*rows, {"split": seed, "column": "joint", "known": "", **joint}]
+
+
+def _described(described: Array, places: Sequence[int] | NDArray[np.intp]) -> Array:
+    """Return the descriptions of a space, without the numbers that it does not have."""
+    own = described[places]
+    return own[:, np.isfinite(own).all(0)]
+
+
+def main() -> None:
+    """Predict, compare, write."""
+    ground = lay("vit101", Settings("vit101"), default_folder())
+    bench = ground.bench
+    evaluator = Evaluator(ground.table(range(len(bench.architectures))))
+    scores = {
+        name: evaluator(autoprox.load(name).graph).values for name in ("l2_norm", "params", "flops")
+    }
+    rows = [description(each) for each in bench.architectures]
+    described = np.full((len(rows), max(map(len, rows)) + 2), np.nan)
+    for place, row in enumerate(rows):
+        described[place, : len(row)] = row
+    described[:, -2:] = np.log(np.stack([scores["params"], scores["flops"]], axis=1))
+    found = [row for seed in SPLITS for row in rows_of(bench, described, scores, seed)]
+    for name in dict.fromkeys(row["column"] for row in found):
+        own = [row for row in found if row["column"] == name]
+        medians = {
+            key: float(np.median([row[key] for row in own]))
+            for key, value in own[0].items()
+            if isinstance(value, float)
+        }
+        found.append({"split": "median", "column": name, "known": own[0]["known"], **medians})
+    keys = list(found[0])
+    write_csv(
+        Path(__file__).with_suffix(".csv"),
+        [
+            {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keys}
+            for row in found
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Our search: lexicase parents, newcomers, crossover, clearing, parsimony."""
+
+import math
+
+import numpy as np
+import pytest
+
+from autoprox.evolution.algorithms import PARSIMONY, Default, lexicase, worth
+from autoprox.graph import apply
+from autoprox.text import parse
+from tests.evolution.worlds import (
+    FIRST,
+    FOURTH,
+    SECOND,
+    TEXTS,
+    THIRD,
+    Drawn,
+    candidate,
+    candidates,
+    failure,
+    grown,
+    texts,
+)
+
+CHILD, CROSSED = 1.0 - 1e-9, 0.0
+
+
+def at(degrees):
+    """Return ranks whose products are cosines: alike within 14 degrees, as cos(14°) > 0.97."""
+    turn = math.radians(degrees)
+    return np.array([math.cos(turn), math.sin(turn)], np.float32)
+
+
+def ranking(text, fitness, degrees, **more):
+    return candidate(text, fitness, ranks=at(degrees), **more)
+
+
+def test_most_proposals_are_children_of_two_or_of_one_and_a_few_are_newcomers(monkeypatch):
+    below_newcomers, below_crossover = (
+        math.nextafter(share, 0) for share in (Default.NEWCOMERS, Default.CROSSOVER)
+    )
+    draws = [below_newcomers, Default.NEWCOMERS, below_crossover, CHILD, Default.CROSSOVER]
+    drawn = Drawn(monkeypatch, draws)
+    algorithm = grown(Default, candidates(0.5), batch=3)
+    newcomer, crossed, mutant = algorithm.offspring()
+    assert (newcomer.graph.text, newcomer.parents) == ("add(1.0, sum(params))", ())
+    assert (crossed.graph.text, crossed.parents) == (f"divide({FIRST}, {FIRST})", (FIRST, FIRST))
+    assert (mutant.graph.text, mutant.parents) == (f"log({FIRST})", (FIRST,))
+    assert drawn.left == []
+
+
+def test_each_parent_is_selected_from_a_few_that_are_drawn_anew(monkeypatch):
+    population = candidates(*(0.01 * i for i in range(Default.COMPETING + 3)))
+    drawn = Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
+    tuple(grown(Default, population, batch=2).offspring())
+    assert drawn.samples == [(population, Default.COMPETING)] * 3
+    drawn = Drawn(monkeypatch, [CHILD, CHILD])
+    tuple(grown(Default, population[:3], batch=1).offspring())
+    assert drawn.samples == [(population[:3], 3)]
+
+
+def test_who_is_outstanding_on_one_column_is_a_parent_though_others_are_fitter(monkeypatch):
+    specialist = candidate(FIRST, 0.4, correlations=(0.9, -0.1))
+    others = [candidate(text, 0.5, correlations=(0.5, 0.5)) for text in (SECOND, THIRD, FOURTH)]
+    Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
+    crossed, mutant = grown(Default, [*others, specialist], batch=2).offspring()
+    assert crossed.parents == (FIRST, FIRST)
+    assert mutant.parents == (FIRST,)
+
+
+def test_lexicase_selection_takes_column_after_column_and_the_last_ones_by_lot(monkeypatch):
+    drawn = Drawn(monkeypatch)
+    rows = [(0.9, 0.1, 0.3), (0.9, 0.7, 0.2), (0.9, 0.7, 0.2), (0.1, 0.9, 0.9), (0.9, 0.1, 0.9)]
+    found = [candidate(text, 0.5, correlations=row) for text, row in zip(TEXTS, rows, strict=False)]
+    assert lexicase(found) is found[2]
+    assert drawn.choices == [found[1:3]]
+
+
+def test_lexicase_selection_spares_those_within_a_median_absolute_deviation(monkeypatch):
+    drawn = Drawn(monkeypatch)
+    values = (16, 13, 10, 4)  # the median is 11.5; deviations are 4.5, 1.5, 1.5 and 7.5
+    found = [
+        candidate(text, each, correlations=(each,))
+        for text, each in zip(TEXTS, values, strict=False)
+    ]
+    lexicase(found)
+    assert drawn.choices == [found[:2]]
+
+
+def test_lexicase_selection_of_none_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="needs a candidate to select; got none"):
+        lexicase([])
+
+
+def test_a_population_without_a_member_gives_newcomers(monkeypatch):
+    drawn = Drawn(monkeypatch)
+    algorithm = grown(Default, [], size=5, batch=3)
+    algorithm.survive([failure(FIRST)])
+    proposals = list(algorithm.ask())
+    assert texts(proposals) == [f"add({i}.0, sum(params))" for i in (1, 2, 3)]
+    assert all(each.parents == () for each in proposals)
+    assert drawn.samples == []
+
+
+def test_a_population_that_clearing_made_smaller_has_children(monkeypatch):
+    Drawn(monkeypatch, [CHILD, CHILD])
+    algorithm = grown(Default, [], size=5, batch=1)
+    algorithm.survive([ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 1)])
+    assert texts(algorithm.population) == [FIRST]
+    assert texts(algorithm.ask()) == [f"log({FIRST})"]
+
+
+@pytest.mark.parametrize("member", [0, 1])
+def test_of_two_that_rank_alike_the_better_survives_be_it_a_member_or_a_child(member):
+    pair = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 13)]
+    other = ranking(THIRD, 0.3, 60)
+    algorithm = grown(Default, [pair[member]], size=5)
+    algorithm.survive([other, pair[1 - member]])
+    assert algorithm.population == [pair[0], other]
+
+
+def test_only_survivors_clear_and_opposites_are_not_alike():
+    best = ranking(FIRST, 0.5, 0)
+    cleared = ranking(SECOND, 0.4, 10)
+    spared = ranking(THIRD, 0.3, 20)
+    opposite = ranking(FOURTH, 0.2, 180)
+    algorithm = grown(Default, [opposite, spared, cleared, best], size=5)
+    algorithm.survive([])
+    assert algorithm.population == [best, spared, opposite]
+
+
+def test_what_has_no_place_clears_nothing_and_the_best_by_worth_have_places():
+    found = [ranking(text, 0.1 * i, 30 * i) for i, text in enumerate(TEXTS[:5])]
+    algorithm = grown(Default, found[:2], size=3)
+    algorithm.survive(found[2:])
+    assert algorithm.population == found[:1:-1]
+
+
+def larger(text, nodes):
+    graph = parse(text)
+    for _ in range(nodes):
+        graph = apply("log", graph)
+    return graph.text
+
+
+@pytest.mark.parametrize(("gain", "larger_survives"), [(0.5, False), (1.5, True)])
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_larger_proxy_survives_a_smaller_only_if_its_fitness_pays_for_its_nodes(
+    gain, larger_survives, alike
+):
+    small = ranking(FIRST, 0.5, 0)
+    large = ranking(larger(FIRST, 4), 0.5 + 4 * gain * PARSIMONY, 0 if alike else 90)
+    assert (worth(large) > worth(small)) is larger_survives
+    for order in ([small, large], [large, small]):
+        algorithm = grown(Default, order[:1], size=2 if alike else 1)
+        algorithm.survive(order[1:])
+        assert algorithm.population == [large if larger_survives else small]

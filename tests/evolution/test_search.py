@@ -1,0 +1,266 @@
+"""The search: a proxy and its negative are one, and what is known stays known."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from autoprox.evolution.algorithms import Emq, Proposal
+from autoprox.evolution.folder import RunFolder, _candidate, _line
+from autoprox.evolution.judge import Candidate, judged, negated, unsigned
+from autoprox.evolution.search import Search
+from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
+from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.graph import apply
+from autoprox.text import parse
+from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
+
+SUM, MAX = "sum(params)", "max(flops)"
+DIFFERENCE, OPPOSITE = f"subtract({MAX}, {SUM})", f"subtract({SUM}, {MAX})"
+WITH_NUMBERS = (f"subtract({SUM}, 1)", f"subtract(1, {SUM})")
+
+
+class Prepared:
+    """A variation that gives prepared graphs as random ones."""
+
+    def __init__(self, *expressions):
+        self.left = [parse(each) for each in expressions]
+
+    def random(self):
+        return self.left.pop(0)
+
+
+class Verdicts:
+    """A judge that says of each graph what it was told, and notes what it was asked.
+
+    Of the others it says that their fitness is 0.1.
+    """
+
+    def __init__(self, fitnesses=None, flat=()):
+        self.fitnesses = {parse(text): each for text, each in (fitnesses or {}).items()}
+        self.flat = {parse(text) for text in flat}
+        self.asked, self.prepared = [], []
+
+    def prepare(self, graphs):
+        self.prepared.append([graph.text for graph in graphs])
+
+    def __call__(self, graphs):
+        self.asked.append([graph.text for graph in graphs])
+        return [self.verdict(graph) for graph in graphs]
+
+    def verdict(self, graph):
+        fitness = self.fitnesses.get(graph, 0.1)
+        if fitness is None:
+            return failure(graph.text)
+        ranks = np.random.default_rng(list(graph.text.encode())).normal(size=9)
+        ranks[:4] *= graph not in self.flat
+        ranks = (ranks / np.linalg.norm(ranks)).astype(np.float32)
+        return judged(graph, ranks, np.array([fitness]), fitness)
+
+
+def search(variation, judge, seeds=(), **settings):
+    chosen = {"algorithm": "random", "evaluations": 100, "population": 2, "batch": 2, **settings}
+    return Search(Settings("none", **chosen), variation, judge, [parse(each) for each in seeds])
+
+
+@pytest.mark.parametrize(
+    ("expression", "opposite"),
+    [
+        (SUM, f"negative({SUM})"),
+        (f"negative({SUM})", SUM),
+        (DIFFERENCE, OPPOSITE),
+        (OPPOSITE, DIFFERENCE),
+        *((each, f"negative({each})") for each in WITH_NUMBERS),
+        (f"exp({OPPOSITE})", f"negative(exp({OPPOSITE}))"),
+    ],
+)
+def test_the_negative_of_a_proxy_is_written_with_the_fewest_nodes(expression, opposite):
+    assert negated(parse(expression)) is parse(opposite)
+
+
+@pytest.mark.parametrize(
+    ("expression", "one"),
+    [
+        (SUM, SUM),
+        (f"negative({SUM})", SUM),
+        (f"negative(negative({SUM}))", SUM),
+        (DIFFERENCE, DIFFERENCE),
+        (OPPOSITE, DIFFERENCE),
+        (f"negative({OPPOSITE})", DIFFERENCE),
+        (f"negative({DIFFERENCE})", DIFFERENCE),
+        *((each, each) for each in WITH_NUMBERS),
+        (f"exp({OPPOSITE})", f"exp({OPPOSITE})"),
+        (f"exp(negative({SUM}))", f"exp(negative({SUM}))"),
+    ],
+)
+def test_a_proxy_and_its_negative_are_one(expression, one):
+    assert unsigned(parse(expression)) is parse(one)
+
+
+@examples(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_sign_of_any_proxy_is_turned_there_and_back(seed):
+    with drawing_from(random.Random(seed)):
+        graph = Variation(Vocabulary(DEFAULT_STATISTICS)).random()
+    signed = (graph, negated(graph), apply("negative", graph), negated(negated(graph)))
+    assert len({unsigned(each) for each in signed}) == 1
+    assert negated(graph) is not graph
+    if graph.word != "negative":
+        assert negated(negated(graph)) is graph
+        assert unsigned(graph).complexity == graph.complexity
+
+
+def test_a_proxy_and_its_negative_are_judged_once():
+    judge = Verdicts()
+    variation = Prepared(f"negative({SUM})", OPPOSITE, SUM, DIFFERENCE, OPPOSITE, SUM)
+    made = search(variation, judge, population=9, batch=4)
+    one = made.step()
+    assert judge.asked == [[SUM, DIFFERENCE]]
+    assert judge.prepared == [[SUM, DIFFERENCE]]
+    assert list(one.new) == [SUM, DIFFERENCE]
+    assert (one.evaluations, one.proposals) == (2, 4)
+    assert texts(made.algorithm.population) == [SUM, DIFFERENCE]
+    variation.left += [parse(f"negative({DIFFERENCE})"), parse(f"negative({SUM})")]
+    two = made.step()
+    assert judge.asked[1:] == [[]]
+    assert (two.evaluations, two.proposals, two.new) == (2, 8, {})
+
+
+def test_differences_from_a_number_are_judged_as_they_are_written():
+    judge = Verdicts()
+    search(Prepared(*WITH_NUMBERS), judge).step()
+    assert judge.asked == [[parse(each).text for each in WITH_NUMBERS]]
+
+
+def test_what_is_over_the_budget_is_not_judged_and_not_kept():
+    judge = Verdicts()
+    made = search(Prepared(*TEXTS[:4]), judge, population=4, evaluations=3)
+    assert made.step().evaluations == 2
+    assert not made.done
+    assert made.step().evaluations == 3
+    assert judge.asked == [[FIRST, SECOND], [THIRD]]
+    assert set(texts(made.algorithm.population)) == {FIRST, SECOND, THIRD}
+    assert made.done
+
+
+def test_what_its_sign_makes_too_large_is_a_failure_with_a_sentence():
+    large, difference = f"exp({SUM})", f"subtract({SUM}, {SUM.replace('sum', 'max')})"
+    size = parse(large).complexity
+    made = search(
+        Prepared(large, f"log({SUM})", SUM, difference),
+        Verdicts({large: -0.9, f"log({SUM})": 0.2, SUM: -0.3}),
+        population=9,
+        batch=4,
+        complexity=size,
+    )
+    judge = made.judge
+    judge.fitnesses[unsigned(parse(difference))] = None
+    found = made.step()
+    reason = f"{size + 1} nodes with its sign, over {size}"
+    assert found.new[large] == Candidate(parse(large), (), None, reason, "")
+    assert found.failures == {reason: 1, "not finite": 1}
+    assert texts(made.algorithm.population) == [f"negative({SUM})", f"log({SUM})"]
+    assert found.best.graph.text == f"negative({SUM})"
+    assert made.known[large].failure == reason
+
+
+def test_a_difference_that_is_turned_is_no_larger():
+    made = search(
+        Prepared(DIFFERENCE, SUM),
+        Verdicts({DIFFERENCE: -0.9}),
+        complexity=parse(DIFFERENCE).complexity,
+    )
+    found = made.step()
+    assert found.failures == {}
+    assert found.best.graph.text == OPPOSITE
+    assert found.best.fitness == 0.9
+
+
+@pytest.mark.parametrize("seed", [f"exp({SUM})", f"negative(exp({SUM}))", f"log(exp({SUM}))"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_seed_proxy_may_be_as_large_as_it_likes_whatever_its_sign(seed, sign):
+    plain = unsigned(parse(seed))
+    made = search(Prepared(SUM), Verdicts({plain.text: sign * 0.9}), seeds=[seed], complexity=3)
+    found = made.step()
+    assert found.failures == {}
+    assert found.best.graph is (plain if sign > 0 else negated(plain))
+    assert texts(made.algorithm.population) == [found.best.graph.text, SUM]
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_line_of_a_candidate_says_whether_it_tells_the_first_few_apart(few):
+    found = candidate(f"negative({SUM})", 0.5, correlations=(0.25, 0.75), few=few)
+    assert _candidate(_line(SUM, (), found)) == (SUM, found)
+
+
+def test_a_line_from_before_screening_was_noted_is_of_one_that_tells_the_first_few_apart():
+    data = json.loads(_line(SUM, (), candidate(SUM, 0.5)))
+    assert "tells_few_apart" not in data
+    assert _candidate(json.dumps(data))[1].tells_few_apart
+
+
+def test_a_failure_is_read_as_it_was_written():
+    assert _candidate(_line(SUM, (), failure(SUM))) == (SUM, failure(SUM))
+
+
+class Insistent(Emq):
+    """EMQ that proposes the same pair again and again."""
+
+    def offspring(self):
+        return [Proposal(parse(text)) for text in TEXTS[4:6]]
+
+
+def insisting(judge, monkeypatch):
+    monkeypatch.setattr("autoprox.evolution.search.ALGORITHMS", {"emq": Insistent})
+    seeds = TEXTS[:2]
+    return search(Spelling(), judge, seeds=seeds, algorithm="emq", evaluations=10)
+
+
+def refusing():
+    return Verdicts({TEXTS[4]: 0.9, TEXTS[5]: None}, flat=TEXTS[4:5])
+
+
+def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new(monkeypatch):
+    judge = refusing()
+    made = insisting(judge, monkeypatch)
+    for _ in range(3):
+        made.step()
+        assert sorted(texts(made.algorithm.population)) == sorted(TEXTS[:2])
+    assert judge.asked == [list(TEXTS[:2]), list(TEXTS[4:6]), []]
+    known = made.known[TEXTS[4]]
+    assert (known.fitness, known.tells_few_apart, known.ranks) == (0.9, False, None)
+
+
+def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_path):
+    made = insisting(refusing(), monkeypatch)
+    with RunFolder(tmp_path / "run") as folder:
+        folder.create(made.settings, "digest")
+        for _ in range(2):
+            found = made.step()
+            folder.save(found, None, 0.0, made.checkpoint())
+    with RunFolder(tmp_path / "run") as folder:
+        checkpoint, known = folder.checkpoint()
+    again = insisting(refusing(), monkeypatch)
+    again.restore(checkpoint, known)
+    assert again.known == made.known
+    assert not again.known[TEXTS[4]].tells_few_apart
+    assert again.algorithm.population == made.algorithm.population
+    assert all(each.ranks is not None for each in again.algorithm.population)
+    assert again.best == made.best
+    again.step()
+    assert sorted(texts(again.algorithm.population)) == sorted(TEXTS[:2])
+    assert (again.generation, again.proposals, again.barren) == (3, 6, 1)
+
+
+def test_emq_lets_the_same_pair_in_if_it_tells_the_first_few_apart(monkeypatch):
+    judge = refusing()
+    judge.flat.clear()
+    made = insisting(judge, monkeypatch)
+    made.step()
+    made.step()
+    assert TEXTS[4] in texts(made.algorithm.population)

@@ -1,0 +1,83 @@
+"""Small worlds for the search algorithms: candidates by hand, and offspring that show their making.
+
+Of the newcomers, the first is ``add(1.0, sum(params))``, the second ``add(2.0, sum(params))``, and
+so on; the mutant of `x` is ``log(x)``; `x` crossed with `y` is ``divide(x, y)``.
+"""
+
+import itertools
+import random
+
+from autoprox.evolution.judge import Candidate
+from autoprox.graph import apply
+from autoprox.text import parse
+
+TEXTS = tuple(
+    f"{reduction}({statistic})"
+    for statistic in ("params", "flops", "fan_in", "fan_out", "heads")
+    for reduction in ("sum", "mean", "max", "min")
+)
+FIRST, SECOND, THIRD, FOURTH = TEXTS[:4]
+
+
+def candidate(text, fitness, behaviour=None, correlations=None, few=True, ranks=None):
+    """Return a valid candidate, which behaves like no other unless told otherwise."""
+    found = (fitness,) if correlations is None else correlations
+    return Candidate(parse(text), found, fitness, None, behaviour or text, few, ranks)
+
+
+def failure(text):
+    return Candidate(parse(text), (), None, "not finite", "")
+
+
+def candidates(*fitnesses):
+    return [candidate(text, each) for text, each in zip(TEXTS, fitnesses, strict=False)]
+
+
+class Spelling:
+    """A variation whose graphs say how they were made."""
+
+    def __init__(self):
+        self.numbers = itertools.count(1)
+
+    def random(self):
+        return parse(f"add({next(self.numbers)}, sum(params))")
+
+    def mutated(self, parent):
+        return apply("log", parent)
+
+    def crossed(self, first, second):
+        return apply("divide", first, second)
+
+
+def grown(algorithm, population, size=None, batch=2):
+    """Return an algorithm whose first population is complete."""
+    made = algorithm(Spelling(), size or len(population), batch)
+    made.restore(list(population), {"filled": True, "retries": [], "candidates": {}})
+    return made
+
+
+def texts(items):
+    return [each.graph.text for each in items]
+
+
+class Drawn:
+    """Stands in for what the algorithms draw from `random`; notes what they drew from.
+
+    `sample` takes the first ones, `choice` the last one, `shuffle` leaves the order as it is, and
+    `random` gives `numbers`, one after the other.
+    """
+
+    def __init__(self, monkeypatch, numbers=()):
+        self.samples, self.choices, self.left = [], [], list(numbers)
+        monkeypatch.setattr(random, "sample", self.sample)
+        monkeypatch.setattr(random, "choice", self.choice)
+        monkeypatch.setattr(random, "shuffle", lambda items: None)
+        monkeypatch.setattr(random, "random", lambda: self.left.pop(0))
+
+    def sample(self, population, count):
+        self.samples.append((list(population), count))
+        return list(population)[:count]
+
+    def choice(self, options):
+        self.choices.append(list(options))
+        return options[-1]

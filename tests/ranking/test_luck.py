@@ -1,0 +1,239 @@
+"""How much of a winner is luck: against simulations whose truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from autoprox.ranking import Column, luck, somers
+from autoprox.ranking.luck import null_luck, selection_luck, shuffled, superior
+
+
+def column(accuracies, places=None, space="a", target="x", weight=1.0):
+    accuracies = np.asarray(accuracies, dtype=float)
+    places = np.arange(len(accuracies)) if places is None else np.asarray(places)
+    return Column(space, target, places, accuracies, weight)
+
+
+# Shuffled accuracies
+
+
+def columns_with_holes():
+    """Two spaces; the second target lacks figures, in the second space most of them."""
+    generator = np.random.default_rng(0)
+    x, y = generator.permutation(40).astype(float), 100 + generator.permutation(40).astype(float)
+    some, few = np.delete(np.arange(25), [3, 4, 17]), np.array([26, 30, 31, 39])
+    return [
+        column(x[:25], space="a"),
+        column(y[some], some, "a", "y", weight=2.0),
+        column(x[25:], np.arange(25, 40), "b"),
+        column(y[few], few, "b", "y"),
+    ]
+
+
+@pytest.mark.parametrize("seed", [0, 1, [3, 4, 5]])
+def test_shuffling_moves_all_targets_of_a_space_alike_and_mixes_no_spaces(seed):
+    before, after = columns_with_holes(), shuffled(columns_with_holes(), seed)
+    for old, new in zip(before, after, strict=True):
+        assert (new.space, new.target, new.weight) == (old.space, old.target, old.weight)
+        assert sorted(new.accuracies) == sorted(old.accuracies)
+        assert (np.diff(new.places) > 0).all()
+    for x_before, y_before, x_after, y_after in (
+        (*before[:2], *after[:2]),
+        (*before[2:], *after[2:]),
+    ):
+        assert new_places(x_before, x_after).keys() == set(x_before.places.tolist())
+        moved = new_places(x_before, x_after)
+        assert sorted(moved.values()) == sorted(moved)
+        expected = {
+            moved[place]: value
+            for place, value in zip(y_before.places.tolist(), y_before.accuracies, strict=True)
+        }
+        assert dict(zip(y_after.places.tolist(), y_after.accuracies, strict=True)) == expected
+        assert moved != {place: place for place in moved}
+
+
+def new_places(before, after):
+    """Return where each architecture's figure went; the figures of a column are all different."""
+    there = dict(zip(after.accuracies, after.places.tolist(), strict=True))
+    return {
+        place: there[value]
+        for place, value in zip(before.places.tolist(), before.accuracies, strict=True)
+    }
+
+
+def test_shuffling_depends_on_the_seed_alone_and_gives_every_order():
+    first, again = (shuffled(columns_with_holes(), [7, 1]) for _ in range(2))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.places, other.places)
+        np.testing.assert_array_equal(one.accuracies, other.accuracies)
+    orders = Counter(
+        tuple(shuffled([column([1.0, 2.0, 3.0])], seed)[0].accuracies) for seed in range(600)
+    )
+    assert len(orders) == 6
+    assert min(orders.values()) > 60
+
+
+# Searches on shuffled accuracies
+
+
+def test_the_p_of_searches_on_shuffled_accuracies_counts_the_true_one_too():
+    found = null_luck(0.5, [0.1, 0.2, 0.6])
+    assert found.best == (0.1, 0.2, 0.6)
+    assert found.floor == pytest.approx(0.3)
+    assert found.deviation == pytest.approx(math.sqrt((0.04 + 0.01 + 0.09) / 3))
+    assert found.p == 2 / 4
+    assert null_luck(0.6, [0.1, 0.2, 0.6]).p == 2 / 4  # as much counts as reached
+    assert null_luck(0.7, [0.1, 0.2, 0.6]).p == 1 / 4
+    assert null_luck(0.0, [0.3]).p == 1.0
+
+
+# Is any contender better than the benchmark?
+
+
+def differences(generator, means, count=60, resamples=200):
+    """Return mean differences of contenders on observations, and on bootstrap resamples."""
+    seen = generator.normal(size=(len(means), count)) + np.array(means)[:, None]
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return seen.mean(1), seen @ drawn.T / count, count
+
+
+def ps(means, trials, observations=60):
+    generator = np.random.default_rng(0)
+    drawn = (differences(generator, means, observations) for _ in range(trials))
+    return np.array([superior(*each) for each in drawn])
+
+
+@pytest.mark.parametrize(
+    ("count", "observations", "slack"), [(1, 60, 1), (20, 400, 1), (20, 60, 1.5)]
+)
+def test_if_no_contender_is_better_the_p_is_rarely_small(count, observations, slack):
+    found = ps([0.0] * count, 300, observations)  # of few observations it is small too often
+    for level in (0.05, 0.1, 0.2, 0.4):
+        error = math.sqrt(level * (1 - level) / len(found))
+        assert level / 3 < (found <= level).mean() < slack * level + 3 * error
+
+
+def test_a_contender_that_is_plainly_better_has_a_small_p():
+    assert np.quantile(ps([0.0] * 19 + [0.8], 60), 0.9) < 0.02
+
+
+def test_hundreds_of_poor_contenders_do_not_dilute_the_test():
+    few, many = ([0.5], [0.5] + [-1.5] * 300)
+    alone, beside = ps(few, 60), ps(many, 60)
+    assert np.quantile(beside, 0.9) < 0.05
+    assert abs(np.median(alone) - np.median(beside)) < 0.01
+    for each in (few, many):  # the poor ones alone are not better
+        assert min(ps([-mean for mean in each[:1]] + each[1:], 30)) > 0.5
+
+
+def test_what_never_differs_from_the_benchmark_is_not_better():
+    assert superior(np.zeros(3), np.zeros((3, 50)), 20) == 1.0
+    better = np.array([0.0, 1.0]), np.stack([np.zeros(50), 1 + np.linspace(-0.1, 0.1, 50)])
+    assert superior(*better, 20) == pytest.approx(1 / 51)
+
+
+# The luck of a selection
+
+
+def noisy(generator, truth, count, architectures):
+    """Return accuracies, and scores of candidates whose D is `truth` in the long run."""
+    rho = math.sin(math.pi / 2 * truth)
+    accuracies = generator.normal(size=architectures)
+    noise = generator.normal(size=(count, architectures))
+    return accuracies, rho * accuracies + math.sqrt(1 - rho**2) * noise
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.3])
+def test_without_its_luck_a_winner_has_what_it_has_elsewhere(truth):
+    raw, corrected = [], []
+    for seed in range(12):
+        accuracies, scores = noisy(np.random.default_rng(seed), truth, 150, 60)
+        found = selection_luck(scores, np.zeros(150), {}, [column(accuracies)], "somers", seed)
+        assert found.contenders == 150
+        assert found.search == pytest.approx(max(somers(row, accuracies) for row in scores))
+        assert found.optimism == pytest.approx(found.search - found.corrected)
+        low, high = found.corrected_interval
+        assert low < found.corrected < high
+        assert (found.rival, found.rival_p) == (None, None)
+        raw.append(found.search)
+        corrected.append(found.corrected)
+    assert abs(np.mean(corrected) - truth) < 0.03
+    assert np.mean(raw) > truth + 0.15
+
+
+def test_one_candidate_that_is_far_better_owes_little_to_luck():
+    generator = np.random.default_rng(0)
+    accuracies, scores = noisy(generator, 0.0, 50, 80)
+    scores[7] = accuracies + 0.3 * generator.normal(size=80)
+    found = selection_luck(scores, np.zeros(50), {}, [column(accuracies)], "somers")
+    assert found.search == pytest.approx(somers(scores[7], accuracies))
+    assert abs(found.optimism) < 0.02
+
+
+@pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])
+def test_the_luck_is_that_of_the_weighted_mean_of_the_columns(correlation):
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(2, 30))
+    scores = np.stack([np.concatenate([x, y]), np.concatenate([x, -y]), np.ones(60)])
+    columns = [column(x, weight=0.5), column(y, np.arange(30, 60), "b", weight=1.5)]
+    found = selection_luck(scores, np.zeros(3), {}, columns, correlation)
+    assert (found.search, found.corrected) == pytest.approx((1.0, 1.0))
+    rest = selection_luck(scores[1:], np.zeros(2), {}, columns, correlation)
+    assert rest.search == 0.0  # 0.5 - 1.5 is worse than to say nothing
+    alone = selection_luck(scores[1:2], np.zeros(1), {}, columns, correlation)
+    assert (alone.search, alone.corrected) == pytest.approx((-0.5, -0.5))
+
+
+def test_the_winner_is_chosen_after_costs():
+    generator = np.random.default_rng(2)
+    accuracies = generator.normal(size=40)
+    good, fair = accuracies + 0.1 * generator.normal(size=40), accuracies.round()
+    scores, columns = np.stack([good, fair]), [column(accuracies)]
+    best, second = (somers(each, accuracies) for each in (good, fair))
+    assert best > second
+    for costs, expected in (([0.0, 0.0], best), ([0.9, 0.0], second), ([0.0, 0.9], best)):
+        found = selection_luck(scores, np.array(costs), {}, columns, "somers")
+        assert found.search == pytest.approx(expected)
+        assert found.corrected == pytest.approx(expected, abs=0.03)
+
+
+def test_of_a_column_that_is_too_large_or_too_small_no_luck_is_said(monkeypatch):
+    accuracies = np.arange(30.0)
+    scores, columns = np.stack([accuracies, -accuracies]), [column(accuracies), column([1, 2, 3])]
+    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers") is not None
+    assert selection_luck(scores, np.zeros(2), {}, columns, "somers") is None  # too little is left
+    tied = column([1.0] * 28 + [2.0] * 2)  # what is left often ties, but mostly not
+    assert selection_luck(scores, np.zeros(2), {}, [tied], "somers") is not None
+    one = column([1.0] * 29 + [2.0])  # the only other one is left out of the rest too often
+    assert selection_luck(scores, np.zeros(2), {}, [one], "somers") is None
+    monkeypatch.setattr(luck, "LARGEST", 29)
+    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers") is None
+
+
+def test_the_rival_is_the_best_known_proxy_and_better_ones_are_told_from_luck():
+    generator = np.random.default_rng(3)
+    accuracies, scores = noisy(generator, 0.2, 60, 80)
+    known = {
+        "weak": generator.normal(size=80),
+        "fair": accuracies + 1.5 * generator.normal(size=80),
+    }
+    columns = [column(accuracies)]
+    nothing = selection_luck(scores, np.zeros(60), known, columns, "somers")
+    assert (nothing.rival, nothing.contenders) == ("fair", 60)
+    assert nothing.rival_p > 0.2
+    same = selection_luck(np.stack([known["fair"]]), np.zeros(1), known, columns, "somers")
+    assert same.rival_p == 1.0
+    scores[5] = accuracies + 0.1 * generator.normal(size=80)
+    better = selection_luck(scores, np.zeros(60), known, columns, "somers")
+    assert (better.rival, better.rival_p) == ("fair", pytest.approx(1 / 201))
+
+
+def test_the_same_seed_gives_the_same_luck():
+    accuracies, scores = noisy(np.random.default_rng(4), 0.2, 20, 40)
+    given = scores, np.zeros(20), {"known": scores[0]}, [column(accuracies)], "somers"
+    assert selection_luck(*given, seed=3) == selection_luck(*given, seed=3)
+    assert selection_luck(*given, seed=3) != selection_luck(*given, seed=4)
