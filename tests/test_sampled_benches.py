@@ -146,7 +146,7 @@ def test_a_run_keeps_its_number_of_architectures_when_it_goes_on(tmp_path: Path)
     run = evolve(TINY, architectures=22, out=tmp_path / "run", cache=cache, **options)
     assert len(list(cache.rglob("*.safetensors"))) == 22
     # 40 % of 11 perceptrons and of 11 convolutional networks.
-    assert {each.architectures for each in run.held_out[0].correlations} == {4}
+    assert {each.architectures for each in run.held_out[0].columns} == {4}
     saved = json.loads((run.folder / "config.json").read_text())["settings"]
     assert saved["architectures"] == 22
     ground = lay(TINY, Settings.from_json(saved), cache)

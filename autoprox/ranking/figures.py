@@ -294,7 +294,7 @@ def best_of_top(scores: Array, accuracies: Array, count: int) -> float:
     >>> accuracies = np.array([90.0, 91.0, 92.0])
     >>> best_of_top(np.array([3.0, 2.0, 1.0]), accuracies, 2)
     91.0
-    >>> best_of_top(np.ones(3), accuracies, 1)
+    >>> round(best_of_top(np.ones(3), accuracies, 1), 3)
     91.0
     """
     values = resolved(scores)
