@@ -80,7 +80,8 @@ FORMULAS = (
     "mean(only_early(log(norm(act))))",
     "add(2.0, std(only_inner(divide(params, 3.0))))",
     "subtract(max(min_max(flops)), 0.5)",
-    "sum(log_determinant(matmul(act_gram, act_gram)))",
+    "sum(log_determinant(act_gram))",
+    "sum(norm(matmul(act_gram, act_gram)))",
     "sum(multiply(params, only_late(entropy(softmax(weight)))))",
 )
 
