@@ -295,15 +295,17 @@ class Emq(Base):
 class Default(Base):
     """Ours: lexicase parents, crossover, mutation, survival of the fittest that rank differently.
 
-    Parents are chosen by lexicase selection over the columns, so that a proxy that is outstanding
-    on one target has children even if its mean is low. What survives is best by `worth`, and ranks
-    the architectures of the search split differently from everything better (clearing).
+    Parents are chosen among the best of the population by lexicase selection over the columns, so
+    that a proxy that is outstanding on one target has children even if others have a higher mean.
+    What survives is best by `worth`, and ranks the architectures of the search split differently
+    from everything better (clearing).
     """
 
     NEWCOMERS = 0.05
     CROSSOVER = 0.4
-    ALIKE = 0.97
-    COMPETING = 10
+    ALIKE = 0.995
+    TOP = 0.2
+    COMPETING = 5
 
     def offspring(self) -> Iterable[Proposal]:
         """Return children of lexicase parents and a few newcomers."""
@@ -319,8 +321,8 @@ class Default(Base):
         return Proposal(self.variation.crossed(first, second), (first.text, second.text))
 
     def _parent(self) -> Graph:
-        drawn = random.sample(self.population, min(self.COMPETING, len(self.population)))
-        return lexicase(drawn).graph
+        best = self.population[: max(2, int(self.TOP * len(self.population)))]
+        return lexicase(random.sample(best, min(self.COMPETING, len(best)))).graph
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""

@@ -26,7 +26,7 @@ CHILD, CROSSED = 1.0 - 1e-9, 0.0
 
 
 def at(degrees):
-    """Return ranks whose products are cosines: alike within 14 degrees, as cos(14°) > 0.97."""
+    """Return ranks whose products are cosines: alike within 5 degrees, as cos(5°) > 0.995."""
     turn = math.radians(degrees)
     return np.array([math.cos(turn), math.sin(turn)], np.float32)
 
@@ -49,21 +49,22 @@ def test_most_proposals_are_children_of_two_or_of_one_and_a_few_are_newcomers(mo
     assert drawn.left == []
 
 
-def test_each_parent_is_selected_from_a_few_that_are_drawn_anew(monkeypatch):
-    population = candidates(*(0.01 * i for i in range(Default.COMPETING + 3)))
+@pytest.mark.parametrize(("members", "best"), [(40, 8), (25, 5), (14, 2), (3, 2)])
+def test_each_parent_is_selected_from_a_few_of_the_best_that_are_drawn_anew(
+    members, best, monkeypatch
+):
+    found = [candidate(f"add({i}, sum(params))", 1 - 0.01 * i) for i in range(members)]
     drawn = Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
-    tuple(grown(Default, population, batch=2).offspring())
-    assert drawn.samples == [(population, Default.COMPETING)] * 3
-    drawn = Drawn(monkeypatch, [CHILD, CHILD])
-    tuple(grown(Default, population[:3], batch=1).offspring())
-    assert drawn.samples == [(population[:3], 3)]
+    tuple(grown(Default, found, batch=2).offspring())
+    assert drawn.samples == [(found[:best], min(best, Default.COMPETING))] * 3
 
 
 def test_who_is_outstanding_on_one_column_is_a_parent_though_others_are_fitter(monkeypatch):
     specialist = candidate(FIRST, 0.4, correlations=(0.9, -0.1))
-    others = [candidate(text, 0.5, correlations=(0.5, 0.5)) for text in (SECOND, THIRD, FOURTH)]
+    fitter = [candidate(f"add({i}, sum(params))", 0.5, correlations=(0.5, 0.5)) for i in range(24)]
     Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
-    crossed, mutant = grown(Default, [*others, specialist], batch=2).offspring()
+    members = [*fitter[:4], specialist, *fitter[4:]]
+    crossed, mutant = grown(Default, members, batch=2).offspring()
     assert crossed.parents == (FIRST, FIRST)
     assert mutant.parents == (FIRST,)
 
@@ -112,7 +113,7 @@ def test_a_population_that_clearing_made_smaller_has_children(monkeypatch):
 
 @pytest.mark.parametrize("member", [0, 1])
 def test_of_two_that_rank_alike_the_better_survives_be_it_a_member_or_a_child(member):
-    pair = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 13)]
+    pair = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 5)]
     other = ranking(THIRD, 0.3, 60)
     algorithm = grown(Default, [pair[member]], size=5)
     algorithm.survive([other, pair[1 - member]])
@@ -121,8 +122,8 @@ def test_of_two_that_rank_alike_the_better_survives_be_it_a_member_or_a_child(me
 
 def test_only_survivors_clear_and_opposites_are_not_alike():
     best = ranking(FIRST, 0.5, 0)
-    cleared = ranking(SECOND, 0.4, 10)
-    spared = ranking(THIRD, 0.3, 20)
+    cleared = ranking(SECOND, 0.4, 4)
+    spared = ranking(THIRD, 0.3, 8)
     opposite = ranking(FOURTH, 0.2, 180)
     algorithm = grown(Default, [opposite, spared, cleared, best], size=5)
     algorithm.survive([])
