@@ -293,12 +293,13 @@ class Emq(Base):
 
 
 class Default(Base):
-    """Ours: lexicase parents, crossover, mutation, survival of the fittest that rank differently.
+    """Ours: lexicase parents, survival of the fittest that rank differently, new starts.
 
     Parents are chosen among the best of the population by lexicase selection over the columns, so
     that a proxy that is outstanding on one target has children even if others have a higher mean.
     What survives is best by `worth`, and ranks the architectures of the search split differently
-    from everything better (clearing).
+    from everything better (clearing). A population without a better best for some generations has
+    found what it will find: a new one starts at random.
     """
 
     NEWCOMERS = 0.05
@@ -306,6 +307,40 @@ class Default(Base):
     ALIKE = 0.995
     TOP = 0.2
     COMPETING = 5
+    PATIENCE = 6
+
+    def __init__(
+        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
+    ) -> None:
+        """Start with a population that has no best yet."""
+        super().__init__(variation, size, batch, seeds)
+        self.highest: float | None = None
+        self.stale = 0
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Fill the population or let the best survive; start anew where nothing gets better."""
+        super().tell(candidates)
+        best = max(map(worth, self.population), default=None)
+        if best is not None and (self.highest is None or best > self.highest):
+            self.highest, self.stale = best, 0
+        else:
+            self.stale += 1
+        if self.filled and self.stale >= self.PATIENCE:
+            self.population, self.filled = [], False
+            self.highest, self.stale = None, 0
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Leave out what an earlier population knew: its ranks are no longer at hand."""
+        return super().admits(candidate) and candidate.ranks is not None
+
+    def state(self) -> dict[str, Any]:
+        """Return how long the population has not had a better best."""
+        return super().state() | {"highest": self.highest, "stale": self.stale}
+
+    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+        """Take population and patience back."""
+        super().restore(population, state)
+        self.highest, self.stale = state["highest"], state["stale"]
 
     def offspring(self) -> Iterable[Proposal]:
         """Return children of lexicase parents and a few newcomers."""

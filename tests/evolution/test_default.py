@@ -1,5 +1,6 @@
 """Our search: lexicase parents, newcomers, crossover, clearing, parsimony."""
 
+import json
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.evolution.worlds import (
     TEXTS,
     THIRD,
     Drawn,
+    Spelling,
     candidate,
     candidates,
     failure,
@@ -156,3 +158,43 @@ def test_a_larger_proxy_survives_a_smaller_only_if_its_fitness_pays_for_its_node
         algorithm = grown(Default, order[:1], size=2 if alike else 1)
         algorithm.survive(order[1:])
         assert algorithm.population == [large if larger_survives else small]
+
+
+def generation(algorithm, *fitnesses):
+    """Let an algorithm take candidates that rank unlike each other."""
+    texts = iter(TEXTS)
+    algorithm.tell([ranking(next(texts), each, 30 * i) for i, each in enumerate(fitnesses)])
+
+
+def test_a_population_without_a_better_best_for_some_generations_starts_anew():
+    algorithm = Default(Spelling(), 2, 4)
+    generation(algorithm, 0.5, 0.4)
+    assert algorithm.filled
+    for _ in range(Default.PATIENCE - 1):
+        generation(algorithm, 0.5, 0.3)
+        assert algorithm.population
+    generation(algorithm, 0.6)  # a better best in time
+    for _ in range(Default.PATIENCE - 1):
+        generation(algorithm, 0.1)
+    assert texts(algorithm.population)[0] == FIRST
+    generation(algorithm, 0.1)
+    assert (algorithm.population, algorithm.filled) == ([], False)
+    assert texts(algorithm.ask()) == [f"add({i}.0, sum(params))" for i in (1, 2, 3, 4)]
+    generation(algorithm, 0.2)  # worse than the earlier best, and the best of the new start
+    assert texts(algorithm.population) == [FIRST]
+
+
+def test_what_an_earlier_population_knew_does_not_come_back_without_its_ranks():
+    algorithm = Default(Spelling(), 2, 4)
+    algorithm.tell([candidate(FIRST, 0.9, ranks=None), ranking(SECOND, 0.2, 0)])
+    assert texts(algorithm.population) == [SECOND]
+
+
+def test_a_resumed_search_is_as_impatient_as_it_was():
+    first, second = Default(Spelling(), 2, 4), Default(Spelling(), 2, 4)
+    generation(first, 0.5, 0.4)
+    for _ in range(Default.PATIENCE - 1):
+        generation(first, 0.5)
+    second.restore(list(first.population), json.loads(json.dumps(first.state())))
+    generation(second, 0.5)
+    assert second.population == []

@@ -7,6 +7,8 @@ so on; the mutant of `x` is ``log(x)``; `x` crossed with `y` is ``divide(x, y)``
 import itertools
 import random
 
+import numpy as np
+
 from autoprox.evolution.judge import Candidate
 from autoprox.graph import apply
 from autoprox.text import parse
@@ -17,9 +19,11 @@ TEXTS = tuple(
     for reduction in ("sum", "mean", "max", "min")
 )
 FIRST, SECOND, THIRD, FOURTH = TEXTS[:4]
+RANKS = np.array([0.6, 0.8], np.float32)
+"""Of candidates of which nobody asks how they rank."""
 
 
-def candidate(text, fitness, behaviour=None, correlations=None, few=True, ranks=None):
+def candidate(text, fitness, behaviour=None, correlations=None, few=True, ranks=RANKS):
     """Return a valid candidate, which behaves like no other unless told otherwise."""
     found = (fitness,) if correlations is None else correlations
     return Candidate(parse(text), found, fitness, None, behaviour or text, few, ranks)
@@ -52,7 +56,8 @@ class Spelling:
 def grown(algorithm, population, size=None, batch=2):
     """Return an algorithm whose first population is complete."""
     made = algorithm(Spelling(), size or len(population), batch)
-    made.restore(list(population), {"filled": True, "retries": [], "candidates": {}})
+    state = {"filled": True, "retries": [], "candidates": {}, "highest": None, "stale": 0}
+    made.restore(list(population), state)
     return made
 
 
