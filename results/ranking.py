@@ -6,7 +6,7 @@
     python results/ranking.py mq101wide cifar10_train.npz
 
 The first scores every proxy that ships on 300 networks (36 minutes on two cores, and next to
-nothing when repeated), all and those that the search behind `vit101_best` did not see. The second
+nothing when repeated). The second
 scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
 table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
 `x` and labels `y`), 40 minutes; and then all proxies on 300 cells. The others score the proxies of
@@ -24,7 +24,6 @@ import autoprox
 from autoprox.benches import load_bench
 
 FOLDER = Path(__file__).parent
-SEED_OF_THE_BEST = 2
 FEWER = 300
 """Of how many cells all proxies are scored: the costly ones take up to 1.5 seconds a cell."""
 
@@ -32,13 +31,9 @@ PUBLISHED = "params flops grad_norm snip grasp fisher synflow naswot zen_score z
 
 
 def vit101() -> None:
-    """Rank on all networks, by the distilled and by all columns, and on those held out.
-
-    Held out are those that the search for `vit101_best` did not see.
-    """
+    """Rank on all networks, by the distilled and by all columns."""
     _write("vit101_ranking", bench="vit101")
     _write("vit101_ranking_all_columns", bench="vit101", targets=load_bench("vit101").targets)
-    _write("vit101_ranking_held_out", bench="vit101", held_out=True, split_seed=SEED_OF_THE_BEST)
 
 
 def nb201(images: str) -> None:

@@ -10,8 +10,6 @@ standard deviation over the draws. Beside the proxies stand #params, FLOPs and a
 call replaces the rows of its own bench. The scores are those of `autoprox rank` on the default
 sample of the bench: all 300 vision transformers, shown noise, and 1,000 cells, shown 16 training
 images of CIFAR-10 (an .npz of uint8 `x` and labels `y`); with cached scores a call takes seconds.
-
-`vit101_best` was found on 60 % of the architectures of vit101, which flatters it there.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ DRAWN = {"vit101": (50,), "nb201": (100, 500)}
 COUNTS = ("params", "flops")
 PROXIES = {
     "vit101": (
-        *COUNTS, "vit101_best", "l2_norm", "auto_prox_a", "auto_prox_p", "zico", "synflow",
+        *COUNTS, "l2_norm", "auto_prox_a", "auto_prox_p", "zico", "synflow",
         "naswot", "dss", "snip", "grad_norm",
     ),
     "nb201": (*COUNTS, "zico", "synflow", "naswot", "snip", "grad_norm", "fisher", "zen_score"),

@@ -8,8 +8,9 @@ networks, shown noise; nb201 300 cells, drawn as a run draws them, shown 16 trai
 CIFAR-10 (an .npz of uint8 `x` and labels `y`). A row has the figures of the best proxy by the
 search split alone, on the held-out architectures; its difference to the best known proxy that the
 run itself reports, and to further known proxies that `autoprox rank` scores with full tensors; and
-on nb201 its joint Somers' D on 1,000 further cells that no run has measured. Below stand medians,
-and how the algorithms compare with random search, seed by seed.
+on nb201 its joint Somers' D on 1,000 further cells that no run has measured. What has no score
+on one of these architectures counts as 0. Below stand medians, and how the algorithms compare with
+random search, seed by seed.
 
 A run that is in ``runs/seeds`` already is read, not repeated: half an hour on two cores for each
 bench when everything is measured.
@@ -108,11 +109,12 @@ def row_of(
     best, on_search = found.held_out[0], found.search[0]
     rival = max((x for x in found.held_out if x.known), key=lambda each: each.joint or -1.0)
     low, high = best.difference_interval or (np.nan, np.nan)
+    joint = best.joint or 0.0
     row: dict[str, Any] = {
         "algorithm": algorithm,
         "seed": seed,
         "evaluations": found.evaluations,
-        "held_out": best.joint,
+        "held_out": joint,
         "held_out_low": best.joint_interval[0] if best.joint_interval else np.nan,
         "held_out_high": best.joint_interval[1] if best.joint_interval else np.nan,
         "held_out_kendall": best.mean("kendall"),
@@ -122,7 +124,7 @@ def row_of(
         "optimism": found.luck.optimism if found.luck else np.nan,
         "best_known": rival.name,
         "best_known_held_out": rival.joint,
-        "over_best_known": best.difference,
+        "over_best_known": joint - (rival.joint or 0.0),
         "over_best_known_low": low,
         "over_best_known_high": high,
         "top1_regret": best.mean("top1_regret"),
@@ -132,14 +134,16 @@ def row_of(
         "l2_norm_held_out": next(x.joint for x in found.held_out if x.name == "l2_norm"),
         "distinct_per_second": round(found.evaluations / found.seconds),
         "nodes": best.complexity,
+        "failure": best.failure or "",
         "formula": best.expression,
     }
     assessor = ground.assessor(ground.held_out)
     compare = Comparison(assessor.columns)
-    own = compare(assessor.evaluator(parse(best.expression)).values)
+    scored = best.joint is not None
+    own = compare(assessor.evaluator(parse(best.expression)).values) if scored else None
     for name, scores in further.items():
         other = compare(scores[list(ground.held_out)])
-        difference, low, high = beside(own, other)
+        difference, low, high = beside(own, other) if own else (-other.joint, np.nan, np.nan)
         row |= {name: other.joint, f"over_{name}": difference}
         row |= {f"over_{name}_low": low, f"over_{name}_high": high}
     return row
@@ -156,7 +160,7 @@ def on_unseen(rows: list[dict[str, Any]], images: str) -> None:
     best = max(figures, key=lambda name: figures[name] or -1.0)
     for row in rows:
         found = assessor("found", parse(row["formula"]))
-        row["unseen"] = found.joint
+        row["unseen"] = found.joint or 0.0
         row["unseen_best_known"] = figures[best]
         row["unseen_failure"] = found.failure or ""
 

@@ -6,9 +6,9 @@ No proxy sees accuracies, or how an architecture is described. Here is what one 
 both: kernel ridge regression from the description (depth, widths, heads, ratios, #params, FLOPs)
 to each accuracy, its width and penalty chosen by cross-validation among the known ones. It knows
 the accuracies of the search split of a run and predicts the held-out ones, or (``nine_tenths``)
-those of nine tenths of the space and predicts the rest. Ten splits, those of runs with --split-seed
-0 to 9; beside it the simple proxies on the same architectures. Somers' D, joint and by column. A
-few minutes.
+those of nine tenths of the space and predicts the rest, with the same width and penalty. Ten
+splits, those of runs with --split-seed 0 to 9; beside it the simple proxies on the same
+architectures. Somers' D, joint and by column. A minute.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def description(architecture: Architecture) -> list[float]:
     """Return an architecture as numbers: of long lists the mean, the deviation and both halves."""
     found: list[float] = []
     for value in architecture.config.values():
+        if isinstance(value, str):  # which of the published files it is from
+            continue
         own = np.atleast_1d(np.array(value, dtype=np.float64))
         if len(own) <= 3:
             found += own.tolist()
@@ -96,13 +98,10 @@ def rows_of(
         figures, truth = column.accuracies[~there], column.accuracies[there]
         own = _described(described, column.places)
         known = own[~there]
-        guessed = predicted(known, figures, own[there], *chosen(known, figures))
+        options = chosen(known, figures)
+        guessed = predicted(known, figures, own[there], *options)
         folds = np.random.default_rng(seed).permutation(len(own)) % 10
-        most = np.empty(len(own))
-        for fold in range(10):
-            out = folds == fold
-            options = chosen(own[~out], column.accuracies[~out])
-            most[out] = predicted(own[~out], column.accuracies[~out], own[out], *options)
+        most = _outside(own, column.accuracies, folds, *options)
         rows.append(
             {
                 "split": seed,

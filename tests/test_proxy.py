@@ -76,12 +76,12 @@ def test_a_home_of_nobody_is_no_file(path: str | Path) -> None:
 @pytest.mark.slow
 def test_the_shipped_proxy_scores_the_bench_as_a_live_network(tmp_path: Path) -> None:
     """Full size: what a run caches by worker processes, against a call on the network."""
-    full = load_bench("vit101")
+    full = load_bench("nb201")
     few = dataclasses.replace(
         full, architectures=(*full.architectures[:2], *full.architectures[-2:])
     )
-    proxy = load("vit101_best")
-    plan = Plan(few, "vit101", proxy.statistics, Probe(), tmp_path)
+    proxy = load("nb201_best")
+    plan = Plan(few, "nb201", proxy.statistics, Probe(), tmp_path)
     with open_workers(2) as workers:
         keys = measure_bench(plan, Store(tmp_path), workers)
     scores = Evaluator(load_table(Store(tmp_path), keys, proxy.statistics))(proxy.graph)

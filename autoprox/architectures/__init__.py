@@ -2,7 +2,7 @@
 
 from autoprox import search_architectures
 
-found = search_architectures("autoformer", "vit101_best", params="5M:7M", budget=200)
+found = search_architectures("autoformer", "l2_norm", params="5M:7M", budget=200)
 found.top(1)[0].config  # {"hidden_dim": 240, "depth": 14, "num_heads": [...], "mlp_ratio": [...]}
 found.network()  # the untrained torch module
 """

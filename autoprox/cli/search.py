@@ -31,7 +31,7 @@ DATA = (
     "and of others within the limit."
 )
 BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
-SPACE_EXAMPLE = "autoprox search --space autoformer --proxy vit101_best --params 5M:7M"
+SPACE_EXAMPLE = "autoprox search --space autoformer --proxy l2_norm --params 5M:7M"
 SHARED = ("proxy", "images", "batch", "sample", "budget", "seed", "json_file", "quiet")
 """The parameters of both searches."""
 

@@ -110,7 +110,7 @@ def imported(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["zico", "dss", "naswot", "flops", "vit101_best", "hawq", "any_3"])
+@pytest.mark.parametrize("name", ["zico", "dss", "naswot", "flops", "nb201_best", "hawq", "any_3"])
 def test_a_file_imports_torch_and_the_standard_library_alone(name: str) -> None:
     packages = imported(exported(PROXIES[name], "python"))
     assert "torch" in packages
@@ -155,9 +155,9 @@ def test_a_network_and_the_random_state_are_left_as_they_were(name: str, tmp_pat
 
 
 def test_the_documentation_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
-    said = module_of(load("vit101_best"), tmp_path).__doc__
-    assert said.startswith("The zero-cost proxy vit101_best.")
-    assert f"    {load('vit101_best').graph}" in said
+    said = module_of(load("nb201_best"), tmp_path).__doc__
+    assert said.startswith("The zero-cost proxy nb201_best.")
+    assert f"    {load('nb201_best').graph}" in said
     assert "found_by: autoprox evolve" in said
     assert "autoprox 0." in said
     assert '"population": 100' in " ".join(said.split())
