@@ -7,10 +7,11 @@ Both search on cells of NAS-Bench-201 (one of each class of equal ones, shown 16
 CIFAR-10, an .npz of uint8 `x` and labels `y`) whose statistics are measured once: 1,620 cells, 12
 minutes on two cores.
 
-The first searches with the default algorithm on n = 20 ... 320 of them, ten times each with other
+The first searches with the default algorithm on n = 20 ... 320 of them, three times each with other
 cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
 (`autoprox.ranking.luck.selection_luck`), and compares the corrected figure with the winner's on the
-cells that were not searched on, at least 1,300. Writes results/luck_truth.csv.
+cells that were not searched on, at least 1,300. Writes results/luck_truth.csv. A search that is in
+``runs/luck`` already is read, not repeated; half an hour on two cores.
 
 The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
 40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
@@ -19,6 +20,7 @@ results/luck_null.csv with the p of each, and the Kolmogorov-Smirnov test that t
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -37,6 +39,7 @@ from autoprox.evolution.report import CONTENDERS, top
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
+from autoprox.files import write_text
 from autoprox.parallel import open_workers
 from autoprox.ranking import Column, Ranker, joint
 from autoprox.ranking.luck import SelectionLuck, null_luck, selection_luck, shuffled
@@ -44,7 +47,7 @@ from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent
 CELLS = 1620
-SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(10), 10_000
+SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(3), 10_000
 NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
 
 
@@ -114,8 +117,8 @@ def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
 
 def truth(images: str) -> None:
     """Write the searches and the means over the seeds of each size."""
-    tasks = [(images, count, seed) for count in SIZES for seed in SEEDS]
-    rows = _in_parallel(true_row, tasks)
+    tasks = [(images, count, seed) for seed in SEEDS for count in SIZES]
+    rows = sorted(_done("truth", true_row, tasks), key=lambda row: (row["cells"], row["seed"]))
     for count in SIZES:
         own = [row for row in rows if row["cells"] == count]
         means = {
@@ -123,8 +126,11 @@ def truth(images: str) -> None:
             for name, value in own[0].items()
             if isinstance(value, int | float)
         }
-        rows.append({**means, "cells": count, "seed": "mean", "formula": ""})
-    write_csv(FOLDER / "luck_truth.csv", rows)
+        off = round(float(np.mean([abs(row["error"]) for row in own])), 4)
+        means |= {"cells": count, "seed": f"mean of {len(own)}", "absolute_error": off}
+        rows.append({**means, "formula": ""})
+    keys = list(rows[-1])
+    write_csv(FOLDER / "luck_truth.csv", [{key: row.get(key, "") for key in keys} for row in rows])
 
 
 def null_row(images: str, number: int) -> dict[str, Any]:
@@ -154,7 +160,7 @@ def null_row(images: str, number: int) -> dict[str, Any]:
 
 def null(images: str) -> None:
     """Write the p of each world, and whether they are uniform."""
-    rows = _in_parallel(null_row, [(images, number) for number in range(NULLS)])
+    rows = _done("null", null_row, [(images, number) for number in range(NULLS)])
     # A p is a multiple of 1 / 20; within its step it may be anywhere.
     step = 1 / (PERMUTATIONS + 1)
     spread = np.array([row["p"] for row in rows]) - step * np.random.default_rng(0).random(NULLS)
@@ -163,11 +169,23 @@ def null(images: str) -> None:
     write_csv(FOLDER / "luck_null.csv", rows)
 
 
-def _in_parallel(function: Any, tasks: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+def _done(name: str, function: Any, tasks: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return what a function gives for each task; what is in ``runs/luck`` already is read."""
+    files = {
+        Path("runs/luck") / f"{name}-{'-'.join(map(str, task[1:]))}.json": task for task in tasks
+    }
     ground = ground_of(sys.argv[2])
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
         ground.measure(workers, lambda done, total: None)
-        return workers.map(function, tasks)
+        missing = [(path, function, *task) for path, task in files.items() if not path.is_file()]
+        for _ in workers.unordered(_kept, missing):
+            pass
+    return [json.loads(path.read_text()) for path in files]
+
+
+def _kept(path: Path, function: Any, *task: Any) -> None:
+    """Keep what a function gives."""
+    write_text(path, json.dumps(function(*task)))
 
 
 if __name__ == "__main__":

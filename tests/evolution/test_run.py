@@ -33,7 +33,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.page import page
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxy import load
-from autoprox.ranking import CORRELATIONS, SYMBOLS
+from autoprox.ranking import CORRELATIONS, SYMBOLS, resolved
 from autoprox.text import parse
 from tests.evolution.stopping import Stopper
 from tests.scipy_correlations import SCIPY
@@ -87,7 +87,7 @@ def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
     for part in ("search", "held_out"):
         places = getattr(ground, part)
         for row in getattr(run, part)[:3]:
-            values = Evaluator(ground.table(places))(parse(row.expression)).values
+            values = resolved(Evaluator(ground.table(places))(parse(row.expression)).values)
             own = [
                 SCIPY[correlation](values[each.places], each.accuracies).statistic
                 for each in ground.columns(places)
