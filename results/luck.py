@@ -11,7 +11,7 @@ The first searches with the default algorithm on n = 20 ... 320 of them, three t
 cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
 (`autoprox.ranking.luck.selection_luck`), and compares the corrected figure with the winner's on the
 cells that were not searched on, at least 1,300. Writes results/luck_truth.csv. A search that is in
-``runs/luck`` already is read, not repeated; half an hour on two cores.
+``runs/luck`` already is read, not repeated; ten minutes on two cores.
 
 The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
 40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
