@@ -32,17 +32,16 @@ import numpy as np
 from csv_tables import write_csv
 from scipy.stats import kstest
 
-from autoprox.evolution.algorithms import PARSIMONY
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge
-from autoprox.evolution.report import CONTENDERS, top
+from autoprox.evolution.report import luck_of
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.files import write_text
 from autoprox.parallel import open_workers
 from autoprox.ranking import Column, Ranker, joint
-from autoprox.ranking.luck import SelectionLuck, null_luck, selection_luck, shuffled
+from autoprox.ranking.luck import null_luck, shuffled
 from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent
@@ -76,21 +75,13 @@ def searched(
     return search
 
 
-def luck_of(search: Search) -> SelectionLuck | None:
-    """Return what a search says of its luck."""
-    graphs = [each.graph for each in top(list(search.known.values()), CONTENDERS)]
-    _, scores = search.judge.scores(graphs)
-    costs = np.array([PARSIMONY * graph.complexity for graph in graphs])
-    return selection_luck(scores, costs, {}, search.judge.ranker.columns, search.settings.measure)
-
-
 def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
     """Return what a search on some cells says, and what is true on the others."""
     ground = ground_of(images)
     places = drawn(ground, count, seed)
     judge = ground.judge(places)
     search = searched(ground, judge, seed, EVALUATIONS, judge.ranker.columns)
-    luck = luck_of(search)
+    luck = luck_of(search, {})
     best = search.best
     assert luck is not None
     assert best is not None

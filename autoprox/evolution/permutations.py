@@ -43,11 +43,22 @@ class Task:
 
 
 def permute(
-    files: RunFolder, ground: Ground, workers: Workers, progress: Callable[[int, int], None]
+    files: RunFolder,
+    ground: Ground,
+    judge: Judge,
+    workers: Workers,
+    progress: Callable[[int, int], None],
 ) -> None:
     """Do those searches on shuffled accuracies that are missing.
 
     Each is on disk as soon as it is done, so that an interrupted call loses only those in work.
+
+    Args:
+        files: the run's folder.
+        ground: its benches.
+        judge: of the search split.
+        workers: who searches.
+        progress: told how many searches are done, and of how many.
 
     Raises:
         RunError: the folder cannot be written, or its file is damaged.
@@ -58,7 +69,6 @@ def permute(
     missing = [number for number in range(1, count + 1) if number not in done]
     if missing:
         progress(count - len(missing), count)
-        judge = ground.judge(ground.search)
         assert judge.address is not None
         whole = Task(
             0,

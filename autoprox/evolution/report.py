@@ -130,7 +130,7 @@ def finish(
         finished=finished,
         top=proxies,
         **tables,
-        luck=_luck(ground, search),
+        luck=luck_of(search, ground.known),
         null=null_luck(best[0].fitness or 0.0, nulls) if nulls else None,
         elsewhere=_elsewhere(ground),
     )
@@ -156,18 +156,23 @@ def _data(run: Run, search: Search, tables: Mapping[str, tuple[Assessment, ...]]
     }
 
 
-def _luck(ground: Ground, search: Search) -> SelectionLuck | None:
-    """Return how much of the best candidate's fitness is luck of the selection."""
+def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
+    """Return how much of the best candidate's fitness is luck of the selection.
+
+    Args:
+        search: what was searched.
+        known: the known proxies that the best is compared with.
+    """
     graphs = [each.graph for each in top(list(search.known.values()), CONTENDERS)]
     _, scores = search.judge.scores(graphs)
-    reasons, found = search.judge.scores(list(ground.known.values()))
-    names = [name for name, reason in zip(ground.known, reasons, strict=True) if reason is None]
+    reasons, found = search.judge.scores(list(known.values()))
+    names = [name for name, reason in zip(known, reasons, strict=True) if reason is None]
     return selection_luck(
         scores,
         np.array([PARSIMONY * graph.complexity for graph in graphs]),
         dict(zip(names, found, strict=True)),
         search.judge.ranker.columns,
-        ground.settings.measure,
+        search.settings.measure,
     )
 
 

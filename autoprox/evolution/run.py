@@ -194,7 +194,7 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     try:
         with _only_new_garbage():
             _loop(search, ground.judge(ground.held_out), files, observer)
-            permute(files, ground, workers, observer.permuting)
+            permute(files, ground, search.judge, workers, observer.permuting)
     except KeyboardInterrupt:
         if not search.known:
             raise
