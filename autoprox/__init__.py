@@ -13,23 +13,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autoprox.architectures.search import search_architectures as search_architectures
-    from autoprox.architectures.space import build as build
     from autoprox.benches import Architecture as Architecture
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
     from autoprox.evolution.run import evolve as evolve
-    from autoprox.explorer import explore as explore
-    from autoprox.graph import Graph as Graph
+    from autoprox.language.graph import Graph as Graph
+    from autoprox.language.text import parse as parse
     from autoprox.leaderboard.run import rank as rank
     from autoprox.primitives import primitive as primitive
-    from autoprox.proxy import Proxy as Proxy
-    from autoprox.proxy import load as load
-    from autoprox.search.bits import search_bits as search_bits
+    from autoprox.proxies.loading import load as load
+    from autoprox.proxies.proxy import Proxy as Proxy
+    from autoprox.search.architectures.search import search_architectures as search_architectures
+    from autoprox.search.architectures.space import build as build
+    from autoprox.search.bits.bits import search_bits as search_bits
+    from autoprox.show.explorer import explore as explore
     from autoprox.statistics import measure as measure
     from autoprox.statistics import statistic as statistic
-    from autoprox.text import parse as parse
     from autoprox.timing.run import speed as speed
 
 __version__ = "0.1.0"
@@ -38,19 +38,19 @@ _LAZY = {
     "Architecture": "autoprox.benches",
     "AutoproxError": "autoprox.errors",
     "Bench": "autoprox.benches",
-    "Graph": "autoprox.graph",
-    "Proxy": "autoprox.proxy",
-    "build": "autoprox.architectures.space",
+    "Graph": "autoprox.language.graph",
+    "Proxy": "autoprox.proxies.proxy",
+    "build": "autoprox.search.architectures.space",
     "evolve": "autoprox.evolution.run",
-    "explore": "autoprox.explorer",
-    "load": "autoprox.proxy",
+    "explore": "autoprox.show.explorer",
+    "load": "autoprox.proxies.loading",
     "load_bench": "autoprox.benches",
     "measure": "autoprox.statistics",
-    "parse": "autoprox.text",
+    "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
-    "search_architectures": "autoprox.architectures.search",
-    "search_bits": "autoprox.search.bits",
+    "search_architectures": "autoprox.search.architectures.search",
+    "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",
     "statistic": "autoprox.statistics",
 }

@@ -16,7 +16,7 @@ if __name__ != "autoprox.benches":  # a second copy of every module would hold a
 from autoprox.benches.bench import MINIMUM_ARCHITECTURES, Architecture, Bench
 from autoprox.benches.joined import joined
 from autoprox.benches.registry import BENCHES, load_bench, several
-from autoprox.benches.split import Split, split
+from autoprox.benches.split import Split, drawn, split
 from autoprox.benches.table import read_table
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Architecture",
     "Bench",
     "Split",
+    "drawn",
     "joined",
     "load_bench",
     "read_table",

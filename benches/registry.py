@@ -18,7 +18,7 @@ from autoprox.benches.mq101 import mq101, mq101wide
 from autoprox.benches.nb201 import nb201
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import BenchError, UnknownNameError
-from autoprox.registry import Registry
+from autoprox.runtime.registry import Registry
 
 BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
 """Name to a function that reads the bench."""

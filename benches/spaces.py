@@ -1,6 +1,6 @@
 """The search spaces that ship: which architectures they hold, drawn and changed at random.
 
-Each is a `Space` as `autoprox.architectures.space` describes it, over the networks of a bench.
+Each is a `Space` of `autoprox.search.architectures.space`, over the networks of a bench.
 """
 
 from __future__ import annotations

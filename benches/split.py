@@ -19,6 +19,26 @@ class Split:
     held_out: tuple[int, ...]
 
 
+def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Bench:
+    """Return the architectures to work with: as many as asked for, or the bench says.
+
+    Every run draws the same ones, whatever its seeds, so that they are measured once.
+
+    Args:
+        bench: the bench.
+        count: how many; None for as many as the bench says, or all.
+        plain: see `Bench.sampled`.
+
+    Raises:
+        BenchError: there are not as many as asked for, or too few are.
+    """
+    if count is None:
+        count = bench.default_architectures
+        if count is None or count >= len(bench.architectures):
+            return bench
+    return bench.sampled(count, plain=plain)
+
+
 def split(bench: Bench, seed: int, held_out: float = 0.4) -> Split:
     """Two parts of `bench`: what selection may see, and what numbers are reported on.
 

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from autoprox import proxies
-from autoprox.kinds import KINDS, Kind, Network, reduced
 from autoprox.primitives import PRIMITIVES, Form, Primitive
+from autoprox.primitives.kinds import KINDS, Kind, Network, reduced
 from autoprox.primitives.primitive import KINDS_OF_FORM
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxy import AnyProxy, Proxy
+from autoprox.proxies.loading import AnyProxy
+from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS
 from autoprox.statistics.words import GROUPS
 

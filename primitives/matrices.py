@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoprox.kinds import Relation
 from autoprox.primitives.entries import Entries
+from autoprox.primitives.kinds import Relation
 from autoprox.primitives.primitive import primitive
 
 LEAST_SHARE = 1e-6

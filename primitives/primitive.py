@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from autoprox.errors import PrimitiveError
-from autoprox.kinds import KINDS, Kind, Layer, Network, Relation, reduced
 from autoprox.primitives.entries import Entries
-from autoprox.registry import Registry
+from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Relation, reduced
+from autoprox.runtime.registry import Registry
 
 
 class Form(enum.Enum):
@@ -79,7 +79,9 @@ class Primitive:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
 
-PRIMITIVES: Registry[Primitive] = Registry("primitive")
+PRIMITIVES: Registry[Primitive] = Registry(
+    "primitive", lambda made: not made.function.__module__.startswith("autoprox.primitives.")
+)
 """Every primitive of the language, by its word."""
 
 

@@ -38,10 +38,10 @@ from autoprox.evolution.report import luck_of
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
-from autoprox.files import write_text
-from autoprox.parallel import open_workers
 from autoprox.ranking import Column, Ranker, joint
 from autoprox.ranking.luck import null_luck, shuffled
+from autoprox.runtime.files import write_text
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent

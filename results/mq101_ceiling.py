@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 import autoprox
 from autoprox.benches import Bench, mq101
-from autoprox.files import read_json
 from autoprox.quantise import costs
 from autoprox.quantise.table import FORMAT, VERSION, Builder, Images
 from autoprox.ranking import spearman
-from autoprox.search.comparison import builder_of, cifar_images, trained_network
+from autoprox.runtime.files import read_json
+from autoprox.search.bits.comparison import builder_of, cifar_images, trained_network
 
 FOLDER = Path(__file__).parent
 FOLDS, RIDGE = 10, 3e-2

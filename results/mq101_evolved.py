@@ -26,10 +26,11 @@ from csv_tables import write_csv
 
 import autoprox
 from autoprox import proxies
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
-from autoprox.proxy import Proxy, load
+from autoprox.proxies.loading import load
+from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import kendall, resolved, spearman
 from autoprox.statistics.store import default_folder
 

@@ -30,17 +30,17 @@ from autoprox.benches import Bench
 from autoprox.quantise import costs
 from autoprox.quantise.layers import Costs
 from autoprox.quantise.table import Images
-from autoprox.search.bits import WIDTHS
-from autoprox.search.comparison import (
+from autoprox.search.bits.bits import WIDTHS
+from autoprox.search.bits.comparison import (
     builder_of,
     cifar_images,
     drawn_batch,
     others,
     trained_network,
 )
-from autoprox.search.limits import Limit, limit_of, space_of
-from autoprox.search.programme import solved
-from autoprox.search.trials import PLENTY, divergence_of, tried
+from autoprox.search.bits.limits import Limit, limit_of, space_of
+from autoprox.search.bits.programme import solved
+from autoprox.search.bits.trials import PLENTY, divergence_of, tried
 
 FOLDER = Path(__file__).parent
 UNIFORM = (3, 4, 5)

@@ -18,12 +18,12 @@ import torch
 from csv_tables import write_csv
 
 from autoprox.benches import load_bench
-from autoprox.evaluate import Evaluator, Table
-from autoprox.parallel import open_workers
-from autoprox.proxy import load
+from autoprox.evaluation.evaluate import Evaluator, Table
+from autoprox.measuring.tables import Probe
+from autoprox.proxies.loading import load
 from autoprox.ranking import kendall
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import measure
-from autoprox.tables import Probe
 
 SIZES = (128, 256, 512, 1024, 2048)
 ARCHITECTURES = 40

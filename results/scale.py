@@ -24,18 +24,18 @@ import torch
 from csv_tables import write_csv
 
 from autoprox.benches import load_bench
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.files import canonical, write_json
-from autoprox.proxy import load
+from autoprox.language.text import parse_proxy
+from autoprox.measuring.tables import Plan, Probe, Row, load_table, measure_bench
+from autoprox.proxies.loading import load
 from autoprox.ranking import Column, Ranker
+from autoprox.runtime.files import canonical, write_json
 from autoprox.statistics import Store
-from autoprox.tables import Plan, Probe, Row, load_table, measure_bench
-from autoprox.text import parse_proxy
 
 MEASURED = 300
 SAMPLE = 64

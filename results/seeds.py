@@ -34,12 +34,12 @@ import autoprox
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
-from autoprox.graph import Graph
-from autoprox.parallel import open_workers
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse
 from autoprox.ranking.figures import Comparison, Figures
 from autoprox.ranking.resampling import interval
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
-from autoprox.text import parse
 
 SEEDS = range(10)
 ALGORITHMS = ("default", "random", "autoprox", "emq")

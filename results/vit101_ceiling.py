@@ -22,9 +22,9 @@ from csv_tables import write_csv
 from numpy.typing import NDArray
 
 import autoprox
-from autoprox.assess import columns as columns_of
+from autoprox.assessment.assess import columns as columns_of
 from autoprox.benches import Architecture, Bench, split
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay
 from autoprox.evolution.settings import Settings
 from autoprox.ranking import somers

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autoprox import threads
+from autoprox.runtime import threads
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from autoprox.evaluate import Table
+from autoprox.evaluation.evaluate import Table
 from autoprox.statistics import Measurement
 
 

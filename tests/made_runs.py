@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autoprox.evolution.found import Found, Judged, Step
 from autoprox.evolution.settings import Settings
-from autoprox.text import parse
+from autoprox.language.text import parse
 
 
 def judged(*rows: tuple[str, float, Iterable[str] | None]) -> tuple[Judged, ...]:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
-from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autoprox.architectures import Found
-    from autoprox.architectures.search import Search
-    from autoprox.progress import Progress
+    from autoprox.runtime.progress import Progress
+    from autoprox.search.architectures import Found
+    from autoprox.search.architectures.search import Search
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
 """The options that a resumed search takes; the others are settings, which it keeps."""
@@ -56,8 +56,8 @@ def architecture_options(command: Command) -> Command:
 
 def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
     """Search, report, and say how to go on if Ctrl-C came first."""
-    from autoprox.architectures.found import TOP
-    from autoprox.draw.style import check_path, matplotlib
+    from autoprox.search.architectures.found import TOP
+    from autoprox.show.draw.style import check_path, matplotlib
 
     if given["plot"] is not None:
         check_path(given["plot"])
@@ -80,7 +80,7 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
 
 def _found(given: dict[str, Any], watch: _Watch) -> Found:
     """Start or resume the search."""
-    from autoprox.architectures import search_architectures
+    from autoprox.search.architectures import search_architectures
 
     apart = ("space", "proxy", "bench", "json_file", "quiet", "out", *BESIDE_RESUME)
     options = {k: v for k, v in given.items() if k not in apart and v not in (None, False)}
@@ -124,8 +124,8 @@ class _Watch:
 def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> None:
     """Print the best architectures, and write the files that were asked for."""
     if given["plot"] is not None and found.scored:
-        from autoprox.architectures.figure import front_figure
-        from autoprox.draw.style import write
+        from autoprox.show.draw.fronts import front_figure
+        from autoprox.show.draw.style import write
 
         write(front_figure(found), given["plot"])
     if given["json_file"] is not None:
@@ -133,7 +133,7 @@ def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> No
         if given["json_file"] == "-":
             click.echo(text, nl=False)
             return
-        from autoprox.files import write_text
+        from autoprox.runtime.files import write_text
 
         write_text(Path(given["json_file"]), text, "file")
     out = console()
@@ -155,7 +155,7 @@ def _table(found: Found, top: int) -> Table:
     from rich import box
     from rich.table import Table
 
-    from autoprox.architectures.found import cost_text, short
+    from autoprox.search.architectures.found import cost_text, short
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     several = len(found.proxies) > 1

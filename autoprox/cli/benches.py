@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import watcher
 from autoprox.cli.options import (
     architectures_option,
@@ -17,14 +18,13 @@ from autoprox.cli.options import (
     option,
     probe_options,
 )
-from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from autoprox.benches import Bench
+    from autoprox.measuring.tables import Plan
     from autoprox.statistics import Store
-    from autoprox.tables import Plan
 
 
 @click.group()
@@ -97,9 +97,9 @@ def build(
     Ctrl-C loses only what is in work: call it again to go on.
     """
     from autoprox.benches import load_bench
-    from autoprox.parallel import open_workers
+    from autoprox.measuring.tables import measure_bench
+    from autoprox.runtime.parallel import open_workers
     from autoprox.statistics import Store
-    from autoprox.tables import measure_bench
 
     asked = plan(load_bench(source), source, cache, statistics, probe, architectures)
     watch = watcher(quiet)
@@ -123,11 +123,12 @@ def plan(
     architectures: int | None = None,
 ) -> Plan:
     """Return what a run with these options would measure."""
-    from autoprox.evolution.ground import drawn, searched_statistics, with_baselines
+    from autoprox.benches import drawn
+    from autoprox.evolution.ground import searched_statistics, with_baselines
     from autoprox.evolution.settings import Settings
+    from autoprox.measuring.tables import Plan
     from autoprox.statistics import STATISTICS
     from autoprox.statistics.store import default_folder
-    from autoprox.tables import Plan
 
     given = {name: value for name, value in (probe or {}).items() if value is not None}
     words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
@@ -184,8 +185,8 @@ def print_cache(plan: Plan, out: Console) -> None:
     """Print how much of a bench is measured."""
     from rich.table import Table
 
+    from autoprox.measuring.tables import pending
     from autoprox.statistics import Store
-    from autoprox.tables import pending
 
     store = Store(plan.folder)
     total = len(plan.works)

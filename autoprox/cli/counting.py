@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.options import console
-from autoprox.progress import Progress
-from autoprox.wording import readable_seconds
+from autoprox.runtime.progress import Progress
 
 LINE_SECONDS = 5.0
 """The least time between two plain lines."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from autoprox.benches import Architecture, Bench
-    from autoprox.proxy import Proxy
-    from autoprox.tables import Probe
+    from autoprox.measuring.tables import Probe
+    from autoprox.proxies.proxy import Proxy
 
 AT_LEAST_ONE = click.IntRange(min=1)
 out_option = click.option(
@@ -48,7 +48,7 @@ def draw() -> None:
 
 def _write(picture: Callable[[], Axes | Figure], out: str) -> None:
     """Draw into a file whose name is checked before anything is computed."""
-    from autoprox.draw.style import check_path, write
+    from autoprox.show.draw.style import check_path, write
 
     check_path(out)
     write(picture(), out, "--out")
@@ -60,7 +60,7 @@ def _write(picture: Callable[[], Axes | Figure], out: str) -> None:
 @out_option
 def history(run: str, out: str) -> None:
     """Draw the joint correlation of the best and the median, generation by generation."""
-    from autoprox.draw import history as drawn
+    from autoprox.show.draw import history as drawn
 
     _write(lambda: drawn(run), out)
 
@@ -70,7 +70,7 @@ def history(run: str, out: str) -> None:
 @out_option
 def pareto(run: str, out: str) -> None:
     """Draw complexity against joint correlation, with the front and held-out figures."""
-    from autoprox.draw import pareto as drawn
+    from autoprox.show.draw import pareto as drawn
 
     _write(lambda: drawn(run), out)
 
@@ -82,8 +82,8 @@ def pareto(run: str, out: str) -> None:
 @out_option
 def lineage(run: str, proxy: str | None, most: int | None, out: str) -> None:
     """Draw which candidates the best proxy was bred from."""
-    from autoprox.draw import lineage as drawn
-    from autoprox.draw.lineages import MEMBERS
+    from autoprox.show.draw import lineage as drawn
+    from autoprox.show.draw.lineages import MEMBERS
 
     _write(lambda: drawn(run, proxy, most=most or MEMBERS), out)
 
@@ -94,8 +94,8 @@ def lineage(run: str, proxy: str | None, most: int | None, out: str) -> None:
 @out_option
 def words(run: str, best: int | None, out: str) -> None:
     """Draw which statistics and primitives the best candidates use."""
-    from autoprox.draw import words as drawn
     from autoprox.evolution.word_use import BEST
+    from autoprox.show.draw import words as drawn
 
     _write(lambda: drawn(run, best or BEST), out)
 
@@ -108,7 +108,7 @@ def heatmap(ranking: str, out: str) -> None:
 
     RANKING is a file that autoprox rank wrote with --json or --csv.
     """
-    from autoprox.draw import heat_map
+    from autoprox.show.draw import heat_map
 
     _write(lambda: heat_map(ranking), out)
 
@@ -130,7 +130,7 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
     Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
     joint correlation stands in its place in the graph. The networks are measured once and kept.
     """
-    from autoprox.draw import ablation as drawn
+    from autoprox.show.draw import ablation as drawn
 
     proxy = _expression(source)
     chosen = {"spaces": given["spaces"] or None, "targets": given["targets"] or None}
@@ -147,7 +147,7 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
 def layers(source: str, bench: str, architecture: str | None, out: str, **given: Any) -> None:
     """Draw what the layers of one network contribute to a proxy."""
     from autoprox.benches import load_bench
-    from autoprox.draw import layers as drawn
+    from autoprox.show.draw import layers as drawn
 
     proxy, found, probe = _expression(source), load_bench(bench), _probe(given)
     one = _named(found, architecture)
@@ -192,7 +192,8 @@ def _expression(source: str) -> Proxy:
     Raises:
         NoGraphError: it is a function, and no expression.
     """
-    from autoprox.proxy import Proxy, load
+    from autoprox.proxies.loading import load
+    from autoprox.proxies.proxy import Proxy
 
     proxy = load(source)
     return proxy if isinstance(proxy, Proxy) else Proxy(proxy.graph)
@@ -200,7 +201,7 @@ def _expression(source: str) -> Proxy:
 
 def _probe(given: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
-    from autoprox.tables import Probe
+    from autoprox.measuring.tables import Probe
 
     names = {"probe_batch": "batch", "probe_seed": "seed", "sample": "sample", "images": "images"}
     return Probe(**{field: given[name] for name, field in names.items() if given[name] is not None})

@@ -8,7 +8,7 @@ import click
 
 from autoprox.cli.options import option
 from autoprox.export import FORMS, exported
-from autoprox.files import write_text
+from autoprox.runtime.files import write_text
 
 
 @click.command(epilog="\b\nExample:\n  autoprox export zico --to python --out zico.py")
@@ -24,7 +24,7 @@ def export(source: str, form: str, out: str | None) -> None:
     its function score(network, inputs, targets) gives what the proxy gives on full tensors. That of
     a proxy of bits takes bits=[8, 4, ...] too.
     """
-    from autoprox.proxy import load
+    from autoprox.proxies.loading import load
 
     text = exported(load(source), form)
     if out is None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprox.assessment.wording import figure, readable_seconds, summary
 from autoprox.cli.counting import LINE_SECONDS
 from autoprox.cli.options import console
-from autoprox.wording import figure, readable_seconds, summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

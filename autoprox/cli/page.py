@@ -19,6 +19,6 @@ def report(run: str, out: str | None, ranking: str | None) -> None:
 
     RUN is the folder of a run, finished, stopped or still going.
     """
-    from autoprox.page import write_page
+    from autoprox.show.page import write_page
 
     click.echo(f"written to {write_page(run, out, ranking)}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
 from autoprox.cli.options import cores, option
 from autoprox.cli.train import DATA, TEST
-from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.quantise.table import Builder, Row, Settings

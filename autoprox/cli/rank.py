@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     INTERRUPTED,
@@ -22,8 +23,7 @@ from autoprox.cli.options import (
     option,
     outer_parts,
 )
-from autoprox.files import write_text
-from autoprox.wording import readable_seconds
+from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +114,7 @@ def _check_outputs(given: dict[str, Any]) -> None:
             raise click.UsageError(f"{places[place]} and {flag} are one file: {given[name]}")
         places[place] = flag
     if given["plot"] is not None:
-        from autoprox.draw.style import check_path
+        from autoprox.show.draw.style import check_path
 
         check_path(given["plot"])
 
@@ -153,7 +153,7 @@ def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
     for path, text in outputs.items():
         write_text(Path(path), text(), "file")
     if given["plot"] is not None:
-        from autoprox.leaderboard.chart import save_chart
+        from autoprox.show.draw.leaderboards import save_chart
 
         save_chart(board, given["plot"], given["top"])
 

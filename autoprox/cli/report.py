@@ -11,10 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from autoprox.assess import Assessment
-from autoprox.ranking import SYMBOLS
-from autoprox.ranking.figures import ColumnFigures
-from autoprox.wording import (
+from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import (
     EXPLAINED_USE,
     code,
     difference_in_words,
@@ -23,6 +21,8 @@ from autoprox.wording import (
     mean_correlation,
     ties_in_words,
 )
+from autoprox.ranking import SYMBOLS
+from autoprox.ranking.figures import ColumnFigures
 
 if TYPE_CHECKING:
     from autoprox.evolution.report import Run
@@ -71,7 +71,7 @@ def print_report(run: Run, taken: str, console: Console) -> None:
 
 def _print_elsewhere(console: Console, run: Run) -> None:
     """Say which known proxies are not in the tables, and how to rank them."""
-    from autoprox.page.command import rank_command
+    from autoprox.show.page.command import rank_command
 
     needed = f"{', '.join(run.elsewhere)}"
     console.print(f"Not in the tables, for they need other statistics or full tensors: {needed}.")

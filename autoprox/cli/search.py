@@ -14,15 +14,15 @@ from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, sear
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, Command, console, entries, machine_options, option
 from autoprox.cli.train import TEST
-from autoprox.files import write_text
+from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.benches import Bench
-    from autoprox.progress import Progress
     from autoprox.quantise.table import Images, Row
-    from autoprox.search import BitChoice
+    from autoprox.runtime.progress import Progress
+    from autoprox.search.bits import BitChoice
 
 LIMITS = ("size", "bops", "average_bits")
 BATCH = 32
@@ -220,7 +220,7 @@ def _search_bits(
     if data is not None and test is None and data.endswith(".npz"):
         raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
     from autoprox.benches import load_bench
-    from autoprox.search.comparison import cifar_images
+    from autoprox.search.bits.comparison import cifar_images
 
     loaded = load_bench(bench)
     train = None if data is None else cifar_images(loaded, data, "train")
@@ -250,10 +250,10 @@ def _chosen(
     bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Progress
 ) -> BitChoice:
     """Search with the network shown what the options say."""
-    from autoprox.search import search_bits
-    from autoprox.search.comparison import drawn_batch, trained_network
-    from autoprox.search.trials import PLENTY
-    from autoprox.tables import Probe
+    from autoprox.measuring.tables import Probe
+    from autoprox.search.bits import search_bits
+    from autoprox.search.bits.comparison import drawn_batch, trained_network
+    from autoprox.search.bits.trials import PLENTY
 
     trained = trained_network(bench, network)
     batch, seed, images = given["batch"] or BATCH, given["seed"] or 0, given["images"]
@@ -276,8 +276,8 @@ def _compared(
     show: Progress,
 ) -> Iterator[Row]:
     """Measure the true accuracy of the choice and of others within the limit."""
-    from autoprox.search.comparison import builder_of, others
-    from autoprox.search.limits import limit_of
+    from autoprox.search.bits.comparison import builder_of, others
+    from autoprox.search.bits.limits import limit_of
 
     limit = limit_of({name: given[name] for name in LIMITS})
     named = {"chosen": tuple(choice.bits.values())}
@@ -350,7 +350,7 @@ def _accuracy_table(choice: BitChoice, rows: list[Row]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from autoprox.search.limits import average_bits
+    from autoprox.search.bits.limits import average_bits
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("bits", overflow="fold")

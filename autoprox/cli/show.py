@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
-    from autoprox.graph import Graph
+    from autoprox.language.graph import Graph
     from autoprox.proxies.function import Ensemble, FunctionProxy
-    from autoprox.proxy import Proxy
+    from autoprox.proxies.proxy import Proxy
 
 
 @click.command(
@@ -41,14 +41,15 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
 
     PROXY is a name (autoprox show zico), a file, a run's folder, or an expression.
     """
-    from autoprox.proxy import Proxy, load
+    from autoprox.proxies.loading import load
+    from autoprox.proxies.proxy import Proxy
 
     proxy = load(source)
     if not isinstance(proxy, Proxy):
         _show_function(proxy, picture, only_latex, as_json)
         return
     if picture is not None:
-        from autoprox.draw import save
+        from autoprox.show.draw import save
 
         save(proxy, picture)
         click.echo(f"drawn into {picture}", err=True)

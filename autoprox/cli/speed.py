@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, console, names, option
-from autoprox.files import write_text
-from autoprox.wording import readable_seconds
+from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.options import INTERRUPTED, console, cores, option
-from autoprox.wording import readable_seconds
 
 if TYPE_CHECKING:
     from autoprox.training import Progress

@@ -38,7 +38,7 @@ def _table(title: str, *headings: str) -> Table:
 
 
 def _kinds(out: Console) -> None:
-    from autoprox.kinds import KINDS, Network, reduced
+    from autoprox.primitives.kinds import KINDS, Network, reduced
 
     table = _table(
         "Kinds: what the numbers of a value are entries of", "kind", "one value holds", "reduces to"

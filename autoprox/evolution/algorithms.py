@@ -17,8 +17,8 @@ import numpy as np
 
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
-from autoprox.graph import Graph
-from autoprox.registry import Registry
+from autoprox.language.graph import Graph
+from autoprox.runtime.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

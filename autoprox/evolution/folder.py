@@ -23,8 +23,8 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
-from autoprox.files import append_text, read_json, write_json, write_text
-from autoprox.text import parse
+from autoprox.language.text import parse
+from autoprox.runtime.files import append_text, read_json, write_json, write_text
 
 VERSION = 1
 REPORT_VERSION = 2

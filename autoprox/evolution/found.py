@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autoprox.assess import Assessment
+from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.folder import CHECKPOINT, REPORT, REPORT_VERSION, VERSION, RunFolder
 from autoprox.evolution.settings import Settings
-from autoprox.files import read_json
-from autoprox.graph import Graph
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse
 from autoprox.ranking.luck import NullLuck, SelectionLuck
-from autoprox.text import parse
-from autoprox.wording import summary
+from autoprox.runtime.files import read_json
 
 Luck = TypeVar("Luck", SelectionLuck, NullLuck)
 

@@ -13,21 +13,22 @@ from functools import cached_property
 from pathlib import Path
 
 from autoprox import proxies
-from autoprox.assess import Assessor, baselines, columns, shipped
-from autoprox.benches import Bench, joined, load_bench, several, split
-from autoprox.device import CPU, device_of
+from autoprox.assessment.assess import Assessor, baselines, columns, shipped
+from autoprox.benches import Bench, drawn, joined, load_bench, several, split
 from autoprox.errors import BenchError
-from autoprox.evaluate import Evaluator, Table
+from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.graph import Graph
-from autoprox.parallel import HERE, Workers
-from autoprox.proxy import Proxy, load
+from autoprox.language.graph import Graph
+from autoprox.measuring.tables import Plan, Row, load_table, measure_bench, pending
+from autoprox.proxies.loading import load
+from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, Ranker, balanced
+from autoprox.runtime.device import CPU, device_of
+from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import STATISTICS, Store
-from autoprox.tables import Plan, Row, load_table, measure_bench, pending
 
 
 @dataclass(frozen=True)
@@ -174,26 +175,6 @@ def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
     """Return statistics and those that the baselines of a bench need, each once."""
     needed = [name for each in baselines(bench) for name in load(each).statistics]
     return tuple(dict.fromkeys([*words, *needed]))
-
-
-def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Bench:
-    """Return the architectures that a run works with: as many as asked for, or the bench says.
-
-    Every run draws the same ones, whatever its seeds, so that they are measured once.
-
-    Args:
-        bench: the bench.
-        count: how many; None for as many as the bench says, or all.
-        plain: see `Bench.sampled`.
-
-    Raises:
-        BenchError: there are not as many as asked for, or too few are.
-    """
-    if count is None:
-        count = bench.default_architectures
-        if count is None or count >= len(bench.architectures):
-            return bench
-    return bench.sampled(count, plain=plain)
 
 
 def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:

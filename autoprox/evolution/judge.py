@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoprox.evaluate import CACHE_BYTES, Evaluator, Scores, Table
-from autoprox.graph import Graph, apply
-from autoprox.parallel import HERE, Workers
+from autoprox.evaluation.evaluate import CACHE_BYTES, Evaluator, Scores, Table
+from autoprox.language.graph import Graph, apply
+from autoprox.language.text import parse
 from autoprox.ranking import Ranker, joint, resolved, standardised_ranks
-from autoprox.text import parse
+from autoprox.runtime.parallel import HERE, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,8 @@ class Portion:
             self._finish()
             found.update(self._ready([graph for graph in left if graph not in found]))
             left = [graph for graph in left if graph not in found]
-        found.update(self._ready(left))
+        # One may have pushed what another needs out of the cache: that is computed here and now.
+        found.update({graph: self.evaluator(graph, reasons=1) for graph in left})
         self.evaluator.trim(self.cache_bytes)
         return found
 
@@ -323,7 +324,7 @@ def _turns(graph: Graph) -> bool:
 def unsigned(graph: Graph) -> Graph:
     """Return one and the same graph for a proxy and its negative, which are one proxy.
 
-    >>> from autoprox.text import parse
+    >>> from autoprox.language.text import parse
     >>> unsigned(parse("negative(sum(params))")).text
     'sum(params)'
     """

@@ -13,10 +13,10 @@ from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.parallel import Workers
+from autoprox.language.text import parse
 from autoprox.ranking import Column, Ranker
 from autoprox.ranking.luck import shuffled
-from autoprox.text import parse
+from autoprox.runtime.parallel import Workers
 
 
 @dataclass(frozen=True)

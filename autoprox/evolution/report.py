@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autoprox.assess import Assessment, shipped
+from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
 from autoprox.evolution.algorithms import PARSIMONY, ranked, worth
 from autoprox.evolution.folder import REPORT, REPORT_VERSION, RunFolder
@@ -17,10 +17,11 @@ from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import Candidate, negated
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
-from autoprox.files import write_json, write_text
-from autoprox.graph import Graph
-from autoprox.proxy import Proxy, dumps, load
+from autoprox.language.graph import Graph
+from autoprox.proxies.loading import load
+from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.luck import NullLuck, SelectionLuck, null_luck, selection_luck
+from autoprox.runtime.files import write_json, write_text
 
 SHOWN = 10
 """How many proxies a report assesses."""
@@ -77,7 +78,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Show what was found in a notebook."""
-        from autoprox.notebook import run_html
+        from autoprox.evolution.html import run_html
 
         return run_html(self)
 

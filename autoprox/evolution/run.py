@@ -19,12 +19,12 @@ from autoprox.evolution.permutations import permute
 from autoprox.evolution.report import Run, finish
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
+from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
-from autoprox.files import absolute, free_folder
-from autoprox.parallel import Workers, open_workers
+from autoprox.runtime.files import absolute, free_folder
+from autoprox.runtime.parallel import Workers, open_workers
+from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
-from autoprox.threads import one_thread
-from autoprox.tracking import Logger, Tracker
 
 
 class Observer(Protocol):
@@ -95,11 +95,12 @@ def evolve(
             the run began with a `Bench` object, and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
-            machine or a cluster; see `autoprox.parallel.open_workers`.
+            machine or a cluster; see `autoprox.runtime.parallel.open_workers`.
         scheduler: the address of Dask's, as in ``"tcp://host:8786"``.
         cache: the folder of the measured statistics; the user's cache folder if None.
         observer: is told of progress.
-        loggers: keep the figures of the run, see `autoprox.tracking`; ``"tensorboard"`` is one.
+        loggers: keep the figures of the run, see `autoprox.evolution.tracking`;
+            ``"tensorboard"`` is one.
         options: the fields of `Settings`, such as ``seed=1`` or ``algorithm="emq"``.
 
     Raises:

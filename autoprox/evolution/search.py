@@ -14,7 +14,7 @@ from autoprox.evolution.algorithms import ALGORITHMS, Proposal, ranked, worth
 from autoprox.evolution.judge import Candidate, Judge, unsigned
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation, drawing_from
-from autoprox.graph import Graph
+from autoprox.language.graph import Graph
 
 BARREN = 50
 """After so many generations without a new candidate the search ends: the language is exhausted."""

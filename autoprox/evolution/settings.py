@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autoprox.device import CPU
 from autoprox.errors import RunError, UnknownNameError
-from autoprox.files import check_known
+from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
+from autoprox.runtime.device import CPU
+from autoprox.runtime.files import check_known
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
-from autoprox.tables import DEFAULT_BATCH, Probe
 
 DEFAULT_STATISTICS = (
     "weight",

@@ -16,10 +16,10 @@ from functools import lru_cache
 from deap import gp
 
 from autoprox.errors import LanguageError
-from autoprox.evaluate import reduces_tensor
+from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.evolution.vocabulary import Tree, Vocabulary
-from autoprox.graph import Graph
-from autoprox.kinds import Kind, Network
+from autoprox.language.graph import Graph
+from autoprox.primitives.kinds import Kind, Network
 from autoprox.statistics import STATISTICS
 
 GROWTH = 4

@@ -11,9 +11,9 @@ from typing import Any
 from deap import gp
 
 from autoprox.errors import LanguageError
-from autoprox.graph import Graph, apply, atom
-from autoprox.kinds import KINDS, Kind, Layer, Network, Number
+from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES, Form
+from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Number
 from autoprox.statistics import STATISTICS
 
 Tree = list[Any]

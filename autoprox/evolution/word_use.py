@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from autoprox.errors import RunError
 from autoprox.evolution.found import Found, Judged
+from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES
-from autoprox.text import parse
 
 BEST = 100
 """How many candidates are the good ones, if nobody says otherwise."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoprox.errors import AutoproxError
 
 if TYPE_CHECKING:
-    from autoprox.proxy import AnyProxy
+    from autoprox.proxies.loading import AnyProxy
 
 FORMS = ("python", "latex", "json", "svg")
 """What a proxy can be exported to."""
@@ -24,11 +24,11 @@ def exported(proxy: AnyProxy, form: str) -> str:
     Raises:
         AutoproxError: the form is unknown, or the proxy does not have it.
 
-    >>> from autoprox.proxy import load
+    >>> from autoprox.proxies.loading import load
     >>> print(exported(load("sum(mean(absolute(grad)))"), "latex"), end="")
     \sum_{\ell} \operatorname{mean}_{i} \left|G\right|
     """
-    from autoprox.proxy import Proxy, dumps
+    from autoprox.proxies.proxy import Proxy, dumps
 
     if form not in FORMS:
         raise AutoproxError(f"a proxy is exported to {', '.join(FORMS)}; got {form!r}")
@@ -44,7 +44,7 @@ def exported(proxy: AnyProxy, form: str) -> str:
 
         return to_python(proxy)
     if form == "svg":
-        from autoprox.draw import svg
+        from autoprox.show.draw import svg
 
         return svg(proxy)
     return dumps(proxy) if form == "json" else proxy.latex() + "\n"

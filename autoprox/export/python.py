@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 
 from autoprox import __version__
 from autoprox.errors import AutoproxError
-from autoprox.evaluate import reduces_tensor
+from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.export import outputs, places, quantised, samples, values, weights
 from autoprox.export.running import Subject, measuring
 from autoprox.export.source import Copier
-from autoprox.graph import Graph
-from autoprox.kinds import TENSOR_KINDS
+from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
-from autoprox.proxy import Proxy
+from autoprox.primitives.kinds import TENSOR_KINDS
+from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS
 from autoprox.statistics.structure import layer_names
 

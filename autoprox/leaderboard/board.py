@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
     import pandas
@@ -171,9 +172,17 @@ class Leaderboard:
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        from autoprox.notebook import leaderboard_html
 
-        return leaderboard_html(self)
+        def cells(row: Row) -> list[str]:
+            own = {each.column: f"{each.somers:.2f}" for each in row.columns}
+            return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
+
+        part = "held-out architectures" if self.settings["held_out"] else "architectures"
+        caption = f"{self.bench}: {len(self.architectures)} {part}, {len(self)} proxies"
+        notes = [*self.footnotes.values()]
+        notes += [f"{row.name}: {row.reason.partition(chr(10))[0]}" for row in self if row.reason]
+        shown = table(caption, (*TITLES, *self.columns), map(cells, self))
+        return join([shown, *(tag("p", note) for note in notes)])
 
 
 TITLES = (

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError
-from autoprox.files import read_json
 from autoprox.leaderboard.board import FORMAT, VERSION, Leaderboard
+from autoprox.runtime.files import read_json
 
 if TYPE_CHECKING:
     import pandas

@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.assess import columns as columns_of
-from autoprox.assess import shipped
+from autoprox.assessment.assess import columns as columns_of
+from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
-from autoprox.device import CPU, device_of
+from autoprox.benches import drawn as drawn_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
-from autoprox.evolution.ground import drawn as drawn_of
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.leaderboard.scoring import Job, Scorable, score_all
 from autoprox.leaderboard.searched import Searched
-from autoprox.parallel import open_workers
+from autoprox.measuring.scores import Kept, identity
+from autoprox.measuring.scoring import Job, Scorable, score_all
+from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.proxies.function import Ensemble, FunctionProxy, called
-from autoprox.proxy import AnyProxy, Proxy, load
+from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
-from autoprox.scores import Kept, identity
+from autoprox.runtime.device import CPU, device_of
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import Sample
+from autoprox.statistics.inputs import LARGEST_SEED
 from autoprox.statistics.store import default_folder
-from autoprox.tables import DEFAULT_BATCH, Probe
 
 if TYPE_CHECKING:
-    from autoprox.graph import Graph
+    from autoprox.language.graph import Graph
 
-LARGEST_SEED = 2**32 - 1
-"""The largest probe seed: torch and what is computed from it take it in every place."""
 
 TOLERATED = 0.05
 """The share of architectures without a score up to which a proxy still gets a rank."""
@@ -84,7 +84,7 @@ def rank(
         device: where the networks run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         jobs: processes; no figure but the times depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
-            machine or a cluster; see `autoprox.parallel.open_workers`.
+            machine or a cluster; see `autoprox.runtime.parallel.open_workers`.
         scheduler: the address of Dask's, as in ``"tcp://host:8786"``.
         cache: the folder of scores; None for the usual one.
         timed: whether to time proxies whose cost is not known, on three architectures a space.

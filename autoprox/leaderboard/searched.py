@@ -10,7 +10,7 @@ from autoprox.errors import AutoproxError
 from autoprox.evolution.ground import lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.function import Ensemble
-from autoprox.proxy import AnyProxy, load
+from autoprox.proxies.loading import AnyProxy, load
 
 
 class Searched:

@@ -16,7 +16,7 @@ from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticE
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from autoprox.graph import Graph
+    from autoprox.language.graph import Graph
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode, Sample
     from autoprox.statistics.passes import Subject
@@ -237,6 +237,7 @@ class Ensemble(_Graphless):
         rule: from the parts' scores to the ensemble's.
         description: what it is, in a sentence.
         provenance: paper, equation, year, deviations.
+        needs_bits: whether a part depends on bits.
     """
 
     name: str
@@ -244,13 +245,7 @@ class Ensemble(_Graphless):
     rule: Rule
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def needs_bits(self) -> bool:
-        """Whether a part depends on bits."""
-        from autoprox.proxy import load
-
-        return any(load(name).needs_bits for name in self.parts)
+    needs_bits: bool = False
 
     def _score(self, *_: object) -> NoReturn:
         raise ScoreError(

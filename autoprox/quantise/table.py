@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError, UnknownNameError
-from autoprox.files import read_json, write_json, write_text
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS, Layer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
+from autoprox.runtime.files import read_json, write_json, write_text
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),

@@ -31,6 +31,10 @@ _EXPECTED = (
 )
 
 
+LARGEST_SEED = 2**32 - 1
+"""The largest seed of a batch: torch and what is computed from it take it in every place."""
+
+
 def noise(shape: tuple[int, ...], classes: int, batch: int = 8, seed: int = 0) -> Batch:
     """Standard normal inputs ``(batch, *shape)`` and uniform labels ``(batch,)``.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoprox.errors import StatisticError
-from autoprox.kinds import Layer, Relation
+from autoprox.primitives.kinds import Layer, Relation
 from autoprox.quantise.layers import Bits
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.measurement import Measurement, Mode, Sample

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from autoprox.digest import digest
 from autoprox.errors import AutoproxError, StatisticError
-from autoprox.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
+from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
+from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes, reseed
 from autoprox.statistics.sampling import spread
 from autoprox.statistics.words import STATISTICS, Own, Statistic

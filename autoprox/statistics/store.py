@@ -26,7 +26,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor
 
 from autoprox.errors import CacheError
-from autoprox.files import canonical, digits
+from autoprox.runtime.files import canonical, digits
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement
 from autoprox.statistics.words import STATISTICS

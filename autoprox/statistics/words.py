@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from autoprox.kinds import (
+from autoprox.primitives.kinds import (
     Activation,
     Attention,
     Channel,
@@ -20,7 +20,7 @@ from autoprox.kinds import (
     Spectrum,
     Weight,
 )
-from autoprox.registry import Registry
+from autoprox.runtime.registry import Registry
 
 STATISTICS_VERSION = 4
 """Raised whenever a definition below, or the way of measuring or sampling it, changes a number."""
@@ -145,7 +145,7 @@ class Statistic:
         return self.group == "bits"
 
 
-STATISTICS: Registry[Statistic] = Registry("statistic")
+STATISTICS: Registry[Statistic] = Registry("statistic", lambda word: word.own is not None)
 """Every statistic by name."""
 
 _SNIP = "SNIP (Lee et al., ICLR 2019)"

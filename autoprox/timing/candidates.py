@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoprox.evaluate import Evaluator, Table
+from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.search import Generation
-from autoprox.graph import Graph
+from autoprox.language.graph import Graph
 from autoprox.statistics import measure, noise
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage

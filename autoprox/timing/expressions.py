@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autoprox.blocks import whole
-from autoprox.evaluate import Table
-from autoprox.graph import Graph
+from autoprox.evaluation.blocks import whole
+from autoprox.evaluation.evaluate import Table
+from autoprox.language.graph import Graph
 from autoprox.timing.laps import Lap, Way, seconds_of
 from autoprox.timing.rival import Rival, silence
 from autoprox.timing.stage import Stage

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoprox.benches import Architecture
-from autoprox.parallel import open_workers
+from autoprox.measuring.tables import measure_bench
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import STATISTICS, Store, measure
 from autoprox.statistics.passes import Subject, reseed
 from autoprox.statistics.structure import layer_names
-from autoprox.tables import measure_bench
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage
 

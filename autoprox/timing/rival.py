@@ -18,12 +18,12 @@ import numpy as np
 from deap import algorithms, base, gp, tools
 from numpy.typing import NDArray
 
-from autoprox.blocks import whole
-from autoprox.evaluate import Table
+from autoprox.evaluation.blocks import whole
+from autoprox.evaluation.evaluate import Table
 from autoprox.evolution.variation import Variation, drawing_from
-from autoprox.graph import Graph
-from autoprox.kinds import KINDS, TENSOR_KINDS, Kind, KindType, Layer, Network, Number
+from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
+from autoprox.primitives.kinds import KINDS, TENSOR_KINDS, Kind, KindType, Layer, Network, Number
 from autoprox.ranking import Column, resolved, somers
 from autoprox.statistics import STATISTICS, Measurement
 from autoprox.timing.laps import Lap, Way, seconds_of

@@ -13,9 +13,9 @@ from typing import Any
 
 from autoprox.benches import Bench
 from autoprox.errors import RunError, UnknownNameError
-from autoprox.progress import Progress, silent
+from autoprox.runtime.progress import Progress, silent
+from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
-from autoprox.threads import one_thread
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.pairs import PAIRS, Pair
 from autoprox.timing.stage import Stage, laid

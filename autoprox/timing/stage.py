@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from autoprox.assess import columns
+from autoprox.assessment.assess import columns
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.errors import BenchError
-from autoprox.evaluate import Evaluator, Table, tensor_reductions
+from autoprox.evaluation.evaluate import Evaluator, Table, tensor_reductions
 from autoprox.evolution.ground import searched_statistics, with_baselines
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.graph import Graph
-from autoprox.parallel import open_workers
-from autoprox.progress import Progress
+from autoprox.language.graph import Graph
+from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
 from autoprox.ranking import Column, Ranker
+from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.progress import Progress
 from autoprox.statistics import Store
-from autoprox.tables import Plan, Probe, load_table, measure_bench
 
 CANDIDATES = 200
 """How many candidates there are, as many as a generation of a default run proposes."""

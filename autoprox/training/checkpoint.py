@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from autoprox.errors import RunError
-from autoprox.files import write_bytes
+from autoprox.runtime.files import write_bytes
 
 _KEY = "autoprox"
 _NETWORK, _OPTIMISER = "network.", "optimiser."

@@ -14,7 +14,7 @@ from autoprox.benches.cifar.mobilenet import MobileNetV2
 from autoprox.benches.cifar.resnet import ResNet
 from autoprox.benches.cifar.vit import ViT
 from autoprox.errors import BenchError
-from autoprox.registry import Registry
+from autoprox.runtime.registry import Registry
 
 NETWORKS: Registry[Callable[[], nn.Module]] = Registry("network")
 """Name to a function that builds the network, untrained: ``(batch, 3, 32, 32) -> (batch, 10)``."""

@@ -6,8 +6,8 @@ import inspect
 import pytest
 import torch
 
-from autoprox.kinds import Layer, Network, Relation
 from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.primitives.kinds import Layer, Network, Relation
 from autoprox.primitives.primitive import call, check, probe
 
 VALUED = [name for name, made in PRIMITIVES.items() if made.form is not Form.SELECTOR]

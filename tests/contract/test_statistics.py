@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoprox.kinds import Layer, Relation
+from autoprox.primitives.kinds import Layer, Relation
 from autoprox.statistics import ROLES, STATISTICS, measure
 from tests.known_networks import random_states
 

@@ -19,8 +19,8 @@ from autoprox.evolution.algorithms import (
     worth,
 )
 from autoprox.evolution.judge import Candidate
+from autoprox.language.text import parse
 from autoprox.ranking import spearman, standardised_ranks
-from autoprox.text import parse
 from tests.evolution.worlds import (
     FIRST,
     SECOND,

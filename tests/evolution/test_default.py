@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from autoprox.evolution.algorithms import PARSIMONY, Default, lexicase, worth
-from autoprox.graph import apply
-from autoprox.text import parse
+from autoprox.language.graph import apply
+from autoprox.language.text import parse
 from tests.evolution.worlds import (
     FIRST,
     FOURTH,

@@ -5,7 +5,7 @@ import pytest
 
 from autoprox.evolution.algorithms import Emq
 from autoprox.evolution.judge import FEW, judged
-from autoprox.text import parse
+from autoprox.language.text import parse
 from tests.evolution.worlds import (
     FIRST,
     SECOND,

@@ -15,19 +15,19 @@ from scipy.stats import somersd
 
 import autoprox
 from autoprox import proxies
+from autoprox.assessment.wording import difference_in_words, luck_in_words, ties_in_words
 from autoprox.benches import Architecture, load_bench
 from autoprox.cli import main
 from autoprox.errors import RunError
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
-from autoprox.page import page
+from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.ranking.luck import null_luck, shuffled
-from autoprox.text import parse
-from autoprox.wording import difference_in_words, luck_in_words, ties_in_words
+from autoprox.show.page import page
 from tests.evolution.stopping import Stopper
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

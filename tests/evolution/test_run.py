@@ -23,18 +23,18 @@ from autoprox.errors import (
     StatisticError,
     UnknownNameError,
 )
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import VERSION
 from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import _only_new_garbage, evolve
 from autoprox.evolution.settings import Settings
-from autoprox.page import page
+from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
-from autoprox.proxy import load
+from autoprox.proxies.loading import load
 from autoprox.ranking import CORRELATIONS, SYMBOLS, resolved
-from autoprox.text import parse
+from autoprox.show.page import page
 from tests.evolution.stopping import Stopper
 from tests.scipy_correlations import SCIPY
 

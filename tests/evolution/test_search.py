@@ -16,8 +16,8 @@ from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.graph import apply
-from autoprox.text import parse
+from autoprox.language.graph import apply
+from autoprox.language.text import parse
 from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
 
 SUM, MAX = "sum(params)", "max(flops)"

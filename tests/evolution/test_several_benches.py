@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import somersd
 
-from autoprox.assess import COUNTS
+from autoprox.assessment.assess import COUNTS
 from autoprox.benches import load_bench, split
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
@@ -16,8 +16,8 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
-from autoprox.proxy import load
-from autoprox.tables import Probe
+from autoprox.measuring.tables import Probe
+from autoprox.proxies.loading import load
 from tests.evolution.stopping import Stopper
 
 TINY, OTHER = (

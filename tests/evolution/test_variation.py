@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprox.errors import LanguageError, UnknownNameError
-from autoprox.evaluate import reduces_tensor
+from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import (
     CONSTANT,
@@ -21,10 +21,10 @@ from autoprox.evolution.variation import (
     is_constant,
 )
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.graph import check_root
-from autoprox.kinds import KINDS
+from autoprox.language.graph import check_root
+from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.text import parse
+from autoprox.primitives.kinds import KINDS
 
 VARIATION = Variation(Vocabulary(DEFAULT_STATISTICS))
 SEEDS = st.integers(0, 2**32 - 1)

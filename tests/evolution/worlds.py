@@ -10,8 +10,8 @@ import random
 import numpy as np
 
 from autoprox.evolution.judge import Candidate
-from autoprox.graph import apply
-from autoprox.text import parse
+from autoprox.language.graph import apply
+from autoprox.language.text import parse
 
 TEXTS = tuple(
     f"{reduction}({statistic})"

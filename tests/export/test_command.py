@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from autoprox.cli import main
 from autoprox.errors import AutoproxError
 from autoprox.export import FORMS, exported
-from autoprox.proxy import load
+from autoprox.proxies.loading import load
 
 
 def call(*words: str) -> Result:

@@ -21,9 +21,10 @@ from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.export import exported
 from autoprox.export.python import MEASURES
-from autoprox.kinds import Layer
 from autoprox.primitives import PRIMITIVES, primitive
-from autoprox.proxy import Proxy, load
+from autoprox.primitives.kinds import Layer
+from autoprox.proxies.loading import load
+from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS, statistic
 from tests.export import scoring
 from tests.known_networks import left, random_states

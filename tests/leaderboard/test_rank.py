@@ -26,12 +26,13 @@ from autoprox.errors import (
     StatisticError,
     UnknownNameError,
 )
-from autoprox.leaderboard import run, scoring
+from autoprox.leaderboard import run
 from autoprox.leaderboard.searched import Searched
+from autoprox.measuring import scoring
+from autoprox.measuring.tables import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxy import Proxy
-from autoprox.tables import Probe
+from autoprox.proxies.proxy import Proxy
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

@@ -21,7 +21,7 @@ from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxies.functions.az_nas import sum_of_log_ranks
 from autoprox.proxies.functions.patterns import regularised
-from autoprox.proxy import load
+from autoprox.proxies.loading import load
 from tests.known_networks import Convolutions, Transformer, case, left, random_states
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
-from autoprox.proxy import load
+from autoprox.proxies.loading import load
 from autoprox.statistics import STATISTICS, measure, passes
 from autoprox.statistics.outputs import CODES_AT_ONCE, agreement
 from tests.known_networks import weights

@@ -11,8 +11,8 @@ from torch import nn
 
 import autoprox
 from autoprox.errors import AutoproxError, StatisticError
-from autoprox.own import own_words, take_words
-from autoprox.scores import identity
+from autoprox.measuring.scores import identity
+from autoprox.runtime.registry import own_members, take_members
 from autoprox.statistics import STATISTICS, Store, measure, statistic
 from tests.known_networks import random_states
 
@@ -266,14 +266,14 @@ def weights(network, inputs, targets):
 
 def test_what_another_process_sent_holds_over_what_a_file_registers_here():
     with registered(ones, "Layer", "mine"):
-        (sent,) = (each for each in own_words() if each.name == "mine")
-    take_words([sent])
-    take_words([sent])
+        (sent,) = (member for member in own_members() if member[1] == "mine")
+    take_members([sent])
+    take_members([sent])
     statistic("Layer", latex="x")(twos_named("mine"))
-    assert STATISTICS["mine"] is sent
+    assert STATISTICS["mine"] is sent[2]
     STATISTICS.unregister("mine")
     with registered(twos, "Layer", "mine"):
-        assert STATISTICS["mine"] is not sent
+        assert STATISTICS["mine"] is not sent[2]
 
 
 def twos_named(name):

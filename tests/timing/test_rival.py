@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from autoprox.evaluate import Evaluator
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.variation import drawing_from
-from autoprox.kinds import Layer, Network, Relation
+from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.primitives.kinds import Layer, Network, Relation
 from autoprox.primitives.primitive import call
-from autoprox.text import parse
 from autoprox.timing.plain_words import (
     ELEMENTWISE,
     NORMALISATIONS,

@@ -1,0 +1,1 @@
+"""What proxies, their parts and the layers of a network are worth on a bench."""

@@ -1,0 +1,132 @@
+"""How figures, durations and differences are put into words, everywhere alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoprox.assessment.assess import Assessment
+    from autoprox.ranking import RankCorrelation
+    from autoprox.ranking.luck import NullLuck, SelectionLuck
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> readable_seconds(7.2), readable_seconds(200), readable_seconds(8000)
+    ('7 s', '3 min 20 s', '2 h 13 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def figure(value: float | None) -> str:
+    """Return a correlation as it is printed everywhere: three digits, or a dash."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def summary(reason: str) -> str:
+    """Return the reason of a failure without the expression that it names.
+
+    >>> summary("no layer has only_mlp(sqrt(flops))")
+    'no layer has only_mlp'
+    """
+    return reason.partition("(")[0].strip()
+
+
+def code(source: str, needs_bits: bool) -> str:
+    """Return the lines that score a network with the proxy that `autoprox.load` finds at `source`.
+
+    >>> print(code("bit_sum", needs_bits=True))
+    import autoprox
+    <BLANKLINE>
+    proxy = autoprox.load('bit_sum')
+    bits = 4  # or one for each layer in the order in which they run: [8, 4, 3, ..., 8]
+    score = proxy(network, inputs, targets, bits=bits)
+    """
+    told = "# or one for each layer in the order in which they run: [8, 4, 3, ..., 8]"
+    lines = ["import autoprox", "", f"proxy = autoprox.load({source!r})"]
+    lines += [f"bits = 4  {told}"] if needs_bits else []
+    return "\n".join(
+        [*lines, f"score = proxy(network, inputs, targets{', bits=bits' if needs_bits else ''})"]
+    )
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """Return an interval as ``0.123 to 0.456``."""
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
+    """Return the mean correlation over the columns of one of several benches."""
+    found = [
+        each.correlation(correlation) for each in row.columns if each.column.startswith(f"{bench}/")
+    ]
+    return sum(found) / len(found) if found else None
+
+
+def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
+    """Say how far the best proxy is from the best known one, and if that is more than chance."""
+    best = rows[0]
+    known = [row for row in rows if row.known and row.joint is not None]
+    if best.joint is None:
+        return f"The best proxy of the search has no score here: {best.failure}."
+    if not known or best.difference is None or best.difference_interval is None:
+        return "No known proxy has a score here."
+    rival = max(known, key=lambda row: row.joint or 0.0)
+    low, high = best.difference_interval
+    where = "above" if best.difference >= 0 else "below"
+    said = (
+        f"{best.name} is {abs(best.difference):.3f} {where} the best known proxy, {rival.name} "
+        f"({joint}, 95 % interval of the difference {low:.3f} to {high:.3f})."
+    )
+    if low <= 0 <= high:
+        return f"{said} The interval includes 0: these architectures do not tell the two apart."
+    return f"{said} The interval does not include 0."
+
+
+def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str) -> str:
+    """Say how much of the best proxy's correlation is luck of the selection."""
+    parts = []
+    if luck is not None:
+        parts.append(
+            f"of the best proxy's {joint} of {luck.search:.3f} on the search split about "
+            f"{luck.optimism:.3f} is luck of having been selected, and {luck.corrected:.3f} "
+            f"({interval_text(luck.corrected_interval)}) is what it should have elsewhere"
+        )
+    if luck is not None and luck.rival is not None and luck.rival_p is not None:
+        parts.append(
+            f"that no candidate is better than {luck.rival}, the best known proxy there, has "
+            f"p = {luck.rival_p:.3f} after the search"
+        )
+    if null is not None:
+        count = len(null.best)
+        parts.append(
+            f"{count} {'search' if count == 1 else 'searches'} on shuffled accuracies reached "
+            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f})"
+        )
+    if not parts:
+        return "Luck: not estimated; the search split is too small, or too large, for it."
+    return f"Luck: {'; '.join(parts)}."
+
+
+def ties_in_words(rows: Sequence[Assessment]) -> list[str]:
+    """Say which of the found proxies give all architectures of a column the same score."""
+    return [
+        f"{row.name} gives all architectures of {', '.join(row.silent_columns)} the same score: "
+        "its correlation is 0 there."
+        for row in rows
+        if row.silent_columns and not row.known
+    ]
+
+
+EXPLAINED_USE = (
+    "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "
+    "best; top 10 %: share of the true best tenth among the tenth with the best scores"
+)
+"""What the columns on the use of a proxy mean."""

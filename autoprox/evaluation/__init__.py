@@ -1,0 +1,1 @@
+"""From graphs and measured statistics to scores."""

@@ -1,0 +1,57 @@
+"""How a run shows itself in a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import difference_in_words, figure, interval_text, luck_in_words
+from autoprox.runtime.markup import join, table, tag
+
+if TYPE_CHECKING:
+    from autoprox.evolution.report import Run
+
+
+def run_html(run: Run) -> str:
+    """Return what a run found on the held-out architectures, beside the known proxies."""
+    asked = run.settings
+    columns = next(([c.column for c in row.columns] for row in run.held_out), [])
+    on_search = {row.name: row.joint for row in run.search}
+
+    def cells(row: Assessment) -> list[str]:
+        own = {
+            c.column: f"{c.correlation(asked.measure):.2f} ({c.spearman:.2f})" for c in row.columns
+        }
+        lost, few = row.mean("top1_regret"), row.mean("top5_regret")
+        return [
+            row.name,
+            str(row.complexity),
+            figure(row.joint),
+            interval_text(row.joint_interval),
+            figure(on_search.get(row.name)),
+            "-" if lost is None or few is None else f"{lost:.2f}, {few:.2f}",
+            *(own.get(name, "-") for name in columns),
+            row.expression if row.failure is None else f"no score: {row.failure}",
+        ]
+
+    caption = (
+        f"{asked.bench}, held out: algorithm {asked.algorithm}, {asked.evaluations} candidates, "
+        f"seed {asked.seed}; {'finished' if run.finished else 'stopped before its end'}"
+    )
+    headings = (
+        "",
+        "nodes",
+        asked.joint,
+        "95 % interval",
+        f"{asked.joint}, search",
+        "lost by the best score, by the best of five",
+        *columns,
+        "formula",
+    )
+    shown = table(caption, headings, map(cells, run.held_out))
+    told = [
+        difference_in_words(run.held_out, asked.joint),
+        luck_in_words(run.luck, run.null, asked.joint),
+        f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
+    ]
+    return join([shown, *(tag("p", text) for text in told)])

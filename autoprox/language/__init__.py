@@ -1,0 +1,1 @@
+"""The language of proxies: expression graphs, their text, formulas and drawings."""

@@ -1,0 +1,160 @@
+"""From text to graph, with errors that point at the place.
+
+    expression = name | number | name "(" expression { "," expression } ")"
+
+>>> str(parse("sum(mean(absolute(grad)))"))
+'sum(mean(absolute(grad)))'
+>>> parse("sum(mean(absolut(grad)))")
+Traceback (most recent call last):
+    ...
+autoprox.errors.LanguageError: unknown primitive 'absolut'; did you mean 'absolute'?
+  sum(mean(absolut(grad)))
+           ^
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import NoReturn
+
+from autoprox.errors import LanguageError
+from autoprox.language.graph import Graph, apply, check_root, leaf, number
+from autoprox.primitives.kinds import Kind
+
+TOKEN = re.compile(
+    r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<mark>[(),]))"
+)
+MAX_DEPTH = 200
+
+
+def parse(text: str) -> Graph:
+    """Return the graph that `text` describes, of any kind.
+
+    Raises:
+        LanguageError: the text is malformed, has an unknown word, or does not type-check; the
+            message points at the place.
+    """
+    reader = _Reader(text)
+    graph = reader.expression(0)
+    reader.end()
+    return graph
+
+
+def parse_proxy(text: str) -> Graph:
+    """Return the graph that `text` describes, which must be one number a network.
+
+    Raises:
+        LanguageError: as `parse`, or the root is of another kind.
+    """
+    return check_root(parse(text))
+
+
+class _Reader:
+    """A recursive-descent reader over one text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fail(self, message: str, at: int) -> NoReturn:
+        line_start = self.text.rfind("\n", 0, at) + 1
+        line = self.text[line_start:].partition("\n")[0]
+        raise LanguageError(f"{message}\n  {line}\n  {' ' * (at - line_start)}^")
+
+    def _skip(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def mark(self, wanted: str) -> bool:
+        """Consume the mark if it comes next."""
+        self._skip()
+        if self.text.startswith(wanted, self.at):
+            self.at += 1
+            return True
+        return False
+
+    def end(self) -> None:
+        self._skip()
+        if self.at < len(self.text):
+            self.fail("expected the end of the expression", self.at)
+
+    def expression(self, depth: int) -> Graph:
+        self._skip()
+        start = self.at
+        if depth > MAX_DEPTH:
+            self.fail(f"an expression is at most {MAX_DEPTH} calls deep", start)
+        match = TOKEN.match(self.text, start)
+        if match is None or match["mark"]:
+            self.fail("expected a statistic, a primitive or a number", start)
+        self.at = match.end()
+        if match["number"]:
+            return number(float(match["number"]))
+        word = match["name"]
+        return self.call(word, start, depth) if self.mark("(") else self.name(word, start)
+
+    def name(self, word: str, start: int) -> Graph:
+        from autoprox.primitives import PRIMITIVES
+        from autoprox.statistics import STATISTICS
+
+        if word in STATISTICS:
+            return leaf(word)
+        if word in PRIMITIVES:
+            self.fail(f"{word} is a primitive: give its arguments, {word}(...)", start)
+        self.fail(_unknown("statistic", word, STATISTICS), start)
+
+    def call(self, word: str, start: int, depth: int) -> Graph:
+        from autoprox.primitives import PRIMITIVES
+        from autoprox.statistics import STATISTICS
+
+        if word in STATISTICS and word not in PRIMITIVES:
+            self.fail(f"{word} is a statistic and takes no arguments", start)
+        if word not in PRIMITIVES:
+            self.fail(_unknown("primitive", word, PRIMITIVES), start)
+        args, places = [], []
+        while True:
+            self._skip()
+            places.append(self.at)
+            args.append(self.expression(depth + 1))
+            if not self.mark(","):
+                break
+        if not self.mark(")"):
+            self.fail(f"expected ',' or ')' in the arguments of {word}", self.at)
+        return self.checked(word, start, args, places)
+
+    def checked(self, word: str, start: int, args: list[Graph], places: list[int]) -> Graph:
+        """Apply the primitive; a kind that does not fit is shown with those that do."""
+        from autoprox.primitives import PRIMITIVES
+
+        made = PRIMITIVES[word]
+        if len(args) == made.arity:
+            kinds = [arg.kind for arg in args]
+            first = next((kind for kind in kinds if kind is not None), None)
+            for place, arg in zip(places, args, strict=True):
+                if arg.kind is not None and arg.kind not in made.kinds:
+                    takes = ", ".join(kind.__name__ for kind in made.kinds)
+                    self.fail(f"{arg.text} is {arg.kind.__name__}, but {word} takes {takes}", place)
+                if first is not None and arg.kind not in (first, None):
+                    self.fail(_misfit(word, args[0], arg, first), place)
+        try:
+            return apply(word, *args)
+        except LanguageError as error:
+            self.fail(str(error), start)
+
+
+def _unknown(noun: str, word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {noun} {word!r}; {hint}"
+
+
+def _misfit(word: str, first: Graph, arg: Graph, kind: type[Kind]) -> str:
+    from autoprox.statistics import STATISTICS
+
+    fits = [name for name, each in STATISTICS.items() if each.kind is kind]
+    return (
+        f"{arg.text} is {arg.kind.__name__ if arg.kind else 'a number'}, "
+        f"but beside {first.text} {word} takes {kind.__name__} "
+        f"(such as {', '.join(fits) or 'a reduction to the network'})"
+    )

@@ -1,0 +1,1 @@
+"""A bench measured once: statistics and scores, cached, for evolve, rank and search alike."""

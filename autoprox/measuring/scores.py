@@ -1,0 +1,174 @@
+"""The cache of scores: what proxies gave on an architecture, in small JSON files.
+
+A file holds the scores that were computed together. It is named by the digest of the architecture's
+key (all that determines what a network shows) and of what it holds, so that writers of different
+scores never touch the same file. A failure is kept with its reason, as a score is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autoprox.errors import AutoproxError, CacheError, RunError
+from autoprox.proxies.function import FunctionProxy
+from autoprox.proxies.functions import HOMES
+from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.digest import Digest, digest
+from autoprox.runtime.files import canonical, digits, read_json, write_json
+from autoprox.statistics import STATISTICS
+
+FORMAT = "autoprox scores"
+VERSION = 1
+
+SCORES_VERSION = 2
+"""Raised whenever a primitive, or the way expressions are evaluated, changes a score."""
+
+
+@dataclass
+class Kept:
+    """What is known of one architecture, by the proxies' identities (see `identity`).
+
+    Attributes:
+        scores: finite scores.
+        failures: why there is no score.
+        seconds: how long the proxy alone took.
+    """
+
+    scores: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def knows(self, proxy: str) -> bool:
+        """Say whether the proxy was tried."""
+        return proxy in self.scores or proxy in self.failures
+
+    def add(self, other: Kept) -> None:
+        """Add what else is known."""
+        self.scores.update(other.scores)
+        self.failures.update(other.failures)
+        self.seconds.update(other.seconds)
+
+
+def identity(proxy: Proxy | FunctionProxy) -> str:
+    """Return a text that is another one whenever the proxy may give other scores.
+
+    It holds the expression, or the function's name and version; besides, a digest of the code that
+    does not come with autoprox, whose version says nothing of it. It is the same in every process
+    if the scores can be kept, see `keepable`.
+    """
+    name, digests = _own_code(proxy)
+    marks = [f" {each.text}" for each in digests]
+    if not keepable(proxy):  # the objects themselves are all that tells such proxies apart
+        marks += [f" {id(value):x}" for each in digests for value in each.missing]
+    return name + "".join(marks)
+
+
+def keepable(proxy: Proxy | FunctionProxy) -> bool:
+    """Say whether scores can be kept: the digests tell everything, or a version was given."""
+    if isinstance(proxy, FunctionProxy) and proxy.version is not None:
+        return True
+    return not any(each.missing for each in _own_code(proxy)[1])
+
+
+def _own_code(proxy: Proxy | FunctionProxy) -> tuple[str, list[Digest]]:
+    """Return what a proxy is called, and digests of its code that does not ship."""
+    if isinstance(proxy, FunctionProxy):
+        name = f"{proxy.name} {1 if proxy.version is None else proxy.version}"
+        ships = proxy.name in HOMES and _from_autoprox(proxy.function)
+        return name, [] if ships else [digest(proxy.function)]
+    from autoprox.primitives import PRIMITIVES
+
+    words = sorted({node.word for node in proxy.graph if node.args})
+    functions = [PRIMITIVES[word].function for word in words]
+    functions = [each for each in functions if not _from_autoprox(each)]
+    functions += [own.function for name in proxy.statistics if (own := STATISTICS[name].own)]
+    return proxy.graph.text, [digest(each) for each in functions]
+
+
+def _from_autoprox(function: Callable[..., Any]) -> bool:
+    return (getattr(function, "__module__", None) or "").startswith("autoprox.")
+
+
+class ScoreStore:
+    """Scores in the folder ``scores`` of a cache, which any number of processes may share."""
+
+    def __init__(self, cache: Path) -> None:
+        """Nothing is read or written yet."""
+        self.folder = cache / "scores"
+
+    @cached_property
+    def _files(self) -> dict[str, list[Path]]:
+        """The files of each key, by its digest, as they were when the first was asked for."""
+        found: dict[str, list[Path]] = {}
+        try:
+            for path in sorted(self.folder.glob("??/*.json")):
+                found.setdefault(path.name.partition(".")[0], []).append(path)
+        except OSError as error:
+            raise CacheError(
+                f"cannot read the cache folder {self.folder}: {error.strerror or error}; choose "
+                "another one with --cache or the environment variable AUTOPROX_CACHE"
+            ) from None
+        return found
+
+    def load(self, key: Mapping[str, Any]) -> Kept:
+        """Return what is kept under `key`; damaged files, and those of others, count as missing.
+
+        Raises:
+            CacheError: the folder cannot be read, or `key` is not made of JSON values.
+        """
+        text = _text(key)
+        found = Kept()
+        for path in self._files.get(digits(text, 16), ()):
+            try:
+                data = read_json(path, FORMAT, VERSION)
+            except AutoproxError:
+                continue
+            kept = _read(data)
+            if kept is not None and data.get("key") == json.loads(text):
+                found.add(kept)
+        return found
+
+    def save(self, key: Mapping[str, Any], kept: Kept) -> None:
+        """Write scores under `key`.
+
+        Raises:
+            CacheError: the folder cannot be written, or `key` is not made of JSON values.
+        """
+        text = _text(key)
+        names = json.dumps([sorted(kept.scores | kept.failures), sorted(kept.seconds)])
+        digest = digits(text, 16)
+        path = self.folder / digest[:2] / f"{digest}.{digits(names, 8)}.json"
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "key": json.loads(text),
+            "scores": kept.scores,
+            "failures": kept.failures,
+            "seconds": kept.seconds,
+        }
+        try:
+            write_json(
+                path, content, "cache with --cache or the environment variable AUTOPROX_CACHE"
+            )
+        except RunError as error:
+            raise CacheError(str(error)) from None
+
+
+def _read(data: Mapping[str, Any]) -> Kept | None:
+    """Return what a file holds, or None if that is not what is written."""
+    kinds = {"scores": (int, float), "failures": (str,), "seconds": (int, float)}
+    for name, kind in kinds.items():
+        part = data.get(name)
+        if not isinstance(part, dict) or not all(isinstance(each, kind) for each in part.values()):
+            return None
+    return Kept(data["scores"], data["failures"], data["seconds"])
+
+
+def _text(key: Mapping[str, Any]) -> str:
+    """Return the text of a key, with the version of the scores, whose digest names its files."""
+    return canonical({**key, "scores": SCORES_VERSION})

@@ -1,0 +1,56 @@
+"""Finding a proxy: by name, by file, by a run's folder, or from an expression."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+from autoprox.errors import AutoproxError, UnknownNameError
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse_proxy
+from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.proxies.proxy import Proxy, from_file
+from autoprox.proxies.shipped import get, names
+
+AnyProxy: TypeAlias = Proxy | FunctionProxy | Ensemble
+"""What can be loaded, shown and ranked."""
+
+
+def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
+    """Return a proxy by name, by file, by a run's folder, or from an expression.
+
+    Those that are no expressions come by name only: a `FunctionProxy` or an `Ensemble`.
+
+    Raises:
+        UnknownNameError: it is a plain word that is no known proxy.
+        LanguageError: it is a malformed expression.
+        AutoproxError: it is a file that is missing or holds no proxy.
+
+    >>> load("sum(mean(absolute(grad)))")
+    Proxy(sum(mean(absolute(grad))))
+    """
+    if isinstance(source, (Proxy, FunctionProxy, Ensemble)):
+        return source
+    if isinstance(source, Graph):
+        return Proxy(source)
+    text = str(source).strip()
+    if text in names():
+        return get(text)
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:  # a path in the home of somebody whom nobody knows
+        raise AutoproxError(f"there is no proxy file {text!r}: {error}") from None
+    if isinstance(source, Path) or text.endswith(".json") or _exists(path):
+        return from_file(path)
+    if text.isidentifier():
+        raise UnknownNameError("proxy", text, names())
+    if "/" in text and "(" not in text:
+        raise AutoproxError(f"there is no proxy file or run folder {text!r}")
+    return Proxy(parse_proxy(text))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # an expression longer than a file name may be
+        return False

@@ -1,0 +1,209 @@
+"""A proxy: a graph with its provenance, which scores any network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprox.errors import AutoproxError, LanguageError, ScoreError
+from autoprox.language.graph import Graph, check_root, from_json
+from autoprox.language.text import parse_proxy
+from autoprox.primitives.kinds import TENSOR_KINDS
+from autoprox.runtime.files import read_json
+from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autoprox.evaluation.evaluate import Evaluator, Scores
+    from autoprox.quantise.layers import Bits
+    from autoprox.statistics import Measurement, Mode
+
+FORMAT = "autoprox proxy"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A zero-cost proxy.
+
+    Call it on an untrained network; a higher score predicts a higher accuracy.
+
+    Attributes:
+        graph: the formula.
+        name: what it is called, and imported by if it ships.
+        description: what it is, in a sentence.
+        provenance: where it comes from: paper and equation, or the run, command and seed that found
+            it.
+    """
+
+    graph: Graph
+    name: str = ""
+    description: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the graph is one number a network.
+
+        Raises:
+            LanguageError: it is not.
+        """
+        check_root(self.graph)
+
+    def __call__(
+        self,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None = None,
+        *,
+        sample: Sample = DEFAULT_SAMPLE,
+        seed: int = 0,
+        bits: Bits | None = None,
+        mode: Mode | None = None,
+    ) -> float:
+        """Return the score of a network.
+
+        The network is measured as a bench's networks are (on a seeded sample of each tensor), so
+        that this score and the cached one are the same; it is left as it was.
+
+        Args:
+            network: any module that maps the inputs to logits.
+            inputs: ``(batch, …)``.
+            targets: ``(batch,)``, class numbers; needed if the proxy uses the loss.
+            sample: entries kept of each tensor of a layer, or ``"full"`` for all.
+            seed: of the sample's places.
+            bits: what the weights of a trained network are to be quantised to, as for
+                `autoprox.quantise`: a number for each layer in the order of execution, or for some
+                by name, or one for all but the first and the last; what is not given is 8.
+            mode: that the network is measured in; by default ``"train"``, or ``"eval"`` given
+                `bits`, as what is to be quantised has been trained.
+
+        Raises:
+            QuantisationError: the bits do not fit the network.
+            StatisticError: a statistic cannot be measured on this network.
+            ScoreError: the formula has no finite value on it.
+        """
+        from autoprox.evaluation.evaluate import Evaluator, Table
+        from autoprox.statistics import measure
+
+        names = self.graph.statistics
+        measurement = measure(
+            network, inputs, targets, names, sample=sample, seed=seed, bits=bits, mode=mode
+        )
+        try:
+            return score_of(self.graph, Evaluator(Table((measurement,))))
+        except ScoreError as error:
+            raise ScoreError(f"{self} has no score on this network: {error}") from error.__cause__
+
+    def __str__(self) -> str:
+        """Return the name, or the formula of a proxy that has none."""
+        return self.name or str(self.graph)
+
+    def __repr__(self) -> str:
+        """Show name and formula."""
+        return f"Proxy({self.name + ': ' if self.name else ''}{self.graph})"
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics that have to be measured for it."""
+        return self.graph.statistics
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether it depends on the bits that the layers' weights are quantised to."""
+        return any(STATISTICS[name].needs_bits for name in self.statistics)
+
+    def latex(self) -> str:
+        """Return the formula in LaTeX."""
+        return self.graph.latex()
+
+    def _repr_svg_(self) -> str:
+        """Draw the graph, for notebooks."""
+        from autoprox.show.draw import svg
+
+        return svg(self.graph)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the proxy as JSON data, as `from_file` reads it."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "expression": self.graph.text,
+            "description": self.description,
+            "provenance": dict(self.provenance),
+            "graph": self.graph.to_json(),
+        }
+
+
+def score_of(graph: Graph, evaluator: Evaluator) -> float:
+    """Return the score of a graph on the only network of an evaluator's table.
+
+    Raises:
+        ScoreError: it has none; the message is the reason alone.
+    """
+    scores = scores_of(graph, evaluator)
+    if scores.failure is not None:
+        raise ScoreError(scores.failure)
+    return float(scores.values[0])
+
+
+def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
+    """Return the scores of a graph on the networks of an evaluator's table, which share layers.
+
+    Raises:
+        ScoreError: it fails on them; the message is the reason alone.
+    """
+    try:
+        return evaluator(graph)
+    except Exception as error:  # a primitive may be anybody's and raise anything
+        uneven = _uneven(graph, evaluator.table.measurements[0])
+        if uneven is not None:
+            raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
+        raise ScoreError(f"it failed: {type(error).__name__}: {error}") from error
+
+
+def _uneven(graph: Graph, measurement: Measurement) -> str | None:
+    """Return the first word that is given tensors of different shapes on a layer, or None."""
+    for node in graph.nodes():
+        for layer in range(len(measurement.layers)) if node.kind in TENSOR_KINDS else ():
+            tensors = [measurement.values[name][layer] for name in node.statistics]
+            if len({tensor.shape for tensor in tensors if tensor is not None}) > 1:
+                return node.word
+    return None
+
+
+def from_file(path: Path) -> Proxy:
+    """Return the proxy in a JSON file, or the best one of a run's folder.
+
+    Raises:
+        AutoproxError: the file cannot be read, is no proxy, or is newer than this autoprox.
+        LanguageError: its expression is not of this language.
+    """
+    if path.is_dir():
+        if not (path / "best.json").is_file():
+            raise AutoproxError(
+                f"{path} is no finished run: it has no best.json; resume the run first"
+            )
+        path = path / "best.json"
+    data = read_json(path, FORMAT, VERSION)
+    if "expression" not in data:
+        raise AutoproxError(f"{path}: a proxy has the key 'expression'")
+    graph = parse_proxy(str(data["expression"]))
+    if "graph" in data and from_json(data["graph"]) is not graph:
+        raise LanguageError(
+            f"{path}: 'expression' and 'graph' are different proxies; keep one of them"
+        )
+    provenance = data.get("provenance") or {}
+    if not isinstance(provenance, dict):
+        raise AutoproxError(f"{path}: 'provenance' is an object, or null; got {provenance!r}")
+    name = str(data.get("name", ""))
+    return Proxy(graph, name, str(data.get("description", "")), provenance)
+
+
+def dumps(proxy: Proxy) -> str:
+    """Return the text of a proxy's file."""
+    return json.dumps(proxy.to_json(), indent=2, ensure_ascii=False) + "\n"

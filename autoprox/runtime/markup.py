@@ -1,0 +1,60 @@
+"""HTML, SVG and MathML, written so that no text can be taken for markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+
+class Markup(str):
+    """Text that is markup already; any other text is escaped where it enters."""
+
+    __slots__ = ()
+
+
+def join(parts: Iterable[str]) -> Markup:
+    """Return the parts one after the other, escaped unless they are markup.
+
+    >>> join(["a < b", Markup("<br>")])
+    'a &lt; b<br>'
+    """
+    return Markup("".join(p if isinstance(p, Markup) else html.escape(p) for p in parts))
+
+
+def tag(name: str, *children: str, **attributes: str | float | bool | None) -> Markup:
+    """Return an element; `children` are escaped unless they are markup.
+
+    Args:
+        name: the element's.
+        children: what is in it.
+        attributes: ``_`` stands for ``-``, and one at the end is dropped; a float is written with
+            two digits; True is an attribute without a value, and False and None are none.
+
+    >>> tag("td", "a < b", class_="wide", data_value=0.5, hidden=False)
+    '<td class="wide" data-value="0.50">a &lt; b</td>'
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    return Markup(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def _value(value: str | float | bool) -> str:
+    if value is True:
+        return ""
+    return html.escape(f"{value:.2f}" if isinstance(value, float) else str(value))
+
+
+def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
+    """Return a table of texts; the parts of a column's name, ``space/target``, are lines."""
+    heads = [join(_lines(heading.split("/"))) for heading in headings]
+    lines = [tag("tr", *(tag("td", cell) for cell in row)) for row in rows]
+    head = tag("tr", *(tag("th", heading) for heading in heads))
+    return tag("table", tag("caption", caption), head, *lines)
+
+
+def _lines(parts: Sequence[str]) -> Iterable[str]:
+    for place, part in enumerate(parts):
+        yield from (Markup("<br>"), part) if place else (part,)

@@ -1,0 +1,15 @@
+"""Training-free architecture search.
+
+from autoprox import search_architectures
+
+found = search_architectures("autoformer", "l2_norm", params="5M:7M", budget=200)
+found.top(1)[0].config  # {"hidden_dim": 240, "depth": 14, "num_heads": [...], "mlp_ratio": [...]}
+found.network()  # the untrained torch module
+"""
+
+from autoprox.search.architectures.found import Found
+from autoprox.search.architectures.scoring import Scored
+from autoprox.search.architectures.search import search_architectures
+from autoprox.search.architectures.space import SPACES, Space, build, load_space
+
+__all__ = ["SPACES", "Found", "Scored", "Space", "build", "load_space", "search_architectures"]

@@ -1,0 +1,224 @@
+"""What a search of architectures found."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import AutoproxError
+from autoprox.runtime.quantities import count_text
+from autoprox.search.architectures.methods import non_dominated
+from autoprox.search.architectures.scoring import Scored, merits
+from autoprox.search.architectures.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas
+    from torch import nn
+
+    from autoprox.search.architectures.space import Config, Space
+
+FORMAT = "autoprox architectures"
+VERSION = 1
+TOP = 10
+"""How many architectures are reported."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The architectures that a search scored.
+
+    Attributes:
+        folder: where its files are.
+        settings: what was asked for.
+        space: what was searched.
+        proxies: the names of the proxies.
+        finished: whether the search came to its end.
+        drawn: how many architectures were drawn that were not known yet.
+        fit: how many of them kept within the limits.
+        scored: all that were scored, in this order.
+    """
+
+    folder: Path
+    settings: Settings
+    space: Space
+    proxies: tuple[str, ...]
+    finished: bool
+    drawn: int
+    fit: int
+    scored: tuple[Scored, ...]
+
+    def __repr__(self) -> str:
+        """Show the extent."""
+        return f"Found({len(self.scored)} architectures of {self.space.name}, in {self.folder})"
+
+    @cached_property
+    def merits(self) -> NDArray[np.float64]:
+        """What the architectures are compared by, see `merits`; NaN for failures."""
+        return merits(self.scored, self.proxies)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How often each proxy had no score, with its first reason."""
+        reasons: dict[str, str] = {}
+        counts = Counter(name for each in self.scored for name in each.failures)
+        for each in self.scored:
+            for name, reason in each.failures.items():
+                reasons.setdefault(name, reason)
+        return Counter({f"{name}: {reasons[name]}": count for name, count in counts.items()})
+
+    def top(self, count: int = TOP) -> list[Scored]:
+        """Return the architectures of the largest merit, the best first; of equal ones the first.
+
+        Failures are not among them.
+        """
+        order = np.argsort(-self.merits, kind="stable")  # NaN comes last
+        return [self.scored[i] for i in order[:count] if np.isfinite(self.merits[i])]
+
+    def front(self, cost: str | None = None) -> list[Scored]:
+        """Return the architectures that nothing beats in merit and cost, the cheapest first.
+
+        Args:
+            cost: ``params``, ``flops`` or ``latency``; the search's own if None.
+        """
+        prices = [each.cost(cost or self.settings.cost) for each in self.scored]
+        known = np.array([np.nan if price is None else price for price in prices], np.float64)
+        return [self.scored[place] for place in non_dominated(self.merits, known)]
+
+    def merit(self, architecture: Scored) -> float:
+        """Return the merit of one of the architectures."""
+        place = next(i for i, each in enumerate(self.scored) if each is architecture)
+        return float(self.merits[place])
+
+    def network(self, place: int = 0) -> nn.Module:
+        """Return the untrained network of one of the best, with the weights that were scored."""
+        from autoprox.search.architectures.space import build
+
+        config = self.top(place + 1)[place].config
+        return build(self.space, config, seed=self.settings.probe_seed)
+
+    def call(self, architecture: Scored) -> str:
+        """Return the Python call that builds a network, with the weights that were scored."""
+        seed = f", seed={self.settings.probe_seed}" if self.settings.probe_seed else ""
+        return f"autoprox.build({self.settings.space!r}, {dict(architecture.config)!r}{seed})"
+
+    @property
+    def rate(self) -> str:
+        """How many samples kept within the limits, in words."""
+        return f"{self.fit} of {self.drawn} samples fit" if self.settings.ranges else "no limit"
+
+    def to_json(self, top: int = TOP) -> dict[str, Any]:
+        """Return settings, counts and the best architectures as JSON data."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "finished": self.finished,
+            "settings": self.settings.to_json(),
+            "scored": len(self.scored),
+            "drawn": self.drawn,
+            "fit": self.fit,
+            "failures": dict(self.failures),
+            "top": [
+                {**self._row(each), "config": dict(each.config), "build": self.call(each)}
+                for each in self.top(top)
+            ],
+        }
+
+    def _row(self, each: Scored) -> dict[str, Any]:
+        """Return scores and costs of an architecture; the merit if it is no score."""
+        merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(each)}
+        costs = {name: each.cost(name) for name in ("params", "flops", "latency")}
+        return {"scores": dict(each.scores), **merit, **costs}
+
+    def front_csv(self) -> str:
+        """Return the Pareto front as CSV."""
+        return _csv([self._flat(each) for each in self.front()])
+
+    def _flat(self, each: Scored) -> dict[str, Any]:
+        row = self._row(each)
+        scores = {name: each.scores.get(name) for name in self.proxies}
+        return {**scores, **{k: v for k, v in row.items() if k != "scores"}} | {
+            "config": json.dumps(dict(each.config))
+        }
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return everything that was scored as a data frame, a row an architecture.
+
+        Raises:
+            AutoproxError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise AutoproxError("a data frame needs pandas: pip install pandas") from None
+        return pandas.DataFrame(
+            {
+                "generation": each.generation,
+                **{name: each.scores.get(name, np.nan) for name in self.proxies},
+                "merit": merit,
+                "params": each.params,
+                "flops": each.flops,
+                "latency": each.latency,
+                **each.config,
+            }
+            for each, merit in zip(self.scored, self.merits.tolist(), strict=True)
+        )
+
+    def timed(self, latency: Callable[[Config], float], top: int = TOP) -> Found:
+        """Return the same with the latencies of the best architectures and of the front.
+
+        Args:
+            latency: measures that of a configuration.
+            top: how many of the best.
+        """
+        shown = {id(each) for each in (*self.top(top), *self.front())}
+        scored = tuple(
+            replace(each, latency=latency(each.config))
+            if id(each) in shown and each.latency is None
+            else each
+            for each in self.scored
+        )
+        return replace(self, scored=scored)
+
+
+def short(config: Mapping[str, Any]) -> str:
+    """Return a configuration for a table.
+
+    >>> short({"hidden_dim": 192, "num_heads": [3, 4]})
+    'hidden_dim=192 num_heads=3,4'
+    """
+    parts = []
+    for name, value in config.items():
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        parts.append(f"{name}={text}")
+    return " ".join(parts)
+
+
+def cost_text(name: str, cost: float | None) -> str:
+    """Return a cost for a table.
+
+    >>> cost_text("params", 5_300_000), cost_text("latency", 0.01234), cost_text("flops", None)
+    ('5.3M', '12.3 ms', '-')
+    """
+    if cost is None:
+        return "-"
+    return f"{1000 * cost:.3g} ms" if name == "latency" else count_text(cost)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

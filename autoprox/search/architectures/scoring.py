@@ -1,0 +1,183 @@
+"""The scores and the costs of architectures, measured as `autoprox.rank` measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import ScoreError, SpaceError
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse_proxy
+from autoprox.measuring.scores import Kept, identity
+from autoprox.measuring.scoring import Job, Scorable, score_all
+from autoprox.measuring.tables import Probe
+from autoprox.proxies import names
+from autoprox.proxies.function import Ensemble
+from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.proxy import Proxy
+from autoprox.ranking import resolved
+from autoprox.runtime.parallel import HERE, Workers
+from autoprox.search.architectures.limits import measure_latency
+from autoprox.search.architectures.space import Config, Space, bench_of, build
+
+COUNTED: Mapping[str, Scorable] = {
+    "params": Proxy(parse_proxy("sum(params)")),
+    "flops": Proxy(parse_proxy("sum(flops)")),
+}
+"""The proxies that are costs; measuring any other counts them too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An architecture with its scores and costs.
+
+    Attributes:
+        config: its configuration.
+        generation: when it was scored, from 1.
+        scores: proxy to score; those that failed are not there.
+        failures: proxy to the reason why it has no score.
+        params: the number of parameters; None if the network cannot be measured.
+        flops: operations for one input, as the statistic `flops` counts them, or None.
+        latency: median seconds of a forward pass of one input; None if it was not measured.
+    """
+
+    config: Config
+    generation: int
+    scores: Mapping[str, float]
+    failures: Mapping[str, str]
+    params: int | None
+    flops: int | None
+    latency: float | None = None
+
+    def cost(self, name: str) -> float | None:
+        """Return one of `COSTS`, if it is known."""
+        found: float | None = getattr(self, name)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON data, which the constructor takes."""
+        return asdict(self)
+
+
+def loaded(sources: Sequence[str | Path | Graph | AnyProxy]) -> dict[str, Scorable]:
+    """Return the proxies by what `load` finds them again by: a shipped name, or the expression.
+
+    Raises:
+        UnknownNameError, LanguageError, AutoproxError: there is no such proxy.
+        ScoreError: one compares networks with each other, or needs bits.
+        SpaceError: there is none.
+    """
+    if not sources:
+        raise SpaceError("give at least one proxy to search by, as in --proxy zico")
+    found: dict[str, Scorable] = {}
+    for source in sources:
+        proxy = load(source)
+        if isinstance(proxy, Ensemble):
+            raise ScoreError(
+                f"{proxy} compares networks with each other and has no score for one; search by "
+                f"its parts, whose ranks are combined: {', '.join(proxy.parts)}"
+            )
+        if proxy.needs_bits:
+            raise ScoreError(f"{proxy} scores bits of trained networks; a space has none")
+        shipped = str(proxy) in names() and load(str(proxy)) == proxy
+        found[proxy.graph.text if isinstance(proxy, Proxy) and not shipped else str(proxy)] = proxy
+    return found
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores architectures of a space by proxies.
+
+    Attributes:
+        space: the space.
+        version: of the space, see `version_of`.
+        proxies: by name.
+        probe: what the networks are shown.
+        cache: the folder of the scores.
+        workers: who scores.
+        timed: whether to measure latencies.
+    """
+
+    space: Space
+    version: str | None
+    proxies: Mapping[str, Scorable]
+    probe: Probe
+    cache: Path
+    workers: Workers = HERE
+    timed: bool = False
+
+    def __call__(
+        self,
+        configs: Sequence[Config],
+        generation: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Scored]:
+        """Return the architectures with their scores, in the order given."""
+        bench = bench_of(self.space, list(configs), self.version)
+        asked = {identity(each): each for each in (*self.proxies.values(), *COUNTED.values())}
+        job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, timed=False)
+        return [
+            self._scored(config, generation, kept)
+            for config, kept in zip(configs, score_all(job, self.workers, progress), strict=True)
+        ]
+
+    def marks(self) -> dict[str, Any]:
+        """Return marks of what the scores depend on, which may change unnoticed."""
+        from autoprox.statistics import fingerprint
+
+        inputs = self.probe.inputs(bench_of(self.space, [{}], self.version))
+        return {
+            "space": self.version,
+            "images": fingerprint(*inputs),
+            "proxies": [identity(each) for each in self.proxies.values()],
+        }
+
+    def _scored(self, config: Config, generation: int, kept: Kept) -> Scored:
+        scores, failures = {}, {}
+        for name, proxy in self.proxies.items():
+            known = identity(proxy)
+            if known in kept.scores:
+                scores[name] = kept.scores[known]
+            else:
+                reason = kept.failures[known]  # many begin with the name of the proxy
+                failures[name] = reason.removeprefix(name).removeprefix(":").strip()
+        counts = {
+            name: round(kept.scores[known])
+            for name, proxy in COUNTED.items()
+            if (known := identity(proxy)) in kept.scores
+        }
+        latency = self.latency(config) if self.timed and counts else None
+        return Scored(
+            config, generation, scores, failures, counts.get("params"), counts.get("flops"), latency
+        )
+
+    def latency(self, config: Config) -> float:
+        """Return the median seconds of a forward pass of one input."""
+        network = build(self.space, config, seed=self.probe.seed)
+        return measure_latency(network, tuple(self.space.input_shape))
+
+
+def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float64]:
+    """Return by what architectures are compared, higher is better, ``(architectures,)``.
+
+    With one proxy that is its score. With several it is the mean over the proxies of the rank among
+    all that have every score, divided by their number: 1 for what every proxy likes best. Scores
+    that differ by rounding alone share their mean rank. NaN where a proxy has no score.
+    """
+    from scipy.stats import rankdata
+
+    found = np.full(len(scored), np.nan)
+    there = [place for place, each in enumerate(scored) if not each.failures]
+    if not there:
+        return found
+    table = np.array([[scored[place].scores[name] for place in there] for name in proxies])
+    if len(proxies) == 1:
+        found[there] = table[0]
+    else:
+        found[there] = rankdata(resolved(table), axis=1).mean(0) / len(there)
+    return found

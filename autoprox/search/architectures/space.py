@@ -1,0 +1,242 @@
+"""Search spaces: what a search needs to know of the architectures that it may choose from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from autoprox.benches import Architecture, Bench
+from autoprox.benches.registry import executed, failure
+from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
+from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
+from autoprox.runtime.files import canonical
+from autoprox.runtime.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Config: TypeAlias = Mapping[str, Any]
+"""The description of one architecture: a flat mapping of JSON values."""
+
+Result = TypeVar("Result")
+
+
+class Space(Protocol):
+    """Architectures that can be drawn, changed and built.
+
+    All that is random comes from the generator that is given; `build` draws from torch's default
+    generator only. A space may also have
+
+    * ``crossover(first, second, random)``, which mixes two configurations (for `pareto`);
+    * ``key(config)``, a text that only equal networks share, by default that of the configuration;
+    * ``version``, a text that changes whenever a configuration gives another network. A space in a
+      file has the file's content for it.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short word."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, without the batch."""
+
+    @property
+    def classes(self) -> int:
+        """The number of logits."""
+
+    def sample(self, random: Random) -> Config:
+        """Draw a configuration."""
+
+    def mutate(self, config: Config, random: Random) -> Config:
+        """Return a configuration that differs a little; `config` stays as it is."""
+
+    def build(self, config: Config) -> nn.Module:
+        """Return an untrained network, ``(batch, *input_shape) -> (batch, classes)``."""
+
+
+METHODS = ("sample", "mutate", "build")
+
+SPACES: Registry[Callable[[], Space]] = Registry("space")
+"""Name to what makes the space."""
+
+SPACES.register("autoformer", AutoFormerSpace)
+SPACES.register("pit", PiTSpace)
+SPACES.register("nb201", NB201Space)
+
+
+class _UnknownSpaceError(UnknownNameError):
+    """A name that no space has; says that a path works too."""
+
+    def __str__(self) -> str:
+        """Return the message with the hint."""
+        return f"{super().__str__()}; a path to a .py file that defines `space` works too"
+
+
+def load_space(source: str | Path | Space) -> Space:
+    """Return the space of a name, or the one that a Python file defines as ``space``.
+
+    Raises:
+        UnknownNameError: no space has that name, and it does not end with ``.py``.
+        SpaceError: the file is missing, fails or defines no space, or an object is none.
+    """
+    if not isinstance(source, (str, Path)):
+        return _checked(source, type(source).__name__)
+    text = str(source)
+    if text.endswith(".py"):
+        return _in_file(Path(text).expanduser())
+    if text not in SPACES:
+        raise _UnknownSpaceError("space", text, SPACES)
+    return SPACES[text]()
+
+
+_FILES: dict[tuple[Path, str], Space] = {}
+"""The spaces of the files executed so far, each once: what a file registers stays registered."""
+
+
+def _in_file(path: Path) -> Space:
+    """Return the space that a file defines."""
+    if not path.is_file():
+        raise SpaceError(f"there is no file {path}; give a space's name or a path to a .py file")
+    key = path.resolve(), _digest(path)
+    if key not in _FILES:
+        _FILES[key] = _defined_in(path)
+    return _FILES[key]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _defined_in(path: Path) -> Space:
+    """Execute a file, and return its space."""
+    try:
+        found = getattr(executed(path), "space", None)
+    except BenchError as error:
+        raise SpaceError(str(error)) from None
+    if found is None:
+        raise SpaceError(
+            f"{path} defines no `space`; it must define an object, or a class, with name, "
+            f"input_shape, classes, {', '.join(METHODS)}"
+        )
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:
+            raise SpaceError(str(failure(path, error))) from None
+    return _checked(found, str(path))
+
+
+def _checked(space: Any, where: str) -> Space:
+    """Return a space that has all that one needs.
+
+    Raises:
+        SpaceError: something is missing.
+    """
+    missing = [name for name in METHODS if not callable(getattr(space, name, None))]
+    missing += [name for name in ("name", "input_shape", "classes") if not hasattr(space, name)]
+    if missing:
+        raise SpaceError(
+            f"{where}: a space has name, input_shape, classes, sample(random), "
+            f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
+        )
+    found: Space = space
+    return found
+
+
+def version_of(space: Space, source: str | Path | Space) -> str | None:
+    """Return what changes when a configuration gives another network; None if nothing says so."""
+    given = getattr(space, "version", None)
+    if isinstance(source, (str, Path)) and str(source).endswith(".py"):
+        return f"{given or ''} {_digest(Path(source).expanduser())}".strip()
+    return None if given is None else str(given)
+
+
+def asked(space: Space, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call one of a space's methods, which may be anybody's and raise anything.
+
+    Raises:
+        SpaceError: it fails.
+    """
+    try:
+        return function(*arguments)
+    except AutoproxError:
+        raise
+    except Exception as error:
+        raise SpaceError(
+            f"{name} of space {space.name!r} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def text_of(space: Space, config: Config) -> str:
+    """Return the one text of a configuration.
+
+    Raises:
+        SpaceError: it is no mapping of JSON values.
+    """
+    try:
+        if not isinstance(config, Mapping):
+            raise CacheError("")
+        return canonical(dict(config))
+    except CacheError:
+        raise SpaceError(
+            f"space {space.name!r}: a configuration is a mapping of names to JSON values "
+            f"(numbers, text, lists); got {config!r}"
+        ) from None
+
+
+def key_of(space: Space, config: Config) -> str:
+    """Return a text that only equal networks share."""
+    text = text_of(space, config)
+    own = getattr(space, "key", None)
+    return text if own is None else str(asked(space, "key", own, config))
+
+
+def bench_of(space: Space, configs: list[Config], version: str | None = None) -> Bench:
+    """Return a bench whose architectures nobody has trained: networks to be scored.
+
+    Its figures are place-holders, since a bench has some; nothing reads them.
+    """
+    rows = tuple(
+        Architecture(text_of(space, config), space.name, dict(config), {"none": 0.0})
+        for config in configs
+    )
+    return Bench(
+        name=f"space {space.name}",
+        description="Architectures of a search space.",
+        citation="none",
+        source="none",
+        caveats=("The accuracies are place-holders.",),
+        architectures=rows,
+        targets=("none",),
+        default_targets=("none",),
+        build=partial(_built, space),
+        input_shape=tuple(space.input_shape),
+        classes=space.classes,
+        version=version or "1",
+    )
+
+
+def _built(space: Space, architecture: Architecture) -> nn.Module:
+    return space.build(architecture.config)
+
+
+def build(space: str | Path | Space, config: Config, *, seed: int = 0) -> nn.Module:
+    """Return the untrained network of a configuration, with the weights that a search scored.
+
+    Args:
+        space: a name, a Python file that defines ``space``, or a space.
+        config: the configuration, as in a search's ``top.json``.
+        seed: of the weights, a search's ``probe_seed``.
+
+    Raises:
+        UnknownNameError: there is no such space.
+        SpaceError: the space cannot be used, or cannot build this.
+    """
+    found = load_space(space)
+    bench = bench_of(found, [config])
+    return asked(found, "build", bench.network, bench.architectures[0], seed)

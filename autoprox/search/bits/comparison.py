@@ -1,0 +1,132 @@
+"""What a choice of bits is worth: its true accuracy beside that of other choices within a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoprox.benches import Bench
+from autoprox.errors import BenchError, UnknownNameError
+from autoprox.quantise.layers import Costs
+from autoprox.search.bits.bits import WIDTHS
+from autoprox.search.bits.limits import Limit, space_of
+from autoprox.search.bits.programme import solved
+from autoprox.search.bits.trials import CALIBRATION
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autoprox.quantise.table import Builder, Images
+
+CIFAR_SHAPE = (3, 32, 32)
+
+
+def trained_network(bench: Bench, name: str) -> nn.Module:
+    """The network that a space of a bench has configurations of.
+
+    Raises:
+        BenchError: the bench's networks have no bits.
+        UnknownNameError: it has no such network.
+    """
+    if bench.bits is None:
+        raise BenchError(
+            f"the networks of bench {bench.name!r} have no bits; use a bench of configurations, "
+            "such as mq101"
+        )
+    if name not in bench.spaces:
+        raise UnknownNameError("network", name, bench.spaces)
+    return bench.network(bench.in_space(name)[0])
+
+
+def cifar_images(bench: Bench, path: str, part: str) -> Images:
+    """The training or test images of CIFAR-10, normalised as a bench's networks take them.
+
+    Args:
+        bench: whose networks take them.
+        path: as `autoprox.benches.cifar.cifar10` reads it.
+        part: ``"train"`` or ``"test"``.
+
+    Raises:
+        BenchError: the file cannot be read, or the networks take something else.
+    """
+    import torch
+
+    from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
+    from autoprox.quantise.table import Images
+
+    if bench.input_shape != CIFAR_SHAPE:
+        raise BenchError(
+            f"the networks of bench {bench.name!r} take inputs of shape {bench.input_shape}; "
+            f"CIFAR-10 has {CIFAR_SHAPE}"
+        )
+    read = cifar10(path, "train" if part == "train" else "test")
+    images = normalised(read.images, *(bench.normalisation or (MEAN, DEVIATION)))
+    return Images(images, torch.from_numpy(read.labels))
+
+
+def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Some images and their labels, drawn without repetition."""
+    import torch
+
+    order = np.random.default_rng(seed).permutation(len(images.labels))[:batch]
+    chosen = torch.from_numpy(order)
+    return images.images[chosen], images.labels[chosen]
+
+
+def others(
+    bench: Bench, name: str, costs: Costs, limit: Limit, widths: Sequence[int] = WIDTHS
+) -> dict[str, tuple[int, ...]]:
+    """What else could be chosen within the same limit.
+
+    Args:
+        bench: of configurations.
+        name: of the network.
+        costs: of the network.
+        limit: what the choice keeps within.
+        widths: the bits to choose from.
+
+    Returns:
+        Bits by name: the widest uniform bits, the most bits of weights, and the row of the bench of
+        the highest accuracy, as far as there are any.
+    """
+    space = space_of(costs, widths, limit)
+    uniform = space.bits(space.uniform()[-1:])
+    weights = [layer.weights for layer in costs.layers[1:-1]]
+    largest = solved(space, np.outer(weights, space.widths).astype(np.float64))
+    found = {f"uniform {uniform[0, 1]}": uniform}
+    if largest is not None:
+        found["most bits"] = space.bits(largest)
+    named = {key: tuple(bits[0].tolist()) for key, bits in found.items()}
+    assert bench.bits is not None
+    within = [
+        (max(figures), row)
+        for row in bench.in_space(name)
+        if limit.cost(costs, bench.bits(row)) <= limit.most
+        and (figures := [figure for figure in row.accuracies.values() if figure is not None])
+    ]
+    if within:
+        _, best = max(within, key=lambda pair: pair[0])
+        named[f"best of the table: {best.name}"] = bench.bits(best)
+    return named
+
+
+def builder_of(
+    bench: Bench, name: str, train: Images, test: Images, calibration: int = CALIBRATION
+) -> Builder:
+    """What measures true accuracies, as ``autoprox bench quantise`` does; nothing is kept.
+
+    Raises:
+        QuantisationError: there are too few training images to calibrate on.
+    """
+    from autoprox.quantise.quantiser import Method
+    from autoprox.quantise.table import Builder, Settings
+    from autoprox.training.settings import processor_precision
+
+    method = Method(precision=processor_precision())
+    settings = Settings(name, calibration=calibration, method=method)
+    with TemporaryDirectory() as folder:
+        return Builder(trained_network(bench, name), train.images, test, settings, Path(folder))

@@ -1,0 +1,206 @@
+"""The scores of many configurations of bits of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import AutoproxError, QuantisationError, ScoreError
+from autoprox.language.graph import Graph, apply
+from autoprox.measuring.tables import by_bits
+from autoprox.primitives.kinds import Layer
+from autoprox.proxies.function import FunctionProxy
+from autoprox.proxies.proxy import Proxy, scores_of
+from autoprox.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autoprox.evaluation.evaluate import Evaluator, Scores
+    from autoprox.statistics import Sample
+
+Scorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Bits of configurations, ``(configurations, layers)``, to scores; NaN where there is none."""
+
+RISING = ("coarsen", "exp", "relu", "sigmoid", "sign", "sqrt", "tanh")
+"""Words whose value never falls when their argument rises. `log` does, at 0, by its guard."""
+
+
+class TableScorer:
+    """Scores an expression: the network is measured once, and once for each width.
+
+    Args:
+        proxy: the expression.
+        network: trained; left as it is.
+        inputs: ``(batch, ...)``.
+        targets: ``(batch,)``, or None if the proxy needs none.
+        layers: names of the layers that have bits.
+        widths: all bits that a layer may have.
+        sample: entries kept of each tensor.
+        seed: of the sample's places.
+        progress: told how many measurements are done.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None,
+        layers: Sequence[str],
+        widths: Sequence[int],
+        *,
+        sample: Sample,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        """Measure the network and reduce the tensors."""
+        from autoprox.evaluation.evaluate import Evaluator, Table
+        from autoprox.statistics import measure
+
+        self.proxy = proxy
+        self._widths = tuple(widths)
+        plain, quantised = by_bits(proxy.statistics)
+        shown = partial(measure, network, inputs, targets, sample=sample, seed=seed, mode="eval")
+        count = len(widths) + bool(plain)
+        what = "measuring the network at each width"
+        found = []
+        for done, width in enumerate(widths):
+            progress(what, done, count)
+            found.append(shown(quantised, bits=dict.fromkeys(layers, width)))
+        if plain:
+            progress(what, len(widths), count)
+            without_bits = shown(plain)
+            found = [without_bits.joined(each) for each in found]
+        progress(what, count, count)
+        self._table = Table(tuple(found))
+        self._places = [found[0].layers.index(f"{name}.weight") for name in layers]
+        self._reductions = Evaluator(self._table).unknown_reductions([proxy.graph])
+        self._reduced = self._table.reduced(self._reductions) if self._reductions else None
+
+    def __call__(self, bits: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The scores.
+
+        Raises:
+            ScoreError: no configuration has one.
+        """
+        scores = self._scores(self._evaluator(bits))
+        values = scores.values.copy()
+        values[list(scores.failures)] = np.nan
+        if np.isnan(values).all():
+            raise ScoreError(f"{self.proxy} has no score on this network: {scores.failure}")
+        return values
+
+    def terms(self, graph: Graph, widths: Sequence[int]) -> NDArray[np.float64]:
+        """What each layer contributes to a sum at each width, ``(layers, widths)``.
+
+        Args:
+            graph: of kind Layer; where it is absent the contribution is 0.
+            widths: some of those that were measured.
+        """
+        import torch
+
+        uniform = np.array(widths)[:, None].repeat(len(self._places), 1)
+        value = self._evaluator(uniform).value(graph)
+        assert value.present is not None
+        numbers = torch.where(value.present, value.numbers, 0.0)[:, self._places]
+        return numbers.T.numpy()
+
+    def _scores(self, evaluator: Evaluator) -> Scores:
+        try:
+            return scores_of(self.proxy.graph, evaluator)
+        except ScoreError as error:
+            raise ScoreError(
+                f"{self.proxy} has no score on this network: {error}"
+            ) from error.__cause__
+
+    def _evaluator(self, bits: NDArray[np.int64]) -> Evaluator:
+        """An evaluator over configurations that knows what tensors reduce to."""
+        import torch
+
+        from autoprox.evaluation.evaluate import Evaluator, Table
+
+        sources = torch.zeros(len(bits), self._table.widest, dtype=torch.int64)
+        sources[:, self._places] = torch.from_numpy(np.searchsorted(self._widths, bits))
+        made = Evaluator(Table(self._table.measurements, sources))
+        for place, reduction in enumerate(self._reductions):
+            assert self._reduced is not None
+            made.remember(reduction, self._reduced[place])
+        return made
+
+
+def function_scorer(
+    proxy: FunctionProxy,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor | None,
+    layers: Sequence[str],
+    seed: int,
+) -> Scorer:
+    """Scores a function, one configuration after the other."""
+
+    def score(bits: NDArray[np.int64]) -> NDArray[np.float64]:
+        found: list[float] = []
+        failure: AutoproxError | None = None
+        for row in bits.tolist():
+            chosen = dict(zip(layers, row, strict=True))
+            try:
+                found.append(proxy(network, inputs, targets, seed=seed, bits=chosen))
+            except ScoreError as error:
+                failure = error
+                found.append(np.nan)
+        if failure is not None and np.isnan(found).all():
+            raise failure
+        return np.array(found)
+
+    return score
+
+
+def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
+    """A layer's term and the sign with which a score rises with the sum of the terms; or None.
+
+    A configuration of the largest (with sign -1 the least) sum then has the largest score. There is
+    none where a layer's term depends on other layers' bits.
+
+    >>> from autoprox.language.text import parse
+    >>> layer_sum(parse("negative(sum(square(bits)))"))
+    (parse('square(bits)'), -1)
+    >>> layer_sum(parse("sum(softmax(bits))")) is None
+    True
+    """
+    if graph.word == "negative":
+        found = layer_sum(graph.args[0])
+        return None if found is None else (found[0], -found[1])
+    if graph.word in RISING:
+        return layer_sum(graph.args[0])
+    if graph.word not in ("sum", "mean", "norm") or graph.args[0].kind is not Layer:
+        return None
+    (term,) = graph.args
+    if any(_compares_layers(node) for node in term):
+        return None
+    return (apply("square", term) if graph.word == "norm" else term), 1
+
+
+def _compares_layers(node: Graph) -> bool:
+    from autoprox.primitives import PRIMITIVES, Form
+
+    return (
+        bool(node.args) and node.kind is Layer and PRIMITIVES[node.word].form is Form.NORMALISATION
+    )
+
+
+def check_needs_bits(proxy: Proxy | FunctionProxy) -> None:
+    """Refuse a proxy that has one score for all bits.
+
+    Raises:
+        QuantisationError: it has.
+    """
+    if not proxy.needs_bits:
+        raise QuantisationError(
+            f"{proxy} does not depend on bits: every configuration has the same score; use one "
+            "that does, such as hawq_v2"
+        )

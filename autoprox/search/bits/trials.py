@@ -1,0 +1,191 @@
+"""Bits tried on the network itself: a local search from what a proxy chose.
+
+A proxy says in milliseconds what is good, and does not know what rounding really leaves. Some dozen
+configurations near its choice, quantised and run on images without labels, tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from autoprox.errors import QuantisationError
+from autoprox.search.bits.limits import Places, Space
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from autoprox.quantise.quantiser import Method
+
+CALIBRATION = 512
+"""How many images calibrate, as for the tables that ship; at most half of them."""
+
+PLENTY = CALIBRATION + 2048
+"""So many images are enough."""
+
+CHANGED = 2
+"""How many layers change at most on the way to a neighbour, before it is made to fit."""
+
+PATIENCE = 1000
+"""How many neighbours are drawn before all are taken for known."""
+
+Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
+"""Bits of all layers to how far they take the network's outputs, in nats; 0 for not at all."""
+
+
+def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
+    """The Kullback-Leibler divergence of a quantised network's outputs from the network's own.
+
+    The mean over images that do not calibrate, of the classes' probabilities. Both networks run in
+    the precision of the method, so that it is 0 where rounding does nothing.
+
+    Args:
+        network: trained, with outputs ``(images, classes)``; left as it is.
+        images: ``(images, ...)``, normalised as the network takes them, in random order. The first
+            `CALIBRATION`, or half if there are fewer, calibrate; the others are run.
+        method: how to quantise; None for the best way, in the precision that is faster on this
+            processor.
+
+    Raises:
+        QuantisationError: there are fewer than four images, they are not normalised or not
+            finite, or the network's own outputs are not finite, or not of two classes or more.
+    """
+    import torch.nn.functional as F
+
+    from autoprox.quantise.quantiser import Method, Quantiser
+    from autoprox.quantise.running import check_normalised, logits
+    from autoprox.training.settings import processor_precision
+
+    if len(images) < 4:
+        raise QuantisationError(
+            f"some of the images calibrate and the others are run: give 4 or more; got "
+            f"{len(images)}"
+        )
+    check_normalised(images)
+    if not images.isfinite().all():
+        raise QuantisationError("some of the images are not finite; check what prepares them")
+    how = method or Method(precision=processor_precision())
+    cut = min(CALIBRATION, len(images) // 2)
+
+    def shares(made: nn.Module) -> Tensor:
+        """The logarithms of the classes' probabilities, float64 ``(images, classes)``."""
+        return logits(made, images[cut:], how.precision).double().log_softmax(1)
+
+    own = shares(network)
+    if own.ndim != 2 or own.shape[1] < 2:
+        raise QuantisationError(
+            "trials compare the probabilities of classes: expected outputs (images, 2 classes or "
+            f"more); got {tuple(own.shape)}"
+        )
+    if not own.isfinite().all():
+        raise QuantisationError("the network's outputs on the images are not finite; check both")
+    quantiser = Quantiser(network, images[:cut], how)
+
+    def divergence(bits: tuple[int, ...]) -> float:
+        found = shares(quantiser(bits))
+        return float(F.kl_div(found, own, reduction="batchmean", log_target=True))
+
+    return divergence
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What trials found.
+
+    Attributes:
+        places: the configuration of the least divergence, ``(1, inner layers)``.
+        divergence: its.
+        count: how many were tried; fewer than allowed where no neighbour is left.
+        finished: whether Ctrl-C did not end them.
+    """
+
+    places: Places
+    divergence: float
+    count: int
+    finished: bool
+
+
+def tried(
+    space: Space,
+    starts: Places,
+    divergence: Divergence,
+    generator: np.random.Generator,
+    trials: int,
+    progress: Callable[[int, int], None],
+) -> Tried:
+    """Look for the configuration of the least divergence.
+
+    Hill climbing from the best of the starts: a neighbour that diverges less takes its place.
+    Ctrl-C ends it with what is found by then.
+
+    Args:
+        space: what fits.
+        starts: ``(starts, inner layers)``, all of which fit.
+        divergence: of bits.
+        generator: all that is random.
+        trials: how many configurations are tried at most, the starts included.
+        progress: told how many are tried, and of how many.
+
+    Raises:
+        QuantisationError: none has finite outputs.
+        KeyboardInterrupt: Ctrl-C before anything was found.
+    """
+    seen: set[bytes] = set()
+    best, least = starts[:1], np.inf
+    waiting, finished = list(starts), True
+    progress(0, trials)
+    try:
+        while len(seen) < trials:
+            place = waiting.pop(0) if waiting else _unseen(space, best[0], seen, generator)
+            if place is None:
+                break
+            if place.tobytes() in seen:
+                continue
+            found = divergence(tuple(space.bits(place[None])[0].tolist()))
+            seen.add(place.tobytes())
+            if found < least:
+                best, least = place[None], found
+            progress(len(seen), trials)
+    except KeyboardInterrupt:
+        if not np.isfinite(least):
+            raise
+        finished = False
+    if not np.isfinite(least):
+        raise QuantisationError("no configuration that was tried has finite outputs")
+    return Tried(best, float(least), len(seen), finished)
+
+
+def _unseen(
+    space: Space, place: Places, seen: set[bytes], generator: np.random.Generator
+) -> Places | None:
+    """A neighbour that was not tried yet; None if none is found."""
+    for _ in range(PATIENCE):
+        found = neighbour(space, place, generator)
+        if found.tobytes() not in seen:
+            return found
+    return None
+
+
+def neighbour(space: Space, place: Places, generator: np.random.Generator) -> Places:
+    """A configuration near another, ``(inner layers,)`` both, that leaves no room for more bits.
+
+    A layer or two go to the next width, up or down; then random layers go down until it fits, and
+    up as long as it does.
+    """
+    layers, widths = space.prices.shape
+    found: Places = place.copy()
+    for layer in generator.integers(layers, size=generator.integers(1, CHANGED + 1)):
+        found[layer] = np.clip(found[layer] + generator.choice([-1, 1]), 0, widths - 1)
+    (found,) = space.repaired(found[None], generator)
+    room = list(generator.permutation(layers))
+    while room:
+        higher = found.copy()
+        higher[room[0]] += 1
+        if higher[room[0]] < widths and space.fits(higher[None])[0]:
+            found = higher
+            room.append(room[0])
+        room.pop(0)
+    return found

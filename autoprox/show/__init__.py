@@ -1,0 +1,1 @@
+"""Everything that shows: pictures, the page of a run, notebooks, wording."""

@@ -1,0 +1,187 @@
+"""What a run did: its history, what complexity buys, and which words its good proxies use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from autoprox.errors import RunError
+from autoprox.evolution.found import HISTORY, Found, read
+from autoprox.evolution.word_use import BEST, WordUse, word_use
+from autoprox.show.draw.style import (
+    BLUE,
+    GREY,
+    MONOSPACE,
+    PALE,
+    SMALL,
+    VERMILION,
+    blank_axes,
+    dress,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from autoprox.evolution.report import Run
+
+AnyRun: TypeAlias = "str | Path | Run | Found"
+"""A run, or its folder; finished, stopped or still going."""
+
+LINES: Mapping[str, Mapping[str, Any]] = {
+    "best": {"color": BLUE, "linestyle": "-"},
+    "held_out": {"color": VERMILION, "linestyle": "--"},
+    "median": {"color": GREY, "linestyle": ":"},
+}
+WORDS = 14
+"""How many statistics, and how many primitives, are shown."""
+
+
+def found_in(run: AnyRun) -> Found:
+    """Return what a run found.
+
+    Raises:
+        RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
+    """
+    if isinstance(run, Found):
+        return run
+    return read(Path(run) if isinstance(run, str | Path) else run.folder)
+
+
+def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
+    """Draw how the joint correlation of the best and the median went over the candidates judged.
+
+    Args:
+        run: a run, or its folder.
+        axes: where to draw; a new figure if None.
+
+    Raises:
+        RunError: the run cannot be read, or no candidate has a fitness yet.
+        AutoproxError: matplotlib is not installed.
+    """
+    found = _with_fitness(run)
+    axes = blank_axes(axes, 5.4, 3.4)
+    for key, name in HISTORY.items():
+        steps = [row for row in found.generations if getattr(row, key) is not None]
+        if steps:
+            xs = [step.evaluations for step in steps]
+            ys = [getattr(step, key) for step in steps]
+            axes.plot(xs, ys, linewidth=1.6, label=name, **LINES[key])
+            axes.plot(xs[-1], ys[-1], "o", markersize=4, color=LINES[key]["color"])
+    dress(axes, "distinct candidates judged", found.settings.joint, found.title)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(fontsize=SMALL, frameon=False)
+    return axes
+
+
+def _with_fitness(run: AnyRun) -> Found:
+    """Return a run in which some candidate has a fitness.
+
+    Raises:
+        RunError: none has, or the run cannot be read.
+    """
+    found = found_in(run)
+    if not found.judged:
+        raise RunError(f"no candidate of the run in {found.folder} has a fitness yet")
+    return found
+
+
+def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
+    """Draw the complexity of the candidates against their joint correlation.
+
+    The line is the front: what is reached on the search split with so many nodes at most. A diamond
+    is the held-out correlation of a proxy where it is known: of those that were the best of a
+    generation, and of those that the run assessed at its end; a line leads to it.
+
+    Args:
+        run: a run, or its folder.
+        axes: where to draw; a new figure if None.
+
+    Raises:
+        RunError: the run cannot be read, or no candidate has a fitness yet.
+        AutoproxError: matplotlib is not installed.
+    """
+    found = _with_fitness(run)
+    axes = blank_axes(axes, 5.4, 3.6)
+    dots = {(each.complexity, round(each.fitness, 3)) for each in found.judged}
+    _dots(axes, dots, s=5, color=PALE, linewidths=0, label="candidates")
+    front = [(each.complexity, each.fitness) for each in found.front]
+    last = max(each.complexity for each in found.judged)
+    axes.step(*zip(*front, (last, front[-1][1]), strict=True), where="post", color=BLUE, lw=1)
+    _dots(axes, front, s=26, color=BLUE, zorder=3, label="front, search")
+    held_out = found.held_out_figures
+    seen = [each for each in found.judged if each.text in held_out]
+    sizes, levels = [each.complexity for each in seen], [held_out[each.text] for each in seen]
+    axes.vlines(sizes, levels, [each.fitness for each in seen], color=GREY, linewidth=0.7)
+    if seen:
+        look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
+        axes.scatter(sizes, levels, s=22, color=VERMILION, zorder=4, label="held out", **look)
+    dress(axes, "nodes of the formula", found.settings.joint, found.title)
+    _look_at(axes, [*levels, *(fitness for _, fitness in front)])
+    axes.locator_params(axis="x", integer=True)
+    # The names can be read where candidates lie behind.
+    legend: dict[str, Any] = {"framealpha": 0.85, "edgecolor": "none"}
+    axes.legend(fontsize=SMALL, loc="lower right", **legend)
+    return axes
+
+
+def _dots(axes: Axes, points: Iterable[tuple[float, float]], **looks: Any) -> None:
+    xs, ys = zip(*points, strict=True)
+    axes.scatter(xs, ys, **looks)
+
+
+def words(run: AnyRun, best: int = BEST, *, axes: Axes | None = None) -> Axes:
+    """Draw which statistics and primitives the best candidates use, beside all candidates.
+
+    Args:
+        run: a run, or its folder.
+        best: how many candidates, by their fitness, are the best ones.
+        axes: where to draw; a new figure of a fitting size if None.
+
+    Raises:
+        RunError: the run cannot be read, or no candidate has a fitness yet.
+        AutoproxError: matplotlib is not installed.
+    """
+    found = found_in(run)
+    uses = word_use(found, best)
+    groups = {
+        "statistics": [each for each in uses if each.form == "statistic"][:WORDS],
+        "primitives": [each for each in uses if each.form != "statistic"][:WORDS],
+    }
+    rows = sum(map(len, groups.values())) + 2 * len(groups)
+    axes = blank_axes(axes, 4.6, 0.7 + 0.2 * rows)
+    shown = _place(axes, groups)
+    shares = [(each.all, each.best) for _, each in shown]
+    places = [place for place, _ in shown]
+    axes.hlines(places, *zip(*shares, strict=True), color=PALE, linewidth=2, zorder=1)
+    common, good = zip(*shares, strict=True)
+    number = min(best, len({each.text for each in found.judged}))
+    hollow: dict[str, Any] = {"facecolors": "white", "edgecolors": GREY, "label": "all candidates"}
+    axes.scatter(common, places, s=24, zorder=2, **hollow)
+    axes.scatter(good, places, s=24, color=BLUE, zorder=3, label=f"the best {number}")
+    dress(axes, "share of the candidates that use the word", "", found.title, grid="x")
+    axes.set_yticks(places, [each.word for _, each in shown], fontsize=SMALL, family=MONOSPACE)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(rows - 0.5, -0.6)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
+    return axes
+
+
+def _place(axes: Axes, groups: dict[str, list[WordUse]]) -> list[tuple[int, WordUse]]:
+    """Write the headings of the groups, and return the words with their rows."""
+    shown: list[tuple[int, WordUse]] = []
+    row = 0
+    for heading, uses in groups.items():
+        place = axes.get_yaxis_transform()
+        axes.text(0, row, heading, transform=place, fontsize=SMALL, weight="bold", va="center")
+        shown += enumerate(uses, start=row + 1)
+        row += len(uses) + 2
+    return shown
+
+
+def _look_at(axes: Axes, levels: Sequence[float]) -> None:
+    """Show what lies around the best candidates, and not the many that are far worse."""
+    low, high = min(levels), max(levels)
+    room = 0.08 * (high - low) or 0.01
+    axes.set_ylim(low - 2 * room, high + room)

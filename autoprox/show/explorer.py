@@ -1,0 +1,191 @@
+"""An explorer of a run for notebooks: pick a proxy, and see its graph and what it is worth.
+
+The proxies to pick from are the best of each size, the best at the end and those on the way there:
+those that ``autoprox report`` shows. What is shown of one is measured on the architectures that the
+search never saw.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprox.assessment.wording import figure, interval_text
+from autoprox.errors import AutoproxError
+from autoprox.language.graph import Graph
+from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.markup import Markup, join, tag
+from autoprox.runtime.threads import one_thread
+
+if TYPE_CHECKING:
+    from matplotlib.collections import PathCollection
+
+    from autoprox.assessment.assess import Assessment
+    from autoprox.benches import Bench
+    from autoprox.evolution.found import Found
+    from autoprox.evolution.ground import Ground
+    from autoprox.evolution.report import Run
+
+NARROW, WIDE = "420px", "480px"
+
+
+@one_thread()
+def explore(
+    run: str | Path | Run, bench: str | Path | Bench = "", *, cache: str | Path | None = None
+) -> Explorer:
+    """Show a run in a notebook: pick a proxy with the slider or by its name.
+
+    Statistics that the cache lacks are measured first, as for a run.
+
+    Args:
+        run: a run, or its folder.
+        bench: the bench, if the run began with a `Bench` object.
+        cache: the folder of the measured statistics; the user's cache folder if None.
+
+    Raises:
+        RunError: there is no such run, none of its candidates has a fitness, or the bench is not
+            the one that it began with.
+        AutoproxError: ipywidgets or matplotlib is not installed, or the bench cannot be measured.
+    """
+    try:
+        import ipywidgets  # noqa: F401
+    except ImportError:
+        raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
+    from autoprox.benches import Bench
+    from autoprox.evolution.folder import RunFolder
+    from autoprox.evolution.ground import lay
+    from autoprox.runtime.parallel import HERE
+    from autoprox.show.draw.runs import found_in
+    from autoprox.statistics.store import default_folder
+
+    found = found_in(run)
+    source = bench if isinstance(bench, Bench) else str(bench) or found.settings.bench
+    ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
+    RunFolder(found.folder).check_bench(ground.digest)
+    ground.measure(HERE, lambda done, total: None)
+    return Explorer(found, ground)
+
+
+class Explorer:
+    """What `explore` returns; a notebook shows it.
+
+    Args:
+        found: what the run's files say.
+        ground: its benches, measured.
+
+    Attributes:
+        picker: the slider; its ``index`` says which proxy is picked.
+        names: the same as a list of names.
+        column: the space and target of the scatter plot.
+        plane: the picture of complexity against correlation, with the picked proxy marked.
+        facts: the formula and figures of the picked proxy.
+        graph: its drawn graph.
+        scatter: the picture of its scores against accuracies.
+    """
+
+    def __init__(self, found: Found, ground: Ground) -> None:
+        """Build the widgets, and pick the best proxy."""
+        import ipywidgets as widgets
+
+        from autoprox.show.draw import pareto
+        from autoprox.show.page.picks import picks
+
+        self.axes = pareto(found)
+        self._limits = self.axes.get_ylim()
+        self._marks: list[PathCollection] = []
+        self.joint = found.settings.joint
+        self.assessor = ground.assessor(ground.held_out)
+        self._assessed: dict[Graph, Assessment] = {}
+        best, *others = [x for x in picks(found) if isinstance(x.graph, Graph) and not x.known]
+        self.picks = sorted((best, *others), key=lambda x: (x.complexity or 0, x.search or 0.0))
+        names = [f"{each.name} ({each.complexity} nodes)" for each in self.picks]
+        start = self.picks.index(best)
+        look = {"readout": False, "layout": widgets.Layout(width=NARROW)}
+        self.picker = widgets.SelectionSlider(options=names, index=start, **look)
+        self.names = widgets.Dropdown(options=names, index=start)
+        columns = [each.name for each in self.assessor.columns]
+        self.column = widgets.Dropdown(options=columns, description="accuracy")
+        self.plane = widgets.Image(format="png", width=WIDE)
+        self.scatter = widgets.Image(format="png", width=NARROW)
+        self.facts, self.graph = widgets.HTML(), widgets.HTML()
+        widgets.link((self.picker, "index"), (self.names, "index"))
+        self.picker.observe(lambda _: self._show(), names="index")
+        self.column.observe(lambda _: self._show_scatter(), names="index")
+        pictures = widgets.HBox([self.plane, widgets.VBox([self.column, self.scatter])])
+        controls = widgets.HBox([self.picker, self.names])
+        self.widget = widgets.VBox([controls, pictures, self.facts, self.graph])
+        self._show()
+
+    @property
+    def proxy(self) -> Proxy:
+        """The proxy that is picked."""
+        return Proxy(self._graph)
+
+    @property
+    def _graph(self) -> Graph:
+        graph = self.picks[self.picker.index].graph
+        assert isinstance(graph, Graph)  # the others are not offered
+        return graph
+
+    def _repr_mimebundle_(self, **asked: Any) -> Any:
+        """Show the widgets in a notebook."""
+        return self.widget._repr_mimebundle_(**asked)
+
+    @one_thread()
+    def _show(self) -> None:
+        """Show what is picked."""
+        from autoprox.show.draw import svg
+
+        graph, search = self._graph, self.picks[self.picker.index].search
+        if graph not in self._assessed:
+            self._assessed[graph] = self.assessor(str(graph), graph)
+        row = self._assessed[graph]
+        self._mark(graph.complexity, search, row.joint)
+        self.facts.value = _facts(row, search, self.assessor.best_known, self.joint)
+        self.graph.value = svg(graph)
+        self._show_scatter()
+
+    def _mark(self, complexity: int, search: float | None, held_out: float | None) -> None:
+        """Ring the two points of the picked proxy in the picture, and render it."""
+        from autoprox.show.draw.style import BLUE, INK, VERMILION, figure_of, rendered
+
+        while self._marks:
+            self._marks.pop().remove()
+        looks: dict[str, Any] = {"s": 90, "edgecolors": INK, "linewidths": 1.6, "zorder": 5}
+        (low, high), room = self._limits, 0.03 * (self._limits[1] - self._limits[0])
+        for level, shape, colour in ((search, "o", BLUE), (held_out, "D", VERMILION)):
+            if level is not None:
+                mark = self.axes.scatter(complexity, level, marker=shape, color=colour, **looks)
+                self._marks.append(mark)
+                low, high = min(low, level - room), max(high, level + room)
+        self.axes.set_ylim(low, high)
+        self.plane.value = rendered(figure_of(self.axes), ".png")
+
+    @one_thread()
+    def _show_scatter(self) -> None:
+        """Show the scores of the picked proxy against the accuracies of a column."""
+        from autoprox.show.draw import scatter
+        from autoprox.show.draw.style import figure_of, rendered
+
+        scores = self.assessor.evaluator(self._graph)
+        column = self.assessor.columns[self.column.index]
+        values = scores.values[column.places]
+        if scores.failure is not None:
+            values = values * float("nan")
+        axes = scatter(values, column.accuracies, name="score", target=column.name)
+        self.scatter.value = rendered(figure_of(axes), ".png")
+
+
+def _facts(row: Assessment, search: float | None, known: str | None, joint: str) -> Markup:
+    """Return formula and figures of a proxy as a few lines."""
+    parts: list[Markup | str] = [tag("code", row.expression), Markup("<br>")]
+    if row.failure is not None:
+        parts.append(f"no score on an architecture that the search did not see: {row.failure}")
+        return tag("div", *parts)
+    parts.append(
+        f"{joint} {figure(search)} on the search split, {figure(row.joint)} held out "
+        f"(95 % interval {interval_text(row.joint_interval)})"
+    )
+    if row.difference is not None:
+        parts.append(f", {row.difference:+.3f} to {known}, the best known proxy")
+    return tag("div", join(parts))

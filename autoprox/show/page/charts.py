@@ -1,0 +1,264 @@
+"""The charts of the page as SVG: how the search went, and what complexity buys.
+
+Colours, lines and fonts are classes that the page's style fills in, for light and dark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autoprox.assessment.wording import figure
+from autoprox.evolution.found import HISTORY, Found
+from autoprox.language.layout import apart
+from autoprox.runtime.markup import Markup, join, tag
+from autoprox.show.page.picks import Pick
+
+WIDTH, HEIGHT = 660, 360
+LEFT, RIGHT, TOP, BOTTOM = 52, 165, 14, 46
+"""Pixels: of a chart, and around its frame. The names of lines stand at the right."""
+LINE = 15
+"""Pixels: between two lines of text."""
+CELL = 3
+"""Pixels: candidates that are as near as this are one dot."""
+SEPARATION = 11
+"""Pixels: between proxies of one size."""
+
+Point = tuple[float, float]
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`.
+
+    >>> ticks(0.61, 0.70, 4)
+    [0.62, 0.64, 0.66, 0.68, 0.7]
+    """
+    rough = max(high - low, 1e-9) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * min((1, 2, 5, 10), key=lambda m: abs(math.log(m * power / rough)))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 10) for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame of a chart: from numbers to pixels.
+
+    Attributes:
+        xs, ys: the least and the largest number on each axis.
+    """
+
+    xs: Point
+    ys: Point
+
+    def x(self, value: float) -> float:
+        """Return the place of a number on the horizontal axis."""
+        low, high = self.xs
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        """Return the place of a number on the vertical axis."""
+        low, high = self.ys
+        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def axes(self, horizontal: str, vertical: str, whole: Sequence[float]) -> Markup:
+        """Return grid, numbers and titles; `whole` are the numbers of the horizontal axis."""
+        right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+        parts = [
+            join([line((LEFT, self.y(v)), (right, self.y(v)), "grid"),
+                  label((LEFT - 8, self.y(v) + 4), f"{v:g}", anchor="end")])
+            for v in ticks(*self.ys)
+        ]  # fmt: skip
+        parts += [label((self.x(v), bottom + 18), f"{v:,g}", anchor="middle") for v in whole]
+        parts.append(line((LEFT, bottom), (right, bottom), "axis"))
+        parts.append(label(((LEFT + right) / 2, HEIGHT - 6), horizontal, anchor="middle"))
+        middle = (TOP + bottom) / 2
+        turned = f"rotate(-90 12 {middle:.2f})"
+        parts.append(label((12, middle), vertical, anchor="middle", transform=turned))
+        return join(parts)
+
+
+def line(start: Point, end: Point, class_: str) -> Markup:
+    """Return a straight line."""
+    (x1, y1), (x2, y2) = start, end
+    return tag("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=class_)
+
+
+def label(place: Point, text: str, anchor: str = "start", **attributes: str) -> Markup:
+    """Return text at a place."""
+    x, y = place
+    return tag("text", text, x=float(x), y=float(y), text_anchor=anchor, **attributes)
+
+
+def path(points: Iterable[Point]) -> str:
+    """Return the data of a path of straight lines."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def svg(content: str, name: str, role: str = "img") -> Markup:
+    """Return a chart; `name` tells those who cannot see it what it shows."""
+    return tag("svg", content, viewBox=f"0 0 {WIDTH} {HEIGHT}", role=role, aria_label=name,
+               class_="chart", width=WIDTH)  # fmt: skip
+
+
+def _range(values: Iterable[float], room: float = 0.08) -> Point:
+    """Return the least and the largest of some numbers, with room around them."""
+    chosen = list(values)
+    low, high = min(chosen), max(chosen)
+    margin = room * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
+"""The classes of the lines of the history."""
+
+
+def history(found: Found) -> Markup:
+    """Return how fitness went, generation by generation."""
+    rows = found.generations
+    values = [v for row in rows for key in HISTORY if (v := getattr(row, key)) is not None]
+    if not values:
+        return tag("p", "No candidate has a fitness yet.")
+    frame = Frame((0, max(found.evaluations, 1)), _range(values))
+    parts = [
+        frame.axes("distinct candidates judged", found.settings.joint, ticks(0, found.evaluations))
+    ]
+    ends: dict[str, Point] = {}
+    for key, name in HISTORY.items():
+        class_ = CLASSES[key]
+        points = [
+            (frame.x(row.evaluations), frame.y(value))
+            for row in rows
+            if (value := getattr(row, key)) is not None
+        ]
+        if points:
+            parts.append(tag("path", d=path(points), class_=f"line {class_}"))
+            parts.append(_disc(points[-1], class_))
+            ends[name] = points[-1]
+    parts.append(_names(ends))
+    last = rows[-1]
+    told = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
+    return svg(join(parts), f"History of the joint correlation; at the end: {told}.")
+
+
+def _disc(place: Point, class_: str) -> Markup:
+    x, y = place
+    return tag("circle", cx=float(x), cy=float(y), r=4, class_=class_)
+
+
+def _diamond(place: Point, class_: str) -> Markup:
+    x, y = place
+    corners = f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"
+    return tag("path", d=corners, class_=class_)
+
+
+def _names(ends: Mapping[str, Point]) -> Markup:
+    """Return names at the right of the frame, beside the ends of their lines but apart."""
+    ordered = sorted(ends, key=lambda name: ends[name][1])
+    places = apart([ends[name][1] for name in ordered], [LINE] * len(ordered), 0)
+    return join(
+        label((WIDTH - RIGHT + 8, y + 4), name) for name, y in zip(ordered, places, strict=True)
+    )
+
+
+def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
+    """Return nodes against joint correlation; each proxy is a link to its place on the page."""
+    shown = [each for each in chosen if not each.known and each.complexity is not None]
+    values = [v for each in shown for v in (each.search, each.held_out) if v is not None]
+    if not values:
+        return tag("p", "No candidate has a fitness yet.")
+    rival = max(
+        (each for each in chosen if each.known and each.held_out is not None),
+        key=lambda each: each.held_out or 0.0,
+        default=None,
+    )
+    if rival is not None and rival.held_out is not None:
+        values.append(rival.held_out)
+    sizes = [each.complexity or 0 for each in shown] + [each.complexity for each in found.front]
+    frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), _range(values))
+    whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
+    parts = [frame.axes("nodes of the formula", found.settings.joint, whole), _cloud(found, frame)]
+    if rival is not None and rival.held_out is not None:
+        parts.append(_level(frame, rival.held_out, f"{rival.name}, held out"))
+    parts.append(_steps(found, frame))
+    parts += [_mark(frame, each, x, found.settings.joint) for each, x in _spread(frame, shown)]
+    parts.append(_key())
+    name = (
+        "Nodes of the formula against joint correlation: each point is a proxy that can be picked"
+    )
+    return svg(join(parts), name, role="group")
+
+
+def _cloud(found: Found, frame: Frame) -> Markup:
+    """Return all judged candidates as dots, one for those that are near each other."""
+    cells = set()
+    for each in found.judged:
+        x, y = frame.x(each.complexity), frame.y(each.fitness)
+        if LEFT < x < WIDTH - RIGHT and TOP < y < HEIGHT - BOTTOM:
+            cells.add((round(x, 1), CELL * round(y / CELL)))
+    dots = "".join(f"M{x} {y}h0" for x, y in sorted(cells))
+    return tag("path", d=dots, class_="cloud") if dots else Markup("")
+
+
+def _level(frame: Frame, value: float, name: str) -> Markup:
+    """Return a line across the frame."""
+    y = frame.y(value)
+    across = line((LEFT, y), (WIDTH - RIGHT, y), "line median")
+    return join([across, label((WIDTH - RIGHT + 8, y + 4), name)])
+
+
+def _steps(found: Found, frame: Frame) -> Markup:
+    """Return the border of what is reached with so many nodes at most."""
+    points: list[Point] = []
+    for each in found.front:
+        x, y = frame.x(each.complexity), frame.y(each.fitness)
+        points += [(x, points[-1][1]), (x, y)] if points else [(x, y)]
+    return tag("path", d=path(points), class_="front") if len(points) > 1 else Markup("")
+
+
+def _spread(frame: Frame, shown: Sequence[Pick]) -> list[tuple[Pick, float]]:
+    """Return each proxy with its place; those of one size stand side by side, simplest first."""
+    sizes: defaultdict[int, list[Pick]] = defaultdict(list)
+    for each in shown:
+        sizes[each.complexity or 0].append(each)
+    unit = frame.x(1) - frame.x(0)
+    placed = []
+    for size, group in sorted(sizes.items()):
+        gap = min(SEPARATION, 0.8 * unit / len(group))
+        placed += [
+            (each, frame.x(size) + gap * (i - (len(group) - 1) / 2)) for i, each in enumerate(group)
+        ]
+    return placed
+
+
+def _mark(frame: Frame, pick: Pick, x: float, joint: str) -> Markup:
+    """Return a proxy as a link: a disc for the search split, a diamond for the held-out part."""
+    told = (
+        f"{pick.name}: {pick.complexity} nodes, {joint} {figure(pick.search)} on the search split, "
+        f"{figure(pick.held_out)} held out"
+    )
+    parts = [tag("title", told)]
+    if pick.search is not None and pick.held_out is not None:
+        ends = (x, frame.y(pick.search)), (x, frame.y(pick.held_out))
+        parts.append(line(*ends, "link"))
+    if pick.search is not None:
+        parts.append(_disc((x, frame.y(pick.search)), "search"))
+    if pick.held_out is not None:
+        parts.append(_diamond((x, frame.y(pick.held_out)), "held-out"))
+    return tag("a", *parts, href=f"#{pick.anchor}", aria_label=told)
+
+
+def _key() -> Markup:
+    """Return what the marks mean."""
+    x = WIDTH - RIGHT + 14
+    rows = [
+        (_disc((x, TOP + 8), "search"), "search split"),
+        (_diamond((x, TOP + 8 + LINE + 4), "held-out"), "held out"),
+        (tag("path", d=f"M{x} {TOP + 8 + 2 * (LINE + 4)}h0", class_="cloud"), "other candidates"),
+    ]
+    return join(
+        join([mark, label((x + 12, TOP + 12 + i * (LINE + 4)), text)])
+        for i, (mark, text) in enumerate(rows)
+    )

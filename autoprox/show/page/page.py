@@ -1,0 +1,265 @@
+"""The page as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from autoprox import __version__
+from autoprox.assessment.wording import (
+    EXPLAINED_USE,
+    code,
+    difference_in_words,
+    figure,
+    interval_text,
+    luck_in_words,
+    readable_seconds,
+    ties_in_words,
+)
+from autoprox.benches import several
+from autoprox.errors import RunError
+from autoprox.evolution.found import Found, read
+from autoprox.evolution.lineage import lineage
+from autoprox.evolution.settings import Settings
+from autoprox.evolution.word_use import word_use
+from autoprox.language.graph import Graph
+from autoprox.language.mathml import to_mathml
+from autoprox.leaderboard.board import FORMAT, VERSION
+from autoprox.runtime.files import read_json, write_text
+from autoprox.runtime.markup import Markup, join, tag
+from autoprox.show.page import charts, graphs, tables
+from autoprox.show.page.command import evolve_command, rank_commands, resume_command
+from autoprox.show.page.glossary import glossary
+from autoprox.show.page.picks import Pick, picks
+
+MEMBERS = 20
+"""How many candidates the lineage of the best one shows."""
+NAME = "report.html"
+"""The page's name in the folder of its run."""
+
+
+def write_page(
+    run: str | Path, out: str | Path | None = None, ranking: str | Path | None = None
+) -> Path:
+    """Write the page of a run, whole or not at all, and return where it is.
+
+    Args:
+        run: the run's folder.
+        out: the page's file; ``report.html`` in the run's folder if None.
+        ranking: a leaderboard to show beside, as ``autoprox rank --json`` writes it.
+
+    Raises:
+        RunError: there is no run, its files are damaged, or the page cannot be written.
+        AutoproxError: the leaderboard cannot be read, or is of another bench.
+    """
+    path = Path(run) / NAME if out is None else Path(out)
+    write_text(path, page(run, ranking))
+    return path
+
+
+def page(run: str | Path, ranking: str | Path | None = None) -> str:
+    """Return the page of a run as text; see `write_page`."""
+    found = read(Path(run))
+    chosen = picks(found)
+    template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=join([found.title]),
+        version=__version__,
+        looks=graphs.looks(),
+        lead=_lead(found),
+        proxies=_proxies(found, chosen),
+        picked=join(_article(each, found.settings.joint) for each in chosen),
+        parts=_parts(found, chosen, None if ranking is None else Path(ranking)),
+        history=_history(found, chosen),
+        lineage=_lineage(found, chosen),
+        failures=_failures(found),
+        reproduce=_reproduce(found),
+        use=_word_use(found),
+        words=glossary(each.graph for each in chosen if isinstance(each.graph, Graph)),
+    )
+
+
+def _lead(found: Found) -> Markup:
+    """Return what a reader has to know first."""
+    told = []
+    if found.held_out:
+        told.append(difference_in_words(found.held_out, found.settings.joint))
+        told.append(luck_in_words(found.luck, found.null, found.settings.joint))
+        told += ties_in_words(found.held_out)
+    state = "The search is finished" if found.finished else "The search stopped before its end"
+    told.append(
+        f"{state}: {_counted(found.evaluations, 'distinct candidate')}, of {found.proposals:,} "
+        f"proposed, in {_counted(len(found.generations), 'generation')} "
+        f"and {readable_seconds(found.seconds)}."
+    )
+    if found.held_out and found.settings.seed_proxies:
+        what = (
+            f"the seed proxy {found.best_seed}" if found.best_seed else "none of the seed proxies"
+        )
+        told.append(f"{found.held_out[0].name} is {what}.")
+    if found.reported is None:
+        told.append("It was stopped before it could assess anything: there are no intervals.")
+    elif found.reported != found.evaluations:
+        told.append(f"The assessments are of its first {_counted(found.reported, 'candidate')}.")
+    parts = [tag("p", *told[:1], class_="lead"), *(tag("p", text) for text in told[1:])]
+    if not found.finished:
+        parts.append(tag("p", "Go on with ", tag("code", resume_command(found)), "."))
+    return join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
+    return {each.text: each for each in chosen}
+
+
+def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
+    """Return the table of the proxies, and what complexity buys."""
+    by_text = _by_text(chosen)
+    assessed = {row.expression for row in found.held_out}
+    others = [each for each in chosen if each.text not in assessed]
+    parts = []
+    if found.held_out:
+        caption = f"Held out: architectures that the search never saw{_sizes(found)}"
+        parts.append(tables.joint_table(caption, found, found.held_out, by_text))
+        parts.append(tag("p", f"{EXPLAINED_USE}."))
+    note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
+    parts.append(tag("figure", charts.pareto(found, chosen), tag("figcaption", note)))
+    if others:
+        parts.append(tables.others_table(others, found.settings.joint))
+    return join(parts)
+
+
+def _sizes(found: Found) -> str:
+    """Return how many architectures of each space are held out."""
+    columns = next((row.columns for row in found.held_out if row.columns), ())
+    sizes = {c.column.rpartition("/")[0]: c.architectures for c in columns}
+    return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
+
+
+def _article(pick: Pick, joint: str) -> Markup:
+    """Return one proxy: figures, formula, graph, and the code to use it."""
+    facts = {
+        "nodes": str(pick.complexity or "unknown"),
+        f"{joint}, search split": figure(pick.search),
+        f"{joint}, held out": figure(pick.held_out),
+    }
+    if pick.held_out_interval is not None:
+        facts["95 % interval"] = interval_text(pick.held_out_interval)
+    parts = [tag("h3", pick.name), tables.definitions(facts)]
+    if isinstance(pick.graph, Graph):
+        hint = "Point at a node, or move to it with the tab key, to read what it means."
+        parts += [
+            tag("div", to_mathml(pick.graph), class_="formula wide", tabindex=0, role="region",
+                aria_label="Formula"),
+            tag("div", graphs.draw(pick.graph), class_="wide"),
+            tag("p", hint, class_="meaning"),
+        ]  # fmt: skip
+    else:
+        parts.append(tag("p", f"It cannot be drawn here: {pick.graph}."))
+    parts.append(tag("pre", code(pick.text, pick.needs_bits)))
+    if isinstance(pick.graph, Graph):
+        latex = tag("pre", pick.graph.latex())
+        parts.append(tag("details", tag("summary", "Text and LaTeX"), tag("pre", pick.text), latex))
+    return tag("article", *parts, id=pick.anchor, class_="proxy", aria_label=pick.name)
+
+
+def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
+    """Return the assessments column by column, the transfer, and the known proxies."""
+    by_text, sections = _by_text(chosen), []
+    if found.held_out:
+        told = f"{found.settings.symbol} with its 95 % interval, and the other correlations."
+        columns = tables.column_table(told, found.held_out, by_text, found.settings.measure)
+        sections.append(_section("Held out, column by column", columns))
+    if found.transfer:
+        caption = "Transfer: spaces that the search never saw"
+        joint = tables.joint_table(caption, found, found.transfer, by_text)
+        columns = tables.column_table(
+            "Transfer, column by column", found.transfer, by_text, found.settings.measure
+        )
+        told = difference_in_words(found.transfer, found.settings.joint)
+        sections.append(_section("Transfer", tag("p", told), joint, columns))
+    sections.append(_known(found) if ranking is None else _ranked(found, ranking))
+    return join(sections)
+
+
+def _known(found: Found) -> Markup:
+    """Return how to rank the known proxies."""
+    told = "These commands rank them with full tensors, and put them here:"
+    if found.elsewhere:
+        needed = ", ".join(found.elsewhere)
+        told = f"Not above, for they need other statistics or full tensors: {needed}. {told}"
+    commands = "\n".join(rank_commands(found))
+    return _section("Further known proxies", tag("p", told), tag("pre", commands))
+
+
+def _ranked(found: Found, path: Path) -> Markup:
+    """Return the known proxies as a leaderboard has them.
+
+    Raises:
+        AutoproxError: the file is no leaderboard, or damaged.
+        RunError: it is of another bench.
+    """
+    board, asked = read_json(path, FORMAT, VERSION), found.settings
+    own = several(asked.bench)
+    if board.get("bench") not in own and not any(each.endswith(".py") for each in own):
+        run = " and ".join(own)
+        raise RunError(f"{path} ranks on the bench {board.get('bench')!r}; the run was on {run}")
+    try:
+        table, settings = tables.ranking_table(board), board["settings"]
+        starred = any(row.get("searched_on") for row in board["rows"])
+        split = settings.get("held_out"), settings.get("split_seed")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    notes = ["Measured as the settings of that ranking say, not those of this run."]
+    if split != (True, asked.split_seed) or asked.held_out != Settings(asked.bench).held_out:
+        notes.append("This ranking includes architectures that the search saw.")
+    if starred:
+        notes.append("* discovered on some of these architectures, which flatters it.")
+    return _section("Known proxies", table, *(tag("p", each) for each in notes))
+
+
+def _section(heading: str, *content: str) -> Markup:
+    return tag("section", tag("h2", heading), *content)
+
+
+def _history(found: Found, chosen: Sequence[Pick]) -> Markup:
+    each = tables.generations_table(found, _by_text(chosen))
+    note = "Held-out figures are shown only; the search never reads them."
+    drawn = tag("figure", charts.history(found), tag("figcaption", note))
+    return join([drawn, tag("details", tag("summary", "Generation by generation"), each)])
+
+
+def _lineage(found: Found, chosen: Sequence[Pick]) -> Markup:
+    try:
+        shown = lineage(found, most=MEMBERS)
+    except RunError as error:
+        return tag("p", f"It is not known: {error}.")
+    told = "Each was bred from those above it that it names; those without were random, or given."
+    if shown.earlier:
+        told += f" {_counted(shown.earlier, 'earlier ancestor')} of it are left out."
+    return join(
+        [tag("p", told), tables.lineage_table(shown, _by_text(chosen), found.settings.joint)]
+    )
+
+
+def _word_use(found: Found) -> Markup:
+    return tables.words_table(word_use(found)) if found.judged else Markup("")
+
+
+def _failures(found: Found) -> Markup:
+    total = found.failures.total()
+    if not total:
+        return tag("p", "None of the candidates failed.")
+    told = f"{_counted(total, 'candidate')} of {found.evaluations:,} failed, and got no fitness."
+    return join([tag("p", told), tables.failures_table(found)])
+
+
+def _reproduce(found: Found) -> Markup:
+    told = "The same settings give the same run on any machine and for any number of jobs:"
+    return join([tag("p", told), tag("pre", evolve_command(found)), tables.settings_table(found)])

@@ -1,0 +1,96 @@
+"""The proxies of a run that its page shows one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from autoprox.errors import AutoproxError
+from autoprox.evolution.found import Found, known_graph
+from autoprox.language.graph import Graph
+from autoprox.proxies.proxy import Proxy
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A proxy that a reader can pick.
+
+    Attributes:
+        name: what the page calls it.
+        text: its formula.
+        graph: the same as a graph; the reason if its words are not known here.
+        search: its joint correlation on the search split; None if it is not known.
+        held_out: the same on the held-out architectures.
+        held_out_interval: the 95 % interval of that.
+        known: whether it is a known proxy, and none of the search.
+    """
+
+    name: str
+    text: str
+    graph: Graph | AutoproxError
+    search: float | None = None
+    held_out: float | None = None
+    held_out_interval: tuple[float, float] | None = None
+    known: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """The name of its place on the page."""
+        return "proxy-" + "-".join(self.name.split())
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether it depends on the bits of the layers' weights, as far as its words are known."""
+        return isinstance(self.graph, Graph) and Proxy(self.graph).needs_bits
+
+    @property
+    def complexity(self) -> int | None:
+        """Distinct nodes; None if its words are not known here."""
+        return self.graph.complexity if isinstance(self.graph, Graph) else None
+
+
+def picks(found: Found) -> list[Pick]:
+    """Return the best proxies and the known ones, the best of each size, and those on the way.
+
+    One formula is one pick, under the first of its names and with all that is known of it. The best
+    one comes first.
+    """
+    chosen: dict[str, Pick] = {}
+    on_the_way = list(_on_the_way(found))
+    first = list(_assessed(found)) or on_the_way[-1:]
+    for each in (*first, *_front(found), *on_the_way):
+        known = chosen.get(each.text)
+        if known is None:
+            chosen[each.text] = each
+        else:
+            held_out = each.held_out if known.held_out is None else known.held_out
+            search = each.search if known.search is None else known.search
+            chosen[each.text] = replace(known, search=search, held_out=held_out)
+    return list(chosen.values())
+
+
+def _assessed(found: Found) -> Iterable[Pick]:
+    search = {row.name: row.joint for row in found.search}
+    for row in found.held_out:
+        yield Pick(
+            row.name,
+            row.expression,
+            known_graph(row.expression),
+            search.get(row.name),
+            row.joint,
+            row.joint_interval,
+            row.known,
+        )
+
+
+def _front(found: Found) -> Iterable[Pick]:
+    for each in found.front:
+        name = f"best with {each.complexity} nodes"
+        yield Pick(name, each.text, known_graph(each.text), each.fitness)
+
+
+def _on_the_way(found: Found) -> Iterable[Pick]:
+    for row in found.generations:
+        if row.best is not None:
+            name, graph = f"best of generation {row.generation}", known_graph(row.expression)
+            yield Pick(name, row.expression, graph, row.best, row.held_out)

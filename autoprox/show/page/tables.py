@@ -1,0 +1,290 @@
+"""The tables of the page. Each can be sorted by any of its columns."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import figure, interval_text, mean_correlation
+from autoprox.evolution.found import Found
+from autoprox.evolution.lineage import Lineage
+from autoprox.evolution.word_use import BEST, WordUse
+from autoprox.ranking import SYMBOLS, RankCorrelation
+from autoprox.ranking.figures import ColumnFigures
+from autoprox.runtime.markup import Markup, tag
+from autoprox.show.page.picks import Pick
+
+WORDS = {
+    "form",
+    "formula",
+    "formula of the best",
+    "parents",
+    "proxy",
+    "reason",
+    "setting",
+    "share",
+    "value",
+    "word",
+}
+"""The headings of columns that hold no numbers."""
+SIGNS = {True: "+", False: "−"}  # noqa: RUF001
+
+
+def table(caption: str, headings: Sequence[str], rows: Iterable[Markup]) -> Markup:
+    """Return a table that a script makes sortable; it scrolls sideways where it does not fit."""
+    heads = [
+        tag("th", heading, scope="col", class_=None if heading in WORDS else "number")
+        for heading in headings
+    ]
+    whole = tag("table", tag("caption", caption), tag("thead", tag("tr", *heads)),
+                tag("tbody", *rows), class_="sortable")  # fmt: skip
+    return tag("div", whole, class_="wide", tabindex=0, role="region", aria_label=caption)
+
+
+def _cell(text: str, value: float | None = None) -> Markup:
+    """Return a cell; `value` is what it is sorted by if that is not its text."""
+    return tag("td", text, data_value=None if value is None else repr(value), class_="number")
+
+
+def _figure(value: float | None) -> Markup:
+    return _cell(figure(value), value)
+
+
+def _with_details(shown: str, value: float | None, details: str) -> Markup:
+    """Return a cell with a number and, small beneath it, what goes with it."""
+    if value is None:
+        return _cell("-")
+    return tag("td", shown, tag("small", details), data_value=repr(value), class_="number")
+
+
+def _name(pick: Pick | None, name: str) -> Markup:
+    """Return a name as the head of its row, with a link to the proxy."""
+    content = name if pick is None else tag("a", name, href=f"#{pick.anchor}")
+    return tag("th", content, scope="row")
+
+
+def _formula(text: str, failure: str | None = None) -> Markup:
+    """Return a cell with a formula, which may be broken after an opening parenthesis."""
+    if failure is not None:
+        return tag("td", f"no score: {failure}")
+    return tag("td", tag("code", Markup("(<wbr>".join(map(html.escape, text.split("("))))))
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign."""
+    return "-" if value is None else f"{SIGNS[value >= 0]}{abs(value):.3f}"
+
+
+def _signed_interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+
+
+def joint_table(
+    caption: str, found: Found, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
+) -> Markup:
+    """Return the joint correlations on one part, beside those of the search split."""
+    search = {row.name: row.joint for row in found.search}
+    joint, correlation = found.settings.joint, found.settings.measure
+    headings = ["proxy", "nodes", joint, "over the best known"]
+    benches = [
+        name
+        for name in found.benches
+        if any(mean_correlation(row, name, correlation) is not None for row in rows)
+    ]
+    headings += [f"mean {found.settings.symbol}, {name}" for name in benches]
+    others = [name for name in SYMBOLS if name != correlation]
+    headings += [f"{joint}, search", *(f"joint {SYMBOLS[name]}" for name in others)]
+    headings += ["lost, top 1", "lost, of 5", "top 10 %", "formula"]
+    lines = [
+        tag(
+            "tr",
+            _name(by_text.get(row.expression), row.name),
+            _cell(str(row.complexity)),
+            _with_details(figure(row.joint), row.joint, interval_text(row.joint_interval)),
+            _with_details(
+                signed(row.difference), row.difference, _signed_interval(row.difference_interval)
+            ),
+            *(_figure(mean_correlation(row, name, correlation)) for name in benches),
+            _figure(search.get(row.name)),
+            *(_figure(row.mean(name)) for name in others),
+            _figure(row.mean("top1_regret")),
+            _figure(row.mean("top5_regret")),
+            _figure(row.mean("top_share")),
+            _formula(row.expression, row.failure),
+            class_="known" if row.known else None,
+        )
+        for row in rows
+    ]
+    return table(caption, headings, lines)
+
+
+def column_table(
+    caption: str,
+    rows: Sequence[Assessment],
+    by_text: Mapping[str, Pick],
+    correlation: RankCorrelation,
+) -> Markup:
+    """Return the run's correlation with its interval, and the others, for every column."""
+    names = next(([c.column for c in row.columns] for row in rows if row.columns), [])
+    lines = []
+    for row in rows:
+        by_column = {each.column: each for each in row.columns}
+        cells = [_correlation(by_column.get(name), correlation) for name in names]
+        class_ = "known" if row.known else None
+        name = _name(by_text.get(row.expression), row.name)
+        lines.append(tag("tr", name, *cells, class_=class_))
+    return table(caption, ["proxy", *names], lines)
+
+
+def _correlation(each: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
+    if each is None:
+        return _cell("-")
+    low, high = each.interval
+    others = [
+        f"{symbol} {each.correlation(name):.2f}"
+        for name, symbol in SYMBOLS.items()
+        if name != correlation
+    ]
+    value = each.correlation(correlation)
+    return _with_details(figure(value), value, ", ".join([f"{low:.2f} to {high:.2f}", *others]))
+
+
+def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
+    """Return the proxies that no assessment of the end is about."""
+    lines = [
+        tag("tr", _name(each, each.name), _cell(str(each.complexity or "-")),
+            _figure(each.search), _figure(each.held_out), _formula(each.text))
+        for each in chosen
+    ]  # fmt: skip
+    caption = "The best of each size and of the generations, where they are not above"
+    headings = ("proxy", "nodes", f"{joint}, search", f"{joint}, held out", "formula")
+    return table(caption, headings, lines)
+
+
+BAR = 200
+"""Pixels: the longest bar."""
+
+
+def failures_table(found: Found) -> Markup:
+    """Return how often candidates failed, by reason, with bars."""
+    most = max(found.failures.values())
+    lines = [
+        tag("tr", tag("th", reason, scope="row"), _cell(str(count)), _bar(count / most))
+        for reason, count in found.failures.most_common()
+    ]
+    return table("Failed candidates by reason", ("reason", "candidates", "share"), lines)
+
+
+def _bar(share: float) -> Markup:
+    """Return a cell with a bar; a share of 1 is the longest."""
+    bar = tag("rect", width=max(1.0, BAR * share), height=10, class_="bar")
+    drawn = tag("svg", bar, viewBox=f"0 0 {BAR} 10", width=BAR, height=10, aria_hidden="true")
+    return tag("td", drawn, data_value=repr(share))
+
+
+def words_table(uses: Iterable[WordUse]) -> Markup:
+    """Return how many of the best candidates use each word, with bars, and how many of all."""
+    lines = [
+        tag("tr", tag("th", each.word, scope="row"), tag("td", each.form),
+            _cell(f"{each.best:.0%}", each.best), _bar(each.best),
+            _cell(f"{each.all:.0%}", each.all))
+        for each in uses
+    ]  # fmt: skip
+    caption = f"Which words the best candidates use, up to {BEST} by fitness on the search split"
+    return table(caption, ("word", "form", "of the best", "share", "of all"), lines)
+
+
+def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Markup:
+    """Return the ancestors of a candidate, and last itself; parents are told by their numbers."""
+    numbers = {each.candidate.text: str(each.candidate.number) for each in shown.members}
+    lines = []
+    for one in (each.candidate for each in reversed(shown.members)):
+        known = [numbers[text] for text in one.parents or () if text in numbers]
+        missing = len(one.parents or ()) - len(known)
+        parents = ", ".join([*known, *["an earlier one"] * missing])
+        lines.append(
+            tag("tr", _name(by_text.get(one.text), str(one.number)), tag("td", parents or "-"),
+                _cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
+        )  # fmt: skip
+    headings = ("candidate", "parents", "nodes", f"{joint}, search", "formula")
+    return table("The best candidate and its nearest ancestors", headings, lines)
+
+
+GENERATION = {
+    "generation": "generation",
+    "evaluations": "judged",
+    "best": "best, search",
+    "held_out": "the same, held out",
+    "median": "median",
+    "complexity": "nodes of the best",
+    "failures": "failed",
+    "seconds": "seconds",
+    "expression": "formula of the best",
+}
+
+
+def generations_table(found: Found, by_text: Mapping[str, Pick]) -> Markup:
+    """Return a line a generation."""
+    lines = []
+    for row in found.generations:
+        cells = [
+            _generation_cell(key, getattr(row, key)) for key in GENERATION if key != "generation"
+        ]
+        name = _name(by_text.get(row.expression), str(row.generation))
+        lines.append(tag("tr", name, *cells))
+    return table(
+        f"Generation by generation: {found.settings.joint}", list(GENERATION.values()), lines
+    )
+
+
+def _generation_cell(key: str, value: Any) -> Markup:
+    if key == "expression":
+        return _formula(value)
+    if key in ("best", "held_out", "median"):
+        return _figure(value)
+    return _cell(f"{value:g}" if key == "seconds" else str(value), value)
+
+
+def settings_table(found: Found) -> Markup:
+    """Return all settings of the run."""
+    lines = [
+        tag("tr", tag("th", name, scope="row"), tag("td", _setting(value)))
+        for name, value in asdict(found.settings).items()
+    ]
+    return table("Settings", ("setting", "value"), lines)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "not given" if value is None else str(value)
+
+
+def ranking_table(ranking: Mapping[str, Any]) -> Markup:
+    """Return a leaderboard of proxies, as ``autoprox rank --json`` writes it."""
+    columns = list(ranking["columns"])
+    lines = []
+    for row in ranking["rows"]:
+        own = {each["column"]: each["somers"] for each in row["columns"]}
+        star = " *" if row.get("searched_on") else ""
+        lines.append(
+            tag("tr", tag("th", row["name"] + star, scope="row"),
+                _with_details(figure(row["joint"]), row["joint"],
+                              interval_text(row["joint_interval"])),
+                _figure(row["joint_kendall"]),
+                _figure(row["joint_spearman"]),
+                *(_figure(own.get(name)) for name in columns),
+                _formula(row["formula"], row["reason"] if row["joint"] is None else None))
+        )  # fmt: skip
+    part = "held-out architectures" if ranking["settings"].get("held_out") else "architectures"
+    caption = f"Known proxies on {ranking['architectures']} {part} of {ranking['bench']}"
+    headings = ["proxy", "joint D", "joint τ", "joint ρ", *columns, "formula"]  # noqa: RUF001
+    return table(caption, headings, lines)
+
+
+def definitions(facts: Mapping[str, str]) -> Markup:
+    """Return names with what they stand for."""
+    return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts.items()))

@@ -1,0 +1,126 @@
+"""The reader of MP-NAS-Bench201, on a table made here; and on the published ones if they are."""
+
+import os
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoprox.benches import mpnb201, split
+from autoprox.errors import MissingTableError
+from autoprox.evaluation.evaluate import Evaluator
+from autoprox.language.text import parse_proxy
+from autoprox.leaderboard.run import rank
+from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.proxies.loading import load
+from autoprox.statistics import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DATA = os.environ.get("AUTOPROX_DATA")
+CELLS = ("320000", "020310", "103002", "200003")
+WIDTHS = list(product("248", repeat=2))
+
+
+def lines():
+    yield "nb201_index,op0,op1,op2,op3,op4,op5,w0,w1,w2,w3,w4,w5,test_acc_raw,test_acc"
+    for number in range(16):
+        cell = CELLS[number % 4]
+        given = iter(WIDTHS[number // 4 + number % 4])
+        widths = [next(given) if digit in "23" else "0" for digit in cell]
+        yield ",".join([str(number), *cell, *widths, "0.5", f"{0.6 + number / 100:.3f}"])
+    yield ",".join(["99", *"320000", *"880000", "0.1", "0.1"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mpnb201")
+    (folder / mpnb201.FILES["50ep"]).write_text("\n".join(lines()) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bench(folder):
+    return mpnb201.mpnb201(folder)
+
+
+def test_networks_at_chance_are_left_out_and_counted(bench):
+    assert len(bench.architectures) == 16
+    assert bench.spaces == ("50ep",)
+    assert bench.caveats[-1].startswith("1 of 17 networks are left out")
+    assert bench.accuracies("accuracy").tolist() == pytest.approx(range(60, 76))
+
+
+def test_every_convolution_of_a_cell_has_the_bits_of_its_edge_and_all_else_8(bench):
+    row = next(each for each in bench.architectures if each.config["cell"] == "020310")
+    network, (inputs, _) = bench.network(row), Probe(batch=2).inputs(bench)
+    widths = row.config["widths"]
+    bits = dict(zip((name for name, _ in in_order(network, inputs)), bench.bits(row), strict=True))
+    inside = {name for name in bits if ".edges." in name}
+    assert len(inside) == 30
+    assert all(bits[name] == int(widths[int(name.split(".")[4])]) for name in inside)
+    assert {bits[name] for name in set(bits) - inside} == {8}
+
+
+def in_order(network, inputs):
+    """Return the weight layers in the order in which they run."""
+    seen, hooks = [], []
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            hooks.append(module.register_forward_hook(lambda m, *_, n=name: seen.append((n, m))))
+    network(inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def test_rows_of_one_cell_are_never_split(bench):
+    parts = split(bench, 0)
+    cells = [{bench.architectures[i].config["cell"] for i in part}
+             for part in (parts.search, parts.held_out)]  # fmt: skip
+    assert not cells[0] & cells[1]
+
+
+def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(bench, tmp_path):
+    bench, text = bench.sampled(10), "sum(multiply(bits, norm(weight_error)))"
+    names = load(text).statistics
+    plan = Plan(bench, bench, names, Probe(batch=4), tmp_path)
+    assert len(plan.works) == 10
+    rows = measure_bench(plan, Store(tmp_path))
+    cached = Evaluator(load_table(Store(tmp_path), rows, names))(parse_proxy(text)).values
+    row = bench.architectures[3]
+    inputs, targets = Probe(batch=4).inputs(bench)
+    given = {"bits": bench.bits(row), "mode": "train"}
+    live = load(text)(bench.network(row), inputs, targets, **given)
+    assert live == pytest.approx(cached[3], rel=1e-9)
+    proxies = [text, "params", "qe_score"]
+    board = rank(proxies, bench, sample=512, batch=4, cache=tmp_path, timed=False)
+    np.testing.assert_allclose(board.scores[text], cached, rtol=1e-9)
+    assert not board.rows[0].best
+    network = bench.network(row)
+    params = load("params")(network, inputs)
+    assert board.scores["params"][3] == params
+    entropy = load("qe_score")(network, inputs, bits=bench.bits(row))
+    assert board.scores["qe_score"][3] == pytest.approx(entropy)
+
+
+def test_without_the_tables_the_message_says_which_variable_names_them(monkeypatch, tmp_path):
+    monkeypatch.delenv(mpnb201.VARIABLE, raising=False)
+    with pytest.raises(MissingTableError, match="set AUTOPROX_MPNB201 to a folder with"):
+        mpnb201.mpnb201()
+    monkeypatch.setenv(mpnb201.VARIABLE, str(tmp_path))
+    with pytest.raises(MissingTableError, match="there is neither mp_nasbench201_150ep"):
+        mpnb201.mpnb201()
+
+
+@pytest.mark.skipif(not DATA, reason="AUTOPROX_DATA names no folder of real data")
+def test_the_published_tables_are_read_whole():
+    bench = mpnb201.mpnb201(Path(DATA) / "mixed_precision")
+    assert bench.spaces == ("150ep", "50ep")
+    assert bench.caveats[-1].startswith("932 of 16826 networks are left out")
+    from autoprox.benches.nb201 import nb201
+
+    cells = {each.config["cell"] for each in nb201().architectures}
+    assert {each.config["cell"] for each in bench.architectures} <= cells

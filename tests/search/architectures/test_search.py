@@ -1,0 +1,408 @@
+"""Searches of architectures: what they find, and that nothing else decides it."""
+
+import json
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import autoprox
+from autoprox import search_architectures
+from autoprox.errors import RunError, ScoreError, SpaceError, UnknownNameError
+from autoprox.measuring.tables import Probe
+from autoprox.proxies.function import FunctionProxy
+from autoprox.search.architectures.methods import METHODS, POPULATION, non_dominated
+from autoprox.search.architectures.scoring import Scored, merits
+from autoprox.search.architectures.search import GENERATION, Search
+from autoprox.search.architectures.settings import Settings
+from tests.search.architectures.toy_space import Toy, parameters, space
+
+FILE = str(Path(__file__).with_name("toy_space.py"))
+PROXY = "sum(norm(grad))"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def search(tmp_path, cache):
+    """Runs a small search in the folder of that name."""
+
+    def run(name="run", proxies=PROXY, source=FILE, **options):
+        options = {"budget": 40, "cache": cache, **options}
+        return search_architectures(source, proxies, out=tmp_path / name, **options)
+
+    return run
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {name: (folder / name).read_text() for name in ("scored.jsonl", "top.json", "front.csv")}
+
+
+def after(count: int):
+    """A watch that presses Ctrl-C when that many architectures are scored."""
+
+    def watch(search, done):
+        if len(search.scored) >= count:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+# What decides the result
+
+
+def test_the_number_of_jobs_changes_nothing(search, tmp_path) -> None:
+    one = search("one", cache=tmp_path / "a")
+    two = search("two", cache=tmp_path / "b", jobs=2)
+    assert content(one.folder) == content(two.folder)
+
+
+def test_another_seed_finds_other_architectures(search) -> None:
+    first, second = search("first"), search("second", seed=1)
+    assert [each.config for each in first.scored] != [each.config for each in second.scored]
+    # Weights and batch go with the other seed: what both scored has one score.
+    scores = {json.dumps(each.config): each.scores for each in first.scored}
+    shared = [each for each in second.scored if json.dumps(each.config) in scores]
+    assert shared
+    assert all(scores[json.dumps(each.config)] == each.scores for each in shared)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_search_ends_as_if_nothing_had_happened(search, method, cache) -> None:
+    options = {"method": method, "budget": 120, "proxies": ["params", PROXY], "params": "60:140"}
+    whole = search("whole", **options)
+    stopped = search("stopped", watch=after(64), **options)
+    assert not stopped.finished
+    assert len(stopped.scored) == 64
+    assert json.loads((stopped.folder / "top.json").read_text())["top"]
+    with (stopped.folder / "scored.jsonl").open("a") as file:
+        file.write('{"torn": ')  # what a killed process may leave
+    resumed = search_architectures(resume=stopped.folder, cache=cache)
+    assert resumed.finished
+    assert content(resumed.folder) == content(whole.folder)
+    assert (resumed.drawn, resumed.fit) == (whole.drawn, whole.fit)
+
+
+def test_ctrl_c_before_the_first_generation_leaves_a_search_to_resume(search, cache) -> None:
+    stopped = search("stopped", watch=after(0))
+    assert (stopped.finished, stopped.scored, stopped.top(), stopped.front()) == (False, (), [], [])
+    resumed = search_architectures(resume=stopped.folder, cache=cache)
+    assert content(resumed.folder) == content(search("whole").folder)
+
+
+def test_a_search_leaves_the_random_states_as_they_were(search) -> None:
+    torch_state, python_state = torch.get_rng_state(), __import__("random").getstate()
+    search(params="60:140", method="pareto", budget=80)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert __import__("random").getstate() == python_state
+
+
+# What is found
+
+
+def test_every_architecture_is_scored_once_and_keeps_within_the_limits(search) -> None:
+    found = search(params="80:120", flops=":200", budget=60)
+    assert len({json.dumps(each.config) for each in found.scored}) == len(found.scored) == 60
+    for each in found.scored:
+        assert each.params == parameters(each.config["widths"])
+        assert 80 <= each.params <= 120
+        assert each.flops <= 200
+    assert found.fit == 60
+    assert found.rate == f"60 of {found.drawn} samples fit"
+    assert found.drawn > 60
+
+
+def test_scores_are_those_of_the_proxy_on_the_network_that_is_built(search) -> None:
+    found = search(probe_seed=3, batch=4)
+    best = found.top(1)[0]
+    shown = Probe(4, 3, "full").inputs(SimpleNamespace(input_shape=(5,), classes=3))
+    score = autoprox.load(PROXY)(found.network(), *shown, sample="full", seed=3)
+    assert score == best.scores[PROXY]
+    assert best.scores[PROXY] == max(each.scores[PROXY] for each in found.scored)
+
+
+def test_the_call_in_the_report_builds_the_network(search) -> None:
+    found = search(probe_seed=3)
+    report = json.loads((found.folder / "top.json").read_text())
+    for place, each in enumerate(report["top"]):
+        network = eval(each["build"], {"autoprox": autoprox})
+        assert sum(p.numel() for p in network.parameters()) == each["params"]
+        for ours, theirs in zip(
+            network.parameters(), found.network(place).parameters(), strict=True
+        ):
+            assert torch.equal(ours, theirs)
+
+
+def test_several_proxies_are_combined_by_their_mean_rank() -> None:
+    rows = [(1.0, 30.0), (2.0, 20.0), (3.0, 10.0), (3.0 + 1e-9, 40.0), (9.0, None)]
+    scored = [
+        Scored({}, 1, {"a": a} | ({"b": b} if b else {}), {} if b else {"b": "no"}, 1, 1)
+        for a, b in rows
+    ]
+    # Ranks by a: 1, 2, and 3.5 for two scores that differ by rounding; by b: 3, 2, 1, 4.
+    expected = np.array([4, 4, 4.5, 7.5]) / 2 / 4
+    found = merits(scored, ("a", "b"))
+    np.testing.assert_allclose(found[:4], expected)
+    assert np.isnan(found[4])
+    np.testing.assert_array_equal(merits(scored[:4], ("b",)), [30.0, 20.0, 10.0, 40.0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_front_is_what_nothing_beats(seed) -> None:
+    generator = np.random.default_rng(seed)
+    merit, price = generator.integers(0, 8, (2, 60)).astype(float)
+    merit[generator.integers(60, size=5)] = np.nan
+    price[generator.integers(60, size=5)] = np.nan
+
+    def beats(a, b):
+        no_worse = merit[a] >= merit[b] and price[a] <= price[b]
+        return no_worse and (merit[a] > merit[b] or price[a] < price[b])
+
+    known = [i for i in range(60) if np.isfinite(merit[i] + price[i])]
+    unbeaten = [i for i in known if not any(beats(j, i) for j in known)]
+    front = non_dominated(merit, price)
+    assert set(front) <= set(unbeaten)
+    points = {(merit[i], price[i]) for i in unbeaten}
+    assert {(merit[i], price[i]) for i in front} == points
+    assert len(front) == len(points)
+
+
+def test_the_front_of_a_search_is_in_its_file(search) -> None:
+    found = search(method="pareto", budget=80)
+    lines = (found.folder / "front.csv").read_text().splitlines()
+    assert lines[0].startswith(f"{PROXY},params,flops,latency,config")
+    assert len(lines) == 1 + len(found.front())
+    prices = [each.params for each in found.front()]
+    scores = [each.scores[PROXY] for each in found.front()]
+    assert prices == sorted(set(prices))
+    assert scores == sorted(set(scores))
+
+
+def test_a_frame_has_a_row_an_architecture(search) -> None:
+    pytest.importorskip("pandas")
+    frame = search(proxies=["params", PROXY]).to_frame()
+    assert len(frame) == 40
+    assert {"params", PROXY, "merit", "generation", "widths", "flops"} <= set(frame.columns)
+    assert frame["merit"].between(0, 1).all()
+
+
+def test_latencies_are_measured_for_what_is_shown_or_searched_by(search) -> None:
+    found = search(latency=True, top=3)
+    shown = [each.latency for each in (*found.top(3), *found.front())]
+    assert all(seconds > 0 for seconds in shown)
+    assert sum(each.latency is not None for each in found.scored) <= 3 + len(found.front())
+    searched = search("searched", cost="latency", method="pareto", budget=20)
+    assert all(each.latency > 0 for each in searched.scored)
+
+
+# Methods, on scores that are known
+
+
+class Known:
+    """A scorer of what a formula says: the nearer all widths are to 40, the better."""
+
+    def __init__(self):
+        self.proxies = {"known": None}
+
+    def __call__(self, configs, generation, progress=None):
+        return [
+            Scored(
+                config, generation, {"known": -float(sum((w - 40) ** 2 for w in config["widths"]))},
+                {}, sum(config["widths"]), None,
+            )
+            for config in configs
+        ]  # fmt: skip
+
+
+class Large(Toy):
+    """Eight numbers up to 64: too many architectures to meet the best one by chance."""
+
+    def sample(self, random):
+        return {"widths": [random.randint(1, 64) for _ in range(8)]}
+
+    def mutate(self, config, random):
+        widths = list(config["widths"])
+        widths[random.randrange(8)] = random.randint(1, 64)
+        return {"widths": widths}
+
+
+def ran(method: str, seed: int, budget: int = 600) -> Search:
+    settings = Settings("large", ("known",), budget=budget, method=method, seed=seed)
+    search = Search(settings, Large(), Known())
+    while not search.done:
+        search.step()
+    return search
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_evolution_comes_nearer_to_the_best_than_chance_does(seed) -> None:
+    best = {
+        method: max(each.scores["known"] for each in ran(method, seed).scored)
+        for method in ("evolution", "random")
+    }
+    assert best["evolution"] > best["random"] / 4  # scores are negative: a quarter of the distance
+
+
+def test_nsga_spreads_a_better_front_than_chance_does() -> None:
+    def missing(search):
+        """What a front lacks of the area below the true one, above score -8000 and cost < 512."""
+        merit = merits(search.scored, ("known",))
+        price = np.array([float(each.params) for each in search.scored])
+        front = [i for i in non_dominated(merit, price) if merit[i] > -8000]
+        ends = [*price[front][1:], 512.0]
+        pairs = zip(front, ends, strict=True)
+        area = sum((merit[i] + 8000) * (end - price[i]) for i, end in pairs)
+        # The best score at cost s is that of equal widths, -(320 - s)^2 / 8 up to 320, 0 beyond.
+        return 8000 * 253 - 253**3 / 24 + 8000 * 192 - area
+
+    lacks = {
+        method: [missing(ran(method, seed)) for seed in range(5)] for method in ("pareto", "random")
+    }
+    assert min(lacks["pareto"]) > 0
+    assert sum(lacks["pareto"]) < 0.65 * sum(lacks["random"])
+
+
+def test_the_oldest_die_whatever_their_merit() -> None:
+    method = METHODS["evolution"](Large())
+    config = {"widths": [1] * 8}
+    scored = [Scored(config, 1, {"known": 1000.0}, {}, 1, 1)]
+    scored += [Scored(config, 1, {"known": float(i)}, {}, 1, 1) for i in range(POPULATION)]
+    method.learn(scored, merits(scored, ("known",)), 0, "params")
+    assert 0 not in method.population
+    assert len(method.population) == POPULATION
+
+
+# Failures
+
+
+def picky(subject):
+    """Return the parameters of a network, or fail if they are odd."""
+    count = sum(each.numel() for each in subject.network.parameters())
+    if count % 2:
+        raise ValueError("odd")
+    return float(count)
+
+
+def test_failures_are_counted_and_are_neither_best_nor_parents(search) -> None:
+    found = search(proxies=["params", FunctionProxy("picky", picky, version=1)], budget=80)
+    odd = [each for each in found.scored if each.params % 2]
+    assert 0 < len(odd) < 80
+    assert all(each.failures == {"picky": "failed: ValueError: odd"} for each in odd), odd[0]
+    assert found.failures == {"picky: failed: ValueError: odd": len(odd)}
+    assert all(each.params % 2 == 0 for each in (*found.top(80), *found.front()))
+    assert json.loads((found.folder / "top.json").read_text())["failures"] == found.failures
+
+
+def test_a_proxy_without_any_score_says_why(search) -> None:
+    with pytest.raises(ScoreError, match=f"none of the first {GENERATION} .*attention"):
+        search(proxies="sum(mean(attention))")
+
+
+class Broken(Toy):
+    name = "broken"
+
+    def build(self, config):
+        if config["widths"][0] % 2:
+            raise ValueError("odd")
+        return super().build(config)
+
+
+def test_a_network_that_cannot_be_built_is_counted(search) -> None:
+    found = search(source=Broken())
+    odd = [each for each in found.scored if each.config["widths"][0] % 2]
+    assert odd
+    assert all(each.failures[PROXY].endswith("ValueError: odd") for each in odd)
+    assert sum(found.failures.values()) == len(odd)
+    assert all(each.config["widths"][0] % 2 == 0 for each in found.top(40))
+    # Under limits it does not fit.
+    limited = search("limited", source=Broken(), params=":200")
+    assert all(each.config["widths"][0] % 2 == 0 for each in limited.scored)
+
+
+def test_a_space_without_a_version_keeps_its_scores_in_its_own_folder(search, tmp_path) -> None:
+    found = search(source=space, cache=tmp_path / "shared")
+    assert (found.folder / "cache" / "scores").is_dir()
+    assert not (tmp_path / "shared").exists()
+
+
+class Few(Toy):
+    def sample(self, random):
+        return {"widths": [random.randint(1, 3), 2]}
+
+    def mutate(self, config, random):
+        return self.sample(random)
+
+
+def test_a_search_ends_when_there_is_nothing_new(search) -> None:
+    found = search(source=Few(), budget=50)
+    assert found.finished
+    assert len(found.scored) == 3
+
+
+def test_an_impossible_limit_says_what_was_seen(search) -> None:
+    with pytest.raises(SpaceError, match=r"none of 1000 .* params 1:2 \(seen: 1\d to \d+\)"):
+        search(params="1:2")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"source": "autofromer"}, UnknownNameError, "did you mean 'autoformer'"),
+        ({"proxies": "zicoo"}, UnknownNameError, "did you mean 'zico'"),
+        ({"proxies": []}, SpaceError, "at least one proxy"),
+        ({"proxies": "az_nas"}, ScoreError, "search by its parts"),
+        ({"proxies": "bit_sum"}, ScoreError, "bits of trained networks"),
+        ({"method": "evolve"}, UnknownNameError, "unknown method 'evolve'"),
+        ({"cost": "energy"}, UnknownNameError, "unknown cost 'energy'"),
+        ({"params": "5M:"}, SpaceError, "range LEAST:MOST or :MOST"),
+        ({"params": "5M"}, SpaceError, "range LEAST:MOST or :MOST"),
+        ({"params": "5X:7M"}, SpaceError, "got '5X:7M'"),
+        ({"params": "7M:5M"}, SpaceError, "did you mean 5M:7M"),
+        ({"budget": 0}, SpaceError, "budget is at least 1; got 0"),
+        ({"batch": 0}, SpaceError, "batch is at least 1"),
+        ({"seed": -1}, SpaceError, "seed is from 0"),
+        ({"sample": 0}, SpaceError, "sample is 1 or more"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_scored(
+    search, options, error, message
+) -> None:
+    with pytest.raises(error, match=message):
+        search(**options)
+
+
+def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(Path(FILE).read_text())
+    stopped = search("stopped", source=own, watch=after(16))
+    own.write_text(own.read_text() + "\n# changed\n")
+    with pytest.raises(RunError, match=r"space of the search .* changed"):
+        search_architectures(resume=stopped.folder, cache=cache)
+    with pytest.raises(RunError, match="keeps its settings"):
+        search_architectures(resume=stopped.folder, budget=3)
+    with pytest.raises(RunError, match="already holds a run"):
+        search("stopped")
+    with pytest.raises(RunError, match="no search to resume"):
+        search_architectures(resume=tmp_path / "nowhere")
+
+
+def test_scores_that_are_missing_are_noticed(search) -> None:
+    stopped = search("stopped", watch=after(32))
+    path = stopped.folder / "scored.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(RunError, match="31 of 32"):
+        search_architectures(resume=stopped.folder)
+
+
+def test_methods_draw_from_the_generator_that_is_given() -> None:
+    for method in METHODS.values():
+        first, second = (method(Large()).propose(Random(5)) for _ in range(2))
+        assert first == second

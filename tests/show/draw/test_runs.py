@@ -1,0 +1,131 @@
+"""The pictures of a run written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autoprox.errors import RunError
+from autoprox.show.draw import history, lineage, pareto, words
+from autoprox.show.draw.lineages import FORMULA
+from tests.made_runs import found, judged, step
+
+matplotlib = pytest.importorskip("matplotlib")
+
+A, B, C = "sum(params)", "sum(log(params))", "divide(sum(params), sum(log(params)))"
+RUN = found(
+    judged((A, 0.5, ()), (B, 0.4, ()), (C, 0.7, (A, B)), ("mean(flops)", 0.2, ())),
+    step(1, 0.5, 0.45, 0.3, A),
+    step(2, 0.7, None, 0.4, C),
+    step(3, 0.7, 0.75, 0.5, C),
+)
+DRAWN = (history, pareto, words, lineage)
+
+
+def legend(axes) -> list[str]:
+    return [each.get_text() for each in axes.get_legend().get_texts()]
+
+
+def test_a_history_has_a_line_for_each_figure_over_the_candidates_judged() -> None:
+    lines = {each.get_label(): each for each in history(RUN).lines if each.get_label()[0] != "_"}
+    assert list(lines) == ["best so far, search", "the same, held out", "median of the population"]
+    best, held_out, median = ([list(each.get_xdata()), list(each.get_ydata())] for each in
+                              lines.values())  # fmt: skip
+    assert best == [[10, 20, 30], [0.5, 0.7, 0.7]]
+    assert held_out == [[10, 30], [0.45, 0.75]]
+    assert median == [[10, 20, 30], [0.3, 0.4, 0.5]]
+
+
+def test_lines_are_told_apart_without_colour() -> None:
+    styles = [each.get_linestyle() for each in history(RUN).lines if each.get_label()[0] != "_"]
+    assert len(set(styles)) == len(styles) == 3
+
+
+def test_the_front_is_what_nothing_as_simple_beats() -> None:
+    axes = pareto(RUN)
+    assert legend(axes) == ["candidates", "front, search", "held out"]
+    points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
+    assert len(points["candidates"]) == 4
+    assert points["front, search"] == [[2, 0.5], [5, 0.7]]
+    assert points["held out"] == [[2, 0.45], [5, 0.75]]
+    low, high = axes.get_ylim()
+    assert low < 0.45
+    assert high > 0.75
+
+
+def test_words_stand_with_both_their_shares() -> None:
+    axes = words(RUN, 1)
+    names = [each.get_text() for each in axes.get_yticklabels()]
+    assert names == ["params", "flops", "sum", "log", "divide", "mean"]
+    every, best = (each for each in axes.collections if each.get_label()[0] != "_")
+    assert best.get_label() == "the best 1"
+    assert best.get_offsets()[:, 0].tolist() == [1, 0, 1, 1, 1, 0]
+    assert every.get_offsets()[:, 0].tolist() == [0.75, 0.25, 0.75, 0.5, 0.25, 0.25]
+    assert {"statistics", "primitives"} <= {each.get_text() for each in axes.texts}
+
+
+def test_a_lineage_has_a_row_a_candidate_and_a_line_a_parent() -> None:
+    axes = lineage(RUN, C)
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["3", "2", "1"]
+    assert {each.get_text() for each in axes.texts} == {A, B, C}
+    ends = {
+        (tuple(each.get_path().vertices[0]), tuple(each.get_path().vertices[-1]))
+        for each in axes.patches
+    }
+    assert ends == {((0.5, 2), (0.7, 0)), ((0.4, 1), (0.7, 0))}
+    assert [each.get_marker() for each in axes.lines] == ["o", "s", "s"]
+
+
+def test_long_formulas_are_shortened_in_the_middle() -> None:
+    long = "add(" * 30 + "sum(params)" + ", 2.0)" * 30
+    axes = lineage(found(judged((long, 0.5, ()))))
+    (text,) = (each.get_text() for each in axes.texts)
+    assert len(text) == FORMULA
+    assert text.startswith("add(add(")
+    assert text.endswith(", 2.0)")
+
+
+def test_a_lineage_says_how_many_ancestors_it_leaves_out() -> None:
+    assert "1 earlier ancestor" in lineage(RUN, C, most=2).get_title(loc="center")
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_no_text_lies_outside_or_on_another(draw) -> None:
+    axes = draw(replace(RUN, generations=RUN.generations[:1] + RUN.generations[2:]))
+    figure = axes.figure
+    figure.canvas.draw()
+    shown = [*axes.texts, *axes.get_yticklabels(), *axes.get_xticklabels(), axes.title,
+             axes.xaxis.label, axes.yaxis.label]  # fmt: skip
+    boxes = [each.get_window_extent() for each in shown if each.get_text() and each.get_visible()]
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            assert not one.shrunk(0.95, 0.9).overlaps(other.shrunk(0.95, 0.9))
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_given_axes_are_drawn_on_and_no_pyplot_is_needed(draw) -> None:
+    axes = matplotlib.figure.Figure().add_subplot()
+    assert draw(RUN, axes=axes) is axes
+
+
+@pytest.mark.parametrize("draw", [history, pareto, words])
+def test_a_run_without_a_fitness_is_an_error(draw) -> None:
+    with pytest.raises(RunError, match="has a fitness"):
+        draw(replace(RUN, judged=()))
+
+
+def test_a_folder_without_a_run_is_an_error(tmp_path) -> None:
+    with pytest.raises(RunError, match="holds no run"):
+        history(tmp_path)
+
+
+def test_every_colour_is_used_for_one_thing_that_has_a_shape_too() -> None:
+    front, held_out = (
+        each
+        for each in pareto(RUN).collections
+        if each.get_label() in ("front, search", "held out")
+    )
+    shapes = [np.round(each.get_paths()[0].vertices, 3).tolist() for each in (front, held_out)]
+    assert shapes[0] != shapes[1]

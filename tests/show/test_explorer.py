@@ -1,0 +1,137 @@
+"""The explorer of a run, without a screen: what is picked is what is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autoprox
+from autoprox.benches import load_bench, split
+from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.report import Run
+from autoprox.show.explorer import Explorer
+from tests.scipy_correlations import SCIPY
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+
+TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
+SMALL = {"evaluations": 240, "population": 20, "batch": 40, "spaces": ("cnn",)}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return autoprox.evolve(TINY, out=tmp_path_factory.mktemp("runs") / "a", cache=cache, **SMALL)
+
+
+@pytest.fixture
+def explorer(run: Run, cache: Path) -> Explorer:
+    pytest.importorskip("ipywidgets")
+    return autoprox.explore(run, cache=cache)
+
+
+def test_it_begins_with_the_best_proxy_and_its_figures(explorer: Explorer, run: Run) -> None:
+    best, searched = run.held_out[0], run.search[0]
+    assert explorer.proxy.graph is run.best.graph
+    assert html.escape(best.expression) in explorer.facts.value
+    assert f"{searched.joint:.3f} on the search split" in explorer.facts.value
+    low, high = best.joint_interval
+    assert f"{best.joint:.3f} held out (95 % interval {low:.3f} to {high:.3f})" in (
+        explorer.facts.value
+    )
+    assert f"{best.difference:+.3f} to" in explorer.facts.value
+
+
+def test_a_notebook_shows_it(explorer: Explorer) -> None:
+    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+
+
+def test_another_pick_changes_all_that_is_shown_to_the_right_proxy(
+    explorer: Explorer, run: Run
+) -> None:
+    seen: dict[str, tuple[object, ...]] = {}
+    for place in range(len(explorer.picks)):
+        explorer.picker.index = place
+        assert explorer.names.index == place
+        text = explorer.picks[place].text
+        assert str(explorer.proxy) == text
+        assert f"<code>{html.escape(text)}</code>" in explorer.facts.value
+        seen[text] = (explorer.graph.value, bytes(explorer.plane.value))
+        assert bytes(explorer.plane.value).startswith(b"\x89PNG")
+        assert explorer.graph.value.lstrip().startswith("<?xml")
+    assert len(seen) == len(explorer.picks) > 3
+    for shown in zip(*seen.values(), strict=True):
+        assert len(set(shown)) > len(seen) // 2
+    explorer.names.index = 0
+    assert explorer.picker.index == 0
+    assert str(explorer.proxy) == explorer.picks[0].text
+
+
+def test_the_marks_stand_at_the_figures_of_the_pick(explorer: Explorer) -> None:
+    for place in range(len(explorer.picks)):
+        explorer.picker.index = place
+        pick = explorer.picks[place]
+        marks = [tuple(mark.get_offsets()[0]) for mark in explorer._marks]
+        held_out = explorer._assessed[explorer.proxy.graph].joint
+        assert marks == [(pick.complexity, pick.search), (pick.complexity, held_out)]
+        low, high = explorer.axes.get_ylim()
+        assert all(low < level < high for _, level in marks)
+
+
+def test_the_scatter_is_of_the_held_out_architectures(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    draw = autoprox.show.draw.scatter
+    monkeypatch.setattr(
+        autoprox.show.draw,
+        "scatter",
+        lambda *given, **named: drawn.append(given) or draw(*given, **named),
+    )
+    before = explorer.scatter.value
+    assert explorer.column.options == ("cnn/coarse", "cnn/fine")
+    explorer.column.index = 1
+    assert explorer.scatter.value != before
+    bench = load_bench(TINY).restricted(["cnn"])
+    held_out = [bench.architectures[i] for i in split(bench, 0, 0.4).held_out]
+    ((scores, accuracies),) = drawn
+    assert sorted(accuracies) == sorted(each.accuracies["fine"] for each in held_out)
+    row = explorer._assessed[explorer.proxy.graph]
+    truth = SCIPY["somers"](np.asarray(scores), accuracies).statistic
+    assert row.columns[1].somers == pytest.approx(truth)
+
+
+def test_a_run_on_a_bench_object_is_explored_with_it(cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    bench = dataclasses.replace(load_bench(TINY), name="mine")
+    run = autoprox.evolve(bench, out=tmp_path / "run", cache=cache, evaluations=60, batch=40)
+    assert autoprox.explore(run.folder, bench, cache=cache).proxy.graph is run.best.graph
+    with pytest.raises(RunError, match="has changed since it began"):
+        autoprox.explore(run.folder, bench.restricted(["mlp"]), cache=cache)
+
+
+def test_without_ipywidgets_the_message_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(AutoproxError, match="pip install ipywidgets"):
+        autoprox.explore(run)
+
+
+def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    with pytest.raises(RunError, match=r"no config\.json"):
+        autoprox.explore(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    with pytest.raises(RunError):
+        autoprox.explore(tmp_path)
