@@ -132,7 +132,7 @@ def finish(
         top=proxies,
         **tables,
         luck=luck_of(search, ground.known),
-        null=null_luck(best[0].fitness or 0.0, nulls) if nulls else None,
+        null=null_luck(best[0].fitness or 0.0, nulls, settings.measure) if nulls else None,
         elsewhere=_elsewhere(ground),
     )
     write_json(files.path / "report.json", _data(run, search, tables))
@@ -174,6 +174,7 @@ def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
         dict(zip(names, found, strict=True)),
         search.judge.ranker.columns,
         search.settings.measure,
+        sum(each.fitness is not None for each in search.known.values()),
     )
 
 

@@ -75,7 +75,9 @@ def test_each_search_on_shuffled_accuracies_is_kept_with_its_best(whole, cache):
     rows = searched(whole.folder)
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert len({row["fitness"] for row in rows}) > 1
-    assert whole.null == null_luck(whole.search[0].joint, [row["fitness"] for row in rows])
+    assert whole.null == null_luck(
+        whole.search[0].joint, [row["fitness"] for row in rows], "somers"
+    )
     report = json.loads((whole.folder / "report.json").read_text())
     assert report["null"]["best"] == [row["fitness"] for row in rows]
     ground = lay(TINY, whole.settings, cache)

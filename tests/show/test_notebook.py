@@ -36,10 +36,10 @@ def run() -> Run:
     )
     settings = Settings("tiny", seed=7)
     best = load("sum(norm(weight))")
-    luck = SelectionLuck(500, 0.7, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
+    luck = SelectionLuck(900, 500, 0.7, 0.2, 0.58, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
     return Run(
         Path("runs/<x>"), settings, ("tiny",), False, (best,), rows, rows[:1], (), luck,
-        null_luck(0.7, [0.3, 0.5]), (),
+        null_luck(0.7, [0.3, 0.5], "somers"), (),
     )  # fmt: skip
 
 
