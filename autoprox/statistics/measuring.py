@@ -87,13 +87,13 @@ def measure(
 
 def _run(passes: Passes, groups: set[str]) -> None:
     """Run the passes that `groups` need, each once."""
-    fused = len(passes.subject.parts()) == MICRO_BATCHES
-    if groups & {"loss", "hessian"} or ("micro" in groups and fused):
+    fused = "micro" in groups and len(passes.subject.parts()) == MICRO_BATCHES
+    if groups & {"loss", "hessian"} or fused:
         grads = passes.loss()
         if "hessian" in groups:
             measure_hessian_grad(passes, grads)
     elif "forward" in groups:
-        passes.forward()
+        passes.outputs()
     if "micro" in groups and not fused:
         passes.micro()
     if "flow" in groups:

@@ -264,7 +264,7 @@ class Passes:
         """A recorder of the whole batch."""
         return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
 
-    def forward(self) -> None:
+    def outputs(self) -> None:
         """Measure the outputs alone.
 
         Gradients are prepared and not taken: without them torch uses other kernels here and there,
@@ -302,7 +302,7 @@ class Passes:
         """
         subject = self.subject
         recorder = self.recorder() if record and self.asked & RECORDED else None
-        micro = len(parts) == MICRO_BATCHES and bool(self.asked & MICRO)
+        micro = bool(self.asked & MICRO) and len(parts) == MICRO_BATCHES
         total: list[Tensor] = []
         picks: list[list[Tensor]] = [[] for _ in subject.names]
         for low, high in parts:

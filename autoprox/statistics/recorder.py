@@ -30,11 +30,20 @@ from autoprox.statistics.words import STATISTICS
 WHOLE = frozenset({"act_gram", "act_spectrum"})
 """The statistics that need the outputs of the whole batch."""
 
+HELD = WHOLE | {"code_gram"}
+"""The statistics for which something is held of every output of the batch."""
+
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
 
+POOLED = frozenset({"act", "act_grad", "attention", "channel_saliency"})
+"""The statistics of which entries are kept as the parts of the batch run."""
+
 RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group == "forward"}
 """The statistics that need the outputs."""
+
+OF_MODULES = RECORDED - {"attention", "code_total"}
+"""Those of them that are measured on what the layers' modules return."""
 
 
 @dataclass(slots=True)
@@ -182,8 +191,10 @@ class Recorder:
         def attach(handles: list[RemovableHandle]) -> None:
             for owner in self._owned:
                 module = modules[owner]
-                handles.append(module.register_forward_pre_hook(self._enter(owner)))
-                handles.append(module.register_forward_hook(self._leave(owner)))
+                if "attention" in self.asked:
+                    handles.append(module.register_forward_pre_hook(self._enter(owner)))
+                if self.asked & OF_MODULES:
+                    handles.append(module.register_forward_hook(self._leave(owner)))
 
         with hooked(attach), ExitStack() as modes:
             if "attention" in self.asked:
@@ -288,16 +299,19 @@ class Recorder:
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
-        self._finish_entries(findings)
-        for owner, values in self._spectra.items():
-            for layer in self._owned[owner]:
-                kept = spread(values, self.picker.sample)
-                findings.put("channel_spectrum", layer, kept, len(values))
+        if self.asked & POOLED:
+            self._finish_entries(findings)
+        if "channel_spectrum" in self.asked:
+            for owner, values in self._spectra.items():
+                for layer in self._owned[owner]:
+                    kept = spread(values, self.picker.sample)
+                    findings.put("channel_spectrum", layer, kept, len(values))
         if "code_total" in self.asked:
             self._finish_codes(findings)
-        while self._outputs:
-            owner, outputs = self._outputs.popitem()
-            self._finish_outputs(findings, owner, outputs)
+        if self.asked & HELD:
+            while self._outputs:
+                owner, outputs = self._outputs.popitem()
+                self._finish_outputs(findings, owner, outputs)
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
