@@ -15,21 +15,14 @@ from autoprox.export import values
 from autoprox.export.source import Copier
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
-from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Layer, Spectrum, Weight
+from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Layer
 from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS, words
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.passes import traced
 from autoprox.statistics.recorder import REFERENCES
 
 WIDTH = 80
 """How long an expression may be before its parts get names."""
-
-BY_LAYER = frozenset({"static", "loss", "micro", "sample", "flow", "ones", "hessian", "own"})
-"""The groups whose statistics of the kinds `OWN_KINDS` depend on no order of the layers."""
-
-OWN_KINDS = (Weight, Spectrum, Layer)
-"""The kinds of what weights show by themselves."""
 
 TAKEN = ("network", "inputs", "targets", "bits", "measured", "score", *STATISTICS)
 """Names that no copied definition may have: variables of the written functions."""
@@ -318,9 +311,6 @@ def _copier(proxy: Proxy) -> Copier:
         ".sample": "full",
         **({} if proxy.needs_bits else {"bits": None}),
     }
-    ordered = selects or not all(
-        word.kind in OWN_KINDS and word.group in BY_LAYER for word in statistics.values()
-    )
     return Copier(
         TAKEN,
         facts,
@@ -328,10 +318,7 @@ def _copier(proxy: Proxy) -> Copier:
             (words.__name__, "STATISTICS"): statistics,
             (words.__name__, "GROUPS"): groups,
         },
-        replaced={
-            (Kind.__module__, "Kind"): values.Kind,
-            **({} if ordered else {(traced.__module__, "traced"): values.registered}),
-        },
+        replaced={(Kind.__module__, "Kind"): values.Kind},
     )
 
 

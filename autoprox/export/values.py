@@ -10,20 +10,10 @@ from torch import Tensor
 
 from autoprox.primitives.entries import Entries
 from autoprox.statistics.measurement import Measurement
-from autoprox.statistics.passes import Subject
-from autoprox.statistics.structure import Structure, owner_of
 
 
 class Kind:
     """What the numbers of a statistic are entries of; never instantiated."""
-
-
-def registered(subject: Subject) -> Structure:
-    """The layers in the order of registration, for what depends on no other."""
-    owners = tuple(owner_of(name) for name in subject.names)
-    state = subject.state()
-    dims = tuple(state[name].ndim for name in subject.names)
-    return Structure(subject.names, owners, dims, ("",) * len(dims), {}, {}, ())
 
 
 def all_entries(x: Tensor) -> Entries:
