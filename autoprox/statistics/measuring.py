@@ -80,7 +80,7 @@ def measure(
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
         passes = Passes(subject, structure, frozenset(words), picker, Findings())
-        passes.static()
+        passes.measure_static()
         _run(passes, groups)
     return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
 
@@ -89,17 +89,17 @@ def _run(passes: Passes, groups: set[str]) -> None:
     """Run the passes that `groups` need, each once."""
     fused = "micro" in groups and len(passes.subject.parts()) == MICRO_BATCHES
     if groups & {"loss", "hessian"} or fused:
-        grads = passes.loss()
+        grads = passes.measure_loss()
         if "hessian" in groups:
             measure_hessian_grad(passes, grads)
     elif "forward" in groups:
-        passes.outputs()
+        passes.measure_outputs()
     if "micro" in groups and not fused:
-        passes.micro()
+        passes.measure_micro()
     if "flow" in groups:
-        passes.flow()
+        passes.measure_flow()
     if "ones" in groups:
-        passes.ones()
+        passes.measure_ones()
     if "jacobian" in groups:
         measure_jacobian(passes)
     if "sample" in groups:

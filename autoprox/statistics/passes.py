@@ -232,7 +232,7 @@ class Passes:
         order = {name: index for index, name in enumerate(self.structure.layers)}
         return [(order[name], name) for name in self.subject.names]
 
-    def static(self) -> None:
+    def measure_static(self) -> None:
         """Measure what needs no pass."""
         state, layerwise = self.subject.state(), self.findings.layerwise
         layerwise |= self.structure.counts
@@ -264,7 +264,7 @@ class Passes:
         """A recorder of the whole batch."""
         return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
 
-    def outputs(self) -> None:
+    def measure_outputs(self) -> None:
         """Measure the outputs alone.
 
         Gradients are prepared and not taken: without them torch uses other kernels here and there,
@@ -276,7 +276,7 @@ class Passes:
                 subject.forward(subject.inputs[low:high], subject.leaves(), low)
         recorder.finish(self.findings)
 
-    def loss(self) -> list[Tensor]:
+    def measure_loss(self) -> list[Tensor]:
         """Measure the gradients of the loss, and the outputs; returns the former, one a layer."""
         total = self._accumulate(self.subject.parts(), record=True)
         if "grad" in self.asked:
@@ -286,8 +286,8 @@ class Passes:
                 self._spectrum("grad_spectrum", layer, grad)
         return total
 
-    def micro(self) -> None:
-        """Measure the gradients of micro-batches, where `loss` did not already."""
+    def measure_micro(self) -> None:
+        """Measure the gradients of micro-batches, where `measure_loss` did not already."""
         self._accumulate(self.subject.micro_batches(), record=False)
 
     def _accumulate(self, parts: list[tuple[int, int]], *, record: bool) -> list[Tensor]:
@@ -334,7 +334,7 @@ class Passes:
             for name in self.asked & numbers.keys():
                 self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
-    def flow(self) -> None:
+    def measure_flow(self) -> None:
         """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
 
         The flow grows by a factor a layer where nothing normalises it, so that some fifty
@@ -354,7 +354,7 @@ class Passes:
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
-    def ones(self) -> None:
+    def measure_ones(self) -> None:
         """Measure the gradients for one input of ones."""
         self.keep("ones_grad", self._shown_ones(absolute=False))
 
