@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 from autoprox import __version__
@@ -131,7 +132,8 @@ def _documentation(proxy: Proxy) -> str:
         paragraphs.append("Where it comes from:\n\n" + textwrap.indent("\n".join(filled), "    "))
     paragraphs.append(
         f"Written by autoprox {__version__}; it needs torch alone. `score` reads full tensors: it "
-        'is what\nthe proxy gives in autoprox with sample="full".'
+        'is what\nthe proxy gives in autoprox with sample="full". What follows it is the source of '
+        "autoprox, without\nwhat this proxy never runs."
     )
     text = "\n\n".join(paragraphs).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{text}\n"""'
@@ -300,6 +302,9 @@ def _copier(proxy: Proxy) -> Copier:
         for asked in proxy.statistics
         for name in (asked, REFERENCES.get(asked, asked))
     }
+    for name, word in statistics.items():
+        if word.own:  # the version is that of the cache, and not the same in every process
+            statistics[name] = replace(word, own=replace(word.own, version=""))
     groups = {word.group: words.GROUPS[word.group] for word in statistics.values() if not word.own}
     selects = any(map(_is_selector, proxy.graph))
     asked = frozenset([*proxy.statistics, *(["roles"] if selects else [])])

@@ -119,7 +119,7 @@ def test_a_file_imports_torch_and_the_standard_library_alone(name: str) -> None:
 def test_a_file_holds_only_what_its_proxy_needs() -> None:
     text = exported(load("l2_norm"), "python")
     assert 'self.keep("weight", ' in text
-    for absent in ("autograd", "softmax", "AttentionMaps", "FlopCounter", "Recorder", "def entropy"):
+    for absent in ("autograd", "softmax", "AttentionMaps", "Recorder", "def entropy"):
         assert absent not in text
     assert "def root_mean_square(" in text
     assert "def min(" not in text
