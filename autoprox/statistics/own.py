@@ -30,7 +30,12 @@ SHAPES: Mapping[type[Kind], str] = {
 
 
 def statistic(
-    kind: str | type[Kind], *, latex: str, needs_labels: bool = True, reference: str = ""
+    kind: str | type[Kind],
+    *,
+    latex: str,
+    needs_labels: bool = True,
+    reference: str = "",
+    unexportable: str = "",
 ) -> Callable[[Function], Function]:
     r"""Register a function as a statistic under its own name.
 
@@ -50,6 +55,8 @@ def statistic(
         latex: the symbol in formulas.
         needs_labels: whether it uses the targets; if not, they may be None.
         reference: where it comes from.
+        unexportable: why the function cannot be copied into a file that needs torch alone, such as
+            "it reads a table"; nothing if it can.
 
     Raises:
         StatisticError: the kind is another one, the function has no docstring, or takes other
@@ -85,7 +92,8 @@ def statistic(
             raise AutoproxError(f"{name!r} is a primitive; choose another name for the statistic")
         own = Own(function, needs_labels, _version(function))
         text = summary[:1].lower() + summary[1:].rstrip(".")
-        STATISTICS.register(name, Statistic(name, chosen, "own", latex, text, reference, own))
+        word = Statistic(name, chosen, "own", latex, text, reference, own, unexportable)
+        STATISTICS.register(name, word)
         return function
 
     return register
