@@ -90,7 +90,7 @@ def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "")
     """Draw an ablation that is computed already; see `ablation`."""
     notes = {each.text: _note(each, found.joint) for each in found.parts}
     notes[found.graph.text] = Note(f"joint D {said(found.joint)}", "white")
-    axes = draw_graph(found.graph, axes, title, notes)
+    axes = draw_graph(found.graph, title, axes, notes)
     told = "Below each word: the loss of joint D\nwhen its value is its mean"
     words: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
     axes.text(0.5, 0, told, fontsize=SMALL, color=GREY, **words)

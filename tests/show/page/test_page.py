@@ -272,9 +272,9 @@ def test_each_proxy_has_formula_graph_and_code(finished):
         (code,) = re.findall(r"<pre>(import.*?)</pre>", article, re.DOTALL)
         (expression,) = re.findall(r"autoprox.load\(&#x27;(.*?)&#x27;\)", code)
         graph = parse(expression)
-        assert article.count('class="node ') == graph.complexity
+        assert article.count('class="node') == graph.complexity
         assert article.count("<math ") == 1
-        assert len(re.findall('class="node [a-z-]* root"', article)) == 1
+        assert len(re.findall('class="node root"', article)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,7 @@ def test_the_markup_is_sound_and_needs_nothing_from_elsewhere(finished):
     assert links
     assert {each.removeprefix("#") for each in links} <= set(ids)
     assert found.values("src") == []
-    assert "http://" not in text
+    assert "http://" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")  # a mere name
     assert "https://" not in text
     assert "url(" not in text
     assert text == page(finished)
