@@ -89,7 +89,7 @@ class Explorer:
         import ipywidgets as widgets
 
         from autoprox.show.draw import pareto
-        from autoprox.show.page.picks import picks
+        from autoprox.show.picks import picks
 
         self.axes = pareto(found)
         self._limits = self.axes.get_ylim()

@@ -33,7 +33,7 @@ from autoprox.runtime.files import read_json, write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show.page import charts, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
-from autoprox.show.page.picks import Pick, picks
+from autoprox.show.picks import Pick, picks
 
 MEMBERS = 20
 """How many candidates the lineage of the best one shows."""

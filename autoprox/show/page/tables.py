@@ -15,7 +15,7 @@ from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.runtime.markup import Markup, tag
-from autoprox.show.page.picks import Pick
+from autoprox.show.picks import Pick
 
 WORDS = {
     "form",

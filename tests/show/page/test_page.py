@@ -32,7 +32,7 @@ from autoprox.language.text import parse
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
 from autoprox.show.page.command import rank_commands, settings_options
-from autoprox.show.page.picks import picks
+from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
 TINY, OTHER, BITS = (
