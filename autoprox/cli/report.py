@@ -14,11 +14,13 @@ from rich.text import Text
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import (
     EXPLAINED_USE,
+    best_first,
     code,
     difference_in_words,
     figure,
     luck_in_words,
     mean_correlation,
+    short_interval,
     ties_in_words,
 )
 from autoprox.ranking import SYMBOLS
@@ -98,6 +100,7 @@ def _settings(run: Run, taken: str) -> list[str]:
 
 def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
     """Print the assessments on one part of the bench."""
+    rows = best_first(rows)
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
     apart = run.benches if len(run.benches) > 1 else ()
@@ -159,24 +162,16 @@ def joint_table(
             row.name,
             str(row.complexity),
             figure(row.joint),
-            _short(row.joint_interval),
+            short_interval(row.joint_interval),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
-            *(_said(row.mean(name), ".2f") for name in others),
-            _said(row.mean("top1_regret"), ".2f"),
-            _said(row.mean("top5_regret"), ".2f"),
-            _said(row.mean("top_share"), ".0%"),
+            *(figure(row.mean(name), ".2f") for name in others),
+            figure(row.mean("top1_regret"), ".2f"),
+            figure(row.mean("top5_regret"), ".2f"),
+            figure(row.mean("top_share"), ".0%"),
             end_section=_ends_found(rows, place),
         )
     return table
-
-
-def _short(interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else "{:.2f} … {:.2f}".format(*interval)
-
-
-def _said(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def _ends_found(rows: Sequence[Assessment], place: int) -> bool:
