@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -75,7 +74,7 @@ def _formula(text: str, failure: str | None = None) -> Markup:
     """Return a cell with a formula, which may be broken after an opening parenthesis."""
     if failure is not None:
         return tag("td", f"no score: {failure}")
-    return tag("td", tag("code", Markup("(<wbr>".join(map(html.escape, text.split("("))))))
+    return tag("td", tag("code", Markup("(<wbr>").join(text.split("("))))
 
 
 def _signed(value: float) -> str:

@@ -279,7 +279,7 @@ def test_each_proxy_has_formula_graph_and_code(finished):
     assert len(articles) == len(picks(read(finished)))
     for article in articles:
         (code,) = re.findall(r"<pre>(import.*?)</pre>", article, re.DOTALL)
-        (expression,) = re.findall(r"autoprox.load\(&#x27;(.*?)&#x27;\)", code)
+        (expression,) = re.findall(r"autoprox.load\(&#39;(.*?)&#39;\)", code)
         graph = parse(expression)
         assert article.count('class="node') == graph.complexity
         assert article.count("<math ") == 1
@@ -378,7 +378,7 @@ def test_a_formula_of_unknown_words_is_shown_as_text(copy):
     report["held_out"][0]["expression"] = "sum(cube(params))"
     change(copy / "report.json", **report)
     text = page(copy)
-    assert "It cannot be drawn here: unknown primitive &#x27;cube&#x27;" in text
+    assert "It cannot be drawn here: unknown primitive &#39;cube&#39;" in text
     assert "sum(<wbr>cube(<wbr>params))" in text
 
 
