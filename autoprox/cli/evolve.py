@@ -13,12 +13,16 @@ from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
     architectures_option,
+    console,
     device_option,
+    given_only,
     hired,
     machine_options,
     names,
     option,
     probe_options,
+    quiet_option,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
 @option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.pass_context
 def evolve(ctx: click.Context, /, **given: Any) -> None:
@@ -106,12 +110,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         raise click.UsageError("give --bench NAME for a new run, or --resume RUN to go on with one")
     if given["resume"] is None:
         return
-    typed = click.core.ParameterSource.COMMANDLINE
-    mixed = [
-        param.opts[0]
-        for param in ctx.command.params
-        if param.name not in BESIDE_RESUME and ctx.get_parameter_source(str(param.name)) is typed
-    ]
+    beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
+    mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
@@ -131,14 +131,10 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
         "loggers": given["loggers"],
     }
     if given["resume"] is not None:
-        more = {} if given["permutations"] is None else {"permutations": given["permutations"]}
+        more = given_only(given, "permutations")
         return run_evolve(resume=given["resume"], **common, **more)
     apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
-    settings = {
-        name: value
-        for name, value in given.items()
-        if name not in apart and value not in (None, ())
-    }
+    settings = given_only({name: given[name] for name in given.keys() - apart})
     return run_evolve(given["bench"], out=given["out"], **common, **settings)
 
 
@@ -146,7 +142,6 @@ def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
         click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
         return
-    from autoprox.cli.options import console
     from autoprox.cli.report import print_report
 
     print_report(run, taken, console())
