@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,16 @@ import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, MACHINE, console, hired, option, put_json, together
+from autoprox.cli.options import (
+    INTERRUPTED,
+    MACHINE,
+    console,
+    go_on,
+    hired,
+    option,
+    put_json,
+    together,
+)
 from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
@@ -64,10 +72,8 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
         ctx.exit(INTERRUPTED)
     _report(found, given, given["top"] or TOP, watch.seconds)
     if not found.finished:
-        go_on = ["autoprox", "search", "--resume", str(found.folder)]
-        if given["cache"]:
-            go_on += ["--cache", given["cache"]]
-        click.echo(f"interrupted; go on with: {shlex.join(go_on)}", err=True)
+        command = go_on("search", resume=found.folder, cache=given["cache"])
+        click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +14,7 @@ from autoprox.cli.options import (
     console,
     device_option,
     given_only,
+    go_on,
     hired,
     machine_options,
     names,
@@ -94,9 +93,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
         ctx.exit(INTERRUPTED)
     _report(run, watch.taken, given["as_json"])
     if not run.finished:
-        click.echo(
-            f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
-        )
+        command = go_on("evolve", resume=run.folder, cache=given["cache"])
+        click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 
@@ -147,11 +145,6 @@ def _report(run: Run, taken: str, as_json: bool) -> None:
     print_report(run, taken, console())
 
 
-def _resume_command(folder: Path, cache: str | None) -> str:
-    words = ["autoprox", "evolve", "--resume", str(folder)]
-    return shlex.join([*words, "--cache", cache] if cache else words)
-
-
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
     """Say, after Ctrl-C before there is anything to report, what the next run need not do again."""
     if watch.folder is None:
@@ -165,4 +158,5 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         )
     else:
         click.echo("interrupted before there was anything to report", err=True)
-    click.echo(f"go on with: {_resume_command(watch.folder, cache)}", err=True)
+    command = go_on("evolve", resume=watch.folder, cache=cache)
+    click.echo(f"go on with: {command}", err=True)

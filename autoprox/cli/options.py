@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -148,6 +149,12 @@ def typed(ctx: click.Context, names: Container[str]) -> list[str]:
         for param in ctx.command.params
         if str(param.name) in names and ctx.get_parameter_source(str(param.name)) is written
     ]
+
+
+def go_on(*words: str, **options: object) -> str:
+    """Return the command that goes on; options without a value are left out."""
+    flags = [word for name, value in given_only(options).items() for word in (f"--{name}", value)]
+    return shlex.join(["autoprox", *words, *map(str, flags)])
 
 
 def check_test(data: str | None, test: str | None) -> None:

@@ -80,7 +80,6 @@ def _show_function(
 
 def print_function(proxy: FunctionProxy | Ensemble, out: Console) -> None:
     """Print a proxy that is no expression: what its function says of itself, and its origin."""
-    from rich.padding import Padding
     from rich.text import Text
 
     from autoprox.proxies.function import FunctionProxy
@@ -99,10 +98,21 @@ def print_function(proxy: FunctionProxy | Ensemble, out: Console) -> None:
     else:
         parts["parts"] = ", ".join(proxy.parts)
     parts["provenance"] = _origin(proxy.provenance)
-    for heading, part in parts.items():
-        out.print()
-        out.print(Text(heading, style="bold"))
-        out.print(Padding(part, (0, 0, 0, 2), expand=False))
+    out.print()
+    _print_parts(parts, out, "\n")
+
+
+def _print_parts(parts: Mapping[str, Any], out: Console, between: str = "") -> None:
+    """Print parts below their headings; single lines as they are."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for place, (heading, part) in enumerate(parts.items()):
+        out.print(Text(f"{between if place else ''}{heading}", style="bold"))
+        if isinstance(part, str) and "\n" not in part:
+            out.print(f"  {part}", soft_wrap=True)
+        else:
+            out.print(Padding(part, (0, 0, 0, 2), expand=False))
 
 
 def _origin(provenance: Mapping[str, Any]) -> Table:
@@ -126,7 +136,6 @@ def _facts(proxy: Proxy) -> dict[str, Any]:
 
 def print_proxy(proxy: Proxy, out: Console) -> None:
     """Print a proxy for a reader."""
-    from rich.padding import Padding
     from rich.text import Text
 
     from autoprox.statistics import STATISTICS
@@ -147,12 +156,7 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
     )
     if proxy.provenance:
         parts["provenance"] = _origin(proxy.provenance)
-    for heading, part in parts.items():
-        out.print(Text(heading, style="bold"))
-        if isinstance(part, str):
-            out.print(f"  {part}", soft_wrap=True)
-        else:
-            out.print(Padding(part, (0, 0, 0, 2), expand=False))
+    _print_parts(parts, out)
 
 
 def tree(graph: Graph) -> Tree:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from autoprox.cli.options import (
     console,
     cores,
     given_only,
+    go_on,
     option,
     quiet_option,
 )
@@ -74,17 +74,10 @@ def train(
         with watch:
             path = run(network, *parts, out, resume=resume, observer=watch, **given_only(given))
     except KeyboardInterrupt:
-        again = _resume_command(network, data=data, test=test, threads=threads, out=out)
-        click.echo(f"interrupted; go on with: {again}", err=True)
+        again = go_on("bench", "train", network, data=data, test=test, threads=threads, out=out)
+        click.echo(f"interrupted; go on with: {again} --resume", err=True)
         ctx.exit(INTERRUPTED)
     _report(path, watch.seconds)
-
-
-def _resume_command(network: str, **given: str | int | None) -> str:
-    words = ["autoprox", "bench", "train", network]
-    for name, value in given.items():
-        words += [f"--{name}", str(value)] if value is not None else []
-    return shlex.join([*words, "--resume"])
 
 
 def _report(path: Path, seconds: float) -> None:
