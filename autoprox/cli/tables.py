@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 NUMBER: dict[str, Any] = {"justify": "right", "no_wrap": True}
 """How a column of numbers looks."""
 
+EDGES = 2
+"""Letters: of the box of a table, left and right."""
+
 
 def table(words: Sequence[str], numbers: Sequence[str] = (), **look: Any) -> Table:
     """Return an empty table with columns of words, which are folded, and then of numbers.
@@ -62,8 +65,8 @@ def column_tables(
     """
     texts = [*columns, *(cell for _, cells in rows for cell in cells)]
     longest = max((len(part) for text in texts for part in text.split("/")), default=0)
-    names = max(len(name[: look.get("max_width")]) for name, _ in rows)
-    fitting = max(1, (width - names) // (2 + longest))
+    names = max(len(name[: look.get("max_width")]) for name in (title, *(name for name, _ in rows)))
+    fitting = max(1, (width - names - EDGES) // (2 + longest))
     tables = []
     for start in range(0, len(columns), fitting):
         part = slice(start, start + fitting)
