@@ -56,26 +56,7 @@ _LAZY = {
 }
 """Public name to the module that defines it."""
 
-__all__ = [
-    "Architecture",
-    "AutoproxError",
-    "Bench",
-    "Graph",
-    "Proxy",
-    "build",
-    "evolve",
-    "explore",
-    "load",
-    "load_bench",
-    "measure",
-    "parse",
-    "primitive",
-    "rank",
-    "search_architectures",
-    "search_bits",
-    "speed",
-    "statistic",
-]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name: str) -> object:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +11,21 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
+    HIRING,
     INTERRUPTED,
     architectures_option,
     console,
     device_option,
     entries,
+    given_only,
     hired,
+    json_text,
     machine_options,
     option,
     outer_parts,
+    quiet_option,
 )
+from autoprox.cli.tables import NUMBER, column_tables, grid, table
 from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
 @option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-")
 @option("--plot", "Draw the correlations there, .svg or .png.", "", "FILE")
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.pass_context
 def rank(ctx: click.Context, /, **given: Any) -> None:
     """Rank proxies by how well they rank the architectures of a bench.
@@ -123,12 +126,7 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "top", "json_file", "csv_file", "plot", "quiet")
-    hiring = ("jobs", "backend", "scheduler")
-    settings = {
-        name: value
-        for name, value in given.items()
-        if name not in (*own, *hiring) and value not in (None, (), False)
-    }
+    settings = given_only({name: given[name] for name in given.keys() - {*own, *HIRING}})
     return run_rank(
         given["proxies"] or None,
         given["bench"],
@@ -140,11 +138,10 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
 
 def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
     """Print the table unless standard output is taken, and write the files, the picture last."""
-
-    def as_json() -> str:
-        return json.dumps(board.to_json(), indent=2, ensure_ascii=False) + "\n"
-
-    outputs = {given["json_file"]: as_json, given["csv_file"]: board.to_csv}
+    outputs = {
+        given["json_file"]: lambda: json_text(board.to_json()),
+        given["csv_file"]: board.to_csv,
+    }
     outputs.pop(None, None)
     if "-" in outputs:
         click.echo(outputs.pop("-")(), nl=False)
@@ -204,32 +201,21 @@ EXPLAINED_BEST = "ρ 20%, 50%: Spearman's correlation among the best by score"  
 
 
 def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
-    from rich.table import Table
-
+    cells = [(row.name, str(row.failures or ""), row.reason or "") for row in rows]
     out.print(heading)
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(
-            f"  {row.name}", str(row.failures or ""), (row.reason or "").partition("\n")[0]
-        )
-    out.print(table)
+    out.print(grid((f"  {name}", count, why.partition("\n")[0]) for name, count, why in cells))
 
 
 def _main_table(rows: list[Row]) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from autoprox.leaderboard.board import TITLES, cells_of
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = table([])
     for title in TITLES:
-        if title == "proxy":
-            table.add_column(title, overflow="fold", max_width=40)
-        else:
-            table.add_column(title, justify="right", no_wrap=True)
+        look = {"overflow": "fold", "max_width": 40} if title == "proxy" else NUMBER
+        shown.add_column(title, **look)
     for row in rows:
-        table.add_row(*cells_of(row))
-    return table
+        shown.add_row(*cells_of(row))
+    return shown
 
 
 def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
@@ -260,23 +246,8 @@ def _tables(
     cell: Callable[[ColumnFigures], str],
 ) -> list[Table]:
     """Return a table with a row a proxy and a column a column, cut into as many as fit."""
-    from rich import box
-    from rich.table import Table
-
-    lines = [[cell(each) for each in row.columns] for row in rows]
-    longest = max(len(part) for text in (*columns, *chain(*lines)) for part in text.split("/"))
-    names = max(len(row.marked[:24]) for row in rows)
-    fitting = max(1, (width - names) // (2 + longest))
-    tables = []
-    for start in range(0, len(columns), fitting):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=24)
-        for name in columns[start : start + fitting]:
-            table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
-        for row, cells in zip(rows, lines, strict=True):
-            table.add_row(row.marked, *cells[start : start + fitting])
-        tables.append(table)
-    return tables
+    lines = [(row.marked, [cell(each) for each in row.columns]) for row in rows]
+    return column_tables(title, columns, lines, width, overflow="ellipsis", max_width=24)
 
 
 def _with_half(value: float, interval: tuple[float, float] | None) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import difference_in_words, figure, interval_text, luck_in_words
+from autoprox.assessment.wording import (
+    best_first,
+    difference_in_words,
+    figure,
+    interval_text,
+    luck_in_words,
+)
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ def run_html(run: Run) -> str:
         *columns,
         "formula",
     )
-    shown = table(caption, headings, map(cells, run.held_out))
+    shown = table(caption, headings, map(cells, best_first(run.held_out)))
     told = [
         difference_in_words(run.held_out, asked.joint),
         luck_in_words(run.luck, run.null, asked.joint),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprox.assessment.wording import figure, short_interval
 from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.runtime.markup import join, table, tag
@@ -194,22 +195,18 @@ TITLES = (
 def cells_of(row: Row) -> tuple[str, ...]:
     """Return a row's figures as they are printed; see `TITLES`."""
     return (
-        "-" if row.place is None else str(row.place),
+        figure(row.place, "d"),
         row.marked,
-        _said(row.joint, ".3f"),
-        "-" if row.joint_interval is None else "{:.2f} … {:.2f}".format(*row.joint_interval),
-        _said(row.joint_kendall, ".2f"),
-        _said(row.joint_spearman, ".2f"),
-        _said(row.top1_regret, ".2f"),
-        _said(row.top5_regret, ".2f"),
-        _said(row.top_share, ".0%"),
-        _said(row.seconds, ".2f"),
+        figure(row.joint),
+        short_interval(row.joint_interval),
+        figure(row.joint_kendall, ".2f"),
+        figure(row.joint_spearman, ".2f"),
+        figure(row.top1_regret, ".2f"),
+        figure(row.top5_regret, ".2f"),
+        figure(row.top_share, ".0%"),
+        figure(row.seconds, ".2f"),
         str(row.failures) if row.failures else "",
     )
-
-
-def _said(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.assessment.wording import figure, interval_text
 from autoprox.errors import AutoproxError
 from autoprox.language.graph import Graph
+from autoprox.language.svg import to_svg
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.threads import one_thread
@@ -88,7 +89,7 @@ class Explorer:
         import ipywidgets as widgets
 
         from autoprox.show.draw import pareto
-        from autoprox.show.page.picks import picks
+        from autoprox.show.picks import picks
 
         self.axes = pareto(found)
         self._limits = self.axes.get_ylim()
@@ -134,15 +135,13 @@ class Explorer:
     @one_thread()
     def _show(self) -> None:
         """Show what is picked."""
-        from autoprox.show.draw import svg
-
         graph, search = self._graph, self.picks[self.picker.index].search
         if graph not in self._assessed:
             self._assessed[graph] = self.assessor(str(graph), graph)
         row = self._assessed[graph]
         self._mark(graph.complexity, search, row.joint)
         self.facts.value = _facts(row, search, self.assessor.best_known, self.joint)
-        self.graph.value = svg(graph)
+        self.graph.value = to_svg(graph)
         self._show_scatter()
 
     def _mark(self, complexity: int, search: float | None, held_out: float | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from autoprox.evaluation.evaluate import Evaluator, Table
+from autoprox.evolution.found import read
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.search import Generation
 from autoprox.language.graph import Graph
+from autoprox.language.text import parse
 from autoprox.statistics import measure, noise
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage
@@ -158,7 +159,7 @@ def _whole_run(stage: Stage) -> Callable[[], Lap]:
 def _evolved(
     stage: Stage, evaluations: int, clock: _Clock | None = None
 ) -> tuple[dict[Graph, float], int, float]:
-    """Run; return the fitness of the best, how many candidates were judged, and the seconds.
+    """Run; return the fitness of the candidates, how many were judged, and the seconds.
 
     Raises:
         KeyboardInterrupt: the run was stopped.
@@ -175,10 +176,9 @@ def _evolved(
         )
         if not run.finished:  # Ctrl-C ends a run with a report
             raise KeyboardInterrupt
-        with (run.folder / "generations.csv").open(encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-    fitness = {each.graph: each.provenance["search_fitness"] for each in run.top}
-    return fitness, int(last["evaluations"]), float(last["seconds"])
+        found = read(run.folder)
+    fitness = {parse(each.text): each.fitness for each in found.judged}
+    return fitness, found.evaluations, found.seconds
 
 
 RERUN = Way("re-running the networks", _rerun)

@@ -71,6 +71,16 @@ def test_a_run_shows_what_it_found_beside_the_known_proxies(run: Run) -> None:
     assert "runs/&lt;x&gt;" in text
 
 
+def test_known_proxies_are_shown_the_best_first_and_those_without_a_score_last(run: Run) -> None:
+    known = [
+        replace(assessment(name, f"sum({name})", joint), known=True)
+        for name, joint in (("params", 0.2), ("flops", None), ("fan_in", 0.6), ("fan_out", -0.1))
+    ]
+    text = replace(run, held_out=(*run.held_out[:2], *known))._repr_html_()
+    shown = [line[0] for line in cells(text)[1:]]
+    assert shown == ["top 1", "top 2", "fan_in", "params", "fan_out", "flops"]
+
+
 def row(name: str, place: int | None, reason: str | None) -> Row:
     figures = {
         "column": "cnn/accuracy", "somers": 0.456, "kendall": 0.5, "spearman": 0.6,

@@ -24,15 +24,16 @@ from autoprox.evolution.found import Found, read
 from autoprox.evolution.lineage import lineage
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.word_use import word_use
+from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
+from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import FORMAT, VERSION
 from autoprox.runtime.files import read_json, write_text
 from autoprox.runtime.markup import Markup, join, tag
-from autoprox.show.page import charts, graphs, tables
+from autoprox.show.page import charts, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
-from autoprox.show.page.glossary import glossary
-from autoprox.show.page.picks import Pick, picks
+from autoprox.show.picks import Pick, picks
 
 MEMBERS = 20
 """How many candidates the lineage of the best one shows."""
@@ -67,7 +68,6 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
     return template.substitute(
         title=join([found.title]),
         version=__version__,
-        looks=graphs.looks(),
         lead=_lead(found),
         proxies=_proxies(found, chosen),
         picked=join(_article(each, found.settings.joint) for each in chosen),
@@ -157,7 +157,7 @@ def _article(pick: Pick, joint: str) -> Markup:
         parts += [
             tag("div", to_mathml(pick.graph), class_="formula wide", tabindex=0, role="region",
                 aria_label="Formula"),
-            tag("div", graphs.draw(pick.graph), class_="wide"),
+            tag("div", to_svg(pick.graph), class_="wide"),
             tag("p", hint, class_="meaning"),
         ]  # fmt: skip
     else:

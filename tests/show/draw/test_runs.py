@@ -45,10 +45,10 @@ def test_lines_are_told_apart_without_colour() -> None:
 
 def test_the_front_is_what_nothing_as_simple_beats() -> None:
     axes = pareto(RUN)
-    assert legend(axes) == ["candidates", "front, search", "held out"]
+    assert legend(axes) == ["other candidates", "search split", "held out"]
     points = {each.get_label(): each.get_offsets().tolist() for each in axes.collections}
-    assert len(points["candidates"]) == 4
-    assert points["front, search"] == [[2, 0.5], [5, 0.7]]
+    assert len(points["other candidates"]) == 4
+    assert points["search split"] == [[2, 0.5], [5, 0.7]]
     assert points["held out"] == [[2, 0.45], [5, 0.75]]
     low, high = axes.get_ylim()
     assert low < 0.45
@@ -123,9 +123,7 @@ def test_a_folder_without_a_run_is_an_error(tmp_path) -> None:
 
 def test_every_colour_is_used_for_one_thing_that_has_a_shape_too() -> None:
     front, held_out = (
-        each
-        for each in pareto(RUN).collections
-        if each.get_label() in ("front, search", "held out")
+        each for each in pareto(RUN).collections if each.get_label() in ("search split", "held out")
     )
     shapes = [np.round(each.get_paths()[0].vertices, 3).tolist() for each in (front, held_out)]
     assert shapes[0] != shapes[1]

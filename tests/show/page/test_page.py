@@ -32,7 +32,7 @@ from autoprox.language.text import parse
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
 from autoprox.show.page.command import rank_commands, settings_options
-from autoprox.show.page.picks import picks
+from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
 TINY, OTHER, BITS = (
@@ -120,6 +120,15 @@ def three(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def in_order(rows: list[dict]) -> list[dict]:
+    """The search's own as they are, then the known proxies, the best first."""
+    known = [each for each in rows if each["known"]]
+    scored = [each for each in known if each["joint"] is not None]
+    scored.sort(key=lambda each: each["joint"], reverse=True)
+    failed = [each for each in known if each["joint"] is None]
+    return [each for each in rows if not each["known"]] + scored + failed
+
+
 # Content
 
 
@@ -143,7 +152,7 @@ def test_the_held_out_table_has_the_figures_of_the_report(finished):
     ]
     assert len(rows) == len(report["held_out"])
     search = {each["name"]: each["joint"] for each in report["search"]}
-    for row, each in zip(rows, report["held_out"], strict=True):
+    for row, each in zip(rows, in_order(report["held_out"]), strict=True):
         low, high = each["joint_interval"]
         assert row[:2] == [each["name"], str(each["complexity"])]
         assert row[2] == f"{three(each['joint'])}{low:.3f} to {high:.3f}"
@@ -170,7 +179,7 @@ def test_the_columns_have_the_figures_of_the_report(finished, caption, part, spa
     report = json.loads((finished / "report.json").read_text())
     head, *rows = Page(page(finished)).tables[caption]
     assert head == ["proxy", f"{space}/coarse", f"{space}/fine"]
-    for row, each in zip(rows, report[part], strict=True):
+    for row, each in zip(rows, in_order(report[part]), strict=True):
         for cell, found in zip(row[1:], each["columns"], strict=True):
             low, high = found["interval"]
             tau = f"\N{GREEK SMALL LETTER TAU} {found['kendall']:.2f}"
@@ -270,11 +279,11 @@ def test_each_proxy_has_formula_graph_and_code(finished):
     assert len(articles) == len(picks(read(finished)))
     for article in articles:
         (code,) = re.findall(r"<pre>(import.*?)</pre>", article, re.DOTALL)
-        (expression,) = re.findall(r"autoprox.load\(&#x27;(.*?)&#x27;\)", code)
+        (expression,) = re.findall(r"autoprox.load\(&#39;(.*?)&#39;\)", code)
         graph = parse(expression)
-        assert article.count('class="node ') == graph.complexity
+        assert article.count('class="node') == graph.complexity
         assert article.count("<math ") == 1
-        assert len(re.findall('class="node [a-z-]* root"', article)) == 1
+        assert len(re.findall('class="node root"', article)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +305,7 @@ def test_the_code_of_a_proxy_of_bits_runs_as_it_stands(of_bits):
 
 
 def test_transfer_to_another_network_is_shown_column_by_column(of_bits):
-    report = json.loads((of_bits / "report.json").read_text())["transfer"]
+    report = in_order(json.loads((of_bits / "report.json").read_text())["transfer"])
     rows = Page(page(of_bits)).tables["Transfer, column by column"]
     assert rows[0] == ["proxy", "deep/accuracy"]
     assert [row[0] for row in rows[1:]] == [each["name"] for each in report]
@@ -325,7 +334,7 @@ def test_the_markup_is_sound_and_needs_nothing_from_elsewhere(finished):
     assert links
     assert {each.removeprefix("#") for each in links} <= set(ids)
     assert found.values("src") == []
-    assert "http://" not in text
+    assert "http://" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")  # a mere name
     assert "https://" not in text
     assert "url(" not in text
     assert text == page(finished)
@@ -369,7 +378,7 @@ def test_a_formula_of_unknown_words_is_shown_as_text(copy):
     report["held_out"][0]["expression"] = "sum(cube(params))"
     change(copy / "report.json", **report)
     text = page(copy)
-    assert "It cannot be drawn here: unknown primitive &#x27;cube&#x27;" in text
+    assert "It cannot be drawn here: unknown primitive &#39;cube&#39;" in text
     assert "sum(<wbr>cube(<wbr>params))" in text
 
 

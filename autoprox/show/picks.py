@@ -1,4 +1,4 @@
-"""The proxies of a run that its page shows one by one."""
+"""The proxies of a run that its page and pictures show one by one."""
 
 from __future__ import annotations
 
