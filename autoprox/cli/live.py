@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 

@@ -16,7 +16,8 @@ from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Candidate, Judge
 from autoprox.evolution.permutations import permute
-from autoprox.evolution.report import Run, finish
+from autoprox.evolution.record import Run
+from autoprox.evolution.report import finish
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
@@ -164,7 +165,7 @@ def _resumed(
         settings = files.settings()
         if permutations is not None:
             settings = replace(settings, permutations=max(permutations, settings.permutations))
-        if files.finished() and len(files.permutations()) >= settings.permutations:
+        if files.report().get("finished") and len(files.permutations()) >= settings.permutations:
             raise RunError(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"

@@ -10,7 +10,7 @@ from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
 from autoprox.runtime.device import CPU
-from autoprox.runtime.files import check_known
+from autoprox.runtime.files import check_known, tupled
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 DEFAULT_STATISTICS = (
@@ -145,8 +145,4 @@ class Settings:
             RunError: there is an unknown key.
         """
         check_known(data, cls)
-        data = {"correlation": "kendall", **data}
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        return cls(**values)
+        return cls(**tupled({"correlation": "kendall", **data}))

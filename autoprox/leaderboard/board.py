@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError, UnknownNameError
+from autoprox.errors import UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.runtime.frames import frame_of
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
@@ -162,13 +163,7 @@ class Leaderboard:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise AutoproxError(
-                "to_frame needs pandas: pip install pandas; to_csv and to_json do not"
-            ) from None
-        return pandas.DataFrame.from_records(self.records())
+        return frame_of(self.records())
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""

@@ -177,7 +177,7 @@ def _evolved(
             raise KeyboardInterrupt
         with (run.folder / "generations.csv").open(encoding="utf-8") as file:
             *_, last = csv.DictReader(file)
-    fitness = {each.graph: each.provenance["search_fitness"] for each in run.top}
+    fitness = {each.graph: each.provenance["search_fitness"] for each in run.proxies}
     return fitness, int(last["evaluations"]), float(last["seconds"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 
 from autoprox.assessment.assess import Assessment
-from autoprox.evolution.report import Run
+from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.proxies.loading import load
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.ranking.luck import SelectionLuck, null_luck
+from tests.made_runs import step
 
 
 def assessment(name: str, expression: str, joint: float | None) -> Assessment:
@@ -35,11 +36,10 @@ def run() -> Run:
         assessment("params", "sum(params)", 0.512),
     )
     settings = Settings("tiny", seed=7)
-    best = load("sum(norm(weight))")
     luck = SelectionLuck(500, 0.7, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
     return Run(
-        Path("runs/<x>"), settings, ("tiny",), False, (best,), rows, rows[:1], (), luck,
-        null_luck(0.7, [0.3, 0.5]), (),
+        Path("runs/<x>"), settings, (step(1, 0.7, 0.6, 0.5, "sum(norm(weight))"),), 10, 12, (),
+        Counter(), luck=luck, null=null_luck(0.7, [0.3, 0.5]), held_out=rows, search=rows[:1],
     )  # fmt: skip
 
 

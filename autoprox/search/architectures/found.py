@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError
+from autoprox.runtime.frames import frame_of
 from autoprox.runtime.quantities import count_text
 from autoprox.search.architectures.methods import non_dominated
 from autoprox.search.architectures.scoring import Scored, merits
@@ -156,11 +156,7 @@ class Found:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise AutoproxError("a data frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame(
+        return frame_of(
             {
                 "generation": each.generation,
                 **{name: each.scores.get(name, np.nan) for name in self.proxies},

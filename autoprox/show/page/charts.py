@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.found import HISTORY, Found
+from autoprox.evolution.record import HISTORY, Run
 from autoprox.language.layout import apart
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show.page.picks import Pick
@@ -115,7 +115,7 @@ CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
 """The classes of the lines of the history."""
 
 
-def history(found: Found) -> Markup:
+def history(found: Run) -> Markup:
     """Return how fitness went, generation by generation."""
     rows = found.generations
     values = [v for row in rows for key in HISTORY if (v := getattr(row, key)) is not None]
@@ -163,7 +163,7 @@ def _names(ends: Mapping[str, Point]) -> Markup:
     )
 
 
-def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
+def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     """Return nodes against joint correlation; each proxy is a link to its place on the page."""
     shown = [each for each in chosen if not each.known and each.complexity is not None]
     values = [v for each in shown for v in (each.search, each.held_out) if v is not None]
@@ -191,7 +191,7 @@ def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     return svg(join(parts), name, role="group")
 
 
-def _cloud(found: Found, frame: Frame) -> Markup:
+def _cloud(found: Run, frame: Frame) -> Markup:
     """Return all judged candidates as dots, one for those that are near each other."""
     cells = set()
     for each in found.judged:
@@ -209,7 +209,7 @@ def _level(frame: Frame, value: float, name: str) -> Markup:
     return join([across, label((WIDTH - RIGHT + 8, y + 4), name)])
 
 
-def _steps(found: Found, frame: Frame) -> Markup:
+def _steps(found: Run, frame: Frame) -> Markup:
     """Return the border of what is reached with so many nodes at most."""
     points: list[Point] = []
     for each in found.front:
