@@ -195,6 +195,6 @@ def test_a_resumed_search_is_as_impatient_as_it_was():
     generation(first, 0.5, 0.4)
     for _ in range(Default.PATIENCE - 1):
         generation(first, 0.5)
-    second.restore(list(first.population), json.loads(json.dumps(first.state())))
+    second.restore(list(first.population), json.loads(json.dumps(first.state())), {})
     generation(second, 0.5)
     assert second.population == []
