@@ -77,6 +77,9 @@ class Watcher:
         self.measured = (done, total)
         self._searching = time.monotonic()
 
+    def say(self, text: str) -> None:
+        """Keep silent."""
+
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
         self._before, self._searching = len(known), time.monotonic()
@@ -136,6 +139,10 @@ class Lines(Watcher):
             return True
         return False
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        click.echo(text, err=True)
+
     def started(self, folder: Path, settings: Settings) -> None:
         """Say where the run is."""
         super().started(folder, settings)
@@ -189,6 +196,10 @@ class Panel(Watcher):
     def __exit__(self, *_: object) -> None:
         """Clear the display."""
         self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the panel."""
+        self._live.console.print(text, soft_wrap=True)
 
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is."""

@@ -18,7 +18,7 @@ from autoprox.errors import AutoproxError, BenchError, StatisticError
 from autoprox.leaderboard.board import Leaderboard, Row
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.scores import Kept, identity
-from autoprox.measuring.scoring import Job, Scorable, score_all
+from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.proxies.function import Ensemble, FunctionProxy, called
 from autoprox.proxies.loading import AnyProxy, load
@@ -60,6 +60,7 @@ def rank(
     cache: str | Path | None = None,
     timed: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    outlook: Callable[[Outlook], None] | None = None,
 ) -> Leaderboard:
     """Return how well proxies rank the architectures of a bench, and what they cost.
 
@@ -77,7 +78,8 @@ def rank(
         held_out: rank only what a search with the same `architectures`, the same `split_seed` and
             the default share of held-out architectures does not see.
         split_seed: of that split.
-        sample: entries kept of each tensor, or ``"full"``.
+        sample: entries kept of each tensor, or ``"full"``; with as many as a search keeps, what
+            that search measured is not measured again.
         batch: how many inputs the networks are shown; proxies that need more are shown more.
         probe_seed: of the networks' weights, the inputs, and the sample's places; below 2**32.
         images: an .npz file or a folder of images; None for seeded noise.
@@ -89,6 +91,8 @@ def rank(
         cache: the folder of scores; None for the usual one.
         timed: whether to time proxies whose cost is not known, on three architectures a space.
         progress: told how many architectures are scored, and of how many.
+        outlook: told what has to be measured before that begins, and again with about how long it
+            takes.
 
     Raises:
         UnknownNameError: there is no such bench, proxy, space or target.
@@ -127,7 +131,7 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        found = _Found(part, score_all(job, workers, progress))
+        found = _Found(part, score_all(job, workers, progress, outlook))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [

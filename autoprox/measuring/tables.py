@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +218,58 @@ class Work:
     bits: tuple[int, ...] | None = None
 
 
+_BATCHES: dict[str, tuple[Tensor, Tensor]] = {}
+"""The batches that this process shows its networks, by their fingerprints."""
+
+
+class Exhibit:
+    """A network of a bench on a batch; built, and shown it, only if something has to be measured.
+
+    Args:
+        bench: the bench.
+        probe: what the network is shown.
+        build: gives the network; several exhibits may share it.
+        mark: the fingerprint of the batch.
+        store: the cache of statistics.
+    """
+
+    def __init__(
+        self, bench: Bench, probe: Probe, build: Callable[[], nn.Module], mark: str, store: Store
+    ) -> None:
+        """Build nothing yet."""
+        self.bench = bench
+        self.probe = probe
+        self.store = store
+        self._build = build
+        self._mark = mark
+
+    @cached_property
+    def shown(self) -> tuple[nn.Module, Tensor, Tensor]:
+        """The network and its batch; the batch is read or drawn once a process."""
+        if self._mark not in _BATCHES:
+            if len(_BATCHES) > 3:
+                _BATCHES.clear()
+            _BATCHES[self._mark] = self.probe.inputs(self.bench)
+        return self.probe.on_device(self._build(), *_BATCHES[self._mark])
+
+    def measure(self, names: Sequence[str], bits: tuple[int, ...] | None = None) -> Measurement:
+        """Return statistics, measured now."""
+        from autoprox.statistics import measure
+
+        probe, mode = self.probe, self.bench.mode
+        with full_precision():
+            return measure(
+                *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, mode=mode
+            )
+
+    def measure_missing(
+        self, key: Mapping[str, Any], names: Sequence[str], bits: tuple[int, ...] | None = None
+    ) -> None:
+        """Measure and save the statistics that the cache lacks."""
+        if missing := self.store.missing(key, names):
+            self.store.save(key, self.measure(missing, bits))
+
+
 def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the statistics that do not depend on bits, and those that do."""
     quantised = tuple(name for name in names if STATISTICS[name].needs_bits)
@@ -268,23 +320,15 @@ def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> Non
     """Build, measure and save one architecture, in one thread."""
     from autoprox.benches import load_bench
     from autoprox.errors import StatisticError
-    from autoprox.statistics import Store, measure
+    from autoprox.statistics import Store
 
     bench = load_bench(source) if isinstance(source, str) else source
-    shown = probe.on_device(bench.network(work.architecture, probe.seed), *probe.inputs(bench))
+    build = partial(bench.network, work.architecture, probe.seed)
+    exhibit = Exhibit(bench, probe, build, work.key["inputs"], Store(folder))
     try:
-        with full_precision():
-            measurement = measure(
-                *shown,
-                work.names,
-                sample=probe.sample,
-                seed=probe.seed,
-                bits=work.bits,
-                mode=bench.mode,
-            )
+        exhibit.measure_missing(work.key, work.names, work.bits)
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
-    Store(folder).save(work.key, measurement)
 
 
 def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
