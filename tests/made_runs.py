@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autoprox.evolution.judge import Candidate
-from autoprox.evolution.record import Judged, Run, Step
+from autoprox.evolution.record import GenerationRow, Judged, Run
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
 
@@ -24,12 +24,14 @@ def judged(*rows: tuple[str, float, Iterable[str] | None]) -> tuple[Judged, ...]
     )
 
 
-def step(number: int, best: float, held_out: float | None, median: float, text: str) -> Step:
+def step(
+    number: int, best: float, held_out: float | None, median: float, text: str
+) -> GenerationRow:
     """A generation of ten candidates."""
-    return Step(number, 10 * number, 12 * number, best, median, held_out, 3, 0, 1.0, text)
+    return GenerationRow(number, 10 * number, 12 * number, best, median, held_out, 3, 0, 1.0, text)
 
 
-def found(candidates: tuple[Judged, ...], *steps: Step) -> Run:
+def found(candidates: tuple[Judged, ...], *steps: GenerationRow) -> Run:
     """A run that was stopped before it could assess anything."""
     return Run(
         folder=Path("runs/made"),

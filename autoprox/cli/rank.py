@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from autoprox.leaderboard.board import Leaderboard, Row
+    from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
     from autoprox.measuring.scoring import Outlook
     from autoprox.ranking.figures import ColumnFigures
 
@@ -228,7 +228,7 @@ EXPLAINED = (
 EXPLAINED_BEST = "ρ 20%, 50%: Spearman's correlation among the best by score"  # noqa: RUF001
 
 
-def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
+def _print_reasons(heading: str, rows: list[LeaderboardRow], out: Console) -> None:
     from rich.table import Table
 
     out.print(heading)
@@ -240,7 +240,7 @@ def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
     out.print(table)
 
 
-def _main_table(rows: list[Row]) -> Table:
+def _main_table(rows: list[LeaderboardRow]) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -257,7 +257,7 @@ def _main_table(rows: list[Row]) -> Table:
     return table
 
 
-def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _column_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return the figures of every column, D ± half its interval (rho), in as many tables as fit."""
 
     def cell(each: ColumnFigures) -> str:
@@ -266,7 +266,7 @@ def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> lis
     return _tables("D ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
 
 
-def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _best_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return rho ± half its interval among the best by score, of every column."""
 
     def cell(each: ColumnFigures) -> str:
@@ -279,7 +279,7 @@ def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[
 
 def _tables(
     title: str,
-    rows: list[Row],
+    rows: list[LeaderboardRow],
     columns: tuple[str, ...],
     width: int,
     cell: Callable[[ColumnFigures], str],

@@ -66,7 +66,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Step:
+class GenerationRow:
     """What a generation did: a row of ``generations.csv``.
 
     Attributes:
@@ -99,7 +99,7 @@ HISTORY = {
     "held_out": "the same, held out",
     "median": "median of the population",
 }
-"""The figures of a `Step` that a history shows, and what they are called."""
+"""The figures of a `GenerationRow` that a history shows, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Run:
 
     folder: Path
     settings: Settings
-    generations: tuple[Step, ...]
+    generations: tuple[GenerationRow, ...]
     evaluations: int
     proposals: int
     judged: tuple[Judged, ...]
@@ -307,7 +307,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         return Run(
             folder=folder,
             settings=settings,
-            generations=tuple(Step(**row) for row in checkpoint["rows"]),
+            generations=tuple(GenerationRow(**row) for row in checkpoint["rows"]),
             evaluations=checkpoint["evaluations"],
             proposals=checkpoint["proposals"],
             judged=judged,

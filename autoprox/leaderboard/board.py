@@ -24,7 +24,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One proxy on the leaderboard.
 
     Attributes:
@@ -98,18 +98,18 @@ class Leaderboard:
     settings: Mapping[str, Any]
     architectures: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     scores: Mapping[str, NDArray[np.float64]] = field(repr=False)
 
     def __len__(self) -> int:
         """Count the proxies."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[LeaderboardRow]:
         """Iterate over the rows, the best first."""
         return iter(self.rows)
 
-    def __getitem__(self, name: str) -> Row:
+    def __getitem__(self, name: str) -> LeaderboardRow:
         """Return the row of a proxy.
 
         Raises:
@@ -168,7 +168,7 @@ class Leaderboard:
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
 
-        def cells(row: Row) -> list[str]:
+        def cells(row: LeaderboardRow) -> list[str]:
             own = {each.column: f"{each.somers:.2f}" for each in row.columns}
             return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
 
@@ -186,7 +186,7 @@ TITLES = (
 """What the cells of a row are."""
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def cells_of(row: LeaderboardRow) -> tuple[str, ...]:
     """Return a row's figures as they are printed; see `TITLES`."""
     return (
         "-" if row.place is None else str(row.place),
@@ -207,7 +207,7 @@ def _said(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
+def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
     low, high = row.joint_interval or (None, None)
     record = {
         "rank": row.place,

@@ -15,7 +15,7 @@ from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
@@ -131,7 +131,7 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        found = _Found(part, score_all(job, workers, progress, outlook))
+        found = _KeptScores(part, score_all(job, workers, progress, outlook))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [
@@ -195,7 +195,7 @@ def _parts(proxy: AnyProxy) -> tuple[Scorable, ...]:
     return tuple(found.values())
 
 
-def _with_search(row: Row, proxy: AnyProxy, searched: Searched) -> Row:
+def _with_search(row: LeaderboardRow, proxy: AnyProxy, searched: Searched) -> LeaderboardRow:
     """Return a row that says how many of the architectures the proxy's search saw."""
     try:
         return replace(row, searched_on=searched(proxy))
@@ -203,7 +203,7 @@ def _with_search(row: Row, proxy: AnyProxy, searched: Searched) -> Row:
         return replace(row, reason=row.reason or f"what its search saw is not known: {error}")
 
 
-class _Found:
+class _KeptScores:
     """What all proxies gave on all architectures."""
 
     def __init__(self, bench: Bench, kept: Sequence[Kept]) -> None:
@@ -250,7 +250,7 @@ class _Found:
         ]
         return float(np.median(totals)) if totals else None
 
-    def row(self, name: str, proxy: AnyProxy, compare: Comparison) -> Row:
+    def row(self, name: str, proxy: AnyProxy, compare: Comparison) -> LeaderboardRow:
         """Return the row of one proxy, without its place."""
         values, reason = self.scores(proxy)
         failures = int((~np.isfinite(values)).sum())
@@ -265,7 +265,7 @@ class _Found:
         def mean(attribute: str) -> float | None:
             return float(np.mean([getattr(c, attribute) for c in each])) if each else None
 
-        return Row(
+        return LeaderboardRow(
             place=None,
             name=name,
             formula=_formula(proxy),
@@ -292,10 +292,10 @@ def _formula(proxy: AnyProxy) -> str:
     return f"ensemble of {', '.join(proxy.parts)}"
 
 
-def _placed(rows: Sequence[Row]) -> tuple[Row, ...]:
+def _placed(rows: Sequence[LeaderboardRow]) -> tuple[LeaderboardRow, ...]:
     """Sort the rows, the best first, and number them; equal figures keep the alphabetical order."""
 
-    def order(row: Row) -> tuple[Any, ...]:
+    def order(row: LeaderboardRow) -> tuple[Any, ...]:
         return (row.joint is None, -(row.joint or 0.0), row.name)
 
     return tuple(

@@ -15,7 +15,7 @@ from autoprox.benches import Architecture, Bench
 from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, StatisticError
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.scores import Kept, ScoreStore
-from autoprox.measuring.tables import Exhibit, Probe, Row, by_bits, table_of
+from autoprox.measuring.tables import Exhibit, Probe, TableRow, by_bits, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy, scores_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class ScoringWork:
     """What is to be computed on one architecture, on one batch.
 
     Attributes:
@@ -77,7 +77,7 @@ class Work:
 
 
 @one_thread()
-def score_network(bench: Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
+def score_network(bench: Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
     """Build one network, score what is asked of it, and save the scores; in one thread.
 
     Returns:
@@ -97,7 +97,7 @@ def score_network(bench: Bench, works: list[Work], folder: Path) -> dict[str, Ke
     return unsaved
 
 
-def _builder(bench: Bench, work: Work) -> Callable[[], nn.Module]:
+def _builder(bench: Bench, work: ScoringWork) -> Callable[[], nn.Module]:
     """Return what builds a network when it is first asked for it, and says if that failed."""
 
     @cache
@@ -130,7 +130,7 @@ class _Notes:
         passing: what may be otherwise the next time.
     """
 
-    work: Work
+    work: ScoringWork
     lasting: Kept = field(default_factory=Kept)
     passing: Kept = field(default_factory=Kept)
 
@@ -167,7 +167,7 @@ def _comes_again(error: BaseException | None) -> bool:
     return error is None
 
 
-def _notes(exhibit: Exhibit, works: Sequence[Work]) -> list[_Notes]:
+def _notes(exhibit: Exhibit, works: Sequence[ScoringWork]) -> list[_Notes]:
     """Return the scores and costs that works ask for which show one network the same batch."""
     notes = [_Notes(work) for work in works]
     proxies = {name: _received(each) for work in works for name, each in work.scored.items()}
@@ -263,7 +263,7 @@ def _note_all(notes: Sequence[_Notes], name: str, scores: Sequence[float | Excep
             each.note(name, score)
 
 
-def _table(works: Sequence[Work], names: Sequence[str], exhibit: Exhibit) -> Table:
+def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit) -> Table:
     """Measure one network; if it has several configurations, at every number of bits in them."""
     from autoprox.evaluation.evaluate import Table
 
@@ -281,7 +281,7 @@ def _table(works: Sequence[Work], names: Sequence[str], exhibit: Exhibit) -> Tab
         return at(first.network_key(bench, width), own, bits)
 
     if bench.trained and (sampled or len(works) > 1):
-        return table_of([Row("", work.bits) for work in works], names, measured)
+        return table_of([TableRow("", work.bits) for work in works], names, measured)
     return Table((at(first.key, names, first.bits),))
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.errors import CacheError, StatisticError
-from autoprox.measuring.network import Work, score_network
+from autoprox.measuring.network import ScoringWork, score_network
 from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
 from autoprox.measuring.tables import Probe
 from autoprox.proxies.function import FunctionProxy
@@ -43,7 +43,7 @@ class Job:
         probe: what the networks are shown; a proxy that needs more inputs is shown more.
         folder: the cache.
         timed: whether the proxies' costs are wanted.
-        kept: whether sampled statistics that have to be measured are kept, see `Work`.
+        kept: whether sampled statistics that have to be measured are kept, see `ScoringWork`.
     """
 
     bench: Bench
@@ -180,7 +180,7 @@ def score_all(
 
 def _known(
     job: Job, only: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Kept], dict[str, list[Work]]]:
+) -> tuple[dict[str, Kept], dict[str, list[ScoringWork]]]:
     """Return what the cache holds of each architecture, and the work that is left, by network.
 
     Args:
@@ -189,7 +189,7 @@ def _known(
     """
     store, timed = ScoreStore(job.folder), job.timed_architectures()
     known: dict[str, Kept] = {}
-    works: dict[str, list[Work]] = {}
+    works: dict[str, list[ScoringWork]] = {}
     for probe, proxies in job.probes().items():
         names = {identity(proxy): proxy for proxy in proxies}
         mark = job.marks[probe]
@@ -216,12 +216,14 @@ def _known(
             }
             if scored or slow:
                 bits = None if job.bench.bits is None else job.bench.bits(each)
-                work = Work(each, probe, key, scored, slow, fleeting, bits, job.kept)
+                work = ScoringWork(each, probe, key, scored, slow, fleeting, bits, job.kept)
                 works.setdefault(job.network(each), []).append(work)
     return known, works
 
 
-def _outlook(job: Job, works: Mapping[str, list[Work]]) -> tuple[Outlook, dict[str, list[Work]]]:
+def _outlook(
+    job: Job, works: Mapping[str, list[ScoringWork]]
+) -> tuple[Outlook, dict[str, list[ScoringWork]]]:
     """Return what has to be done, and the networks with those first that have to be built."""
     store, statistics, functions = Store(job.folder), {}, {}
     for network, parts in works.items():
@@ -255,12 +257,14 @@ def _sent(proxy: Scorable) -> str | FunctionProxy:
     return proxy.graph.text if isinstance(proxy, Proxy) else proxy
 
 
-def _done(job: Job, works: Iterable[list[Work]], workers: Workers) -> Iterator[dict[str, Kept]]:
+def _done(
+    job: Job, works: Iterable[list[ScoringWork]], workers: Workers
+) -> Iterator[dict[str, Kept]]:
     """Do the work of each network; return what was not saved, by the names of the architectures."""
     source = job.bench if workers.here else job.source
     return workers.unordered(_score, ((source, work, job.folder) for work in works))
 
 
-def _score(source: str | Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
+def _score(source: str | Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
     bench = load_bench(source) if isinstance(source, str) else source
     return score_network(bench, works, folder)

@@ -139,20 +139,20 @@ class Plan:
     folder: Path
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
-            return [Row(canonical(key)) for key in keys]
+            return [TableRow(canonical(key)) for key in keys]
         keys_of = {
             space: canonical(self.probe.network_key(bench, space, self._mark))
             for space in bench.spaces
         }
-        return [Row(keys_of[each.space], bits(each)) for each in bench.architectures]
+        return [TableRow(keys_of[each.space], bits(each)) for each in bench.architectures]
 
     @cached_property
-    def works(self) -> list[Work]:
+    def works(self) -> list[StatisticsWork]:
         """All that is to be measured, in the order of the bench.
 
         Of a bench of trained networks each one is measured once, and what depends on bits once
@@ -161,7 +161,7 @@ class Plan:
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             return [
-                Work(
+                StatisticsWork(
                     each,
                     self.probe.key(bench, each, self._mark),
                     self.names,
@@ -174,10 +174,12 @@ class Plan:
         for space in bench.spaces:
             rows = bench.in_space(space)
             first, layers = rows[0], len(bits(rows[0]))
-            found.append(Work(first, self.probe.network_key(bench, space, self._mark), plain))
+            found.append(
+                StatisticsWork(first, self.probe.network_key(bench, space, self._mark), plain)
+            )
             for width in sorted({width for each in rows for width in bits(each)}):
                 key = self.probe.network_key(bench, space, self._mark, width)
-                found.append(Work(first, key, quantised, (width,) * layers))
+                found.append(StatisticsWork(first, key, quantised, (width,) * layers))
         return [work for work in found if work.names]
 
     @cached_property
@@ -188,7 +190,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """Where the statistics of an architecture lie.
 
     Attributes:
@@ -202,7 +204,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StatisticsWork:
     """Statistics that are measured together.
 
     Attributes:
@@ -276,7 +278,7 @@ def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(name for name in names if name not in quantised), quantised
 
 
-def pending(plan: Plan, store: Store) -> list[Work]:
+def pending(plan: Plan, store: Store) -> list[StatisticsWork]:
     """Return what is missing from the cache; damaged files count as missing."""
     missing = ((work, store.missing(work.key, work.names)) for work in plan.works)
     return [replace(work, names=names) for work, names in missing if names]
@@ -287,7 +289,7 @@ def measure_bench(
     store: Store,
     workers: Workers = HERE,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Row]:
+) -> list[TableRow]:
     """Measure what is missing, each architecture once; return where the statistics of all lie.
 
     Each worker writes what it measured itself, so that an interrupted measurement loses at most the
@@ -316,7 +318,7 @@ def measure_bench(
 
 
 @one_thread()
-def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
+def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Path) -> None:
     """Build, measure and save one architecture, in one thread."""
     from autoprox.benches import load_bench
     from autoprox.errors import StatisticError
@@ -331,7 +333,7 @@ def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> Non
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
 
 
-def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
+def load_table(store: Store, rows: Sequence[TableRow], names: Sequence[str]) -> Table:
     """Return the table of the architectures with these rows; what is asked for is mapped."""
 
     def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
@@ -342,7 +344,7 @@ def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table
 
 
 def table_of(
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     names: Sequence[str],
     measured: Callable[[str, tuple[str, ...], int | None], Measurement],
 ) -> Table:

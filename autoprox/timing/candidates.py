@@ -6,7 +6,6 @@ import csv
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -163,7 +162,6 @@ def _evolved(
     Raises:
         KeyboardInterrupt: the run was stopped.
     """
-    options: dict[str, Any] = {"evaluations": evaluations, "seed": stage.seed}
     with tempfile.TemporaryDirectory() as folder:
         run = evolve(
             stage.bench,
@@ -171,7 +169,8 @@ def _evolved(
             jobs=stage.jobs,
             cache=stage.folder,
             observer=clock,
-            **options,
+            evaluations=evaluations,
+            seed=stage.seed,
         )
         if not run.finished:  # Ctrl-C ends a run with a report
             raise KeyboardInterrupt

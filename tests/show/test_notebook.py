@@ -13,7 +13,7 @@ import pytest
 from autoprox.assessment.assess import Assessment
 from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.ranking.luck import SelectionLuck, null_luck
 from tests.made_runs import step
@@ -71,14 +71,14 @@ def test_a_run_shows_what_it_found_beside_the_known_proxies(run: Run) -> None:
     assert "runs/&lt;x&gt;" in text
 
 
-def row(name: str, place: int | None, reason: str | None) -> Row:
+def row(name: str, place: int | None, reason: str | None) -> LeaderboardRow:
     figures = {
         "column": "cnn/accuracy", "somers": 0.456, "kendall": 0.5, "spearman": 0.6,
         "interval": (0.4, 0.5), "top_share": 0.5, "top1_regret": 1.0, "best": (),
     }  # fmt: skip
     names = ColumnFigures.__dataclass_fields__
     columns = (ColumnFigures(**{key: figures.get(key, 9) for key in names}),)
-    return Row(
+    return LeaderboardRow(
         place, name, "sum(params)", 0.456 if place else None,
         None, None, None, None, None, None, None,
         0 if place else 9, reason, columns if place else (),
