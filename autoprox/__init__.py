@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
+    from autoprox.evolution.record import read_run as read_run
     from autoprox.evolution.run import evolve as evolve
     from autoprox.language.graph import Graph as Graph
     from autoprox.language.text import parse as parse
@@ -49,6 +50,7 @@ _LAZY = {
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "read_run": "autoprox.evolution.record",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",

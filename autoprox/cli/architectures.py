@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.runtime.progress import Progress
-    from autoprox.search.architectures import Found
-    from autoprox.search.architectures.search import Search
+    from autoprox.search.architectures import FoundArchitectures
+    from autoprox.search.architectures.search import ArchitectureSearch
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
 """The options that a resumed search takes; the others are settings, which it keeps."""
@@ -77,7 +77,7 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
         ctx.exit(INTERRUPTED)
 
 
-def _found(given: dict[str, Any], watch: _Watch) -> Found:
+def _found(given: dict[str, Any], watch: _Watch) -> FoundArchitectures:
     """Start or resume the search."""
     from autoprox.search.architectures import search_architectures
 
@@ -110,7 +110,7 @@ class _Watch:
         """How long the search has taken."""
         return time.monotonic() - self._begun
 
-    def __call__(self, search: Search, done: int) -> None:
+    def __call__(self, search: ArchitectureSearch, done: int) -> None:
         """Show how far a search is."""
         failed = sum(bool(each.failures) for each in search.scored)
         facts = [f"{failed} failed"]
@@ -120,7 +120,7 @@ class _Watch:
         self._show(what, len(search.scored) + done, search.settings.budget)
 
 
-def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> None:
+def _report(found: FoundArchitectures, given: dict[str, Any], top: int, seconds: float) -> None:
     """Print the best architectures, and write the files that were asked for."""
     if given["plot"] is not None and found.scored:
         from autoprox.show.draw.fronts import front_figure
@@ -144,7 +144,7 @@ def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> No
     out.print(f"{files[0]}; {front}: {files[1]}", soft_wrap=True)
 
 
-def _table(found: Found, top: int) -> Table:
+def _table(found: FoundArchitectures, top: int) -> Table:
     from autoprox.search.architectures.found import cost_text, short
 
     shown = table([])

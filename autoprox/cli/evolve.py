@@ -25,7 +25,7 @@ from autoprox.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""

@@ -17,7 +17,7 @@ from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
@@ -95,6 +95,9 @@ class Watcher:
         line = f"measured {done}/{total} architectures" if total else ""
         self.show(line, bar, done in (0, total), {})
 
+    def say(self, text: str) -> None:
+        """Keep silent."""
+
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
         self._before, self._searching = len(known), time.monotonic()
@@ -144,6 +147,10 @@ class Lines(Watcher):
 
     _last = -LINE_SECONDS
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        click.echo(text, err=True)
+
     def started(self, folder: Path, settings: Settings) -> None:
         """Say where the run is."""
         super().started(folder, settings)
@@ -176,6 +183,10 @@ class Panel(Watcher):
     def __exit__(self, *_: object) -> None:
         """Clear the display."""
         self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the panel."""
+        self._live.console.print(text, soft_wrap=True)
 
     def show(self, line: str, bar: Bar, always: bool, facts: Mapping[str, str]) -> None:
         """Show the bar, and below it in a frame what the search found."""

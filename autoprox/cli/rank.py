@@ -27,12 +27,14 @@ from autoprox.cli.options import (
 )
 from autoprox.cli.tables import NUMBER, column_tables, grid, table
 from autoprox.runtime.files import write_text
+from autoprox.statistics import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from autoprox.leaderboard.board import Leaderboard, Row
+    from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
+    from autoprox.measuring.scoring import Outlook
     from autoprox.ranking.figures import ColumnFigures
 
 HELD_OUT = (
@@ -40,6 +42,7 @@ HELD_OUT = (
     "--held-out does not see."
 )
 PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
+SAMPLE = "Entries kept of each layer's tensor; 512 takes what autoprox evolve measured."
 EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --plot board.svg"
 
 
@@ -64,7 +67,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
-@option("--sample", "Entries kept of each layer's tensor.", "full", "N|full", callback=entries)
+@option("--sample", SAMPLE, "full", "N|full", callback=entries)
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
 @option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH")
 @option("--probe-seed", "Of weights, noise and sample.", "0", type=int)
@@ -132,8 +135,30 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
         given["bench"],
         **hired(given),
         progress=watch.measuring,
+        outlook=lambda outlook: watch.say(outlook_in_words(outlook)),
         **settings,
     )
+
+
+def outlook_in_words(outlook: Outlook) -> str:
+    """Say what has to be measured, or about how long it takes."""
+    if outlook.seconds is not None:
+        return f"about {readable_seconds(outlook.seconds)} left, as the first networks took"
+    if not outlook.lacking:
+        return "the cache has all scores: nothing is measured"
+    lacking = f"{outlook.lacking} of {outlook.networks} networks lack scores or times"
+    if not outlook.built:
+        return f"{lacking}; the cache has all statistics: no network is built"
+    parts = {
+        "measure": ", ".join(outlook.statistics),
+        "compute": ", ".join(outlook.functions),
+        "time proxies on": f"{outlook.timed} of them" if outlook.timed else "",
+    }
+    todo = "; ".join(f"{verb} {what}" for verb, what in parts.items() if what)
+    said = f"{lacking}; {outlook.built} are built, to {todo}"
+    if outlook.sample == "full" and outlook.statistics:
+        said += f" (whole tensors; --sample {DEFAULT_SAMPLE} takes what a search measured)"
+    return said
 
 
 def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
@@ -200,13 +225,13 @@ EXPLAINED = (
 EXPLAINED_BEST = "ρ 20%, 50%: Spearman's correlation among the best by score"  # noqa: RUF001
 
 
-def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
+def _print_reasons(heading: str, rows: list[LeaderboardRow], out: Console) -> None:
     cells = [(row.name, str(row.failures or ""), row.reason or "") for row in rows]
     out.print(heading)
     out.print(grid((f"  {name}", count, why.partition("\n")[0]) for name, count, why in cells))
 
 
-def _main_table(rows: list[Row]) -> Table:
+def _main_table(rows: list[LeaderboardRow]) -> Table:
     from autoprox.leaderboard.board import TITLES, cells_of
 
     shown = table([])
@@ -218,7 +243,7 @@ def _main_table(rows: list[Row]) -> Table:
     return shown
 
 
-def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _column_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return the figures of every column, D ± half its interval (rho), in as many tables as fit."""
 
     def cell(each: ColumnFigures) -> str:
@@ -227,7 +252,7 @@ def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> lis
     return _tables("D ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
 
 
-def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _best_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return rho ± half its interval among the best by score, of every column."""
 
     def cell(each: ColumnFigures) -> str:
@@ -240,7 +265,7 @@ def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[
 
 def _tables(
     title: str,
-    rows: list[Row],
+    rows: list[LeaderboardRow],
     columns: tuple[str, ...],
     width: int,
     cell: Callable[[ColumnFigures], str],

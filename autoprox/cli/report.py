@@ -27,7 +27,7 @@ from autoprox.ranking import SYMBOLS
 from autoprox.ranking.figures import ColumnFigures
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.settings import Settings
 
 FILES = {
@@ -84,7 +84,7 @@ def _print_elsewhere(console: Console, run: Run) -> None:
 def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
     asked = run.settings
-    alone = len(run.benches) == 1
+    alone = not run.benches
     where = [f"bench {asked.bench}" if alone else f"benches {asked.bench}, which count the same"]
     drawn = f"{asked.architectures} architectures" + ("" if alone else " of each bench")
     where += [f"{drawn} drawn"] if asked.architectures else []
@@ -103,9 +103,8 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     rows = best_first(rows)
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
-    apart = run.benches if len(run.benches) > 1 else ()
     on_search = {each.name: each for each in run.search}
-    console.print(joint_table(rows, on_search, run.settings, apart))
+    console.print(joint_table(rows, on_search, run.settings, run.benches))
     console.print(EXPLAINED_USE)
     for part in correlation_tables(rows, console.width, run.settings):
         console.print(part)

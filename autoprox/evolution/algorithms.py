@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,8 +137,10 @@ class Base:
         """Return whether the first population is complete: it may shrink later."""
         return {"filled": self.filled}
 
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
-        """Take the population back."""
+    def restore(
+        self, population: list[Candidate], state: dict[str, Any], known: Mapping[str, Candidate]
+    ) -> None:
+        """Take the population back; `known` has all that were judged, by their formulas."""
         self.population = population
         self.filled = state["filled"]
 
@@ -210,10 +212,11 @@ class AutoProx(Base):
             "retries": [[parent.graph.text, tries] for parent, tries in self.retries]
         }
 
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+    def restore(
+        self, population: list[Candidate], state: dict[str, Any], known: Mapping[str, Candidate]
+    ) -> None:
         """Take population and parents back; a parent may have left the population since."""
-        super().restore(population, state)
-        known: dict[str, Candidate] = state["candidates"]
+        super().restore(population, state, known)
         self.retries = [(known[text], tries) for text, tries in state["retries"]]
 
 
@@ -310,11 +313,13 @@ class Default(Base):
         """Return how long the population has not had a better best."""
         return super().state() | {"highest": self.highest, "stale": self.stale}
 
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
-        """Take population, patience and what is known back."""
-        super().restore(population, state)
+    def restore(
+        self, population: list[Candidate], state: dict[str, Any], known: Mapping[str, Candidate]
+    ) -> None:
+        """Take population and patience back."""
+        super().restore(population, state, known)
         self.highest, self.stale = state["highest"], state["stale"]
-        self._know(state["candidates"].values())
+        self._know(known.values())
 
     def _know(self, candidates: Iterable[Candidate]) -> None:
         """Remember the reductions of tensors that candidates have."""

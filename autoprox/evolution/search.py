@@ -170,6 +170,6 @@ class Search:
         # Judging is pure: it gives the same candidates again, with the ranks that are
         # not kept on disk.
         population = self.judge([by_text[text].graph for text in checkpoint["population"]])
-        self.algorithm.restore(population, {**checkpoint["algorithm"], "candidates": by_text})
+        self.algorithm.restore(population, checkpoint["algorithm"], by_text)
         version, internal, gauss = checkpoint["random"]
         self.generator.setstate((version, tuple(internal), gauss))

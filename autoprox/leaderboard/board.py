@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.assessment.wording import figure, short_interval
-from autoprox.errors import AutoproxError, UnknownNameError
+from autoprox.errors import UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.runtime.frames import frame_of
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One proxy on the leaderboard.
 
     Attributes:
@@ -98,18 +99,18 @@ class Leaderboard:
     settings: Mapping[str, Any]
     architectures: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     scores: Mapping[str, NDArray[np.float64]] = field(repr=False)
 
     def __len__(self) -> int:
         """Count the proxies."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[LeaderboardRow]:
         """Iterate over the rows, the best first."""
         return iter(self.rows)
 
-    def __getitem__(self, name: str) -> Row:
+    def __getitem__(self, name: str) -> LeaderboardRow:
         """Return the row of a proxy.
 
         Raises:
@@ -163,18 +164,12 @@ class Leaderboard:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise AutoproxError(
-                "to_frame needs pandas: pip install pandas; to_csv and to_json do not"
-            ) from None
-        return pandas.DataFrame.from_records(self.records())
+        return frame_of(self.records())
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
 
-        def cells(row: Row) -> list[str]:
+        def cells(row: LeaderboardRow) -> list[str]:
             own = {each.column: f"{each.somers:.2f}" for each in row.columns}
             return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
 
@@ -192,7 +187,7 @@ TITLES = (
 """What the cells of a row are."""
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def cells_of(row: LeaderboardRow) -> tuple[str, ...]:
     """Return a row's figures as they are printed; see `TITLES`."""
     return (
         figure(row.place, "d"),
@@ -209,7 +204,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
     )
 
 
-def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
+def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
     low, high = row.joint_interval or (None, None)
     record = {
         "rank": row.place,

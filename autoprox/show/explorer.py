@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from autoprox.assessment.assess import Assessment
     from autoprox.benches import Bench
-    from autoprox.evolution.found import Found
     from autoprox.evolution.ground import Ground
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 NARROW, WIDE = "420px", "480px"
 
@@ -55,11 +54,11 @@ def explore(
     from autoprox.benches import Bench
     from autoprox.evolution.folder import RunFolder
     from autoprox.evolution.ground import lay
+    from autoprox.evolution.record import Run, read_run
     from autoprox.runtime.parallel import HERE
-    from autoprox.show.draw.runs import found_in
     from autoprox.statistics.store import default_folder
 
-    found = found_in(run)
+    found = run if isinstance(run, Run) else read_run(run)
     source = bench if isinstance(bench, Bench) else str(bench) or found.settings.bench
     ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
     RunFolder(found.folder).check_bench(ground.digest)
@@ -84,7 +83,7 @@ class Explorer:
         scatter: the picture of its scores against accuracies.
     """
 
-    def __init__(self, found: Found, ground: Ground) -> None:
+    def __init__(self, found: Run, ground: Ground) -> None:
         """Build the widgets, and pick the best proxy."""
         import ipywidgets as widgets
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from autoprox.evolution.found import HISTORY, Found
+from autoprox.evolution.record import HISTORY, Run
 from autoprox.show.picks import Pick
 
 Point = tuple[float, float]
@@ -13,12 +13,12 @@ JUDGED, NODES = "distinct candidates judged", "nodes of the formula"
 """The names of the horizontal axes."""
 
 
-def history(found: Found) -> dict[str, list[Point]]:
+def history(run: Run) -> dict[str, list[Point]]:
     """Return the points of each figure of `HISTORY` that has any, over the candidates judged."""
     lines = {
         key: [
             (float(step.evaluations), value)
-            for step in found.generations
+            for step in run.generations
             if (value := getattr(step, key)) is not None
         ]
         for key in HISTORY
@@ -37,15 +37,15 @@ def levels(shown: Iterable[Pick]) -> list[float]:
     return [v for each in shown for v in (each.search, each.held_out) if v is not None]
 
 
-def cloud(found: Found) -> list[Point]:
+def cloud(run: Run) -> list[Point]:
     """Return all judged candidates, those of one size and nearly one correlation once."""
-    return sorted({(float(each.complexity), round(each.fitness, 3)) for each in found.judged})
+    return sorted({(float(each.complexity), round(each.fitness, 3)) for each in run.judged})
 
 
-def front(found: Found) -> list[Point]:
+def front(run: Run) -> list[Point]:
     """Return the corners of the border of what is reached with so many nodes at most."""
     points: list[Point] = []
-    for each in found.front:
+    for each in run.front:
         points += [(each.complexity, points[-1][1])] if points else []
         points.append((each.complexity, each.fitness))
     return points

@@ -5,19 +5,16 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from autoprox.evaluation.evaluate import Evaluator, Table
-from autoprox.evolution.found import read
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.search import Generation
 from autoprox.language.graph import Graph
-from autoprox.language.text import parse
 from autoprox.statistics import measure, noise
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage
@@ -164,7 +161,6 @@ def _evolved(
     Raises:
         KeyboardInterrupt: the run was stopped.
     """
-    options: dict[str, Any] = {"evaluations": evaluations, "seed": stage.seed}
     with tempfile.TemporaryDirectory() as folder:
         run = evolve(
             stage.bench,
@@ -172,13 +168,13 @@ def _evolved(
             jobs=stage.jobs,
             cache=stage.folder,
             observer=clock,
-            **options,
+            evaluations=evaluations,
+            seed=stage.seed,
         )
         if not run.finished:  # Ctrl-C ends a run with a report
             raise KeyboardInterrupt
-        found = read(run.folder)
-    fitness = {parse(each.text): each.fitness for each in found.judged}
-    return fitness, found.evaluations, found.seconds
+    fitness = {each.candidate.graph: each.fitness for each in run.judged}
+    return fitness, run.evaluations, run.seconds
 
 
 RERUN = Way("re-running the networks", _rerun)

@@ -154,7 +154,7 @@ def test_parents_in_work_come_back_from_a_checkpoint_even_if_they_left_the_popul
     state = json.loads(json.dumps(algorithm.state()))
     again = AutoProx(algorithm.variation, 2, 2)
     known = {each.graph.text: each for each in (first, second, gone)}
-    again.restore([first, second], state | {"candidates": known})
+    again.restore([first, second], state, known)
     assert again.retries == algorithm.retries == [(gone, 1), (first, 3)]
     assert again.filled
     assert texts(again.ask()) == [f"log({THIRD})", f"log({FIRST})"]

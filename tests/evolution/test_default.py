@@ -197,8 +197,7 @@ def test_a_resumed_search_is_as_impatient_as_it_was():
     generation(first, 0.5, 0.4)
     for _ in range(Default.PATIENCE - 1):
         generation(first, 0.5)
-    state = json.loads(json.dumps(first.state())) | {"candidates": {}}
-    second.restore(list(first.population), state)
+    second.restore(list(first.population), json.loads(json.dumps(first.state())), {})
     generation(second, 0.5)
     assert second.population == []
 
@@ -245,8 +244,8 @@ def test_a_child_is_drawn_again_only_so_often(monkeypatch):
 def test_what_valid_candidates_had_is_known_also_after_a_resumption(monkeypatch):
     draws = [CHILD, CHILD, Default.NOVEL, CHILD, CHILD]
     algorithm = with_mutants(NOVEL, KNOWN)
-    state = algorithm.state() | {"candidates": {NOVEL: candidate(NOVEL, 0.1)}}
-    algorithm.restore(list(algorithm.population), state)
+    known = {NOVEL: candidate(NOVEL, 0.1)}
+    algorithm.restore(list(algorithm.population), algorithm.state(), known)
     algorithm.tell([failure("sum(max(act))")])
     drawn = Drawn(monkeypatch, draws[:2])
     assert texts(algorithm.ask()) == [NOVEL]

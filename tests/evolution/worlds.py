@@ -56,8 +56,8 @@ class Spelling:
 def grown(algorithm, population, size=None, batch=2):
     """Return an algorithm whose first population is complete."""
     made = algorithm(Spelling(), size or len(population), batch)
-    state = {"filled": True, "retries": [], "candidates": {}, "highest": None, "stale": 0}
-    made.restore(list(population), state)
+    state = {"filled": True, "retries": [], "highest": None, "stale": 0}
+    made.restore(list(population), state, {})
     return made
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
-from autoprox.evolution.found import HISTORY, Found, read
+from autoprox.evolution.record import HISTORY, Run, read_run
 from autoprox.evolution.word_use import BEST, WordUse, word_use
 from autoprox.show import plots
 from autoprox.show.draw.style import (
@@ -25,9 +25,8 @@ from autoprox.show.picks import picks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from autoprox.evolution.report import Run
 
-AnyRun: TypeAlias = "str | Path | Run | Found"
+AnyRun: TypeAlias = "str | Path | Run"
 """A run, or its folder; finished, stopped or still going."""
 
 LINES: Mapping[str, Mapping[str, Any]] = {
@@ -39,15 +38,13 @@ WORDS = 14
 """How many statistics, and how many primitives, are shown."""
 
 
-def found_in(run: AnyRun) -> Found:
+def found_in(run: AnyRun) -> Run:
     """Return what a run found.
 
     Raises:
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
     """
-    if isinstance(run, Found):
-        return run
-    return read(Path(run) if isinstance(run, str | Path) else run.folder)
+    return run if isinstance(run, Run) else read_run(run)
 
 
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
@@ -72,7 +69,7 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     return axes
 
 
-def _with_fitness(run: AnyRun) -> Found:
+def _with_fitness(run: AnyRun) -> Run:
     """Return a run in which some candidate has a fitness.
 
     Raises:

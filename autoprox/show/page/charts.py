@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.found import HISTORY, Found
+from autoprox.evolution.record import HISTORY, Run
 from autoprox.language.layout import apart
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show import plots
@@ -108,7 +108,7 @@ CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
 """The classes of the lines of the history."""
 
 
-def history(found: Found) -> Markup:
+def history(found: Run) -> Markup:
     """Return how fitness went, generation by generation."""
     lines = plots.history(found)
     if not lines:
@@ -145,7 +145,7 @@ def _names(ends: Mapping[str, Point]) -> Markup:
     )
 
 
-def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
+def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     """Return nodes against joint correlation; each proxy is a link to its place on the page."""
     shown = plots.marks(chosen)
     values = plots.levels(shown)
@@ -174,7 +174,7 @@ def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     return svg(join(parts), name, role="group")
 
 
-def _cloud(found: Found, frame: Frame) -> Markup:
+def _cloud(found: Run, frame: Frame) -> Markup:
     """Return all judged candidates that lie in the frame as dots."""
     dots = [(x, y) for x, y in map(frame.at, plots.cloud(found)) if TOP < y < HEIGHT - BOTTOM]
     return tag("path", d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots), class_="cloud")

@@ -14,8 +14,8 @@ from autoprox.assessment.wording import (
     interval_text,
     mean_correlation,
 )
-from autoprox.evolution.found import Found
 from autoprox.evolution.lineage import Lineage
+from autoprox.evolution.record import Run
 from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
@@ -82,7 +82,7 @@ def _signed(value: float) -> str:
 
 
 def joint_table(
-    caption: str, found: Found, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
+    caption: str, found: Run, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
 ) -> Markup:
     """Return the joint correlations on one part, beside those of the search split."""
     search = {row.name: row.joint for row in found.search}
@@ -169,7 +169,7 @@ BAR = 200
 """Pixels: the longest bar."""
 
 
-def failures_table(found: Found) -> Markup:
+def failures_table(found: Run) -> Markup:
     """Return how often candidates failed, by reason, with bars."""
     most = max(found.failures.values())
     lines = [
@@ -227,7 +227,7 @@ GENERATION = {
 }
 
 
-def generations_table(found: Found, by_text: Mapping[str, Pick]) -> Markup:
+def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     """Return a line a generation."""
     lines = []
     for row in found.generations:
@@ -249,7 +249,7 @@ def _generation_cell(key: str, value: Any) -> Markup:
     return _cell(f"{value:g}" if key == "seconds" else str(value), value)
 
 
-def settings_table(found: Found) -> Markup:
+def settings_table(found: Run) -> Markup:
     """Return all settings of the run."""
     lines = [
         tag("tr", tag("th", name, scope="row"), tag("td", _setting(value)))

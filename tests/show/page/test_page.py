@@ -25,7 +25,7 @@ from autoprox.cli import main
 from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.cli.rank import rank as rank_command
 from autoprox.errors import RunError
-from autoprox.evolution.found import read
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
@@ -213,7 +213,7 @@ def test_the_lineage_of_the_best_leads_from_candidates_without_parents_to_it(fin
     *_, best = rows = Page(page(finished)).tables["The best candidate and its nearest ancestors"][
         1:
     ]
-    assert best[-1] == read(finished).best
+    assert best[-1] == read_run(finished).best_text
     shown = {row[0] for row in rows}
     for row in rows:
         number, parents = int(row[0]), row[1]
@@ -240,7 +240,7 @@ def test_the_words_have_the_shares_of_the_candidates_that_use_them(finished):
     tables = Page(page(finished)).tables
     (caption,) = (each for each in tables if each.startswith("Which words"))
     rows = {row[0]: row for row in tables[caption][1:]}
-    texts = {each.text for each in read(finished).judged}
+    texts = {each.text for each in read_run(finished).judged}
     for word in ("sum", "weight"):
         share = sum(re.search(rf"\b{word}\b", each) is not None for each in texts) / len(texts)
         assert rows[word][4] == f"{share:.0%}"
@@ -254,7 +254,7 @@ def test_the_first_lines_say_what_the_command_line_says(finished):
 
 
 def test_each_formula_is_one_pick_and_the_best_of_each_size_is_among_them(finished):
-    found = read(finished)
+    found = read_run(finished)
     chosen = picks(found)
     texts = [each.text for each in chosen]
     assert len(set(texts)) == len(texts)
@@ -276,7 +276,7 @@ def test_each_formula_is_one_pick_and_the_best_of_each_size_is_among_them(finish
 def test_each_proxy_has_formula_graph_and_code(finished):
     text = page(finished)
     articles = re.findall(r"<article.*?</article>", text, re.DOTALL)
-    assert len(articles) == len(picks(read(finished)))
+    assert len(articles) == len(picks(read_run(finished)))
     for article in articles:
         (code,) = re.findall(r"<pre>(import.*?)</pre>", article, re.DOTALL)
         (expression,) = re.findall(r"autoprox.load\(&#39;(.*?)&#39;\)", code)
@@ -408,11 +408,11 @@ def test_the_command_has_the_settings_of_the_run(settings):
 
 def test_known_proxies_are_ranked_on_what_the_run_was_shown(finished):
     settings = Settings("vit101", ("pit",), images="/a b/c.npz", probe_batch=64, split_seed=3)
-    ranking, _ = rank_commands(replace(read(finished), settings=settings))
+    ranking, _ = rank_commands(replace(read_run(finished), settings=settings))
     given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
     assert (given["held_out"], given["split_seed"]) == (True, 3)
     assert (given["images"], given["batch"]) == ("/a b/c.npz", 64)
-    usual, _ = rank_commands(replace(read(finished), settings=Settings("vit101")))
+    usual, _ = rank_commands(replace(read_run(finished), settings=Settings("vit101")))
     assert "--images" not in usual
     assert "--batch" not in usual
 
@@ -426,8 +426,8 @@ def test_a_killed_run_has_a_page_without_assessments(copy):
     assert "It was stopped before it could assess anything" in text
     assert f"autoprox evolve --resume {copy}" in text
     assert "Held out, column by column" not in text
-    last = read(copy).generations[-1]
-    first = picks(read(copy))[0]
+    last = read_run(copy).generations[-1]
+    first = picks(read_run(copy))[0]
     assert (first.text, first.search) == (last.expression, last.best)
     assert text.index(f'id="{first.anchor}"') == text.index('id="proxy-')
     Page(text)
@@ -446,10 +446,10 @@ def test_a_run_that_went_on_says_what_its_assessments_are_of(copy):
 
 
 def test_what_was_written_after_the_checkpoint_does_not_count(copy):
-    before = read(copy)
+    before = read_run(copy)
     with (copy / "candidates.jsonl").open("a") as file:
         file.write('{"proposed": "sum(par')
-    assert read(copy) == before
+    assert read_run(copy) == before
 
 
 def test_a_run_on_several_benches_shows_the_mean_of_each(cache, tmp_path):
