@@ -19,7 +19,9 @@ from autoprox.errors import LanguageError
 from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.evolution.vocabulary import Tree, Vocabulary
 from autoprox.language.graph import Graph
+from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import Kind, Network
+from autoprox.primitives.primitive import makes_constant
 from autoprox.statistics import STATISTICS
 
 GROWTH = 4
@@ -32,16 +34,6 @@ REDUCTION_NODES = 6
 All published proxies keep to it (SNIP's has five). Longer ones cost most of the time, as they are
 computed entry by entry, and did not rank better.
 """
-CONSTANT = frozenset(
-    {
-        *((outer, "log_softmax") for outer in ("log", "relu", "sqrt")),
-        *((outer, "min_max") for outer in ("max", "min")),
-        *((outer, "sign") for outer in ("log", "log_absolute")),
-        *((outer, "standardise") for outer in ("mean", "std", "sum")),
-        ("sum", "softmax"),
-    }
-)
-"""Words and arguments that together are one number, whatever the network."""
 ATTEMPTS = 20
 """How often a variation is drawn again when it changed nothing or grew too large."""
 
@@ -74,6 +66,10 @@ class Variation:
     height: int = 7
     complexity: int = 16
     needs_bits: bool = False
+
+    def __post_init__(self) -> None:
+        """Forget which graphs were sound: a word may have been defined anew."""
+        is_sound.cache_clear()
 
     def random(self) -> Graph:
         """Return a random proxy."""
@@ -124,10 +120,14 @@ def is_sound(graph: Graph) -> bool:
 
 
 def is_constant(node: Graph) -> bool:
-    """Say whether a node is one number, whatever the network, by its word and arguments alone."""
-    if len(node.args) == 2:
-        return node.word in ("divide", "subtract") and node.args[0] is node.args[1]
-    return any((node.word, arg.word) in CONSTANT for arg in node.args)
+    """Say whether a node is one number, whatever the network, by facts of its topmost words."""
+    if not node.args:
+        return False
+    made = PRIMITIVES[node.word]
+    if made.arity == 2:
+        return made.facts.diagonal == "constant" and node.args[0] is node.args[1]
+    (arg,) = node.args
+    return bool(arg.args) and makes_constant(made, PRIMITIVES[arg.word])
 
 
 def _plant(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:

@@ -31,12 +31,6 @@ REMEMBERED = 100_000
 NUMBERS = (0.5, 2.0, 3.0, 10.0)
 """The constants that evolution may put beside values of a layer or a network."""
 
-FLATTENING = ("exp", "relu", "sigmoid", "sign", "tanh")
-"""Words that evolution does not apply to a network's number.
-
-They keep its order, or make scores equal.
-"""
-
 
 class Vocabulary:
     """The statistics and primitives of a search, and the trees that can be written with them.
@@ -77,7 +71,7 @@ class Vocabulary:
         for name in self.primitives:
             made = PRIMITIVES[name]
             for kind in made.kinds:
-                if kind is Network and name in FLATTENING:
+                if kind is Network and made.facts.flattening:
                     continue
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
                 self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)

@@ -30,7 +30,12 @@ SHAPES: Mapping[type[Kind], str] = {
 
 
 def statistic(
-    kind: str | type[Kind], *, latex: str, needs_labels: bool = True, reference: str = ""
+    kind: str | type[Kind],
+    *,
+    latex: str,
+    needs_labels: bool = True,
+    reference: str = "",
+    nonnegative: bool = False,
 ) -> Callable[[Function], Function]:
     r"""Register a function as a statistic under its own name.
 
@@ -50,6 +55,8 @@ def statistic(
         latex: the symbol in formulas.
         needs_labels: whether it uses the targets; if not, they may be None.
         reference: where it comes from.
+        nonnegative: whether no number is below 0, which may save computing absolute values; held
+            against what is measured.
 
     Raises:
         StatisticError: the kind is another one, the function has no docstring, or takes other
@@ -83,9 +90,11 @@ def statistic(
 
         if name in PRIMITIVES:
             raise AutoproxError(f"{name!r} is a primitive; choose another name for the statistic")
-        own = Own(function, needs_labels, _version(function))
+        version = _version(function) + (" nonnegative" if nonnegative else "")
+        own = Own(function, needs_labels, version)
         text = summary[:1].lower() + summary[1:].rstrip(".")
-        STATISTICS.register(name, Statistic(name, chosen, "own", latex, text, reference, own))
+        word = Statistic(name, chosen, "own", latex, text, reference, own, nonnegative)
+        STATISTICS.register(name, word)
         return function
 
     return register
@@ -172,4 +181,9 @@ def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) 
         )
     if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
         raise StatisticError(f"{where}: expected finite real numbers within the range of float32")
+    if word.nonnegative and (tensor < 0).any():
+        raise StatisticError(
+            f"{where}: is declared nonnegative; got {tensor.min().item():.3g}: correct the "
+            "function, or leave nonnegative out"
+        )
     return tensor

@@ -21,6 +21,7 @@ from autoprox.evolution.variation import Variation, drawing_from
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.primitives import PRIMITIVES
 from autoprox.ranking import Column, Ranker
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress
@@ -137,7 +138,7 @@ class Stage:
     def reductions(self) -> tuple[Graph, ...]:
         """The reductions of tensors within the candidates, but for counts, which read no entry."""
         nodes = dict.fromkeys(n for graph in self.candidates for n in tensor_reductions(graph))
-        return tuple(node for node in nodes if node.word != "count")
+        return tuple(node for node in nodes if not PRIMITIVES[node.word].facts.counts)
 
     @cached_property
     def scores(self) -> np.ndarray:
