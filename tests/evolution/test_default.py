@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from autoprox.evolution.algorithms import PARSIMONY, Default, lexicase, worth
+from autoprox.evolution.algorithms import PARSIMONY, Default, worth
+from autoprox.evolution.lexicase import lexicase
+from autoprox.evolution.variation import ATTEMPTS
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
 from tests.evolution.worlds import (
@@ -195,6 +197,60 @@ def test_a_resumed_search_is_as_impatient_as_it_was():
     generation(first, 0.5, 0.4)
     for _ in range(Default.PATIENCE - 1):
         generation(first, 0.5)
-    second.restore(list(first.population), json.loads(json.dumps(first.state())))
+    state = json.loads(json.dumps(first.state())) | {"candidates": {}}
+    second.restore(list(first.population), state)
     generation(second, 0.5)
     assert second.population == []
+
+
+KNOWN, NOVEL = "sum(mean(act))", "sum(std(act))"
+
+
+class Mutants(Spelling):
+    """A variation whose mutants are told."""
+
+    def __init__(self, *expressions):
+        super().__init__()
+        self.left = [parse(each) for each in expressions]
+
+    def mutated(self, parent):
+        return self.left.pop(0)
+
+
+def with_mutants(*expressions):
+    algorithm = grown(Default, [candidate(KNOWN, 0.5)], batch=1)
+    algorithm.variation = Mutants(*expressions)
+    algorithm.tell([candidate(KNOWN, 0.5)])
+    return algorithm
+
+
+def test_a_child_with_a_reduction_that_nobody_had_is_most_often_drawn_again(monkeypatch):
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, Default.NOVEL, CHILD, CHILD])
+    algorithm = with_mutants(NOVEL, f"log({KNOWN})")
+    assert texts(algorithm.ask()) == [f"log({KNOWN})"]
+    assert drawn.left == []
+
+
+def test_one_child_in_ten_may_bring_a_reduction_that_nobody_had(monkeypatch):
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, math.nextafter(Default.NOVEL, 0)])
+    assert texts(with_mutants(NOVEL).ask()) == [NOVEL]
+    assert drawn.left == []
+
+
+def test_a_child_is_drawn_again_only_so_often(monkeypatch):
+    Drawn(monkeypatch, [CHILD, CHILD, Default.NOVEL] * ATTEMPTS)
+    assert texts(with_mutants(*[NOVEL] * ATTEMPTS).ask()) == [NOVEL]
+
+
+def test_what_valid_candidates_had_is_known_also_after_a_resumption(monkeypatch):
+    draws = [CHILD, CHILD, Default.NOVEL, CHILD, CHILD]
+    algorithm = with_mutants(NOVEL, KNOWN)
+    state = algorithm.state() | {"candidates": {NOVEL: candidate(NOVEL, 0.1)}}
+    algorithm.restore(list(algorithm.population), state)
+    algorithm.tell([failure("sum(max(act))")])
+    drawn = Drawn(monkeypatch, draws[:2])
+    assert texts(algorithm.ask()) == [NOVEL]
+    assert drawn.left == []
+    algorithm.variation = Mutants("sum(max(act))", KNOWN)
+    Drawn(monkeypatch, draws)
+    assert texts(algorithm.ask()) == [KNOWN]

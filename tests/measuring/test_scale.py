@@ -108,6 +108,17 @@ def test_judging_ends_where_hardly_anything_is_remembered(tmp_path, measured, mo
     assert found == expected
 
 
+def test_one_may_push_out_of_the_cache_what_the_next_needs(tmp_path, measured, monkeypatch):
+    table = saved(tmp_path, measured)
+    later = ("sum(exp(square(log(mean(act)))))", "sum(log(std(act)))")
+    _, expected = judged(table, later)
+    made = judging.Evaluator
+    room = 4 * 8 * len(table) * table.widest
+    monkeypatch.setattr(judging, "Evaluator", lambda table: made(table, room))
+    judge, _ = judged(table, ("sum(mean(act))", "sum(std(act))"))
+    assert judge([parse_proxy(text) for text in later]) == expected
+
+
 @pytest.mark.parametrize("correlation", ["somers", "kendall"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_sorting_gives_the_figures_of_all_pairs_and_of_scipy(monkeypatch, ties, correlation):
