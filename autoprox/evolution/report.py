@@ -11,7 +11,7 @@ import numpy as np
 
 from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
-from autoprox.evolution.algorithms import PARSIMONY, ranked, worth
+from autoprox.evolution.base import PARSIMONY, ranked, worth
 from autoprox.evolution.folder import REPORT, REPORT_VERSION, RunFolder
 from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import Candidate, negated

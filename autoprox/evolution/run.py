@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from autoprox.benches import Bench, several
 from autoprox.errors import BenchError, RunError
+from autoprox.evolution.algorithms import UnknownAlgorithmError
+from autoprox.evolution.base import Algorithm, name_of
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Candidate, Judge
@@ -22,7 +24,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
 from autoprox.runtime.files import absolute, free_folder
-from autoprox.runtime.parallel import Workers, open_workers
+from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
 
@@ -75,6 +77,7 @@ class Silent:
 def evolve(
     bench: str | Path | Bench = "",
     *,
+    algorithm: str | Algorithm | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -90,6 +93,9 @@ def evolve(
     Args:
         bench: a bench's name, the path of a user's own, several of them between commas, or a
             `Bench`.
+        algorithm: how to search: the name of a registered one, or an object of a class derived
+            from `autoprox.Algorithm`, which a resumed run has to be given again; ``"default"`` if
+            None.
         out: the run's folder; a new one under ``runs/`` if None.
         resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
             the run began with a `Bench` object, and `permutations` for more of these.
@@ -101,7 +107,7 @@ def evolve(
         observer: is told of progress.
         loggers: keep the figures of the run, see `autoprox.evolution.tracking`;
             ``"tensorboard"`` is one.
-        options: the fields of `Settings`, such as ``seed=1`` or ``algorithm="emq"``.
+        options: the fields of `Settings`, such as ``seed=1``.
 
     Raises:
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
@@ -112,20 +118,79 @@ def evolve(
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
         permutations = options.pop("permutations", None)
-        if out is not None or options or (bench and not isinstance(bench, Bench)):
+        if (
+            out is not None
+            or options
+            or isinstance(algorithm, str)
+            or (bench and not isinstance(bench, Bench))
+        ):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, permutations, opened, folder, watcher)
-    source = bench if isinstance(bench, Bench) else _found(str(bench))
-    name = source.name if isinstance(source, Bench) else source
-    if options.get("images"):
-        options["images"] = absolute(options["images"])
-    ground = lay(source, Settings(bench=name, **options), folder)
+        return _resumed(Path(resume), bench, algorithm, permutations, opened, folder, watcher)
+    ground = _laid(bench, algorithm, folder, options)
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
         return _run(files, ground, workers, watcher)
+
+
+def begin_search(
+    bench: str | Path | Bench,
+    *,
+    algorithm: str | Algorithm | None = None,
+    cache: str | Path | None = None,
+    **options: Any,
+) -> Search:
+    """Return a search whose loop is the caller's: ask, judge, tell.
+
+    What the cache lacks of the bench is measured first; nothing else is written. The same
+    settings give the same candidates as `evolve` does.
+
+    Args:
+        bench: as for `evolve`, as are the others.
+        algorithm: how to search.
+        cache: the folder of the measured statistics.
+        options: the fields of `Settings`.
+
+    Raises:
+        AutoproxError: a name, number, bench or cache cannot be used; the message says which.
+    """
+    folder = Path(cache) if cache is not None else default_folder()
+    with one_thread():
+        ground = _laid(bench, algorithm, folder, options)
+        ground.measure(HERE, lambda done, total: None)
+        return _search(ground, HERE)
+
+
+def _laid(
+    bench: str | Path | Bench,
+    algorithm: str | Algorithm | None,
+    cache: Path,
+    options: dict[str, Any],
+) -> Ground:
+    """Return the ground of a new run."""
+    source = bench if isinstance(bench, Bench) else _found(str(bench))
+    name = source.name if isinstance(source, Bench) else source
+    if options.get("images"):
+        options["images"] = absolute(options["images"])
+    if isinstance(algorithm, str):
+        options["algorithm"] = algorithm
+    elif algorithm is not None:
+        options |= {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
+    given = algorithm if isinstance(algorithm, Algorithm) else None
+    return lay(source, Settings(bench=name, **options), cache, given)
+
+
+def _search(ground: Ground, workers: Workers) -> Search:
+    """Return the search of a run, before its first generation."""
+    variation = Variation(
+        ground.vocabulary,
+        complexity=ground.settings.complexity,
+        needs_bits=ground.plans[0].bench.trained,
+    )
+    judge = ground.judge(ground.search, workers)
+    return Search(ground.settings, variation, judge, ground.seeds, ground.algorithm)
 
 
 def _found(bench: str) -> str:
@@ -153,6 +218,7 @@ def _own_folder(ground: Ground) -> Path:
 def _resumed(
     path: Path,
     bench: str | Path | Bench,
+    algorithm: Algorithm | None,
     permutations: int | None,
     opened: AbstractContextManager[Workers],
     cache: Path,
@@ -170,7 +236,15 @@ def _resumed(
                 "--permutations, or start a new one"
             )
         source = bench if isinstance(bench, Bench) else settings.bench
-        ground = lay(source, settings, cache)
+        if algorithm is not None:
+            _check_algorithm(algorithm, settings, path)
+        try:
+            ground = lay(source, settings, cache, algorithm)
+        except UnknownAlgorithmError:
+            raise RunError(
+                f"the run in {path} began with an algorithm that is registered nowhere: give "
+                f"{settings.described} again, as in autoprox.evolve(resume=…, algorithm=…)"
+            ) from None
         files.check_bench(ground.digest)
         if permutations is not None:
             files.change(settings)
@@ -178,15 +252,20 @@ def _resumed(
             return _run(files, ground, workers, observer)
 
 
+def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
+    """Raise `RunError` if a run did not begin with this algorithm."""
+    given = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
+    if given.described != settings.described:
+        raise RunError(
+            f"the run in {path} began with the algorithm {settings.described}; got "
+            f"{given.described}: give the same, or start a new run"
+        )
+
+
 def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer) -> Run:
     observer.started(files.path, ground.settings)
     ground.measure(workers, observer.measuring)
-    variation = Variation(
-        ground.vocabulary,
-        complexity=ground.settings.complexity,
-        needs_bits=ground.plans[0].bench.trained,
-    )
-    search = Search(ground.settings, variation, ground.judge(ground.search, workers), ground.seeds)
+    search = _search(ground, workers)
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)

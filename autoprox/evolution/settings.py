@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprox.errors import RunError, UnknownNameError
@@ -54,7 +54,9 @@ class Settings:
         correlation: the rank correlation whose mean over the columns is the fitness:
             ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
             or, of several that differ, Somers' D.
-        algorithm: a name in `ALGORITHMS`.
+        algorithm: the name of a registered algorithm, or of the class of one given as an object.
+        parameters: of the algorithm, such as ``{"crossover": 0.4}``; those that are left out have
+            their defaults, and a run's settings have all.
         evaluations: how many distinct candidates are judged in all.
         population: the size of the population.
         batch: how many graphs are proposed a generation.
@@ -78,6 +80,7 @@ class Settings:
     architectures: int | None = None
     correlation: RankCorrelation | None = None
     algorithm: str = "default"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 10_000
     population: int = 100
     batch: int = 200
@@ -120,6 +123,12 @@ class Settings:
     def symbol(self) -> str:
         """How it is written."""
         return SYMBOLS[self.measure]
+
+    @property
+    def described(self) -> str:
+        """The algorithm with its parameters, as in ``emq(top=0.2, crossover=0.5)``."""
+        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{self.algorithm}({values})"
 
     @property
     def joint(self) -> str:

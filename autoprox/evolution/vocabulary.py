@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from deap import gp
-
 from autoprox.errors import LanguageError
+from autoprox.evolution.drawing import gp, random
 from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES, Form
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Number
@@ -103,7 +101,7 @@ class Vocabulary:
     def random_tree(self, kind: type[Kind], height: int) -> Tree:
         """Return a random tree of `kind`, at most `height` high if that can be.
 
-        It draws from the global `random`, as DEAP's own generators do; see `drawing_from`.
+        It draws from `autoprox.evolution.drawing.random`.
         """
         terminals = self.pset.terminals[kind]
         fitting = self._fitting(kind, height)

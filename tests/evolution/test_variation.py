@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -11,13 +12,10 @@ from hypothesis import strategies as st
 
 from autoprox.errors import LanguageError, UnknownNameError
 from autoprox.evaluation.evaluate import reduces_tensor
+from autoprox.evolution import drawing
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
-from autoprox.evolution.variation import (
-    REDUCTION_NODES,
-    Variation,
-    drawing_from,
-    is_constant,
-)
+from autoprox.evolution.variation import REDUCTION_NODES, Variation, is_constant
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import check_root
 from autoprox.language.text import parse
@@ -66,11 +64,34 @@ def test_the_smallest_trees_of_every_kind_can_be_drawn():
         assert vocabulary.graph(tree).kind is kind
 
 
-def test_the_global_generator_is_as_it_was():
+def test_the_global_generator_is_neither_used_nor_changed():
     random.seed(5)
     before = random.getstate()
-    drawn(0, VARIATION.random)
+    first = drawn(0, VARIATION.random)
     assert random.getstate() == before
+    random.seed(6)
+    assert drawn(0, VARIATION.random) is first
+
+
+def test_another_thread_that_draws_meanwhile_changes_nothing():
+    def hundred():
+        return [VARIATION.mutated(VARIATION.random()) for _ in range(100)]
+
+    alone = drawn(0, hundred)
+    stop = threading.Event()
+
+    def disturb():
+        while not stop.is_set():
+            random.random()
+            drawing.random.random()
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        assert drawn(0, hundred) == alone
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("statistics", [("weight",), ("params",), ("act_gram", "attention")])
@@ -90,13 +111,15 @@ def test_vocabularies_that_cannot_write_a_proxy_are_refused():
 
 
 SCRIPT = """
-import json, random, sys
+import json, sys
+from random import Random
 {extra}
 from autoprox.evolution.settings import DEFAULT_STATISTICS
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.drawing import drawing_from, random
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 variation = Variation(Vocabulary(DEFAULT_STATISTICS))
-with drawing_from(random.Random(1)):
+with drawing_from(Random(1)):
     pool = [variation.random() for _ in range(30)]
     for _ in range(200):
         first, second = random.sample(pool, 2)

@@ -291,7 +291,7 @@ def test_a_statistic_declared_nonnegative_may_not_be_negative(network, batch):
 
     with registered(lowest, "Layer", needs_labels=False, nonnegative=True) as name:
         assert STATISTICS[name].nonnegative
-        with pytest.raises(StatisticError, match="'0.weight': is declared nonnegative; got -0"):
+        with pytest.raises(StatisticError, match=r"'0.weight': is declared nonnegative; got -0"):
             measure(network, *batch, [name])
 
 
