@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
+    from autoprox.evolution.base import Algorithm as Algorithm
+    from autoprox.evolution.base import Proposal as Proposal
+    from autoprox.evolution.base import algorithm as algorithm
     from autoprox.evolution.record import read_run as read_run
+    from autoprox.evolution.run import begin_search as begin_search
     from autoprox.evolution.run import evolve as evolve
     from autoprox.language.graph import Graph as Graph
     from autoprox.language.text import parse as parse
@@ -36,11 +40,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Algorithm": "autoprox.evolution.algorithms",
     "Architecture": "autoprox.benches",
     "AutoproxError": "autoprox.errors",
     "Bench": "autoprox.benches",
     "Graph": "autoprox.language.graph",
+    "Proposal": "autoprox.evolution.algorithms",
     "Proxy": "autoprox.proxies.proxy",
+    "algorithm": "autoprox.evolution.algorithms",
+    "begin_search": "autoprox.evolution.run",
     "build": "autoprox.search.architectures.space",
     "evolve": "autoprox.evolution.run",
     "explore": "autoprox.show.explorer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +32,11 @@ BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_jso
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
-ALGORITHMS = "default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023)."
+ALGORITHMS = (
+    "default, random, autoprox (Auto-Prox, AAAI 2024), emq (EMQ, ICCV 2023), or one that the "
+    "bench's file registers."
+)
+PARAMETERS = "Of the algorithm, such as crossover=0.3; repeatable."
 CORRELATION = "Fitness is the mean of this rank correlation with the targets."
 BENCHES = "The bench to discover on, a file that defines one, or several between commas."
 SPACES = (
@@ -44,6 +49,26 @@ LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DI
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
 
+def parameters(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return parameters of an algorithm by name; what is no JSON is a text.
+
+    Raises:
+        click.BadParameter: one is not of the form ``NAME=VALUE``.
+    """
+    read: dict[str, Any] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, as in crossover=0.3; got {text!r}")
+        try:
+            read[name] = json.loads(value)
+        except ValueError:
+            read[name] = value
+    return read
+
+
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @option("--bench", BENCHES, metavar="NAME|FILE.py,…")
 @option("--space spaces", SPACES, metavar="NAME", multiple=True)
@@ -51,6 +76,9 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @architectures_option
 @option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
+@option(
+    "--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True, callback=parameters
+)
 @option(
     "--evaluations",
     "How many distinct candidates to judge.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
+from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import Candidate
 
 

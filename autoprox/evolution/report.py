@@ -9,7 +9,7 @@ import numpy as np
 
 from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
-from autoprox.evolution.algorithms import PARSIMONY
+from autoprox.evolution.base import PARSIMONY
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import negated

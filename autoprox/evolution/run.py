@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from autoprox.benches import Bench, several
 from autoprox.errors import BenchError, RunError
+from autoprox.evolution.algorithms import UnknownAlgorithmError
+from autoprox.evolution.base import Algorithm, name_of
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Candidate, Judge
@@ -26,7 +28,7 @@ from autoprox.ranking import RankCorrelation
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.options import not_default, settings_in
-from autoprox.runtime.parallel import Workers, open_workers
+from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
@@ -84,7 +86,8 @@ def evolve(
     targets: Sequence[str] | None = None,
     architectures: int | None = None,
     correlation: RankCorrelation | None = None,
-    algorithm: str = Settings.algorithm,
+    algorithm: str | Algorithm = Settings.algorithm,
+    parameters: Mapping[str, Any] | None = None,
     evaluations: int = Settings.evaluations,
     population: int = Settings.population,
     batch: int = Settings.batch,
@@ -122,7 +125,10 @@ def evolve(
         correlation: the rank correlation whose mean over the columns is the fitness:
             ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
             or, of several that differ, Somers' D.
-        algorithm: a name in `autoprox.evolution.algorithms.ALGORITHMS`.
+        algorithm: how to search: the name of a registered one, or an object of a class derived
+            from `autoprox.Algorithm`, which a resumed run has to be given again.
+        parameters: of a registered algorithm, such as ``{"crossover": 0.4}``; the others have their
+            defaults.
         evaluations: how many distinct candidates are judged in all.
         population: the size of the population.
         batch: how many graphs are proposed a generation.
@@ -159,24 +165,72 @@ def evolve(
             which.
     """
     asked = settings_in(locals(), Settings)
-    del asked["bench"]
+    for name in ("bench", *(["parameters"] if parameters is None else [])):
+        del asked[name]
     watcher: Observer = Tracker(observer or Silent(), loggers)
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
+        own = algorithm if isinstance(algorithm, Algorithm) else None
         changed = {*not_default(asked, Settings)} - {"permutations"}
+        changed -= set() if own is None else {"algorithm"}
         if out is not None or changed or (bench and not isinstance(bench, Bench)):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, permutations or None, opened, folder, watcher)
-    source = bench if isinstance(bench, Bench) else _found(str(bench))
-    name = source.name if isinstance(source, Bench) else source
-    ground = lay(source, Settings(name, **asked), folder)
+        return _resumed(Path(resume), bench, own, permutations or None, opened, folder, watcher)
+    ground = _laid(bench, folder, asked)
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
         return _run(files, ground, workers, watcher)
+
+
+def begin_search(
+    bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
+) -> Search:
+    """Return a search whose loop is the caller's: ask, judge, tell.
+
+    What the cache lacks of the bench is measured first; nothing else is written. The same
+    settings give the same candidates as `evolve` does.
+
+    Args:
+        bench: as for `evolve`, as are the others.
+        cache: the folder of the measured statistics.
+        options: the settings of `evolve`.
+
+    Raises:
+        AutoproxError: a name, number, bench or cache cannot be used; the message says which.
+    """
+    folder = Path(cache) if cache is not None else default_folder()
+    with one_thread():
+        ground = _laid(bench, folder, options)
+        ground.measure(HERE, lambda done, total: None)
+        return _search(ground, HERE)
+
+
+def _laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Ground:
+    """Return the ground of a new run, given the fields of its settings but for the bench."""
+    source = bench if isinstance(bench, Bench) else _found(str(bench))
+    name = source.name if isinstance(source, Bench) else source
+    if options.get("images"):
+        options["images"] = absolute(options["images"])
+    algorithm = options.get("algorithm")
+    if not isinstance(algorithm, Algorithm):
+        return lay(source, Settings(bench=name, **options), cache)
+    named = {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
+    return lay(source, Settings(bench=name, **options | named), cache, algorithm)
+
+
+def _search(ground: Ground, workers: Workers) -> Search:
+    """Return the search of a run, before its first generation."""
+    variation = Variation(
+        ground.vocabulary,
+        complexity=ground.settings.complexity,
+        needs_bits=ground.plans[0].bench.trained,
+    )
+    judge = ground.judge(ground.search, workers)
+    return Search(ground.settings, variation, judge, ground.seeds, ground.algorithm)
 
 
 def _found(bench: str) -> str:
@@ -204,6 +258,7 @@ def _own_folder(ground: Ground) -> Path:
 def _resumed(
     path: Path,
     bench: str | Path | Bench,
+    algorithm: Algorithm | None,
     permutations: int | None,
     opened: AbstractContextManager[Workers],
     cache: Path,
@@ -221,7 +276,15 @@ def _resumed(
                 "--permutations, or start a new one"
             )
         source = bench if isinstance(bench, Bench) else settings.bench
-        ground = lay(source, settings, cache)
+        if algorithm is not None:
+            _check_algorithm(algorithm, settings, path)
+        try:
+            ground = lay(source, settings, cache, algorithm)
+        except UnknownAlgorithmError:
+            raise RunError(
+                f"the run in {path} began with an algorithm that is registered nowhere: give "
+                f"{settings.described} again, as in autoprox.evolve(resume=…, algorithm=…)"
+            ) from None
         files.check_bench(ground.digest)
         if permutations is not None:
             files.change(settings)
@@ -229,15 +292,20 @@ def _resumed(
             return _run(files, ground, workers, observer)
 
 
+def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
+    """Raise `RunError` if a run did not begin with this algorithm."""
+    given = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
+    if given.described != settings.described:
+        raise RunError(
+            f"the run in {path} began with the algorithm {settings.described}; got "
+            f"{given.described}: give the same, or start a new run"
+        )
+
+
 def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer) -> Run:
     observer.started(files.path, ground.settings)
     ground.measure(workers, observer.measuring)
-    variation = Variation(
-        ground.vocabulary,
-        complexity=ground.settings.complexity,
-        needs_bits=ground.plans[0].bench.trained,
-    )
-    search = Search(ground.settings, variation, ground.judge(ground.search, workers), ground.seeds)
+    search = _search(ground, workers)
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprox.errors import RunError, UnknownNameError
@@ -54,6 +54,7 @@ class Settings:
     architectures: int | None = None
     correlation: RankCorrelation | None = None
     algorithm: str = "default"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 10_000
     population: int = 100
     batch: int = 200
@@ -96,6 +97,12 @@ class Settings:
     def symbol(self) -> str:
         """How it is written."""
         return SYMBOLS[self.measure]
+
+    @property
+    def described(self) -> str:
+        """The algorithm with its parameters, as in ``emq(top=0.2, crossover=0.5)``."""
+        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{self.algorithm}({values})"
 
     @property
     def joint(self) -> str:

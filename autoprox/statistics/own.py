@@ -36,6 +36,7 @@ def statistic(
     needs_labels: bool = True,
     reference: str = "",
     unexportable: str = "",
+    nonnegative: bool = False,
 ) -> Callable[[Function], Function]:
     r"""Register a function as a statistic under its own name.
 
@@ -57,6 +58,8 @@ def statistic(
         reference: where it comes from.
         unexportable: why the function cannot be copied into a file that needs torch alone, such as
             "it reads a table"; nothing if it can.
+        nonnegative: whether no number is below 0, which may save computing absolute values; held
+            against what is measured.
 
     Raises:
         StatisticError: the kind is another one, the function has no docstring, or takes other
@@ -90,9 +93,12 @@ def statistic(
 
         if name in PRIMITIVES:
             raise AutoproxError(f"{name!r} is a primitive; choose another name for the statistic")
-        own = Own(function, needs_labels, _version(function))
+        version = _version(function) + (" nonnegative" if nonnegative else "")
+        own = Own(function, needs_labels, version)
         text = summary[:1].lower() + summary[1:].rstrip(".")
-        word = Statistic(name, chosen, "own", latex, text, reference, own, unexportable)
+        word = Statistic(
+            name, chosen, "own", latex, text, reference, own, unexportable, nonnegative
+        )
         STATISTICS.register(name, word)
         return function
 
@@ -180,4 +186,9 @@ def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) 
         )
     if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
         raise StatisticError(f"{where}: expected finite real numbers within the range of float32")
+    if word.nonnegative and (tensor < 0).any():
+        raise StatisticError(
+            f"{where}: is declared nonnegative; got {tensor.min().item():.3g}: correct the "
+            "function, or leave nonnegative out"
+        )
     return tensor

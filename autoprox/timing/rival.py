@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from autoprox.evaluation.blocks import whole
 from autoprox.evaluation.evaluate import Table
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import NUMBERS, Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
@@ -252,6 +252,17 @@ class Rival:
 
 
 @contextmanager
+def global_random(seed: int) -> Iterator[None]:
+    """Seed the global `random`, from which DEAP draws, and put its state back afterwards."""
+    outer = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(outer)
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """Let NumPy overflow, and average nothing, without a word."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -312,7 +323,7 @@ def _deap(stage: Stage) -> Callable[[], Lap]:
 
         def work() -> None:
             nonlocal judged
-            with drawing_from(random.Random(stage.seed)):
+            with global_random(stage.seed):
                 judged = search(rival, columns, stage.settings.population, GENERATIONS)
 
         seconds = seconds_of(work)

@@ -14,10 +14,11 @@ from autoprox.assessment.assess import columns
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator, Table
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.ground import searched_statistics, with_baselines
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench

@@ -15,6 +15,7 @@ from autoprox.export import exported
 from autoprox.primitives.kinds import Layer, Relation
 from autoprox.proxies.loading import load
 from autoprox.statistics import ROLES, STATISTICS, measure
+from autoprox.statistics.words import GROUPS
 from tests.known_networks import random_states
 
 BATCH, SAMPLE = 6, 32
@@ -223,6 +224,12 @@ def test_a_sample_is_a_part_of_the_full_statistic(network, batch, name):
             assert torch.isin(kept, whole).all()
 
 
+def test_a_statistic_that_is_said_not_to_be_negative_is_not(network, batch, name):
+    if not STATISTICS[name].nonnegative:
+        pytest.skip("may be negative")
+    assert not (measured(network, batch, name, sample=SAMPLE).values[name] < 0).any()
+
+
 def test_another_seed_keeps_other_entries(network, batch):
     first = measure(network, *batch, ["weight"], sample=SAMPLE, seed=0)
     second = measure(network, *batch, ["weight"], sample=SAMPLE, seed=1)
@@ -254,7 +261,9 @@ def exported_in(file):
 
 
 def test_every_definition_is_filled_in(name):
-    statistic = STATISTICS[name]
-    assert statistic.name == name
-    assert statistic.latex
-    assert statistic.description
+    found = STATISTICS[name]
+    assert found.name == name
+    assert found.group in GROUPS
+    assert found.latex.count("{") == found.latex.count("}")
+    assert len(found.description.split()) > 2
+    assert not found.description.endswith(".")

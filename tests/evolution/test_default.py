@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from autoprox.evolution.algorithms import PARSIMONY, Default, worth
+from autoprox.evolution.algorithms import Default
+from autoprox.evolution.base import PARSIMONY, worth
 from autoprox.evolution.lexicase import lexicase
 from autoprox.evolution.variation import ATTEMPTS
 from autoprox.language.graph import apply
@@ -19,6 +20,7 @@ from tests.evolution.worlds import (
     THIRD,
     Drawn,
     Spelling,
+    begun,
     candidate,
     candidates,
     failure,
@@ -41,9 +43,9 @@ def ranking(text, fitness, degrees, **more):
 
 def test_most_proposals_are_children_of_two_or_of_one_and_a_few_are_newcomers(monkeypatch):
     below_newcomers, below_crossover = (
-        math.nextafter(share, 0) for share in (Default.NEWCOMERS, Default.CROSSOVER)
+        math.nextafter(share, 0) for share in (Default.newcomers, Default.crossover)
     )
-    draws = [below_newcomers, Default.NEWCOMERS, below_crossover, CHILD, Default.CROSSOVER]
+    draws = [below_newcomers, Default.newcomers, below_crossover, CHILD, Default.crossover]
     drawn = Drawn(monkeypatch, draws)
     algorithm = grown(Default, candidates(0.5), batch=3)
     newcomer, crossed, mutant = algorithm.offspring()
@@ -60,7 +62,7 @@ def test_each_parent_is_selected_from_a_few_of_the_best_that_are_drawn_anew(
     found = [candidate(f"add({i}, sum(params))", 1 - 0.01 * i) for i in range(members)]
     drawn = Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
     tuple(grown(Default, found, batch=2).offspring())
-    assert drawn.samples == [(found[:best], min(best, Default.COMPETING))] * 3
+    assert drawn.samples == [(found[:best], min(best, Default.competing))] * 3
 
 
 def test_who_is_outstanding_on_one_column_is_a_parent_though_others_are_fitter(monkeypatch):
@@ -169,14 +171,14 @@ def generation(algorithm, *fitnesses):
 
 
 def test_a_population_without_a_better_best_for_some_generations_starts_anew():
-    algorithm = Default(Spelling(), 2, 4)
+    algorithm = begun(Default, 2, 4)
     generation(algorithm, 0.5, 0.4)
     assert algorithm.filled
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(algorithm, 0.5, 0.3)
         assert algorithm.population
     generation(algorithm, 0.6)  # a better best in time
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(algorithm, 0.1)
     assert texts(algorithm.population)[0] == FIRST
     generation(algorithm, 0.1)
@@ -187,17 +189,18 @@ def test_a_population_without_a_better_best_for_some_generations_starts_anew():
 
 
 def test_what_an_earlier_population_knew_does_not_come_back_without_its_ranks():
-    algorithm = Default(Spelling(), 2, 4)
+    algorithm = begun(Default, 2, 4)
     algorithm.tell([candidate(FIRST, 0.9, ranks=None), ranking(SECOND, 0.2, 0)])
     assert texts(algorithm.population) == [SECOND]
 
 
 def test_a_resumed_search_is_as_impatient_as_it_was():
-    first, second = Default(Spelling(), 2, 4), Default(Spelling(), 2, 4)
+    first, second = begun(Default, 2, 4), begun(Default, 2, 4)
     generation(first, 0.5, 0.4)
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(first, 0.5)
-    second.restore(list(first.population), json.loads(json.dumps(first.state())), {})
+    state = json.loads(json.dumps(first.state()))
+    second.restore(list(first.population), state, {})
     generation(second, 0.5)
     assert second.population == []
 
@@ -224,25 +227,25 @@ def with_mutants(*expressions):
 
 
 def test_a_child_with_a_reduction_that_nobody_had_is_most_often_drawn_again(monkeypatch):
-    drawn = Drawn(monkeypatch, [CHILD, CHILD, Default.NOVEL, CHILD, CHILD])
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, Default.novel, CHILD, CHILD])
     algorithm = with_mutants(NOVEL, f"log({KNOWN})")
     assert texts(algorithm.ask()) == [f"log({KNOWN})"]
     assert drawn.left == []
 
 
 def test_one_child_in_ten_may_bring_a_reduction_that_nobody_had(monkeypatch):
-    drawn = Drawn(monkeypatch, [CHILD, CHILD, math.nextafter(Default.NOVEL, 0)])
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, math.nextafter(Default.novel, 0)])
     assert texts(with_mutants(NOVEL).ask()) == [NOVEL]
     assert drawn.left == []
 
 
 def test_a_child_is_drawn_again_only_so_often(monkeypatch):
-    Drawn(monkeypatch, [CHILD, CHILD, Default.NOVEL] * ATTEMPTS)
+    Drawn(monkeypatch, [CHILD, CHILD, Default.novel] * ATTEMPTS)
     assert texts(with_mutants(*[NOVEL] * ATTEMPTS).ask()) == [NOVEL]
 
 
 def test_what_valid_candidates_had_is_known_also_after_a_resumption(monkeypatch):
-    draws = [CHILD, CHILD, Default.NOVEL, CHILD, CHILD]
+    draws = [CHILD, CHILD, Default.novel, CHILD, CHILD]
     algorithm = with_mutants(NOVEL, KNOWN)
     known = {NOVEL: candidate(NOVEL, 0.1)}
     algorithm.restore(list(algorithm.population), algorithm.state(), known)

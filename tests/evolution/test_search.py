@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from autoprox.evolution.algorithms import Emq, Proposal
+from autoprox.evolution.algorithms import Emq
+from autoprox.evolution.base import Proposal
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.folder import RunFolder, _line, candidate_of
 from autoprox.evolution.judge import Candidate, judged, negated, unsigned
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
@@ -63,9 +65,11 @@ class Verdicts:
         return judged(graph, ranks, np.array([fitness]), fitness)
 
 
-def search(variation, judge, seeds=(), **settings):
+def search(variation, judge, seeds=(), method=None, **settings):
     chosen = {"algorithm": "random", "evaluations": 100, "population": 2, "batch": 2, **settings}
-    return Search(Settings("none", **chosen), variation, judge, [parse(each) for each in seeds])
+    return Search(
+        Settings("none", **chosen), variation, judge, [parse(each) for each in seeds], method
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,19 +221,18 @@ class Insistent(Emq):
         return [Proposal(parse(text)) for text in TEXTS[4:6]]
 
 
-def insisting(judge, monkeypatch):
-    monkeypatch.setattr("autoprox.evolution.search.ALGORITHMS", {"emq": Insistent})
+def insisting(judge):
     seeds = TEXTS[:2]
-    return search(Spelling(), judge, seeds=seeds, algorithm="emq", evaluations=10)
+    return search(Spelling(), judge, seeds=seeds, method=Insistent(), evaluations=10)
 
 
 def refusing():
     return Verdicts({TEXTS[4]: 0.9, TEXTS[5]: None}, flat=TEXTS[4:5])
 
 
-def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new(monkeypatch):
+def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new():
     judge = refusing()
-    made = insisting(judge, monkeypatch)
+    made = insisting(judge)
     for _ in range(3):
         made.step()
         assert sorted(texts(made.algorithm.population)) == sorted(TEXTS[:2])
@@ -238,8 +241,8 @@ def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new(monkeypa
     assert (known.fitness, known.tells_few_apart, known.ranks) == (0.9, False, None)
 
 
-def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_path):
-    made = insisting(refusing(), monkeypatch)
+def test_emq_refuses_after_a_restart_what_it_refused_before(tmp_path):
+    made = insisting(refusing())
     with RunFolder(tmp_path / "run") as folder:
         folder.create(made.settings, "digest")
         for _ in range(2):
@@ -247,7 +250,7 @@ def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_pat
             folder.save(found, None, 0.0, made.checkpoint())
     with RunFolder(tmp_path / "run") as folder:
         checkpoint, known = folder.checkpoint()
-    again = insisting(refusing(), monkeypatch)
+    again = insisting(refusing())
     again.restore(checkpoint, known)
     assert again.known == made.known
     assert not again.known[TEXTS[4]].tells_few_apart
@@ -259,10 +262,10 @@ def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_pat
     assert (again.generation, again.proposals, again.barren) == (3, 6, 1)
 
 
-def test_emq_lets_the_same_pair_in_if_it_tells_the_first_few_apart(monkeypatch):
+def test_emq_lets_the_same_pair_in_if_it_tells_the_first_few_apart():
     judge = refusing()
     judge.flat.clear()
-    made = insisting(judge, monkeypatch)
+    made = insisting(judge)
     made.step()
     made.step()
     assert TEXTS[4] in texts(made.algorithm.population)

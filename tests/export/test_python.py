@@ -16,8 +16,9 @@ import torch
 
 from autoprox import proxies
 from autoprox.errors import AutoproxError
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.export import exported
 from autoprox.primitives import PRIMITIVES, primitive

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.variation import drawing_from
+from autoprox.evolution.drawing import drawing_from
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, Entries, Form
 from autoprox.primitives.kinds import Layer, Network, Relation
@@ -121,11 +121,10 @@ def test_the_search_counts_distinct_trees_and_keeps_to_its_seed(stage):
     columns = stage.columns(places, stage.bench.default_targets)
     counts, states = [], []
     for _ in range(2):
-        generator = random.Random(1)
         before = random.getstate()
-        with drawing_from(generator):
+        with global_random(1):
             counts.append(search(rival, columns, population=20, generations=2))
-        states.append(generator.getstate())
+            states.append(random.getstate())
         assert random.getstate() == before
     assert counts[0] == counts[1]
     assert states[0] == states[1]
