@@ -174,8 +174,9 @@ class Default(Algorithm):
     that a proxy that is outstanding on one target has children even if others have a higher mean.
     What survives is best by `worth`, and ranks the architectures of the search split differently
     from everything better (clearing). A population without a better best for some generations has
-    found what it will find: a new one starts at random. Reducing the tensors of all architectures
-    takes most of the time, so most children combine reductions that are known already.
+    found what it will find: a new one starts at random, and the two join when that one stops, too.
+    Reducing the tensors of all architectures takes most of the time, so most children combine
+    reductions that are known already.
     """
 
     newcomers: float = 0.05
@@ -184,7 +185,7 @@ class Default(Algorithm):
     top: float = 0.2
     competing: int = 5
     patience: int = 6
-    novel: float = 0.1
+    novel: float = 0.3
     """How often a child may bring reductions of tensors that no candidate had before."""
 
     def __post_init__(self) -> None:
@@ -198,10 +199,11 @@ class Default(Algorithm):
         super().begin(world)
         self.highest: float | None = None
         self.stale = 0
+        self.elders: list[Candidate] = []
         self.reductions: set[Graph] = set()
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Fill the population or let the best survive; start anew where nothing gets better."""
+        """Fill the population or let the best survive; where nothing gets better, start anew."""
         super().tell(candidates)
         self._know(candidates)
         best = max(map(worth, self.population), default=None)
@@ -210,8 +212,17 @@ class Default(Algorithm):
         else:
             self.stale += 1
         if self.filled and self.stale >= self.patience:
-            self.population, self.filled = [], False
             self.highest, self.stale = None, 0
+            elders, self.elders = self.elders, []
+            if elders:
+                self.survive(elders)
+            else:
+                self.elders, self.population, self.filled = self.population, [], False
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """The members, and after them the population that waits for a new one to join."""
+        return [*self.population, *self.elders]
 
     def admits(self, candidate: Candidate) -> bool:
         """Leave out what an earlier population knew: its ranks are no longer at hand."""
@@ -219,7 +230,8 @@ class Default(Algorithm):
 
     def state(self) -> dict[str, Any]:
         """Return how long the population has not had a better best."""
-        return super().state() | {"highest": self.highest, "stale": self.stale}
+        own = {"highest": self.highest, "stale": self.stale, "elders": len(self.elders)}
+        return super().state() | own
 
     def restore(
         self,
@@ -228,7 +240,9 @@ class Default(Algorithm):
         known: Mapping[str, Candidate],
     ) -> None:
         """Take population, patience and what is known back."""
-        super().restore(population, state, known)
+        members = len(population) - state["elders"]
+        super().restore(population[:members], state, known)
+        self.elders = population[members:]
         self.highest, self.stale = state["highest"], state["stale"]
         self._know(known.values())
 

@@ -96,6 +96,11 @@ class Algorithm:
         self.population: list[Candidate] = []
         self.filled = False
 
+    @property
+    def kept(self) -> list[Candidate]:
+        """The candidates that a checkpoint keeps, and `restore` is given, with their ranks."""
+        return self.population
+
     def parameters(self) -> dict[str, Any]:
         """Return the values of the fields, by name."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
@@ -153,7 +158,7 @@ class Algorithm:
         """Go back to where the algorithm was.
 
         Args:
-            population: the members that it had.
+            population: what `kept` was.
             state: what `state` returned.
             known: every valid candidate judged so far, by its text; without `ranks`.
         """

@@ -206,7 +206,7 @@ class Search:
             "evaluations": len(self.known),
             "proposals": self.proposals,
             "barren": self.barren,
-            "population": [each.graph.text for each in self.algorithm.population],
+            "population": [each.graph.text for each in self.algorithm.kept],
             "algorithm": self.algorithm.state(),
             "random": [version, list(internal), gauss],
         }

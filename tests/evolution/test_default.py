@@ -188,6 +188,28 @@ def test_a_population_without_a_better_best_for_some_generations_starts_anew():
     assert texts(algorithm.population) == [FIRST]
 
 
+def test_a_population_that_gets_no_better_either_is_joined_by_the_one_before():
+    algorithm = begun(Default, 2, 4)
+    old = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 90)]
+    algorithm.tell(old)
+    for _ in range(Default.patience):
+        algorithm.tell([])
+    assert (algorithm.population, algorithm.kept) == ([], old)
+    young = [ranking(THIRD, 0.45, 45), ranking(FOURTH, 0.1, 135)]
+    algorithm.tell(young)
+    resumed = begun(Default, 2, 4)
+    resumed.restore(algorithm.kept, json.loads(json.dumps(algorithm.state())), {})
+    for search in (algorithm, resumed):
+        assert search.kept == [*young, *old]
+        for _ in range(Default.patience):
+            assert search.population == young
+            search.tell([])
+        assert search.population == search.kept == [old[0], young[0]]
+        for _ in range(1 + Default.patience):  # its best is new once; then it starts anew
+            search.tell([])
+        assert search.population == []
+
+
 def test_what_an_earlier_population_knew_does_not_come_back_without_its_ranks():
     algorithm = begun(Default, 2, 4)
     algorithm.tell([candidate(FIRST, 0.9, ranks=None), ranking(SECOND, 0.2, 0)])

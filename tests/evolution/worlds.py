@@ -57,7 +57,7 @@ class Spelling:
 def grown(algorithm, population, size=None, batch=2):
     """Return an algorithm whose first population is complete."""
     grown_up = begun(algorithm, size or len(population), batch)
-    state = {"filled": True, "retries": [], "highest": None, "stale": 0}
+    state = {"filled": True, "retries": [], "highest": None, "stale": 0, "elders": 0}
     grown_up.restore(list(population), state, {})
     return grown_up
 
