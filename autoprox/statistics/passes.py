@@ -293,12 +293,8 @@ class Passes:
     def _accumulate(self, parts: list[tuple[int, int]], *, record: bool) -> list[Tensor]:
         """Gradient of the batch's loss from those of its `parts`.
 
-        Where the parts are the micro-batches, the spread of their gradients is measured if it is
-        asked for.
-
-        Args:
-            parts: first and last + 1 sample of each.
-            record: whether the outputs are measured, if they are asked for.
+        The outputs are measured too if they are asked for and `record`, and the spread of the
+        gradients where it is asked for and the parts are the micro-batches.
         """
         subject = self.subject
         recorder = self.recorder() if record and self.asked & RECORDED else None
