@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autoprox.evolution.base import Algorithm as Algorithm
     from autoprox.evolution.base import Proposal as Proposal
     from autoprox.evolution.base import algorithm as algorithm
+    from autoprox.evolution.record import read_run as read_run
     from autoprox.evolution.run import begin_search as begin_search
     from autoprox.evolution.run import evolve as evolve
     from autoprox.language.graph import Graph as Graph
@@ -57,6 +58,7 @@ _LAZY = {
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "read_run": "autoprox.evolution.record",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",
@@ -64,30 +66,7 @@ _LAZY = {
 }
 """Public name to the module that defines it."""
 
-__all__ = [
-    "Algorithm",
-    "Architecture",
-    "AutoproxError",
-    "Bench",
-    "Graph",
-    "Proposal",
-    "Proxy",
-    "algorithm",
-    "begin_search",
-    "build",
-    "evolve",
-    "explore",
-    "load",
-    "load_bench",
-    "measure",
-    "parse",
-    "primitive",
-    "rank",
-    "search_architectures",
-    "search_bits",
-    "speed",
-    "statistic",
-]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name: str) -> object:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,16 +12,21 @@ from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
     architectures_option,
+    console,
     device_option,
+    given_only,
+    go_on,
     hired,
     machine_options,
     names,
     option,
     probe_options,
+    quiet_option,
+    typed,
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
@@ -98,7 +101,7 @@ def parameters(
 @option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
 @option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.pass_context
 def evolve(ctx: click.Context, /, **given: Any) -> None:
@@ -118,9 +121,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
         ctx.exit(INTERRUPTED)
     _report(run, watch.taken, given["as_json"])
     if not run.finished:
-        click.echo(
-            f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
-        )
+        command = go_on("evolve", resume=run.folder, cache=given["cache"])
+        click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 
@@ -134,12 +136,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         raise click.UsageError("give --bench NAME for a new run, or --resume RUN to go on with one")
     if given["resume"] is None:
         return
-    typed = click.core.ParameterSource.COMMANDLINE
-    mixed = [
-        param.opts[0]
-        for param in ctx.command.params
-        if param.name not in BESIDE_RESUME and ctx.get_parameter_source(str(param.name)) is typed
-    ]
+    beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
+    mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
@@ -159,14 +157,10 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
         "loggers": given["loggers"],
     }
     if given["resume"] is not None:
-        more = {} if given["permutations"] is None else {"permutations": given["permutations"]}
+        more = given_only(given, "permutations")
         return run_evolve(resume=given["resume"], **common, **more)
     apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
-    settings = {
-        name: value
-        for name, value in given.items()
-        if name not in apart and value not in (None, (), {})
-    }
+    settings = given_only({name: given[name] for name in given.keys() - apart})
     return run_evolve(given["bench"], out=given["out"], **common, **settings)
 
 
@@ -174,15 +168,9 @@ def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
         click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
         return
-    from autoprox.cli.options import console
     from autoprox.cli.report import print_report
 
     print_report(run, taken, console())
-
-
-def _resume_command(folder: Path, cache: str | None) -> str:
-    words = ["autoprox", "evolve", "--resume", str(folder)]
-    return shlex.join([*words, "--cache", cache] if cache else words)
 
 
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
@@ -198,4 +186,5 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         )
     else:
         click.echo("interrupted before there was anything to report", err=True)
-    click.echo(f"go on with: {_resume_command(watch.folder, cache)}", err=True)
+    command = go_on("evolve", resume=watch.folder, cache=cache)
+    click.echo(f"go on with: {command}", err=True)

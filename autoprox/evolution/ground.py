@@ -23,7 +23,7 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.tables import Plan, Row, load_table, measure_bench, pending
+from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, Ranker, balanced
@@ -107,7 +107,7 @@ class Ground:
         return Store(self.plans[0].folder)
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Where the statistics of each architecture of the bench lie."""
         return [row for plan in self.plans for row in plan.rows]
 
@@ -156,7 +156,9 @@ def _shifted(
     return told
 
 
-def _load(folder: Path, rows: tuple[Row, ...], names: tuple[str, ...], _: tuple[str, ...]) -> Table:
+def _load(
+    folder: Path, rows: tuple[TableRow, ...], names: tuple[str, ...], _: tuple[str, ...]
+) -> Table:
     """Return a table; a statistic that was defined anew is stored under another name."""
     return load_table(Store(folder), rows, names)
 

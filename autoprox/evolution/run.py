@@ -18,14 +18,19 @@ from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Candidate, Judge
 from autoprox.evolution.permutations import permute
-from autoprox.evolution.report import Run, finish
+from autoprox.evolution.record import Run
+from autoprox.evolution.report import finish
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
+from autoprox.ranking import RankCorrelation
+from autoprox.runtime.device import CPU
 from autoprox.runtime.files import absolute, free_folder
+from autoprox.runtime.options import not_default, settings_in
 from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.threads import one_thread
+from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
 
 
@@ -77,7 +82,27 @@ class Silent:
 def evolve(
     bench: str | Path | Bench = "",
     *,
-    algorithm: str | Algorithm | None = None,
+    spaces: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    architectures: int | None = None,
+    correlation: RankCorrelation | None = None,
+    algorithm: str | Algorithm = Settings.algorithm,
+    parameters: Mapping[str, Any] | None = None,
+    evaluations: int = Settings.evaluations,
+    population: int = Settings.population,
+    batch: int = Settings.batch,
+    complexity: int = Settings.complexity,
+    seed: int = 0,
+    split_seed: int = 0,
+    held_out: float = Settings.held_out,
+    statistics: Sequence[str] | None = None,
+    seed_proxies: Sequence[str] = (),
+    permutations: int = 0,
+    probe_batch: int = Settings.probe_batch,
+    probe_seed: int = 0,
+    sample: Sample = Settings.sample,
+    images: str | None = None,
+    device: str = CPU,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -86,18 +111,45 @@ def evolve(
     cache: str | Path | None = None,
     observer: Observer | None = None,
     loggers: Sequence[Logger | str] = (),
-    **options: Any,
 ) -> Run:
     """Discover a proxy for a bench. The same as the command ``autoprox evolve``.
 
     Args:
         bench: a bench's name, the path of a user's own, several of them between commas, or a
             `Bench`.
+        spaces: the spaces to evolve on; None for all. The others are reported as transfer. With
+            several benches they are called ``bench/space``.
+        targets: the targets of the fitness; None for the default ones of each bench.
+        architectures: how many architectures of the bench, or of each bench that has more, to draw;
+            None for as many as the bench says, or all.
+        correlation: the rank correlation whose mean over the columns is the fitness:
+            ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
+            or, of several that differ, Somers' D.
         algorithm: how to search: the name of a registered one, or an object of a class derived
-            from `autoprox.Algorithm`, which a resumed run has to be given again; ``"default"`` if
-            None.
+            from `autoprox.Algorithm`, which a resumed run has to be given again.
+        parameters: of a registered algorithm, such as ``{"crossover": 0.4}``; the others have their
+            defaults.
+        evaluations: how many distinct candidates are judged in all.
+        population: the size of the population.
+        batch: how many graphs are proposed a generation.
+        complexity: the most nodes of a candidate.
+        seed: of the search.
+        split_seed: of the split into search and held-out architectures.
+        held_out: the share of the architectures that selection never sees.
+        statistics: the statistics that candidates may use; None for the bench's, or
+            `DEFAULT_STATISTICS`; with several benches those that all of them have.
+        seed_proxies: names and expressions of proxies that the first population contains.
+        permutations: how many times the search is repeated on shuffled accuracies, to see what it
+            finds where there is nothing to find.
+        probe_batch: how many inputs the networks are shown.
+        probe_seed: of the networks' weights, the inputs, and the sample's places.
+        sample: entries kept of each tensor of a layer, or ``"full"``.
+        images: an .npz file or a folder of images that the networks are shown; None for seeded
+            noise.
+        device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
+            ``"cuda:1"``.
         out: the run's folder; a new one under ``runs/`` if None.
-        resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
+        resume: the folder of a run to go on with, instead of `out` and settings; `bench` only if
             the run began with a `Bench` object, and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
@@ -107,28 +159,27 @@ def evolve(
         observer: is told of progress.
         loggers: keep the figures of the run, see `autoprox.evolution.tracking`;
             ``"tensorboard"`` is one.
-        options: the fields of `Settings`, such as ``seed=1``.
 
     Raises:
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
             which.
     """
+    asked = settings_in(locals(), Settings)
+    for name in ("bench", *(["parameters"] if parameters is None else [])):
+        del asked[name]
     watcher: Observer = Tracker(observer or Silent(), loggers)
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
-        permutations = options.pop("permutations", None)
-        if (
-            out is not None
-            or options
-            or isinstance(algorithm, str)
-            or (bench and not isinstance(bench, Bench))
-        ):
+        own = algorithm if isinstance(algorithm, Algorithm) else None
+        changed = {*not_default(asked, Settings)} - {"permutations"}
+        changed -= set() if own is None else {"algorithm"}
+        if out is not None or changed or (bench and not isinstance(bench, Bench)):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, algorithm, permutations, opened, folder, watcher)
-    ground = _laid(bench, algorithm, folder, options)
+        return _resumed(Path(resume), bench, own, permutations or None, opened, folder, watcher)
+    ground = _laid(bench, folder, asked)
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
@@ -136,11 +187,7 @@ def evolve(
 
 
 def begin_search(
-    bench: str | Path | Bench,
-    *,
-    algorithm: str | Algorithm | None = None,
-    cache: str | Path | None = None,
-    **options: Any,
+    bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
 ) -> Search:
     """Return a search whose loop is the caller's: ask, judge, tell.
 
@@ -149,37 +196,30 @@ def begin_search(
 
     Args:
         bench: as for `evolve`, as are the others.
-        algorithm: how to search.
         cache: the folder of the measured statistics.
-        options: the fields of `Settings`.
+        options: the settings of `evolve`.
 
     Raises:
         AutoproxError: a name, number, bench or cache cannot be used; the message says which.
     """
     folder = Path(cache) if cache is not None else default_folder()
     with one_thread():
-        ground = _laid(bench, algorithm, folder, options)
+        ground = _laid(bench, folder, options)
         ground.measure(HERE, lambda done, total: None)
         return _search(ground, HERE)
 
 
-def _laid(
-    bench: str | Path | Bench,
-    algorithm: str | Algorithm | None,
-    cache: Path,
-    options: dict[str, Any],
-) -> Ground:
-    """Return the ground of a new run."""
+def _laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Ground:
+    """Return the ground of a new run, given the fields of its settings but for the bench."""
     source = bench if isinstance(bench, Bench) else _found(str(bench))
     name = source.name if isinstance(source, Bench) else source
     if options.get("images"):
         options["images"] = absolute(options["images"])
-    if isinstance(algorithm, str):
-        options["algorithm"] = algorithm
-    elif algorithm is not None:
-        options |= {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
-    given = algorithm if isinstance(algorithm, Algorithm) else None
-    return lay(source, Settings(bench=name, **options), cache, given)
+    algorithm = options.get("algorithm")
+    if not isinstance(algorithm, Algorithm):
+        return lay(source, Settings(bench=name, **options), cache)
+    named = {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
+    return lay(source, Settings(bench=name, **options | named), cache, algorithm)
 
 
 def _search(ground: Ground, workers: Workers) -> Search:
@@ -230,7 +270,7 @@ def _resumed(
         settings = files.settings()
         if permutations is not None:
             settings = replace(settings, permutations=max(permutations, settings.permutations))
-        if files.finished() and len(files.permutations()) >= settings.permutations:
+        if files.report().get("finished") and len(files.permutations()) >= settings.permutations:
             raise RunError(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"

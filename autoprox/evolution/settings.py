@@ -10,7 +10,7 @@ from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
 from autoprox.runtime.device import CPU
-from autoprox.runtime.files import check_known
+from autoprox.runtime.files import check_known, tupled
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 DEFAULT_STATISTICS = (
@@ -44,34 +44,8 @@ class Settings:
     Equal settings give equal results, whatever the machine and the number of jobs; but a GPU rounds
     in its own way.
 
-    Attributes:
-        bench: the bench's name, or the path of a user's own; several between commas.
-        spaces: the spaces to evolve on; None for all. The others are reported as transfer. With
-            several benches they are called ``bench/space``.
-        targets: the targets of the fitness; None for the default ones of each bench.
-        architectures: how many architectures of the bench, or of each bench that has more, to draw;
-            None for as many as the bench says, or all.
-        correlation: the rank correlation whose mean over the columns is the fitness:
-            ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
-            or, of several that differ, Somers' D.
-        algorithm: the name of a registered algorithm, or of the class of one given as an object.
-        parameters: of the algorithm, such as ``{"crossover": 0.4}``; those that are left out have
-            their defaults, and a run's settings have all.
-        evaluations: how many distinct candidates are judged in all.
-        population: the size of the population.
-        batch: how many graphs are proposed a generation.
-        complexity: the most nodes of a candidate.
-        seed: of the search.
-        split_seed: of the split into search and held-out architectures.
-        held_out: the share of the architectures that selection never sees.
-        statistics: the statistics that candidates may use; None for the bench's, or
-            `DEFAULT_STATISTICS`; with several benches those that all of them have.
-        seed_proxies: names and expressions of proxies that the first population contains.
-        permutations: how many times the search is repeated on shuffled accuracies, to see what it
-            finds where there is nothing to find.
-        probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
-        device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
-            ``"cuda:1"``.
+    The attributes are the arguments of `autoprox.evolve` of the same names; `bench` is the bench's
+    name, or the path of a user's own, or several of them between commas.
     """
 
     bench: str
@@ -154,8 +128,4 @@ class Settings:
             RunError: there is an unknown key.
         """
         check_known(data, cls)
-        data = {"correlation": "kendall", **data}
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        return cls(**values)
+        return cls(**tupled({"correlation": "kendall", **data}))

@@ -122,9 +122,9 @@ class Proxy:
 
     def _repr_svg_(self) -> str:
         """Draw the graph, for notebooks."""
-        from autoprox.show.draw import svg
+        from autoprox.language.svg import to_svg
 
-        return svg(self.graph)
+        return to_svg(self.graph)
 
     def to_json(self) -> dict[str, Any]:
         """Return the proxy as JSON data, as `from_file` reads it."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,17 +22,6 @@ from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
 from autoprox.statistics.structure import Structure, layer_names
 from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS
-
-ALONE = {
-    "flow": Passes.flow,
-    "ones": Passes.ones,
-    "jacobian": measure_jacobian,
-    "sample": measure_losses,
-    "logits": measure_logits,
-    "curvature": measure_curvature,
-    "bits": measure_quantised,
-}
-"""The groups that share nothing with others, and what measures them."""
 
 COMPARING = ("code_total", "jacobian_correlation", "jacobian_spectrum")
 """The statistics that say nothing about a single sample."""
@@ -91,28 +80,40 @@ def measure(
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
         passes = Passes(subject, structure, frozenset(words), picker, Findings())
-        passes.static()
+        passes.measure_static()
         _run(passes, groups)
-        for word in words.values():
-            if word.own:
-                measure_own(passes, word)
     return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
 
 
 def _run(passes: Passes, groups: set[str]) -> None:
     """Run the passes that `groups` need, each once."""
-    fused = len(passes.subject.parts()) == MICRO_BATCHES
-    if groups & {"loss", "hessian"} or ("micro" in groups and fused):
-        grads = passes.loss()
+    fused = "micro" in groups and len(passes.subject.parts()) == MICRO_BATCHES
+    if groups & {"loss", "hessian"} or fused:
+        grads = passes.measure_loss()
         if "hessian" in groups:
             measure_hessian_grad(passes, grads)
     elif "forward" in groups:
-        passes.forward()
+        passes.measure_outputs()
     if "micro" in groups and not fused:
-        passes.micro()
-    for group, measure_group in ALONE.items():
-        if group in groups:
-            measure_group(passes)
+        passes.measure_micro()
+    if "flow" in groups:
+        passes.measure_flow()
+    if "ones" in groups:
+        passes.measure_ones()
+    if "jacobian" in groups:
+        measure_jacobian(passes)
+    if "sample" in groups:
+        measure_losses(passes)
+    if "logits" in groups:
+        measure_logits(passes)
+    if "curvature" in groups:
+        measure_curvature(passes)
+    if "bits" in groups:
+        measure_quantised(passes)
+    if "own" in groups:
+        for word in (STATISTICS[name] for name in sorted(passes.asked)):
+            if word.own:
+                measure_own(passes, word)
 
 
 def check_types(network: nn.Module, inputs: Tensor, targets: Tensor | None) -> None:
@@ -183,14 +184,16 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
     """Keep the global random states of torch, numpy and Python as they are."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - saved, not used
+    python, numpy = random.getstate(), sys.modules.get("numpy")
+    legacy = numpy.random.get_state() if numpy else None
     devices = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002 - restored
+        if numpy:
+            numpy.random.set_state(legacy)
 
 
 def _tabulate(

@@ -35,6 +35,7 @@ def statistic(
     latex: str,
     needs_labels: bool = True,
     reference: str = "",
+    unexportable: str = "",
     nonnegative: bool = False,
 ) -> Callable[[Function], Function]:
     r"""Register a function as a statistic under its own name.
@@ -55,6 +56,8 @@ def statistic(
         latex: the symbol in formulas.
         needs_labels: whether it uses the targets; if not, they may be None.
         reference: where it comes from.
+        unexportable: why the function cannot be copied into a file that needs torch alone, such as
+            "it reads a table"; nothing if it can.
         nonnegative: whether no number is below 0, which may save computing absolute values; held
             against what is measured.
 
@@ -93,7 +96,9 @@ def statistic(
         version = _version(function) + (" nonnegative" if nonnegative else "")
         own = Own(function, needs_labels, version)
         text = summary[:1].lower() + summary[1:].rstrip(".")
-        word = Statistic(name, chosen, "own", latex, text, reference, own, nonnegative)
+        word = Statistic(
+            name, chosen, "own", latex, text, reference, own, unexportable, nonnegative
+        )
         STATISTICS.register(name, word)
         return function
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.measurement import Mode
-from autoprox.statistics.recorder import Findings, Picker, Recorder
+from autoprox.statistics.recorder import RECORDED, Findings, Picker, Recorder
 from autoprox.statistics.sampling import singular_values, spread
 from autoprox.statistics.structure import (
     Structure,
@@ -30,6 +30,9 @@ from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 
 FLOW_LIMIT = 1e25
 """A flow above it or below its inverse is kept in float64, as float32 ends at 3e38 and 1e-38."""
+
+MICRO = frozenset(name for name, word in STATISTICS.items() if word.group == "micro")
+"""The statistics of how the gradients of the micro-batches spread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +114,8 @@ def reseed(seed: int, place: object) -> None:
     number = zlib.crc32(f"{seed} {place}".encode())
     torch.manual_seed(number)
     random.seed(number)
-    np.random.seed(number)  # noqa: NPY002 - a network may draw from it
+    if numpy := sys.modules.get("numpy"):  # a network may draw from it
+        numpy.random.seed(number)
 
 
 @contextmanager
@@ -228,23 +232,24 @@ class Passes:
         order = {name: index for index, name in enumerate(self.structure.layers)}
         return [(order[name], name) for name in self.subject.names]
 
-    def static(self) -> None:
+    def measure_static(self) -> None:
         """Measure what needs no pass."""
-        state = self.subject.state()
-        shapes = [state[name].shape for name in self.structure.layers]
+        state, layerwise = self.subject.state(), self.findings.layerwise
+        layerwise |= self.structure.counts
         if "weight" in self.asked:
             self.keep("weight", [state[name] for name in self.subject.names])
-        for layer, name in self.places():
-            if "weight_spectrum" in self.asked:
+        if "weight_spectrum" in self.asked:
+            for layer, name in self.places():
                 self._spectrum("weight_spectrum", layer, state[name])
-        self.findings.layerwise |= self.structure.counts
-        self.findings.layerwise |= {
-            "params": credited_parameters(self.subject.network, self.structure.layers),
-            "fan_in": torch.tensor([float(s[1:].numel()) for s in shapes], dtype=torch.float64),
-            "fan_out": torch.tensor(
-                [float(s[0] * s[2:].numel()) for s in shapes], dtype=torch.float64
-            ),
-        }
+        if "params" in self.asked:
+            layerwise["params"] = credited_parameters(self.subject.network, self.structure.layers)
+        shapes = [state[name].shape for name in self.structure.layers]
+        if "fan_in" in self.asked:
+            numbers = [float(shape[1:].numel()) for shape in shapes]
+            layerwise["fan_in"] = torch.tensor(numbers, dtype=torch.float64)
+        if "fan_out" in self.asked:
+            numbers = [float(shape[0] * shape[2:].numel()) for shape in shapes]
+            layerwise["fan_out"] = torch.tensor(numbers, dtype=torch.float64)
 
     def _spectrum(self, name: str, layer: int, tensor: Tensor) -> None:
         """Note the singular values of a weight-shaped tensor."""
@@ -259,7 +264,7 @@ class Passes:
         """A recorder of the whole batch."""
         return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
 
-    def forward(self) -> None:
+    def measure_outputs(self) -> None:
         """Measure the outputs alone.
 
         Gradients are prepared and not taken: without them torch uses other kernels here and there,
@@ -271,35 +276,33 @@ class Passes:
                 subject.forward(subject.inputs[low:high], subject.leaves(), low)
         recorder.finish(self.findings)
 
-    def loss(self) -> list[Tensor]:
+    def measure_loss(self) -> list[Tensor]:
         """Measure the gradients of the loss, and the outputs; returns the former, one a layer."""
-        subject, recorder = self.subject, self.recorder()
-        parts = subject.parts()
-        micro = (
-            any(STATISTICS[name].group == "micro" for name in self.asked)
-            and len(parts) == MICRO_BATCHES
-        )
-        total = self._accumulate(parts, recorder, micro=micro)
-        recorder.finish(self.findings)
+        total = self._accumulate(self.subject.parts(), record=True)
         if "grad" in self.asked:
             self.keep("grad", total)
-        for (layer, _), grad in zip(self.places(), total, strict=True):
-            if "grad_spectrum" in self.asked:
+        if "grad_spectrum" in self.asked:
+            for (layer, _), grad in zip(self.places(), total, strict=True):
                 self._spectrum("grad_spectrum", layer, grad)
         return total
 
-    def micro(self) -> None:
-        """Measure the gradients of micro-batches, where `loss` did not already."""
-        self._accumulate(self.subject.micro_batches(), None, micro=True)
+    def measure_micro(self) -> None:
+        """Measure the gradients of micro-batches, where `measure_loss` did not already."""
+        self._accumulate(self.subject.micro_batches(), record=False)
 
-    def _accumulate(
-        self, parts: list[tuple[int, int]], recorder: Recorder | None, *, micro: bool
-    ) -> list[Tensor]:
+    def _accumulate(self, parts: list[tuple[int, int]], *, record: bool) -> list[Tensor]:
         """Gradient of the batch's loss from those of its `parts`.
 
-        If `micro`, the parts are the micro-batches: measure the spread of their gradients.
+        Where the parts are the micro-batches, the spread of their gradients is measured if it is
+        asked for.
+
+        Args:
+            parts: first and last + 1 sample of each.
+            record: whether the outputs are measured, if they are asked for.
         """
         subject = self.subject
+        recorder = self.recorder() if record and self.asked & RECORDED else None
+        micro = bool(self.asked & MICRO) and len(parts) == MICRO_BATCHES
         total: list[Tensor] = []
         picks: list[list[Tensor]] = [[] for _ in subject.names]
         for low, high in parts:
@@ -315,6 +318,8 @@ class Passes:
             total = [a.add_(b) for a, b in zip(total, scaled, strict=True)] if total else scaled
         if micro:
             self._spread(picks, total)
+        if recorder:
+            recorder.finish(self.findings)
         return total
 
     def _spread(self, picks: list[list[Tensor]], total: list[Tensor]) -> None:
@@ -329,7 +334,7 @@ class Passes:
             for name in self.asked & numbers.keys():
                 self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
-    def flow(self) -> None:
+    def measure_flow(self) -> None:
         """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
 
         The flow grows by a factor a layer where nothing normalises it, so that some fifty
@@ -349,7 +354,7 @@ class Passes:
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
-    def ones(self) -> None:
+    def measure_ones(self) -> None:
         """Measure the gradients for one input of ones."""
         self.keep("ones_grad", self._shown_ones(absolute=False))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +19,9 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Mode
+
+INTERCEPTED = frozenset({"flops", "heads", "roles", "code_total"})
+"""What `trace` sees only by intercepting the functions of torch that a network calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,6 +178,7 @@ def trace(
     state: Mapping[str, Tensor],
     names: tuple[str, ...],
     mode: Mode = "train",
+    asked: frozenset[str] = INTERCEPTED,
 ) -> Structure:
     """Run one sample and return what the layers `names` did.
 
@@ -187,6 +191,7 @@ def trace(
         state: parameters and buffers to run with.
         names: the layers in the order of registration.
         mode: the mode of all other modules.
+        asked: which of `INTERCEPTED` are looked for; the others are empty.
     """
     owners = {owner_of(name) for name in names}
     found = _Trace(current=owner_of(names[0]))
@@ -208,11 +213,16 @@ def trace(
         in_mode(network, mode, batch_norm=False),
         hooked(attach),
         sdpa_kernel(SDPBackend.MATH),
-        AttentionMaps(attended),
-        ActivationInputs(lambda argument: found.activated.append(argument.shape)),
-        counter,
         torch.no_grad(),
+        ExitStack() as intercepting,
     ):
+        if asked & {"heads", "roles"}:
+            intercepting.enter_context(AttentionMaps(attended))
+        if "code_total" in asked:
+            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            intercepting.enter_context(show)
+        if "flops" in asked:
+            intercepting.enter_context(counter)
         functional_call(network, dict(state), (inputs,))
         found.credit(counter.get_total_flops())
     return _structure(names, found, state)

@@ -119,6 +119,7 @@ class Statistic:
         description: the definition in one line.
         reference: the paper that introduced it as a part of a proxy, or nothing.
         own: how it is measured if it does not come with autoprox; None if it does.
+        unexportable: why a file that needs torch alone cannot measure it; nothing if it can.
         nonnegative: whether no entry is below 0, which may save computing absolute values.
     """
 
@@ -129,6 +130,7 @@ class Statistic:
     description: str
     reference: str = ""
     own: Own | None = None
+    unexportable: str = ""
     nonnegative: bool = False
 
     @property

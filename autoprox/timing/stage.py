@@ -13,7 +13,7 @@ import numpy as np
 from autoprox.assessment.assess import columns
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.errors import BenchError
-from autoprox.evaluation.evaluate import Evaluator, Table, tensor_reductions
+from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.ground import searched_statistics, with_baselines
 from autoprox.evolution.judge import Judge
@@ -22,7 +22,6 @@ from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
-from autoprox.primitives import PRIMITIVES
 from autoprox.ranking import Column, Ranker
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress
@@ -134,12 +133,6 @@ class Stage:
                 if judged.fitness is not None:
                     found[proposed] = None
         return tuple(found)[:CANDIDATES]
-
-    @cached_property
-    def reductions(self) -> tuple[Graph, ...]:
-        """The reductions of tensors within the candidates, but for counts, which read no entry."""
-        nodes = dict.fromkeys(n for graph in self.candidates for n in tensor_reductions(graph))
-        return tuple(node for node in nodes if not PRIMITIVES[node.word].facts.counts)
 
     @cached_property
     def scores(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autoprox.evolution.algorithms import Emq
 from autoprox.evolution.base import Proposal
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.folder import RunFolder, _candidate, _line
+from autoprox.evolution.folder import RunFolder, _line, candidate_of
 from autoprox.evolution.judge import Candidate, judged, negated, unsigned
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
@@ -199,17 +199,19 @@ def test_a_seed_proxy_may_be_as_large_as_it_likes_whatever_its_sign(seed, sign):
 @pytest.mark.parametrize("few", [True, False])
 def test_a_line_of_a_candidate_says_whether_it_tells_the_first_few_apart(few):
     found = candidate(f"negative({SUM})", 0.5, correlations=(0.25, 0.75), few=few)
-    assert _candidate(_line(SUM, (), found)) == (SUM, found)
+    line = json.loads(_line(SUM, (), found))
+    assert (line["proposed"], candidate_of(line, found.graph)) == (SUM, found)
 
 
 def test_a_line_from_before_screening_was_noted_is_of_one_that_tells_the_first_few_apart():
     data = json.loads(_line(SUM, (), candidate(SUM, 0.5)))
     assert "tells_few_apart" not in data
-    assert _candidate(json.dumps(data))[1].tells_few_apart
+    assert candidate_of(data, parse(SUM)).tells_few_apart
 
 
 def test_a_failure_is_read_as_it_was_written():
-    assert _candidate(_line(SUM, (), failure(SUM))) == (SUM, failure(SUM))
+    line = json.loads(_line(SUM, (), failure(SUM)))
+    assert (line["proposed"], candidate_of(line, parse(SUM))) == (SUM, failure(SUM))
 
 
 class Insistent(Emq):

@@ -120,7 +120,7 @@ class Scorer:
         """Return the architectures with their scores, in the order given."""
         bench = bench_of(self.space, list(configs), self.version)
         asked = {identity(each): each for each in (*self.proxies.values(), *COUNTED.values())}
-        job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, timed=False)
+        job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, False, kept=False)
         return [
             self._scored(config, generation, kept)
             for config, kept in zip(configs, score_all(job, self.workers, progress), strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoprox.assessment.wording import MINUS, figure
 from autoprox.proxies.proxy import Proxy
 from autoprox.show.draw.graphs import Note, draw_graph
 from autoprox.show.draw.style import (
@@ -19,7 +20,6 @@ from autoprox.show.draw.style import (
     diverging,
     dress,
     matplotlib,
-    said,
     shortened,
 )
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
@@ -89,8 +89,8 @@ def ablation(
 def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "") -> Axes:
     """Draw an ablation that is computed already; see `ablation`."""
     notes = {each.text: _note(each, found.joint) for each in found.parts}
-    notes[found.graph.text] = Note(f"joint D {said(found.joint)}", "white")
-    axes = draw_graph(found.graph, axes, title, notes)
+    notes[found.graph.text] = Note(f"joint D {figure(found.joint, minus=MINUS)}", "white")
+    axes = draw_graph(found.graph, title, axes, notes)
     told = "Below each word: the loss of joint D\nwhen its value is its mean"
     words: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
     axes.text(0.5, 0, told, fontsize=SMALL, color=GREY, **words)
@@ -100,7 +100,9 @@ def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "")
 def _note(part: Part, whole: float) -> Note:
     if part.loss is None:
         return Note("undefined", "white")
-    return Note(said(part.loss), diverging(STRONGEST * part.loss, max(abs(whole), 1e-9)))
+    return Note(
+        figure(part.loss, minus=MINUS), diverging(STRONGEST * part.loss, max(abs(whole), 1e-9))
+    )
 
 
 def layers(
