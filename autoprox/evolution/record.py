@@ -12,7 +12,7 @@ from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.algorithms import ranked, worth
+from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.folder import RunFolder, candidate_of
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.settings import Settings
