@@ -19,6 +19,7 @@ from autoprox.timing.rival import (
     ELEMENTWISE,
     REDUCTIONS,
     Rival,
+    global_random,
     joint_correlation,
     of_layers,
     search,
