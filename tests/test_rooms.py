@@ -1,6 +1,7 @@
 """Imports run one way: a room stands on those above it in the table, and never on one below."""
 
 import ast
+import re
 from pathlib import Path
 
 import networkx
@@ -105,3 +106,8 @@ def test_no_circle_of_modules(imports):
 def test_no_module_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_the_page_on_architecture_names_the_rooms_in_their_order():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == ROOMS

@@ -216,7 +216,7 @@ def _laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gr
     if options.get("images"):
         options["images"] = absolute(options["images"])
     algorithm = options.get("algorithm")
-    if not isinstance(algorithm, Algorithm):
+    if algorithm is None or isinstance(algorithm, str):
         return lay(source, Settings(bench=name, **options), cache)
     named = {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
     return lay(source, Settings(bench=name, **options | named), cache, algorithm)
