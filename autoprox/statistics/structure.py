@@ -19,6 +19,7 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.trees import Inputs, arguments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +172,7 @@ def first_tensor(output: object) -> Tensor | None:
 
 def trace(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     state: Mapping[str, Tensor],
     names: tuple[str, ...],
     mode: Mode = "train",
@@ -183,7 +184,7 @@ def trace(
 
     Args:
         network: the network.
-        inputs: one sample, ``(1, ...)``.
+        inputs: one sample, ``(1, ...)``, or a tree of such tensors.
         state: parameters and buffers to run with.
         names: the layers in the order of registration.
         mode: the mode of all other modules.
@@ -213,7 +214,7 @@ def trace(
         counter,
         torch.no_grad(),
     ):
-        functional_call(network, dict(state), (inputs,))
+        functional_call(network, dict(state), *arguments(inputs))
         found.credit(counter.get_total_flops())
     return _structure(names, found, state)
 
