@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autoprox.language.text import parse as parse
     from autoprox.leaderboard.run import rank as rank
     from autoprox.primitives import primitive as primitive
+    from autoprox.proxies.frame import score as score
     from autoprox.proxies.loading import load as load
     from autoprox.proxies.proxy import Proxy as Proxy
     from autoprox.search.architectures.search import search_architectures as search_architectures
@@ -49,6 +50,7 @@ _LAZY = {
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "score": "autoprox.proxies.frame",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",
@@ -71,6 +73,7 @@ __all__ = [
     "parse",
     "primitive",
     "rank",
+    "score",
     "search_architectures",
     "search_bits",
     "speed",

@@ -151,7 +151,8 @@ def print_bench(bench: Bench, out: Console) -> None:
     facts.add_row("source", bench.source)
     for place, caveat in enumerate(bench.caveats):
         facts.add_row("" if place else "caveats", f"- {caveat}")
-    facts.add_row("inputs", f"{' x '.join(map(str, bench.input_shape))}, {bench.classes} classes")
+    sides = " x ".join(map(str, bench.input_shape))
+    facts.add_row("inputs", "its own" if bench.inputs else f"{sides}, {bench.classes} classes")
     facts.add_row("a run", f"ranks by {bench.default_correlation.title()}'s correlation")
     if bench.default_architectures is not None:
         facts.add_row("", f"draws {bench.default_architectures} unless told --architectures N")

@@ -20,12 +20,15 @@ from autoprox.runtime.device import full_precision
 from autoprox.runtime.threads import one_thread
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Table
-    from autoprox.statistics import Measurement, Mode
+    from autoprox.statistics import Measurement
+    from autoprox.statistics.trees import Inputs, Targets
 
-    Shown: TypeAlias = tuple[nn.Module, Tensor, Tensor]
+    Shown: TypeAlias = tuple[nn.Module, Inputs, Targets]
+    How: TypeAlias = Mapping[str, Any]
+    """Mode, loss and outputs, see `Bench.how`."""
 
 
 @dataclass(frozen=True)
@@ -134,19 +137,19 @@ def _found(bench: Bench, network: nn.Module, works: Sequence[Work]) -> list[_Not
     shown = works[0].probe.on_device(network, *_inputs(works[0], bench))
     proxies = {name: _received(each) for work in works for name, each in work.scored.items()}
     expressions = {name: each for name, each in proxies.items() if isinstance(each, Proxy)}
-    _score_expressions(notes, expressions, shown, bench.mode)
+    _score_expressions(notes, expressions, shown, bench.how)
     for name, proxy in proxies.items():
         if isinstance(proxy, FunctionProxy):
             _score_function(
-                [each for each in notes if name in each.work.scored], name, proxy, shown, bench.mode
+                [each for each in notes if name in each.work.scored], name, proxy, shown, bench.how
             )
     for each in notes:
-        _time(each, shown, bench.mode)
+        _time(each, shown, bench.how)
     return notes
 
 
 def _score_function(
-    notes: Sequence[_Notes], name: str, proxy: FunctionProxy, shown: Shown, mode: Mode
+    notes: Sequence[_Notes], name: str, proxy: FunctionProxy, shown: Shown, how: How
 ) -> None:
     """Note the scores of a function: one for all bits of a network if it does not use them."""
     scores: dict[tuple[int, ...] | None, float | Exception] = {}
@@ -155,13 +158,13 @@ def _score_function(
         if used not in scores:
             try:
                 seed, bits = each.work.probe.seed, each.work.bits
-                scores[used] = proxy(*shown, seed=seed, bits=bits, mode=mode)
+                scores[used] = proxy(*shown, seed=seed, bits=bits, **how)
             except Exception as error:  # a network may be anybody's and raise anything
                 scores[used] = error
         each.note(name, scores[used])
 
 
-def _time(notes: _Notes, shown: Shown, mode: Mode) -> None:
+def _time(notes: _Notes, shown: Shown, how: How) -> None:
     """Note how long the proxies take whose cost is asked for: the time of the thread on its core.
 
     Other work on the machine changes it little.
@@ -169,14 +172,14 @@ def _time(notes: _Notes, shown: Shown, mode: Mode) -> None:
     work = notes.work
     if work.timed and not work.scored:  # what a first call imports is no proxy's cost
         with suppress(Exception):  # the network may be anybody's and raise anything
-            load("params")(*shown, mode=mode)
+            load("params")(*shown, **how)
     for name, each in work.timed.items():
         if notes.failed(name):
             continue
         sample, seed = work.probe.sample, work.probe.seed
         begun = time.thread_time()
         try:
-            _received(each)(*shown, sample=sample, seed=seed, bits=work.bits, mode=mode)
+            _received(each)(*shown, sample=sample, seed=seed, bits=work.bits, **how)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
         notes.of(name).seconds[name] = time.thread_time() - begun
@@ -188,11 +191,11 @@ def _received(proxy: str | FunctionProxy) -> Proxy | FunctionProxy:
     return Proxy(parse_proxy(proxy)) if isinstance(proxy, str) else proxy
 
 
-_BATCHES: dict[str, tuple[Tensor, Tensor]] = {}
+_BATCHES: dict[str, tuple[Inputs, Targets]] = {}
 """The batches that this process shows its networks, by their fingerprints."""
 
 
-def _inputs(work: Work, bench: Bench) -> tuple[Tensor, Tensor]:
+def _inputs(work: Work, bench: Bench) -> tuple[Inputs, Targets]:
     """Return the batch, read from disk or drawn once a process."""
     mark = str(work.key["inputs"])
     if mark not in _BATCHES:
@@ -203,7 +206,7 @@ def _inputs(work: Work, bench: Bench) -> tuple[Tensor, Tensor]:
 
 
 def _score_expressions(
-    notes: Sequence[_Notes], proxies: Mapping[str, Proxy], shown: Shown, mode: Mode
+    notes: Sequence[_Notes], proxies: Mapping[str, Proxy], shown: Shown, how: How
 ) -> None:
     """Note the scores of expressions on one network: the union of their statistics, measured once.
 
@@ -216,7 +219,7 @@ def _score_expressions(
         return
     names = tuple(dict.fromkeys(name for each in proxies.values() for name in each.statistics))
     try:
-        evaluator = Evaluator(_table(notes, names, shown, mode))
+        evaluator = Evaluator(_table(notes, names, shown, how))
     except Exception as error:  # torch may raise anything, as of memory or eigenvalues
         groups: dict[tuple[str, ...], dict[str, Proxy]] = {}
         for name, proxy in proxies.items():
@@ -226,7 +229,7 @@ def _score_expressions(
                 _note_all(notes, name, [error] * len(notes))
             return
         for group in groups.values():
-            _score_expressions(notes, group, shown, mode)
+            _score_expressions(notes, group, shown, how)
         return
     for name, proxy in proxies.items():
         _note_all(notes, name, _scores(proxy, evaluator))
@@ -239,7 +242,7 @@ def _note_all(notes: Sequence[_Notes], name: str, scores: Sequence[float | Excep
             each.note(name, score)
 
 
-def _table(notes: Sequence[_Notes], names: Sequence[str], shown: Shown, mode: Mode) -> Table:
+def _table(notes: Sequence[_Notes], names: Sequence[str], shown: Shown, how: How) -> Table:
     """Measure one network; if it has several configurations, at every number of bits in them."""
     from autoprox.evaluation.evaluate import Table
     from autoprox.statistics import measure
@@ -247,7 +250,7 @@ def _table(notes: Sequence[_Notes], names: Sequence[str], shown: Shown, mode: Mo
     probe, configurations = notes[0].work.probe, [each.work.bits for each in notes]
 
     def at(bits: tuple[int, ...] | None, own: Sequence[str]) -> Measurement:
-        return measure(*shown, own, sample=probe.sample, seed=probe.seed, bits=bits, mode=mode)
+        return measure(*shown, own, sample=probe.sample, seed=probe.seed, bits=bits, **how)
 
     if len(configurations) == 1:
         return Table((at(configurations[0], names),))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError
+from autoprox.runtime.digest import called
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,18 +28,6 @@ VERSION = 1
 
 Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Scores of the parts, ``(parts, networks)``, to scores of the ensemble, ``(networks,)``."""
-
-
-def called(function: Callable[..., Any]) -> str:
-    """Return where a function is defined; of a partial one what it calls, of an object its class.
-
-    >>> called(partial(math.pow, 2)), called(math.pow)
-    ('math.pow', 'math.pow')
-    """
-    while isinstance(function, partial):
-        function = function.func
-    owner = function if hasattr(function, "__qualname__") else type(function)
-    return f"{owner.__module__}.{owner.__qualname__}"
 
 
 class NoGraphError(LanguageError, AttributeError):

@@ -17,7 +17,7 @@ from autoprox.statistics.curvature import measure_curvature, measure_hessian_gra
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
-from autoprox.statistics.passes import Passes, Subject, traced
+from autoprox.statistics.passes import SHOWN_ONES, Passes, Subject, traced
 from autoprox.statistics.quantised import measure_quantised, with_bits
 from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
@@ -32,7 +32,7 @@ from autoprox.statistics.trees import (
     tensors,
     told,
 )
-from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS
+from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS, Statistic
 
 ALONE = {
     "flow": Passes.flow,
@@ -185,6 +185,13 @@ def check_batch(
         )
     if loss is not None or not isinstance(targets, Tensor):
         check_rows(targets, batch)
+
+
+def fits(word: Statistic, inputs: Inputs, targets: Targets, loss: Loss | None) -> bool:
+    """Say whether a statistic can be measured on a batch, as far as the batch alone says."""
+    if word.group in (*SHOWN_ONES, "jacobian") and not all(map(numbers, tensors(inputs))):
+        return False
+    return targets is not None or loss is not None or not word.needs_labels
 
 
 def check_bits(bits: Bits | None, quantised: Sequence[str]) -> None:

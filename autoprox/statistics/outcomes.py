@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoprox.errors import StatisticError
+from autoprox.runtime.digest import called
 from autoprox.statistics.trees import Targets, rows, tensors
 
 if TYPE_CHECKING:
@@ -206,6 +207,20 @@ def adds_up(targets: Targets, loss: Loss | None) -> bool:
     if loss is not None:
         return False
     return not isinstance(targets, Tensor) or targets.ndim < 2 or not (targets == IGNORED).any()
+
+
+def loss_in_words(subject: Subject) -> str:
+    """Say what the loss of a subject is, after a forward pass if that depends on the logits.
+
+    Raises:
+        StatisticError: the network fails, or the targets do not fit it.
+    """
+    if subject.loss is not None:
+        return f"the function {called(subject.loss)}"
+    output = subject.forward(subject.inputs, subject.state(), 0)
+    shape = tuple(logits_of(output, subject.batch, subject.outputs).shape)
+    dim = class_dim(shape, subject.targets, subject.batch)
+    return f"mean cross-entropy of logits {shape}, the {shape[dim]} classes in dimension {dim}"
 
 
 def class_targets(subject: Subject) -> Tensor:
