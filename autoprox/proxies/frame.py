@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.quantise.layers import Bits
-    from autoprox.statistics import Mode
+    from autoprox.statistics import Measurement, Mode
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.trees import Inputs, Targets
 
@@ -275,30 +275,51 @@ def _scored(
     batch: tuple[Inputs, Targets],
     how: Mapping[str, Any],
 ) -> list[Outcome]:
-    """Return the outcomes of proxies on one network: expressions share what is measured.
-
-    If that cannot be measured together, each expression is measured by itself.
-    """
+    """Return the outcomes of proxies on one network: expressions share what is measured."""
     from autoprox.evaluation.evaluate import Evaluator, Table
-    from autoprox.statistics import measure
 
-    words = [name for each in parts if isinstance(each, Proxy) for name in each.statistics]
-    try:
-        evaluator = Evaluator(Table((measure(network, batch[0], batch[1], words, **how),)))
-    except Exception:  # the network may be anybody's and raise anything
-        evaluator = None
+    words = {name for each in parts if isinstance(each, Proxy) for name in each.statistics}
+    measured = _measured(network, sorted(words), batch, how)
+    evaluator = None if measured is None else Evaluator(Table((measured,)))
+    known = set() if measured is None else set(measured.names)
 
     def outcome(proxy: Scorable) -> Outcome:
         try:
-            if isinstance(proxy, Proxy) and evaluator is not None:
+            if evaluator is not None and isinstance(proxy, Proxy) and known >= {*proxy.statistics}:
                 return score_of(proxy.graph, evaluator)
             return proxy(network, *batch, **how)
         except AutoproxError as error:
             return str(error)
-        except Exception as error:  # likewise, and torch may lack memory
+        except Exception as error:  # the network may be anybody's, and torch may lack memory
             return f"{type(error).__name__}: {error}"
 
     return [outcome(each) for each in parts]
+
+
+def _measured(
+    network: nn.Module,
+    words: Sequence[str],
+    batch: tuple[Inputs, Targets],
+    how: Mapping[str, Any],
+) -> Measurement | None:
+    """Return those of some statistics that can be measured on a network; None if none can.
+
+    If they cannot be measured together, each half of them is tried by itself.
+    """
+    from autoprox.statistics import measure
+
+    if not words:
+        return None
+    try:
+        return measure(network, batch[0], batch[1], words, **how)
+    except Exception:  # likewise; who asks for the statistic alone is told why
+        if len(words) == 1:
+            return None
+    middle = len(words) // 2
+    first, second = (
+        _measured(network, half, batch, how) for half in (words[:middle], words[middle:])
+    )
+    return first.joined(second) if first and second else first or second
 
 
 def _column(
@@ -310,7 +331,7 @@ def _column(
     columns = [_column(load(name), parts, found) for name in proxy.parts]
     failures = {
         place: f"its part {name}: {outcome.removeprefix(f'{name}: ')}"
-        for name, column in zip(proxy.parts, columns, strict=True)
+        for name, column in reversed(list(zip(proxy.parts, columns, strict=True)))
         for place, outcome in enumerate(column)
         if isinstance(outcome, str)
     }

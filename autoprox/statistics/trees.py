@@ -144,7 +144,7 @@ def _sizes(tree: Any, where: str) -> Iterator[tuple[str, int]]:
             )
         yield where, len(tree)
     elif isinstance(tree, list):
-        inner = {each.shape[:1] for each in tensors(tree)}
+        inner = {each.shape[:1] if isinstance(each, Tensor) else None for each in tree}
         if inner == {(len(tree),)} and len(tree) > 1:
             raise StatisticError(
                 f"{where} is a list of {len(tree)} whose tensors have {len(tree)} rows: it can be "
