@@ -13,6 +13,7 @@ from autoprox.evolution.ground import searched_statistics
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.measuring.tables import Probe
 from autoprox.proxies.loading import load
+from autoprox.search.architectures.limits import measure_latency, one_input
 from tests.any_networks import TOKENS, VOCABULARY, Language
 from tests.token_bench import bench, inputs
 
@@ -72,10 +73,13 @@ def test_a_search_scores_tokens_within_limits(tmp_path):
         Space(), "snip", budget=6, params=":400", flops=":10M", cache=tmp_path / "cache",
         out=tmp_path / "out",
     )  # fmt: skip
-    assert found.best.params <= 400
-    network = autoprox.build(Space(), found.best.config)
+    best = found.top(1)[0]
+    assert best.params <= 400
+    network = autoprox.build(Space(), best.config)
     score = load("snip")(network, *inputs(8, 0))
-    assert found.best.scores["snip"] == pytest.approx(score, rel=1e-6)
+    assert best.scores["snip"] == pytest.approx(score, rel=1e-6)
+    assert best.flops == load("flops")(network, *inputs(8, 0))
+    assert measure_latency(network, one_input(Space())) > 0
 
 
 def test_what_a_bench_declares_wrongly_is_refused():
