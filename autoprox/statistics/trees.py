@@ -68,6 +68,8 @@ def mapped(
         change: is given each tensor.
         lists: is given each list as a whole; None to change the tensors in it.
     """
+    if isinstance(tree, Tensor):
+        return change(tree)
     if is_dataclass(tree) and not isinstance(tree, type):
         parts = {each.name: getattr(tree, each.name) for each in fields(tree)}
         return replace(tree, **{key: mapped(part, change, lists) for key, part in parts.items()})
@@ -78,7 +80,7 @@ def mapped(
     if isinstance(tree, (tuple, list)):
         changed = [mapped(part, change, lists) for part in tree]
         return type(tree)(*changed) if hasattr(tree, "_fields") else type(tree)(changed)
-    return change(tree) if isinstance(tree, Tensor) else tree
+    return tree
 
 
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
@@ -110,6 +112,8 @@ def batch_of(inputs: Inputs) -> int:
     Raises:
         StatisticError: the tensors do not share their first dimension, or there is none.
     """
+    if isinstance(inputs, Tensor) and inputs.ndim:
+        return len(inputs)
     sizes = dict(_sizes(inputs, "inputs"))
     if not sizes:
         raise StatisticError("expected a tensor in the inputs; got none")
