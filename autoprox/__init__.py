@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from autoprox.language.text import parse as parse
     from autoprox.leaderboard.run import rank as rank
     from autoprox.primitives import primitive as primitive
+    from autoprox.proxies.frame import score as score
     from autoprox.proxies.loading import load as load
     from autoprox.proxies.proxy import Proxy as Proxy
     from autoprox.search.architectures.search import search_architectures as search_architectures
@@ -59,6 +60,7 @@ _LAZY = {
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
     "read_run": "autoprox.evolution.record",
+    "score": "autoprox.proxies.frame",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",

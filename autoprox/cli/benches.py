@@ -141,7 +141,8 @@ def print_bench(bench: Bench, out: Console) -> None:
     facts = [("citation", bench.citation), ("source", bench.source)]
     facts += [("" if place else "caveats", f"- {it}") for place, it in enumerate(bench.caveats)]
     shape = " x ".join(map(str, bench.input_shape))
-    facts.append(("inputs", f"{shape}, {bench.classes} classes"))
+    inputs = "its own" if bench.inputs else f"{shape}, {bench.classes} classes"
+    facts.append(("inputs", inputs))
     facts.append(("a run", f"ranks by {bench.default_correlation.title()}'s correlation"))
     if bench.default_architectures is not None:
         facts.append(("", f"draws {bench.default_architectures} unless told --architectures N"))

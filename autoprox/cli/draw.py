@@ -154,7 +154,7 @@ def layers(source: str, bench: str, architecture: str | None, out: str, **given:
             sample=probe.sample,
             seed=probe.seed,
             bits=None if found.bits is None else found.bits(one),
-            mode=found.mode,
+            **found.how,
             title=title,
         )
         return drawn

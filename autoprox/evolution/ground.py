@@ -23,7 +23,7 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending
+from autoprox.measuring.tables import Plan, Probe, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, Ranker, balanced
@@ -172,8 +172,19 @@ def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) ->
 
 
 def searched_statistics(bench: Bench, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Return the statistics that a search may use: those asked for, the bench's, or the usual."""
-    return asked or bench.default_statistics or DEFAULT_STATISTICS
+    """Return the statistics that a search may use: those asked for, the bench's, or the usual.
+
+    Of the usual ones those are left out that cannot be measured on a bench's own inputs, such as
+    token ids.
+    """
+    if asked or bench.default_statistics:
+        return asked or bench.default_statistics or ()
+    if bench.inputs is None:
+        return DEFAULT_STATISTICS
+    from autoprox.statistics.measuring import fits
+
+    shown = Probe().inputs(bench)
+    return tuple(name for name in DEFAULT_STATISTICS if fits(STATISTICS[name], *shown, bench.loss))
 
 
 def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:

@@ -20,12 +20,13 @@ from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
-from autoprox.proxies.function import Ensemble, FunctionProxy, called
-from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.proxies.loading import AnyProxy, load, named
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
 from autoprox.runtime.device import CPU, device_of
+from autoprox.runtime.digest import called
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
@@ -116,7 +117,7 @@ def rank(
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
     given = shipped(whole).values() if proxies is None else map(load, proxies)
-    chosen = _named(list(given))
+    chosen = named(list(given))
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, spaces, split_seed if held_out else None)
     wanted = tuple(targets or part.default_targets)
@@ -155,18 +156,6 @@ def rank(
         rows=_placed(rows),
         scores={name: found.scores(proxy)[0] for name, proxy in chosen.items()},
     )
-
-
-def _named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
-    """Return the distinct proxies by name; where two share a name, the later ones are numbered."""
-    found: dict[str, AnyProxy] = {}
-    for proxy in proxies:
-        name, number = str(proxy), 1
-        while name in found and found[name] != proxy:
-            number += 1
-            name = f"{proxy} ({number})"
-        found[name] = proxy
-    return found
 
 
 def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:

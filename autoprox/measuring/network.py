@@ -193,7 +193,7 @@ def _score_function(
         if used not in scores:
             try:
                 seed, bits = each.work.probe.seed, each.work.bits
-                scores[used] = proxy(*exhibit.shown, seed=seed, bits=bits, mode=exhibit.bench.mode)
+                scores[used] = proxy(*exhibit.shown, seed=seed, bits=bits, **exhibit.bench.how)
             except Exception as error:  # a network may be anybody's and raise anything
                 scores[used] = error
         each.note(name, scores[used])
@@ -204,17 +204,17 @@ def _time(notes: _Notes, exhibit: Exhibit) -> None:
 
     Other work on the machine changes it little.
     """
-    work, mode = notes.work, exhibit.bench.mode
+    work, how = notes.work, exhibit.bench.how
     if work.timed:  # what a first call builds and imports is no proxy's cost
         with suppress(Exception):  # the network may be anybody's and raise anything
-            load("params")(*exhibit.shown, mode=mode)
+            load("params")(*exhibit.shown, **how)
     for name, each in work.timed.items():
         if notes.failed(name):
             continue
         sample, seed = work.probe.sample, work.probe.seed
         begun = time.thread_time()
         try:
-            _received(each)(*exhibit.shown, sample=sample, seed=seed, bits=work.bits, mode=mode)
+            _received(each)(*exhibit.shown, sample=sample, seed=seed, bits=work.bits, **how)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
         notes.of(name).seconds[name] = time.thread_time() - begun

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import BenchError
 from autoprox.runtime.device import CPU, device_of, full_precision
+from autoprox.runtime.digest import digest
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Table
     from autoprox.statistics import Measurement, Store
+    from autoprox.statistics.trees import Inputs, Targets
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -46,16 +48,25 @@ class Probe:
     images: str | None = None
     device: str = CPU
 
-    def inputs(self, bench: Bench) -> tuple[Tensor, Tensor]:
+    def inputs(self, bench: Bench) -> tuple[Inputs, Targets]:
         """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
+
+        A bench with inputs of its own gives both.
 
         Raises:
             StatisticError: the images cannot be read, or the bench's networks take none.
+            BenchError: the bench's own inputs fail.
         """
         from autoprox.errors import StatisticError
         from autoprox.statistics import images, noise
         from autoprox.statistics.inputs import IMAGENET
 
+        if bench.inputs is not None:
+            if self.images is None:
+                return _own_inputs(bench, self.batch, self.seed)
+            raise StatisticError(
+                f"bench {bench.name!r} has inputs of its own; leave out {self.images}"
+            )
         if self.images is None:
             return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
         if len(bench.input_shape) != 3:
@@ -74,20 +85,25 @@ class Probe:
         )
 
     def on_device(
-        self, network: nn.Module, inputs: Tensor, targets: Tensor
-    ) -> tuple[nn.Module, Tensor, Tensor]:
+        self, network: nn.Module, inputs: Inputs, targets: Targets
+    ) -> tuple[nn.Module, Inputs, Targets]:
         """Return a network and its batch where they run.
 
         Raises:
             StatisticError: there is no such device.
         """
+        from autoprox.statistics.trees import mapped
+
         device = device_of(self.device)
-        return network.to(device), inputs.to(device), targets.to(device)
+        moved = [mapped(tree, lambda tensor: tensor.to(device)) for tree in (inputs, targets)]
+        return network.to(device), moved[0], moved[1]
 
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
         """Return everything that determines an architecture's statistics."""
         bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
+        functions = {"loss": bench.loss, "outputs": bench.outputs}
+        own = {name: digest(each).text for name, each in functions.items() if each is not None}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -102,6 +118,7 @@ class Probe:
             "sample": self.sample,
             **elsewhere,
             **bits,
+            **own,
         }
 
     def network_key(
@@ -117,6 +134,27 @@ class Probe:
         """
         key = self.key(bench, bench.in_space(space)[0], fingerprint)
         return {**key, "architecture": space, "config": {}, "bits": bits}
+
+
+def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
+    """Return what a bench's own function gives.
+
+    Raises:
+        BenchError: it fails, or gives something else than inputs and targets.
+    """
+    import torch
+
+    assert bench.inputs is not None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            inputs, targets = bench.inputs(batch, seed)
+    except Exception as error:  # the function is anybody's and may raise anything
+        raise BenchError(
+            f"bench {bench.name!r}: inputs({batch}, seed={seed}) failed: "
+            f"{type(error).__name__}: {error}; expected inputs and targets"
+        ) from error
+    return inputs, targets
 
 
 @dataclass(frozen=True)
@@ -220,7 +258,7 @@ class StatisticsWork:
     bits: tuple[int, ...] | None = None
 
 
-_BATCHES: dict[str, tuple[Tensor, Tensor]] = {}
+_BATCHES: dict[str, tuple[Inputs, Targets]] = {}
 """The batches that this process shows its networks, by their fingerprints."""
 
 
@@ -246,7 +284,7 @@ class Exhibit:
         self._mark = mark
 
     @cached_property
-    def shown(self) -> tuple[nn.Module, Tensor, Tensor]:
+    def shown(self) -> tuple[nn.Module, Inputs, Targets]:
         """The network and its batch; the batch is read or drawn once a process."""
         if self._mark not in _BATCHES:
             if len(_BATCHES) > 3:
@@ -258,10 +296,10 @@ class Exhibit:
         """Return statistics, measured now."""
         from autoprox.statistics import measure
 
-        probe, mode = self.probe, self.bench.mode
+        probe, how = self.probe, self.bench.how
         with full_precision():
             return measure(
-                *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, mode=mode
+                *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, **how
             )
 
     def measure_missing(

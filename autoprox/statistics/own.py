@@ -16,6 +16,7 @@ from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, We
 from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes, reseed
 from autoprox.statistics.sampling import spread
+from autoprox.statistics.trees import mapped
 from autoprox.statistics.words import STATISTICS, Own, Statistic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -143,12 +144,13 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
     """Return what the function of `word` found, by the names of parameters."""
     assert word.own is not None
     subject = passes.subject
-    targets = None if subject.targets is None else subject.targets.clone()
+    targets = mapped(subject.targets, Tensor.clone)
     reseed(subject.seed, word.name)
     try:
         network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
         network.zero_grad()
-        found = word.own.function(network, subject.inputs.detach().clone(), targets)
+        inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
+        found = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything
         raise StatisticError(
             f"statistic {word.name!r} failed: {type(error).__name__}: {error}"

@@ -9,14 +9,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.outcomes import (
+    Loss,
+    Outputs,
+    adds_up,
+    check_output,
+    logits_of,
+    loss_of,
+)
 from autoprox.statistics.recorder import RECORDED, Findings, Picker, Recorder
 from autoprox.statistics.sampling import singular_values, spread
 from autoprox.statistics.structure import (
@@ -26,7 +34,21 @@ from autoprox.statistics.structure import (
     in_mode,
     trace,
 )
+from autoprox.statistics.trees import (
+    Inputs,
+    Targets,
+    arguments,
+    batch_of,
+    check_numbers,
+    mapped,
+    numbers,
+    rows,
+    told,
+)
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
+
+SHOWN_ONES = ("flow", "ones")
+"""The groups whose statistics are those of an input of ones."""
 
 FLOW_LIMIT = 1e25
 """A flow above it or below its inverse is kept in float64, as float32 ends at 3e38 and 1e-38."""
@@ -41,26 +63,35 @@ class Subject:
 
     Attributes:
         network: the network, which is never written to.
-        inputs: ``(batch, ...)``.
-        targets: ``(batch,)``, or None.
+        inputs: ``(batch, ...)``, or a tree of such tensors.
+        targets: ``(batch,)``, or another tree, or None.
         names: the layers, in the order of registration.
         seed: what is random inside the network depends on it.
         mode: the mode that the network runs in.
         bits: layer -> the bits that its weight is to be quantised to; empty if it is not.
+        loss: of what the network returns and the targets; None for the mean cross-entropy.
+        outputs: what takes the logits of what the network returns; None for the usual, see
+            `autoprox.statistics.outcomes.picked`.
     """
 
     network: nn.Module
-    inputs: Tensor
-    targets: Tensor | None
+    inputs: Inputs
+    targets: Targets
     names: tuple[str, ...]
     seed: int
     mode: Mode = "train"
     bits: Mapping[str, int] = field(default_factory=dict)
+    loss: Loss | None = None
+    outputs: Outputs | None = None
 
     @property
     def batch(self) -> int:
         """Number of samples."""
-        return len(self.inputs)
+        return batch_of(self.inputs)
+
+    def part(self, low: int, high: int) -> Inputs:
+        """The inputs of the samples from `low` to `high`."""
+        return rows(self.inputs, slice(low, high))
 
     def state(self) -> dict[str, Tensor]:
         """Parameters, detached, and copies of the buffers: what a pass may use up."""
@@ -83,7 +114,7 @@ class Subject:
         memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
         the values.
         """
-        if self.batch < MICRO_BATCHES or self.coupled:
+        if self.batch < MICRO_BATCHES or self.coupled or not adds_up(self.targets, self.loss):
             return [(0, self.batch)]
         return self.micro_batches()
 
@@ -97,16 +128,21 @@ class Subject:
         cuts = [round(self.batch * part / MICRO_BATCHES) for part in range(MICRO_BATCHES + 1)]
         return list(pairwise(cuts))
 
-    def forward(self, inputs: Tensor, state: Mapping[str, Tensor], low: int) -> Tensor:
-        """Run `inputs`, the samples from `low` on, and return the logits.
+    def forward(self, inputs: Inputs, state: Mapping[str, Tensor], low: int) -> Any:
+        """Run `inputs`, the samples from `low` on, and return what the network returns.
 
         Raises:
-            StatisticError: the network raises, or does not return finite ``(batch, classes)``.
+            StatisticError: the network raises, or returns what is not finite.
         """
         reseed(self.seed, low)
         with in_mode(self.network, self.mode), explained(inputs):
-            logits = functional_call(self.network, dict(state), (inputs,))
-        return checked_logits(logits, len(inputs))
+            output = functional_call(self.network, dict(state), *arguments(inputs))
+        check_output(output)
+        return output
+
+    def logits(self, output: object, samples: int) -> Tensor:
+        """The logits ``(samples, ...)`` of what the network returned."""
+        return logits_of(output, samples, self.outputs)
 
 
 def reseed(seed: int, place: object) -> None:
@@ -119,39 +155,17 @@ def reseed(seed: int, place: object) -> None:
 
 
 @contextmanager
-def explained(inputs: Tensor) -> Iterator[None]:
-    """Turn an error of the network into a `StatisticError` that names the shape of `inputs`."""
+def explained(inputs: Inputs) -> Iterator[None]:
+    """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`."""
     try:
         yield
     except StatisticError:
         raise
     except Exception as error:  # the network is foreign code and may raise anything
         raise StatisticError(
-            f"the network failed on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
-            f"{type(error).__name__}: {error}; "
+            f"the network failed on inputs of {told(inputs)}: {type(error).__name__}: {error}; "
             "expected a network that runs on them"
         ) from error
-
-
-def checked_logits(logits: object, samples: int) -> Tensor:
-    """Return `logits` if they are finite ``(samples, classes)``.
-
-    Raises:
-        StatisticError: they are not.
-    """
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != samples:
-        came = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
-        raise StatisticError(
-            f"expected one tensor of logits, ({samples}, classes), from the network; got "
-            f"{came or 'a ' + type(logits).__name__}; wrap the network so that it returns its "
-            f"logits"
-        )
-    if not torch.isfinite(logits).all():
-        raise StatisticError(
-            "the network's logits are not finite; check its initialisation and the scale of "
-            "the inputs"
-        )
-    return logits
 
 
 def gradients(
@@ -194,27 +208,6 @@ def gradients(
             "torch.no_grad() between a layer and the output"
         )
     return [grad for grad in found if grad is not None]
-
-
-def loss_of(subject: Subject, logits: Tensor, low: int) -> Tensor:
-    """Mean cross-entropy of `logits`, those of the samples from `low` on.
-
-    Raises:
-        StatisticError: a target is no class, or the loss is not finite.
-    """
-    assert subject.targets is not None  # measure() asks for them first
-    targets, classes = subject.targets[low : low + len(logits)], logits.shape[1]
-    if int(targets.min()) < 0 or int(targets.max()) >= classes:
-        raise StatisticError(
-            f"targets go from {int(targets.min())} to {int(targets.max())}, but the network has "
-            f"{classes} outputs; expected targets from 0 to {classes - 1}: give the network as "
-            f"many "
-            "outputs as the data has classes"
-        )
-    loss = F.cross_entropy(logits, targets)
-    if not torch.isfinite(loss):
-        raise StatisticError("the loss is not finite; check the scale of the network's logits")
-    return loss
 
 
 @dataclass(slots=True, eq=False)
@@ -273,7 +266,7 @@ class Passes:
         subject, recorder = self.subject, self.recorder()
         for low, high in subject.parts():
             with recorder.part(subject.network, low, high):
-                subject.forward(subject.inputs[low:high], subject.leaves(), low)
+                subject.forward(subject.part(low, high), subject.leaves(), low)
         recorder.finish(self.findings)
 
     def measure_loss(self) -> list[Tensor]:
@@ -304,8 +297,8 @@ class Passes:
         for low, high in parts:
             state = subject.leaves()
             with recorder.part(subject.network, low, high) if recorder else nullcontext():
-                logits = subject.forward(subject.inputs[low:high], state, low)
-            grads = gradients(subject, loss_of(subject, logits, low), state)
+                output = subject.forward(subject.part(low, high), state, low)
+            grads = gradients(subject, loss_of(subject, output, low, high), state)
             if micro:
                 for pick, grad, (layer, _) in zip(picks, grads, self.places(), strict=True):
                     pick.append(self.picker.weight(grad, layer))
@@ -371,12 +364,21 @@ class Passes:
             shown = tensor.abs() if absolute and name in parameters else tensor
             state[name] = shown.double() if shown.is_floating_point() else shown
             state[name].requires_grad_(name in subject.names)
-        ones = torch.ones_like(subject.inputs[:1])
-        ones = ones.double() if ones.is_floating_point() else ones
+        asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
+        check_numbers(subject.inputs, ", ".join(asked), "as it shows an input of ones")
+        ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
         with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
-            logits = functional_call(subject.network, state, (ones,))
-        return gradients(subject, checked_logits(logits, 1).sum(), state)
+            output = functional_call(subject.network, state, *arguments(ones))
+        return gradients(subject, subject.logits(output, 1).sum(), state)
+
+
+def _one(tensor: Tensor) -> Tensor:
+    """Return ones in float64 for numbers; a mask stays."""
+    if not numbers(tensor):
+        return tensor
+    ones = torch.ones_like(tensor)
+    return ones.double() if ones.is_floating_point() else ones
 
 
 def deviation(parts: Tensor) -> Tensor:
@@ -393,6 +395,6 @@ def deviation(parts: Tensor) -> Tensor:
 def traced(subject: Subject) -> Structure:
     """The structure of the subject's network, from its first sample."""
     reseed(subject.seed, "trace")
-    single = subject.inputs[:1]
+    single = subject.part(0, 1)
     with explained(single):
         return trace(subject.network, single, subject.state(), subject.names, subject.mode)

@@ -19,6 +19,7 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.trees import Inputs, arguments
 
 INTERCEPTED = frozenset({"flops", "heads", "roles", "code_total"})
 """What `trace` sees only by intercepting the functions of torch that a network calls."""
@@ -174,7 +175,7 @@ def first_tensor(output: object) -> Tensor | None:
 
 def trace(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     state: Mapping[str, Tensor],
     names: tuple[str, ...],
     mode: Mode = "train",
@@ -187,7 +188,7 @@ def trace(
 
     Args:
         network: the network.
-        inputs: one sample, ``(1, ...)``.
+        inputs: one sample, ``(1, ...)``, or a tree of such tensors.
         state: parameters and buffers to run with.
         names: the layers in the order of registration.
         mode: the mode of all other modules.
@@ -223,7 +224,7 @@ def trace(
             intercepting.enter_context(show)
         if "flops" in asked:
             intercepting.enter_context(counter)
-        functional_call(network, dict(state), (inputs,))
+        functional_call(network, dict(state), *arguments(inputs))
         found.credit(counter.get_total_flops())
     return _structure(names, found, state)
 

@@ -53,6 +53,18 @@ class Stage:
     seed: int
     progress: Progress
 
+    def __post_init__(self) -> None:
+        """Check that the bare passes beside which it is timed are those of the bench.
+
+        Raises:
+            BenchError: it has inputs, a loss or outputs of its own.
+        """
+        if (self.bench.inputs, self.bench.loss, self.bench.outputs) != (None, None, None):
+            raise BenchError(
+                f"bench {self.bench.name!r} has inputs, a loss or outputs of its own, and speed is "
+                "taken beside bare passes of one tensor and cross-entropy; choose another bench"
+            )
+
     @cached_property
     def settings(self) -> Settings:
         """The settings of a default run on the bench."""

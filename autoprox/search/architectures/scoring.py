@@ -22,7 +22,7 @@ from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.runtime.parallel import HERE, Workers
-from autoprox.search.architectures.limits import measure_latency
+from autoprox.search.architectures.limits import measure_latency, one_input
 from autoprox.search.architectures.space import Config, Space, bench_of, build
 
 COUNTED: Mapping[str, Scorable] = {
@@ -159,7 +159,7 @@ class Scorer:
     def latency(self, config: Config) -> float:
         """Return the median seconds of a forward pass of one input."""
         network = build(self.space, config, seed=self.probe.seed)
-        return measure_latency(network, tuple(self.space.input_shape))
+        return measure_latency(network, one_input(self.space))
 
 
 def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float64]:

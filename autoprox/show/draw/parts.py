@@ -27,7 +27,7 @@ from autoprox.statistics import DEFAULT_SAMPLE, Sample
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.assessment.ablation import Ablation, Part
     from autoprox.assessment.contributions import Contributions
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from autoprox.language.graph import Graph
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 STRONGEST = 0.6
 """How much of its colour the box of a part has without which the whole correlation is lost."""
@@ -108,13 +110,15 @@ def _note(part: Part, whole: float) -> Note:
 def layers(
     proxy: Proxy,
     network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor | None = None,
+    inputs: Inputs,
+    targets: Targets = None,
     *,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
     bits: Bits | None = None,
     mode: Mode | None = None,
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw what the layers of a network contribute to a proxy, in the order of execution.
@@ -133,7 +137,8 @@ def layers(
     from autoprox.statistics import measure
 
     how: dict[str, Any] = {"sample": sample, "seed": seed, "bits": bits, "mode": mode}
-    measurement = measure(network, inputs, targets, proxy.graph.statistics, **how)
+    read: dict[str, Any] = {"loss": loss, "outputs": outputs}
+    measurement = measure(network, inputs, targets, proxy.graph.statistics, **how, **read)
     found = contributions(proxy.graph, measurement)
     return draw_layers(found, title=proxy.name if title is None else title)
 
