@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
 from autoprox.benches import several
+from autoprox.evolution.base import ALGORITHMS
 from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 
@@ -28,9 +30,20 @@ def settings_options(settings: Settings) -> list[str]:
     words: list[str] = []
     for each in fields(settings):
         value = getattr(settings, each.name)
-        if each.default is MISSING or value != each.default:
+        if each.name == "parameters":
+            words += _parameters(settings)
+        elif each.default is MISSING or value != each.default:
             words += _option(each.name, value)
     return words
+
+
+def _parameters(settings: Settings) -> list[str]:
+    """Return the options for those parameters of a registered algorithm that are not its own."""
+    if settings.algorithm not in ALGORITHMS:
+        return []
+    usual = ALGORITHMS[settings.algorithm]().parameters()
+    changed = {k: v for k, v in settings.parameters.items() if v != usual.get(k)}
+    return [w for k, v in changed.items() for w in ("--parameter", f"{k}={json.dumps(v)}")]
 
 
 def _option(name: str, value: Any) -> list[str]:
