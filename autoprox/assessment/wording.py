@@ -137,7 +137,8 @@ def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str)
         count = len(null.best)
         parts.append(
             f"{count} {'search' if count == 1 else 'searches'} on shuffled accuracies reached "
-            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f})"
+            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f}), which leaves the best "
+            f"proxy {null.corrected:.3f}"
         )
     if not parts:
         return "Luck: not estimated; the search split is too small, or too large, for it."
