@@ -8,7 +8,7 @@ import importlib.util
 import sys
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -78,7 +78,7 @@ def _bench_in(path: Path) -> Bench:
     """The bench that the file `path` defines; its text is part of the bench's version."""
     if not path.is_file():
         raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    digest = _digest(path)
     key = path.resolve(), digest
     if key not in _FILES:
         bench = _defined_in(path)
@@ -111,8 +111,34 @@ def _defined_in(path: Path) -> Bench:
     return bench
 
 
+_EXECUTED: set[tuple[Path, str]] = set()
+"""The files that this process has executed, with digests of their content."""
+
+
+def unnamed_files(names: Iterable[str]) -> list[str]:
+    """Those of the names of benches or spaces which are files that nobody has named yet.
+
+    A file that only a run's folder names is not executed: somebody else may have sent the folder.
+    What this process has executed already, somebody named.
+    """
+    return [
+        name
+        for name in names
+        if name.endswith(".py") and (Path(name).resolve(), _digest(Path(name))) not in _EXECUTED
+    ]
+
+
+def _digest(path: Path) -> str:
+    """A digest of a file's content; none if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except (OSError, ValueError):
+        return ""
+
+
 def executed(path: Path) -> ModuleType:
     """The module that results from executing the file `path`."""
+    _EXECUTED.add((path.resolve(), _digest(path)))
     name = f"autoprox_file_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -5,31 +5,31 @@ candidates.jsonl  every distinct candidate: proposed text, its parents' expressi
                   correlation with each column or the reason of its failure
 generations.csv   what each generation did
 checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
+checkpoints.jsonl what it said after each generation, for a run whose last candidates are lost
 permutations.json the best of each search on shuffled accuracies, if any were asked for
-report.json       the numbers of the end, held-out ones first
 best.json         the best proxy, as `autoprox.load` reads it
+report.json       the numbers of the end, held-out ones first; written last: it says "finished"
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from autoprox.benches import several
+from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
+from autoprox.evolution.schemas import CHECKPOINT, CONFIG, PERMUTATIONS, REPORT, Checkpoint, Line
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
-from autoprox.runtime.files import append_text, read_json, write_json, write_text
-
-VERSION = 1
-REPORT_VERSION = 2
-RUN, CHECKPOINT, REPORT = "autoprox run", "autoprox checkpoint", "autoprox report"
-PERMUTATIONS = "autoprox permutations"
+from autoprox.runtime.files import remove_stale, write_text
+from autoprox.runtime.journal import Journal
 
 
 class RunFolder:
@@ -42,6 +42,10 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Touch nothing yet."""
         self.path = path
+        self._config = path / "config.json"
+        self._journal = Journal(
+            path / "candidates.jsonl", path / "checkpoint.json", CHECKPOINT, Line
+        )
         self._lock: IO[str] | None = None
         self._rows: list[dict[str, Any]] = []
 
@@ -54,9 +58,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RunError(
-                f"cannot write the run folder {self.path}: {error.strerror}; choose another --out"
+                f"cannot write the run folder {self.path}: "
+                f"{getattr(error, 'strerror', None) or error}; choose another --out"
             ) from None
         try:
             import fcntl
@@ -69,6 +74,7 @@ class RunFolder:
             raise RunError(
                 f"another process runs in {self.path}; wait for it, or choose another --out"
             ) from None
+        remove_stale(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,18 +88,17 @@ class RunFolder:
         Raises:
             RunError: the folder already holds one.
         """
-        if (self.path / "config.json").exists():
+        if self._config.exists():
             raise RunError(
                 f"{self.path} already holds a run; go on with --resume {self.path}, "
                 "or choose another --out"
             )
-        data = {"format": RUN, "version": VERSION, "bench": bench, "settings": settings.to_json()}
-        write_json(self.path / "config.json", data)
-        write_text(self.path / "candidates.jsonl", "")
+        self._journal.begin()
+        CONFIG.write(self._config, {"bench": bench, "settings": settings.to_json()})
 
     def check_bench(self, bench: str) -> None:
         """Raise `RunError` if the run in this folder began on a bench with another digest."""
-        if read_json(self.path / "config.json", RUN, VERSION).get("bench") != bench:
+        if CONFIG.read(self._config).bench != bench:
             raise RunError(
                 f"the bench of the run in {self.path} has changed since it began (figures, "
                 "architectures or file); start a new run"
@@ -105,16 +110,26 @@ class RunFolder:
         Raises:
             RunError: there is none, or its files are damaged or of a newer autoprox.
         """
-        if not (self.path / "config.json").is_file():
+        if not self._config.is_file():
             raise RunError(f"{self.path} holds no run to resume: it has no config.json")
         try:
-            return Settings.from_json(
-                read_json(self.path / "config.json", RUN, VERSION)["settings"]
-            )
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from None
+            return Settings.from_json(CONFIG.read(self._config).settings)
         except AutoproxError as error:
             raise RunError(str(error)) from None
+
+    def bench(self, settings: Settings) -> str:
+        """Return what the bench of the run in this folder is loaded by.
+
+        Raises:
+            RunError: that would execute a file which nobody named but this folder.
+        """
+        if files := unnamed_files(several(settings.bench)):
+            raise RunError(
+                f"the run in {self.path} says that {', '.join(files)} defines its bench; no file "
+                "is executed because a folder says so: if you trust it, add "
+                f"--bench {settings.bench}"
+            )
+        return settings.bench
 
     @property
     def seconds(self) -> float:
@@ -122,14 +137,21 @@ class RunFolder:
         return float(self._rows[-1]["seconds"]) if self._rows else 0.0
 
     def finished(self) -> bool:
-        """Say whether the run in this folder came to its end."""
+        """Say whether all that is asked of the run in this folder is done and reported.
+
+        Raises:
+            RunError: a file is damaged.
+        """
         path = self.path / "report.json"
-        return path.is_file() and bool(read_json(path, REPORT, REPORT_VERSION)["finished"])
+        if not path.is_file():
+            return False
+        report = REPORT.read(path)
+        return report.finished and report.settings == CONFIG.read(self._config).settings
 
     def change(self, settings: Settings) -> None:
         """Let the run go on with other settings, of those that change nothing that it has done."""
-        path = self.path / "config.json"
-        write_json(path, {**read_json(path, RUN, VERSION), "settings": settings.to_json()})
+        before = CONFIG.read(self._config)
+        CONFIG.write(self._config, {"bench": before.bench, "settings": settings.to_json()})
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.
@@ -141,10 +163,12 @@ class RunFolder:
         if not path.is_file():
             return {}
         try:
-            rows = read_json(path, PERMUTATIONS, VERSION)["found"]
-            return {row.pop("number"): {"fitness": row["fitness"], **row} for row in rows}
-        except (AutoproxError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"cannot read {path}: {error}; remove it to do them again") from None
+            found = PERMUTATIONS.read(path).found
+        except AutoproxError as error:
+            raise RunError(f"{error}; remove it to do them again") from None
+        return {
+            each.number: {"fitness": each.fitness, "expression": each.expression} for each in found
+        }
 
     def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
@@ -153,8 +177,7 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         rows = [{"number": number, **row} for number, row in sorted(found.items())]
-        data = {"format": PERMUTATIONS, "version": VERSION, "found": rows}
-        write_json(self.path / "permutations.json", data)
+        PERMUTATIONS.write(self.path / "permutations.json", {"found": rows})
 
     def save(
         self,
@@ -168,85 +191,64 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = "".join(
-            _line(text, generation.parents[text], each) + "\n"
-            for text, each in generation.new.items()
-        )
-        try:
-            size = append_text(self.path / "candidates.jsonl", lines)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole"
-            ) from None
+        lines = [
+            _line(text, generation.parents[text], each) for text, each in generation.new.items()
+        ]
         self._rows.append(_row(generation, held_out, seconds))
         write_text(self.path / "generations.csv", _csv(self._rows))
-        data = {
-            "format": CHECKPOINT,
-            "version": VERSION,
-            "bytes": size,
-            "rows": self._rows,
-            **checkpoint,
-        }
-        write_json(self.path / "checkpoint.json", data, indent=None)
+        self._journal.save(lines, checkpoint, {"rows": self._rows})
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Candidate]] | None:
-        """Return the last checkpoint and the candidates it stands on, or None before the first.
+    def checkpoint(self) -> tuple[Checkpoint, dict[str, Candidate]] | None:
+        """Return the checkpoint to go on from and the candidates it stands on; None if none is.
 
-        What was written after the checkpoint is cut off, since the resumed run will write it again.
+        It is the last one, or an earlier one if candidates are missing that the last one counts.
 
         Raises:
-            RunError: a file is damaged, truncated, or newer.
+            RunError: a file is damaged, of an earlier autoprox, or newer.
         """
-        path = self.path / "checkpoint.json"
-        if not path.is_file():
-            write_text(self.path / "candidates.jsonl", "")
-            return None
         try:
-            data = read_json(path, CHECKPOINT, VERSION)
-            path = self.path / "candidates.jsonl"
-            text = path.read_bytes()
-            known = dict(_candidate(line) for line in text[: data["bytes"]].decode().splitlines())
-        except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
+            saved = self._journal.load()
+            if saved is None:
+                return None
+            checkpoint, last, lines = saved
+            known = {line.proposed: _candidate(line) for line in lines}
+        except AutoproxError as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
-        if len(known) != data["evaluations"]:
+        if len(known) != checkpoint.evaluations:
             raise RunError(
-                f"{self.path / 'candidates.jsonl'} has {len(known)} candidates, "
-                f"but the checkpoint stands on {data['evaluations']}: "
-                "the file was truncated or is of another run"
+                f"{self._journal.lines} has {len(known)} candidates, but the checkpoint stands on "
+                f"{checkpoint.evaluations}: one of the files is of another run"
             )
-        if len(text) > data["bytes"]:
-            write_text(path, text[: data["bytes"]].decode())
-        self._rows = data["rows"]
-        return data, known
+        self._rows = [asdict(row) for row in last.rows[: checkpoint.generation]]
+        return checkpoint, known
 
 
-def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
-    """Return a candidate as a line of JSON."""
+def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate as a line of JSON has it."""
     data: dict[str, Any] = {"proposed": text, "parents": parents}
     if candidate.failure is not None:
-        data["failure"] = candidate.failure
-    else:
-        data |= {
-            "expression": candidate.graph.text,
-            "fitness": candidate.fitness,
-            "correlations": candidate.correlations,
-            "behaviour": candidate.behaviour,
-            **({} if candidate.tells_few_apart else {"tells_few_apart": False}),
-        }
-    return json.dumps(data)
+        return {**data, "failure": candidate.failure}
+    return {
+        **data,
+        "expression": candidate.graph.text,
+        "fitness": candidate.fitness,
+        "correlations": candidate.correlations,
+        "behaviour": candidate.behaviour,
+        **({} if candidate.tells_few_apart else {"tells_few_apart": False}),
+    }
 
 
-def _candidate(line: str) -> tuple[str, Candidate]:
-    data = json.loads(line)
-    if "failure" in data:
-        return data["proposed"], Candidate(parse(data["proposed"]), (), None, data["failure"], "")
-    return data["proposed"], Candidate(
-        parse(data["expression"]),
-        tuple(data["correlations"] if "correlations" in data else data["taus"]),
-        data["fitness"],
+def _candidate(line: Line) -> Candidate:
+    if line.failure is not None:
+        return Candidate(parse(line.proposed), (), None, line.failure, "")
+    assert line.expression is not None
+    return Candidate(
+        parse(line.expression),
+        line.correlations or (),
+        line.fitness,
         None,
-        data["behaviour"],
-        data.get("tells_few_apart", True),
+        line.behaviour,
+        line.tells_few_apart,
     )
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.folder import CHECKPOINT, REPORT, REPORT_VERSION, VERSION, RunFolder
+from autoprox.evolution.folder import RunFolder
+from autoprox.evolution.schemas import CHECKPOINT, REPORT, Line, Report, Step
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.ranking.luck import NullLuck, SelectionLuck
-from autoprox.runtime.files import read_json
-
-Luck = TypeVar("Luck", SelectionLuck, NullLuck)
+from autoprox.runtime.schema import read_bytes, sealed_lines
 
 PARTS = ("held_out", "search", "transfer")
 
@@ -42,35 +38,6 @@ class Judged:
     complexity: int
     fitness: float
     parents: tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a generation did: a row of ``generations.csv``.
-
-    Attributes:
-        generation: its number.
-        evaluations: how many distinct candidates were judged by its end.
-        proposals: how many were proposed.
-        best: the joint correlation of the best so far on the search split.
-        median: that of the middle of the population.
-        held_out: that of the best so far on the held-out architectures.
-        complexity: distinct nodes of the best so far.
-        failures: how many candidates of the generation failed.
-        seconds: since the search began.
-        expression: the formula of the best so far.
-    """
-
-    generation: int
-    evaluations: int
-    proposals: int
-    best: float | None
-    median: float | None
-    held_out: float | None
-    complexity: int
-    failures: int
-    seconds: float
-    expression: str
 
 
 HISTORY = {
@@ -187,31 +154,32 @@ def read(folder: Path) -> Found:
             f"go on with autoprox evolve --resume {folder}"
         )
     try:
-        checkpoint = read_json(folder / "checkpoint.json", CHECKPOINT, VERSION)
-        judged, failures = _candidates(folder / "candidates.jsonl", checkpoint["bytes"])
+        checkpoint = CHECKPOINT.read(folder / "checkpoint.json")
+        if not checkpoint.rows:
+            raise RunError(f"{folder / 'checkpoint.json'} is damaged: rows: there is none")
+        sealed = checkpoint.saves > 0  # what an earlier autoprox wrote has no checksums
+        judged, failures = _candidates(folder / "candidates.jsonl", checkpoint.bytes, sealed)
         report = _report(folder / "report.json")
-        return Found(
-            folder=folder,
-            settings=settings,
-            generations=tuple(Step(**row) for row in checkpoint["rows"]),
-            evaluations=checkpoint["evaluations"],
-            proposals=checkpoint["proposals"],
-            judged=judged,
-            failures=failures,
-            reported=report.get("evaluations"),
-            finished=report.get("finished", False),
-            best_seed=report.get("best_seed"),
-            luck=_of(SelectionLuck, report.get("luck")),
-            null=_of(NullLuck, report.get("null")),
-            elsewhere=tuple(report.get("elsewhere", ())),
-            **{part: _assessments(report.get(part, ())) for part in PARTS},
-        )
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise RunError(
-            f"the files of the run in {folder} are damaged: {type(error).__name__}: {error}"
-        ) from None
     except AutoproxError as error:
         raise RunError(str(error)) from None
+    found = Found(
+        folder=folder,
+        settings=settings,
+        generations=checkpoint.rows,
+        evaluations=checkpoint.evaluations,
+        proposals=checkpoint.proposals,
+        judged=judged,
+        failures=failures,
+        reported=None,
+        finished=False,
+        best_seed=None,
+    )
+    if report is None:
+        return found
+    told = ("finished", "best_seed", "luck", "null", "elsewhere", *PARTS)
+    return replace(
+        found, reported=report.evaluations, **{name: getattr(report, name) for name in told}
+    )
 
 
 def known_graph(text: str) -> Graph | AutoproxError:
@@ -222,57 +190,38 @@ def known_graph(text: str) -> Graph | AutoproxError:
         return error
 
 
-def _candidates(path: Path, size: int) -> tuple[tuple[Judged, ...], Counter[str]]:
+def _candidates(path: Path, size: int, sealed: bool) -> tuple[tuple[Judged, ...], Counter[str]]:
     """Return the candidates that the checkpoint stands on, and why others failed.
 
     Raises:
         RunError: the file is shorter than the checkpoint says.
-        ValueError: a line is no JSON.
+        AutoproxError: a line is damaged.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     if len(content) < size:
-        raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
+        raise RunError(
+            f"{path} was truncated: {len(content)} of {size} bytes are there; --resume does again "
+            "what is missing"
+        )
     judged: list[Judged] = []
     failures: Counter[str] = Counter()
-    for number, line in enumerate(content[:size].decode().splitlines(), start=1):
-        data = json.loads(line)
-        if "failure" in data:
-            failures[summary(data["failure"])] += 1
+    for number, line in enumerate(sealed_lines(content[:size], Line, path, sealed), start=1):
+        if line.failure is not None:
+            failures[summary(line.failure)] += 1
             continue
-        graph = known_graph(data["expression"])
+        assert line.expression is not None
+        assert line.fitness is not None
+        graph = known_graph(line.expression)
         if isinstance(graph, Graph):
-            parents = data.get("parents")
-            judged.append(
-                Judged(
-                    number,
-                    graph.text,
-                    graph.complexity,
-                    float(data["fitness"]),
-                    None if parents is None else tuple(dict.fromkeys(parents)),
-                )
-            )
+            parents = None if line.parents is None else tuple(dict.fromkeys(line.parents))
+            judged.append(Judged(number, graph.text, graph.complexity, line.fitness, parents))
     return tuple(judged), failures
 
 
-def _report(path: Path) -> dict[str, Any]:
-    """Return the report of a run; nothing if it was killed before there was one."""
-    if not path.is_file():
-        return {}
-    report = read_json(path, REPORT, REPORT_VERSION)
-    if report["version"] < REPORT_VERSION:
-        raise RunError(
-            f"{path} is of an earlier autoprox, which took Kendall's τ-b for fitness; run it again"
-        )
-    return report
+def _report(path: Path) -> Report | None:
+    """Return the report of a run; None if it was killed before there was one.
 
-
-def _of(kind: type[Luck], data: Mapping[str, Any] | None) -> Luck | None:
-    """Return what JSON data says of luck."""
-    if data is None:
-        return None
-    lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
-    return kind(**{**data, **lists})
-
-
-def _assessments(rows: Sequence[Mapping[str, Any]]) -> tuple[Assessment, ...]:
-    return tuple(map(Assessment.from_json, rows))
+    Raises:
+        AutoproxError: it is damaged, or an earlier autoprox wrote it, which took Kendall's τ-b.
+    """
+    return REPORT.read(path, oldest=2) if path.is_file() else None

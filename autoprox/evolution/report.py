@@ -12,16 +12,17 @@ import numpy as np
 from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
 from autoprox.evolution.algorithms import PARSIMONY, ranked, worth
-from autoprox.evolution.folder import REPORT, REPORT_VERSION, RunFolder
+from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import Candidate, negated
+from autoprox.evolution.schemas import REPORT
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.luck import NullLuck, SelectionLuck, null_luck, selection_luck
-from autoprox.runtime.files import write_json, write_text
+from autoprox.runtime.files import write_text
 
 SHOWN = 10
 """How many proxies a report assesses."""
@@ -135,16 +136,15 @@ def finish(
         null=null_luck(best[0].fitness or 0.0, nulls) if nulls else None,
         elsewhere=_elsewhere(ground),
     )
-    write_json(files.path / "report.json", _data(run, search, tables))
+    # The report comes last: it says that the run is finished.
     write_text(files.path / "best.json", dumps(run.best))
+    REPORT.write(files.path / "report.json", _data(run, search, tables))
     return run
 
 
 def _data(run: Run, search: Search, tables: Mapping[str, tuple[Assessment, ...]]) -> dict[str, Any]:
     """Return a report as JSON data."""
     return {
-        "format": REPORT,
-        "version": REPORT_VERSION,
         "finished": run.finished,
         "evaluations": len(search.known),
         "proposals": search.proposals,

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,7 +92,8 @@ def evolve(
             `Bench`.
         out: the run's folder; a new one under ``runs/`` if None.
         resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
-            the run began with a `Bench` object, and `permutations` for more of these.
+            the run began with a `Bench` object or a file, which is not executed because the folder
+            names it; and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
             machine or a cluster; see `autoprox.runtime.parallel.open_workers`.
@@ -112,7 +113,7 @@ def evolve(
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
         permutations = options.pop("permutations", None)
-        if out is not None or options or (bench and not isinstance(bench, Bench)):
+        if out is not None or options:
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
@@ -169,7 +170,7 @@ def _resumed(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"
             )
-        source = bench if isinstance(bench, Bench) else settings.bench
+        source = bench if isinstance(bench, Bench) else str(bench) or files.bench(settings)
         ground = lay(source, settings, cache)
         files.check_bench(ground.digest)
         if permutations is not None:
@@ -189,7 +190,14 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     search = Search(ground.settings, variation, ground.judge(ground.search, workers), ground.seeds)
     saved = files.checkpoint()
     if saved is not None:
-        search.restore(*saved)
+        checkpoint, known = saved
+        try:
+            search.restore(asdict(checkpoint), known)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint of the run in {files.path} is not one that this search writes: "
+                f"{type(error).__name__}: {error}"
+            ) from None
         observer.resumed(search.known)
     finished = True
     try:

@@ -11,6 +11,7 @@ from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import check_known
+from autoprox.runtime.schema import converted
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 DEFAULT_STATISTICS = (
@@ -142,11 +143,8 @@ class Settings:
         Runs from before there was a choice took Kendall's correlation.
 
         Raises:
-            RunError: there is an unknown key.
+            RunError: there is an unknown key, or a number is out of its range.
+            AutoproxError: a value is of another type.
         """
         check_known(data, cls)
-        data = {"correlation": "kendall", **data}
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        return cls(**values)
+        return converted({"correlation": "kendall", **data}, cls, "settings")
