@@ -6,8 +6,12 @@ answers at once; the engine is imported inside each command.
 
 from __future__ import annotations
 
+import errno
+import signal
+import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import click
 
@@ -16,7 +20,7 @@ from autoprox.cli.benches import bench
 from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
-from autoprox.cli.options import INTERRUPTED
+from autoprox.cli.options import INTERRUPTED, TERMINATED
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
@@ -26,6 +30,9 @@ from autoprox.cli.speed import speed
 from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
+
+FULL = (errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What a write fails with that no room is left for."""
 
 SHOWN_VERSIONS = ("torch", "deap", "numpy")
 
@@ -54,6 +61,44 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+    def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run as a program: as `main`, but that SIGTERM is as Ctrl-C, and a full disk an error."""
+        terminated = []
+
+        def terminate(*_: object) -> None:
+            terminated.append(True)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, terminate)
+        try:
+            status = _status(self, *arguments, **options)
+        finally:  # nothing is left to be interrupted, but imports that end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(TERMINATED if terminated and status == INTERRUPTED else status)
+
+
+def _status(commands: click.Group, *arguments: Any, **options: Any) -> int | str | None:
+    """Return the exit status of a command line."""
+    status: int | str | None = 0
+    try:
+        try:
+            commands.main(*arguments, **options)
+        except SystemExit as ended:
+            status = ended.code
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:
+        if error.errno not in FULL or error.filename:
+            raise
+        with suppress(OSError):
+            sys.stdout.close()  # or Python tries again when it ends
+        with suppress(OSError):
+            click.echo(f"error: cannot write the output: {error.strerror}", err=True)
+        status = 1
+    return status
 
 
 def _print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

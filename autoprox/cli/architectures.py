@@ -12,7 +12,7 @@ import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
+from autoprox.cli.options import INTERRUPTED, MACHINE, PATH, Command, console, hired, option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from autoprox.search.architectures.search import Search
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
-"""The options that a resumed search takes; the others are settings, which it keeps."""
+"""The options that a resumed search takes; the others are settings, which it keeps. It takes
+``--space`` too, for a space in a file has to be named again."""
 
 SPACES = "Architectures: autoformer, pit, nb201, or a file that defines a space."
 METHODS = "evolution (regularised), random, or pareto (NSGA-II)."
@@ -43,11 +44,9 @@ def architecture_options(command: Command) -> Command:
         ),
         option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
         option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
-        option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=click.Path()),
-        option(
-            "--out", "The folder of the search.", "a new one in runs/", "DIR", type=click.Path()
-        ),
-        option("--resume", "Go on with the search in this folder.", "", "DIR", type=click.Path()),
+        option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=PATH),
+        option("--out", "The folder of the search.", "a new one in runs/", "DIR", type=PATH),
+        option("--resume", "Go on with the search in this folder.", "", "DIR", type=PATH),
     )
     for each in reversed(added):
         command = each(command)
@@ -72,6 +71,8 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
     _report(found, given, given["top"] or TOP, watch.seconds)
     if not found.finished:
         go_on = ["autoprox", "search", "--resume", str(found.folder)]
+        if found.settings.space.endswith(".py"):
+            go_on += ["--space", found.settings.space]
         if given["cache"]:
             go_on += ["--cache", given["cache"]]
         click.echo(f"interrupted; go on with: {shlex.join(go_on)}", err=True)
@@ -88,7 +89,7 @@ def _found(given: dict[str, Any], watch: _Watch) -> Found:
     if given["top"] is not None:
         common["top"] = given["top"]
     if given["resume"] is not None:
-        return search_architectures(resume=given["resume"], **common)
+        return search_architectures(given["space"], resume=given["resume"], **common)
     return search_architectures(
         given["space"], given["proxy"], out=given["out"], **common, **options
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.options import (
+    PATH,
     architectures_option,
     hired,
     machine_options,
@@ -29,7 +30,7 @@ AT_LEAST_ONE = click.IntRange(min=1)
 out_option = click.option(
     "-o", "--out", required=True, metavar="FILE", help="The picture, .svg or .png."
 )
-run_argument = click.argument("run", type=click.Path())
+run_argument = click.argument("run", type=PATH)
 proxy_argument = click.argument("source", metavar="PROXY")
 bench_option = option(
     "--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True
@@ -101,7 +102,7 @@ def words(run: str, best: int | None, out: str) -> None:
 
 
 @draw.command()
-@click.argument("ranking", type=click.Path())
+@click.argument("ranking", type=PATH)
 @out_option
 def heatmap(ranking: str, out: str) -> None:
     """Draw Somers' D of proxies with every target.

@@ -12,6 +12,7 @@ from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
+    PATH,
     architectures_option,
     device_option,
     hired,
@@ -24,7 +25,7 @@ from autoprox.cli.options import (
 if TYPE_CHECKING:
     from autoprox.evolution.report import Run
 
-BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
+BESIDE_RESUME = ("resume", "bench", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
@@ -67,8 +68,8 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @probe_options
 @device_option
 @machine_options
-@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
-@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
+@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=PATH)
+@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=PATH)
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
 @click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
@@ -78,7 +79,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
     report of what there is; --resume goes on from there, and takes --jobs, --backend, --scheduler,
-    --cache, --permutations, --log, --quiet and --json only.
+    --cache, --permutations, --log, --quiet and --json only; and --bench FILE.py where the run's
+    bench is a file, for no file is executed because a folder names it.
     """
     _check_usage(ctx, given)
     watch = watcher(given["quiet"])
@@ -90,9 +92,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
         ctx.exit(INTERRUPTED)
     _report(run, watch.taken, given["as_json"])
     if not run.finished:
-        click.echo(
-            f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
-        )
+        again = _resume_command(run.folder, run.settings.bench, given["cache"])
+        click.echo(f"interrupted; go on with: {again}", err=True)
         ctx.exit(INTERRUPTED)
 
 
@@ -116,7 +117,7 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
             "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, "
-            "--permutations, --log, --quiet and --json)"
+            "--permutations, --log, --quiet, --json, and --bench for a bench in a file)"
         )
 
 
@@ -132,8 +133,8 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     }
     if given["resume"] is not None:
         more = {} if given["permutations"] is None else {"permutations": given["permutations"]}
-        return run_evolve(resume=given["resume"], **common, **more)
-    apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
+        return run_evolve(given["bench"] or "", resume=given["resume"], **common, **more)
+    apart = {*BESIDE_RESUME, "out"} - {"permutations"}
     settings = {
         name: value
         for name, value in given.items()
@@ -152,8 +153,10 @@ def _report(run: Run, taken: str, as_json: bool) -> None:
     print_report(run, taken, console())
 
 
-def _resume_command(folder: Path, cache: str | None) -> str:
-    words = ["autoprox", "evolve", "--resume", str(folder)]
+def _resume_command(folder: Path, bench: str, cache: str | None) -> str:
+    from autoprox.evolution.folder import resume_words
+
+    words = resume_words(folder, bench)
     return shlex.join([*words, "--cache", cache] if cache else words)
 
 
@@ -170,4 +173,4 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         )
     else:
         click.echo("interrupted before there was anything to report", err=True)
-    click.echo(f"go on with: {_resume_command(watch.folder, cache)}", err=True)
+    click.echo(f"go on with: {_resume_command(watch.folder, watch.bench, cache)}", err=True)

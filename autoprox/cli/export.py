@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from autoprox.cli.options import option
+from autoprox.cli.options import PATH, option
 from autoprox.export import FORMS, exported
 from autoprox.runtime.files import write_text
 
@@ -16,7 +16,7 @@ from autoprox.runtime.files import write_text
 @click.option(
     "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
 )
-@option("--out", "The file to write.", "standard output", "FILE", type=click.Path())
+@option("--out", "The file to write.", "standard output", "FILE", type=PATH)
 def export(source: str, form: str, out: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.
 

@@ -30,6 +30,7 @@ class Watcher:
 
     Attributes:
         folder: the run's folder; None before it has one.
+        bench: what its bench is loaded by.
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
         permuted: how many searches on shuffled accuracies are done, of how many.
@@ -40,6 +41,7 @@ class Watcher:
     def __init__(self) -> None:
         """Start the clock."""
         self.folder: Path | None = None
+        self.bench = ""
         self.budget = 0
         self.measured = (0, 0)
         self.permuted = (0, 0)
@@ -68,7 +70,7 @@ class Watcher:
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Note where the run is, and how long it will be."""
-        self.folder, self.budget = folder, settings.evaluations
+        self.folder, self.bench, self.budget = folder, settings.bench, settings.evaluations
 
     def measuring(self, done: int, total: int) -> None:
         """Note how far the measurement is."""

@@ -16,10 +16,30 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
+TERMINATED = 143
+"""The exit status after SIGTERM, likewise."""
+
 BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machine or a cluster."
 
 WIDTH = 100
 """The width of what is printed into a file or a pipe."""
+
+
+class _Path(click.Path):
+    """The path of a file or folder, which need not be there; no text is no path."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            click.BadParameter: it is empty.
+        """
+        if not str(value).strip():
+            self.fail(f"expected a path, got {value!r}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path()
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -107,7 +127,7 @@ def machine_options(command: Command) -> Command:
     where = "AUTOPROX_CACHE, or your cache folder"
     number = click.IntRange(min=1)
     added = (
-        option("--cache", kept, where, "DIR", type=click.Path()),
+        option("--cache", kept, where, "DIR", type=PATH),
         option("--scheduler", "Dask's scheduler.", "a new one here", "tcp://HOST:PORT"),
         option("--backend", BACKENDS, "loky", "loky|dask|ray"),
         option("--jobs", "Processes; no result depends on it.", "number of cores", type=number),

@@ -12,7 +12,15 @@ import click
 
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, Command, console, entries, machine_options, option
+from autoprox.cli.options import (
+    INTERRUPTED,
+    PATH,
+    Command,
+    console,
+    entries,
+    machine_options,
+    option,
+)
 from autoprox.cli.train import TEST
 from autoprox.runtime.files import write_text
 
@@ -80,8 +88,8 @@ def shown_options(command: Command) -> Command:
 def truth_options(command: Command) -> Command:
     """Add the options of the true accuracies."""
     added = (
-        option("--data", DATA, "", "FILE", type=click.Path()),
-        option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
+        option("--data", DATA, "", "FILE", type=PATH),
+        option("--test", TEST, "the file of --data", "FILE", type=PATH),
         option("--calibration", "On how many training images it is calibrated.", "512", type=int),
         option(
             "--trials",
@@ -180,7 +188,9 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     Raises:
         click.UsageError: the options do not go together.
     """
-    begun = [name for name in ("space", "resume", "bench") if given[name] is not None]
+    begun = [name for name in ("resume", "space", "bench") if given[name] is not None]
+    if begun == ["resume", "space"]:  # a space in a file has to be named again
+        begun = ["resume"]
     if len(begun) != 1:
         raise click.UsageError(
             "give --space for an architecture, --bench for bits, or --resume to go on with an "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console
+from autoprox.cli.options import PATH, console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--draw",
     "picture",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Draw the graph into an .svg or .png file.",
 )

@@ -223,6 +223,17 @@ class RunFolder:
         return checkpoint, known
 
 
+def resume_words(folder: Path, bench: str) -> list[str]:
+    """Return the words of the command that goes on with a run.
+
+    Args:
+        folder: the run's.
+        bench: what its bench was loaded by; a file has to be named again.
+    """
+    words = ["autoprox", "evolve", "--resume", str(folder)]
+    return [*words, "--bench", bench] if ".py" in bench else words
+
+
 def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, Any]:
     """Return a candidate as a line of JSON has it."""
     data: dict[str, Any] = {"proposed": text, "parents": parents}

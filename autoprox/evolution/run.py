@@ -170,7 +170,10 @@ def _resumed(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"
             )
-        source = bench if isinstance(bench, Bench) else str(bench) or files.bench(settings)
+        if isinstance(bench, Bench):
+            source: str | Bench = bench
+        else:
+            source = _found(str(bench)) if bench else files.bench(settings)
         ground = lay(source, settings, cache)
         files.check_bench(ground.digest)
         if permutations is not None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from autoprox.errors import AutoproxError
+from autoprox.errors import AutoproxError, short
 from autoprox.runtime.files import write_text
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class FileKind(Generic[T]):
         head = decoded(content, _Head, str(path))
         if head.format != self.form:
             raise AutoproxError(
-                f"{path} is no {self.form!r} file: its format is {_short(head.format)}"
+                f"{path} is no {self.form!r} file: its format is {short(head.format)!r}"
             )
         if head.version > self.version:
             raise AutoproxError(
@@ -219,12 +219,6 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     if most is not None and len(content) > most:
         raise AutoproxError(f"{path} is larger than {most // MIB} MiB, which no such file is")
     return content
-
-
-def _short(value: str) -> str:
-    """Return how a value is written, if that is short."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _reason(told: str, content: bytes) -> str:

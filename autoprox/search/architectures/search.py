@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -150,7 +151,8 @@ def search_architectures(
         proxies: what `autoprox.load` takes, or several of that, whose ranks are combined.
         out: the folder of the search; a new one under ``runs/`` if None.
         resume: the folder of a search to go on with, instead of `out`, `proxies` and `options`;
-            `space` only if the search began with a `Space` object. A proxy has to have a name, a
+            `space` only if the search began with a `Space` object or a file, which is not executed
+            because the folder names it. A proxy has to have a name, a
             file or an expression for that.
         jobs: the number of processes; no result depends on it.
         backend: where they come from; see `autoprox.runtime.parallel.open_workers`.
@@ -167,7 +169,7 @@ def search_architectures(
         AutoproxError: images, cache, folder or workers cannot be used; the message says which.
     """
     if resume is not None:
-        if out is not None or proxies or options or isinstance(space, (str, Path)):
+        if out is not None or proxies or options:
             raise RunError(
                 "a resumed search keeps its settings: give resume alone, or start a new search"
             )
@@ -175,7 +177,7 @@ def search_architectures(
         if not path.is_dir():
             raise RunError(f"there is no search to resume at {path}")
         settings = SearchFolder(path).settings()
-        source: str | Path | Space = settings.space if space is None else space
+        source = SearchFolder(path).space(settings) if space is None else space
         found, named = load_space(source), loaded(settings.proxies)
     elif space is None:
         raise SpaceError("give a space to search, such as 'autoformer', or a search to resume")
@@ -224,7 +226,14 @@ def _searched(search: Search, files: SearchFolder, top: int, watch: Watch | None
     """Search to the end or to Ctrl-C, every generation on disk before the next begins."""
     saved = files.state()
     if saved is not None:
-        search.restore(*saved)
+        state, scored = saved
+        try:
+            search.restore(asdict(state), scored)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the state of the search in {files.path} is not one that this search writes: "
+                f"{type(error).__name__}: {error}"
+            ) from None
     try:
         while not search.done:
             new = search.step(watch and (lambda done, _: watch(search, done)))

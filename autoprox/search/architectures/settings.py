@@ -9,6 +9,7 @@ from typing import Any
 from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.runtime.files import check_known
+from autoprox.runtime.schema import converted
 from autoprox.search.architectures.limits import COSTS, Range, range_of
 from autoprox.search.architectures.methods import METHODS
 from autoprox.statistics import Sample
@@ -92,6 +93,7 @@ class Settings:
 
         Raises:
             RunError: they are of another autoprox.
+            AutoproxError: a value is of another type, or out of its range.
         """
         check_known(data, cls)
-        return cls(**{**data, "proxies": tuple(data["proxies"])})
+        return converted(data, cls, "settings")

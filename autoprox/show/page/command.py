@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from autoprox.benches import several
+from autoprox.evolution.folder import resume_words
 from autoprox.evolution.found import Found
 from autoprox.evolution.settings import Settings
 
@@ -42,7 +43,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 def resume_command(found: Found) -> str:
     """Return the command that goes on with the run."""
-    return shlex.join(["autoprox", "evolve", "--resume", str(found.folder)])
+    return shlex.join(resume_words(found.folder, found.settings.bench))
 
 
 def rank_commands(found: Found) -> list[str]:
