@@ -7,6 +7,7 @@ answers at once; the engine is imported inside each command.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -76,7 +77,12 @@ class Commands(click.Group):
         finally:  # nothing is left to be interrupted, but imports that end
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.exit(TERMINATED if terminated and status == INTERRUPTED else status)
+        if status != INTERRUPTED:
+            sys.exit(status)
+        # At once: Python would wait for imports and workers that nobody wants any more, and would
+        # take the status of SIGINT if Ctrl-C came while some library executed a text.
+        sys.stderr.flush()
+        os._exit(TERMINATED if terminated else INTERRUPTED)
 
 
 def _status(commands: click.Group, *arguments: Any, **options: Any) -> int | str | None:

@@ -200,10 +200,10 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     env = dict.fromkeys(THREADS, "1")
+    pool = get_reusable_executor(
+        jobs, timeout=IDLE, initializer=_stay, initargs=(os.getpid(),), env=env
+    )
     with _signals_held():
-        pool = get_reusable_executor(
-            jobs, timeout=IDLE, initializer=_stay, initargs=(os.getpid(),), env=env
-        )
         for _process in range(jobs):  # they start while this process reads its tables
             pool.submit(_wake)
     try:
@@ -223,6 +223,9 @@ def _signals_held() -> Iterator[None]:
     if os.name == "nt":
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # for it lets signals through when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
