@@ -81,7 +81,8 @@ class Commands(click.Group):
             sys.exit(status)
         # At once: Python would wait for imports and workers that nobody wants any more, and would
         # take the status of SIGINT if Ctrl-C came while some library executed a text.
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(TERMINATED if terminated else INTERRUPTED)
 
 
