@@ -206,19 +206,15 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
     with _signals_held():
         for _process in range(jobs):  # they start while this process reads its tables
             pool.submit(_wake)
-    try:
-        yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
-    except KeyboardInterrupt:  # which they do not see: what they work on is wanted by nobody
-        pool.shutdown(wait=True, kill_workers=True)
-        raise
+    yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Let the processes and threads that start now never see Ctrl-C and SIGTERM.
 
-    Both go to all processes of a terminal or a job; this one decides what becomes of its workers.
-    What comes meanwhile comes afterwards.
+    Both go to all processes of a terminal or a job; this one decides what becomes of its workers,
+    which end with it. What comes meanwhile comes afterwards.
     """
     if os.name == "nt":
         yield
