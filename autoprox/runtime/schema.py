@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -160,11 +161,18 @@ def decoded(content: bytes, schema: type[T], place: str) -> T:
         AutoproxError: it is no such value; the message begins with `place`.
     """
     try:
-        return msgspec.json.decode(content, type=schema)
+        found: T = _decoder(schema).decode(content)
+        return found
     except RecursionError:
         raise AutoproxError(f"{place} is damaged: it is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise AutoproxError(f"{place} is damaged{_reason(str(error), content)}") from None
+
+
+@cache
+def _decoder(schema: Any) -> msgspec.json.Decoder[Any]:
+    """Return what reads a schema; to make one takes longer than to read a small file."""
+    return msgspec.json.Decoder(schema)
 
 
 def converted(data: object, schema: type[T], key: str = "") -> T:
@@ -192,12 +200,12 @@ def sealed_lines(content: bytes, schema: type[T], path: Path, must: bool = True)
     Raises:
         AutoproxError: a line was altered, or is no such object; the message names it.
     """
-    decoder = msgspec.json.Decoder(schema)
+    decoder = _decoder(schema)
     for number, line in enumerate(content.splitlines(), start=1):
         if must:
             check_seal(line, f"{path}, line {number},")
         try:
-            found = decoder.decode(line)
+            found: T = decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             found = decoded(line, schema, f"{path}, line {number},")
         yield found
