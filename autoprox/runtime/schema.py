@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -169,10 +168,15 @@ def decoded(content: bytes, schema: type[T], place: str) -> T:
         raise AutoproxError(f"{place} is damaged{_reason(str(error), content)}") from None
 
 
-@cache
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+"""What reads each schema; to make one takes longer than to read a small file."""
+
+
 def _decoder(schema: Any) -> msgspec.json.Decoder[Any]:
-    """Return what reads a schema; to make one takes longer than to read a small file."""
-    return msgspec.json.Decoder(schema)
+    """Return what reads a schema."""
+    if schema not in _DECODERS:
+        _DECODERS[schema] = msgspec.json.Decoder(schema)
+    return _DECODERS[schema]
 
 
 def converted(data: object, schema: type[T], key: str = "") -> T:
