@@ -21,6 +21,7 @@ from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.table import read_table
 from autoprox.errors import MissingTableError
+from autoprox.runtime.files import user_path
 
 VARIABLE = "AUTOPROX_MPNB201"
 
@@ -61,7 +62,7 @@ def mpnb201(folder: str | Path | None = None) -> Bench:
             "bench 'mpnb201' does not ship, as its tables have no licence; set "
             f"{VARIABLE} to a folder with {' or '.join(FILES.values())}"
         )
-    return _read(Path(given).expanduser())
+    return _read(user_path(given))
 
 
 @cache

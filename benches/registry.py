@@ -18,6 +18,7 @@ from autoprox.benches.mq101 import mq101, mq101wide
 from autoprox.benches.nb201 import nb201
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import BenchError, UnknownNameError
+from autoprox.runtime.files import user_path
 from autoprox.runtime.registry import Registry
 
 BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
@@ -58,7 +59,7 @@ def several(text: str) -> tuple[str, ...]:
     >>> several("vit101"), several("vit101, nb201")
     (('vit101',), ('vit101', 'nb201'))
     """
-    if text.endswith(".py") and Path(text).expanduser().is_file():
+    if text.endswith(".py") and user_path(text).is_file():
         return (text,)
     parts = tuple(part.strip() for part in text.split(","))
     if len(parts) > 1 and not all(parts):

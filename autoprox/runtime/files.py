@@ -65,7 +65,21 @@ def free_folder(base: Path) -> Path:
 
 def absolute(path: str) -> str:
     """Return a path so that it holds in any folder."""
-    return str(Path(path).expanduser().resolve())
+    return str(user_path(path).resolve())
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path as a user writes it, with the home folder for ``~``.
+
+    Raises:
+        AutoproxError: nobody knows the home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AutoproxError(
+            f"nobody knows the home folder in {str(path)!r}; give the whole path, or set HOME"
+        ) from None
 
 
 def write_json(

@@ -26,7 +26,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor
 
 from autoprox.errors import CacheError
-from autoprox.runtime.files import canonical, digits
+from autoprox.runtime.files import canonical, digits, user_path
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement
 from autoprox.statistics.words import STATISTICS
@@ -52,12 +52,16 @@ class _Damaged(Exception):
 
 
 def default_folder() -> Path:
-    """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches."""
+    """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches.
+
+    Raises:
+        AutoproxError: nobody knows the user's home folder.
+    """
     if chosen := os.environ.get("AUTOPROX_CACHE"):
         return Path(chosen)
     if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "autoprox"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoprox"
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "autoprox"
 
 
 class Store:

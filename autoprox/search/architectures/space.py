@@ -13,7 +13,7 @@ from autoprox.benches import Architecture, Bench
 from autoprox.benches.registry import executed, failure
 from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
 from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
-from autoprox.runtime.files import canonical
+from autoprox.runtime.files import canonical, user_path
 from autoprox.runtime.registry import Registry
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def load_space(source: str | Path | Space) -> Space:
         return _checked(source, type(source).__name__)
     text = str(source)
     if text.endswith(".py"):
-        return _in_file(Path(text).expanduser())
+        return _in_file(user_path(text))
     if text not in SPACES:
         raise _UnknownSpaceError("space", text, SPACES)
     return SPACES[text]()
@@ -152,7 +152,7 @@ def version_of(space: Space, source: str | Path | Space) -> str | None:
     """Return what changes when a configuration gives another network; None if nothing says so."""
     given = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{given or ''} {_digest(Path(source).expanduser())}".strip()
+        return f"{given or ''} {_digest(user_path(source))}".strip()
     return None if given is None else str(given)
 
 
