@@ -13,6 +13,7 @@ import click
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, Command, console, entries, machine_options, option
+from autoprox.cli.streams import echo_json
 from autoprox.cli.train import TEST
 from autoprox.runtime.files import write_text
 
@@ -301,7 +302,7 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
     }
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     if json_file == "-":
-        click.echo(text, nl=False)
+        echo_json(text)
         return
     out = console()
     out.print(_layer_table(choice))

@@ -38,8 +38,19 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
 
 
 def write_text(path: Path, text: str, other: str = "--out") -> None:
-    """Write text in UTF-8 as `write_bytes` does."""
-    write_bytes(path, text.encode(), other)
+    """Write text in UTF-8 as `write_bytes` does.
+
+    Raises:
+        RunError: it has a lone surrogate, which UTF-8 lacks, or the file cannot be written.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"cannot write {path}: the text has the lone surrogate {text[error.start]!r}, which is "
+            "no character; give what is called so another name"
+        ) from None
+    write_bytes(path, content, other)
 
 
 def append_text(path: Path, text: str) -> int:
