@@ -186,7 +186,7 @@ class Bench:
         """
         if spaces is None:
             return self
-        wanted = set(spaces)
+        wanted: set[str] = {*listed(spaces)}
         for space in sorted(wanted - set(self.spaces)):
             raise UnknownNameError("space", space, self.spaces)
         return self._of(tuple(one for one in self.architectures if one.space in wanted))

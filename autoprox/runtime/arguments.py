@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from autoprox.errors import UnknownNameError
+from autoprox.errors import AutoproxError, UnknownNameError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def listed(values: T | Iterable[T], *single: type) -> tuple[T, ...]:
+def listed(values: Any, *single: type) -> tuple[Any, ...]:
     """Return several values as a tuple, and one as a tuple of one.
 
     Args:
@@ -29,7 +29,7 @@ def listed(values: T | Iterable[T], *single: type) -> tuple[T, ...]:
     (('zico',), ('zico', 'snip'))
     """
     if isinstance(values, (str, bytes, *single)) or not isinstance(values, Iterable):
-        return (values,)  # type: ignore[return-value]
+        return (values,)
     return tuple(values)
 
 
@@ -67,6 +67,22 @@ def named_options(
         return checked
 
     return decorated
+
+
+def check_numbers(settings: Any, error: type[AutoproxError]) -> None:
+    """Refuse what is no number where the default of a dataclass's field is one.
+
+    Raises:
+        AutoproxError: there is such a field; of the type `error`.
+    """
+    for field in fields(settings):
+        value, default = getattr(settings, field.name), field.default
+        whole = type(default) is int
+        if (whole or type(default) is float) and (
+            not is_finite(value) or (whole and not isinstance(value, int))
+        ):
+            what = "a whole number" if whole else "a number"
+            raise error(f"{field.name} is {what}; got {value!r}")
 
 
 def is_finite(value: object) -> bool:
