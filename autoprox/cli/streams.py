@@ -57,7 +57,7 @@ def _word(character: str) -> str:
 
 def echo_text(text: str) -> None:
     """Print a text for a reader, without what would steer the terminal."""
-    click.echo(printable(text), nl=False)
+    click.echo(printable(text), nl=False, file=sys.stdout)
 
 
 def echo_json(text: str) -> None:
@@ -65,4 +65,5 @@ def echo_json(text: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     whole = encoding.lower().replace("-", "").startswith("utf")
     pattern = _ESCAPED_IN_JSON if whole else re.compile(r"[^\x00-\x7e]")
-    click.echo(pattern.sub(lambda match: json.dumps(match[0])[1:-1], text), nl=False)
+    escaped = pattern.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    click.echo(escaped, nl=False, file=sys.stdout)

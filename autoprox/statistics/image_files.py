@@ -75,7 +75,7 @@ def stored(path: Path, draw: Draw | None = None) -> tuple[NDArray[np.uint8], NDA
     except StatisticError:
         raise
     except Exception as error:  # damaged bytes make zipfile, zlib and numpy raise anything
-        reason = reprlib.repr(str(error) or type(error).__name__)
+        reason = str(error)[:200] or type(error).__name__
         raise StatisticError(f"cannot read {path}: {reason}; {EXPECTED}: get it again") from None
 
 
@@ -128,7 +128,7 @@ def read_picture(source: Path | IO[bytes], name: object) -> NDArray[np.uint8]:
                     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
                 return np.array(image.convert("RGB"))
     except Exception as error:  # damaged bytes make decoders raise anything
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:200] or type(error).__name__
         raise StatisticError(f"cannot read {name}: {reason}; get the image again") from None
 
 

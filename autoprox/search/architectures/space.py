@@ -13,6 +13,7 @@ from autoprox.benches import Architecture, Bench
 from autoprox.benches.registry import executed, failure
 from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
 from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
+from autoprox.runtime.arguments import is_plain_name
 from autoprox.runtime.files import canonical, user_path
 from autoprox.runtime.registry import Registry
 
@@ -135,7 +136,7 @@ def _checked(space: Any, where: str) -> Space:
     """Return a space that has all that one needs.
 
     Raises:
-        SpaceError: something is missing.
+        SpaceError: something is missing, or of another type.
     """
     missing = [name for name in METHODS if not callable(getattr(space, name, None))]
     missing += [name for name in ("name", "input_shape", "classes") if not hasattr(space, name)]
@@ -143,6 +144,15 @@ def _checked(space: Any, where: str) -> Space:
         raise SpaceError(
             f"{where}: a space has name, input_shape, classes, sample(random), "
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
+        )
+    shape = space.input_shape
+    sides = isinstance(shape, tuple | list) and all(type(x) is int and x > 0 for x in shape)
+    whole = type(space.classes) is int and space.classes > 1
+    if not is_plain_name(space.name) or not sides or not shape or not whole:
+        raise SpaceError(
+            f"{where}: name is a short text without slashes, input_shape the sides of one input, "
+            f"such as (3, 32, 32), and classes a number from 2; got {space.name!r}, {shape!r} and "
+            f"{space.classes!r}"
         )
     found: Space = space
     return found
