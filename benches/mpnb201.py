@@ -72,7 +72,7 @@ def mpnb201(folder: str | Path | None = None) -> Bench:
 
 @cache
 def _read(folder: Path) -> Bench:
-    tables = {space: path for space, name in FILES.items() if (path := folder / name).is_file()}
+    tables = {space: path for space, name in FILES.items() if os.path.isfile(path := folder / name)}
     if not tables:
         raise MissingTableError(
             f"bench 'mpnb201': there is neither {' nor '.join(FILES.values())} in {folder}"

@@ -10,6 +10,7 @@ paper's has; `mq101wide` has layers of 2 to 8.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -117,7 +118,7 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
     tables = {
         name: rows
         for name in NETWORKS
-        if (path := folder / f"{name}.csv").is_file()
+        if os.path.isfile(path := folder / f"{name}.csv")
         and (rows := tuple(_configurations(name, path, SETS[bench])))
     }
     if not tables:
@@ -219,7 +220,7 @@ def _digest(bench: str, files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in files:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise MissingTableError(
                 f"bench {bench!r} has a table of {path.stem}, but no weights at {path}; make both "
                 f"anew, or take the table away"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 import zlib
@@ -42,7 +43,7 @@ def load_bench(name_or_path: str | Path) -> Bench:
     """
     text = str(name_or_path)
     if text.endswith(".py"):
-        return _bench_in(Path(text))
+        return _bench_in(user_path(text))
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, BENCHES)
     return BENCHES[text]()
@@ -59,7 +60,7 @@ def several(text: str) -> tuple[str, ...]:
     >>> several("vit101"), several("vit101, nb201")
     (('vit101',), ('vit101', 'nb201'))
     """
-    if text.endswith(".py") and user_path(text).is_file():
+    if text.endswith(".py") and os.path.isfile(user_path(text)):
         return (text,)
     parts = tuple(part.strip() for part in text.split(","))
     if len(parts) > 1 and not all(parts):
@@ -77,14 +78,28 @@ class _UnknownBenchError(UnknownNameError):
 
 def _bench_in(path: Path) -> Bench:
     """The bench that the file `path` defines; its text is part of the bench's version."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    digest = file_digest(path)
     key = path.resolve(), digest
     if key not in _FILES:
         bench = _defined_in(path)
         _FILES[key] = dataclasses.replace(bench, version=f"{bench.version} {digest}")
     return _FILES[key]
+
+
+def file_digest(path: Path) -> str:
+    """The first 16 digits of the SHA-256 of a file of a user's own.
+
+    Raises:
+        BenchError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise BenchError(
+            f"cannot read {path}: {error.strerror or error}; give a file that you may read"
+        ) from None
 
 
 _FILES: dict[tuple[Path, str], Bench] = {}
@@ -102,7 +117,7 @@ def _defined_in(path: Path) -> Bench:
     if callable(bench):
         try:
             bench = bench()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure(path, error) from None
     if not isinstance(bench, Bench):
         raise BenchError(
@@ -122,7 +137,7 @@ def executed(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while the file is executed
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failure(path, error) from None
     finally:
         # A worker process cannot import the file by this name. While it is not among the loaded
@@ -131,7 +146,7 @@ def executed(path: Path) -> ModuleType:
     return module
 
 
-def failure(path: Path, error: Exception) -> BenchError:
+def failure(path: Path, error: BaseException) -> BenchError:
     """What went wrong in the user's file: type, message and the deepest line of that file."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]

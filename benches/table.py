@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,9 +64,9 @@ def read_table(
     if reader is None:
         raise BenchError(f"{path}: a table is a .csv or a .jsonl file; got {path.suffix!r}")
     try:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise OSError("it is no file")
-        if path.is_file() and path.stat().st_size > MOST_BYTES:
+        if os.path.isfile(path) and path.stat().st_size > MOST_BYTES:
             raise OSError(f"it has more than {MOST_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8-sig")  # "-sig": spreadsheets write a byte-order mark
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -257,7 +258,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         QuantisationError: the file cannot be read, is no such table, or a row cannot be one.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         return []
     line, rows = 1, dict[str, Row]()
     try:

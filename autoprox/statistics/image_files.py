@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 import warnings
 import zipfile
@@ -59,7 +60,7 @@ def stored(path: Path, draw: Draw | None = None) -> tuple[NDArray[np.uint8], NDA
         StatisticError: there is no such file, it is something else, too large, or damaged; or its
             labels are no whole numbers.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise StatisticError(f"no images at {path}; {EXPECTED}, or a folder of images")
     try:
         with zipfile.ZipFile(path) as archive:

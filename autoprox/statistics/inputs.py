@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -75,7 +76,7 @@ def images(
             f"{seed}"
         )
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         pictures, labels = _from_folder(path, shape, classes, batch, seed)
     else:
         pictures, labels = _from_file(path, classes, batch, seed)
@@ -122,10 +123,10 @@ def _from_folder(
 def _labelled_files(path: Path) -> Iterator[tuple[int, Path]]:
     """Yield the files of an image folder, each with the place of its folder's name."""
     try:
-        folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+        folders = sorted(entry for entry in path.iterdir() if os.path.isdir(entry))
         for label, folder in enumerate(folders):
             for file in sorted(folder.iterdir()):
-                if file.suffix.lower() in SUFFIXES and file.is_file():
+                if file.suffix.lower() in SUFFIXES and os.path.isfile(file):
                     yield label, file
     except OSError as error:
         raise StatisticError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -64,7 +65,7 @@ def cifar10(path: str | Path, part: Part = "train") -> Labelled:
             how to get it.
     """
     path = user_path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BenchError(f"no CIFAR-10 at {path}; {HOW}")
     images, labels = stored(path) if path.suffix == ".npz" else _from_archive(path, part)
     if images.shape[1:] != (SIDE, SIDE, 3) or len(images) != len(labels) or not len(images):

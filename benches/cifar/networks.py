@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
     build = NETWORKS[name]
     path = SHIPPED / f"{name}.safetensors" if path is None else Path(path)
     how = f"make them with: autoprox bench train {name} --data FILE"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BenchError(f"no weights at {path}; {how}")
     try:
         weights = load_file(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from autoprox.benches import Architecture, Bench
-from autoprox.benches.registry import executed, failure
+from autoprox.benches.registry import executed, failure, file_digest
 from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
 from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
 from autoprox.runtime.arguments import is_plain_name
@@ -101,16 +101,19 @@ _FILES: dict[tuple[Path, str], Space] = {}
 
 def _in_file(path: Path) -> Space:
     """Return the space that a file defines."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SpaceError(f"there is no file {path}; give a space's name or a path to a .py file")
-    key = path.resolve(), _digest(path)
+    key = path.resolve(), _digest_of(path)
     if key not in _FILES:
         _FILES[key] = _defined_in(path)
     return _FILES[key]
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _digest_of(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except BenchError as error:
+        raise SpaceError(str(error)) from None
 
 
 def _defined_in(path: Path) -> Space:
@@ -127,7 +130,7 @@ def _defined_in(path: Path) -> Space:
     if isinstance(found, type):
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpaceError(str(failure(path, error))) from None
     return _checked(found, str(path))
 
@@ -162,7 +165,7 @@ def version_of(space: Space, source: str | Path | Space) -> str | None:
     """Return what changes when a configuration gives another network; None if nothing says so."""
     given = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{given or ''} {_digest(user_path(source))}".strip()
+        return f"{given or ''} {_digest_of(user_path(source))}".strip()
     return None if given is None else str(given)
 
 
