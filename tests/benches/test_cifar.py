@@ -231,6 +231,11 @@ def test_weights_that_are_missing_damaged_or_another_networks_are_refused(tmp_pa
         trained("vit", path)
     with pytest.raises(UnknownNameError, match="did you mean 'resnet20'"):
         trained("resnet", path)
+    weights = NETWORKS["vit"]().state_dict()
+    weights["head.bias"][0] = torch.nan
+    save_file(weights, path)
+    with pytest.raises(BenchError, match=r"head\.bias has weights that are not finite"):
+        trained("vit", path)
 
 
 # Real data

@@ -77,6 +77,14 @@ def test_a_file_is_not_written_with_what_is_no_character(proxy, tmp_path, monkey
     assert not (tmp_path / "x.py").exists()
 
 
+def test_a_drawing_is_made_whatever_a_proxy_is_called(proxy, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    picture = tmp_path / "x.svg"
+    result = CliRunner().invoke(main, ["show", str(proxy), "--draw", str(picture)])
+    assert result.exit_code == 0, result.output
+    assert picture.stat().st_size
+
+
 def test_words_stand_for_what_an_encoding_lacks(tmp_path):
     extra = {"AUTOPROX_CACHE": str(tmp_path / "cache")}
     words = ["rank", "--bench", TINY, "params", "--jobs", "1", "--quiet"]
