@@ -174,7 +174,10 @@ def rounds(few):
     """Run a property with few examples, or with many where slow tests are asked for."""
     return pytest.mark.parametrize(
         "amount",
-        [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)],
+        [
+            pytest.param(FEW, id="few"),
+            pytest.param(MANY, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
+        ],
     )(few)
 
 
