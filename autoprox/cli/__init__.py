@@ -28,9 +28,11 @@ from autoprox.cli.rank import rank
 from autoprox.cli.search import search
 from autoprox.cli.show import show
 from autoprox.cli.speed import speed
+from autoprox.cli.streams import use_words
 from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
+from autoprox.runtime.arguments import printable
 
 FULL = (errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What a write fails with that no room is left for."""
@@ -43,11 +45,16 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on stderr."""
-        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+        click.echo(f"error: {printable(self.format_message())}", file=file, err=file is None)
 
 
 class Commands(click.Group):
     """The commands; turns errors and Ctrl-C into messages."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line, in words where the output lacks characters."""
+        use_words()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.

@@ -13,6 +13,7 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, MACHINE, PATH, Command, console, hired, option
+from autoprox.cli.streams import echo_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -132,7 +133,7 @@ def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> No
     if given["json_file"] is not None:
         text = json.dumps(found.to_json(top), indent=2, ensure_ascii=False) + "\n"
         if given["json_file"] == "-":
-            click.echo(text, nl=False)
+            echo_json(text)
             return
         from autoprox.runtime.files import write_text
 

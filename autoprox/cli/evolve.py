@@ -21,6 +21,7 @@ from autoprox.cli.options import (
     option,
     probe_options,
 )
+from autoprox.cli.streams import echo_json
 
 if TYPE_CHECKING:
     from autoprox.evolution.report import Run
@@ -145,7 +146,7 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
 
 def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
-        click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
+        echo_json((run.folder / "report.json").read_text(encoding="utf-8"))
         return
     from autoprox.cli.options import console
     from autoprox.cli.report import print_report

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from autoprox.cli.options import PATH, option
+from autoprox.cli.streams import echo_json, echo_text
 from autoprox.export import FORMS, exported
 from autoprox.runtime.files import write_text
 
@@ -28,7 +29,7 @@ def export(source: str, form: str, out: str | None) -> None:
 
     text = exported(load(source), form)
     if out is None:
-        click.echo(text, nl=False)
+        (echo_json if form == "json" else echo_text)(text)
     else:
         write_text(Path(out), text)
         click.echo(f"written to {out}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -158,10 +158,21 @@ def cores() -> int:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return the console for what is printed; it takes text as it is."""
+    """Return the console for what is printed: text as it is, but for control characters."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    from autoprox.runtime.arguments import printable
+
+    class Plain(Console):
+        """Prints no character of a text that would steer the terminal."""
+
+        def render(self, *args: Any, **extra: Any) -> Iterator[Segment]:
+            """Render as usual, and leave out what would steer."""
+            for text, style, control in super().render(*args, **extra):
+                yield Segment(text if control else printable(text), style, control)
+
+    made = Plain(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
     if not made.is_terminal:
         made.width = WIDTH
     return made

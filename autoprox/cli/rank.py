@@ -23,6 +23,7 @@ from autoprox.cli.options import (
     option,
     outer_parts,
 )
+from autoprox.cli.streams import echo_json, echo_text
 from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
     outputs = {given["json_file"]: as_json, given["csv_file"]: board.to_csv}
     outputs.pop(None, None)
     if "-" in outputs:
-        click.echo(outputs.pop("-")(), nl=False)
+        (echo_json if given["json_file"] == "-" else echo_text)(outputs.pop("-")())
     else:
         print_board(board, given["top"], watch.seconds, console())
     for path, text in outputs.items():

@@ -21,6 +21,7 @@ from autoprox.cli.options import (
     machine_options,
     option,
 )
+from autoprox.cli.streams import echo_json
 from autoprox.cli.train import TEST
 from autoprox.runtime.files import write_text
 
@@ -311,7 +312,7 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
     }
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     if json_file == "-":
-        click.echo(text, nl=False)
+        echo_json(text)
         return
     out = console()
     out.print(_layer_table(choice))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.options import PATH, console
+from autoprox.cli.streams import echo_json, echo_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,9 +55,9 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
         save(proxy, picture)
         click.echo(f"drawn into {picture}", err=True)
     if only_latex:
-        click.echo(proxy.latex())
+        echo_text(proxy.latex() + "\n")
     elif as_json:
-        click.echo(json.dumps(_facts(proxy), indent=2, ensure_ascii=False))
+        echo_json(json.dumps(_facts(proxy), indent=2, ensure_ascii=False) + "\n")
     elif picture is None:
         print_proxy(proxy, console())
 
@@ -72,7 +73,7 @@ def _show_function(
     if picture is not None or only_latex:
         proxy.latex()
     if as_json:
-        click.echo(json.dumps(proxy.to_json(), indent=2, ensure_ascii=False))
+        echo_json(json.dumps(proxy.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
         print_function(proxy, console())
 

@@ -12,6 +12,7 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
 from autoprox.cli.options import INTERRUPTED, console, names, option
+from autoprox.cli.streams import echo_json
 from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
         ctx.exit(INTERRUPTED)
     text = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if json_file == "-":
-        click.echo(text, nl=False)
+        echo_json(text)
     else:
         print_speed(found, time.monotonic() - begun, console())
     if json_file not in (None, "-"):

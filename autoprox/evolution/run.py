@@ -21,6 +21,7 @@ from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.parallel import Workers, open_workers
 from autoprox.runtime.threads import one_thread
@@ -71,6 +72,7 @@ class Silent:
         """Show nothing."""
 
 
+@named_options(Settings, replaced=("bench",))
 @one_thread()
 def evolve(
     bench: str | Path | Bench = "",
@@ -82,7 +84,7 @@ def evolve(
     scheduler: str | None = None,
     cache: str | Path | None = None,
     observer: Observer | None = None,
-    loggers: Sequence[Logger | str] = (),
+    loggers: Logger | str | Sequence[Logger | str] = (),
     **options: Any,
 ) -> Run:
     """Discover a proxy for a bench. The same as the command ``autoprox evolve``.
@@ -108,7 +110,7 @@ def evolve(
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
             which.
     """
-    watcher: Observer = Tracker(observer or Silent(), loggers)
+    watcher: Observer = Tracker(observer or Silent(), listed(loggers))
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:

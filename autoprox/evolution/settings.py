@@ -9,6 +9,7 @@ from typing import Any
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
+from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
@@ -96,12 +97,16 @@ class Settings:
     device: str = CPU
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the numbers; one name is taken for a list of one.
 
         Raises:
-            RunError: a number is out of its range.
+            RunError: a number is out of its range, or none.
             UnknownNameError: there is no such correlation.
         """
+        for name in ("spaces", "targets", "statistics", "seed_proxies"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, listed(getattr(self, name)))
+        check_numbers(self, RunError)
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.benches import Architecture, Bench, load_bench
+from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import Work, score_network
 from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
@@ -91,6 +92,7 @@ def score_all(
         progress: told how many networks are done, and of how many.
 
     Raises:
+        BenchError: networks have other outputs than the bench has classes.
         CacheError: the cache cannot be read or written.
         StatisticError: the images cannot be read.
         WorkerError: a worker was killed.
@@ -99,6 +101,8 @@ def score_all(
     unsaved: dict[str, Kept] = {}
     if progress:
         progress(0, len(works))
+    if works:
+        check_outputs(job.bench)
     for done, found in enumerate(_done(job, works.values(), workers), start=1):
         unsaved.update(found)
         if progress:

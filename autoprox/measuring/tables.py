@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprox.benches import Architecture, Bench
-from autoprox.errors import BenchError
+from autoprox.benches.checks import check_outputs
+from autoprox.errors import AutoproxError, BenchError
 from autoprox.runtime.device import CPU, device_of, full_precision
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
@@ -248,6 +249,7 @@ def measure_bench(
         progress: told how many architectures are done, and of how many.
 
     Raises:
+        BenchError: a network cannot be built, or has other outputs than the bench has classes.
         StatisticError: a network cannot be measured.
         CacheError: the cache cannot be written.
         WorkerError: a worker was killed.
@@ -255,6 +257,8 @@ def measure_bench(
     works = pending(plan, store)
     if progress:
         progress(0, len(works))
+    if works:
+        check_outputs(plan.bench)
     source = plan.bench if workers.here else plan.source
     tasks = ((source, plan.probe, work, plan.folder) for work in works)
     for done, _ in enumerate(workers.unordered(_measure, tasks), start=1):
@@ -271,7 +275,8 @@ def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> Non
     from autoprox.statistics import Store, measure
 
     bench = load_bench(source) if isinstance(source, str) else source
-    shown = probe.on_device(bench.network(work.architecture, probe.seed), *probe.inputs(bench))
+    network = _built(bench, work.architecture, probe.seed)
+    shown = probe.on_device(network, *probe.inputs(bench))
     try:
         with full_precision():
             measurement = measure(
@@ -285,6 +290,23 @@ def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> Non
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
     Store(folder).save(work.key, measurement)
+
+
+def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
+    """Build a network, by code that may be anybody's and raise anything.
+
+    Raises:
+        BenchError: it cannot be built.
+    """
+    try:
+        return bench.network(architecture, seed)
+    except AutoproxError:
+        raise
+    except Exception as error:
+        raise BenchError(
+            f"bench {bench.name!r}: build failed on architecture {architecture.name!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:

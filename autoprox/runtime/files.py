@@ -114,8 +114,19 @@ def _runs(process: int) -> bool:
 
 
 def write_text(path: Path, text: str, other: str = "--out") -> None:
-    """Write text in UTF-8 as `write_bytes` does."""
-    write_bytes(path, text.encode(errors="replace"), other)
+    """Write text in UTF-8 as `write_bytes` does.
+
+    Raises:
+        RunError: it has a lone surrogate, which UTF-8 lacks, or the file cannot be written.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"cannot write {path}: the text has the lone surrogate {text[error.start]!r}, which is "
+            "no character; give what is called so another name"
+        ) from None
+    write_bytes(path, content, other)
 
 
 def append_text(path: Path, text: str) -> int:
@@ -147,9 +158,23 @@ def absolute(path: str) -> str:
         AutoproxError: it is in the home of somebody whom nobody knows, or no path at all.
     """
     try:
-        return str(Path(path).expanduser().resolve())
+        return str(user_path(path).resolve())
     except (OSError, RuntimeError, ValueError) as error:
         raise AutoproxError(f"{path!r} is no path: {error}") from None
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path as a user writes it, with the home folder for ``~``.
+
+    Raises:
+        AutoproxError: nobody knows the home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AutoproxError(
+            f"nobody knows the home folder in {str(path)!r}; give the whole path, or set HOME"
+        ) from None
 
 
 def write_json(

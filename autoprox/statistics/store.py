@@ -23,8 +23,8 @@ from typing import Any
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from autoprox.errors import CacheError
-from autoprox.runtime.files import canonical, digits, remove_stale, replace
+from autoprox.errors import AutoproxError, CacheError
+from autoprox.runtime.files import canonical, digits, remove_stale, replace, user_path
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement
 from autoprox.statistics.words import STATISTICS
@@ -52,15 +52,15 @@ def default_folder() -> Path:
     """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches.
 
     Raises:
-        CacheError: the user has no home folder.
+        CacheError: nobody knows the user's home folder.
     """
     if chosen := os.environ.get("AUTOPROX_CACHE"):
         return Path(chosen)
     if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "autoprox"
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoprox"
-    except RuntimeError:
+        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "autoprox"
+    except AutoproxError:
         raise CacheError(
             "there is no home folder to keep a cache in; name one with --cache or the environment "
             "variable AUTOPROX_CACHE"

@@ -13,9 +13,8 @@ import numpy as np
 from autoprox.errors import RunError, ScoreError, SpaceError
 from autoprox.evolution.folder import RunFolder
 from autoprox.language.graph import Graph
-from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy
-from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.threads import one_thread
@@ -126,6 +125,7 @@ class Search:
         self.draws.restore(data["draws"], known)
 
 
+@named_options(Settings, replaced=("space", "proxies"))
 @one_thread()
 def search_architectures(
     space: str | Path | Space | None = None,
@@ -182,7 +182,7 @@ def search_architectures(
     elif space is None:
         raise SpaceError("give a space to search, such as 'autoformer', or a search to resume")
     else:
-        source, found, named = space, load_space(space), loaded(_several(proxies))
+        source, found, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
         settings = _settings(found, source, tuple(named), options)
         path = Path(out) if out is not None else _own_folder(found, settings)
     version = version_of(found, source)
@@ -196,13 +196,6 @@ def search_architectures(
         else:
             files.check(marks)
         return _searched(Search(settings, found, scorer), files, top, watch)
-
-
-def _several(proxies: Source | Sequence[Source]) -> Sequence[Source]:
-    """Return one proxy, or several, as several."""
-    if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble)):
-        return [proxies]
-    return proxies
 
 
 def _settings(

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
+from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
 from autoprox.search.architectures.limits import COSTS, Range, range_of
@@ -60,6 +61,7 @@ class Settings:
             SpaceError: a number or a range is none.
         """
         METHODS[self.method]
+        check_numbers(self, SpaceError)
         if self.cost not in COSTS:
             raise UnknownNameError("cost", self.cost, COSTS)
         for name in ("budget", "batch"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.language.graph import Graph
 from autoprox.language.layout import Layout, Place, layered
 from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.arguments import printable
 from autoprox.show.draw.style import (
     BLUE,
     GREEN,
@@ -128,7 +129,8 @@ def draw_graph(graph: Graph, axes: Axes | None, title: str, notes: Mapping[str, 
         axes.add_patch(box)
         _write_node(axes, laid.places[place], node.word, kind, note)
     if title:
-        axes.set_title(title, fontsize=11)
+        shown = printable(title).encode(errors="replace").decode()  # fonts have no surrogates
+        axes.set_title(shown, fontsize=11)
     return axes
 
 
