@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.statistics import Mode
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 MINIMUM_ARCHITECTURES = 10
 """The fewest architectures of a space that can be split: below, a rank correlation says nothing."""
@@ -59,8 +61,9 @@ class Bench:
         architectures: The rows.
         targets: The columns, each an accuracy; every architecture has every one (or None).
         default_targets: The targets that a fitness is taken over if nobody says otherwise.
-        build: Architecture to an untrained `torch.nn.Module` that takes ``(batch, *input_shape)``
-            and returns logits ``(batch, classes)``; it draws from torch's default generator only.
+        build: Architecture to an untrained `torch.nn.Module`; it draws from torch's default
+            generator only. Unless `inputs`, `loss` or `outputs` say otherwise, it takes
+            ``(batch, *input_shape)`` and returns logits ``(batch, classes)``.
         input_shape: The shape of one input, without the batch.
         classes: The number of logits.
         default_correlation: The rank correlation whose mean over the columns is the fitness if
@@ -75,6 +78,11 @@ class Bench:
             is measured once for each number of bits.
         normalisation: mean and standard deviation of each channel that images are normalised by,
             as trained networks expect; None for ImageNet's.
+        inputs: the number of samples and a seed to inputs and targets, as `autoprox.measure` takes
+            them, for networks that take something else than one tensor of normal noise or images;
+            it takes the place of `input_shape` and `classes`.
+        loss: outputs and targets to one number, see `autoprox.measure`; None for cross-entropy.
+        outputs: what a network returns to its logits, likewise; None for the usual.
         version: Part of every cache key; change it when an architecture gives another network.
     """
 
@@ -87,14 +95,17 @@ class Bench:
     targets: tuple[str, ...]
     default_targets: tuple[str, ...]
     build: Callable[[Architecture], nn.Module]
-    input_shape: tuple[int, ...]
-    classes: int
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
     default_correlation: RankCorrelation = DEFAULT_CORRELATION
     default_statistics: tuple[str, ...] | None = None
     default_architectures: int | None = None
     bits: Callable[[Architecture], tuple[int, ...]] | None = None
     trained: bool = False
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    inputs: Callable[[int, int], tuple[Inputs, Targets]] | None = None
+    loss: Loss | None = None
+    outputs: Outputs | None = None
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -124,6 +135,11 @@ class Bench:
     def mode(self) -> Mode:
         """The mode that the networks are measured in: trained ones as they are used."""
         return "eval" if self.trained else "train"
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its networks are read, as keywords of a proxy's call and of `autoprox.measure`."""
+        return {"mode": self.mode, "loss": self.loss, "outputs": self.outputs}
 
     def in_space(self, space: str) -> tuple[Architecture, ...]:
         """The architectures of `space`, in the order of the table.

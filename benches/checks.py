@@ -38,13 +38,16 @@ def check_bench(bench: Bench) -> None:
 def check_outputs(bench: Bench) -> None:
     """Build a network of each space, and refuse one with more or fewer outputs than classes.
 
-    A network that fails is passed over: whoever measures it says how.
+    A network that fails is passed over: whoever measures it says how. So is a bench that says what
+    its inputs, loss or outputs are: its networks may return anything.
 
     Raises:
         BenchError: it has, or `build` returns no network.
     """
     import torch
 
+    if bench.inputs or bench.loss or bench.outputs:
+        return
     for space in bench.spaces:
         one = bench.in_space(space)[0]
         try:
@@ -162,12 +165,18 @@ def _check_figure(bench: str, architecture: Architecture, target: str) -> None:
 def _check_network(bench: Bench) -> None:
     """Refuse an input shape or a number of classes that no classifier has."""
     shape = bench.input_shape
-    if not shape or not all(type(side) is int and side > 0 for side in shape):
+    if bench.inputs is not None:
+        if shape or bench.classes:
+            raise BenchError(
+                f"bench {bench.name!r} has inputs of its own, which take the place of input_shape "
+                "and classes; leave these two out"
+            )
+    elif not shape or not all(type(side) is int and side > 0 for side in shape):
         raise BenchError(
             f"bench {bench.name!r}: input_shape is the shape of one input without the batch, such "
             f"as (3, 224, 224); got {shape!r}"
         )
-    if type(bench.classes) is not int or bench.classes < 2:
+    elif type(bench.classes) is not int or bench.classes < 2:
         raise BenchError(
             f"bench {bench.name!r}: expected at least 2 classes, got {bench.classes!r}"
         )

@@ -25,7 +25,8 @@ from autoprox.benches import Bench, drawn, load_bench
 from autoprox.errors import AutoproxError, ScoreError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.graph import Graph, apply, number
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.primitives.kinds import TENSOR_KINDS
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, joint, somers, weights

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -24,12 +24,23 @@ from autoprox.benches import several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
-from autoprox.evolution.schemas import CHECKPOINT, CONFIG, PERMUTATIONS, REPORT, Checkpoint, Line
+from autoprox.evolution.schemas import (
+    CHECKPOINT,
+    CONFIG,
+    PERMUTATIONS,
+    REPORT,
+    Checkpoint,
+    Line,
+    Report,
+)
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
 from autoprox.language.text import parse
+from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.runtime.files import remove_stale, write_text
 from autoprox.runtime.journal import Journal
+from autoprox.runtime.schema import read_bytes, sealed_lines
 
 
 class RunFolder:
@@ -136,16 +147,33 @@ class RunFolder:
         """How long the search in this folder has taken so far."""
         return float(self._rows[-1]["seconds"]) if self._rows else 0.0
 
+    def report(self) -> Report | None:
+        """Return the report of the run; None if it was killed before there was one.
+
+        Raises:
+            AutoproxError: the file is damaged, newer, or of an earlier autoprox.
+        """
+        path = self.path / "report.json"
+        return REPORT.read(path, oldest=REPORT.version) if path.is_file() else None
+
+    def save_report(self, report: Mapping[str, Any], best: Proxy) -> None:
+        """Write the best proxy, then the report, as JSON data, which says that it is finished.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        write_text(self.path / "best.json", dumps(best))
+        REPORT.write(self.path / "report.json", report)
+
     def finished(self) -> bool:
         """Say whether all that is asked of the run in this folder is done and reported.
 
         Raises:
-            RunError: a file is damaged.
+            AutoproxError: a file is damaged.
         """
-        path = self.path / "report.json"
-        if not path.is_file():
+        report = self.report()
+        if report is None:
             return False
-        report = REPORT.read(path)
         return report.finished and report.settings == CONFIG.read(self._config).settings
 
     def change(self, settings: Settings) -> None:
@@ -211,7 +239,10 @@ class RunFolder:
             if saved is None:
                 return None
             checkpoint, last, lines = saved
-            known = {line.proposed: _candidate(line) for line in lines}
+            known = {
+                line.proposed: candidate_of(line, parse(line.expression or line.proposed))
+                for line in lines
+            }
         except AutoproxError as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
         if len(known) != checkpoint.evaluations:
@@ -222,15 +253,42 @@ class RunFolder:
         self._rows = [asdict(row) for row in last.rows[: checkpoint.generation]]
         return checkpoint, known
 
+    def last_checkpoint(self) -> Checkpoint:
+        """Return the last checkpoint.
+
+        Raises:
+            AutoproxError: there is none, or it is damaged or newer.
+        """
+        checkpoint = CHECKPOINT.read(self._journal.state)
+        if not checkpoint.rows:
+            raise RunError(f"{self._journal.state} is damaged: rows: there is none")
+        return checkpoint
+
+    def lines(self, checkpoint: Checkpoint) -> Iterator[Line]:
+        """Return the candidates that a checkpoint stands on.
+
+        Raises:
+            AutoproxError: their file is shorter, or a line is damaged.
+        """
+        path, size = self._journal.lines, checkpoint.bytes
+        content = read_bytes(path)
+        if len(content) < size:
+            raise RunError(
+                f"{path} was truncated: {len(content)} of {size} bytes are there; --resume does "
+                "again what is missing"
+            )
+        # What an earlier autoprox wrote has no checksums.
+        return sealed_lines(content[:size], Line, path, must=checkpoint.saves > 0)
+
 
 def resume_words(folder: Path, bench: str) -> list[str]:
-    """Return the words of the command that goes on with a run.
+    """Return the words, after autoprox, of the command that goes on with a run.
 
     Args:
         folder: the run's.
         bench: what its bench was loaded by; a file has to be named again.
     """
-    words = ["autoprox", "evolve", "--resume", str(folder)]
+    words = ["evolve", "--resume", str(folder)]
     return [*words, "--bench", bench] if ".py" in bench else words
 
 
@@ -249,17 +307,12 @@ def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, 
     }
 
 
-def _candidate(line: Line) -> Candidate:
+def candidate_of(line: Line, graph: Graph) -> Candidate:
+    """Return the candidate of a line, given the graph of its formula."""
     if line.failure is not None:
-        return Candidate(parse(line.proposed), (), None, line.failure, "")
-    assert line.expression is not None
+        return Candidate(graph, (), None, line.failure, "")
     return Candidate(
-        parse(line.expression),
-        line.correlations or (),
-        line.fitness,
-        None,
-        line.behaviour,
-        line.tells_few_apart,
+        graph, line.correlations or (), line.fitness, None, line.behaviour, line.tells_few_apart
     )
 
 

@@ -60,7 +60,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Step:
+class GenerationRow:
     """What a generation did: a row of ``generations.csv``.
 
     Attributes:
@@ -105,7 +105,7 @@ class Checkpoint:
     evaluations: Count
     proposals: Count
     saves: Count = 0
-    rows: tuple[Step, ...] = ()
+    rows: tuple[GenerationRow, ...] = ()
     generation: Count = 0
     barren: Count = 0
     population: tuple[str, ...] = ()

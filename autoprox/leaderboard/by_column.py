@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError
 from autoprox.leaderboard.board import FORMAT, VERSION, Leaderboard
-from autoprox.runtime.files import read_json
+from autoprox.runtime.schema import read_json
 
 if TYPE_CHECKING:
     import pandas

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,111 +13,17 @@ from typing import TYPE_CHECKING, Any
 from autoprox.benches import Architecture, Bench
 from autoprox.benches.checks import check_outputs
 from autoprox.errors import AutoproxError, BenchError
-from autoprox.runtime.device import CPU, device_of, full_precision
+from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.threads import one_thread
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
+from autoprox.statistics import STATISTICS
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Table
     from autoprox.statistics import Measurement, Store
-
-DEFAULT_BATCH = 8
-"""How many inputs the networks are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What the networks of a bench are shown, and how much of what they show is kept.
-
-    Attributes:
-        batch: the number of inputs.
-        seed: of the networks' weights, the inputs, and the sample's places.
-        sample: entries kept of each tensor of a layer, or ``"full"``.
-        images: an .npz file or a folder of real images; None for seeded noise and labels.
-        device: where the networks run; places and noise are the same on all, numbers to rounding.
-    """
-
-    batch: int = DEFAULT_BATCH
-    seed: int = 0
-    sample: Sample = DEFAULT_SAMPLE
-    images: str | None = None
-    device: str = CPU
-
-    def inputs(self, bench: Bench) -> tuple[Tensor, Tensor]:
-        """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
-
-        Raises:
-            StatisticError: the images cannot be read, or the bench's networks take none.
-        """
-        from autoprox.errors import StatisticError
-        from autoprox.statistics import images, noise
-        from autoprox.statistics.inputs import IMAGENET
-
-        if self.images is None:
-            return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
-        if len(bench.input_shape) != 3:
-            raise StatisticError(
-                f"the networks of bench {bench.name!r} take inputs of shape {bench.input_shape}; "
-                f"images are (channels, height, width): leave out {self.images}"
-            )
-        channels, height, width = bench.input_shape
-        return images(
-            self.images,
-            (channels, height, width),
-            bench.classes,
-            batch=self.batch,
-            seed=self.seed,
-            normalisation=bench.normalisation or IMAGENET,
-        )
-
-    def on_device(
-        self, network: nn.Module, inputs: Tensor, targets: Tensor
-    ) -> tuple[nn.Module, Tensor, Tensor]:
-        """Return a network and its batch where they run.
-
-        Raises:
-            StatisticError: there is no such device.
-        """
-        device = device_of(self.device)
-        return network.to(device), inputs.to(device), targets.to(device)
-
-    def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
-        """Return everything that determines an architecture's statistics."""
-        bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
-        elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
-        return {
-            "bench": bench.name,
-            "version": bench.version,
-            "architecture": architecture.name,
-            "config": dict(architecture.config),
-            "input_shape": list(bench.input_shape),
-            "classes": bench.classes,
-            "inputs": fingerprint,
-            "statistics": STATISTICS_VERSION,
-            "batch": self.batch,
-            "seed": self.seed,
-            "sample": self.sample,
-            **elsewhere,
-            **bits,
-        }
-
-    def network_key(
-        self, bench: Bench, space: str, fingerprint: str, bits: int | None = None
-    ) -> dict[str, Any]:
-        """Return everything that determines the statistics of the trained network of a space.
-
-        Args:
-            bench: a bench of trained networks.
-            space: one of its spaces.
-            fingerprint: of the batch.
-            bits: those of every layer; None for the statistics that do not depend on bits.
-        """
-        key = self.key(bench, bench.in_space(space)[0], fingerprint)
-        return {**key, "architecture": space, "config": {}, "bits": bits}
 
 
 @dataclass(frozen=True)
@@ -140,20 +46,20 @@ class Plan:
     folder: Path
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
-            return [Row(canonical(key)) for key in keys]
+            return [TableRow(canonical(key)) for key in keys]
         keys_of = {
             space: canonical(self.probe.network_key(bench, space, self._mark))
             for space in bench.spaces
         }
-        return [Row(keys_of[each.space], bits(each)) for each in bench.architectures]
+        return [TableRow(keys_of[each.space], bits(each)) for each in bench.architectures]
 
     @cached_property
-    def works(self) -> list[Work]:
+    def works(self) -> list[StatisticsWork]:
         """All that is to be measured, in the order of the bench.
 
         Of a bench of trained networks each one is measured once, and what depends on bits once
@@ -162,7 +68,7 @@ class Plan:
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             return [
-                Work(
+                StatisticsWork(
                     each,
                     self.probe.key(bench, each, self._mark),
                     self.names,
@@ -175,10 +81,12 @@ class Plan:
         for space in bench.spaces:
             rows = bench.in_space(space)
             first, layers = rows[0], len(bits(rows[0]))
-            found.append(Work(first, self.probe.network_key(bench, space, self._mark), plain))
+            found.append(
+                StatisticsWork(first, self.probe.network_key(bench, space, self._mark), plain)
+            )
             for width in sorted({width for each in rows for width in bits(each)}):
                 key = self.probe.network_key(bench, space, self._mark, width)
-                found.append(Work(first, key, quantised, (width,) * layers))
+                found.append(StatisticsWork(first, key, quantised, (width,) * layers))
         return [work for work in found if work.names]
 
     @cached_property
@@ -189,7 +97,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """Where the statistics of an architecture lie.
 
     Attributes:
@@ -203,7 +111,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StatisticsWork:
     """Statistics that are measured together.
 
     Attributes:
@@ -225,7 +133,7 @@ def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(name for name in names if name not in quantised), quantised
 
 
-def pending(plan: Plan, store: Store) -> list[Work]:
+def pending(plan: Plan, store: Store) -> list[StatisticsWork]:
     """Return what is missing from the cache; damaged files count as missing."""
     missing = ((work, store.missing(work.key, work.names)) for work in plan.works)
     return [replace(work, names=names) for work, names in missing if names]
@@ -236,7 +144,7 @@ def measure_bench(
     store: Store,
     workers: Workers = HERE,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Row]:
+) -> list[TableRow]:
     """Measure what is missing, each architecture once; return where the statistics of all lie.
 
     Each worker writes what it measured itself, so that an interrupted measurement loses at most the
@@ -268,28 +176,19 @@ def measure_bench(
 
 
 @one_thread()
-def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
+def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Path) -> None:
     """Build, measure and save one architecture, in one thread."""
     from autoprox.benches import load_bench
     from autoprox.errors import StatisticError
-    from autoprox.statistics import Store, measure
+    from autoprox.statistics import Store
 
     bench = load_bench(source) if isinstance(source, str) else source
-    network = _built(bench, work.architecture, probe.seed)
-    shown = probe.on_device(network, *probe.inputs(bench))
+    build = partial(_built, bench, work.architecture, probe.seed)
+    exhibit = Exhibit(bench, probe, build, work.key["inputs"], Store(folder))
     try:
-        with full_precision():
-            measurement = measure(
-                *shown,
-                work.names,
-                sample=probe.sample,
-                seed=probe.seed,
-                bits=work.bits,
-                mode=bench.mode,
-            )
+        exhibit.measure_missing(work.key, work.names, work.bits)
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
-    Store(folder).save(work.key, measurement)
 
 
 def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
@@ -309,7 +208,7 @@ def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
         ) from error
 
 
-def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
+def load_table(store: Store, rows: Sequence[TableRow], names: Sequence[str]) -> Table:
     """Return the table of the architectures with these rows; what is asked for is mapped."""
 
     def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
@@ -320,7 +219,7 @@ def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table
 
 
 def table_of(
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     names: Sequence[str],
     measured: Callable[[str, tuple[str, ...], int | None], Measurement],
 ) -> Table:

@@ -24,8 +24,9 @@ from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS, Layer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
-from autoprox.runtime.files import read_json, write_json, write_text
+from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.quantities import read_bits
+from autoprox.runtime.schema import read_json
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),

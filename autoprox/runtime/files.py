@@ -8,7 +8,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -185,22 +185,6 @@ def write_json(
     write_text(path, text, other)
 
 
-def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
-    """Return the JSON object in a file of ours.
-
-    Args:
-        path: the file.
-        form: what its key ``format`` says.
-        version: the newest version of that format that is understood.
-
-    Raises:
-        AutoproxError: the file is missing, too large, truncated, of another format, or newer.
-    """
-    from autoprox.runtime.schema import FileKind  # which writes by this module
-
-    return FileKind(form, version, dict[str, Any]).read(path)
-
-
 def check_known(data: Iterable[str], settings: type) -> None:
     """Check the names of settings that were read from a run's folder.
 
@@ -237,3 +221,10 @@ def canonical(key: object) -> str:
 def digits(text: str, count: int) -> str:
     """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def tupled(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON data with tuples for lists, as frozen dataclasses have them."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+    }

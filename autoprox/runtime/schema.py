@@ -119,6 +119,20 @@ class FileKind(Generic[T]):
         return (dumped if self.sealed is None else sealed)(whole, indent) + "\n"
 
 
+def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
+    """Return the JSON object in a file of ours.
+
+    Args:
+        path: the file.
+        form: what its key ``format`` says.
+        version: the newest version of that format that is understood.
+
+    Raises:
+        AutoproxError: the file is missing, too large, truncated, of another format, or newer.
+    """
+    return FileKind(form, version, dict[str, Any]).read(path)
+
+
 def dumped(data: Mapping[str, Any], indent: int | None = None) -> str:
     """Return an object as JSON in UTF-8, which has no half of a character."""
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)

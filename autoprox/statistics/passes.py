@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import random
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.measurement import Mode
-from autoprox.statistics.recorder import Findings, Picker, Recorder
+from autoprox.statistics.outcomes import (
+    Loss,
+    Outputs,
+    adds_up,
+    check_output,
+    logits_of,
+    loss_of,
+)
+from autoprox.statistics.recorder import RECORDED, Findings, Picker, Recorder
 from autoprox.statistics.sampling import singular_values, spread
 from autoprox.statistics.structure import (
     Structure,
@@ -26,10 +34,27 @@ from autoprox.statistics.structure import (
     in_mode,
     trace,
 )
+from autoprox.statistics.trees import (
+    Inputs,
+    Targets,
+    arguments,
+    batch_of,
+    check_numbers,
+    mapped,
+    numbers,
+    rows,
+    told,
+)
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
+
+SHOWN_ONES = ("flow", "ones")
+"""The groups whose statistics are those of an input of ones."""
 
 FLOW_LIMIT = 1e25
 """A flow above it or below its inverse is kept in float64, as float32 ends at 3e38 and 1e-38."""
+
+MICRO = frozenset(name for name, word in STATISTICS.items() if word.group == "micro")
+"""The statistics of how the gradients of the micro-batches spread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,26 +63,35 @@ class Subject:
 
     Attributes:
         network: the network, which is never written to.
-        inputs: ``(batch, ...)``.
-        targets: ``(batch,)``, or None.
+        inputs: ``(batch, ...)``, or a tree of such tensors.
+        targets: ``(batch,)``, or another tree, or None.
         names: the layers, in the order of registration.
         seed: what is random inside the network depends on it.
         mode: the mode that the network runs in.
         bits: layer -> the bits that its weight is to be quantised to; empty if it is not.
+        loss: of what the network returns and the targets; None for the mean cross-entropy.
+        outputs: what takes the logits of what the network returns; None for the usual, see
+            `autoprox.statistics.outcomes.picked`.
     """
 
     network: nn.Module
-    inputs: Tensor
-    targets: Tensor | None
+    inputs: Inputs
+    targets: Targets
     names: tuple[str, ...]
     seed: int
     mode: Mode = "train"
     bits: Mapping[str, int] = field(default_factory=dict)
+    loss: Loss | None = None
+    outputs: Outputs | None = None
 
     @property
     def batch(self) -> int:
         """Number of samples."""
-        return len(self.inputs)
+        return batch_of(self.inputs)
+
+    def part(self, low: int, high: int) -> Inputs:
+        """The inputs of the samples from `low` to `high`."""
+        return rows(self.inputs, slice(low, high))
 
     def state(self) -> dict[str, Tensor]:
         """Parameters, detached, and copies of the buffers: what a pass may use up."""
@@ -80,7 +114,7 @@ class Subject:
         memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
         the values.
         """
-        if self.batch < MICRO_BATCHES or self.coupled:
+        if self.batch < MICRO_BATCHES or self.coupled or not adds_up(self.targets, self.loss):
             return [(0, self.batch)]
         return self.micro_batches()
 
@@ -94,16 +128,21 @@ class Subject:
         cuts = [round(self.batch * part / MICRO_BATCHES) for part in range(MICRO_BATCHES + 1)]
         return list(pairwise(cuts))
 
-    def forward(self, inputs: Tensor, state: Mapping[str, Tensor], low: int) -> Tensor:
-        """Run `inputs`, the samples from `low` on, and return the logits.
+    def forward(self, inputs: Inputs, state: Mapping[str, Tensor], low: int) -> Any:
+        """Run `inputs`, the samples from `low` on, and return what the network returns.
 
         Raises:
-            StatisticError: the network raises, or does not return finite ``(batch, classes)``.
+            StatisticError: the network raises, or returns what is not finite.
         """
         reseed(self.seed, low)
         with in_mode(self.network, self.mode), explained(inputs):
-            logits = functional_call(self.network, dict(state), (inputs,))
-        return checked_logits(logits, len(inputs))
+            output = functional_call(self.network, dict(state), *arguments(inputs))
+        check_output(output)
+        return output
+
+    def logits(self, output: object, samples: int) -> Tensor:
+        """The logits ``(samples, ...)`` of what the network returned."""
+        return logits_of(output, samples, self.outputs)
 
 
 def reseed(seed: int, place: object) -> None:
@@ -111,43 +150,22 @@ def reseed(seed: int, place: object) -> None:
     number = zlib.crc32(f"{seed} {place}".encode())
     torch.manual_seed(number)
     random.seed(number)
-    np.random.seed(number)  # noqa: NPY002 - a network may draw from it
+    if numpy := sys.modules.get("numpy"):  # a network may draw from it
+        numpy.random.seed(number)
 
 
 @contextmanager
-def explained(inputs: Tensor) -> Iterator[None]:
-    """Turn an error of the network into a `StatisticError` that names the shape of `inputs`."""
+def explained(inputs: Inputs) -> Iterator[None]:
+    """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`."""
     try:
         yield
     except StatisticError:
         raise
     except Exception as error:  # the network is foreign code and may raise anything
         raise StatisticError(
-            f"the network failed on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
-            f"{type(error).__name__}: {error}; "
+            f"the network failed on inputs of {told(inputs)}: {type(error).__name__}: {error}; "
             "expected a network that runs on them"
         ) from error
-
-
-def checked_logits(logits: object, samples: int) -> Tensor:
-    """Return `logits` if they are finite ``(samples, classes)``.
-
-    Raises:
-        StatisticError: they are not.
-    """
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != samples:
-        came = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
-        raise StatisticError(
-            f"expected one tensor of logits, ({samples}, classes), from the network; got "
-            f"{came or 'a ' + type(logits).__name__}; wrap the network so that it returns its "
-            f"logits"
-        )
-    if not torch.isfinite(logits).all():
-        raise StatisticError(
-            "the network's logits are not finite; check its initialisation and the scale of "
-            "the inputs"
-        )
-    return logits
 
 
 def gradients(
@@ -192,27 +210,6 @@ def gradients(
     return [grad for grad in found if grad is not None]
 
 
-def loss_of(subject: Subject, logits: Tensor, low: int) -> Tensor:
-    """Mean cross-entropy of `logits`, those of the samples from `low` on.
-
-    Raises:
-        StatisticError: a target is no class, or the loss is not finite.
-    """
-    assert subject.targets is not None  # measure() asks for them first
-    targets, classes = subject.targets[low : low + len(logits)], logits.shape[1]
-    if int(targets.min()) < 0 or int(targets.max()) >= classes:
-        raise StatisticError(
-            f"targets go from {int(targets.min())} to {int(targets.max())}, but the network has "
-            f"{classes} outputs; expected targets from 0 to {classes - 1}: give the network as "
-            f"many "
-            "outputs as the data has classes"
-        )
-    loss = F.cross_entropy(logits, targets)
-    if not torch.isfinite(loss):
-        raise StatisticError("the loss is not finite; check the scale of the network's logits")
-    return loss
-
-
 @dataclass(slots=True, eq=False)
 class Passes:
     """The passes over one subject and what they found."""
@@ -228,23 +225,24 @@ class Passes:
         order = {name: index for index, name in enumerate(self.structure.layers)}
         return [(order[name], name) for name in self.subject.names]
 
-    def static(self) -> None:
+    def measure_static(self) -> None:
         """Measure what needs no pass."""
-        state = self.subject.state()
-        shapes = [state[name].shape for name in self.structure.layers]
+        state, layerwise = self.subject.state(), self.findings.layerwise
+        layerwise |= self.structure.counts
         if "weight" in self.asked:
             self.keep("weight", [state[name] for name in self.subject.names])
-        for layer, name in self.places():
-            if "weight_spectrum" in self.asked:
+        if "weight_spectrum" in self.asked:
+            for layer, name in self.places():
                 self._spectrum("weight_spectrum", layer, state[name])
-        self.findings.layerwise |= self.structure.counts
-        self.findings.layerwise |= {
-            "params": credited_parameters(self.subject.network, self.structure.layers),
-            "fan_in": torch.tensor([float(s[1:].numel()) for s in shapes], dtype=torch.float64),
-            "fan_out": torch.tensor(
-                [float(s[0] * s[2:].numel()) for s in shapes], dtype=torch.float64
-            ),
-        }
+        if "params" in self.asked:
+            layerwise["params"] = credited_parameters(self.subject.network, self.structure.layers)
+        shapes = [state[name].shape for name in self.structure.layers]
+        if "fan_in" in self.asked:
+            numbers = [float(shape[1:].numel()) for shape in shapes]
+            layerwise["fan_in"] = torch.tensor(numbers, dtype=torch.float64)
+        if "fan_out" in self.asked:
+            numbers = [float(shape[0] * shape[2:].numel()) for shape in shapes]
+            layerwise["fan_out"] = torch.tensor(numbers, dtype=torch.float64)
 
     def _spectrum(self, name: str, layer: int, tensor: Tensor) -> None:
         """Note the singular values of a weight-shaped tensor."""
@@ -259,7 +257,7 @@ class Passes:
         """A recorder of the whole batch."""
         return Recorder(self.structure, self.asked, self.picker, self.subject.batch)
 
-    def forward(self) -> None:
+    def measure_outputs(self) -> None:
         """Measure the outputs alone.
 
         Gradients are prepared and not taken: without them torch uses other kernels here and there,
@@ -268,45 +266,39 @@ class Passes:
         subject, recorder = self.subject, self.recorder()
         for low, high in subject.parts():
             with recorder.part(subject.network, low, high):
-                subject.forward(subject.inputs[low:high], subject.leaves(), low)
+                subject.forward(subject.part(low, high), subject.leaves(), low)
         recorder.finish(self.findings)
 
-    def loss(self) -> list[Tensor]:
+    def measure_loss(self) -> list[Tensor]:
         """Measure the gradients of the loss, and the outputs; returns the former, one a layer."""
-        subject, recorder = self.subject, self.recorder()
-        parts = subject.parts()
-        micro = (
-            any(STATISTICS[name].group == "micro" for name in self.asked)
-            and len(parts) == MICRO_BATCHES
-        )
-        total = self._accumulate(parts, recorder, micro=micro)
-        recorder.finish(self.findings)
+        total = self._accumulate(self.subject.parts(), record=True)
         if "grad" in self.asked:
             self.keep("grad", total)
-        for (layer, _), grad in zip(self.places(), total, strict=True):
-            if "grad_spectrum" in self.asked:
+        if "grad_spectrum" in self.asked:
+            for (layer, _), grad in zip(self.places(), total, strict=True):
                 self._spectrum("grad_spectrum", layer, grad)
         return total
 
-    def micro(self) -> None:
-        """Measure the gradients of micro-batches, where `loss` did not already."""
-        self._accumulate(self.subject.micro_batches(), None, micro=True)
+    def measure_micro(self) -> None:
+        """Measure the gradients of micro-batches, where `measure_loss` did not already."""
+        self._accumulate(self.subject.micro_batches(), record=False)
 
-    def _accumulate(
-        self, parts: list[tuple[int, int]], recorder: Recorder | None, *, micro: bool
-    ) -> list[Tensor]:
+    def _accumulate(self, parts: list[tuple[int, int]], *, record: bool) -> list[Tensor]:
         """Gradient of the batch's loss from those of its `parts`.
 
-        If `micro`, the parts are the micro-batches: measure the spread of their gradients.
+        The outputs are measured too if they are asked for and `record`, and the spread of the
+        gradients where it is asked for and the parts are the micro-batches.
         """
         subject = self.subject
+        recorder = self.recorder() if record and self.asked & RECORDED else None
+        micro = bool(self.asked & MICRO) and len(parts) == MICRO_BATCHES
         total: list[Tensor] = []
         picks: list[list[Tensor]] = [[] for _ in subject.names]
         for low, high in parts:
             state = subject.leaves()
             with recorder.part(subject.network, low, high) if recorder else nullcontext():
-                logits = subject.forward(subject.inputs[low:high], state, low)
-            grads = gradients(subject, loss_of(subject, logits, low), state)
+                output = subject.forward(subject.part(low, high), state, low)
+            grads = gradients(subject, loss_of(subject, output, low, high), state)
             if micro:
                 for pick, grad, (layer, _) in zip(picks, grads, self.places(), strict=True):
                     pick.append(self.picker.weight(grad, layer))
@@ -315,6 +307,8 @@ class Passes:
             total = [a.add_(b) for a, b in zip(total, scaled, strict=True)] if total else scaled
         if micro:
             self._spread(picks, total)
+        if recorder:
+            recorder.finish(self.findings)
         return total
 
     def _spread(self, picks: list[list[Tensor]], total: list[Tensor]) -> None:
@@ -329,7 +323,7 @@ class Passes:
             for name in self.asked & numbers.keys():
                 self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
-    def flow(self) -> None:
+    def measure_flow(self) -> None:
         """Measure SynFlow's gradients: absolute parameters, one input of ones, float64.
 
         The flow grows by a factor a layer where nothing normalises it, so that some fifty
@@ -349,7 +343,7 @@ class Passes:
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
-    def ones(self) -> None:
+    def measure_ones(self) -> None:
         """Measure the gradients for one input of ones."""
         self.keep("ones_grad", self._shown_ones(absolute=False))
 
@@ -370,12 +364,21 @@ class Passes:
             shown = tensor.abs() if absolute and name in parameters else tensor
             state[name] = shown.double() if shown.is_floating_point() else shown
             state[name].requires_grad_(name in subject.names)
-        ones = torch.ones_like(subject.inputs[:1])
-        ones = ones.double() if ones.is_floating_point() else ones
+        asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
+        check_numbers(subject.inputs, ", ".join(asked), "as it shows an input of ones")
+        ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
         with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
-            logits = functional_call(subject.network, state, (ones,))
-        return gradients(subject, checked_logits(logits, 1).sum(), state)
+            output = functional_call(subject.network, state, *arguments(ones))
+        return gradients(subject, subject.logits(output, 1).sum(), state)
+
+
+def _one(tensor: Tensor) -> Tensor:
+    """Return ones in float64 for numbers; a mask stays."""
+    if not numbers(tensor):
+        return tensor
+    ones = torch.ones_like(tensor)
+    return ones.double() if ones.is_floating_point() else ones
 
 
 def deviation(parts: Tensor) -> Tensor:
@@ -392,6 +395,6 @@ def deviation(parts: Tensor) -> Tensor:
 def traced(subject: Subject) -> Structure:
     """The structure of the subject's network, from its first sample."""
     reseed(subject.seed, "trace")
-    single = subject.inputs[:1]
+    single = subject.part(0, 1)
     with explained(single):
         return trace(subject.network, single, subject.state(), subject.names, subject.mode)

@@ -78,7 +78,7 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
             widths[layer] = rows[0].shape[1]
 
         with repeated(subject.network, weights, see):
-            subject.forward(subject.inputs[low:high], subject.leaves(), low)
+            subject.forward(subject.part(low, high), subject.leaves(), low)
     for layer, parts in found.items():
         outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
         shape = (subject.batch, widths[layer])

@@ -30,8 +30,20 @@ from autoprox.statistics.words import STATISTICS
 WHOLE = frozenset({"act_gram", "act_spectrum"})
 """The statistics that need the outputs of the whole batch."""
 
+HELD = WHOLE | {"code_gram"}
+"""The statistics for which something is held of every output of the batch."""
+
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
+
+POOLED = frozenset({"act", "act_grad", "attention", "channel_saliency"})
+"""The statistics of which entries are kept as the parts of the batch run."""
+
+RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group == "forward"}
+"""The statistics that need the outputs."""
+
+OF_MODULES = RECORDED - {"attention", "code_total"}
+"""Those of them that are measured on what the layers' modules return."""
 
 
 @dataclass(slots=True)
@@ -146,17 +158,17 @@ def _index(places: Places, device: torch.device) -> Tensor:
 
 
 class Recorder:
-    """Keeps, of the outputs of the layers, what the statistics `names` need.
+    """Keeps, of the outputs of the layers, what the statistics `asked` for need.
 
     Where a module runs several times, its last run counts. Nothing but the entries to choose from
     stays in memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
     """
 
     def __init__(
-        self, structure: Structure, names: frozenset[str], picker: Picker, batch: int
+        self, structure: Structure, asked: frozenset[str], picker: Picker, batch: int
     ) -> None:
         """Prepare to record a batch of `batch` samples."""
-        self.structure, self.names, self.picker, self.batch = structure, names, picker, batch
+        self.structure, self.asked, self.picker, self.batch = structure, asked, picker, batch
         self._owned = structure.owned()
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
@@ -179,13 +191,15 @@ class Recorder:
         def attach(handles: list[RemovableHandle]) -> None:
             for owner in self._owned:
                 module = modules[owner]
-                handles.append(module.register_forward_pre_hook(self._enter(owner)))
-                handles.append(module.register_forward_hook(self._leave(owner)))
+                if "attention" in self.asked:
+                    handles.append(module.register_forward_pre_hook(self._enter(owner)))
+                if self.asked & OF_MODULES:
+                    handles.append(module.register_forward_hook(self._leave(owner)))
 
         with hooked(attach), ExitStack() as modes:
-            if "attention" in self.names:
+            if "attention" in self.asked:
                 modes.enter_context(AttentionMaps(self._attended))
-            if "code_total" in self.names:
+            if "code_total" in self.asked:
                 modes.enter_context(ActivationInputs(self._activating))
             yield
 
@@ -213,24 +227,24 @@ class Recorder:
         low, high = self._parts[part]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
         rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
-        if {"act", "act_grad"} & self.names:
+        if {"act", "act_grad"} & self.asked:
             self._keep("act", owner, rows)
-        if self.names & WHOLE:
+        if self.asked & WHOLE:
             self._outputs.setdefault(owner, {})[part] = output.detach().clone()
-        elif "code_gram" in self.names:
+        elif "code_gram" in self.asked:
             self._outputs.setdefault(owner, {})[part] = rows > 0
-        if low == 0 and "channel_spectrum" in self.names:
+        if low == 0 and "channel_spectrum" in self.asked:
             self._correlate(owner, output)
-        if self.names & BACKWARD and output.requires_grad:
+        if self.asked & BACKWARD and output.requires_grad:
             single = self.structure.shapes[owner]
-            whole = output.detach().clone() if "channel_saliency" in self.names else None
+            whole = output.detach().clone() if "channel_saliency" in self.asked else None
 
             def arrived(grad: Tensor) -> None:
                 if self._runs[owner] == run:
                     rows = samples_first(grad, single, high - low)
                     copies = max(1, rows.numel() // grad.numel())
                     share = (high - low) / self.batch / copies
-                    if "act_grad" in self.names:
+                    if "act_grad" in self.asked:
                         self._keep("act_grad", owner, rows.flatten(1), share)
                     if whole is not None:
                         shown = samples_first(whole, single, high - low)
@@ -285,16 +299,19 @@ class Recorder:
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
-        self._finish_entries(findings)
-        for owner, values in self._spectra.items():
-            for layer in self._owned[owner]:
-                kept = spread(values, self.picker.sample)
-                findings.put("channel_spectrum", layer, kept, len(values))
-        if "code_total" in self.names:
+        if self.asked & POOLED:
+            self._finish_entries(findings)
+        if "channel_spectrum" in self.asked:
+            for owner, values in self._spectra.items():
+                for layer in self._owned[owner]:
+                    kept = spread(values, self.picker.sample)
+                    findings.put("channel_spectrum", layer, kept, len(values))
+        if "code_total" in self.asked:
             self._finish_codes(findings)
-        while self._outputs:
-            owner, outputs = self._outputs.popitem()
-            self._finish_outputs(findings, owner, outputs)
+        if self.asked & HELD:
+            while self._outputs:
+                owner, outputs = self._outputs.popitem()
+                self._finish_outputs(findings, owner, outputs)
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
@@ -305,7 +322,7 @@ class Recorder:
         self._pooled.clear()
         chosen: dict[tuple[str, int], Tensor | slice] = {}
         for (name, layer), pooled in entries.items():
-            if name not in self.names:
+            if name not in self.asked:
                 continue
             first = REFERENCES.get(name, name), layer
             size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
@@ -332,17 +349,17 @@ class Recorder:
         single, rows = self.structure.shapes[owner], []
         for part, output in outputs.items():
             low, high = self._parts[part]
-            rows.append(by_sample(output, single, high - low) if self.names & WHOLE else output)
+            rows.append(by_sample(output, single, high - low) if self.asked & WHOLE else output)
         whole = torch.cat(rows)
         relations = {}
-        if "act_gram" in self.names:
+        if "act_gram" in self.asked:
             relations["act_gram"] = whole.float() @ whole.float().T
-        if "code_gram" in self.names:
+        if "code_gram" in self.asked:
             relations["code_gram"] = agreement(whole)
         for layer in self._owned[owner]:
             for name, matrix in relations.items():
                 findings.put(name, layer, matrix, matrix.numel())
-            if "act_spectrum" in self.names:
+            if "act_spectrum" in self.asked:
                 dims = self.structure.dims[layer]
                 matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
                 findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -19,6 +19,10 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.trees import Inputs, arguments
+
+INTERCEPTED = frozenset({"flops", "heads", "roles", "code_total"})
+"""What `trace` sees only by intercepting the functions of torch that a network calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,10 +175,11 @@ def first_tensor(output: object) -> Tensor | None:
 
 def trace(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     state: Mapping[str, Tensor],
     names: tuple[str, ...],
     mode: Mode = "train",
+    asked: frozenset[str] = INTERCEPTED,
 ) -> Structure:
     """Run one sample and return what the layers `names` did.
 
@@ -183,10 +188,11 @@ def trace(
 
     Args:
         network: the network.
-        inputs: one sample, ``(1, ...)``.
+        inputs: one sample, ``(1, ...)``, or a tree of such tensors.
         state: parameters and buffers to run with.
         names: the layers in the order of registration.
         mode: the mode of all other modules.
+        asked: which of `INTERCEPTED` are looked for; the others are empty.
     """
     owners = {owner_of(name) for name in names}
     found = _Trace(current=owner_of(names[0]))
@@ -208,12 +214,17 @@ def trace(
         in_mode(network, mode, batch_norm=False),
         hooked(attach),
         sdpa_kernel(SDPBackend.MATH),
-        AttentionMaps(attended),
-        ActivationInputs(lambda argument: found.activated.append(argument.shape)),
-        counter,
         torch.no_grad(),
+        ExitStack() as intercepting,
     ):
-        functional_call(network, dict(state), (inputs,))
+        if asked & {"heads", "roles"}:
+            intercepting.enter_context(AttentionMaps(attended))
+        if "code_total" in asked:
+            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            intercepting.enter_context(show)
+        if "flops" in asked:
+            intercepting.enter_context(counter)
+        functional_call(network, dict(state), *arguments(inputs))
         found.credit(counter.get_total_flops())
     return _structure(names, found, state)
 

@@ -11,7 +11,8 @@ from autoprox.benches.checks import check_outputs
 from autoprox.benches.mq101 import mq101
 from autoprox.benches.table import shipped
 from autoprox.errors import AutoproxError, BenchError
-from autoprox.measuring.tables import Plan, Probe, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, measure_bench
 from autoprox.search.architectures.space import build
 from autoprox.statistics import Store
 

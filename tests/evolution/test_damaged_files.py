@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autoprox.errors import AutoproxError
 from autoprox.evolution.folder import RunFolder
-from autoprox.evolution.found import read
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
 from autoprox.language.text import parse
 from autoprox.measuring.scores import Kept, ScoreStore
@@ -68,7 +68,7 @@ def scores(folder):
 
 TARGETS = {
     "run/config.json": (lambda folder: page(folder / "run"), lambda f: resumable(f / "run")),
-    "run/candidates.jsonl": (lambda f: read(f / "run"), lambda f: checkpoint(f / "run")),
+    "run/candidates.jsonl": (lambda f: read_run(f / "run"), lambda f: checkpoint(f / "run")),
     "run/checkpoint.json": (lambda f: page(f / "run"), lambda f: checkpoint(f / "run")),
     "run/checkpoints.jsonl": (lambda f: checkpoint(f / "run"),),
     "run/permutations.json": (lambda f: RunFolder(f / "run").permutations(),),

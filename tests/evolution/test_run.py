@@ -26,8 +26,8 @@ from autoprox.errors import (
 )
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
-from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import Silent, _only_new_garbage, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
@@ -98,7 +98,7 @@ def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
             assert low <= row.joint <= high
     fitness = max(json.loads(line).get("fitness", -1) for line in lines(run.folder))
     assert max(row.joint for row in run.search) == pytest.approx(fitness, abs=1e-6)
-    found = read(run.folder)
+    found = read_run(run.folder)
     assert found.settings.joint == f"joint {SYMBOLS[correlation]}"
     assert found.settings.joint in page(run.folder)
     held_out = [step.held_out for step in found.generations][-1]
@@ -126,7 +126,7 @@ def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, 
         data.pop("saves", None)
         data.get("settings", {}).pop("correlation", None)
         (folder / name).write_text(json.dumps(data))
-    assert read(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
+    assert read_run(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
     with pytest.raises(RunError, match="an earlier autoprox wrote it, do it again"):
         evolve(resume=folder, cache=cache)
 
@@ -364,7 +364,7 @@ def test_a_run_whose_last_candidates_are_lost_goes_back_to_its_last_whole_genera
     path = cut / "candidates.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]) + b'{"prop')
     with pytest.raises(RunError, match="was truncated"):
-        read(cut)
+        read_run(cut)
     seen = []
 
     class Watcher(Silent):
@@ -372,7 +372,7 @@ def test_a_run_whose_last_candidates_are_lost_goes_back_to_its_last_whole_genera
             seen.append(len(known))
 
     evolve(resume=cut, cache=cache, observer=Watcher())
-    whole = [step.evaluations for step in read(run_folder).generations]
+    whole = [step.evaluations for step in read_run(run_folder).generations]
     assert seen == [max(each for each in whole if each <= left)] if left >= whole[0] else not seen
     for name in ("candidates.jsonl", "checkpoints.jsonl", "best.json", "report.json"):
         assert (cut / name).read_bytes() == (run_folder / name).read_bytes(), name

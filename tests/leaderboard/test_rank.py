@@ -29,7 +29,7 @@ from autoprox.errors import (
 from autoprox.leaderboard import run
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring import scoring
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy

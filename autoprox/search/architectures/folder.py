@@ -20,9 +20,9 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import Count, FileKind
-from autoprox.search.architectures.found import Found
+from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.search.architectures.scoring import Scored
-from autoprox.search.architectures.settings import Settings
+from autoprox.search.architectures.settings import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Asked:
 
     Attributes:
         marks: of what the scores depend on, see `Scorer.marks`.
-        settings: as `Settings.from_json` takes them.
+        settings: as `SearchSettings.from_json` takes them.
     """
 
     marks: dict[str, Any]
@@ -76,7 +76,7 @@ class SearchFolder:
         self._settings = path / "settings.json"
         self._journal = Journal(path / "scored.jsonl", path / "state.json", STATE, Scored)
 
-    def create(self, settings: Settings, marks: Mapping[str, Any]) -> None:
+    def create(self, settings: SearchSettings, marks: Mapping[str, Any]) -> None:
         """Begin a new search.
 
         Raises:
@@ -92,7 +92,7 @@ class SearchFolder:
         data = {"marks": dict(marks), "settings": settings.to_json()}
         SEARCH.write(self._settings, data)
 
-    def settings(self) -> Settings:
+    def settings(self) -> SearchSettings:
         """Return the settings of the search in this folder.
 
         Raises:
@@ -101,11 +101,12 @@ class SearchFolder:
         if not self._settings.is_file():
             raise RunError(f"{self.path} holds no search to resume: it has no settings.json")
         try:
-            return Settings.from_json(SEARCH.read(self._settings, oldest=SEARCH.version).settings)
+            data = SEARCH.read(self._settings, oldest=SEARCH.version)
+            return SearchSettings.from_json(data.settings)
         except AutoproxError as error:
             raise RunError(f"{self.path} cannot be resumed: {error}") from None
 
-    def space(self, settings: Settings) -> str:
+    def space(self, settings: SearchSettings) -> str:
         """Return what the space of the search in this folder is loaded by.
 
         Raises:
@@ -159,7 +160,7 @@ class SearchFolder:
             )
         return state, scored
 
-    def report(self, found: Found, top: int) -> None:
+    def report(self, found: FoundArchitectures, top: int) -> None:
         """Write what was found."""
         write_json(self.path / "top.json", found.to_json(top))
         write_text(self.path / "front.csv", found.front_csv())

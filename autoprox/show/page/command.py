@@ -9,7 +9,7 @@ from typing import Any
 
 from autoprox.benches import several
 from autoprox.evolution.folder import resume_words
-from autoprox.evolution.found import Found
+from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 
 REPEATED = {"spaces": "--space", "targets": "--target"}
@@ -19,7 +19,7 @@ SHOWN = {"images": "images", "probe_batch": "batch", "probe_seed": "probe_seed"}
 """The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
 
 
-def evolve_command(found: Found) -> str:
+def evolve_command(found: Run) -> str:
     """Return the command that does the same run again."""
     return shlex.join(["autoprox", "evolve", *settings_options(found.settings)])
 
@@ -41,12 +41,12 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}", text]
 
 
-def resume_command(found: Found) -> str:
+def resume_command(found: Run) -> str:
     """Return the command that goes on with the run."""
-    return shlex.join(resume_words(found.folder, found.settings.bench))
+    return shlex.join(["autoprox", *resume_words(found.folder, found.settings.bench)])
 
 
-def rank_commands(found: Found) -> list[str]:
+def rank_commands(found: Run) -> list[str]:
     """Return the commands that rank the known proxies and put them onto the page."""
     page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
     ranking = rank_command(found.settings, ["--json", "ranking.json"])
