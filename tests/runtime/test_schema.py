@@ -118,7 +118,8 @@ def test_a_name_that_no_file_can_have_is_refused(name, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_half_a_character_is_written_as_a_question_mark(tmp_path):
-    write_text(tmp_path / "a", "\ud800")
-    assert append_text(tmp_path / "a", "\ud800") == 2
+def test_half_a_character_is_a_question_mark_in_what_a_search_notes_and_refused_elsewhere(tmp_path):
+    assert append_text(tmp_path / "a", "\ud800") == 1
+    with pytest.raises(RunError, match="lone surrogate"):
+        write_text(tmp_path / "b", "\ud800")
     assert json.loads(sealed({"a": "\ud800"}))["a"] == "?"
