@@ -31,7 +31,7 @@ from autoprox.cli.streams import echo_json
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
 
-BESIDE_RESUME = ("resume", "bench", *MACHINE, "permutations", "loggers", "quiet", "as_json")
+BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
@@ -140,6 +140,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     if given["resume"] is None:
         return
     beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
+    if ".py" in (given["bench"] or ""):  # a bench in a file has to be named again
+        beside -= {"bench"}
     mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(

@@ -28,7 +28,6 @@ from autoprox.cli.options import (
 from autoprox.cli.streams import echo_json, echo_text
 from autoprox.cli.tables import NUMBER, column_tables, grid, table
 from autoprox.runtime.files import write_text
-from autoprox.statistics import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,6 +142,8 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
 
 def outlook_in_words(outlook: Outlook) -> str:
     """Say what has to be measured, or about how long it takes."""
+    from autoprox.statistics import DEFAULT_SAMPLE
+
     if outlook.seconds is not None:
         return f"about {readable_seconds(outlook.seconds)} left, as the first networks took"
     if not outlook.lacking:

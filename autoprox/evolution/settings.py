@@ -56,7 +56,7 @@ class Settings:
     architectures: int | None = None
     correlation: RankCorrelation | None = None
     algorithm: str = "default"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     evaluations: int = 10_000
     population: int = 100
     batch: int = 200
