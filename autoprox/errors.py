@@ -23,6 +23,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 100
+"""How much of a name or a text a message quotes."""
+
+
+def short(text: str) -> str:
+    """Return a text as a message quotes it: all of it, or its beginning.
+
+    >>> short("x" * 1000) == "x" * 97 + "..."
+    True
+    """
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
 
 class AutoproxError(Exception):
     """Base of every error that autoprox raises on purpose."""
@@ -37,7 +49,7 @@ class UnknownNameError(AutoproxError, KeyError):
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         """Compose the message for `name`, a supposed `noun`, out of the `known` names."""
-        names = sorted(known)
+        names, name = sorted(known), short(name)
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {noun} {name!r}{hint} (known: {', '.join(names) or 'none'})")

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from autoprox.benches.checks import check_bench
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
+from autoprox.runtime.arguments import listed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,16 +109,18 @@ class Bench:
     version: str = "1"
 
     def __post_init__(self) -> None:
-        """Check the table.
+        """Check the table; one text is taken for a list of one.
 
         Raises:
             BenchError: there is no row or no target, a name occurs twice, a figure is missing, NaN
-                or infinite, the default targets are not among the targets, or the shape of the
-                input or the number of classes is impossible.
+                or infinite, or a fraction among percentages, the default targets are not among the
+                targets, or the shape of the input or the number of classes is impossible.
         """
-        _check_rows(self)
-        _check_targets(self)
-        _check_network(self)
+        for name in ("architectures", "targets", "default_targets", "caveats", "input_shape"):
+            object.__setattr__(self, name, listed(getattr(self, name)))
+        if self.default_statistics is not None:
+            object.__setattr__(self, "default_statistics", listed(self.default_statistics))
+        check_bench(self)
 
     def __repr__(self) -> str:
         """Show the name and the size, not three hundred rows."""
@@ -170,13 +174,22 @@ class Bench:
 
         One architecture and one seed give the same weights in every process, whatever was built
         before; the state of torch's global generator is the same afterwards.
+
+        Raises:
+            BenchError: `build` returns no network.
         """
         import torch
 
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: it would also reseed the generators of every accelerator.
             torch.default_generator.manual_seed(zlib.crc32(f"{seed} {architecture.name}".encode()))
-            return self.build(architecture)
+            network = self.build(architecture)
+        if not isinstance(network, torch.nn.Module):
+            raise BenchError(
+                f"bench {self.name!r}: build returned {type(network).__name__} for architecture "
+                f"{architecture.name!r}; expected a torch.nn.Module: does build end with return?"
+            )
+        return network
 
     def restricted(self, spaces: Iterable[str] | None = None) -> Bench:
         """This bench with the architectures of `spaces` only; None stands for all of them.
@@ -189,7 +202,7 @@ class Bench:
         """
         if spaces is None:
             return self
-        wanted = set(spaces)
+        wanted: set[str] = {*listed(spaces)}
         for space in sorted(wanted - set(self.spaces)):
             raise UnknownNameError("space", space, self.spaces)
         return self._of(tuple(one for one in self.architectures if one.space in wanted))
@@ -255,72 +268,4 @@ class Bench:
         defaults = tuple(target for target in self.default_targets if target in targets)
         return dataclasses.replace(
             self, architectures=rows, targets=targets, default_targets=defaults
-        )
-
-
-def _check_rows(bench: Bench) -> None:
-    """Refuse an empty table and names that occur twice."""
-    if not bench.architectures:
-        raise BenchError(
-            f"bench {bench.name!r} has no architecture; at least one is needed: is its table empty?"
-        )
-    name, count = Counter(one.name for one in bench.architectures).most_common(1)[0]
-    if count > 1:
-        raise BenchError(
-            f"bench {bench.name!r}: {count} architectures are named {name!r}; names must be unique"
-        )
-
-
-def _check_targets(bench: Bench) -> None:
-    """Refuse targets without a column and figures that are no numbers."""
-    if not bench.targets or not bench.default_targets:
-        raise BenchError(f"bench {bench.name!r} needs at least one target and one default target")
-    for target in bench.default_targets:
-        if target not in bench.targets:
-            raise BenchError(
-                f"bench {bench.name!r}: the default target {target!r} is not among its targets "
-                f"({', '.join(bench.targets)})"
-            )
-    for target in bench.targets:
-        for one in bench.architectures:
-            _check_figure(bench.name, one, target)
-        if all(one.accuracies[target] is None for one in bench.architectures):
-            raise BenchError(f"bench {bench.name!r}: target {target!r} has no figure at all")
-
-
-def _check_figure(bench: str, architecture: Architecture, target: str) -> None:
-    """Refuse an accuracy that is missing, or neither a finite number nor None."""
-    where = f"bench {bench!r}: architecture {architecture.name!r}"
-    if target not in architecture.accuracies:
-        raise BenchError(f"{where} has no target {target!r}; write null where there is no figure")
-    figure = architecture.accuracies[target]
-    if figure is None:
-        return
-    if isinstance(figure, bool) or not isinstance(figure, int | float) or not math.isfinite(figure):
-        raise BenchError(
-            f"{where}, target {target!r}: expected a finite number, got {figure!r}; "
-            "write null where there is no figure"
-        )
-
-
-def _check_network(bench: Bench) -> None:
-    """Refuse an input shape or a number of classes that no classifier has."""
-    shape = bench.input_shape
-    if bench.inputs is not None:
-        if shape or bench.classes:
-            raise BenchError(
-                f"bench {bench.name!r} has inputs of its own, which take the place of input_shape "
-                "and classes; leave these two out"
-            )
-    elif not shape or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise BenchError(
-            f"bench {bench.name!r}: input_shape is the shape of one input without the batch, such "
-            f"as (3, 224, 224); got {shape!r}"
-        )
-    elif bench.classes < 2:
-        raise BenchError(f"bench {bench.name!r}: expected at least 2 classes, got {bench.classes}")
-    if bench.trained and bench.bits is None:
-        raise BenchError(
-            f"bench {bench.name!r}: configurations of a trained network differ by their bits; give "
-            "the bench bits, a function from an architecture to those of its layers"
         )

@@ -9,9 +9,10 @@ from typing import NoReturn
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
+from autoprox.runtime.arguments import listed
 
 
-def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Bench:
+def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None) -> Bench:
     """A view of several benches: their architectures in one table, with the figures of a fitness.
 
     Architectures are called ``bench/name``, spaces ``bench/space``. A figure is None where the
@@ -28,6 +29,8 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
             compare networks and some the bits of trained ones.
         UnknownNameError: no bench has a target of that name.
     """
+    if targets is not None:
+        targets = listed(targets)
     _check_names(benches)
     _check_sorts(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]

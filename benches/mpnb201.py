@@ -13,14 +13,17 @@ References:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.nb201 import CELL
 from autoprox.benches.table import read_table
-from autoprox.errors import MissingTableError
+from autoprox.errors import BenchError, MissingTableError
+from autoprox.runtime.files import user_path
 
 VARIABLE = "AUTOPROX_MPNB201"
 
@@ -29,6 +32,9 @@ FILES = {
     "50ep": "mp_nasbench201_50ep_cell_uniform.csv",
 }
 """Space to its file: all cells of a network have the same bits, after so many epochs."""
+
+WIDTHS = re.compile("[0248]{6}")
+"""The bits of a cell's edges; 0 where there is no convolution."""
 
 COLLAPSED = 12.0
 """A network at or below this percentage is at chance: its training failed."""
@@ -61,12 +67,12 @@ def mpnb201(folder: str | Path | None = None) -> Bench:
             "bench 'mpnb201' does not ship, as its tables have no licence; set "
             f"{VARIABLE} to a folder with {' or '.join(FILES.values())}"
         )
-    return _read(Path(given).expanduser())
+    return _read(user_path(given))
 
 
 @cache
 def _read(folder: Path) -> Bench:
-    tables = {space: path for space, name in FILES.items() if (path := folder / name).is_file()}
+    tables = {space: path for space, name in FILES.items() if os.path.isfile(path := folder / name)}
     if not tables:
         raise MissingTableError(
             f"bench 'mpnb201': there is neither {' nor '.join(FILES.values())} in {folder}"
@@ -97,12 +103,24 @@ def _read(folder: Path) -> Bench:
 
 
 def _architectures(space: str, path: Path) -> Iterator[Architecture]:
+    """The rows of a table.
+
+    Raises:
+        BenchError: a row is damaged.
+    """
     for row in read_table(path, targets=("test_acc",)):
         cell, widths = (
-            "".join(str(row.config[f"{column}{edge}"]) for edge in range(6))
+            "".join(str(row.config.get(f"{column}{edge}")) for edge in range(6))
             for column in ("op", "w")
         )
         share = row.accuracies["test_acc"]
+        sound = CELL.fullmatch(cell) and WIDTHS.fullmatch(widths)
+        if not sound or not (share is None or 0 <= share <= 1):
+            raise BenchError(
+                f"{path}, row {row.name} after the header: expected op0 to op5 from 0 to 4, w0 to "
+                f"w5 of 0, 2, 4 and 8, and test_acc from 0 to 1; got {cell}, {widths} and {share}: "
+                "get the table again"
+            )
         yield Architecture(
             f"{space}/{cell}-{widths}",
             space,

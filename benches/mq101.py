@@ -10,6 +10,7 @@ paper's has; `mq101wide` has layers of 2 to 8.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.cifar import CLASSES, DEVIATION, MEAN
 from autoprox.benches.table import read_table
-from autoprox.errors import MissingTableError
+from autoprox.errors import BenchError, MissingTableError
+from autoprox.runtime.quantities import read_bits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,7 +118,7 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
     tables = {
         name: rows
         for name in NETWORKS
-        if (path := folder / f"{name}.csv").is_file()
+        if os.path.isfile(path := folder / f"{name}.csv")
         and (rows := tuple(_configurations(name, path, SETS[bench])))
     }
     if not tables:
@@ -159,7 +161,7 @@ def build(architecture: Architecture, *, folder: Path = FOLDER) -> nn.Module:
 
 def bits(architecture: Architecture) -> tuple[int, ...]:
     """The bits of each layer, in the order of execution."""
-    return tuple(map(int, architecture.config["bits"].split("-")))
+    return read_bits(architecture.config["bits"])
 
 
 def _target(set_name: str) -> str:
@@ -167,8 +169,15 @@ def _target(set_name: str) -> str:
 
 
 def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator[Architecture]:
-    """The rows of a network's table that belong to one of `sets`."""
-    for row in read_table(path):
+    """The rows of a network's table that belong to one of `sets`.
+
+    Raises:
+        BenchError: a row is damaged.
+    """
+    rows = read_table(path)
+    layers = len(_checked_bits(path, rows[0], None))
+    for row in rows:
+        _checked_bits(path, row, layers)
         set_name = row.name.partition("/")[0]
         if set_name in sets:
             accuracy = row.accuracies["accuracy"]
@@ -180,6 +189,29 @@ def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator
             )
 
 
+def _checked_bits(path: Path, row: Architecture, layers: int | None) -> tuple[int, ...]:
+    """The bits of a row, if it is one that ``autoprox bench quantise`` writes.
+
+    Raises:
+        BenchError: it is none.
+    """
+    found, accuracy = row.config.get("bits"), row.accuracies["accuracy"]
+    try:
+        numbers = read_bits(found)
+        if layers is not None and len(numbers) != layers:
+            raise ValueError(f"expected bits of {layers} layers, got {len(numbers)}")
+        if accuracy is None or not 0 <= accuracy <= 100:
+            raise ValueError(f"expected an accuracy in percent, got {accuracy}")
+        if str(row.config.get("set")) != row.name.partition("/")[0]:
+            raise ValueError("expected a name that begins with the set")
+    except ValueError as error:
+        raise BenchError(
+            f"{path}, row {row.name!r}: {error}; the table is damaged: get it again, or make it "
+            "with autoprox bench quantise"
+        ) from None
+    return numbers
+
+
 def _digest(bench: str, files: Iterable[Path]) -> str:
     """A digest of files of weights.
 
@@ -188,7 +220,7 @@ def _digest(bench: str, files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in files:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise MissingTableError(
                 f"bench {bench!r} has a table of {path.stem}, but no weights at {path}; make both "
                 f"anew, or take the table away"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from autoprox.benches.mq101 import mq101, mq101wide
 from autoprox.benches.nb201 import nb201
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import BenchError, UnknownNameError
+from autoprox.runtime.files import user_path
 from autoprox.runtime.registry import Registry
 
 BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
@@ -41,7 +43,7 @@ def load_bench(name_or_path: str | Path) -> Bench:
     """
     text = str(name_or_path)
     if text.endswith(".py"):
-        return _bench_in(Path(text))
+        return _bench_in(user_path(text))
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, BENCHES)
     return BENCHES[text]()
@@ -58,7 +60,7 @@ def several(text: str) -> tuple[str, ...]:
     >>> several("vit101"), several("vit101, nb201")
     (('vit101',), ('vit101', 'nb201'))
     """
-    if text.endswith(".py") and Path(text).expanduser().is_file():
+    if text.endswith(".py") and os.path.isfile(user_path(text)):
         return (text,)
     parts = tuple(part.strip() for part in text.split(","))
     if len(parts) > 1 and not all(parts):
@@ -76,14 +78,28 @@ class _UnknownBenchError(UnknownNameError):
 
 def _bench_in(path: Path) -> Bench:
     """The bench that the file `path` defines; its text is part of the bench's version."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    digest = file_digest(path)
     key = path.resolve(), digest
     if key not in _FILES:
         bench = _defined_in(path)
         _FILES[key] = dataclasses.replace(bench, version=f"{bench.version} {digest}")
     return _FILES[key]
+
+
+def file_digest(path: Path) -> str:
+    """The first 16 digits of the SHA-256 of a file of a user's own.
+
+    Raises:
+        BenchError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise BenchError(
+            f"cannot read {path}: {error.strerror or error}; give a file that you may read"
+        ) from None
 
 
 _FILES: dict[tuple[Path, str], Bench] = {}
@@ -101,7 +117,7 @@ def _defined_in(path: Path) -> Bench:
     if callable(bench):
         try:
             bench = bench()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure(path, error) from None
     if not isinstance(bench, Bench):
         raise BenchError(
@@ -111,8 +127,30 @@ def _defined_in(path: Path) -> Bench:
     return bench
 
 
+_EXECUTED: set[tuple[Path, str]] = set()
+"""The files that this process has executed, with digests of their content."""
+
+
+def unnamed_files(names: Iterable[str]) -> list[str]:
+    """Those of the names of benches or spaces which are files that nobody has named yet.
+
+    A file that only a run's folder names is not executed: somebody else may have sent the folder.
+    What this process has executed already, somebody named.
+    """
+    return [name for name in names if name.endswith(".py") and not _is_executed(Path(name))]
+
+
+def _is_executed(path: Path) -> bool:
+    """Whether this process has executed a file as it is now; not, if it cannot be read."""
+    try:
+        return (path.resolve(), file_digest(path)) in _EXECUTED
+    except (BenchError, OSError, ValueError):
+        return False
+
+
 def executed(path: Path) -> ModuleType:
     """The module that results from executing the file `path`."""
+    _EXECUTED.add((path.resolve(), file_digest(path)))
     name = f"autoprox_file_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -121,7 +159,7 @@ def executed(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while the file is executed
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failure(path, error) from None
     finally:
         # A worker process cannot import the file by this name. While it is not among the loaded
@@ -130,7 +168,7 @@ def executed(path: Path) -> ModuleType:
     return module
 
 
-def failure(path: Path, error: Exception) -> BenchError:
+def failure(path: Path, error: BaseException) -> BenchError:
     """What went wrong in the user's file: type, message and the deepest line of that file."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]

@@ -207,13 +207,16 @@ class NB201Space:
 
     def key(self, config: Mapping[str, Any]) -> str:
         """The class of cells that compute the same (see the bench nb201), by its first cell."""
-        return _classes()[config["cell"]]
+        from autoprox.benches.nb201 import checked_cell
+
+        return _classes()[checked_cell(config.get("cell"))]
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The untrained network."""
         from autoprox.benches.cells import CellNetwork
+        from autoprox.benches.nb201 import checked_cell
 
-        return CellNetwork(config["cell"], classes=self.classes)
+        return CellNetwork(checked_cell(config.get("cell")), classes=self.classes)
 
 
 @cache

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
-import math
+import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from autoprox.benches.bench import Architecture
-from autoprox.errors import BenchError
+from autoprox.benches.checks import MIXED, mixed_units
+from autoprox.errors import BenchError, CacheError
+from autoprox.runtime.arguments import is_finite, is_printable, listed
+from autoprox.runtime.files import canonical
+
+MOST_BYTES = 2**26
+"""The most bytes of a table: a million rows."""
 
 _Row = tuple[int, dict[str, Any]]
 
 
 def read_table(
-    path: str | Path, *, targets: Sequence[str] | None = None
+    path: str | Path, *, targets: str | Sequence[str] | None = None
 ) -> tuple[Architecture, ...]:
     r"""The architectures of a table, one a line.
 
@@ -42,33 +50,67 @@ def read_table(
 
     Args:
         path: A file whose name ends with ``.csv`` or ``.jsonl``, in UTF-8.
-        targets: The target columns; None stands for the one column ``accuracy``.
+        targets: The target columns, or one; None stands for the column ``accuracy``.
 
     Raises:
-        BenchError: the file cannot be read or is empty, a target is missing or no finite number,
-            or a name occurs twice; the message names the file and the line.
+        BenchError: the file cannot be read or is empty, a target is missing, no finite number, or
+            a fraction among percentages, or a name occurs twice; the message names the file and the
+            line.
     """
     path = Path(path)
-    wanted = ("accuracy",) if targets is None else tuple(targets)
+    wanted: tuple[str, ...] = listed(targets or "accuracy")
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise BenchError(f"{path}: a table is a .csv or a .jsonl file; got {path.suffix!r}")
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError("it is no file")
+        if os.path.isfile(path) and path.stat().st_size > MOST_BYTES:
+            raise OSError(f"it has more than {MOST_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8-sig")  # "-sig": spreadsheets write a byte-order mark
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BenchError(f"{path}: cannot read this table: {error}") from None
-    architectures = tuple(_architectures(path, reader(path, text), wanted))
+    lines: dict[str, int] = {}
+    architectures = tuple(_architectures(path, reader(path, text), wanted, lines))
     if not architectures:
         raise BenchError(f"{path}: the table is empty; at least one architecture is needed")
+    for target in wanted:
+        figures = [one.accuracies[target] for one in architectures]
+        place = mixed_units(figures)
+        if place is not None:
+            line = lines[architectures[place].name]
+            _refuse(path, line, f"target {target!r}: {MIXED.format(figures[place])}")
     return architectures
 
 
+def shipped(name: str, digest: str) -> Path:
+    """The path of a table that ships, after a look whether it is whole.
+
+    Args:
+        name: of the file.
+        digest: the SHA-256 of its text.
+
+    Raises:
+        BenchError: the file is missing, or another one.
+    """
+    path = Path(__file__).parent / name
+    try:
+        content = path.read_bytes().replace(b"\r\n", b"\n")  # as git on Windows may write lines
+    except OSError as error:
+        raise BenchError(f"{path}: cannot read this table: {error}") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BenchError(
+            f"{path} is damaged: it is not the table that this autoprox came with; install "
+            "autoprox again"
+        )
+    return path
+
+
 def _architectures(
-    path: Path, rows: Iterable[_Row], targets: tuple[str, ...]
+    path: Path, rows: Iterable[_Row], targets: tuple[str, ...], lines: dict[str, int]
 ) -> Iterator[Architecture]:
-    """Turn rows into architectures, and refuse a name that occurs twice."""
-    lines: dict[str, int] = {}
+    """Turn rows into architectures, note their lines, and refuse a name that occurs twice."""
     for number, (line, row) in enumerate(rows, start=1):
         accuracies = {target: _figure(path, line, row, target) for target in targets}
         name = _word(path, line, row, "name", str(number))
@@ -90,6 +132,8 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
+        if len(header) == 1 and (found := next((m for m in ";\t|" if m in header[0]), None)):
+            _refuse(path, 1, f"separated by {found!r}? the cells of a table are separated by ','")
         if len(set(header)) < len(header) or (header and not all(header)):
             _refuse(path, 1, f"every column needs a name of its own; got {', '.join(header)}")
         for cells in reader:
@@ -114,7 +158,7 @@ def _cell(column: str, cell: str) -> object:
         return cell
     try:
         return json.loads(cell) if cell else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell
 
 
@@ -125,7 +169,7 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[_Row]:
             continue
         try:
             row = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _refuse(path, line, f"this is no JSON: {error}")
         if not isinstance(row, dict):
             _refuse(path, line, f"expected one JSON object a line, got {type(row).__name__}")
@@ -141,12 +185,12 @@ def _figure(path: Path, line: int, row: dict[str, Any], target: str) -> float | 
     figure = row.pop(target)
     if figure is None:
         return None
-    if isinstance(figure, bool) or not isinstance(figure, int | float) or not math.isfinite(figure):
+    if not is_finite(figure):
         _refuse(
             path,
             line,
-            f"target {target!r}: expected a finite number, got {figure!r}; where there is no "
-            "figure, leave the cell empty (CSV) or write null (JSON Lines)",
+            f"target {target!r}: expected a finite number, got {reprlib.repr(figure)}; where there "
+            "is no figure, leave the cell empty (CSV) or write null (JSON Lines)",
         )
     return float(figure)
 
@@ -154,9 +198,9 @@ def _figure(path: Path, line: int, row: dict[str, Any], target: str) -> float | 
 def _word(path: Path, line: int, row: dict[str, Any], key: str, default: str) -> str:
     """Take the text `key` out of `row`; `default` if there is none."""
     word = row.pop(key, default)
-    if not isinstance(word, str) or not word:
-        _refuse(path, line, f"{key!r}: expected text, got {word!r}")
-    return word
+    if not is_printable(word):
+        _refuse(path, line, f"{key!r}: expected text, got {reprlib.repr(word)}")
+    return str(word)
 
 
 def _config(path: Path, line: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -164,12 +208,19 @@ def _config(path: Path, line: int, row: dict[str, Any]) -> dict[str, Any]:
     inner = row.pop("config", None) or {}
     if not isinstance(inner, Mapping):
         _refuse(
-            path, line, f"'config': expected an object such as {{\"width\": 192}}, got {inner!r}"
+            path,
+            line,
+            f"'config': expected an object such as {{\"width\": 192}}, got {reprlib.repr(inner)}",
         )
     for key in inner:
         if key in row:
             _refuse(path, line, f"{key!r} is a column and an entry of 'config'; keep one of them")
-    return {**inner, **row}
+    config = {**inner, **row}
+    try:
+        canonical(config)
+    except (CacheError, RecursionError):
+        _refuse(path, line, f"expected finite numbers, text and lists; got {reprlib.repr(config)}")
+    return config
 
 
 def _refuse(path: Path, line: int, reason: str) -> NoReturn:

@@ -31,7 +31,7 @@ from autoprox.benches import Bench, mq101
 from autoprox.quantise import costs
 from autoprox.quantise.table import FORMAT, VERSION, Builder, Images
 from autoprox.ranking import spearman
-from autoprox.runtime.files import read_json
+from autoprox.runtime.schema import read_json
 from autoprox.search.bits.comparison import builder_of, cifar_images, trained_network
 
 FOLDER = Path(__file__).parent

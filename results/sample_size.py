@@ -19,7 +19,7 @@ from csv_tables import write_csv
 
 from autoprox.benches import load_bench
 from autoprox.evaluation.evaluate import Evaluator, Table
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
 from autoprox.ranking import kendall
 from autoprox.runtime.parallel import open_workers

@@ -31,7 +31,8 @@ from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse_proxy
-from autoprox.measuring.tables import Plan, Probe, TableRow, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench
 from autoprox.proxies.loading import load
 from autoprox.ranking import Column, Ranker
 from autoprox.runtime.files import canonical, write_json

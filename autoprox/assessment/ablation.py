@@ -25,10 +25,12 @@ from autoprox.benches import Bench, drawn, load_bench
 from autoprox.errors import AutoproxError, ScoreError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.graph import Graph, apply, number
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.primitives.kinds import TENSOR_KINDS
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, joint, somers, weights
+from autoprox.runtime.arguments import listed
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import Store
 from autoprox.statistics.store import default_folder
@@ -73,8 +75,8 @@ def ablate(
     proxy: Proxy | Graph,
     bench: str | Path | Bench,
     *,
-    spaces: Sequence[str] | None = None,
-    targets: Sequence[str] | None = None,
+    spaces: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     architectures: int | None = None,
     probe: Probe | None = None,
     jobs: int = 1,
@@ -113,7 +115,7 @@ def ablate(
         rows = measure_bench(plan, store, workers, progress)
     table = load_table(store, rows, graph.statistics)
     everything = range(len(part.architectures))
-    columns = columns_of(part, everything, targets or part.default_targets)
+    columns = columns_of(part, everything, listed(targets or part.default_targets))
     return ablation(graph, table, columns)
 
 

@@ -6,8 +6,13 @@ answers at once; the engine is imported inside each command.
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import click
 
@@ -16,16 +21,21 @@ from autoprox.cli.benches import bench
 from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
-from autoprox.cli.options import INTERRUPTED
+from autoprox.cli.options import INTERRUPTED, TERMINATED
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
 from autoprox.cli.search import search
 from autoprox.cli.show import show
 from autoprox.cli.speed import speed
+from autoprox.cli.streams import use_words
 from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
+from autoprox.runtime.arguments import printable
+
+FULL = (errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What a write fails with that no room is left for."""
 
 SHOWN_VERSIONS = ("torch", "deap", "numpy")
 
@@ -35,11 +45,16 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on stderr."""
-        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+        click.echo(f"error: {printable(self.format_message())}", file=file, err=file is None)
 
 
 class Commands(click.Group):
     """The commands; turns errors and Ctrl-C into messages."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line, in words where the output lacks characters."""
+        use_words()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.
@@ -54,6 +69,50 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+
+    def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run as a program: as `main`, but that SIGTERM is as Ctrl-C, and a full disk an error."""
+        terminated = []
+
+        def terminate(*_: object) -> None:
+            terminated.append(True)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, terminate)
+        try:
+            status = _status(self, *arguments, **options)
+        finally:  # nothing is left to be interrupted, but imports that end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if status != INTERRUPTED:
+            sys.exit(status)
+        # At once: Python would wait for imports and workers that nobody wants any more, and would
+        # take the status of SIGINT if Ctrl-C came while some library executed a text.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(TERMINATED if terminated else INTERRUPTED)
+
+
+def _status(commands: click.Group, *arguments: Any, **options: Any) -> int | str | None:
+    """Return the exit status of a command line."""
+    status: int | str | None = 0
+    try:
+        try:
+            commands.main(*arguments, **options)
+        except SystemExit as ended:
+            status = ended.code
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except OSError as error:
+        if error.errno not in FULL or error.filename:
+            raise
+        with suppress(OSError):
+            sys.stdout.close()  # or Python tries again when it ends
+        with suppress(OSError):
+            click.echo(f"error: cannot write the output: {error.strerror}", err=True)
+        status = 1
+    return status
 
 
 def _print_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

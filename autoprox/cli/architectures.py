@@ -12,6 +12,7 @@ from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
+    PATH,
     console,
     go_on,
     hired,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from autoprox.search.architectures.search import ArchitectureSearch
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
-"""The options that a resumed search takes; the others are settings, which it keeps."""
+"""The options that a resumed search takes; the others are settings, which it keeps. It takes
+``--space`` too, for a space in a file has to be named again."""
 
 SPACES = "Architectures: autoformer, pit, nb201, or a file that defines a space."
 METHODS = "evolution (regularised), random, or pareto (NSGA-II)."
@@ -48,9 +50,9 @@ architecture_options = together(
     ),
     option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
     option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
-    option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=click.Path()),
-    option("--out", "The folder of the search.", "a new one in runs/", "DIR", type=click.Path()),
-    option("--resume", "Go on with the search in this folder.", "", "DIR", type=click.Path()),
+    option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=PATH),
+    option("--out", "The folder of the search.", "a new one in runs/", "DIR", type=PATH),
+    option("--resume", "Go on with the search in this folder.", "", "DIR", type=PATH),
 )
 """The options of a search of architectures."""
 
@@ -72,7 +74,9 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
         ctx.exit(INTERRUPTED)
     _report(found, given, given["top"] or TOP, watch.seconds)
     if not found.finished:
-        command = go_on("search", resume=found.folder, cache=given["cache"])
+        space = found.settings.space
+        again = space if space.endswith(".py") else None
+        command = go_on("search", resume=found.folder, space=again, cache=given["cache"])
         click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
@@ -87,7 +91,7 @@ def _found(given: dict[str, Any], watch: _Watch) -> FoundArchitectures:
     if given["top"] is not None:
         common["top"] = given["top"]
     if given["resume"] is not None:
-        return search_architectures(resume=given["resume"], **common)
+        return search_architectures(given["space"], resume=given["resume"], **common)
     return search_architectures(
         given["space"], given["proxy"], out=given["out"], **common, **options
     )

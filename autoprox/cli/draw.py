@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.options import (
+    PATH,
     architectures_option,
     given_only,
     hired,
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from autoprox.benches import Architecture, Bench
-    from autoprox.measuring.tables import Probe
+    from autoprox.measuring.probe import Probe
     from autoprox.proxies.proxy import Proxy
 
 AT_LEAST_ONE = click.IntRange(min=1)
 out_option = click.option(
     "-o", "--out", required=True, metavar="FILE", help="The picture, .svg or .png."
 )
-run_argument = click.argument("run", type=click.Path())
+run_argument = click.argument("run", type=PATH)
 proxy_argument = click.argument("source", metavar="PROXY")
 bench_option = option(
     "--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True
@@ -99,7 +100,7 @@ def words(run: str, out: str, **given: Any) -> None:
 
 
 @draw.command()
-@click.argument("ranking", type=click.Path())
+@click.argument("ranking", type=PATH)
 @out_option
 def heatmap(ranking: str, out: str) -> None:
     """Draw Somers' D of proxies with every target.
@@ -193,7 +194,7 @@ def _expression(source: str) -> Proxy:
 
 def _probe(given: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
-    from autoprox.measuring.tables import Probe
+    from autoprox.measuring.probe import Probe
 
     batch, seed = given["probe_batch"], given["probe_seed"]
     asked = {"batch": batch, "seed": seed, "sample": given["sample"], "images": given["images"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
+    PATH,
     architectures_option,
     console,
     device_option,
@@ -24,6 +26,7 @@ from autoprox.cli.options import (
     quiet_option,
     typed,
 )
+from autoprox.cli.streams import echo_json
 
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
@@ -98,8 +101,8 @@ def parameters(
 @probe_options
 @device_option
 @machine_options
-@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
-@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
+@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=PATH)
+@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=PATH)
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
@@ -109,7 +112,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
     report of what there is; --resume goes on from there, and takes --jobs, --backend, --scheduler,
-    --cache, --permutations, --log, --quiet and --json only.
+    --cache, --permutations, --log, --quiet and --json only; and --bench FILE.py where the run's
+    bench is a file, for no file is executed because a folder names it.
     """
     _check_usage(ctx, given)
     watch = watcher(given["quiet"])
@@ -121,8 +125,7 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
         ctx.exit(INTERRUPTED)
     _report(run, watch.taken, given["as_json"])
     if not run.finished:
-        command = go_on("evolve", resume=run.folder, cache=given["cache"])
-        click.echo(f"interrupted; go on with: {command}", err=True)
+        _say_how_to_go_on(run.folder, run.settings.bench, given["cache"], "interrupted; ")
         ctx.exit(INTERRUPTED)
 
 
@@ -137,12 +140,14 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     if given["resume"] is None:
         return
     beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
+    if ".py" in (given["bench"] or ""):  # a bench in a file has to be named again
+        beside -= {"bench"}
     mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
             "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, "
-            "--permutations, --log, --quiet and --json)"
+            "--permutations, --log, --quiet, --json, and --bench for a bench in a file)"
         )
 
 
@@ -158,7 +163,7 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     }
     if given["resume"] is not None:
         more = given_only(given, "permutations")
-        return run_evolve(resume=given["resume"], **common, **more)
+        return run_evolve(given["bench"] or "", resume=given["resume"], **common, **more)
     apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
     settings = given_only({name: given[name] for name in given.keys() - apart})
     return run_evolve(given["bench"], out=given["out"], **common, **settings)
@@ -166,11 +171,18 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
 
 def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
-        click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
+        echo_json((run.folder / "report.json").read_text(encoding="utf-8"))
         return
     from autoprox.cli.report import print_report
 
     print_report(run, taken, console())
+
+
+def _say_how_to_go_on(folder: Path, bench: str, cache: str | None, before: str = "") -> None:
+    from autoprox.evolution.folder import resume_words
+
+    command = go_on(*resume_words(folder, bench), cache=cache)
+    click.echo(f"{before}go on with: {command}", err=True)
 
 
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
@@ -186,5 +198,4 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         )
     else:
         click.echo("interrupted before there was anything to report", err=True)
-    command = go_on("evolve", resume=watch.folder, cache=cache)
-    click.echo(f"go on with: {command}", err=True)
+    _say_how_to_go_on(watch.folder, watch.bench, cache)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from autoprox.cli.options import option
+from autoprox.cli.options import PATH, option
+from autoprox.cli.streams import echo_json, echo_text
 from autoprox.export import FORMS, exported
 from autoprox.runtime.files import write_text
 
@@ -16,7 +17,7 @@ from autoprox.runtime.files import write_text
 @click.option(
     "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
 )
-@option("--out", "The file to write.", "standard output", "FILE", type=click.Path())
+@option("--out", "The file to write.", "standard output", "FILE", type=PATH)
 def export(source: str, form: str, out: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.
 
@@ -28,7 +29,7 @@ def export(source: str, form: str, out: str | None) -> None:
 
     text = exported(load(source), form)
     if out is None:
-        click.echo(text, nl=False)
+        (echo_json if form == "json" else echo_text)(text)
     else:
         write_text(Path(out), text)
         click.echo(f"written to {out}", err=True)

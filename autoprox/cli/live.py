@@ -38,6 +38,7 @@ class Watcher:
 
     Attributes:
         folder: the run's folder; None before it has one.
+        bench: what its bench is loaded by.
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
         reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
@@ -46,6 +47,7 @@ class Watcher:
     def __init__(self) -> None:
         """Start the clock."""
         self.folder: Path | None = None
+        self.bench = ""
         self.budget = 0
         self.measured = (0, 0)
         self.reasons: Counter[str] = Counter()
@@ -83,7 +85,7 @@ class Watcher:
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Note where the run is, and how long it will be."""
-        self.folder, self.budget = folder, settings.evaluations
+        self.folder, self.bench, self.budget = folder, settings.bench, settings.evaluations
 
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is."""

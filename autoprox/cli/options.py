@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autoprox.cli.streams import echo_json
 from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -21,10 +22,30 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
+TERMINATED = 143
+"""The exit status after SIGTERM, likewise."""
+
 BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machine or a cluster."
 
 WIDTH = 100
 """The width of what is printed into a file or a pipe."""
+
+
+class _Path(click.Path):
+    """The path of a file or folder, which need not be there; no text is no path."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            click.BadParameter: it is empty.
+        """
+        if not str(value).strip():
+            self.fail(f"expected a path, got {value!r}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path()
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -105,7 +126,7 @@ cache_option = option(
     "Where statistics and scores are kept.",
     "AUTOPROX_CACHE, or your cache folder",
     "DIR",
-    type=click.Path(),
+    type=PATH,
 )
 machine_options = together(
     option(
@@ -175,7 +196,7 @@ def json_text(data: object) -> str:
 def put_json(data: object, file: str | None) -> bool:
     """Write data into a file, if one is named; say whether that is standard output."""
     if file == "-":
-        click.echo(json_text(data), nl=False)
+        echo_json(json_text(data))
     elif file is not None:
         write_text(Path(file), json_text(data), "file")
     return file == "-"
@@ -189,10 +210,21 @@ def cores() -> int:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return the console for what is printed; it takes text as it is."""
+    """Return the console for what is printed: text as it is, but for control characters."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    from autoprox.runtime.arguments import printable
+
+    class Plain(Console):
+        """Prints no character of a text that would steer the terminal."""
+
+        def render(self, *args: Any, **extra: Any) -> Iterator[Segment]:
+            """Render as usual, and leave out what would steer."""
+            for text, style, control in super().render(*args, **extra):
+                yield Segment(text if control else printable(text), style, control)
+
+    made = Plain(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
     if not made.is_terminal:
         made.width = WIDTH
     return made

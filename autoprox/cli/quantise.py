@@ -10,7 +10,7 @@ import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import check_test, cores, given_only, option, quiet_option
+from autoprox.cli.options import PATH, check_test, cores, given_only, option, quiet_option
 from autoprox.cli.train import DATA, TEST
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     epilog="\b\nExample:\n  autoprox bench quantise resnet20 --data cifar-10-binary.tar.gz"
 )
 @click.argument("network", metavar="NETWORK")
-@option("--data", DATA, metavar="FILE", required=True, type=click.Path())
-@option("--test", TEST, "the file of --data", "FILE", type=click.Path())
+@option("--data", DATA, metavar="FILE", required=True, type=PATH)
+@option("--test", TEST, "the file of --data", "FILE", type=PATH)
 @option("--images", "Test images, the first N.", "all", type=click.IntRange(min=1))
-@option("--weights", "Trained weights.", "those that ship", "FILE", type=click.Path())
+@option("--weights", "Trained weights.", "those that ship", "FILE", type=PATH)
 @option("--set", "234, 234-even, 2-8, or uniform.", "234", "NAME")
 @option("--rows", "Configurations of a drawn set.", "425", type=click.IntRange(min=1))
 @option("--seed", "Of configurations and calibration.", "0", type=click.IntRange(min=0))
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
 @option("--row", "Measure one row again, and compare.", metavar="NAME")
 @option("--threads", "Of torch.", "number of cores", type=click.IntRange(min=1))
-@option("--out", "The folder of NETWORK.csv.", "the current one", "DIR", type=click.Path())
+@option("--out", "The folder of NETWORK.csv.", "the current one", "DIR", type=PATH)
 @quiet_option
 def quantise(
     network: str,

@@ -25,9 +25,9 @@ from autoprox.cli.options import (
     outer_parts,
     quiet_option,
 )
+from autoprox.cli.streams import echo_json, echo_text
 from autoprox.cli.tables import NUMBER, column_tables, grid, table
 from autoprox.runtime.files import write_text
-from autoprox.statistics import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,6 +142,8 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
 
 def outlook_in_words(outlook: Outlook) -> str:
     """Say what has to be measured, or about how long it takes."""
+    from autoprox.statistics import DEFAULT_SAMPLE
+
     if outlook.seconds is not None:
         return f"about {readable_seconds(outlook.seconds)} left, as the first networks took"
     if not outlook.lacking:
@@ -169,7 +171,7 @@ def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
     }
     outputs.pop(None, None)
     if "-" in outputs:
-        click.echo(outputs.pop("-")(), nl=False)
+        (echo_json if given["json_file"] == "-" else echo_text)(outputs.pop("-")())
     else:
         print_board(board, given["top"], watch.seconds, console())
     for path, text in outputs.items():

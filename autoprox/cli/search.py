@@ -12,6 +12,7 @@ from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, sear
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     INTERRUPTED,
+    PATH,
     check_test,
     console,
     entries,
@@ -74,8 +75,8 @@ shown_options = together(
 )
 """What the network is shown."""
 truth_options = together(
-    option("--data", DATA, "", "FILE", type=click.Path()),
-    option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
+    option("--data", DATA, "", "FILE", type=PATH),
+    option("--test", TEST, "the file of --data", "FILE", type=PATH),
     option("--calibration", "On how many training images it is calibrated.", "512", type=int),
     option(
         "--trials",
@@ -166,7 +167,9 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     Raises:
         click.UsageError: the options do not go together.
     """
-    begun = [name for name in ("space", "resume", "bench") if given[name] is not None]
+    begun = [name for name in ("resume", "space", "bench") if given[name] is not None]
+    if begun == ["resume", "space"]:  # a space in a file has to be named again
+        begun = ["resume"]
     if len(begun) != 1:
         raise click.UsageError(
             "give --space for an architecture, --bench for bits, or --resume to go on with an "
@@ -225,7 +228,7 @@ def _chosen(
     bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Progress
 ) -> BitChoice:
     """Search with the network shown what the options say."""
-    from autoprox.measuring.tables import Probe
+    from autoprox.measuring.probe import Probe
     from autoprox.search.bits import search_bits
     from autoprox.search.bits.comparison import drawn_batch, trained_network
     from autoprox.search.bits.trials import PLENTY

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console, json_text
+from autoprox.cli.options import PATH, console, json_text
+from autoprox.cli.streams import echo_json, echo_text
 from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--draw",
     "picture",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Draw the graph into an .svg or .png file.",
 )
@@ -55,9 +56,9 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
         save(proxy, picture)
         click.echo(f"drawn into {picture}", err=True)
     if only_latex:
-        click.echo(proxy.latex())
+        echo_text(proxy.latex() + "\n")
     elif as_json:
-        click.echo(json_text(_facts(proxy)), nl=False)
+        echo_json(json_text(_facts(proxy)))
     elif picture is None:
         print_proxy(proxy, console())
 
@@ -73,7 +74,7 @@ def _show_function(
     if picture is not None or only_latex:
         proxy.latex()
     if as_json:
-        click.echo(json_text(proxy.to_json()), nl=False)
+        echo_json(json_text(proxy.to_json()))
     else:
         print_function(proxy, console())
 

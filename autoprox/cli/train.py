@@ -11,6 +11,7 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.options import (
     INTERRUPTED,
+    PATH,
     check_test,
     console,
     cores,
@@ -30,15 +31,15 @@ OUT = "The folder of NETWORK.safetensors."
 
 @click.command(epilog="\b\nExample:\n  autoprox bench train resnet20 --data cifar-10-binary.tar.gz")
 @click.argument("network", metavar="NETWORK")
-@option("--data", DATA, metavar="FILE", required=True, type=click.Path())
-@option("--test", TEST, "the file of --data", "FILE", type=click.Path())
+@option("--data", DATA, metavar="FILE", required=True, type=PATH)
+@option("--test", TEST, "the file of --data", "FILE", type=PATH)
 @option("--epochs", "How often each image is shown.", "the network's", type=int)
 @option("--batch", "Images a step.", "128", type=int)
 @option("--rate", "The highest learning rate.", "the network's", "X", type=float)
 @option("--seed", "Of weights, order and augmentation.", "0", type=int)
 @option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
 @option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
-@option("--out", OUT, "the current one", "DIR", type=click.Path())
+@option("--out", OUT, "the current one", "DIR", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
 @quiet_option
 @click.pass_context

@@ -5,33 +5,42 @@ candidates.jsonl  every distinct candidate: proposed text, its parents' expressi
                   correlation with each column or the reason of its failure
 generations.csv   what each generation did
 checkpoint.json   what a resumed run goes on from; says how many candidates it stands on
+checkpoints.jsonl what it said after each generation, for a run whose last candidates are lost
 permutations.json the best of each search on shuffled accuracies, if any were asked for
-report.json       the numbers of the end, held-out ones first
 best.json         the best proxy, as `autoprox.load` reads it
+report.json       the numbers of the end, held-out ones first; written last: it says "finished"
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from autoprox.benches import several
+from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
+from autoprox.evolution.schemas import (
+    CHECKPOINT,
+    CONFIG,
+    PERMUTATIONS,
+    REPORT,
+    Checkpoint,
+    Line,
+    Report,
+)
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy, dumps
-from autoprox.runtime.files import append_text, read_json, write_json, write_text
-
-VERSION = 1
-REPORT_VERSION = 2
-RUN, CHECKPOINT, REPORT = "autoprox run", "autoprox checkpoint", "autoprox report"
-PERMUTATIONS = "autoprox permutations"
+from autoprox.runtime.files import remove_stale, write_text
+from autoprox.runtime.journal import Journal
+from autoprox.runtime.schema import read_bytes, sealed_lines
 
 
 class RunFolder:
@@ -44,6 +53,10 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Touch nothing yet."""
         self.path = path
+        self._config = path / "config.json"
+        self._journal = Journal(
+            path / "candidates.jsonl", path / "checkpoint.json", CHECKPOINT, Line
+        )
         self._lock: IO[str] | None = None
         self._rows: list[dict[str, Any]] = []
 
@@ -56,9 +69,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RunError(
-                f"cannot write the run folder {self.path}: {error.strerror}; choose another --out"
+                f"cannot write the run folder {self.path}: "
+                f"{getattr(error, 'strerror', None) or error}; choose another --out"
             ) from None
         try:
             import fcntl
@@ -71,6 +85,7 @@ class RunFolder:
             raise RunError(
                 f"another process runs in {self.path}; wait for it, or choose another --out"
             ) from None
+        remove_stale(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,18 +99,17 @@ class RunFolder:
         Raises:
             RunError: the folder already holds one.
         """
-        if (self.path / "config.json").exists():
+        if self._config.exists():
             raise RunError(
                 f"{self.path} already holds a run; go on with --resume {self.path}, "
                 "or choose another --out"
             )
-        data = {"format": RUN, "version": VERSION, "bench": bench, "settings": settings.to_json()}
-        write_json(self.path / "config.json", data)
-        write_text(self.path / "candidates.jsonl", "")
+        self._journal.begin()
+        CONFIG.write(self._config, {"bench": bench, "settings": settings.to_json()})
 
     def check_bench(self, bench: str) -> None:
         """Raise `RunError` if the run in this folder began on a bench with another digest."""
-        if read_json(self.path / "config.json", RUN, VERSION).get("bench") != bench:
+        if CONFIG.read(self._config).bench != bench:
             raise RunError(
                 f"the bench of the run in {self.path} has changed since it began (figures, "
                 "architectures or file); start a new run"
@@ -107,53 +121,65 @@ class RunFolder:
         Raises:
             RunError: there is none, or its files are damaged or of a newer autoprox.
         """
-        if not (self.path / "config.json").is_file():
+        if not self._config.is_file():
             raise RunError(f"{self.path} holds no run to resume: it has no config.json")
         try:
-            return Settings.from_json(
-                read_json(self.path / "config.json", RUN, VERSION)["settings"]
-            )
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from None
+            return Settings.from_json(CONFIG.read(self._config).settings)
         except AutoproxError as error:
             raise RunError(str(error)) from None
+
+    def bench(self, settings: Settings) -> str:
+        """Return what the bench of the run in this folder is loaded by.
+
+        Raises:
+            RunError: that would execute a file which nobody named but this folder.
+        """
+        if files := unnamed_files(several(settings.bench)):
+            raise RunError(
+                f"the run in {self.path} says that {', '.join(files)} defines its bench; no file "
+                "is executed because a folder says so: if you trust it, add "
+                f"--bench {settings.bench}"
+            )
+        return settings.bench
 
     @property
     def seconds(self) -> float:
         """How long the search in this folder has taken so far."""
         return float(self._rows[-1]["seconds"]) if self._rows else 0.0
 
-    def report(self) -> dict[str, Any]:
-        """Return the report as JSON data; nothing if the run was killed before there was one.
+    def report(self) -> Report | None:
+        """Return the report of the run; None if it was killed before there was one.
 
         Raises:
             AutoproxError: the file is damaged, newer, or of an earlier autoprox.
         """
         path = self.path / "report.json"
-        if not path.is_file():
-            return {}
-        report = read_json(path, REPORT, REPORT_VERSION)
-        if report["version"] < REPORT_VERSION:
-            raise RunError(
-                f"{path} is of an earlier autoprox, which took Kendall's τ-b for fitness; run it "
-                "again"
-            )
-        return report
+        return REPORT.read(path, oldest=REPORT.version) if path.is_file() else None
 
     def save_report(self, report: Mapping[str, Any], best: Proxy) -> None:
-        """Write the report, as JSON data, and the best proxy.
+        """Write the best proxy, then the report, as JSON data, which says that it is finished.
 
         Raises:
             RunError: the folder cannot be written.
         """
-        data = {"format": REPORT, "version": REPORT_VERSION, **report}
-        write_json(self.path / "report.json", data)
         write_text(self.path / "best.json", dumps(best))
+        REPORT.write(self.path / "report.json", report)
+
+    def finished(self) -> bool:
+        """Say whether all that is asked of the run in this folder is done and reported.
+
+        Raises:
+            AutoproxError: a file is damaged.
+        """
+        report = self.report()
+        if report is None:
+            return False
+        return report.finished and report.settings == CONFIG.read(self._config).settings
 
     def change(self, settings: Settings) -> None:
         """Let the run go on with other settings, of those that change nothing that it has done."""
-        path = self.path / "config.json"
-        write_json(path, {**read_json(path, RUN, VERSION), "settings": settings.to_json()})
+        before = CONFIG.read(self._config)
+        CONFIG.write(self._config, {"bench": before.bench, "settings": settings.to_json()})
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.
@@ -165,10 +191,12 @@ class RunFolder:
         if not path.is_file():
             return {}
         try:
-            rows = read_json(path, PERMUTATIONS, VERSION)["found"]
-            return {row.pop("number"): {"fitness": row["fitness"], **row} for row in rows}
-        except (AutoproxError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"cannot read {path}: {error}; remove it to do them again") from None
+            found = PERMUTATIONS.read(path).found
+        except AutoproxError as error:
+            raise RunError(f"{error}; remove it to do them again") from None
+        return {
+            each.number: {"fitness": each.fitness, "expression": each.expression} for each in found
+        }
 
     def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
@@ -177,8 +205,7 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         rows = [{"number": number, **row} for number, row in sorted(found.items())]
-        data = {"format": PERMUTATIONS, "version": VERSION, "found": rows}
-        write_json(self.path / "permutations.json", data)
+        PERMUTATIONS.write(self.path / "permutations.json", {"found": rows})
 
     def save(
         self,
@@ -192,109 +219,100 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = "".join(
-            _line(text, generation.parents[text], each) + "\n"
-            for text, each in generation.new.items()
-        )
-        try:
-            size = append_text(self.path / "candidates.jsonl", lines)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {self.path}: {error.strerror}; the last checkpoint is whole"
-            ) from None
+        lines = [
+            _line(text, generation.parents[text], each) for text, each in generation.new.items()
+        ]
         self._rows.append(_row(generation, held_out, seconds))
         write_text(self.path / "generations.csv", _csv(self._rows))
-        data = {
-            "format": CHECKPOINT,
-            "version": VERSION,
-            "bytes": size,
-            "rows": self._rows,
-            **checkpoint,
-        }
-        write_json(self.path / "checkpoint.json", data, indent=None)
+        self._journal.save(lines, checkpoint, {"rows": self._rows})
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Candidate]] | None:
-        """Return the last checkpoint and the candidates it stands on, or None before the first.
+    def checkpoint(self) -> tuple[Checkpoint, dict[str, Candidate]] | None:
+        """Return the checkpoint to go on from and the candidates it stands on; None if none is.
 
-        What was written after the checkpoint is cut off, since the resumed run will write it again.
+        It is the last one, or an earlier one if candidates are missing that the last one counts.
 
         Raises:
-            RunError: a file is damaged, truncated, or newer.
+            RunError: a file is damaged, of an earlier autoprox, or newer.
         """
-        path = self.path / "candidates.jsonl"
-        if not (self.path / "checkpoint.json").is_file():
-            write_text(path, "")
-            return None
         try:
-            data = self.last_checkpoint()
+            saved = self._journal.load()
+            if saved is None:
+                return None
+            checkpoint, last, lines = saved
             known = {
-                line["proposed"]: candidate_of(
-                    line, parse(line.get("expression", line["proposed"]))
-                )
-                for line in self.lines(data["bytes"])
+                line.proposed: candidate_of(line, parse(line.expression or line.proposed))
+                for line in lines
             }
-        except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
+        except AutoproxError as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
-        if len(known) != data["evaluations"]:
+        if len(known) != checkpoint.evaluations:
             raise RunError(
-                f"{self.path / 'candidates.jsonl'} has {len(known)} candidates, "
-                f"but the checkpoint stands on {data['evaluations']}: "
-                "the file was truncated or is of another run"
+                f"{self._journal.lines} has {len(known)} candidates, but the checkpoint stands on "
+                f"{checkpoint.evaluations}: one of the files is of another run"
             )
-        if path.stat().st_size > data["bytes"]:
-            write_text(path, path.read_bytes()[: data["bytes"]].decode())
-        self._rows = data["rows"]
-        return data, known
+        self._rows = [asdict(row) for row in last.rows[: checkpoint.generation]]
+        return checkpoint, known
 
-    def last_checkpoint(self) -> dict[str, Any]:
-        """Return the last checkpoint as JSON data.
+    def last_checkpoint(self) -> Checkpoint:
+        """Return the last checkpoint.
 
         Raises:
             AutoproxError: there is none, or it is damaged or newer.
         """
-        return read_json(self.path / "checkpoint.json", CHECKPOINT, VERSION)
+        checkpoint = CHECKPOINT.read(self._journal.state)
+        if not checkpoint.rows:
+            raise RunError(f"{self._journal.state} is damaged: rows: there is none")
+        return checkpoint
 
-    def lines(self, size: int) -> list[dict[str, Any]]:
-        """Return the candidates in the first `size` bytes of their file, as JSON data.
+    def lines(self, checkpoint: Checkpoint) -> Iterator[Line]:
+        """Return the candidates that a checkpoint stands on.
 
         Raises:
-            RunError: the file is shorter.
-            OSError, ValueError: it cannot be read, or a line is no JSON.
+            AutoproxError: their file is shorter, or a line is damaged.
         """
-        path = self.path / "candidates.jsonl"
-        content = path.read_bytes()
+        path, size = self._journal.lines, checkpoint.bytes
+        content = read_bytes(path)
         if len(content) < size:
-            raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
-        return [json.loads(line) for line in content[:size].decode().splitlines()]
+            raise RunError(
+                f"{path} was truncated: {len(content)} of {size} bytes are there; --resume does "
+                "again what is missing"
+            )
+        # What an earlier autoprox wrote has no checksums.
+        return sealed_lines(content[:size], Line, path, must=checkpoint.saves > 0)
 
 
-def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
-    """Return a candidate as a line of JSON."""
+def resume_words(folder: Path, bench: str) -> list[str]:
+    """Return the words, after autoprox, of the command that goes on with a run.
+
+    Args:
+        folder: the run's.
+        bench: what its bench was loaded by; a file has to be named again.
+    """
+    words = ["evolve", "--resume", str(folder)]
+    return [*words, "--bench", bench] if ".py" in bench else words
+
+
+def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate as a line of JSON has it."""
     data: dict[str, Any] = {"proposed": text, "parents": parents}
     if candidate.failure is not None:
-        data["failure"] = candidate.failure
-    else:
-        data |= {
-            "expression": candidate.graph.text,
-            "fitness": candidate.fitness,
-            "correlations": candidate.correlations,
-            "behaviour": candidate.behaviour,
-            **({} if candidate.tells_few_apart else {"tells_few_apart": False}),
-        }
-    return json.dumps(data)
+        return {**data, "failure": candidate.failure}
+    return {
+        **data,
+        "expression": candidate.graph.text,
+        "fitness": candidate.fitness,
+        "correlations": candidate.correlations,
+        "behaviour": candidate.behaviour,
+        **({} if candidate.tells_few_apart else {"tells_few_apart": False}),
+    }
 
 
-def candidate_of(line: Mapping[str, Any], graph: Graph) -> Candidate:
+def candidate_of(line: Line, graph: Graph) -> Candidate:
     """Return the candidate of a line, given the graph of its formula."""
-    if "failure" in line:
-        return Candidate(graph, (), None, line["failure"], "")
+    if line.failure is not None:
+        return Candidate(graph, (), None, line.failure, "")
     return Candidate(
-        graph,
-        tuple(line["correlations"] if "correlations" in line else line["taus"]),
-        float(line["fitness"]),
-        None,
-        line["behaviour"],
-        line.get("tells_few_apart", True),
+        graph, line.correlations or (), line.fitness, None, line.behaviour, line.tells_few_apart
     )
 
 

@@ -23,7 +23,8 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.tables import Plan, Probe, TableRow, load_table, measure_bench, pending
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, Ranker, balanced

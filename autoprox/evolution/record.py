@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import summary
@@ -15,18 +15,16 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.folder import RunFolder, candidate_of
 from autoprox.evolution.judge import Candidate
+from autoprox.evolution.schemas import GenerationRow, Line
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import NullLuck, SelectionLuck
-from autoprox.runtime.files import tupled
 from autoprox.runtime.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas
-
-Luck = TypeVar("Luck", SelectionLuck, NullLuck)
 
 PARTS = ("held_out", "search", "transfer")
 
@@ -63,35 +61,6 @@ class Judged:
         """The joint correlation on the search split."""
         assert self.candidate.fitness is not None
         return self.candidate.fitness
-
-
-@dataclass(frozen=True)
-class GenerationRow:
-    """What a generation did: a row of ``generations.csv``.
-
-    Attributes:
-        generation: its number.
-        evaluations: how many distinct candidates were judged by its end.
-        proposals: how many were proposed.
-        best: the joint correlation of the best so far on the search split.
-        median: that of the middle of the population.
-        held_out: that of the best so far on the held-out architectures.
-        complexity: distinct nodes of the best so far.
-        failures: how many candidates of the generation failed.
-        seconds: since the search began.
-        expression: the formula of the best so far.
-    """
-
-    generation: int
-    evaluations: int
-    proposals: int
-    best: float | None
-    median: float | None
-    held_out: float | None
-    complexity: int
-    failures: int
-    seconds: float
-    expression: str
 
 
 HISTORY = {
@@ -303,29 +272,21 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         )
     try:
         checkpoint, report = files.last_checkpoint(), files.report()
-        judged, failures = _judged(files.lines(checkpoint["bytes"]), graphs or {})
-        return Run(
-            folder=folder,
-            settings=settings,
-            generations=tuple(GenerationRow(**row) for row in checkpoint["rows"]),
-            evaluations=checkpoint["evaluations"],
-            proposals=checkpoint["proposals"],
-            judged=judged,
-            failures=failures,
-            reported=report.get("evaluations"),
-            finished=report.get("finished", False),
-            best_seed=report.get("best_seed"),
-            luck=_luck(SelectionLuck, report.get("luck")),
-            null=_luck(NullLuck, report.get("null")),
-            elsewhere=tuple(report.get("elsewhere", ())),
-            **{part: tuple(map(Assessment.from_json, report.get(part, ()))) for part in PARTS},
-        )
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise RunError(
-            f"the files of the run in {folder} are damaged: {type(error).__name__}: {error}"
-        ) from None
+        judged, failures = _judged(files.lines(checkpoint), graphs or {})
     except AutoproxError as error:
         raise RunError(str(error)) from None
+    told = ("finished", "best_seed", "luck", "null", "elsewhere", *PARTS)
+    return Run(
+        folder=folder,
+        settings=settings,
+        generations=checkpoint.rows,
+        evaluations=checkpoint.evaluations,
+        proposals=checkpoint.proposals,
+        judged=judged,
+        failures=failures,
+        reported=report.evaluations if report else None,
+        **({name: getattr(report, name) for name in told} if report else {}),
+    )
 
 
 def known_graph(text: str) -> Graph | AutoproxError:
@@ -337,23 +298,18 @@ def known_graph(text: str) -> Graph | AutoproxError:
 
 
 def _judged(
-    lines: Sequence[Mapping[str, Any]], graphs: Mapping[str, Graph]
+    lines: Iterable[Line], graphs: Mapping[str, Graph]
 ) -> tuple[tuple[Judged, ...], Counter[str]]:
     """Return the candidates of a file that have a fitness, and why others failed."""
     judged: list[Judged] = []
     failures: Counter[str] = Counter()
     for number, line in enumerate(lines, start=1):
-        if "failure" in line:
-            failures[summary(line["failure"])] += 1
+        if line.failure is not None:
+            failures[summary(line.failure)] += 1
             continue
-        graph = graphs.get(line["expression"]) or known_graph(line["expression"])
+        assert line.expression is not None
+        graph = graphs.get(line.expression) or known_graph(line.expression)
         if isinstance(graph, Graph):
-            parents = line.get("parents")
-            parents = None if parents is None else tuple(dict.fromkeys(parents))
+            parents = None if line.parents is None else tuple(dict.fromkeys(line.parents))
             judged.append(Judged(number, candidate_of(line, graph), parents))
     return tuple(judged), failures
-
-
-def _luck(kind: type[Luck], data: Mapping[str, Any] | None) -> Luck | None:
-    """Return what JSON data says of luck."""
-    return None if data is None else kind(**tupled(data))

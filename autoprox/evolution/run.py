@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
 from autoprox.ranking import RankCorrelation
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.options import not_default, settings_in
@@ -78,6 +79,7 @@ class Silent:
         """Show nothing."""
 
 
+@named_options()
 @one_thread()
 def evolve(
     bench: str | Path | Bench = "",
@@ -110,7 +112,7 @@ def evolve(
     scheduler: str | None = None,
     cache: str | Path | None = None,
     observer: Observer | None = None,
-    loggers: Sequence[Logger | str] = (),
+    loggers: Logger | str | Sequence[Logger | str] = (),
 ) -> Run:
     """Discover a proxy for a bench. The same as the command ``autoprox evolve``.
 
@@ -150,7 +152,8 @@ def evolve(
             ``"cuda:1"``.
         out: the run's folder; a new one under ``runs/`` if None.
         resume: the folder of a run to go on with, instead of `out` and settings; `bench` only if
-            the run began with a `Bench` object, and `permutations` for more of these.
+            the run began with a `Bench` object or a file, which is not executed because the folder
+            names it; and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
             machine or a cluster; see `autoprox.runtime.parallel.open_workers`.
@@ -167,14 +170,14 @@ def evolve(
     asked = settings_in(locals(), Settings)
     for name in ("bench", *(["parameters"] if parameters is None else [])):
         del asked[name]
-    watcher: Observer = Tracker(observer or Silent(), loggers)
+    watcher: Observer = Tracker(observer or Silent(), listed(loggers))
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
         own = algorithm if isinstance(algorithm, Algorithm) else None
         changed = {*not_default(asked, Settings)} - {"permutations"}
         changed -= set() if own is None else {"algorithm"}
-        if out is not None or changed or (bench and not isinstance(bench, Bench)):
+        if out is not None or changed:
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
@@ -186,6 +189,7 @@ def evolve(
         return _run(files, ground, workers, watcher)
 
 
+@named_options(Settings, replaced=("bench",))
 def begin_search(
     bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
 ) -> Search:
@@ -270,12 +274,15 @@ def _resumed(
         settings = files.settings()
         if permutations is not None:
             settings = replace(settings, permutations=max(permutations, settings.permutations))
-        if files.report().get("finished") and len(files.permutations()) >= settings.permutations:
+        if files.finished() and len(files.permutations()) >= settings.permutations:
             raise RunError(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"
             )
-        source = bench if isinstance(bench, Bench) else settings.bench
+        if isinstance(bench, Bench):
+            source: str | Bench = bench
+        else:
+            source = _found(str(bench)) if bench else files.bench(settings)
         if algorithm is not None:
             _check_algorithm(algorithm, settings, path)
         try:
@@ -308,7 +315,14 @@ def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer)
     search = _search(ground, workers)
     saved = files.checkpoint()
     if saved is not None:
-        search.restore(*saved)
+        checkpoint, known = saved
+        try:
+            search.restore(asdict(checkpoint), known)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint of the run in {files.path} is not one that this search writes: "
+                f"{type(error).__name__}: {error}"
+            ) from None
         observer.resumed(search.known)
     finished = True
     try:

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprox.errors import RunError, UnknownNameError
-from autoprox.measuring.tables import DEFAULT_BATCH, Probe
+from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
+from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.device import CPU
-from autoprox.runtime.files import check_known, tupled
+from autoprox.runtime.files import check_known
+from autoprox.runtime.schema import converted
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 DEFAULT_STATISTICS = (
@@ -72,12 +74,16 @@ class Settings:
     device: str = CPU
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the numbers; one name is taken for a list of one.
 
         Raises:
-            RunError: a number is out of its range.
+            RunError: a number is out of its range, or none.
             UnknownNameError: there is no such correlation.
         """
+        for name in ("spaces", "targets", "statistics", "seed_proxies"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, listed(getattr(self, name)))
+        check_numbers(self, RunError)
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
@@ -125,7 +131,8 @@ class Settings:
         Runs from before there was a choice took Kendall's correlation.
 
         Raises:
-            RunError: there is an unknown key.
+            RunError: there is an unknown key, or a number is out of its range.
+            AutoproxError: a value is of another type.
         """
         check_known(data, cls)
-        return cls(**tupled({"correlation": "kendall", **data}))
+        return converted({"correlation": "kendall", **data}, cls, "settings")

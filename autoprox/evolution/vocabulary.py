@@ -12,6 +12,7 @@ from autoprox.evolution.drawing import gp, random
 from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES, Form
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Number
+from autoprox.runtime.arguments import listed
 from autoprox.statistics import STATISTICS
 
 Tree = list[Any]
@@ -50,11 +51,11 @@ class Vocabulary:
         seeds: Sequence[Graph] = (),
     ) -> None:
         """Build the primitive set: one typed entry for each kind that a primitive takes."""
-        self.statistics = tuple(statistics)
+        self.statistics: tuple[str, ...] = listed(statistics)
         if primitives is None:
             primitives = [name for name, each in PRIMITIVES.items() if each.evolved]
         sown = [node.word for seed in seeds for node in seed if node.args]
-        self.primitives = tuple(dict.fromkeys([*primitives, *sown]))
+        self.primitives = tuple(dict.fromkeys([*listed(primitives), *sown]))
         self._trees: dict[Graph, Tree] = {}
         self._graphs: dict[tuple[str, tuple[Graph, ...]], Graph] = {}
         self._known_fitting: dict[tuple[type[Kind], int], dict[Form, list[list[Any]]]] = {}

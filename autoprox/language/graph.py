@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from autoprox.errors import LanguageError
+from autoprox.errors import LanguageError, short
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from autoprox.statistics import Statistic
 
 JSON_VERSION = 1
+
+MAX_DEPTH = 200
+"""How many calls deep an expression that is read may be."""
+
+MAX_TEXT = 2**18
+"""How many characters its text may have: more than 16 nodes, the most of a search, can make."""
 
 ENTRY, LAYER = "i", r"\ell"
 """The indices of entries and layers in a formula."""
@@ -210,7 +216,7 @@ def check_root(graph: Graph) -> Graph:
     if graph.kind is not Network:
         found = graph.kind.__name__ if graph.kind else "a number"
         raise LanguageError(
-            f"a proxy is one number a network, but {graph.text!r} is {found}; "
+            f"a proxy is one number a network, but {short(graph.text)!r} is {found}; "
             "reduce it, for example sum(...) once to layers and once more to the network"
         )
     return graph
@@ -220,7 +226,8 @@ def from_json(data: Mapping[str, Any]) -> Graph:
     """Return the graph that `Graph.to_json` described.
 
     Raises:
-        LanguageError: the data is not of that form, or newer than this version of autoprox.
+        LanguageError: the data is not of that form, newer than this version of autoprox, or of an
+            expression that is longer or deeper than one may be.
         UnknownNameError: a word is unknown.
     """
     try:
@@ -229,15 +236,23 @@ def from_json(data: Mapping[str, Any]) -> Graph:
         raise LanguageError("the JSON of a graph has the keys 'version' and 'nodes'") from None
     if version != JSON_VERSION:
         raise LanguageError(
-            f"the graph is of JSON version {version!r}; this autoprox reads {JSON_VERSION}"
+            f"the graph is of JSON version {short(repr(version))}; "
+            f"this autoprox reads {JSON_VERSION}"
         )
     nodes: list[Graph] = []
+    depths: list[int] = []
     try:
         for word, *places in listed:
             if any(type(at) is not int or not 0 <= at < len(nodes) for at in places):
                 raise LanguageError(
-                    f"node {len(nodes)} ({word!r}) refers to {places}: not before it"
+                    f"node {len(nodes)} ({short(repr(word))}) refers to {short(repr(places))}: "
+                    "not before it"
                 )
+            depths.append(max((depths[at] + 1 for at in places), default=0))
+            if depths[-1] > MAX_DEPTH:
+                raise LanguageError(f"an expression is at most {MAX_DEPTH} calls deep")
+            if sum(len(nodes[at].text) for at in places) > MAX_TEXT:
+                raise LanguageError(f"an expression is at most {MAX_TEXT:,} characters long")
             nodes.append(apply(word, *(nodes[at] for at in places)) if places else atom(word))
     except (TypeError, ValueError):
         raise LanguageError(

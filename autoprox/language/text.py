@@ -19,23 +19,36 @@ import re
 from collections.abc import Iterable
 from typing import NoReturn
 
-from autoprox.errors import LanguageError
-from autoprox.language.graph import Graph, apply, check_root, leaf, number
+from autoprox.errors import LanguageError, short
+from autoprox.language.graph import (
+    MAX_DEPTH,
+    MAX_TEXT,
+    Graph,
+    apply,
+    check_root,
+    leaf,
+    number,
+)
 from autoprox.primitives.kinds import Kind
 
 TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<mark>[(),]))"
 )
-MAX_DEPTH = 200
+SHOWN = 60
+"""How many characters on each side of a mistake a message shows."""
 
 
 def parse(text: str) -> Graph:
     """Return the graph that `text` describes, of any kind.
 
     Raises:
-        LanguageError: the text is malformed, has an unknown word, or does not type-check; the
-            message points at the place.
+        LanguageError: the text is malformed, has an unknown word, does not type-check, or is longer
+            than `MAX_TEXT` characters or `MAX_DEPTH` calls; the message points at the place.
     """
+    if len(text) > MAX_TEXT:
+        raise LanguageError(
+            f"an expression is at most {MAX_TEXT:,} characters long; got {len(text):,}"
+        )
     reader = _Reader(text)
     graph = reader.expression(0)
     reader.end()
@@ -60,8 +73,11 @@ class _Reader:
 
     def fail(self, message: str, at: int) -> NoReturn:
         line_start = self.text.rfind("\n", 0, at) + 1
-        line = self.text[line_start:].partition("\n")[0]
-        raise LanguageError(f"{message}\n  {line}\n  {' ' * (at - line_start)}^")
+        start = max(line_start, at - SHOWN)
+        line = self.text[start:].partition("\n")[0]
+        line = line if len(line) <= at - start + SHOWN else f"{line[: at - start + SHOWN]}..."
+        cut = "..." if start > line_start else ""
+        raise LanguageError(f"{message}\n  {cut}{line}\n  {' ' * (len(cut) + at - start)}^")
 
     def _skip(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -134,7 +150,9 @@ class _Reader:
             for place, arg in zip(places, args, strict=True):
                 if arg.kind is not None and arg.kind not in made.kinds:
                     takes = ", ".join(kind.__name__ for kind in made.kinds)
-                    self.fail(f"{arg.text} is {arg.kind.__name__}, but {word} takes {takes}", place)
+                    self.fail(
+                        f"{short(arg.text)} is {arg.kind.__name__}, but {word} takes {takes}", place
+                    )
                 if first is not None and arg.kind not in (first, None):
                     self.fail(_misfit(word, args[0], arg, first), place)
         try:
@@ -144,6 +162,7 @@ class _Reader:
 
 
 def _unknown(noun: str, word: str, known: Iterable[str]) -> str:
+    word = short(word)
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
     return f"unknown {noun} {word!r}; {hint}"
@@ -154,7 +173,7 @@ def _misfit(word: str, first: Graph, arg: Graph, kind: type[Kind]) -> str:
 
     fits = [name for name, each in STATISTICS.items() if each.kind is kind]
     return (
-        f"{arg.text} is {arg.kind.__name__ if arg.kind else 'a number'}, "
-        f"but beside {first.text} {word} takes {kind.__name__} "
+        f"{short(arg.text)} is {arg.kind.__name__ if arg.kind else 'a number'}, "
+        f"but beside {short(first.text)} {word} takes {kind.__name__} "
         f"(such as {', '.join(fits) or 'a reduction to the network'})"
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError
 from autoprox.leaderboard.board import FORMAT, VERSION, Leaderboard
-from autoprox.runtime.files import read_json
+from autoprox.runtime.schema import read_json
 
 if TYPE_CHECKING:
     import pandas
@@ -48,11 +48,19 @@ def by_column(ranking: Ranking) -> ByColumn:
     Raises:
         AutoproxError: it is no ranking, cannot be read, or no proxy has a correlation.
     """
+    where = f"the ranking {ranking}" if isinstance(ranking, str | Path) else "the ranking"
     try:
         names, columns, rows = _read(ranking)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AutoproxError(f"the ranking is damaged: {type(error).__name__}: {error}") from None
-    values = np.array(rows, dtype=np.float64).reshape(len(names), len(columns))
+        values = np.array(rows, dtype=np.float64).reshape(len(names), len(columns))
+        if (abs(values) > 1).any() or not all(isinstance(name, str) for name in names):
+            raise ValueError("expected names of proxies, and correlations from -1 to 1")
+    except AutoproxError:
+        raise
+    except Exception as error:  # what is damaged may raise anything
+        raise AutoproxError(
+            f"{where} is damaged: {type(error).__name__}: {error}; write it again with "
+            "autoprox rank"
+        ) from None
     ranked = np.isfinite(values).any(axis=1)
     if not ranked.any():
         raise AutoproxError("no proxy of the ranking has a correlation: there is nothing to draw")
@@ -73,7 +81,7 @@ def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise AutoproxError(f"cannot read {path}: {error.strerror or error}") from None
-    return _of_records(list(csv.DictReader(io.StringIO(text))))
+    return _of_records(list(csv.DictReader(io.StringIO(text), strict=True)))
 
 
 def _of_board(board: Mapping[str, Any]) -> tuple[list[str], list[str], list[list[float]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,18 @@ from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
+from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
+from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
-from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy, load, named
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.digest import called
 from autoprox.runtime.parallel import open_workers
@@ -32,20 +34,20 @@ from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
 from autoprox.statistics.store import default_folder
 
-if TYPE_CHECKING:
-    from autoprox.language.graph import Graph
-
+Source: TypeAlias = str | Path | Graph | AnyProxy
+"""What `autoprox.load` takes."""
 
 TOLERATED = 0.05
 """The share of architectures without a score up to which a proxy still gets a rank."""
 
 
+@named_options()
 def rank(
-    proxies: Iterable[str | Path | Graph | AnyProxy] | None = None,
+    proxies: Source | Iterable[Source] | None = None,
     bench: str | Path | Bench = "vit101",
     *,
-    spaces: Sequence[str] | None = None,
-    targets: Sequence[str] | None = None,
+    spaces: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     architectures: int | None = None,
     plain: bool = False,
     held_out: bool = False,
@@ -69,8 +71,9 @@ def rank(
     cached, and an interrupted call goes on where it was.
 
     Args:
-        proxies: names, files, run folders, expressions or proxies; None for all that ship and can
-            tell the bench's architectures apart: configurations differ by bits, networks have none.
+        proxies: names, files, run folders, expressions or proxies, or one of these; None for all
+            that ship and can tell the bench's architectures apart: configurations differ by bits,
+            networks have none.
         bench: the bench, its name, or a file that defines one.
         spaces: rank the architectures of these only; None for all.
         targets: rank by these; None for the bench's default ones.
@@ -116,11 +119,12 @@ def rank(
         )
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
-    given = shipped(whole).values() if proxies is None else map(load, proxies)
+    sources: tuple[Source, ...] = () if proxies is None else listed(proxies, Path, Graph)
+    given = shipped(whole).values() if proxies is None else map(load, sources)
     chosen = named(list(given))
     drawn = drawn_of(whole, architectures, plain=plain)
-    part = _selected(drawn, spaces, split_seed if held_out else None)
-    wanted = tuple(targets or part.default_targets)
+    part = _selected(drawn, listed(spaces) if spaces else None, split_seed if held_out else None)
+    wanted: tuple[str, ...] = listed(targets or part.default_targets)
     columns = columns_of(part, range(len(part.architectures)), wanted)
     if not columns or not chosen:
         raise BenchError(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, StatisticError
 from autoprox.language.text import parse_proxy
+from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.measuring.scores import Kept, ScoreStore
-from autoprox.measuring.tables import Exhibit, Probe, TableRow, by_bits, table_of
+from autoprox.measuring.tables import TableRow, by_bits, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy, scores_of

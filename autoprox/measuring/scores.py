@@ -14,16 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autoprox.errors import AutoproxError, CacheError, RunError
+from autoprox.errors import AutoproxError, CacheError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.digest import Digest, digest
-from autoprox.runtime.files import canonical, digits, read_json, write_json
+from autoprox.runtime.files import canonical, digits, remove_stale, replace
+from autoprox.runtime.schema import FileKind
 from autoprox.statistics import STATISTICS
-
-FORMAT = "autoprox scores"
-VERSION = 1
 
 SCORES_VERSION = 2
 """Raised whenever a primitive, or the way expressions are evaluated, changes a score."""
@@ -52,6 +50,19 @@ class Kept:
         self.scores.update(other.scores)
         self.failures.update(other.failures)
         self.seconds.update(other.seconds)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file of scores: the key, and what is kept under it; see `Kept`."""
+
+    key: dict[str, Any]
+    scores: dict[str, float]
+    failures: dict[str, str]
+    seconds: dict[str, float]
+
+
+SCORES = FileKind("autoprox scores", 2, Written, sealed=2)
 
 
 def identity(proxy: Proxy | FunctionProxy) -> str:
@@ -125,12 +136,11 @@ class ScoreStore:
         found = Kept()
         for path in self._files.get(digits(text, 16), ()):
             try:
-                data = read_json(path, FORMAT, VERSION)
+                written = SCORES.read(path)
             except AutoproxError:
                 continue
-            kept = _read(data)
-            if kept is not None and data.get("key") == json.loads(text):
-                found.add(kept)
+            if written.key == json.loads(text):
+                found.add(Kept(written.scores, written.failures, written.seconds))
         return found
 
     def save(self, key: Mapping[str, Any], kept: Kept) -> None:
@@ -143,30 +153,23 @@ class ScoreStore:
         names = json.dumps([sorted(kept.scores | kept.failures), sorted(kept.seconds)])
         digest = digits(text, 16)
         path = self.folder / digest[:2] / f"{digest}.{digits(names, 8)}.json"
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "key": json.loads(text),
-            "scores": kept.scores,
-            "failures": kept.failures,
-            "seconds": kept.seconds,
-        }
+        content = SCORES.text(
+            {
+                "key": json.loads(text),
+                "scores": kept.scores,
+                "failures": kept.failures,
+                "seconds": kept.seconds,
+            }
+        )
         try:
-            write_json(
-                path, content, "cache with --cache or the environment variable AUTOPROX_CACHE"
-            )
-        except RunError as error:
-            raise CacheError(str(error)) from None
-
-
-def _read(data: Mapping[str, Any]) -> Kept | None:
-    """Return what a file holds, or None if that is not what is written."""
-    kinds = {"scores": (int, float), "failures": (str,), "seconds": (int, float)}
-    for name, kind in kinds.items():
-        part = data.get(name)
-        if not isinstance(part, dict) or not all(isinstance(each, kind) for each in part.values()):
-            return None
-    return Kept(data["scores"], data["failures"], data["seconds"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale(path.parent)
+            replace(path, content.encode(), lasting=False)
+        except OSError as error:
+            raise CacheError(
+                f"cannot write {path}: {error.strerror or error}; choose another cache with "
+                "--cache or the environment variable AUTOPROX_CACHE"
+            ) from None
 
 
 def _text(key: Mapping[str, Any]) -> str:

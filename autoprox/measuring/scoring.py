@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from autoprox.benches import Architecture, Bench, load_bench
+from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import ScoringWork, score_network
+from autoprox.measuring.probe import Probe
 from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
-from autoprox.measuring.tables import Probe
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import HERE, Workers
@@ -138,6 +139,7 @@ def score_all(
             when the first networks are done.
 
     Raises:
+        BenchError: networks have other outputs than the bench has classes.
         CacheError: the cache cannot be read or written.
         StatisticError: the images cannot be read.
         WorkerError: a worker was killed.
@@ -150,6 +152,8 @@ def score_all(
     unsaved: dict[str, Kept] = {}
     if progress:
         progress(0, len(works))
+    if works:
+        check_outputs(job.bench)
     begun = 0.0
     for done, noted in enumerate(_done(job, works.values(), workers), start=1):
         unsaved.update(noted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import chain
@@ -11,150 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprox.benches import Architecture, Bench
-from autoprox.errors import BenchError
-from autoprox.runtime.device import CPU, device_of, full_precision
-from autoprox.runtime.digest import digest
+from autoprox.benches.checks import check_outputs
+from autoprox.errors import AutoproxError, BenchError
+from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.threads import one_thread
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
+from autoprox.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.evaluation.evaluate import Table
     from autoprox.statistics import Measurement, Store
-    from autoprox.statistics.trees import Inputs, Targets
-
-DEFAULT_BATCH = 8
-"""How many inputs the networks are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What the networks of a bench are shown, and how much of what they show is kept.
-
-    Attributes:
-        batch: the number of inputs.
-        seed: of the networks' weights, the inputs, and the sample's places.
-        sample: entries kept of each tensor of a layer, or ``"full"``.
-        images: an .npz file or a folder of real images; None for seeded noise and labels.
-        device: where the networks run; places and noise are the same on all, numbers to rounding.
-    """
-
-    batch: int = DEFAULT_BATCH
-    seed: int = 0
-    sample: Sample = DEFAULT_SAMPLE
-    images: str | None = None
-    device: str = CPU
-
-    def inputs(self, bench: Bench) -> tuple[Inputs, Targets]:
-        """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
-
-        A bench with inputs of its own gives both.
-
-        Raises:
-            StatisticError: the images cannot be read, or the bench's networks take none.
-            BenchError: the bench's own inputs fail.
-        """
-        from autoprox.errors import StatisticError
-        from autoprox.statistics import images, noise
-        from autoprox.statistics.inputs import IMAGENET
-
-        if bench.inputs is not None:
-            if self.images is None:
-                return _own_inputs(bench, self.batch, self.seed)
-            raise StatisticError(
-                f"bench {bench.name!r} has inputs of its own; leave out {self.images}"
-            )
-        if self.images is None:
-            return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
-        if len(bench.input_shape) != 3:
-            raise StatisticError(
-                f"the networks of bench {bench.name!r} take inputs of shape {bench.input_shape}; "
-                f"images are (channels, height, width): leave out {self.images}"
-            )
-        channels, height, width = bench.input_shape
-        return images(
-            self.images,
-            (channels, height, width),
-            bench.classes,
-            batch=self.batch,
-            seed=self.seed,
-            normalisation=bench.normalisation or IMAGENET,
-        )
-
-    def on_device(
-        self, network: nn.Module, inputs: Inputs, targets: Targets
-    ) -> tuple[nn.Module, Inputs, Targets]:
-        """Return a network and its batch where they run.
-
-        Raises:
-            StatisticError: there is no such device.
-        """
-        from autoprox.statistics.trees import mapped
-
-        device = device_of(self.device)
-        moved = [mapped(tree, lambda tensor: tensor.to(device)) for tree in (inputs, targets)]
-        return network.to(device), moved[0], moved[1]
-
-    def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
-        """Return everything that determines an architecture's statistics."""
-        bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
-        elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
-        functions = {"loss": bench.loss, "outputs": bench.outputs}
-        own = {name: digest(each).text for name, each in functions.items() if each is not None}
-        return {
-            "bench": bench.name,
-            "version": bench.version,
-            "architecture": architecture.name,
-            "config": dict(architecture.config),
-            "input_shape": list(bench.input_shape),
-            "classes": bench.classes,
-            "inputs": fingerprint,
-            "statistics": STATISTICS_VERSION,
-            "batch": self.batch,
-            "seed": self.seed,
-            "sample": self.sample,
-            **elsewhere,
-            **bits,
-            **own,
-        }
-
-    def network_key(
-        self, bench: Bench, space: str, fingerprint: str, bits: int | None = None
-    ) -> dict[str, Any]:
-        """Return everything that determines the statistics of the trained network of a space.
-
-        Args:
-            bench: a bench of trained networks.
-            space: one of its spaces.
-            fingerprint: of the batch.
-            bits: those of every layer; None for the statistics that do not depend on bits.
-        """
-        key = self.key(bench, bench.in_space(space)[0], fingerprint)
-        return {**key, "architecture": space, "config": {}, "bits": bits}
-
-
-def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
-    """Return what a bench's own function gives.
-
-    Raises:
-        BenchError: it fails, or gives something else than inputs and targets.
-    """
-    import torch
-
-    assert bench.inputs is not None
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            inputs, targets = bench.inputs(batch, seed)
-    except Exception as error:  # the function is anybody's and may raise anything
-        raise BenchError(
-            f"bench {bench.name!r}: inputs({batch}, seed={seed}) failed: "
-            f"{type(error).__name__}: {error}; expected inputs and targets"
-        ) from error
-    return inputs, targets
 
 
 @dataclass(frozen=True)
@@ -258,58 +127,6 @@ class StatisticsWork:
     bits: tuple[int, ...] | None = None
 
 
-_BATCHES: dict[str, tuple[Inputs, Targets]] = {}
-"""The batches that this process shows its networks, by their fingerprints."""
-
-
-class Exhibit:
-    """A network of a bench on a batch; built, and shown it, only if something has to be measured.
-
-    Args:
-        bench: the bench.
-        probe: what the network is shown.
-        build: gives the network; several exhibits may share it.
-        mark: the fingerprint of the batch.
-        store: the cache of statistics.
-    """
-
-    def __init__(
-        self, bench: Bench, probe: Probe, build: Callable[[], nn.Module], mark: str, store: Store
-    ) -> None:
-        """Build nothing yet."""
-        self.bench = bench
-        self.probe = probe
-        self.store = store
-        self._build = build
-        self._mark = mark
-
-    @cached_property
-    def shown(self) -> tuple[nn.Module, Inputs, Targets]:
-        """The network and its batch; the batch is read or drawn once a process."""
-        if self._mark not in _BATCHES:
-            if len(_BATCHES) > 3:
-                _BATCHES.clear()
-            _BATCHES[self._mark] = self.probe.inputs(self.bench)
-        return self.probe.on_device(self._build(), *_BATCHES[self._mark])
-
-    def measure(self, names: Sequence[str], bits: tuple[int, ...] | None = None) -> Measurement:
-        """Return statistics, measured now."""
-        from autoprox.statistics import measure
-
-        probe, how = self.probe, self.bench.how
-        with full_precision():
-            return measure(
-                *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, **how
-            )
-
-    def measure_missing(
-        self, key: Mapping[str, Any], names: Sequence[str], bits: tuple[int, ...] | None = None
-    ) -> None:
-        """Measure and save the statistics that the cache lacks."""
-        if missing := self.store.missing(key, names):
-            self.store.save(key, self.measure(missing, bits))
-
-
 def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the statistics that do not depend on bits, and those that do."""
     quantised = tuple(name for name in names if STATISTICS[name].needs_bits)
@@ -340,6 +157,7 @@ def measure_bench(
         progress: told how many architectures are done, and of how many.
 
     Raises:
+        BenchError: a network cannot be built, or has other outputs than the bench has classes.
         StatisticError: a network cannot be measured.
         CacheError: the cache cannot be written.
         WorkerError: a worker was killed.
@@ -347,6 +165,8 @@ def measure_bench(
     works = pending(plan, store)
     if progress:
         progress(0, len(works))
+    if works:
+        check_outputs(plan.bench)
     source = plan.bench if workers.here else plan.source
     tasks = ((source, plan.probe, work, plan.folder) for work in works)
     for done, _ in enumerate(workers.unordered(_measure, tasks), start=1):
@@ -363,12 +183,29 @@ def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Pa
     from autoprox.statistics import Store
 
     bench = load_bench(source) if isinstance(source, str) else source
-    build = partial(bench.network, work.architecture, probe.seed)
+    build = partial(_built, bench, work.architecture, probe.seed)
     exhibit = Exhibit(bench, probe, build, work.key["inputs"], Store(folder))
     try:
         exhibit.measure_missing(work.key, work.names, work.bits)
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
+
+
+def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
+    """Build a network, by code that may be anybody's and raise anything.
+
+    Raises:
+        BenchError: it cannot be built.
+    """
+    try:
+        return bench.network(architecture, seed)
+    except AutoproxError:
+        raise
+    except Exception as error:
+        raise BenchError(
+            f"bench {bench.name!r}: build failed on architecture {architecture.name!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def load_table(store: Store, rows: Sequence[TableRow], names: Sequence[str]) -> Table:

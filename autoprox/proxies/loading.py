@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from autoprox.errors import AutoproxError, UnknownNameError
+from autoprox.errors import AutoproxError, UnknownNameError, short
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse_proxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
@@ -40,13 +40,13 @@ def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
     try:
         path = Path(source).expanduser()
     except RuntimeError as error:  # a path in the home of somebody whom nobody knows
-        raise AutoproxError(f"there is no proxy file {text!r}: {error}") from None
+        raise AutoproxError(f"there is no proxy file {short(text)!r}: {error}") from None
     if isinstance(source, Path) or text.endswith(".json") or _exists(path):
         return from_file(path)
     if text.isidentifier():
         raise UnknownNameError("proxy", text, names())
     if "/" in text and "(" not in text:
-        raise AutoproxError(f"there is no proxy file or run folder {text!r}")
+        raise AutoproxError(f"there is no proxy file or run folder {short(text)!r}")
     return Proxy(parse_proxy(text))
 
 
@@ -65,5 +65,5 @@ def named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # an expression longer than a file name may be
+    except (OSError, ValueError):  # an expression longer than a file name may be, or with a NUL
         return False

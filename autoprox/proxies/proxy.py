@@ -12,7 +12,7 @@ from autoprox.errors import AutoproxError, LanguageError, ScoreError
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
 from autoprox.primitives.kinds import TENSOR_KINDS
-from autoprox.runtime.files import read_json
+from autoprox.runtime.schema import MIB, FileKind
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
 
 if TYPE_CHECKING:
@@ -24,8 +24,26 @@ if TYPE_CHECKING:
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.trees import Inputs, Targets
 
-FORMAT = "autoprox proxy"
-VERSION = 1
+
+@dataclass(frozen=True)
+class Written:
+    """A proxy as its file has it.
+
+    Attributes:
+        expression: the formula.
+        graph: the same as `Graph.to_json` has it, or None.
+        name, description, provenance: see `Proxy`.
+    """
+
+    expression: str
+    graph: dict[str, Any] | None = None
+    name: str = ""
+    description: str = ""
+    provenance: dict[str, Any] | None = None
+
+
+PROXY = FileKind("autoprox proxy", 1, Written, most=4 * MIB)
+"""The file of a proxy, which people write, too."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +154,8 @@ class Proxy:
     def to_json(self) -> dict[str, Any]:
         """Return the proxy as JSON data, as `from_file` reads it."""
         return {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": PROXY.form,
+            "version": PROXY.version,
             "name": self.name,
             "expression": self.graph.text,
             "description": self.description,
@@ -196,19 +214,14 @@ def from_file(path: Path) -> Proxy:
                 f"{path} is no finished run: it has no best.json; resume the run first"
             )
         path = path / "best.json"
-    data = read_json(path, FORMAT, VERSION)
-    if "expression" not in data:
-        raise AutoproxError(f"{path}: a proxy has the key 'expression'")
-    graph = parse_proxy(str(data["expression"]))
-    if "graph" in data and from_json(data["graph"]) is not graph:
-        raise LanguageError(
-            f"{path}: 'expression' and 'graph' are different proxies; keep one of them"
-        )
-    provenance = data.get("provenance") or {}
-    if not isinstance(provenance, dict):
-        raise AutoproxError(f"{path}: 'provenance' is an object, or null; got {provenance!r}")
-    name = str(data.get("name", ""))
-    return Proxy(graph, name, str(data.get("description", "")), provenance)
+    written = PROXY.read(path)
+    try:
+        graph = parse_proxy(written.expression)
+        if written.graph is not None and from_json(written.graph) is not graph:
+            raise LanguageError("'expression' and 'graph' are different proxies; keep one of them")
+    except LanguageError as error:
+        raise LanguageError(f"{path}: {error}") from None
+    return Proxy(graph, written.name, written.description, written.provenance or {})
 
 
 def dumps(proxy: Proxy) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
 
     A batch norm that reads what a convolution returned becomes an `nn.Identity`. Grids with a scale
     a channel are the same before and after. Where the folded network computes something else, for
-    example because a second reader of the convolution wants its bare output, nothing is folded.
+    example because a second reader of the convolution wants its bare output, nothing is folded; a
+    module that runs at several places is left as it is.
 
     Args:
         network: left as it is.
@@ -37,14 +39,17 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, str]]:
-    """Names of the convolutions and of the batch norms that read their outputs."""
+    """Names of the convolutions and of the batch norms that read their outputs, each run once."""
     returned: list[tuple[str, Tensor]] = []
     pairs: dict[str, str] = {}
+    runs: Counter[str] = Counter()
 
     def after(name: str, output: Tensor) -> None:
+        runs[name] += 1
         returned.append((name, output))
 
     def before(name: str, tensor: Tensor) -> None:
+        runs[name] += 1
         for convolution, output in returned:
             if output is tensor:
                 pairs[convolution] = name
@@ -64,7 +69,7 @@ def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, str]]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(pairs.items())
+    return [pair for pair in pairs.items() if all(runs[name] == 1 for name in pair)]
 
 
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:

@@ -117,13 +117,15 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
         images: a batch to run it on; the first is enough.
 
     Raises:
-        QuantisationError: no layer can be quantised, one runs more than once, or the images are of
-            an integer type.
+        QuantisationError: no layer can be quantised, one runs more than once, has no weight of its
+            own, or the images are of an integer type.
     """
     check_normalised(images)
     layers: list[Layer] = []
+    owners: dict[Tensor, str] = {}
 
     def note(name: str, module: Module, _: Tensor, output: Tensor) -> None:
+        _check_weight(name, module, owners)
         macs = output[0].numel() * module.weight[0].numel()
         layers.append(Layer(name, module.weight.numel(), macs))
 
@@ -134,6 +136,21 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
 
 
 Module = nn.Conv2d | nn.Linear
+
+
+def _check_weight(name: str, module: Module, owners: dict[Tensor, str]) -> None:
+    """Refuse a weight that is computed from others, or that two layers share; note its owner."""
+    if "weight" not in dict(module.named_parameters(recurse=False)):
+        raise QuantisationError(
+            f"the weight of layer {name!r} is computed from other parameters; make it a plain one "
+            "first, as torch.nn.utils.parametrize.remove_parametrizations does"
+        )
+    if module.weight in owners:
+        raise QuantisationError(
+            f"layers {owners[module.weight]!r} and {name!r} share one weight, which cannot have "
+            "two scales; give each layer a weight of its own"
+        )
+    owners[module.weight] = name
 
 
 def watched(

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,7 +24,9 @@ from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS, Layer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
-from autoprox.runtime.files import read_json, write_json, write_text
+from autoprox.runtime.files import write_json, write_text
+from autoprox.runtime.quantities import read_bits
+from autoprox.runtime.schema import read_json
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),
@@ -185,14 +188,31 @@ class Builder:
             observer: told how many of those that lacked are done, and how many there are.
 
         Raises:
+            QuantisationError: a row is another configuration's, or was changed.
             RunError: the folder cannot be written.
         """
+        for name in wanted.keys() & self.rows.keys():
+            self._check(self.rows[name], wanted[name])
         missing = [name for name in wanted if name not in self.rows]
         observer(0, len(missing))
         for done, name in enumerate(missing, start=1):
             self.rows[name] = self.measured(name, wanted[name])
             self._write()
             observer(done, len(missing))
+
+    def _check(self, row: Row, bits: tuple[int, ...]) -> None:
+        """Hold a row against what it has to be.
+
+        Raises:
+            QuantisationError: it is another configuration's, or costs something else.
+        """
+        costs = self._quantiser.costs
+        if (row.bits, row.size_bytes, row.bops) != (bits, costs.size_bytes(bits), costs.bops(bits)):
+            raise QuantisationError(
+                f"{self.path} is damaged: row {row.name!r} has {row.size_bytes} bytes and "
+                f"{row.bops} bit operations at bits {'-'.join(map(str, row.bits))}; expected those "
+                f"of {'-'.join(map(str, bits))}: take the row away and build again"
+            )
 
     def measured(self, name: str, bits: tuple[int, ...]) -> Row:
         """Quantise, test, and return the row; nothing is written."""
@@ -222,7 +242,7 @@ class Builder:
                     f"{self._json} says that its table was made with another {key}: "
                     f"{facts.get(key)!r}, not {value!r}; choose another --out"
                 )
-        self._notes = {key: facts[key] for key in self._notes}
+        self._notes = {key: facts.get(key, value) for key, value in self._notes.items()}
         return {row.name: row for row in read_rows(self.path)}
 
     def _write(self) -> None:
@@ -237,30 +257,58 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a table; none if there is no such file.
 
     Raises:
-        QuantisationError: the file cannot be read or is no such table.
+        QuantisationError: the file cannot be read, is no such table, or a row cannot be one.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         return []
+    line, rows = 1, dict[str, Row]()
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [_row(record) for record in csv.DictReader(file, strict=True)]
-    except (OSError, csv.Error, KeyError, TypeError, ValueError, AttributeError) as error:
+            reader = csv.DictReader(file, strict=True)
+            for record in reader:
+                line = reader.line_num
+                row = _row(record)
+                if row.name in rows:
+                    raise ValueError(f"the name {row.name!r} occurs twice")
+                rows[row.name] = row
+    except (OSError, csv.Error, ValueError) as error:
         raise QuantisationError(
-            f"{path} is damaged or no table of quantised networks ({error!r}); "
-            "move it away and build again"
+            f"{path} is damaged or no table of quantised networks: line {line}: {error}; move it "
+            "away and build again"
         ) from None
+    return list(rows.values())
 
 
 def _row(record: Mapping[str, str]) -> Row:
-    return Row(
+    """Read a row.
+
+    Raises:
+        ValueError: a cell is missing, there is one too many, or a number is none or cannot be.
+    """
+    columns = [field.name for field in dataclasses.fields(Row)]
+    if list(record) != columns or None in record.values():
+        raise ValueError(f"expected the columns {', '.join(columns)}")
+    row = Row(
         record["name"],
         record["set"],
-        tuple(int(bits) for bits in record["bits"].split("-")),
+        read_bits(record["bits"]),
         float(record["accuracy"]),
         float(record["loss"]),
         int(record["size_bytes"]),
         int(record["bops"]),
     )
+    if row.name.partition("/")[0] != row.set:
+        raise ValueError(f"expected a name that begins with the set, {row.set!r}; got {row.name!r}")
+    if not (0 <= row.accuracy <= 100 and 0 <= row.loss < math.inf):
+        raise ValueError(
+            f"expected an accuracy from 0 to 100 and a loss from 0; got {row.accuracy} and "
+            f"{row.loss}"
+        )
+    if row.size_bytes < 1 or row.bops < 1:
+        raise ValueError(
+            f"expected bytes and bit operations from 1; got {row.size_bytes} and {row.bops}"
+        )
+    return row
 
 
 def _text(rows: list[Row]) -> str:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import secrets
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from autoprox.errors import AutoproxError, CacheError, RunError
 
+STALE_SECONDS = 3600.0
+"""A temporary file that is older belongs to nobody who still writes it."""
+
 
 def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
-    """Write `content` to a temporary name beside `path`, then rename it; make the folder first.
+    """Write `content` as `replace` does, for good; make the folder first.
 
     Args:
         path: the file.
@@ -23,34 +30,115 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
         other: what the message of a failure says to choose another one of.
 
     Raises:
-        RunError: the folder cannot be written, or the disk is full.
+        RunError: the folder cannot be written, the disk is full, or `path` is no name of a file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        replace(path, content)
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; choose another {other}"
+            f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}; choose "
+            f"another {other}"
         ) from None
 
 
+def replace(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Write `content` to a temporary name beside `path`, then rename it: all of it, or nothing.
+
+    Args:
+        path: the file.
+        content: all of it.
+        lasting: whether it is on the disk when this returns, so that after a power loss no file is
+            older than one that was written before it. What is checked on reading, and can be made
+            again, need not be.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: `path` is no name of a file.
+    """
+    if path.name in ("", ".."):
+        raise ValueError("it is no name of a file")
+    mark = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{mark}.tmp")
+    try:
+        temporary.write_bytes(content)
+        if lasting:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):  # where nothing can be written, nothing can be removed
+            temporary.unlink(missing_ok=True)
+        raise
+    if lasting:
+        _settle(path.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Put a folder's names on the disk, where the platform can."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+@cache
+def _machine() -> str:
+    """Return a mark of this machine: only here do the numbers of its processes say anything."""
+    return digits(platform.node(), 8)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files that processes left behind which were killed."""
+    for path in folder.glob(".*.tmp"):
+        machine, process, *_ = [*path.name.split(".")[1:], ""]
+        with suppress(OSError):
+            here = machine == _machine() and process.isdecimal() and not _runs(int(process))
+            if here or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Say whether a process of this machine runs, as far as can be known."""
+    if os.name == "nt":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no number of a process
+        return True
+    return True
+
+
 def write_text(path: Path, text: str, other: str = "--out") -> None:
-    """Write text in UTF-8 as `write_bytes` does."""
-    write_bytes(path, text.encode(), other)
+    """Write text in UTF-8 as `write_bytes` does.
+
+    Raises:
+        RunError: it has a lone surrogate, which UTF-8 lacks, or the file cannot be written.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"cannot write {path}: the text has the lone surrogate {text[error.start]!r}, which is "
+            "no character; give what is called so another name"
+        ) from None
+    write_bytes(path, content, other)
 
 
 def append_text(path: Path, text: str) -> int:
-    """Put text in UTF-8 at the end of a file; return how many bytes the file has then.
+    """Put text in UTF-8 at the end of a file, for good; return how many bytes the file has then.
 
     Raises:
         OSError: the file cannot be written; some of the text may stand in it.
     """
-    with path.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8", errors="replace") as file:
         file.write(text)
         file.flush()
+        os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_size
 
 
@@ -64,8 +152,29 @@ def free_folder(base: Path) -> Path:
 
 
 def absolute(path: str) -> str:
-    """Return a path so that it holds in any folder."""
-    return str(Path(path).expanduser().resolve())
+    """Return a path so that it holds in any folder.
+
+    Raises:
+        AutoproxError: it is in the home of somebody whom nobody knows, or no path at all.
+    """
+    try:
+        return str(user_path(path).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise AutoproxError(f"{path!r} is no path: {error}") from None
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path as a user writes it, with the home folder for ``~``.
+
+    Raises:
+        AutoproxError: nobody knows the home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AutoproxError(
+            f"nobody knows the home folder in {str(path)!r}; give the whole path, or set HOME"
+        ) from None
 
 
 def write_json(
@@ -74,34 +183,6 @@ def write_json(
     """Write JSON data as `write_bytes` does; without an indent on one line, which is faster."""
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(path, text, other)
-
-
-def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
-    """Return the JSON object in a file of ours.
-
-    Args:
-        path: the file.
-        form: what its key ``format`` says.
-        version: the newest version of that format that is understood.
-
-    Raises:
-        AutoproxError: the file is missing, truncated, of another format, or newer.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AutoproxError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise AutoproxError(f"{path} is damaged or no JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("format") != form:
-        found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise AutoproxError(f"{path} is no {form!r} file: its format is {found!r}")
-    if not isinstance(data.get("version"), int) or data["version"] > version:
-        raise AutoproxError(
-            f"{path} has version {data.get('version')!r} of the format {form!r}; "
-            f"this autoprox reads up to {version}: upgrade autoprox"
-        )
-    return data
 
 
 def check_known(data: Iterable[str], settings: type) -> None:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -36,6 +38,9 @@ Result = TypeVar("Result")
 
 IDLE = 300
 """Seconds after which processes on this machine end that have nothing to do."""
+
+GLANCE = 1.0
+"""How many seconds pass before a worker looks again whether its parent lives."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What tells a new process how many threads to use."""
@@ -205,14 +210,37 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     env = dict.fromkeys(THREADS, "1")
-    pool = get_reusable_executor(jobs, timeout=IDLE, initializer=_stay, env=env)
-    for _process in range(jobs):  # they start while this process reads its tables
-        pool.submit(_wake)
+    pool = get_reusable_executor(
+        jobs, timeout=IDLE, initializer=_stay, initargs=(os.getpid(),), env=env
+    )
+    with _signals_held():
+        for _process in range(jobs):  # they start while this process reads its tables
+            pool.submit(_wake)
     yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
 
 
-def _stay() -> None:
-    """Keep a worker however large its memory becomes.
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let the processes and threads that start now never see Ctrl-C and SIGTERM.
+
+    Both go to all processes of a terminal or a job; this one decides what becomes of its workers,
+    which end with it. What comes meanwhile comes afterwards.
+    """
+    if os.name == "nt":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # for it lets signals through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stay(parent: int) -> None:
+    """Keep a worker however large its memory becomes, but no longer than its parent lives.
 
     Where psutil is installed, loky replaces a worker that has grown by 300 MB since its first task:
     a network does that, and so do the statistics of a large table, which are mapped.
@@ -220,13 +248,20 @@ def _stay() -> None:
     from joblib.externals.loky import process_executor
 
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended, however that did."""
+    while os.getppid() == parent:
+        time.sleep(GLANCE)
+    os._exit(1)
 
 
 def _wake() -> None:
     """Import what every task needs.
 
-    Where psutil is not installed, loky collects garbage every second, but need not look at that. It
-    is a task, not a part of `_stay`: Ctrl-C in a task is nothing that loky would print.
+    Where psutil is not installed, loky collects garbage every second, but need not look at that.
     """
     import torch  # noqa: F401
 

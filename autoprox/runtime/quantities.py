@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -28,6 +29,21 @@ def read_quantity(value: float | str, suffixes: Mapping[str, int] = COUNTS) -> F
     if quantity <= 0:
         raise ValueError(value)
     return quantity
+
+
+def read_bits(text: object) -> tuple[int, ...]:
+    """Return the bits of each layer out of a text of numbers with hyphens between them.
+
+    Raises:
+        ValueError: it is none, or a number is not from 1 to 16.
+
+    >>> read_bits("8-3-8")
+    (8, 3, 8)
+    """
+    parts = str(text).split("-")
+    if not all(re.fullmatch("[1-9]|1[0-6]", part, re.ASCII) for part in parts):
+        raise ValueError(f"expected bits from 1 to 16, such as 8-3-8; got {reprlib.repr(text)}")
+    return tuple(map(int, parts))
 
 
 def count_text(count: float) -> str:

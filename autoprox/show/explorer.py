@@ -39,7 +39,7 @@ def explore(
 
     Args:
         run: a run, or its folder.
-        bench: the bench, if the run began with a `Bench` object.
+        bench: the bench, if the run began with a `Bench` object or a file.
         cache: the folder of the measured statistics; the user's cache folder if None.
 
     Raises:
@@ -59,9 +59,10 @@ def explore(
     from autoprox.statistics.store import default_folder
 
     found = run if isinstance(run, Run) else read_run(run)
-    source = bench if isinstance(bench, Bench) else str(bench) or found.settings.bench
+    files = RunFolder(found.folder)
+    source = bench if isinstance(bench, Bench) else str(bench) or files.bench(found.settings)
     ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
-    RunFolder(found.folder).check_bench(ground.digest)
+    files.check_bench(ground.digest)
     ground.measure(HERE, lambda done, total: None)
     return Explorer(found, ground)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.image_files import SUFFIXES, read_picture, stored
 from autoprox.statistics.trees import Inputs, Targets, leaves
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -23,14 +25,6 @@ Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What images are normalised by, whatever their source, unless a network was trained otherwise."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Files of an image folder that are images."""
-
-_EXPECTED = (
-    "expected an .npz file with uint8 images 'x', (N, H, W, C) or (N, C, H, W), and labels 'y'"
-)
-
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed of a batch: torch and what is computed from it take it in every place."""
@@ -63,7 +57,7 @@ def images(
             ``y``, ``(N,)``; or a folder with one folder of images a class, whose labels are the
             places of their names in alphabetical order.
         shape: ``(channels, height, width)`` that the network takes; grey images are repeated over
-            three channels if need be.
+            three channels if need be, and those of a folder may serve one channel.
         classes: outputs of the network.
         batch: how many images to draw, without repetition.
         seed: decides which.
@@ -73,44 +67,22 @@ def images(
         Float32 ``(batch, *shape)``, normalised, and int64 ``(batch,)``.
 
     Raises:
-        StatisticError: there is no such file, it is something else, it is damaged, it has too few
-            images, or more classes than the network.
+        StatisticError: there is no such file, it is something else, it is damaged or larger than
+            is read, labels are no whole numbers, there are too few images, or more classes than
+            outputs of the network.
     """
+    if batch < 1 or not 0 <= seed <= LARGEST_SEED:
+        raise StatisticError(
+            f"expected a batch of 1 or more and a seed from 0 to {LARGEST_SEED}; got {batch} and "
+            f"{seed}"
+        )
     path = Path(path)
-    if path.is_dir():
-        pictures, labels = _from_folder(path, classes, batch, seed)
+    if os.path.isdir(path):
+        pictures, labels = _from_folder(path, shape, classes, batch, seed)
     else:
         pictures, labels = _from_file(path, classes, batch, seed)
     ready = [_prepared(picture, shape, normalisation, path) for picture in pictures]
-    return torch.stack(ready), torch.from_numpy(labels.astype(np.int64))
-
-
-def stored(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Read an ``.npz`` file of images: uint8 ``(N, H, W, C)`` and labels ``(N,)``.
-
-    Raises:
-        StatisticError: there is no such file, it is something else, or it is damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not {"x", "y"} <= set(archive):
-                raise StatisticError(f"{path} holds {sorted(archive)}; {_EXPECTED}")
-            x, y = archive["x"], archive["y"]
-    except FileNotFoundError:
-        raise StatisticError(f"no images at {path}; {_EXPECTED}, or a folder of images") from None
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zipfile.error) as error:
-        raise StatisticError(
-            f"cannot read {path}: {error}; {_EXPECTED}: get the file again"
-        ) from None
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or y.shape != (len(x),):
-        raise StatisticError(
-            f"{path} holds x {x.shape}, {x.dtype}, and y {y.shape}, {y.dtype}; {_EXPECTED}, (N,)"
-        )
-    if x.ndim == 3:
-        x = x[..., None]
-    elif x.shape[-1] not in (1, 3) and x.shape[1] in (1, 3):
-        x = x.transpose(0, 2, 3, 1)
-    return x, y
+    return torch.stack(ready), torch.from_numpy(labels)
 
 
 def token_noise(
@@ -147,28 +119,16 @@ def fingerprint(inputs: Inputs, targets: Targets) -> str:
 
 def _from_file(
     path: Path, classes: int, batch: int, seed: int
-) -> tuple[list[NDArray[Any]], NDArray[Any]]:
+) -> tuple[Iterable[NDArray[np.uint8]], NDArray[np.int64]]:
     """Draw images and labels from an ``.npz`` file."""
-    x, y = stored(path)
-    chosen = _drawn(path, y, classes, batch, seed)
-    return list(x[chosen]), y[chosen]
+    return stored(path, lambda labels: _drawn(path, labels, classes, batch, seed))
 
 
 def _from_folder(
-    path: Path, classes: int, batch: int, seed: int
-) -> tuple[list[NDArray[Any]], NDArray[Any]]:
-    """Draw images and labels from a folder with a folder a class."""
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise StatisticError("reading an image folder needs Pillow: pip install pillow") from None
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
-    files = [
-        (file, label)
-        for label, folder in enumerate(folders)
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in SUFFIXES
-    ]
+    path: Path, shape: tuple[int, int, int], classes: int, batch: int, seed: int
+) -> tuple[Iterable[NDArray[np.uint8]], NDArray[np.int64]]:
+    """Draw images and labels from a folder with a folder a class; images are read when due."""
+    files = [(file, label) for label, file in _labelled_files(path)]
     if not files:
         raise StatisticError(
             f"{path} holds no images; expected a folder a class with {', '.join(SUFFIXES)} "
@@ -176,19 +136,38 @@ def _from_folder(
         )
     labels = np.array([label for _, label in files])
     chosen = _drawn(path, labels, classes, batch, seed)
-    pictures = []
-    for index in chosen:
-        file = files[index][0]
-        try:
-            with Image.open(file) as image:
-                pictures.append(np.asarray(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError) as error:
-            raise StatisticError(f"cannot read {file}: {error}; get the image again") from None
-    return pictures, labels[chosen]
+    return (_picture(files[index][0], shape[0]) for index in chosen), labels[chosen]
+
+
+def _labelled_files(path: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the files of an image folder, each with the place of its folder's name."""
+    try:
+        folders = sorted(entry for entry in path.iterdir() if os.path.isdir(entry))
+        for label, folder in enumerate(folders):
+            for file in sorted(folder.iterdir()):
+                if file.suffix.lower() in SUFFIXES and os.path.isfile(file):
+                    yield label, file
+    except OSError as error:
+        raise StatisticError(
+            f"cannot read the folder {error.filename}: {error.strerror}; expected a folder of "
+            "images a class that you may read"
+        ) from None
+
+
+def _picture(file: Path, channels: int) -> NDArray[np.uint8]:
+    """Read a picture with three channels, or with one if that is what the network takes."""
+    picture = read_picture(file, file)
+    if channels != 1:
+        return picture
+    if (picture != picture[..., :1]).any():
+        raise StatisticError(
+            f"the picture {file} is coloured; expected grey ones, as the network takes 1 channel"
+        )
+    return picture[..., :1]
 
 
 def _drawn(
-    path: Path, labels: NDArray[Any], classes: int, batch: int, seed: int
+    path: Path, labels: NDArray[np.int64], classes: int, batch: int, seed: int
 ) -> NDArray[np.int64]:
     """Draw `batch` places of `labels`, or raise if the data does not fit."""
     if len(labels) < batch:
@@ -205,22 +184,30 @@ def _drawn(
 
 
 def _prepared(
-    picture: NDArray[Any], shape: tuple[int, int, int], normalisation: Normalisation, path: Path
+    picture: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    normalisation: Normalisation,
+    path: Path,
 ) -> Tensor:
     """Turn a uint8 ``(H, W, C)`` picture into a normalised float32 `shape`."""
-    tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-    if len(tensor) == 1 and shape[0] == 3:
-        tensor = tensor.expand(3, -1, -1)
-    if len(tensor) != shape[0]:
+    channels = picture.shape[-1]
+    if channels != shape[0] and (channels, shape[0]) != (1, 3):
         raise StatisticError(
-            f"the images of {path} have {len(tensor)} channels; expected {shape[0]}, as the "
+            f"the images of {path} have {channels} channels; expected {shape[0]}, as the "
             f"network takes"
         )
-    if tensor.shape[1:] != shape[1:]:
-        tensor = F.interpolate(
-            tensor[None], size=shape[1:], mode="bilinear", antialias=True, align_corners=False
-        )[0]
+    tensor = torch.stack([_resized(picture[..., place], shape[1:]) for place in range(channels)])
     mean, deviation = map(torch.tensor, normalisation)
     if shape[0] != 3:
         mean, deviation = mean.mean(), deviation.mean()
     return (tensor - mean.reshape(-1, 1, 1)) / deviation.reshape(-1, 1, 1)
+
+
+def _resized(channel: NDArray[np.uint8], sides: tuple[int, ...]) -> Tensor:
+    """Turn one channel, ``(H, W)``, into float32 from 0 to 1; one at a time takes less memory."""
+    tensor = torch.from_numpy(np.array(channel)).float() / 255
+    if tensor.shape == sides:
+        return tensor
+    return F.interpolate(
+        tensor[None, None], size=sides, mode="bilinear", antialias=True, align_corners=False
+    )[0, 0]

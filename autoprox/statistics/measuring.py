@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from autoprox.errors import StatisticError
 from autoprox.primitives.kinds import Layer, Relation
 from autoprox.quantise.layers import Bits
+from autoprox.runtime.arguments import listed
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.outcomes import Loss, Outputs
@@ -45,7 +46,7 @@ def measure(
     network: nn.Module,
     inputs: Inputs,
     targets: Targets,
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     loss: Loss | None = None,
     outputs: Outputs | None = None,
@@ -94,7 +95,7 @@ def measure(
         StatisticError: the network or the batch does not fit; the message says how.
     """
     check_types(network, inputs, targets)
-    words = {name: STATISTICS[name] for name in names}
+    words = {name: STATISTICS[name] for name in listed(names)}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
     layers = layer_names(network)

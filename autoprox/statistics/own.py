@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ def statistic(
 
     def register(function: Function) -> Function:
         name, summary = function.__name__, (inspect.getdoc(function) or "").partition("\n")[0]
-        if not summary:
+        if not summary and sys.flags.optimize < 2:  # python -OO drops docstrings
             raise StatisticError(f"statistic {name!r}: say what it measures in a docstring")
         if len(inspect.signature(function).parameters) != 3:
             raise StatisticError(

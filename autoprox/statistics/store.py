@@ -15,8 +15,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +23,8 @@ from typing import Any
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from autoprox.errors import CacheError
-from autoprox.runtime.files import canonical, digits
+from autoprox.errors import AutoproxError, CacheError
+from autoprox.runtime.files import canonical, digits, remove_stale, replace, user_path
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement
 from autoprox.statistics.words import STATISTICS
@@ -35,7 +33,6 @@ FORMAT = 1
 """Version of the layout of a file."""
 
 _SUFFIX = ".safetensors"
-_STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +49,22 @@ class _Damaged(Exception):
 
 
 def default_folder() -> Path:
-    """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches."""
+    """The cache folder: ``AUTOPROX_CACHE``, else ``autoprox`` in the user's folder for caches.
+
+    Raises:
+        CacheError: nobody knows the user's home folder.
+    """
     if chosen := os.environ.get("AUTOPROX_CACHE"):
         return Path(chosen)
     if os.name == "nt" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "autoprox"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoprox"
+    try:
+        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "autoprox"
+    except AutoproxError:
+        raise CacheError(
+            "there is no home folder to keep a cache in; name one with --cache or the environment "
+            "variable AUTOPROX_CACHE"
+        ) from None
 
 
 class Store:
@@ -94,15 +101,10 @@ class Store:
         measurement = measurement.renamed({name: _stored_name(name) for name in measurement.names})
         path = self._path(text, measurement.names)
         content = _content(text, measurement)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(path.parent)
-            try:
-                temporary.write_bytes(content)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            remove_stale(path.parent)
+            replace(path, content, lasting=False)
         except OSError as error:
             raise self._unusable("write to", error) from None
         self._checked.pop(path, None)
@@ -210,16 +212,6 @@ def _stored_name(name: str) -> str:
     return STATISTICS[name].stored_name if name in STATISTICS else name
 
 
-def _remove_stale(folder: Path) -> None:
-    """Remove the temporary files of writers that were killed."""
-    for file in folder.glob(".*.tmp"):
-        try:
-            if time.time() - file.stat().st_mtime > _STALE_SECONDS:
-                file.unlink()
-        except FileNotFoundError:
-            continue
-
-
 def _content(key: str, measurement: Measurement) -> bytes:
     """The bytes of the file that holds `measurement` under `key`."""
     tensors: dict[str, Tensor] = {}
@@ -256,7 +248,7 @@ def _parsed(content: bytes) -> tuple[dict[str, Any], int]:
         raise _Damaged("it is truncated")
     try:
         header = json.loads(content[8 : 8 + length])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Damaged("its header is not readable") from None
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
         raise _Damaged("it was not written by autoprox")

@@ -13,6 +13,7 @@ from typing import Any
 
 from autoprox.benches import Bench
 from autoprox.errors import RunError, UnknownNameError
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
@@ -109,10 +110,11 @@ class Speed:
 
 
 @one_thread()
+@named_options()
 def speed(
     bench: str | Path | Bench = "vit101",
     *,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     space: str | None = None,
     architectures: int = 200,
     repeats: int = 5,
@@ -144,7 +146,7 @@ def speed(
         RunError: a number is out of its range, or two ways did not compute the same.
         AutoproxError: bench or cache cannot be used.
     """
-    pairs = chosen(only, jobs)
+    pairs = chosen(listed(only), jobs)
     for name, number in (("repeats", repeats), ("evaluations", evaluations), ("jobs", jobs)):
         if number < 1:
             raise RunError(f"{name} is at least 1; got {number}")

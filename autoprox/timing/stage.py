@@ -21,7 +21,8 @@ from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.ranking import Column, Ranker
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress

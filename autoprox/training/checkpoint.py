@@ -42,10 +42,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
+            if not isinstance(facts, dict):
+                raise ValueError(f"its facts are to be an object; got {type(facts).__name__}")
             return {name: file.get_tensor(name) for name in file.keys()}, facts
     except FileNotFoundError:
         raise RunError(f"there is nothing at {path}") from None
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
         raise RunError(f"{path} is damaged, or nothing that training wrote: {error}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,12 +37,12 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
 
     Raises:
         UnknownNameError: no network has that name.
-        BenchError: there are no such weights, or they are another network's.
+        BenchError: there are no such weights, they are another network's, or not finite.
     """
     build = NETWORKS[name]
     path = SHIPPED / f"{name}.safetensors" if path is None else Path(path)
     how = f"make them with: autoprox bench train {name} --data FILE"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BenchError(f"no weights at {path}; {how}")
     try:
         weights = load_file(path)
@@ -53,4 +54,7 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
         network.load_state_dict(weights)  # in float32, whatever the file has
     except RuntimeError as error:
         raise BenchError(f"{path} holds no weights of {name}: {error}; {how}") from None
+    for name, value in network.state_dict().items():
+        if not value.isfinite().all():
+            raise BenchError(f"{path}: {name} has weights that are not finite; {how}")
     return network.eval()

@@ -126,6 +126,40 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
         cifar10(lone, "train")
 
 
+def test_a_file_larger_than_any_of_cifar_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.tgz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
+        member.size = 3073 * 10_001
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(BenchError, match=r"has 30,733,073 bytes.*at most 30,730,000"):
+        cifar10(path, "test")
+
+
+def test_an_archive_of_many_files_is_refused_by_what_it_unpacks_to(tmp_path: Path) -> None:
+    path = tmp_path / "many.tgz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for place in range(9):
+            member = tarfile.TarInfo(str(place))
+            member.size = 3073 * 10_000
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(BenchError, match="unpacks to more than 245,840,000 bytes"):
+        cifar10(path, "test")
+
+
+def test_labels_of_the_package_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    sheet = io.BytesIO()
+    image.fromarray(np.zeros((2, 1024, 3), np.uint8)).save(sheet, "png")
+    for labels in ("[0.5, 1]", '["a", "b"]', "[1e999, 1]", "[[0], [1]]", "[" * 100_000, "{}"):
+        files = {
+            "package/test_batch.png": sheet.getvalue(),
+            "package/test_lables.json": labels.encode(),
+        }
+        with pytest.raises(AutoproxError, match=r"odd\.tgz"):
+            cifar10(packed(tmp_path / "odd.tgz", files), "test")
+
+
 def test_images_of_another_size_and_other_labels_are_refused(tmp_path: Path) -> None:
     images, labels = TEST
     np.savez(tmp_path / "small.npz", x=images[:, :28, :28], y=labels)
@@ -197,6 +231,11 @@ def test_weights_that_are_missing_damaged_or_another_networks_are_refused(tmp_pa
         trained("vit", path)
     with pytest.raises(UnknownNameError, match="did you mean 'resnet20'"):
         trained("resnet", path)
+    weights = NETWORKS["vit"]().state_dict()
+    weights["head.bias"][0] = torch.nan
+    save_file(weights, path)
+    with pytest.raises(BenchError, match=r"head\.bias has weights that are not finite"):
+        trained("vit", path)
 
 
 # Real data

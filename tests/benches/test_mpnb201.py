@@ -13,7 +13,8 @@ from autoprox.errors import MissingTableError
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.language.text import parse_proxy
 from autoprox.leaderboard.run import rank
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.proxies.loading import load
 from autoprox.statistics import Store
 

@@ -17,11 +17,12 @@ from autoprox.cli import main
 from autoprox.errors import BenchError, MissingTableError
 from autoprox.evolution.run import evolve
 from autoprox.leaderboard.run import rank
-from autoprox.measuring.tables import Plan, Probe
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan
 from autoprox.proxies.loading import load
 from autoprox.quantise.layers import quantisable_layers
 from autoprox.quantise.table import FORMAT, VERSION, Images, _digest, read_rows
-from autoprox.runtime.files import read_json
+from autoprox.runtime.schema import read_json
 from autoprox.search.bits.comparison import builder_of, cifar_images
 from autoprox.statistics import measure
 from autoprox.training.checkpoint import half, write_weights

@@ -11,7 +11,7 @@ from autoprox.benches import joined
 from autoprox.errors import BenchError, StatisticError
 from autoprox.evolution.ground import searched_statistics
 from autoprox.evolution.settings import DEFAULT_STATISTICS
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
 from autoprox.search.architectures.limits import measure_latency, one_input
 from tests.any_networks import TOKENS, VOCABULARY, Language

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import autoprox
 from autoprox.errors import LanguageError, RunError
 from autoprox.evolution.record import Run
+from autoprox.runtime.schema import sealed
 from tests.made_runs import found, judged
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -21,6 +23,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     return autoprox.evolve(TINY, out=folder / "a", cache=folder / "c", evaluations=160,
                            population=20, batch=40)  # fmt: skip
+
+
+def sealed_again(data: dict[str, Any]) -> str:
+    del data["checksum"]
+    return sealed(data)
 
 
 @pytest.fixture
@@ -96,13 +103,14 @@ def test_a_run_without_a_valid_candidate_has_no_best():
 def test_words_of_another_program_are_named_when_a_proxy_is_asked_for(stopped):
     for name in ("candidates.jsonl", "checkpoint.json"):
         assert (stopped / name).is_file()
-    text = (stopped / "candidates.jsonl").read_text()
-    foreign = text.replace('"expression": "', '"expression": "foreign(', 1)
-    assert foreign != text
+    all_lines = [json.loads(x) for x in (stopped / "candidates.jsonl").read_text().splitlines()]
+    valid = next(line for line in all_lines if "expression" in line)
+    valid["expression"] = f"foreign({valid['expression']})"
+    foreign = "".join(f"{sealed_again(line)}\n" for line in all_lines)
     checkpoint = json.loads((stopped / "checkpoint.json").read_text())
     checkpoint["bytes"] = len(foreign.encode())
     (stopped / "candidates.jsonl").write_text(foreign)
-    (stopped / "checkpoint.json").write_text(json.dumps(checkpoint))
+    (stopped / "checkpoint.json").write_text(sealed_again(checkpoint))
     read = autoprox.read_run(stopped)
     assert len(read.judged) == len(lines(stopped)) - 1
     with pytest.raises(LanguageError):

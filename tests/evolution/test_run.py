@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,15 +26,15 @@ from autoprox.errors import (
 )
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
-from autoprox.evolution.folder import VERSION
 from autoprox.evolution.ground import lay
 from autoprox.evolution.record import read_run
-from autoprox.evolution.run import _only_new_garbage, evolve
+from autoprox.evolution.run import Silent, _only_new_garbage, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.loading import load
 from autoprox.ranking import CORRELATIONS, SYMBOLS, resolved
+from autoprox.runtime.schema import sealed
 from autoprox.show.page import page
 from tests.evolution.stopping import Stopper
 from tests.scipy_correlations import SCIPY
@@ -115,23 +116,19 @@ def test_a_bench_says_what_it_is_ranked_by_and_one_may_differ(cache):
 
 
 def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, tmp_path):
-    options = {**SMALL, "correlation": "kendall"}
-    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **options)
     folder = tmp_path / "old"
-    stopped = evolve(TINY, out=folder, cache=cache, observer=Stopper(), **options)
+    stopped = evolve(TINY, out=folder, cache=cache, observer=Stopper(), **SMALL)
     assert not stopped.finished
-    config = json.loads((folder / "config.json").read_text())
-    del config["settings"]["correlation"]
-    (folder / "config.json").write_text(json.dumps(config))
-    path = folder / "candidates.jsonl"
-    old = path.read_text().replace('"correlations":', '"taus":')
-    path.write_text(old)
-    checkpoint = json.loads((folder / "checkpoint.json").read_text())
-    checkpoint["bytes"] = len(old.encode())
-    (folder / "checkpoint.json").write_text(json.dumps(checkpoint))
+    (folder / "report.json").unlink()
+    for name in ("config.json", "checkpoint.json"):
+        data = json.loads((folder / name).read_text()) | {"version": 1}
+        del data["checksum"]
+        data.pop("saves", None)
+        data.get("settings", {}).pop("correlation", None)
+        (folder / name).write_text(json.dumps(data))
     assert read_run(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
-    again = evolve(resume=folder, cache=cache)
-    assert again.held_out == whole.held_out
+    with pytest.raises(RunError, match="an earlier autoprox wrote it, do it again"):
+        evolve(resume=folder, cache=cache)
 
 
 def test_another_seed_gives_another_run(cache, tmp_path):
@@ -263,30 +260,50 @@ def test_a_finished_run_and_a_taken_folder_are_left_alone(run_folder, cache):
     with pytest.raises(RunError, match="already holds a run"):
         evolve(TINY, out=run_folder, cache=cache)
     with pytest.raises(RunError, match="give resume alone"):
-        evolve(TINY, resume=run_folder, cache=cache)
+        evolve(resume=run_folder, cache=cache, seed=1)
     with pytest.raises(RunError, match="no run to resume"):
         evolve(resume=run_folder / "nowhere", cache=cache)
     assert before == {path: path.read_bytes() for path in before}
+
+
+def altered(before, after):
+    """Change a text once, in the first line that has it, and set its checksum right."""
+
+    def change(text):
+        lines = text.split("\n") if text.startswith('{"proposed"') else [text]
+        number = next(i for i, line in enumerate(lines) if before in line)
+        line = lines[number].replace(before, after, 1)
+        data = json.loads(line)
+        del data["checksum"]
+        lines[number] = sealed(data, indent=2 if line.startswith("{\n") else None)
+        return "\n".join(lines)
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
         ("checkpoint.json", lambda text: text[: len(text) // 2], "damaged"),
-        (
-            "checkpoint.json",
-            lambda text: text.replace(f'"version": {VERSION}', '"version": 9', 1),
-            "upgrade",
-        ),
+        ("checkpoint.json", altered('"version": 2', '"version": 9'), "upgrade"),
         ("checkpoint.json", lambda text: '{"format": "other"}', "format is 'other'"),
-        ("candidates.jsonl", lambda text: "\n".join(text.splitlines()[:5]) + "\n", "truncated"),
+        ("checkpoint.json", altered('"barren": 0', '"barren": true'), "barren: expected a whole"),
+        ("checkpoint.json", altered('"filled"', '"failed"'), "not one that this search writes"),
         (
             "candidates.jsonl",
-            lambda text: text.replace('"expression": "', '"expression": "$', 1),
-            "cannot be",
+            lambda text: text.replace("0.", "1.", 1),
+            r"line \d+, is damaged: i",
         ),
-        ("config.json", lambda text: text.replace('"seed": 0', '"sead": 0', 1), "unknown settings"),
-        ("config.json", lambda text: "[]", "its format is"),
+        (
+            "candidates.jsonl",
+            altered('"fitness": 0', '"fitness": 7'),
+            r"line \d+, is damaged: fi",
+        ),
+        ("candidates.jsonl", altered('"expression": "s', '"expression": "$'), "expected a stat"),
+        ("config.json", lambda text: text.replace('"seed": 0', '"seed": 1'), "its checksum does"),
+        ("config.json", altered('"seed": 0', '"sead": 0'), "unknown settings"),
+        ("config.json", altered('"seed": 0', '"seed": "0"'), "settings.seed: expected a whole"),
+        ("config.json", lambda text: "[]", "expected an object, got a list"),
         ("config.json", None, "no config.json"),
     ],
 )
@@ -334,6 +351,31 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(cache, tmp_path, 
     monkeypatch.undo()
     evolve(resume=tmp_path / "run", cache=cache)
     assert lines(tmp_path / "run") == lines(whole.folder)
+
+
+@pytest.mark.parametrize("left", [0, 1, 4, 40])
+def test_a_run_whose_last_candidates_are_lost_goes_back_to_its_last_whole_generation(
+    left, run_folder, cache, tmp_path
+):
+    """As after a power loss: the checkpoint is there, but not all that it counts."""
+    cut = tmp_path / "cut"
+    shutil.copytree(run_folder, cut)
+    (cut / "report.json").unlink()
+    path = cut / "candidates.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]) + b'{"prop')
+    with pytest.raises(RunError, match="was truncated"):
+        read_run(cut)
+    seen = []
+
+    class Watcher(Silent):
+        def resumed(self, known):
+            seen.append(len(known))
+
+    evolve(resume=cut, cache=cache, observer=Watcher())
+    whole = [step.evaluations for step in read_run(run_folder).generations]
+    assert seen == [max(each for each in whole if each <= left)] if left >= whole[0] else not seen
+    for name in ("candidates.jsonl", "checkpoints.jsonl", "best.json", "report.json"):
+        assert (cut / name).read_bytes() == (run_folder / name).read_bytes(), name
 
 
 def test_a_run_on_a_bench_object_is_resumed_with_it(cache, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from autoprox.evolution.base import Proposal
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.folder import RunFolder, _line, candidate_of
 from autoprox.evolution.judge import Candidate, judged, negated, unsigned
+from autoprox.evolution.schemas import Line
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
+from autoprox.runtime.schema import decoded
 from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
 
 SUM, MAX = "sum(params)", "max(flops)"
@@ -196,22 +199,26 @@ def test_a_seed_proxy_may_be_as_large_as_it_likes_whatever_its_sign(seed, sign):
     assert texts(made.algorithm.population) == [found.best.graph.text, SUM]
 
 
+def read_line(data):
+    return decoded(json.dumps(data).encode(), Line, "a line")
+
+
 @pytest.mark.parametrize("few", [True, False])
 def test_a_line_of_a_candidate_says_whether_it_tells_the_first_few_apart(few):
     found = candidate(f"negative({SUM})", 0.5, correlations=(0.25, 0.75), few=few)
-    line = json.loads(_line(SUM, (), found))
-    assert (line["proposed"], candidate_of(line, found.graph)) == (SUM, found)
+    line = read_line(_line(SUM, (), found))
+    assert (line.proposed, candidate_of(line, found.graph)) == (SUM, found)
 
 
 def test_a_line_from_before_screening_was_noted_is_of_one_that_tells_the_first_few_apart():
-    data = json.loads(_line(SUM, (), candidate(SUM, 0.5)))
+    data = _line(SUM, (), candidate(SUM, 0.5))
     assert "tells_few_apart" not in data
-    assert candidate_of(data, parse(SUM)).tells_few_apart
+    assert candidate_of(read_line(data), parse(SUM)).tells_few_apart
 
 
 def test_a_failure_is_read_as_it_was_written():
-    line = json.loads(_line(SUM, (), failure(SUM)))
-    assert (line["proposed"], candidate_of(line, parse(SUM))) == (SUM, failure(SUM))
+    line = read_line(_line(SUM, (), failure(SUM)))
+    assert (line.proposed, candidate_of(line, parse(SUM))) == (SUM, failure(SUM))
 
 
 class Insistent(Emq):
@@ -251,7 +258,7 @@ def test_emq_refuses_after_a_restart_what_it_refused_before(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         checkpoint, known = folder.checkpoint()
     again = insisting(refusing())
-    again.restore(checkpoint, known)
+    again.restore(asdict(checkpoint), known)
     assert again.known == made.known
     assert not again.known[TEXTS[4]].tells_few_apart
     assert again.algorithm.population == made.algorithm.population

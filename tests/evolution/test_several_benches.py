@@ -16,7 +16,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
 from tests.evolution.stopping import Stopper
 

@@ -29,7 +29,7 @@ from autoprox.errors import (
 from autoprox.leaderboard import run
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring import scoring
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy
@@ -359,7 +359,7 @@ def test_a_proxy_of_several_benches_was_searched_for_on_its_part_of_each():
         ({"bench": "other.py"}, "its search was on other.py, which is not ranked here"),
         ({"bench": "nowhere"}, "unknown bench 'nowhere'"),
         ({"more": 1}, "unknown settings more"),
-        ({"split_seed": "x"}, "the settings of its search are damaged"),
+        ({"split_seed": "x"}, "split_seed is a whole number"),
     ],
 )
 def test_a_search_that_is_not_known_is_a_reason(cache, settings, reason):

@@ -14,15 +14,8 @@ from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse_proxy
 from autoprox.leaderboard.run import rank
-from autoprox.measuring.tables import (
-    Plan,
-    Probe,
-    TableRow,
-    load_table,
-    measure_bench,
-    pending,
-    table_of,
-)
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
 from autoprox.runtime.parallel import HERE, open_workers

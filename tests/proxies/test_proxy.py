@@ -18,7 +18,8 @@ from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import open_workers

@@ -71,6 +71,39 @@ def test_a_batch_norm_whose_convolution_has_a_second_reader_is_not_folded():
     assert isinstance(folded(Twice(), images(4)).norm, nn.BatchNorm2d)
 
 
+class SharedNorm(nn.Module):
+    """Two convolutions in front of one batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 10)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        x = self.norm(self.first(x)).relu()
+        return self.head(self.norm(self.second(x)).relu().mean((2, 3)))
+
+
+def test_a_batch_norm_at_two_places_is_left_as_it_is():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SharedNorm().eval()
+    assert isinstance(folded(network, images(4)).norm, nn.BatchNorm2d)
+    assert change(network, quantise(network, 16, images(64))) < 1e-3
+
+
+def test_a_weight_that_two_layers_share_or_that_is_computed_is_refused():
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(QuantisationError, match="layers '0' and '1' share one weight"):
+        quantise(tied, 4, torch.randn(8, 4))
+    normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    with pytest.raises(QuantisationError, match="layer '0' is computed from other parameters"):
+        quantise(normed, 4, torch.randn(8, 4))
+
+
 @pytest.mark.parametrize("rounding", ["fitted", "nearest", "plain"])
 def test_the_network_stays_as_it_was(rounding):
     network = residual().train()

@@ -13,7 +13,8 @@ from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
-from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.primitives import PRIMITIVES
 from autoprox.runtime.device import device_of
 from autoprox.statistics import Store

@@ -83,9 +83,11 @@ def test_a_folder_of_images_is_read_by_class(tmp_path):
 
 
 def test_a_folder_without_pillow_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "ant").mkdir()
+    (tmp_path / "ant" / "0.png").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(StatisticError, match="pip install"):
-        images(tmp_path, (3, 5, 5), classes=2)
+        images(tmp_path, (3, 5, 5), classes=2, batch=1)
 
 
 def test_data_that_does_not_fit_is_refused_with_the_reason(pack, tmp_path):

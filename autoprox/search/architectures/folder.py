@@ -3,25 +3,64 @@
 settings.json  what was asked for, and marks of all that the scores depend on
 scored.jsonl   every architecture that was scored, a line each
 state.json     what a resumed search goes on from; says how many bytes of scored.jsonl it stands on
+states.jsonl   what it said after each generation
 top.json       the best architectures
 front.csv      the Pareto front
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
-from autoprox.runtime.files import append_text, read_json, write_json, write_text
+from autoprox.runtime.files import write_json, write_text
+from autoprox.runtime.journal import Journal
+from autoprox.runtime.schema import Count, FileKind
 from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.search.architectures.scoring import Scored
 from autoprox.search.architectures.settings import SearchSettings
 
-SEARCH, STATE = "autoprox architecture search", "autoprox architecture search state"
-VERSION = 1
+
+@dataclass(frozen=True)
+class Asked:
+    """``settings.json``.
+
+    Attributes:
+        marks: of what the scores depend on, see `Scorer.marks`.
+        settings: as `SearchSettings.from_json` takes them.
+    """
+
+    marks: dict[str, Any]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """``state.json``, and a line of ``states.jsonl``.
+
+    Attributes:
+        bytes: how many bytes of ``scored.jsonl`` it stands on.
+        saves: the number of the state, from 1.
+        scored: how many architectures these are.
+        exhausted: whether nothing new is to be found.
+        random: the state of the generator.
+        draws: see `Draws.to_json`.
+    """
+
+    bytes: Count
+    saves: Count
+    scored: Count
+    exhausted: bool
+    random: tuple[Count, tuple[Count, ...], float | None]
+    draws: dict[str, Any]
+
+
+SEARCH = FileKind("autoprox architecture search", 2, Asked, sealed=2)
+STATE = FileKind("autoprox architecture search state", 2, State, sealed=2)
 
 
 class SearchFolder:
@@ -34,6 +73,8 @@ class SearchFolder:
     def __init__(self, path: Path) -> None:
         """Touch nothing yet."""
         self.path = path
+        self._settings = path / "settings.json"
+        self._journal = Journal(path / "scored.jsonl", path / "state.json", STATE, Scored)
 
     def create(self, settings: SearchSettings, marks: Mapping[str, Any]) -> None:
         """Begin a new search.
@@ -47,27 +88,41 @@ class SearchFolder:
                     f"{self.path} already holds a run; go on with --resume {self.path}, or choose "
                     "another --out"
                 )
-        data = {"format": SEARCH, "version": VERSION, "marks": dict(marks)}
-        write_json(self.path / "settings.json", {**data, "settings": settings.to_json()})
-        write_text(self.path / "scored.jsonl", "")
+        self._journal.begin()
+        data = {"marks": dict(marks), "settings": settings.to_json()}
+        SEARCH.write(self._settings, data)
 
     def settings(self) -> SearchSettings:
         """Return the settings of the search in this folder.
 
         Raises:
-            RunError: there is none, or its files are damaged or of a newer autoprox.
+            RunError: there is none, or its files are damaged or of another autoprox.
         """
-        path = self.path / "settings.json"
-        if not path.is_file():
+        if not self._settings.is_file():
             raise RunError(f"{self.path} holds no search to resume: it has no settings.json")
         try:
-            return SearchSettings.from_json(read_json(path, SEARCH, VERSION)["settings"])
-        except (AutoproxError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error}") from None
+            data = SEARCH.read(self._settings, oldest=SEARCH.version)
+            return SearchSettings.from_json(data.settings)
+        except AutoproxError as error:
+            raise RunError(f"{self.path} cannot be resumed: {error}") from None
+
+    def space(self, settings: SearchSettings) -> str:
+        """Return what the space of the search in this folder is loaded by.
+
+        Raises:
+            RunError: that would execute a file which nobody named but this folder.
+        """
+        if unnamed_files([settings.space]):
+            raise RunError(
+                f"the search in {self.path} says that {settings.space} defines its space; no file "
+                "is executed because a folder says so: if you trust it, add "
+                f"--space {settings.space}"
+            )
+        return settings.space
 
     def check(self, marks: Mapping[str, Any]) -> None:
         """Raise `RunError` if the search in this folder began with other marks."""
-        before = read_json(self.path / "settings.json", SEARCH, VERSION).get("marks", {})
+        before = SEARCH.read(self._settings).marks
         changed = [name for name, mark in marks.items() if before.get(name) != mark]
         if changed:
             raise RunError(
@@ -81,38 +136,29 @@ class SearchFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = "".join(json.dumps(each.to_json()) + "\n" for each in new)
-        try:
-            size = append_text(self.path / "scored.jsonl", lines)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {self.path}: {error.strerror}; what was saved before is whole"
-            ) from None
-        data = {"format": STATE, "version": VERSION, "bytes": size, **state}
-        write_json(self.path / "state.json", data)
+        self._journal.save([each.to_json() for each in new], state, {})
 
-    def state(self) -> tuple[dict[str, Any], list[Scored]] | None:
-        """Return the last state and what was scored until then; None before the first.
+    def state(self) -> tuple[State, list[Scored]] | None:
+        """Return the state to go on from and what was scored until then; None if there is none.
 
-        What was written after the state is cut off: the resumed search writes it again.
+        It is the last one, or an earlier one if architectures are missing that the last one counts.
 
         Raises:
-            RunError: a file is damaged, truncated or newer.
+            RunError: a file is damaged, of an earlier autoprox, or newer.
         """
-        path = self.path / "scored.jsonl"
-        if not (self.path / "state.json").is_file():
-            write_text(path, "")
-            return None
         try:
-            data = read_json(self.path / "state.json", STATE, VERSION)
-            text = path.read_bytes()[: data["bytes"]].decode()
-            scored = [Scored(**json.loads(line)) for line in text.splitlines()]
-            if len(scored) != data["scored"]:
-                raise ValueError(f"{path.name} has {len(scored)} of {data['scored']} architectures")
-        except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
+            saved = self._journal.load()
+        except AutoproxError as error:
             raise RunError(f"the search in {self.path} cannot be resumed: {error}") from None
-        write_text(path, text)
-        return data, scored
+        if saved is None:
+            return None
+        state, _, scored = saved
+        if len(scored) != state.scored:
+            raise RunError(
+                f"{self._journal.lines} has {len(scored)} architectures, but the state stands on "
+                f"{state.scored}: one of the files is of another search"
+            )
+        return state, scored
 
     def report(self, found: FoundArchitectures, top: int) -> None:
         """Write what was found."""

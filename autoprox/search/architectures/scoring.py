@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from autoprox.errors import ScoreError, SpaceError
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse_proxy
+from autoprox.measuring.probe import Probe
 from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Scorable, score_all
-from autoprox.measuring.tables import Probe
 from autoprox.proxies import names
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -12,9 +13,8 @@ import numpy as np
 from autoprox.errors import RunError, ScoreError, SpaceError
 from autoprox.evolution.folder import RunFolder
 from autoprox.language.graph import Graph
-from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy
-from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.options import not_default, settings_in
 from autoprox.runtime.parallel import open_workers
@@ -127,6 +127,7 @@ class ArchitectureSearch:
         self.draws.restore(data["draws"], known)
 
 
+@named_options()
 @one_thread()
 def search_architectures(
     space: str | Path | Space | None = None,
@@ -175,7 +176,8 @@ def search_architectures(
             noise.
         out: the folder of the search; a new one under ``runs/`` if None.
         resume: the folder of a search to go on with, instead of `out`, `proxies` and settings;
-            `space` only if the search began with a `Space` object. A proxy has to have a name, a
+            `space` only if the search began with a `Space` object or a file, which is not executed
+            because the folder names it. A proxy has to have a name, a
             file or an expression for that.
         jobs: the number of processes; no result depends on it.
         backend: where they come from; see `autoprox.runtime.parallel.open_workers`.
@@ -194,7 +196,7 @@ def search_architectures(
     del asked["space"], asked["proxies"]
     if resume is not None:
         changed = not_default(asked, SearchSettings)
-        if out is not None or proxies or changed or isinstance(space, (str, Path)):
+        if out is not None or proxies or changed:
             raise RunError(
                 "a resumed search keeps its settings: give resume alone, or start a new search"
             )
@@ -202,12 +204,12 @@ def search_architectures(
         if not path.is_dir():
             raise RunError(f"there is no search to resume at {path}")
         settings = SearchFolder(path).settings()
-        source: str | Path | Space = settings.space if space is None else space
+        source = SearchFolder(path).space(settings) if space is None else space
         found, named = load_space(source), loaded(settings.proxies)
     elif space is None:
         raise SpaceError("give a space to search, such as 'autoformer', or a search to resume")
     else:
-        source, found, named = space, load_space(space), loaded(_several(proxies))
+        source, found, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
         settings = SearchSettings(_name(found, source), tuple(named), **asked)
         path = Path(out) if out is not None else _own_folder(found, settings)
     version = version_of(found, source)
@@ -221,13 +223,6 @@ def search_architectures(
         else:
             files.check(marks)
         return _searched(ArchitectureSearch(settings, found, scorer), files, top, watch)
-
-
-def _several(proxies: Source | Sequence[Source]) -> Sequence[Source]:
-    """Return one proxy, or several, as several."""
-    if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble)):
-        return [proxies]
-    return proxies
 
 
 def _name(space: Space, source: str | Path | Space) -> str:
@@ -247,7 +242,14 @@ def _searched(
     """Search to the end or to Ctrl-C, every generation on disk before the next begins."""
     saved = files.state()
     if saved is not None:
-        search.restore(*saved)
+        state, scored = saved
+        try:
+            search.restore(asdict(state), scored)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"the state of the search in {files.path} is not one that this search writes: "
+                f"{type(error).__name__}: {error}"
+            ) from None
     try:
         while not search.done:
             new = search.step(watch and (lambda done, _: watch(search, done)))

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autoprox.errors import SpaceError, UnknownNameError
-from autoprox.measuring.tables import DEFAULT_BATCH, Probe
+from autoprox.measuring.probe import DEFAULT_BATCH, Probe
+from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.files import check_known
+from autoprox.runtime.schema import converted
 from autoprox.search.architectures.limits import COSTS, Range, range_of
 from autoprox.search.architectures.methods import METHODS
 from autoprox.statistics import Sample
@@ -48,6 +50,7 @@ class SearchSettings:
             SpaceError: a number or a range is none.
         """
         METHODS[self.method]
+        check_numbers(self, SpaceError)
         if self.cost not in COSTS:
             raise UnknownNameError("cost", self.cost, COSTS)
         for name in ("budget", "batch"):
@@ -81,6 +84,7 @@ class SearchSettings:
 
         Raises:
             RunError: they are of another autoprox.
+            AutoproxError: a value is of another type, or out of its range.
         """
         check_known(data, cls)
-        return cls(**{**data, "proxies": tuple(data["proxies"])})
+        return converted(data, cls, "settings")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from autoprox.benches import Architecture, Bench
-from autoprox.benches.registry import executed, failure
+from autoprox.benches.registry import executed, failure, file_digest
 from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
 from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
-from autoprox.runtime.files import canonical
+from autoprox.runtime.arguments import is_plain_name
+from autoprox.runtime.files import canonical, user_path
 from autoprox.runtime.registry import Registry
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def load_space(source: str | Path | Space) -> Space:
         return _checked(source, type(source).__name__)
     text = str(source)
     if text.endswith(".py"):
-        return _in_file(Path(text).expanduser())
+        return _in_file(user_path(text))
     if text not in SPACES:
         raise _UnknownSpaceError("space", text, SPACES)
     return SPACES[text]()
@@ -103,16 +104,19 @@ _FILES: dict[tuple[Path, str], Space] = {}
 
 def _in_file(path: Path) -> Space:
     """Return the space that a file defines."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SpaceError(f"there is no file {path}; give a space's name or a path to a .py file")
-    key = path.resolve(), _digest(path)
+    key = path.resolve(), _digest_of(path)
     if key not in _FILES:
         _FILES[key] = _defined_in(path)
     return _FILES[key]
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _digest_of(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except BenchError as error:
+        raise SpaceError(str(error)) from None
 
 
 def _defined_in(path: Path) -> Space:
@@ -129,7 +133,7 @@ def _defined_in(path: Path) -> Space:
     if isinstance(found, type):
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpaceError(str(failure(path, error))) from None
     return _checked(found, str(path))
 
@@ -138,7 +142,7 @@ def _checked(space: Any, where: str) -> Space:
     """Return a space that has all that one needs.
 
     Raises:
-        SpaceError: something is missing.
+        SpaceError: something is missing, or of another type.
     """
     missing = [name for name in METHODS if not callable(getattr(space, name, None))]
     shapes = () if hasattr(space, "inputs") else ("input_shape", "classes")
@@ -148,6 +152,15 @@ def _checked(space: Any, where: str) -> Space:
             f"{where}: a space has name, input_shape, classes, sample(random), "
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
         )
+    shape = space.input_shape
+    sides = isinstance(shape, tuple | list) and all(type(x) is int and x > 0 for x in shape)
+    whole = type(space.classes) is int and space.classes > 1
+    if not is_plain_name(space.name) or not sides or not shape or not whole:
+        raise SpaceError(
+            f"{where}: name is a short text without slashes, input_shape the sides of one input, "
+            f"such as (3, 32, 32), and classes a number from 2; got {space.name!r}, {shape!r} and "
+            f"{space.classes!r}"
+        )
     found: Space = space
     return found
 
@@ -156,7 +169,7 @@ def version_of(space: Space, source: str | Path | Space) -> str | None:
     """Return what changes when a configuration gives another network; None if nothing says so."""
     given = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{given or ''} {_digest(Path(source).expanduser())}".strip()
+        return f"{given or ''} {_digest_of(user_path(source))}".strip()
     return None if given is None else str(given)
 
 

@@ -17,6 +17,7 @@ from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.quantise.layers import END_BITS, Costs, costs
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.progress import Progress, silent
 from autoprox.search.bits.breeding import bred
 from autoprox.search.bits.limits import Places, Space, average_bits, limit_of, space_of
@@ -100,6 +101,7 @@ class BitChoice:
         }
 
 
+@named_options()
 def search_bits(
     network: nn.Module,
     inputs: Tensor,
@@ -109,7 +111,7 @@ def search_bits(
     size: float | str | None = None,
     bops: float | str | None = None,
     average_bits: float | str | None = None,
-    widths: Sequence[int] = WIDTHS,
+    widths: int | Sequence[int] = WIDTHS,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
     budget: int = BUDGET,
@@ -166,7 +168,7 @@ def search_bits(
         )
     check_needs_bits(found)
     told = progress or silent
-    space = space_of(costs(network, inputs), widths, limit)
+    space = space_of(costs(network, inputs), listed(widths), limit)
     divergence = None
     if images is not None and trials:
         told("calibrating", 0, 1)

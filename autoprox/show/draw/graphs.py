@@ -11,6 +11,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.picture import BOX_HEIGHT, GREY, ROOT_EDGE, Box, Line, picture
 from autoprox.language.svg import to_svg
 from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.arguments import printable
 from autoprox.runtime.files import write_text
 from autoprox.show.draw.style import blank_figure, check_path, matplotlib, write
 
@@ -74,7 +75,8 @@ def draw_graph(graph: Graph, title: str, axes: Axes | None, notes: Mapping[str, 
     for box in drawn.boxes:
         _draw_box(axes, box, notes.get(box.node.text))
     if title:
-        axes.set_title(title, fontsize=11)
+        shown = printable(title).encode(errors="replace").decode()  # fonts have no surrogates
+        axes.set_title(shown, fontsize=11)
     return axes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoprox.benches import several
 from autoprox.evolution.base import ALGORITHMS
+from autoprox.evolution.folder import resume_words
 from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 
@@ -55,7 +56,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 def resume_command(found: Run) -> str:
     """Return the command that goes on with the run."""
-    return shlex.join(["autoprox", "evolve", "--resume", str(found.folder)])
+    return shlex.join(["autoprox", *resume_words(found.folder, found.settings.bench)])
 
 
 def rank_commands(found: Run) -> list[str]:

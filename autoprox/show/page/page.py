@@ -29,8 +29,9 @@ from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import FORMAT, VERSION
-from autoprox.runtime.files import read_json, write_text
+from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
+from autoprox.runtime.schema import read_json
 from autoprox.show.page import charts, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
 from autoprox.show.picks import Pick, picks

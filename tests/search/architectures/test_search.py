@@ -12,7 +12,7 @@ import torch
 import autoprox
 from autoprox import search_architectures
 from autoprox.errors import RunError, ScoreError, SpaceError, UnknownNameError
-from autoprox.measuring.tables import Probe
+from autoprox.measuring.probe import Probe
 from autoprox.proxies.function import FunctionProxy
 from autoprox.search.architectures.methods import METHODS, POPULATION, non_dominated
 from autoprox.search.architectures.scoring import Scored, merits

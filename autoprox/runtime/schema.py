@@ -1,0 +1,262 @@
+"""Files of JSON that are read back: one schema for each kind of file, checked here alone.
+
+A file says what it is (``format``) and by which version of that it was written (``version``). What
+a search goes on from ends with a checksum of all that stands before it, so that no changed digit is
+believed; so does each line of a file of lines. msgspec checks keys, types, ranges and nesting while
+it reads, so that a hostile file is refused before it takes memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from autoprox.errors import AutoproxError, short
+from autoprox.runtime.files import write_text
+
+T = TypeVar("T")
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A whole number that is not negative."""
+
+MIB = 2**20
+MOST_BYTES = 64 * MIB
+"""No file of JSON is larger, unless its kind says so."""
+
+_CHECKSUM = '"checksum": "'
+_DIGITS = 16
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+"""What msgspec calls a type, and what a message calls it."""
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What every file says of itself."""
+
+    format: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class FileKind(Generic[T]):
+    """A kind of file: a JSON object with the keys ``format`` and ``version``.
+
+    Attributes:
+        form: what the key ``format`` says.
+        version: the newest version, which is written.
+        schema: the dataclass of the object's other keys, or ``dict[str, Any]`` for any.
+        sealed: the first version whose files end with a checksum; None if people write such files.
+        most: the largest size in bytes.
+    """
+
+    form: str
+    version: int
+    schema: type[T]
+    sealed: int | None = None
+    most: int = MOST_BYTES
+
+    def read(self, path: Path, oldest: int = 1) -> T:
+        """Return what a file says.
+
+        Args:
+            path: the file.
+            oldest: the earliest version that will do.
+
+        Raises:
+            AutoproxError: the file is missing, too large, truncated, altered, of another kind, or
+                of a version that cannot be read; or a key is missing or has a value that it cannot
+                have. The message names file, line and key.
+        """
+        content = read_bytes(path, self.most)
+        head = decoded(content, _Head, str(path))
+        if head.format != self.form:
+            raise AutoproxError(
+                f"{path} is no {self.form!r} file: its format is {short(head.format)!r}"
+            )
+        if head.version > self.version:
+            raise AutoproxError(
+                f"{path} has version {head.version} of the format {self.form!r}; "
+                f"this autoprox reads up to {self.version}: upgrade autoprox"
+            )
+        if head.version < oldest:
+            raise AutoproxError(
+                f"{path} has version {head.version} of the format {self.form!r}; expected "
+                f"{oldest} or later: an earlier autoprox wrote it, do it again with this one"
+            )
+        must = self.sealed is not None and head.version >= self.sealed
+        if must or (self.sealed is not None and _CHECKSUM.encode() in content):
+            check_seal(content, str(path))
+        return decoded(content, self.schema, str(path))
+
+    def write(
+        self, path: Path, data: Mapping[str, Any], other: str = "--out", indent: int | None = 2
+    ) -> None:
+        """Write an object with these keys; without an indent on one line, which is faster.
+
+        Raises:
+            RunError: the file cannot be written; the message says to choose another `other`.
+        """
+        write_text(path, self.text(data, indent), other)
+
+    def text(self, data: Mapping[str, Any], indent: int | None = 2) -> str:
+        """Return the text of a file with these keys."""
+        whole = {"format": self.form, "version": self.version, **data}
+        return (dumped if self.sealed is None else sealed)(whole, indent) + "\n"
+
+
+def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
+    """Return the JSON object in a file of ours.
+
+    Args:
+        path: the file.
+        form: what its key ``format`` says.
+        version: the newest version of that format that is understood.
+
+    Raises:
+        AutoproxError: the file is missing, too large, truncated, of another format, or newer.
+    """
+    return FileKind(form, version, dict[str, Any]).read(path)
+
+
+def dumped(data: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return an object as JSON in UTF-8, which has no half of a character."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace").decode()
+
+
+def sealed(data: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return an object as JSON, with a checksum as its last key.
+
+    >>> sealed({"a": 1})
+    '{"a": 1, "checksum": "77ac319bfe1979e2"}'
+    """
+    text = dumped({**data, "checksum": ""}, indent)
+    at = text.rindex(_CHECKSUM) + len(_CHECKSUM)
+    return text[:at] + _digest(text[:at].encode()) + text[at:]
+
+
+def check_seal(text: bytes, place: str) -> None:
+    """Check the checksum at the end of a JSON object.
+
+    Raises:
+        AutoproxError: there is none, or it does not fit.
+    """
+    at = text.rfind(_CHECKSUM.encode()) + len(_CHECKSUM)
+    if at < len(_CHECKSUM) or text[at : at + _DIGITS] != _digest(text[:at]).encode():
+        raise AutoproxError(
+            f"{place} is damaged: its checksum does not fit, so it was truncated or altered"
+        )
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]
+
+
+def decoded(content: bytes, schema: type[T], place: str) -> T:
+    """Return the JSON value that `content` is, as `schema` has it.
+
+    Raises:
+        AutoproxError: it is no such value; the message begins with `place`.
+    """
+    try:
+        found: T = _decoder(schema).decode(content)
+        return found
+    except RecursionError:
+        raise AutoproxError(f"{place} is damaged: it is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise AutoproxError(f"{place} is damaged{_reason(str(error), content)}") from None
+
+
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+"""What reads each schema; to make one takes longer than to read a small file."""
+
+
+def _decoder(schema: Any) -> msgspec.json.Decoder[Any]:
+    """Return what reads a schema."""
+    if schema not in _DECODERS:
+        _DECODERS[schema] = msgspec.json.Decoder(schema)
+    return _DECODERS[schema]
+
+
+def converted(data: object, schema: type[T], key: str = "") -> T:
+    """Return JSON data as `schema` has it.
+
+    Raises:
+        AutoproxError: it is no such value; the message names the key, below `key`.
+    """
+    try:
+        return msgspec.convert(data, type=schema)
+    except msgspec.MsgspecError as error:
+        reason = _reason(str(error).replace("- at `$", f"- at `$.{key}"), b"")
+        raise AutoproxError(reason.removeprefix(": ")) from None
+
+
+def sealed_lines(content: bytes, schema: type[T], path: Path, must: bool = True) -> Iterator[T]:
+    """Yield the objects of a file of lines.
+
+    Args:
+        content: of the file, or its beginning.
+        schema: of each line, without the checksum.
+        path: the file.
+        must: whether every line has a checksum; what an earlier autoprox wrote has none.
+
+    Raises:
+        AutoproxError: a line was altered, or is no such object; the message names it.
+    """
+    decoder = _decoder(schema)
+    for number, line in enumerate(content.splitlines(), start=1):
+        if must:
+            check_seal(line, f"{path}, line {number},")
+        try:
+            found: T = decoder.decode(line)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            found = decoded(line, schema, f"{path}, line {number},")
+        yield found
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        AutoproxError: it cannot be read, or is larger than `most` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(-1 if most is None else most + 1)
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        raise AutoproxError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if most is not None and len(content) > most:
+        raise AutoproxError(f"{path} is larger than {most // MIB} MiB, which no such file is")
+    return content
+
+
+def _reason(told: str, content: bytes) -> str:
+    """Return what msgspec says, with the place first and in plain words."""
+    if (byte := re.search(r"\(byte (\d+)\)", told)) is not None:
+        line = content.count(b"\n", 0, int(byte[1])) + 1
+        return f" or no JSON, in line {line}: {told.partition(' (byte')[0]}"
+    told, _, place = told.partition(" - at `$")
+    key = place.rstrip("`").lstrip(".")
+    missing = re.fullmatch(r"Object missing required field `(.*)`", told)
+    if missing is not None:
+        return f": the key {'.'.join(filter(None, (key, missing[1])))} is missing"
+    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda each: _WORDS[each[0]], told)
+    told = told.replace("`", "").replace(" | ", " or ")
+    return f": {f'{key}: ' if key else ''}{told[:1].lower()}{told[1:]}"

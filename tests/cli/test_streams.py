@@ -1,0 +1,132 @@
+"""What is printed: into any encoding, and without what would steer a terminal."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from autoprox.cli import main
+from autoprox.cli.options import console
+from autoprox.runtime.arguments import printable
+
+TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
+STEERING = "a\x1b[31mred\x9b2J\x07\u202e\x00b"
+
+
+def called(words, folder, encoding="utf-8", flags=(), **extra):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", **extra}
+    return subprocess.run(
+        [sys.executable, *flags, "-m", "autoprox", *words],
+        capture_output=True,
+        cwd=folder,
+        env=environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory):
+    """A proxy file whose texts hold what does not belong there."""
+    path = tmp_path_factory.mktemp("proxy") / "p.json"
+    data = {
+        "format": "autoprox proxy",
+        "version": 1,
+        "name": f"{STEERING}\ud800\u03c4",
+        "description": STEERING,
+        "provenance": {STEERING: STEERING},
+        "expression": "sum(params)",
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "p.json"],
+        ["show", "p.json", "--latex"],
+        ["show", "p.json", "--json"],
+        ["export", "p.json", "--to", "json"],
+        ["export", "p.json", "--to", "python"],
+    ],
+)
+def test_a_hostile_name_neither_fails_nor_steers(proxy, encoding, words, monkeypatch):
+    monkeypatch.chdir(proxy.parent)
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "stdout", output)
+        main(words, standalone_mode=False)
+    output.flush()
+    shown = output.buffer.getvalue().decode(encoding)
+    assert not set(shown) & set("\x1b\x9b\x07\u202e\x00")
+    if "json" in "".join(words[1:]).replace("p.json", ""):
+        assert json.loads(shown)["name"] == f"{STEERING}\ud800\u03c4"
+
+
+def test_a_file_is_not_written_with_what_is_no_character(proxy, tmp_path, monkeypatch):
+    monkeypatch.chdir(proxy.parent)
+    words = ["export", "p.json", "--to", "python", "--out", str(tmp_path / "x.py")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "lone surrogate '\\ud800'" in result.stderr
+    assert not (tmp_path / "x.py").exists()
+
+
+def test_a_drawing_is_made_whatever_a_proxy_is_called(proxy, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    picture = tmp_path / "x.svg"
+    result = CliRunner().invoke(main, ["show", str(proxy), "--draw", str(picture)])
+    assert result.exit_code == 0, result.output
+    assert picture.stat().st_size
+
+
+def test_words_stand_for_what_an_encoding_lacks(tmp_path):
+    extra = {"AUTOPROX_CACHE": str(tmp_path / "cache")}
+    words = ["rank", "--bench", TINY, "params", "--jobs", "1", "--quiet"]
+    done = called(words, tmp_path, "ascii", **extra)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode("ascii")
+    assert " tau " in shown
+    assert " rho " in shown
+    assert "+/-" in shown
+
+
+def test_an_error_quotes_a_name_without_steering(tmp_path):
+    result = CliRunner().invoke(main, ["show", "no\x1b[2Jsuch/file"])
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stderr
+
+
+def test_optimised_python_shows_and_ranks(tmp_path):
+    extra = {"AUTOPROX_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for words in (["show", "zico"], ["rank", "--bench", TINY, "params", "--jobs", "1", "--quiet"]):
+        done = called(words, tmp_path, flags=["-OO"], **extra)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_user_whom_nobody_knows_is_told_what_to_set(monkeypatch):
+    from autoprox.errors import AutoproxError
+    from autoprox.runtime.files import user_path
+    from autoprox.statistics.store import default_folder
+
+    def nobody(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    for name in ("AUTOPROX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(AutoproxError, match=r"nobody knows the home folder .*set HOME"):
+        default_folder()
+    with pytest.raises(AutoproxError, match="give the whole path"):
+        user_path("~nobody/x")
+
+
+def test_a_console_keeps_lines_and_tabs_and_drops_the_rest(capsys):
+    console().print(f"one\n{STEERING}")
+    assert capsys.readouterr().out == "one\na[31mred2Jb\n"
+    assert printable("one\n\ttwo\x7f") == "one\n\ttwo"

@@ -1,0 +1,198 @@
+"""Files of every kind, mutated: read as they are, or refused in one sentence; nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autoprox.errors import AutoproxError
+from autoprox.evolution.folder import RunFolder
+from autoprox.evolution.record import read_run
+from autoprox.evolution.run import evolve
+from autoprox.language.text import parse
+from autoprox.measuring.scores import Kept, ScoreStore
+from autoprox.proxies.loading import load
+from autoprox.runtime.schema import sealed
+from autoprox.search.architectures.folder import SearchFolder
+from autoprox.search.architectures.search import search_architectures
+from autoprox.show.page import page
+
+TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
+KEY = {"a": 1}
+STRANGE = (
+    *(None, True, -1, 2**70, 10**400, 0.5, -1e308, "", "x", "\ud800", "sum(params)", "[" * 500),
+    *([], {}, [1], [[]], {"a": None}, [None] * 3, {"": {"": []}}),
+)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A run, a search, a proxy's file and a cache, all of them sound."""
+    folder = tmp_path_factory.mktemp("sound")
+    cache = folder / "cache"
+    evolve(
+        TINY, out=folder / "run", cache=cache, evaluations=40, population=10, batch=20,
+        permutations=1,
+    )  # fmt: skip
+    search_architectures("nb201", "params", out=folder / "search", cache=cache, budget=4)
+    ScoreStore(folder / "scores").save(KEY, Kept({"p": 1.25}, {"q": "why"}, {"p": 0.5}))
+    return folder
+
+
+def resumable(folder):
+    """Read all that a resumed run reads."""
+    with RunFolder(folder) as files:
+        files.settings()
+        files.check_bench("")
+
+
+def checkpoint(folder):
+    with RunFolder(folder) as files:
+        files.checkpoint()
+
+
+def searched(folder):
+    files = SearchFolder(folder)
+    files.settings()
+    files.state()
+
+
+def scores(folder):
+    found = ScoreStore(folder).load(KEY)
+    assert found.scores in ({}, {"p": 1.25})
+    assert found.failures in ({}, {"q": "why"})
+
+
+TARGETS = {
+    "run/config.json": (lambda folder: page(folder / "run"), lambda f: resumable(f / "run")),
+    "run/candidates.jsonl": (lambda f: read_run(f / "run"), lambda f: checkpoint(f / "run")),
+    "run/checkpoint.json": (lambda f: page(f / "run"), lambda f: checkpoint(f / "run")),
+    "run/checkpoints.jsonl": (lambda f: checkpoint(f / "run"),),
+    "run/permutations.json": (lambda f: RunFolder(f / "run").permutations(),),
+    "run/report.json": (lambda f: page(f / "run"), lambda f: RunFolder(f / "run").finished()),
+    "run/best.json": (lambda f: load(f / "run"),),
+    "search/settings.json": (lambda f: searched(f / "search"),),
+    "search/scored.jsonl": (lambda f: searched(f / "search"),),
+    "search/state.json": (lambda f: searched(f / "search"),),
+    "search/states.jsonl": (lambda f: searched(f / "search"),),
+    "scores": (lambda f: scores(f / "scores"),),
+}
+
+
+def refusal(function, *arguments):
+    """Return why a call is refused; nothing if it is not."""
+    try:
+        function(*arguments)
+    except AutoproxError as error:
+        return str(error)
+    return ""
+
+
+def flipped(data, content):
+    """Change bytes, cut some out, or put some in."""
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, max(0, len(changed) - 1)))
+        kind = data.draw(st.sampled_from(("change", "cut", "insert", "end")))
+        if kind == "change" and changed:
+            changed[at] = data.draw(st.integers(0, 255))
+        elif kind == "cut":
+            del changed[at : at + data.draw(st.integers(1, 40))]
+        elif kind == "insert":
+            changed[at:at] = data.draw(st.sampled_from((b"[" * 5000, b"\0", b"\n", b'"', b"1e999")))
+        else:
+            del changed[at:]
+    return bytes(changed)
+
+
+def places(value, path=()):
+    """Return the paths to all values below a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, each in inner:
+        found.append((*path, key))
+        if isinstance(each, dict | list):
+            found += places(each, (*path, key))
+    return found
+
+
+def replaced(data, content):
+    """Replace a value of a line by a strange one or remove it; the checksum is set right."""
+    lines = content.decode().splitlines() if content.count(b'"checksum"') > 1 else [content]
+    number = data.draw(st.integers(0, len(lines) - 1))
+    whole = json.loads(lines[number])
+    seal = whole.pop("checksum", None) is not None
+    *path, last = data.draw(st.sampled_from(places(whole)))
+    inner = whole
+    for key in path:
+        inner = inner[key]
+    if data.draw(st.booleans()) and isinstance(inner, dict):
+        del inner[last]
+    else:
+        inner[last] = data.draw(st.sampled_from(STRANGE))
+    if seal:
+        lines[number] = sealed(whole)
+    else:
+        lines[number] = json.dumps(whole)
+    return "\n".join([*map(str, lines), ""]).encode()
+
+
+def check(sound, name, data, tmp_path):
+    where = tmp_path / "copy"
+    shutil.rmtree(where, ignore_errors=True)
+    part = name.partition("/")[0]
+    shutil.copytree(sound / part, where / part)
+    (path,) = [where / name] if "/" in name else (where / name).glob("scores/??/*.json")
+    mutate = data.draw(st.sampled_from((flipped, replaced) if name != "scores" else (flipped,)))
+    path.write_bytes(mutate(data, path.read_bytes()))
+    for target in TARGETS[name]:
+        assert len(refusal(target, where)) < 2000
+
+
+def fuzz(examples):
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_mutated_file_is_read_or_refused(name, sound, tmp_path):
+    @fuzz(40)
+    @given(st.data())
+    def run(data):
+        check(sound, name, data, tmp_path)
+
+    run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_mutated_file_is_read_or_refused_many_times(name, sound, tmp_path):
+    @fuzz(1000)
+    @given(st.data())
+    def run(data):
+        check(sound, name, data, tmp_path)
+
+    run()
+
+
+WORDS = st.sampled_from(
+    ("sum", "mean", "add", "multiply", "grad", "params", "(", ")", ",", " ", "1e5", "-", "\n", "$")
+)
+
+
+@fuzz(200)
+@given(st.lists(WORDS, max_size=40))
+def test_any_text_is_an_expression_or_a_mistake(words):
+    text = "".join(words)
+    why = refusal(parse, text)
+    assert len(why) < 2000
+    if not why:
+        assert parse(parse(text).text) is parse(text)

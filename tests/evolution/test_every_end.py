@@ -1,0 +1,104 @@
+"""A run that ends at any point of its writing: resumed or begun again, it is as if it had not."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoprox.evolution import run as running
+from autoprox.evolution.folder import RunFolder
+from autoprox.evolution.run import evolve
+from autoprox.proxies.loading import load
+from tests.crashes import contents, writing
+
+TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
+SMALL = {"evaluations": 40, "population": 10, "batch": 20, "permutations": 1}
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The statistics of the bench, measured once."""
+    folder = tmp_path_factory.mktemp("cache")
+    evolve(TINY, out=folder / "first", cache=folder / "cache", **SMALL)
+    return folder / "cache"
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """No second passes: times are in the files."""
+    monkeypatch.setattr(running.time, "monotonic", lambda: 0.0)
+
+
+def ends(monkeypatch, cache, folder, torn, points):
+    """End a run after each event of its writing in turn; yield the folders, each gone on with."""
+    for last in points:
+        out = folder / str(last)
+        with writing(monkeypatch, last, torn) as counter:
+            evolve(TINY, out=out, cache=cache, **SMALL)
+        if counter.events < last:
+            return
+        # Nothing that is written says that it is finished and is not.
+        if (out / "report.json").exists():
+            load(out)
+        if not (out / "config.json").exists():
+            evolve(TINY, out=out, cache=cache, **SMALL)
+        elif not RunFolder(out).finished():
+            evolve(resume=out, cache=cache)
+        yield last, out
+
+
+@pytest.mark.parametrize(
+    ("torn", "points"),
+    [
+        (False, range(1, 1000, 13)),
+        pytest.param(False, itertools.count(1), marks=pytest.mark.slow),
+        pytest.param(True, itertools.count(1), marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_ends_at_any_point_loses_nothing(
+    torn, points, cache, still, tmp_path, monkeypatch
+):
+    wanted = contents(evolve(TINY, out=tmp_path / "whole", cache=cache, **SMALL).folder)
+    number = 0
+    for last, out in ends(monkeypatch, cache, tmp_path, torn, points):
+        assert contents(out) == wanted, last
+        shutil.rmtree(out)
+        number = last
+    assert number > 40
+
+
+def test_half_written_files_of_dead_processes_are_removed(cache, tmp_path):
+    """A process that is killed while it writes leaves a temporary file; nobody else's goes."""
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom autoprox.runtime import files\n"
+        "os.replace = lambda *_: os._exit(9)\nfiles.replace(Path(sys.argv[1]), b'half')\n"
+    )
+    folder = tmp_path / "run"
+    folder.mkdir()
+    killed = subprocess.run([sys.executable, "-c", script, str(folder / "report.json")])
+    assert killed.returncode == 9
+    (left,) = folder.glob(".*.tmp")
+    ours = left.with_name(f".{left.name.split('.')[1]}.{os.getpid()}.0a1b2c3d.tmp")
+    elsewhere = left.with_name(f".01234567.{left.name.split('.')[2]}.0a1b2c3d.tmp")
+    ours.touch()
+    elsewhere.touch()
+    evolve(TINY, out=folder, cache=cache, **SMALL)
+    assert set(folder.glob(".*.tmp")) == {ours, elsewhere}
+
+
+def test_a_run_that_is_finished_but_for_its_report_is_resumed(cache, still, tmp_path, monkeypatch):
+    """A report of fewer searches on shuffled accuracies than are asked for is not the last word."""
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **{**SMALL, "permutations": 2})
+    out = tmp_path / "run"
+    evolve(TINY, out=out, cache=cache, **SMALL)
+    before = (out / "report.json").read_bytes()
+    evolve(resume=out, cache=cache, permutations=2)
+    (out / "report.json").write_bytes(before)  # killed before the last rename
+    evolve(resume=out, cache=cache)
+    assert contents(out) == contents(whole.folder)

@@ -1,0 +1,217 @@
+"""Damaged images, archives and tables: read, or refused in one sentence, and quickly.
+
+Each target takes a sound file and changes bytes or cells of it. What is accepted has to be sound.
+"""
+
+import io
+import json
+import math
+import tarfile
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from autoprox.benches import mpnb201, read_table
+from autoprox.benches.cifar import cifar10
+from autoprox.benches.mq101 import mq101
+from autoprox.errors import AutoproxError
+from autoprox.leaderboard.by_column import by_column
+from autoprox.quantise.table import Row, _text, read_rows
+from autoprox.statistics import images
+
+FEW = settings(
+    max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+MANY = settings(FEW, max_examples=5000)
+CELLS = ["", " ", "-1", "0", "1e999", "nan", "x", "7" * 400, "[[[", "\ud7ff", "\x1b[2J", "1;2", '"']
+"""What may stand in a cell that is damaged."""
+
+TEXT = st.text("0123456789.,;-+_e\"'\n\r\0 [{N\u00e9\u2028\U0001f600", max_size=8)
+
+
+@st.composite
+def damages(draw):
+    """Changes of a file's bytes: where (a share of its length), what, and how much is cut."""
+    edits = draw(
+        st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=4)
+    )
+    return edits, draw(st.one_of(st.none(), st.floats(0, 1)))
+
+
+def damaged(content, damage):
+    """Return bytes with some of them replaced, and perhaps cut off."""
+    edits, cut = damage
+    content = bytearray(content)
+    for share, new in edits:
+        place = int(share * (len(content) - 1))
+        content[place : place + len(new)] = new
+    return bytes(content if cut is None else content[: int(cut * len(content))])
+
+
+def read_or_refused(read, *arguments):
+    """Return what is read, or None; a refusal is one sentence, and neither takes long."""
+    begun, found, refusal = time.monotonic(), None, None
+    try:
+        found = read(*arguments)
+    except AutoproxError as error:
+        refusal = str(error)
+    assert time.monotonic() - begun < 5
+    assert refusal is None or 0 < len(refusal) < 2000
+    return found
+
+
+def packed(compressed):
+    content = io.BytesIO()
+    x = np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
+    (np.savez_compressed if compressed else np.savez)(content, x=x, y=np.arange(6) % 3)
+    return content.getvalue()
+
+
+def check_npz(folder, compressed, damage):
+    path = folder / "x.npz"
+    path.write_bytes(damaged(packed(compressed), damage))
+    batch = read_or_refused(images, path, (3, 4, 4), 3, 4)
+    if batch is not None:
+        assert batch[0].shape == (4, 3, 4, 4)
+        assert batch[0].isfinite().all()
+        assert set(batch[1].tolist()) <= {0, 1, 2}
+
+
+def check_picture(folder, form, damage):
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    content = io.BytesIO()
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    image.fromarray(pixels).save(content, form)
+    (folder / "a").mkdir(exist_ok=True)
+    (folder / "a" / "0.png").write_bytes(damaged(content.getvalue(), damage))
+    batch = read_or_refused(images, folder, (3, 4, 4), 3, 1)
+    assert batch is None or batch[0].isfinite().all()
+
+
+def archive(form):
+    files = {"cifar-10-batches-bin/test_batch.bin": bytes(3073 * 2)}
+    if form == "sheets":
+        sheet = io.BytesIO()
+        image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+        image.fromarray(np.zeros((2, 1024, 3), np.uint8)).save(sheet, "png")
+        files = {
+            "package/test_batch.png": sheet.getvalue(),
+            "package/test_lables.json": json.dumps([3, 4]).encode(),
+        }
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as made:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            made.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+def check_archive(folder, form, damage):
+    import gzip
+
+    path = folder / "c.tar.gz"
+    path.write_bytes(gzip.compress(damaged(archive(form), damage), mtime=0))
+    read = read_or_refused(cifar10, path, "test")
+    if read is not None:
+        assert read.images.shape[1:] == (32, 32, 3)
+        assert 0 <= read.labels.min() <= read.labels.max() <= 9
+
+
+TABLES = {
+    "t.csv": "name,space,accuracy,width\n" + "".join(f"n{i},s,{50 + i}.5,{i}\n" for i in range(9)),
+    "t.jsonl": "".join(f'{{"name": "n{i}", "accuracy": {50 + i}, "w": [1]}}\n' for i in range(9)),
+    mpnb201.FILES["50ep"]: "op0,op1,op2,op3,op4,op5,w0,w1,w2,w3,w4,w5,test_acc\n"
+    + "".join(f"3,2,0,{i % 2},0,{i // 2},2,4,0,0,0,0,0.7{i}\n" for i in range(4)),
+    "vit.csv": "name,set,bits,accuracy,loss,size_bytes,bops\n"
+    + "".join(f"234/000{i},234,8-{2 + i % 3}-8,7{i}.5,1.5,100,200\n" for i in range(9)),
+    "rows.csv": _text([Row(f"234/{i}", "234", (8, 2, 8), 70.0 + i, 1.5, 9, 9) for i in range(9)]),
+    "ranking.csv": "proxy,s/accuracy somers\nzico,0.5\nsnip,0.25\n",
+}
+READERS = {
+    "t.csv": lambda path: [one.accuracies["accuracy"] for one in read_table(path)],
+    "t.jsonl": lambda path: [one.accuracies["accuracy"] for one in read_table(path)],
+    mpnb201.FILES["50ep"]: lambda path: accuracies(mpnb201._read.__wrapped__(path.parent)),
+    "vit.csv": lambda path: accuracies(mq101.__wrapped__(path.parent)),
+    "rows.csv": lambda path: [row.accuracy for row in read_rows(path)],
+    "ranking.csv": lambda path: by_column(path).values.ravel().tolist(),
+}
+
+
+def accuracies(bench):
+    for one in bench.architectures:
+        assert all(1 <= bits <= 16 for bits in bench.bits(one))
+    return [figure for one in bench.architectures for figure in one.accuracies.values()]
+
+
+@st.composite
+def cells(draw):
+    """Cells to replace: line, column, and what for."""
+    return draw(
+        st.lists(
+            st.tuples(st.integers(0, 9), st.integers(0, 12), st.sampled_from(CELLS) | TEXT),
+            max_size=3,
+        )
+    )
+
+
+def check_table(folder, name, edits, damage):
+    (folder / "vit.safetensors").write_bytes(b"weights")
+    lines = [line.split(",") for line in TABLES[name].splitlines()]
+    for line, column, text in edits:
+        row = lines[line % len(lines)]
+        row[column % len(row)] = text
+    content = "\n".join(",".join(row) for row in lines).encode("utf-8", "surrogatepass")
+    (folder / name).write_bytes(damaged(content, damage))
+    found = read_or_refused(READERS[name], folder / name)
+    assert all(figure is None or math.isfinite(figure) for figure in found or ())
+
+
+def rounds(few):
+    """Run a property with few examples, or with many where slow tests are asked for."""
+    return pytest.mark.parametrize(
+        "amount",
+        [
+            pytest.param(FEW, id="few"),
+            pytest.param(MANY, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
+        ],
+    )(few)
+
+
+def examined(amount, check, folder, first, *strategies):
+    """Run a check on examples that are the same every time."""
+
+    @seed(0)
+    @amount
+    @given(st.tuples(*strategies))
+    def run(drawn):
+        check(folder, first, *drawn)
+
+    run()
+
+
+@rounds
+@pytest.mark.parametrize("compressed", [False, True])
+def test_npz(tmp_path, amount, compressed):
+    examined(amount, check_npz, tmp_path, compressed, damages())
+
+
+@rounds
+@pytest.mark.parametrize("form", ["png", "jpeg", "bmp", "gif"])
+def test_pictures(tmp_path, amount, form):
+    examined(amount, check_picture, tmp_path, form, damages())
+
+
+@rounds
+@pytest.mark.parametrize("form", ["binary", "sheets"])
+def test_archives(tmp_path, amount, form):
+    examined(amount, check_archive, tmp_path, form, damages())
+
+
+@rounds
+@pytest.mark.parametrize("name", TABLES)
+def test_tables(tmp_path, amount, name):
+    examined(amount, check_table, tmp_path, name, cells(), damages())

@@ -1,0 +1,125 @@
+"""Files that are read back: what is refused, and in which words."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from autoprox.errors import AutoproxError, RunError
+from autoprox.runtime.files import append_text, write_text
+from autoprox.runtime.schema import MIB, Count, FileKind, converted, sealed, sealed_lines
+
+
+@dataclass(frozen=True)
+class Box:
+    """What the file of these tests has."""
+
+    count: Count
+    share: float | None = None
+    names: tuple[str, ...] = ()
+
+
+BOX = FileKind("box", 2, Box, sealed=2)
+
+
+def said(kind, path, content):
+    path.write_bytes(content)
+    with pytest.raises(AutoproxError) as caught:
+        kind.read(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 400 + len(str(path))
+    return str(caught.value)
+
+
+def test_what_is_written_is_read(tmp_path):
+    BOX.write(tmp_path / "box.json", {"count": 3, "share": 0.5, "names": ["ä", "b"]})
+    assert BOX.read(tmp_path / "box.json") == Box(3, 0.5, ("ä", "b"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"format": "box", "version": 1, "count": "3"}', "count: expected a whole number, got te"),
+        ('{"format": "box", "version": 1, "count": true}', "count: expected a whole number, got t"),
+        ('{"format": "box", "version": 1, "count": -1}', "count: expected a whole number >= 0"),
+        ('{"format": "box", "version": 1, "count": 1' + "0" * 400 + "}", "count: expected a whol"),
+        ('{"format": "box", "version": 1}', "the key count is missing"),
+        ('{"format": "box", "version": 1, "count": 1, "share": 1e999}', "share: number out of r"),
+        ('{"format": "box", "version": 1, "count": 1, "share": NaN}', "line 1: JSON is malformed"),
+        ('{"format": "box", "version": 1, "count": 1, "names": ["a", 2]}', r"names[1]: expected t"),
+        ('{"format": "box", "version": 1,\n"count": 1,,}', "in line 2: JSON is malformed"),
+        (
+            '{"format": "crate", "version": 1, "count": 1}',
+            "is no 'box' file: its format",
+        ),
+        ('{"format": "box", "version": 3, "count": 1}', "reads up to 2: upgrade autoprox"),
+        ('{"format": "box", "version": 0, "count": 1}', "expected 1 or later"),
+        ('{"format": "box", "version": 2, "count": 1}', "its checksum does not fit"),
+        ("[" * 100_000, "expected an object, got a list"),
+        ('{"format": ' * 100_000, "expected text, got an object"),
+        ("", "damaged"),
+        ("\x00", "damaged"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_line_and_key(content, message, tmp_path):
+    assert message in said(BOX, tmp_path / "box.json", content.encode())
+
+
+def test_deep_values_and_large_files_are_refused(tmp_path):
+    loose = FileKind("loose", 1, dict[str, object], most=MIB)
+    deep = '{"format": "loose", "version": 1, "x": ' + "[" * 100_000
+    assert "nested too deeply" in said(loose, tmp_path / "x.json", deep.encode())
+    assert "is larger than 1 MiB" in said(loose, tmp_path / "x.json", b" " * (MIB + 1))
+    with pytest.raises(AutoproxError, match="cannot read"):
+        loose.read(tmp_path / "no")
+
+
+def test_no_changed_byte_is_believed(tmp_path):
+    path = tmp_path / "box.json"
+    BOX.write(path, {"count": 3, "share": 0.5, "names": ["a", "b"]})
+    content = path.read_bytes()
+    sound = BOX.read(path)
+    for place in range(len(content)):
+        for bit in (1, 2, 16):
+            changed = bytearray(content)
+            changed[place] ^= bit
+            path.write_bytes(bytes(changed))
+            try:
+                read = BOX.read(path)
+            except AutoproxError:
+                continue
+            assert read == sound  # a blank that became another, or the key of an optional value
+
+
+def test_a_line_that_was_altered_is_named():
+    text = "".join(sealed({"count": number}) + "\n" for number in range(3))
+    lines = list(sealed_lines(text.encode(), Box, Path("x.jsonl")))
+    assert [each.count for each in lines] == [0, 1, 2]
+    with pytest.raises(AutoproxError, match=r"x\.jsonl, line 2, is damaged: its checksum"):
+        list(sealed_lines(text.replace('"count": 1', '"count": 7').encode(), Box, Path("x.jsonl")))
+    with pytest.raises(AutoproxError, match=r"x\.jsonl, line 1, is damaged: count: expected"):
+        list(sealed_lines(sealed({"count": None}).encode(), Box, Path("x.jsonl")))
+
+
+def test_data_that_is_no_such_value_is_named_by_its_key():
+    assert converted({"count": 1}, Box, "box") == Box(1)
+    with pytest.raises(AutoproxError, match=r"^box\.count: expected a whole number, got text$"):
+        converted({"count": "1"}, Box, "box")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "", "a\0b", "file/below"])
+def test_a_name_that_no_file_can_have_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(RunError, match="choose another --out"):
+        write_text(Path(name), "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_half_a_character_is_a_question_mark_in_what_a_search_notes_and_refused_elsewhere(tmp_path):
+    assert append_text(tmp_path / "a", "\ud800") == 1
+    with pytest.raises(RunError, match="lone surrogate"):
+        write_text(tmp_path / "b", "\ud800")
+    assert json.loads(sealed({"a": "\ud800"}))["a"] == "?"
