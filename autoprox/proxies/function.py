@@ -188,14 +188,18 @@ class FunctionProxy(_Graphless):
             own_randomness,
         )
         from autoprox.statistics.passes import Subject, traced
+        from autoprox.statistics.private import private_copy
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
 
         check_types(network, inputs, targets)
         check_batch(inputs, targets, [self.name] if self.needs_labels else [])
         check_bits(bits, [self.name] if self.needs_bits else [])
-        subject = Subject(network, inputs, targets, layer_names(network), seed, mode)
+        inputs = inputs.detach()
         with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
+            own = private_copy(network, mode)
+            names = layer_names(own)
+            subject = Subject(own, inputs, targets, names, seed, mode, original=network)
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
             try:

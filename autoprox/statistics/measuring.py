@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,7 +17,8 @@ from autoprox.quantise.layers import Bits
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.own import measure_own
-from autoprox.statistics.passes import Passes, Subject, traced
+from autoprox.statistics.passes import OtherResult, Passes, Subject, arranged, told_apart, traced
+from autoprox.statistics.private import private_copy
 from autoprox.statistics.quantised import measure_quantised, with_bits
 from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
@@ -78,21 +80,30 @@ def measure(
         StatisticError: the network or the batch does not fit; the message says how.
     """
     check_types(network, inputs, targets)
+    inputs = inputs.detach()
     words = {name: STATISTICS[name] for name in names}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
-    subject = Subject(network, inputs, targets, layer_names(network), seed, mode)
-    _check(subject, tuple(words), sample)
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
     with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
-        structure = traced(subject)
+        own = private_copy(network, mode)
+        names = layer_names(own)
+        subject = Subject(own, inputs, targets, names, seed, mode, original=network)
+        _check(subject, tuple(words), sample)
+        subject, structure = arranged(subject, traced(subject), groups)
         if bits is not None:
             subject = with_bits(subject, structure, bits)
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
         passes = Passes(subject, structure, frozenset(words), picker, Findings())
-        passes.static()
-        _run(passes, groups)
+        try:
+            passes.static()
+            _run(passes, groups)
+        except OtherResult:
+            subject, structure = told_apart(subject, structure)
+            passes = Passes(subject, structure, frozenset(words), picker, Findings())
+            passes.static()
+            _run(passes, groups)
         for word in words.values():
             if word.own:
                 measure_own(passes, word)
@@ -180,17 +191,25 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
         )
 
 
+_ALONE = threading.RLock()
+"""Held while something is measured: the random states belong to all threads of the process."""
+
+
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
-    """Keep the global random states of torch, numpy and Python as they are."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - saved, not used
+    """Keep the global random states of torch, numpy and Python as they are.
+
+    One thread at a time, and without the mixed precision (autocast) of the caller.
+    """
     devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002 - restored
+    with _ALONE, torch.autocast(device.type, enabled=False):
+        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - saved, not used
+        try:
+            with torch.random.fork_rng(devices=devices):
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002 - restored
 
 
 def _tabulate(

@@ -6,30 +6,35 @@ import random
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.looking import close, look, several_rows
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.private import placed
 from autoprox.statistics.recorder import Findings, Picker, Recorder
 from autoprox.statistics.sampling import singular_values, spread
 from autoprox.statistics.structure import (
     Structure,
     couples_samples,
     credited_parameters,
-    in_mode,
+    first_of,
+    more_parameters,
     trace,
 )
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 
 FLOW_LIMIT = 1e25
 """A flow above it or below its inverse is kept in float64, as float32 ends at 3e38 and 1e-38."""
+
+ONE_SAMPLE = frozenset({"count", "flow", "ones", "own", "static"})
+"""The groups of statistics that are measured on one sample at most, or by functions of others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +49,11 @@ class Subject:
         seed: what is random inside the network depends on it.
         mode: the mode that the network runs in.
         bits: layer -> the bits that its weight is to be quantised to; empty if it is not.
+        original: the network that `network` is a private copy of, or None.
+        written: parameters that the network writes into while it runs.
+        dependent: whether samples were seen to depend on others.
+        alone: what the network returns for the first sample alone, to be compared with what it
+            returns for it among others; empty if that is known.
     """
 
     network: nn.Module
@@ -53,6 +63,10 @@ class Subject:
     seed: int
     mode: Mode = "train"
     bits: Mapping[str, int] = field(default_factory=dict)
+    original: nn.Module | None = None
+    written: frozenset[str] = frozenset()
+    dependent: bool = False
+    alone: tuple[Tensor, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -62,6 +76,7 @@ class Subject:
     def state(self) -> dict[str, Tensor]:
         """Parameters, detached, and copies of the buffers: what a pass may use up."""
         parameters = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
+        parameters |= {name: parameters[name].clone() for name in self.written & parameters.keys()}
         buffers = {name: tensor.detach().clone() for name, tensor in self.network.named_buffers()}
         return parameters | buffers
 
@@ -87,7 +102,7 @@ class Subject:
     @property
     def coupled(self) -> bool:
         """Whether what the network says of a sample depends on the others."""
-        return self.mode == "train" and couples_samples(self.network)
+        return self.dependent or (self.mode == "train" and couples_samples(self.network))
 
     def micro_batches(self) -> list[tuple[int, int]]:
         """First and last + 1 sample of the micro-batches, whose lengths differ by 1 at most."""
@@ -99,11 +114,23 @@ class Subject:
 
         Raises:
             StatisticError: the network raises, or does not return finite ``(batch, classes)``.
+            OtherResult: the first sample has another result than alone.
         """
         reseed(self.seed, low)
-        with in_mode(self.network, self.mode), explained(inputs):
-            logits = functional_call(self.network, dict(state), (inputs,))
+        with placed(self.network, state, self.mode), explained(inputs):
+            logits = self.network(inputs)
+        if (
+            self.alone
+            and low == 0
+            and len(inputs) > 1
+            and not close(tuple(first_of(logits)), self.alone)
+        ):
+            raise OtherResult
         return checked_logits(logits, len(inputs))
+
+
+class OtherResult(Exception):
+    """A sample has another result than alone: samples are coupled, or something is drawn."""
 
 
 def reseed(seed: int, place: object) -> None:
@@ -158,8 +185,11 @@ def gradients(
     names: tuple[str, ...] = (),
     again: bool = False,
     twice: bool = False,
+    batch_norm: bool = True,
 ) -> list[Tensor]:
     """Gradients of the number `outcome` with respect to the layers, in their registered order.
+
+    The network stays as it was in the forward pass, for what it recomputes in the backward one.
 
     Args:
         subject: the network and the batch.
@@ -168,6 +198,7 @@ def gradients(
         names: the layers; none for all.
         again: whether other outcomes of the same forward pass follow.
         twice: whether the gradients are to be differentiated again.
+        batch_norm: whether batch norm was in the subject's mode.
 
     Raises:
         StatisticError: it does not depend on some of the layers, or has no gradient.
@@ -176,7 +207,10 @@ def gradients(
     weights = [state[name] for name in names]
     found: tuple[Tensor | None, ...] = (None,) * len(weights)
     if outcome.requires_grad:
-        with explained(subject.inputs):
+        with (
+            placed(subject.network, state, subject.mode, batch_norm=batch_norm),
+            explained(subject.inputs),
+        ):
             found = torch.autograd.grad(
                 outcome, weights, allow_unused=True, retain_graph=again or None, create_graph=twice
             )
@@ -187,9 +221,10 @@ def gradients(
             f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(found)} "
             f"layers); "
             "expected every layer to take part in the output: remove unused ones, and detach or "
-            "torch.no_grad() between a layer and the output"
+            "torch.no_grad() between a layer and the output; if layers are dropped by chance in "
+            "training, use mode='eval'"
         )
-    return [grad for grad in found if grad is not None]
+    return [grad.to_dense() if grad.is_sparse else grad for grad in found if grad is not None]
 
 
 def loss_of(subject: Subject, logits: Tensor, low: int) -> Tensor:
@@ -200,6 +235,11 @@ def loss_of(subject: Subject, logits: Tensor, low: int) -> Tensor:
     """
     assert subject.targets is not None  # measure() asks for them first
     targets, classes = subject.targets[low : low + len(logits)], logits.shape[1]
+    if classes == 1:
+        raise StatisticError(
+            "the network has one output, and the cross-entropy of a single class is 0 whatever it "
+            "says; expected an output for each class"
+        )
     if int(targets.min()) < 0 or int(targets.max()) >= classes:
         raise StatisticError(
             f"targets go from {int(targets.min())} to {int(targets.max())}, but the network has "
@@ -231,7 +271,14 @@ class Passes:
     def static(self) -> None:
         """Measure what needs no pass."""
         state = self.subject.state()
-        shapes = [state[name].shape for name in self.structure.layers]
+        pairs = zip(self.structure.axes, self.structure.layers, strict=True)
+        fans = [axes.fans(tuple(state[name].shape)) for axes, name in pairs]
+        if "flops" in self.asked and self.structure.uncounted:
+            raise StatisticError(
+                f"'flops' cannot be measured: there is no formula for the operations of "
+                f"{', '.join(self.structure.uncounted)}, which this network runs; leave it out "
+                "for this network"
+            )
         if "weight" in self.asked:
             self.keep("weight", [state[name] for name in self.subject.names])
         for layer, name in self.places():
@@ -239,16 +286,25 @@ class Passes:
                 self._spectrum("weight_spectrum", layer, state[name])
         self.findings.layerwise |= self.structure.counts
         self.findings.layerwise |= {
-            "params": credited_parameters(self.subject.network, self.structure.layers),
-            "fan_in": torch.tensor([float(s[1:].numel()) for s in shapes], dtype=torch.float64),
-            "fan_out": torch.tensor(
-                [float(s[0] * s[2:].numel()) for s in shapes], dtype=torch.float64
-            ),
+            "params": self._parameters(),
+            "fan_in": torch.tensor([float(into) for into, _ in fans], dtype=torch.float64),
+            "fan_out": torch.tensor([float(out) for _, out in fans], dtype=torch.float64),
         }
+
+    def _parameters(self) -> Tensor:
+        """Parameters credited to the layers; those that weights are computed from to these."""
+        network, original = self.subject.network, self.subject.original
+        credit = credited_parameters(network, self.structure.layers)
+        if original is not None:
+            for layer, owner in reversed(list(enumerate(self.structure.owners))):
+                if owner not in self.structure.owners[:layer]:
+                    credit[layer] += more_parameters(original, network, owner)
+        return credit
 
     def _spectrum(self, name: str, layer: int, tensor: Tensor) -> None:
         """Note the singular values of a weight-shaped tensor."""
-        self.findings.put_spectrum(name, layer, tensor.detach().flatten(1), self.picker.sample)
+        matrix = self.structure.axes[layer].matrix(tensor.detach())
+        self.findings.put_spectrum(name, layer, matrix, self.picker.sample)
 
     def keep(self, name: str, tensors: Sequence[Tensor]) -> None:
         """Note a statistic of kind Weight: a tensor a layer, in their registered order."""
@@ -281,12 +337,26 @@ class Passes:
         )
         total = self._accumulate(parts, recorder, micro=micro)
         recorder.finish(self.findings)
+        self._check_heard(total)
         if "grad" in self.asked:
             self.keep("grad", total)
         for (layer, _), grad in zip(self.places(), total, strict=True):
             if "grad_spectrum" in self.asked:
                 self._spectrum("grad_spectrum", layer, grad)
         return total
+
+    def _check_heard(self, total: Sequence[Tensor]) -> None:
+        """Raise `StatisticError` if no layer but one with a weight of 0 learns from the loss."""
+        learning = (
+            name for name, grad in zip(self.subject.names, total, strict=True) if grad.any()
+        )
+        first, second = next(learning, None), next(learning, None)
+        if second is None and (first is None or not self.subject.state()[first].any()):
+            raise StatisticError(
+                "the gradient of the loss says nothing on this network: it is 0 in every layer"
+                + (f" but {first!r}, whose weights are all 0" if first else "")
+                + "; initialise the layers, the head among them, with other weights"
+            )
 
     def micro(self) -> None:
         """Measure the gradients of micro-batches, where `loss` did not already."""
@@ -326,7 +396,7 @@ class Passes:
         }
         for (layer, _), pick, grad in zip(self.places(), picks, total, strict=True):
             parts = torch.stack(pick)
-            for name in self.asked & numbers.keys():
+            for name in sorted(self.asked & numbers.keys()):
                 self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
     def flow(self) -> None:
@@ -345,7 +415,8 @@ class Passes:
                 self.findings.put("flow_grad", layer, picked, grad.numel(), dtype)
             if "flow_spectrum" in self.asked:
                 scale = largest or 1.0  # the squares of the flow may exceed float64
-                values = singular_values((grad / scale).flatten(1).cpu()).double() * scale
+                matrix = self.structure.axes[layer].matrix(grad / scale)
+                values = singular_values(matrix.cpu()).double() * scale
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
@@ -373,9 +444,12 @@ class Passes:
         ones = torch.ones_like(subject.inputs[:1])
         ones = ones.double() if ones.is_floating_point() else ones
         reseed(subject.seed, "flow")
-        with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
-            logits = functional_call(subject.network, state, (ones,))
-        return gradients(subject, checked_logits(logits, 1).sum(), state)
+        with (
+            placed(subject.network, state, subject.mode, batch_norm=False),
+            explained(ones),
+        ):
+            logits = subject.network(ones)
+        return gradients(subject, checked_logits(logits, 1).sum(), state, batch_norm=False)
 
 
 def deviation(parts: Tensor) -> Tensor:
@@ -384,14 +458,63 @@ def deviation(parts: Tensor) -> Tensor:
     Computed in float64 and rounded, as `torch.std` does over the first dimension in three times as
     long.
     """
-    centred = parts.double()
-    centred -= centred.mean(0)
-    return centred.square_().mean(0).sqrt_().to(parts.dtype)
+    exact = parts.double()
+    return (exact - exact.mean(0)).square_().mean(0).sqrt_().to(parts.dtype)
 
 
 def traced(subject: Subject) -> Structure:
     """The structure of the subject's network, from its first sample."""
     reseed(subject.seed, "trace")
-    single = subject.inputs[:1]
+    single = subject.inputs[:1].detach()
     with explained(single):
-        return trace(subject.network, single, subject.state(), subject.names, subject.mode)
+        return trace(subject.network, single, subject.state(), subject.mode)
+
+
+def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[Subject, Structure]:
+    """What is known of a subject after its first sample ran, and a pair of samples.
+
+    Args:
+        subject: the subject.
+        structure: that of its network.
+        groups: the groups of statistics that are asked for. A pair runs if one of them looks at
+            several samples, and does not show by itself whether they depend on each other.
+
+    Returns:
+        The subject with the layers that were found, and whether its samples depend on each other;
+        and the structure with how the samples lie in the layers' outputs.
+    """
+    network, layers = subject.network, set(structure.layers)
+    subject = replace(
+        subject,
+        names=tuple(name for name, _ in network.named_parameters() if name in layers),
+        written=structure.written,
+    )
+    if subject.batch < 2 or not groups - ONE_SAMPLE:
+        return subject, structure
+    pairs = subject.batch >= 2 * MICRO_BATCHES and groups & {
+        "forward",
+        "jacobian",
+        "loss",
+        "hessian",
+    }
+    if not subject.coupled and pairs and not several_rows(structure):
+        return replace(subject, alone=structure.result), structure
+    return told_apart(subject, structure)
+
+
+def told_apart(subject: Subject, structure: Structure) -> tuple[Subject, Structure]:
+    """What is known after pairs of samples ran; see `look`."""
+    network = subject.network
+
+    def run(first: int, second: int) -> object:
+        reseed(subject.seed, "trace")
+        pair = subject.inputs[torch.tensor([first, second], device=subject.inputs.device)]
+        with (
+            placed(network, subject.state(), subject.mode, batch_norm=False),
+            explained(pair),
+        ):
+            return network(pair)
+
+    arrangement = look(network, structure, run, known_coupled=subject.coupled)
+    structure = replace(structure, stacked=arrangement.stacked, unclear=arrangement.unclear)
+    return replace(subject, dependent=arrangement.coupled, alone=()), structure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -32,6 +32,10 @@ WHOLE = frozenset({"act_gram", "act_spectrum"})
 
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
+
+
+BY_SAMPLE = BACKWARD | WHOLE | {"act", "channel_spectrum", "code_gram"}
+"""The statistics of outputs that are told apart by sample."""
 
 
 @dataclass(slots=True)
@@ -145,6 +149,15 @@ def _index(places: Places, device: torch.device) -> Tensor:
     return torch.from_numpy(places).to(device)
 
 
+def by_chance(owner: str, how: str) -> str:
+    """Say that a layer does not run for all samples, and what to do."""
+    return (
+        f"{owner!r} {how}: it runs by chance, or for some samples only, and its output cannot be "
+        "measured; use mode='eval' if it is dropped in training alone, or leave out what is "
+        "measured on outputs for this network"
+    )
+
+
 class Recorder:
     """Keeps, of the outputs of the layers, what the statistics `names` need.
 
@@ -157,7 +170,7 @@ class Recorder:
     ) -> None:
         """Prepare to record a batch of `batch` samples."""
         self.structure, self.names, self.picker, self.batch = structure, names, picker, batch
-        self._owned = structure.owned()
+        self._showing = structure.showing()
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
@@ -167,6 +180,7 @@ class Recorder:
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
         self._current = ""
+        self._by_rows = bool(names & BY_SAMPLE)
 
     @contextmanager
     def part(self, network: nn.Module, low: int, high: int) -> Iterator[None]:
@@ -177,7 +191,7 @@ class Recorder:
         modules = dict(network.named_modules())
 
         def attach(handles: list[RemovableHandle]) -> None:
-            for owner in self._owned:
+            for owner in self._showing:
                 module = modules[owner]
                 handles.append(module.register_forward_pre_hook(self._enter(owner)))
                 handles.append(module.register_forward_hook(self._leave(owner)))
@@ -202,8 +216,11 @@ class Recorder:
 
         def leave(_module: nn.Module, _inputs: object, output: object) -> None:
             tensor = first_tensor(output)
-            if tensor is not None and owner in self.structure.shapes:
-                self._output(owner, tensor)
+            if tensor is None or not self._by_rows:
+                return
+            if owner not in self.structure.shapes:
+                raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
+            self._output(owner, tensor)
 
         return leave
 
@@ -212,7 +229,7 @@ class Recorder:
         part = len(self._parts) - 1
         low, high = self._parts[part]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
-        rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
+        rows = self._rows(owner, output.detach(), high - low)
         if {"act", "act_grad"} & self.names:
             self._keep("act", owner, rows)
         if self.names & WHOLE:
@@ -222,32 +239,46 @@ class Recorder:
         if low == 0 and "channel_spectrum" in self.names:
             self._correlate(owner, output)
         if self.names & BACKWARD and output.requires_grad:
-            single = self.structure.shapes[owner]
             whole = output.detach().clone() if "channel_saliency" in self.names else None
 
             def arrived(grad: Tensor) -> None:
                 if self._runs[owner] == run:
-                    rows = samples_first(grad, single, high - low)
+                    rows = self._samples_first(owner, grad, high - low)
                     copies = max(1, rows.numel() // grad.numel())
                     share = (high - low) / self.batch / copies
                     if "act_grad" in self.names:
                         self._keep("act_grad", owner, rows.flatten(1), share)
                     if whole is not None:
-                        shown = samples_first(whole, single, high - low)
+                        shown = self._samples_first(owner, whole, high - low)
                         self._saliency(owner, rows * share * shown)
 
             output.register_hook(arrived)  # type: ignore[no-untyped-call]  # as torch has it
 
+    def _samples_first(self, owner: str, output: Tensor, samples: int) -> Tensor:
+        """View an output of `owner`, or its gradient, as ``(samples, ...)``."""
+        structure = self.structure
+        if owner in structure.unclear and samples > 1:
+            raise StatisticError(
+                f"the rows of the output of {owner!r} follow no order of samples, so that "
+                f"{', '.join(map(repr, sorted(self.names & BY_SAMPLE)))} cannot tell the samples "
+                "apart; leave them out for this network"
+            )
+        return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
+
+    def _rows(self, owner: str, output: Tensor, samples: int) -> Tensor:
+        """View an output of `owner` as ``(samples, entries)``."""
+        return self._samples_first(owner, output, samples).reshape(samples, -1)
+
     def _saliency(self, owner: str, products: Tensor) -> None:
         """Keep `products`, outputs times their gradients, summed over the positions."""
-        dims = self.structure.dims[self._owned[owner][0]]
+        dims = self.structure.dims[self._showing[owner]]
         self._keep("channel_saliency", owner, channels_last(products, dims).sum(1))
 
     def _correlate(self, owner: str, output: Tensor) -> None:
         """Keep what the channels of the first sample's output have in common."""
         low, high = self._parts[-1]
-        first = samples_first(output.detach(), self.structure.shapes[owner], high - low)[:1]
-        positions = channels_last(first, self.structure.dims[self._owned[owner][0]])[0].cpu()
+        first = self._samples_first(owner, output.detach(), high - low)[:1]
+        positions = channels_last(first, self.structure.dims[self._showing[owner]])[0].cpu()
         if len(positions) > 1:  # a channel of one number correlates with nothing
             self._spectra[owner] = channel_spectrum(positions)
 
@@ -260,8 +291,14 @@ class Recorder:
                 "'code_total' cannot be measured: this network calls other activation functions "
                 "on a batch than on a single sample; leave it out for this network"
             )
+        if place in self.structure.unclear and high - low > 1:
+            raise StatisticError(
+                "'code_total' cannot be measured: the rows of an activation function's argument "
+                "follow no order of samples; leave it out for this network"
+            )
         self._activated += 1
-        rows = by_sample(argument, shapes[place], high - low) > 0
+        stacked = place in self.structure.stacked
+        rows = by_sample(argument, shapes[place], high - low, stacked) > 0
         self._codes.setdefault(place, []).append(rows)
 
     def _attended(self, _heads: int, maps: Callable[[], Tensor]) -> None:
@@ -272,24 +309,28 @@ class Recorder:
             self._keep("attention", self._current, tensor.reshape(high - low, -1))
 
     def _keep(self, name: str, owner: str, rows: Tensor, share: float = 1.0) -> None:
-        """Keep, for the layers of `owner`, what may be kept of the current part's ``rows * share``.
+        """Keep, for the layer of `owner`, what may be kept of the current part's ``rows * share``.
 
         The product is taken of the few kept entries: it is the same.
         """
         part, kind = len(self._parts) - 1, STATISTICS[name].kind.__name__
-        for layer in self._owned[owner]:
-            pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
-            pooled = pooled if share == 1 else pooled * share
-            self._pooled.setdefault((name, layer), {})[part] = pooled
-            self._sizes[name, layer] = self.batch * rows.shape[1]
+        layer = self._showing[owner]
+        pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
+        pooled = pooled if share == 1 else pooled * share
+        self._pooled.setdefault((name, layer), {})[part] = pooled
+        size = self.batch * rows.shape[1]
+        if self._sizes.setdefault((name, layer), size) != size:
+            raise StatisticError(
+                f"{name!r} cannot be measured: the output of {owner!r} has another number of "
+                "entries for some samples than for others; leave it out for this network"
+            )
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
         self._finish_entries(findings)
         for owner, values in self._spectra.items():
-            for layer in self._owned[owner]:
-                kept = spread(values, self.picker.sample)
-                findings.put("channel_spectrum", layer, kept, len(values))
+            kept = spread(values, self.picker.sample)
+            findings.put("channel_spectrum", self._showing[owner], kept, len(values))
         if "code_total" in self.names:
             self._finish_codes(findings)
         while self._outputs:
@@ -298,6 +339,8 @@ class Recorder:
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
+        for (_, layer), parts in self._pooled.items():
+            self._check_parts(self.structure.owners[layer], parts)
         entries = {
             key: torch.cat([parts[part] for part in sorted(parts)])
             for key, parts in self._pooled.items()
@@ -322,6 +365,11 @@ class Recorder:
                 "the like, as modules or functions); this network calls none: leave it out for "
                 "this network"
             )
+        if len({len(parts) for parts in self._codes.values()}) > 1:
+            raise StatisticError(
+                "'code_total' cannot be measured: this network calls other activation functions "
+                "for some samples than for others; leave it out for this network"
+            )
         total = torch.zeros(self.batch, self.batch, dtype=torch.float64)
         while self._codes:
             total += agreement(torch.cat(self._codes.popitem()[1])).cpu()
@@ -329,20 +377,25 @@ class Recorder:
 
     def _finish_outputs(self, findings: Findings, owner: str, outputs: dict[int, Tensor]) -> None:
         """Put the statistics of the whole batch's outputs of one module into `findings`."""
-        single, rows = self.structure.shapes[owner], []
+        self._check_parts(owner, outputs)
+        rows, layer = [], self._showing[owner]
         for part, output in outputs.items():
             low, high = self._parts[part]
-            rows.append(by_sample(output, single, high - low) if self.names & WHOLE else output)
+            rows.append(self._rows(owner, output, high - low) if self.names & WHOLE else output)
         whole = torch.cat(rows)
-        relations = {}
         if "act_gram" in self.names:
-            relations["act_gram"] = whole.float() @ whole.float().T
+            gram = whole.float() @ whole.float().T
+            findings.put("act_gram", layer, gram, gram.numel())
         if "code_gram" in self.names:
-            relations["code_gram"] = agreement(whole)
-        for layer in self._owned[owner]:
-            for name, matrix in relations.items():
-                findings.put(name, layer, matrix, matrix.numel())
-            if "act_spectrum" in self.names:
-                dims = self.structure.dims[layer]
-                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
-                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+            codes = agreement(whole)
+            findings.put("code_gram", layer, codes, codes.numel())
+        if "act_spectrum" in self.names:
+            dims = self.structure.dims[layer]
+            matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
+            findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+
+    def _check_parts(self, owner: str, parts: Mapping[int, object]) -> None:
+        """Raise `StatisticError` unless a layer ran in all parts of the batch."""
+        if len(parts) != len(self._parts):
+            ran = f"ran in {len(parts)} of {len(self._parts)} parts of the batch"
+            raise StatisticError(by_chance(owner, ran))

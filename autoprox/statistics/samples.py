@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoprox.errors import StatisticError
-from autoprox.statistics.passes import Passes, Subject, gradients, loss_of
+from autoprox.statistics.passes import Passes, Subject, explained, gradients, loss_of
+from autoprox.statistics.private import placed
 from autoprox.statistics.sampling import spread
 
 HELD_BYTES = 2**30
@@ -155,10 +156,12 @@ def _jacobian(subject: Subject, name: str) -> Tensor:
     rows: list[Tensor] = []
     for low, high in subject.parts():
         part = subject.inputs[low:high].detach().clone().requires_grad_()
-        logits = subject.forward(part, subject.state(), low)
+        state = subject.state()
+        logits = subject.forward(part, state, low)
         found = None
         if logits.requires_grad:
-            found = torch.autograd.grad(logits.sum(), part, allow_unused=True)[0]
+            with placed(subject.network, state, subject.mode), explained(subject.inputs):
+                found = torch.autograd.grad(logits.sum(), part, allow_unused=True)[0]
         if found is None:
             raise StatisticError(
                 f"the logits do not depend on the inputs differentiably, so {name!r} cannot be "

@@ -47,9 +47,10 @@ all bits."""
 def _importance(subject: Subject) -> dict[str, Tensor]:
     """Return the factor of each layer's bits, by the names of the layers that have any."""
     mark = _mark(subject)
-    known = _KNOWN.get(subject.network)
+    network = subject.original or subject.network
+    known = _KNOWN.get(network)
     if known is None or known[0] != mark:
-        known = _KNOWN[subject.network] = mark, _measured_importance(subject)
+        known = _KNOWN[network] = mark, _measured_importance(subject)
     return known[1]
 
 
