@@ -174,8 +174,9 @@ class Recorder:
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
-        self._sizes: dict[tuple[str, int], int] = {}
+        self._widths: dict[tuple[str, int], dict[int, int]] = {}
         self._runs: dict[str, int] = {}
+        self._unfit: dict[str, StatisticError] = {}
         self._codes: dict[int, list[Tensor]] = {}
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
@@ -229,7 +230,12 @@ class Recorder:
         part = len(self._parts) - 1
         low, high = self._parts[part]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
-        rows = self._rows(owner, output.detach(), high - low)
+        self._unfit.pop(owner, None)
+        try:
+            rows = self._rows(owner, output.detach(), high - low)
+        except StatisticError as error:  # of a module that runs again the last run counts
+            self._unfit[owner] = error
+            return
         if {"act", "act_grad"} & self.names:
             self._keep("act", owner, rows)
         if self.names & WHOLE:
@@ -318,15 +324,12 @@ class Recorder:
         pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
         pooled = pooled if share == 1 else pooled * share
         self._pooled.setdefault((name, layer), {})[part] = pooled
-        size = self.batch * rows.shape[1]
-        if self._sizes.setdefault((name, layer), size) != size:
-            raise StatisticError(
-                f"{name!r} cannot be measured: the output of {owner!r} has another number of "
-                "entries for some samples than for others; leave it out for this network"
-            )
+        self._widths.setdefault((name, layer), {})[part] = rows.shape[1]
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
+        for error in self._unfit.values():
+            raise error
         self._finish_entries(findings)
         for owner, values in self._spectra.items():
             kept = spread(values, self.picker.sample)
@@ -339,8 +342,14 @@ class Recorder:
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
-        for (_, layer), parts in self._pooled.items():
-            self._check_parts(self.structure.owners[layer], parts)
+        for (name, layer), parts in self._pooled.items():
+            owner = self.structure.owners[layer]
+            self._check_parts(owner, parts)
+            if len(set(self._widths[name, layer].values())) > 1:
+                raise StatisticError(
+                    f"{name!r} cannot be measured: the output of {owner!r} has another number of "
+                    "entries for some samples than for others; leave it out for this network"
+                )
         entries = {
             key: torch.cat([parts[part] for part in sorted(parts)])
             for key, parts in self._pooled.items()
@@ -351,7 +360,8 @@ class Recorder:
             if name not in self.names:
                 continue
             first = REFERENCES.get(name, name), layer
-            size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
+            size = self.batch * next(iter(self._widths[name, layer].values()))
+            kind = STATISTICS[name].kind.__name__
             if first not in chosen:
                 shape = (self.batch, size // self.batch)
                 chosen[first] = self.picker.kept(entries[first], shape, kind, layer)
