@@ -67,7 +67,8 @@ class Axes:
         return weight.flatten(1)
 
 
-MATRIX, TRANSPOSED = Axes("matrix"), Axes("transposed matrix")
+MATRIX = Axes("matrix")
+TRANSPOSED = Axes("transposed matrix")
 
 
 def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
