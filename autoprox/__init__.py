@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
     from autoprox.errors import AutoproxError as AutoproxError
+    from autoprox.evolution.base import Algorithm as Algorithm
+    from autoprox.evolution.base import Proposal as Proposal
+    from autoprox.evolution.base import algorithm as algorithm
+    from autoprox.evolution.record import read_run as read_run
+    from autoprox.evolution.run import begin_search as begin_search
     from autoprox.evolution.run import evolve as evolve
     from autoprox.language.graph import Graph as Graph
     from autoprox.language.text import parse as parse
     from autoprox.leaderboard.run import rank as rank
     from autoprox.primitives import primitive as primitive
+    from autoprox.proxies.frame import score as score
     from autoprox.proxies.loading import load as load
     from autoprox.proxies.proxy import Proxy as Proxy
     from autoprox.search.architectures.search import search_architectures as search_architectures
@@ -35,11 +41,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Algorithm": "autoprox.evolution.algorithms",
     "Architecture": "autoprox.benches",
     "AutoproxError": "autoprox.errors",
     "Bench": "autoprox.benches",
     "Graph": "autoprox.language.graph",
+    "Proposal": "autoprox.evolution.algorithms",
     "Proxy": "autoprox.proxies.proxy",
+    "algorithm": "autoprox.evolution.algorithms",
+    "begin_search": "autoprox.evolution.run",
     "build": "autoprox.search.architectures.space",
     "evolve": "autoprox.evolution.run",
     "explore": "autoprox.show.explorer",
@@ -49,6 +59,8 @@ _LAZY = {
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
+    "read_run": "autoprox.evolution.record",
+    "score": "autoprox.proxies.frame",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
     "speed": "autoprox.timing.run",
@@ -56,26 +68,7 @@ _LAZY = {
 }
 """Public name to the module that defines it."""
 
-__all__ = [
-    "Architecture",
-    "AutoproxError",
-    "Bench",
-    "Graph",
-    "Proxy",
-    "build",
-    "evolve",
-    "explore",
-    "load",
-    "load_bench",
-    "measure",
-    "parse",
-    "primitive",
-    "rank",
-    "search_architectures",
-    "search_bits",
-    "speed",
-    "statistic",
-]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name: str) -> object:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.statistics import Mode
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 MINIMUM_ARCHITECTURES = 10
 """The fewest architectures of a space that can be split: below, a rank correlation says nothing."""
@@ -57,8 +59,9 @@ class Bench:
         architectures: The rows.
         targets: The columns, each an accuracy; every architecture has every one (or None).
         default_targets: The targets that a fitness is taken over if nobody says otherwise.
-        build: Architecture to an untrained `torch.nn.Module` that takes ``(batch, *input_shape)``
-            and returns logits ``(batch, classes)``; it draws from torch's default generator only.
+        build: Architecture to an untrained `torch.nn.Module`; it draws from torch's default
+            generator only. Unless `inputs`, `loss` or `outputs` say otherwise, it takes
+            ``(batch, *input_shape)`` and returns logits ``(batch, classes)``.
         input_shape: The shape of one input, without the batch.
         classes: The number of logits.
         default_correlation: The rank correlation whose mean over the columns is the fitness if
@@ -73,6 +76,11 @@ class Bench:
             is measured once for each number of bits.
         normalisation: mean and standard deviation of each channel that images are normalised by,
             as trained networks expect; None for ImageNet's.
+        inputs: the number of samples and a seed to inputs and targets, as `autoprox.measure` takes
+            them, for networks that take something else than one tensor of normal noise or images;
+            it takes the place of `input_shape` and `classes`.
+        loss: outputs and targets to one number, see `autoprox.measure`; None for cross-entropy.
+        outputs: what a network returns to its logits, likewise; None for the usual.
         version: Part of every cache key; change it when an architecture gives another network.
     """
 
@@ -85,14 +93,17 @@ class Bench:
     targets: tuple[str, ...]
     default_targets: tuple[str, ...]
     build: Callable[[Architecture], nn.Module]
-    input_shape: tuple[int, ...]
-    classes: int
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
     default_correlation: RankCorrelation = DEFAULT_CORRELATION
     default_statistics: tuple[str, ...] | None = None
     default_architectures: int | None = None
     bits: Callable[[Architecture], tuple[int, ...]] | None = None
     trained: bool = False
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    inputs: Callable[[int, int], tuple[Inputs, Targets]] | None = None
+    loss: Loss | None = None
+    outputs: Outputs | None = None
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -120,6 +131,11 @@ class Bench:
     def mode(self) -> Mode:
         """The mode that the networks are measured in: trained ones as they are used."""
         return "eval" if self.trained else "train"
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its networks are read, as keywords of a proxy's call and of `autoprox.measure`."""
+        return {"mode": self.mode, "loss": self.loss, "outputs": self.outputs}
 
     def in_space(self, space: str) -> tuple[Architecture, ...]:
         """The architectures of `space`, in the order of the table.
@@ -290,12 +306,18 @@ def _check_figure(bench: str, architecture: Architecture, target: str) -> None:
 def _check_network(bench: Bench) -> None:
     """Refuse an input shape or a number of classes that no classifier has."""
     shape = bench.input_shape
-    if not shape or not all(isinstance(side, int) and side > 0 for side in shape):
+    if bench.inputs is not None:
+        if shape or bench.classes:
+            raise BenchError(
+                f"bench {bench.name!r} has inputs of its own, which take the place of input_shape "
+                "and classes; leave these two out"
+            )
+    elif not shape or not all(isinstance(side, int) and side > 0 for side in shape):
         raise BenchError(
             f"bench {bench.name!r}: input_shape is the shape of one input without the batch, such "
             f"as (3, 224, 224); got {shape!r}"
         )
-    if bench.classes < 2:
+    elif bench.classes < 2:
         raise BenchError(f"bench {bench.name!r}: expected at least 2 classes, got {bench.classes}")
     if bench.trained and bench.bits is None:
         raise BenchError(

@@ -32,7 +32,6 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
     _check_sorts(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]
     union = tuple(dict.fromkeys(target for own in chosen for target in own))
-    first = benches[0]
     return Bench(
         name="+".join(bench.name for bench in benches),
         description=" ".join(bench.description for bench in benches),
@@ -47,8 +46,8 @@ def joined(benches: Sequence[Bench], targets: Sequence[str] | None = None) -> Be
         targets=union,
         default_targets=union,
         build=_refuse,
-        input_shape=first.input_shape,  # of no use without networks, but a bench has them
-        classes=first.classes,
+        input_shape=(1,),  # of no use without networks, but a bench has them
+        classes=2,
         default_correlation=_shared_correlation(benches),
         version=", ".join(f"{bench.name} {bench.version}" for bench in benches),
     )

@@ -17,11 +17,14 @@ if __name__ != "autoprox.primitives":
 
 from autoprox.primitives import elementwise, matrices, normalisations, reductions, selectors
 from autoprox.primitives.entries import Entries
-from autoprox.primitives.primitive import PRIMITIVES, Form, Primitive, primitive
+from autoprox.primitives.facts import Facts
+from autoprox.primitives.primitive import PRIMITIVES, Form, Primitive
+from autoprox.primitives.registering import primitive
 
 __all__ = [
     "PRIMITIVES",
     "Entries",
+    "Facts",
     "Form",
     "Primitive",
     "elementwise",

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 from autoprox.primitives.entries import significant
-from autoprox.primitives.primitive import primitive
+from autoprox.primitives.facts import Facts
+from autoprox.primitives.registering import primitive
 
 EXP_LIMIT = 60.0
 TINY = 2.0**-126
@@ -24,7 +25,11 @@ may overwrite: that halves the memory that passes through the cache.
 STEPS_PER_OCTAVE = 10
 
 
-@primitive("elementwise", latex=r"\left|{0}\right|")
+@primitive(
+    "elementwise",
+    latex=r"\left|{0}\right|",
+    facts=Facts(even="entry", nonnegative=True, fixes_nonnegative=True),
+)
 def absolute(x: Tensor) -> Tensor:
     """Absolute value.
 
@@ -34,7 +39,7 @@ def absolute(x: Tensor) -> Tensor:
     return x.abs()
 
 
-@primitive("elementwise", latex=r"-{0}")
+@primitive("elementwise", latex=r"-{0}", facts=Facts(negates=True))
 def negative(x: Tensor) -> Tensor:
     """Change of sign.
 
@@ -44,7 +49,7 @@ def negative(x: Tensor) -> Tensor:
     return -x
 
 
-@primitive("elementwise", latex=r"\left({0}\right)^2")
+@primitive("elementwise", latex=r"\left({0}\right)^2", facts=Facts(even="entry", nonnegative=True))
 def square(x: Tensor) -> Tensor:
     """Second power.
 
@@ -54,7 +59,12 @@ def square(x: Tensor) -> Tensor:
     return x * x
 
 
-@primitive("elementwise", latex=r"\sqrt{{{0}}}", guard="0 for negative numbers")
+@primitive(
+    "elementwise",
+    latex=r"\sqrt{{{0}}}",
+    guard="0 for negative numbers",
+    facts=Facts(nonnegative=True, rising=True),
+)
 def sqrt(x: Tensor) -> Tensor:
     """Square root.
 
@@ -76,7 +86,7 @@ def log(x: Tensor) -> Tensor:
     return threshold(x, 0.0, 1.0).clamp_min_(TINY).log_()
 
 
-@primitive("elementwise", latex=r"\log\left|{0}\right|", guard="0 at 0")
+@primitive("elementwise", latex=r"\log\left|{0}\right|", guard="0 at 0", facts=Facts(even="entry"))
 def log_absolute(x: Tensor) -> Tensor:
     """Natural logarithm of the absolute value.
 
@@ -86,7 +96,12 @@ def log_absolute(x: Tensor) -> Tensor:
     return threshold(x.abs(), 0.0, 1.0, inplace=True).clamp_min_(TINY).log_()
 
 
-@primitive("elementwise", latex=r"e^{{{0}}}", guard="arguments are cut at 60")
+@primitive(
+    "elementwise",
+    latex=r"e^{{{0}}}",
+    guard="arguments are cut at 60",
+    facts=Facts(nonnegative=True, rising=True, flattening=True),
+)
 def exp(x: Tensor) -> Tensor:
     """Exponential function.
 
@@ -109,7 +124,10 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 @primitive(
-    "elementwise", latex=r"\operatorname{{relu}}\left({0}\right)", formula=r"\max\left(x, 0\right)"
+    "elementwise",
+    latex=r"\operatorname{{relu}}\left({0}\right)",
+    formula=r"\max\left(x, 0\right)",
+    facts=Facts(nonnegative=True, fixes_nonnegative=True, rising=True, flattening=True),
 )
 def relu(x: Tensor) -> Tensor:
     """The number if it is positive, else 0.
@@ -120,7 +138,12 @@ def relu(x: Tensor) -> Tensor:
     return x.clamp_min(0.0)
 
 
-@primitive("elementwise", latex=r"\sigma\left({0}\right)", formula=r"\frac{1}{1 + e^{-x}}")
+@primitive(
+    "elementwise",
+    latex=r"\sigma\left({0}\right)",
+    formula=r"\frac{1}{1 + e^{-x}}",
+    facts=Facts(nonnegative=True, rising=True, flattening=True),
+)
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function.
 
@@ -130,7 +153,7 @@ def sigmoid(x: Tensor) -> Tensor:
     return x.sigmoid()
 
 
-@primitive("elementwise", latex=r"\tanh\left({0}\right)")
+@primitive("elementwise", latex=r"\tanh\left({0}\right)", facts=Facts(rising=True, flattening=True))
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent.
 
@@ -140,7 +163,11 @@ def tanh(x: Tensor) -> Tensor:
     return x.tanh()
 
 
-@primitive("elementwise", latex=r"\operatorname{{sign}}\left({0}\right)")
+@primitive(
+    "elementwise",
+    latex=r"\operatorname{{sign}}\left({0}\right)",
+    facts=Facts(rising=True, flattening=True, constant_under=(log, log_absolute)),
+)
 def sign(x: Tensor) -> Tensor:
     """-1, 0 or 1.
 
@@ -156,6 +183,7 @@ def sign(x: Tensor) -> Tensor:
     guard="0 at 0",
     formula=r"\operatorname{sign}\left(x\right) \cdot 2^{k / 10}, "
     r"\quad k = \operatorname{round}\left(10 \log_2 \left|x\right|\right)",
+    facts=Facts(rising=True),
     evolved=False,  # all that it can do for a score is to tie, and ties earn nothing
 )
 def coarsen(x: Tensor) -> Tensor:
@@ -189,7 +217,11 @@ def add(x: Tensor, y: Tensor) -> Tensor:
     return _settled(x + y, x, y)
 
 
-@primitive("elementwise", latex=r"\left({0} - {1}\right)")
+@primitive(
+    "elementwise",
+    latex=r"\left({0} - {1}\right)",
+    facts=Facts(anticommutative=True, diagonal="constant"),
+)
 def subtract(x: Tensor, y: Tensor) -> Tensor:
     """Difference of two numbers.
 
@@ -199,7 +231,7 @@ def subtract(x: Tensor, y: Tensor) -> Tensor:
     return _settled(x - y, x, y)
 
 
-@primitive("elementwise", latex=r"{0} \cdot {1}", commutative=True)
+@primitive("elementwise", latex=r"{0} \cdot {1}", commutative=True, facts=Facts(diagonal=square))
 def multiply(x: Tensor, y: Tensor) -> Tensor:
     """Product of two numbers.
 
@@ -213,6 +245,7 @@ def multiply(x: Tensor, y: Tensor) -> Tensor:
     "elementwise",
     latex=r"\frac{{{0}}}{{{1}}}",
     guard="0 where the divisor is 0, or its reciprocal overflows",
+    facts=Facts(diagonal="constant"),
 )
 def divide(x: Tensor, y: Tensor) -> Tensor:
     """Quotient of two numbers.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoprox.primitives.entries import Entries
 from autoprox.primitives.kinds import Relation
-from autoprox.primitives.primitive import primitive
+from autoprox.primitives.registering import primitive
 
 LEAST_SHARE = 1e-6
 """What a singular value of a determinant is at least, as a share of the largest."""

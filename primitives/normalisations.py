@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoprox.primitives.elementwise import log, relu, sqrt
 from autoprox.primitives.entries import Entries, significant
-from autoprox.primitives.primitive import primitive
+from autoprox.primitives.facts import Facts
+from autoprox.primitives.registering import primitive
 
 
 def _divisor(scale: Tensor) -> Tensor:
@@ -41,6 +43,7 @@ def standardise(x: Tensor, entries: Entries) -> Tensor:
     latex=r"\operatorname{{minmax}}\left({0}\right)",
     guard="0 where all entries are equal",
     formula=r"\frac{x_i - \min_{j} x_j}{\max_{j} x_j - \min_{j} x_j}",
+    facts=Facts(nonnegative=True),
 )
 def min_max(x: Tensor, entries: Entries) -> Tensor:
     """The entries, moved and scaled to run from 0 to 1.
@@ -57,6 +60,7 @@ def min_max(x: Tensor, entries: Entries) -> Tensor:
     "normalisation",
     latex=r"\operatorname{{softmax}}\left({0}\right)",
     formula=r"\frac{e^{x_i}}{\sum_{j} e^{x_j}}",
+    facts=Facts(nonnegative=True),
 )
 def softmax(x: Tensor, entries: Entries) -> Tensor:
     """Exponential of the entries, over the sum of these over all true entries.
@@ -72,6 +76,7 @@ def softmax(x: Tensor, entries: Entries) -> Tensor:
     "normalisation",
     latex=r"\log\operatorname{{softmax}}\left({0}\right)",
     formula=r"x_i - \log \sum_{j} e^{x_j}",
+    facts=Facts(constant_under=(log, relu, sqrt)),
 )
 def log_softmax(x: Tensor, entries: Entries) -> Tensor:
     """Logarithm of the softmax over all true entries.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoprox.primitives.elementwise import TINY
+from autoprox.primitives.elementwise import TINY, square
 from autoprox.primitives.entries import RESOLUTION, Entries, significant
-from autoprox.primitives.primitive import primitive
+from autoprox.primitives.facts import Facts
+from autoprox.primitives.normalisations import min_max, softmax, standardise
+from autoprox.primitives.registering import primitive
 
 
 def _mean(x: Tensor, entries: Entries) -> Tensor:
@@ -24,7 +26,11 @@ def _mean(x: Tensor, entries: Entries) -> Tensor:
     return significant(mean, entries.mean(x.abs()))
 
 
-@primitive("reduction", latex=r"\sum_{{{index}}} {0}")
+@primitive(
+    "reduction",
+    latex=r"\sum_{{{index}}} {0}",
+    facts=Facts(sums="entries", constant_of=(standardise, softmax)),
+)
 def sum(x: Tensor, entries: Entries) -> Tensor:
     """Sum of the entries.
 
@@ -35,7 +41,10 @@ def sum(x: Tensor, entries: Entries) -> Tensor:
 
 
 @primitive(
-    "reduction", latex=r"\operatorname{{mean}}_{{{index}}} {0}", formula=r"\frac{1}{n} \sum_{i} x_i"
+    "reduction",
+    latex=r"\operatorname{{mean}}_{{{index}}} {0}",
+    formula=r"\frac{1}{n} \sum_{i} x_i",
+    facts=Facts(sums="entries", constant_of=(standardise,)),
 )
 def mean(x: Tensor, entries: Entries) -> Tensor:
     """Mean of the entries.
@@ -50,6 +59,7 @@ def mean(x: Tensor, entries: Entries) -> Tensor:
     "reduction",
     latex=r"\operatorname{{std}}_{{{index}}} {0}",
     formula=r"\sqrt{\frac{1}{n} \sum_{i} \left(x_i - \overline{x}\right)^2}",
+    facts=Facts(even="row", constant_of=(standardise,)),
 )
 def std(x: Tensor, entries: Entries) -> Tensor:
     """Standard deviation of the entries (that of the population).
@@ -62,7 +72,12 @@ def std(x: Tensor, entries: Entries) -> Tensor:
     return significant(deviation, centre.abs())
 
 
-@primitive("reduction", latex=r"\left\|{0}\right\|_{{2,{index}}}", formula=r"\sqrt{\sum_{i} x_i^2}")
+@primitive(
+    "reduction",
+    latex=r"\left\|{0}\right\|_{{2,{index}}}",
+    formula=r"\sqrt{\sum_{i} x_i^2}",
+    facts=Facts(even="entry", sums=square),
+)
 def norm(x: Tensor, entries: Entries) -> Tensor:
     """Square root of the sum of the squares (Frobenius norm).
 
@@ -73,7 +88,7 @@ def norm(x: Tensor, entries: Entries) -> Tensor:
     return (entries.size * root * root).sqrt()
 
 
-@primitive("reduction", latex=r"\max_{{{index}}} {0}")
+@primitive("reduction", latex=r"\max_{{{index}}} {0}", facts=Facts(constant_of=(min_max,)))
 def max(x: Tensor, entries: Entries) -> Tensor:
     """Largest entry.
 
@@ -83,7 +98,7 @@ def max(x: Tensor, entries: Entries) -> Tensor:
     return entries.max(x)
 
 
-@primitive("reduction", latex=r"\min_{{{index}}} {0}")
+@primitive("reduction", latex=r"\min_{{{index}}} {0}", facts=Facts(constant_of=(min_max,)))
 def min(x: Tensor, entries: Entries) -> Tensor:
     """Smallest entry.
 
@@ -93,7 +108,7 @@ def min(x: Tensor, entries: Entries) -> Tensor:
     return entries.min(x)
 
 
-@primitive("reduction", latex=r"\#_{{{index}}} {0}", formula=r"n")
+@primitive("reduction", latex=r"\#_{{{index}}} {0}", formula=r"n", facts=Facts(counts=True))
 def count(x: Tensor, entries: Entries) -> Tensor:
     """Number of entries, whatever they are.
 
@@ -109,6 +124,7 @@ def count(x: Tensor, entries: Entries) -> Tensor:
     guard="0 where all entries are 0",
     formula=r"-\sum_{i} p_i \log p_i, "
     r"\quad p_i = \frac{\left|x_i\right|}{\sum_{j} \left|x_j\right|}",
+    facts=Facts(even="entry"),
 )
 def entropy(x: Tensor, entries: Entries) -> Tensor:
     """Entropy, in nats, of the absolute values taken as shares of their sum.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from autoprox.primitives.primitive import primitive
+from autoprox.primitives.registering import primitive
 
 
 def _in(roles: Sequence[str], *wanted: str) -> Tensor:

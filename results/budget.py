@@ -20,7 +20,7 @@ import numpy as np
 from csv_tables import write_csv
 
 import autoprox
-from autoprox.evolution.found import read
+from autoprox.evolution.record import read_run
 
 SEEDS, ALGORITHMS = range(3), ("default", "random")
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
@@ -42,7 +42,7 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
             split_seed=seed,
             evaluations=max(BUDGETS),
         )
-    steps = read(folder).generations
+    steps = read_run(folder).generations
     found = []
     for budget in BUDGETS:
         step = next(each for each in steps if each.evaluations >= budget)

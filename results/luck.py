@@ -39,14 +39,14 @@ from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.ranking import Column, Ranker, joint
-from autoprox.ranking.luck import null_luck, shuffled
+from autoprox.ranking.luck import null_luck, shuffled, without_luck
 from autoprox.runtime.files import write_text
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent
 CELLS = 1620
-SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(3), 10_000
+SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(10), 10_000
 NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
 
 
@@ -76,11 +76,12 @@ def searched(
 
 
 def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
-    """Return what a search on some cells says, and what is true on the others."""
+    """Return what a search on some cells reaches and says, and what is true on the others."""
     ground = ground_of(images)
     places = drawn(ground, count, seed)
     judge = ground.judge(places)
-    search = searched(ground, judge, seed, EVALUATIONS, judge.ranker.columns)
+    columns = judge.ranker.columns
+    search = searched(ground, judge, seed, EVALUATIONS, columns)
     luck = luck_of(search, {})
     best = search.best
     assert luck is not None
@@ -88,40 +89,48 @@ def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
     others = ground.judge(sorted(set(range(CELLS)) - set(places)))
     _, scores = others.scores([best.graph])
     truth = float(joint(others.ranker.correlations(scores), others.ranker.weights)[0])
+    null = searched(ground, judge, seed, EVALUATIONS, shuffled(columns, [seed, 1])).best
     low, high = luck.corrected_interval
     return {
         "cells": count,
         "seed": seed,
-        "search": round(luck.search, 4),
-        "corrected": round(luck.corrected, 4),
-        "corrected_low": round(low, 4),
-        "corrected_high": round(high, 4),
-        "truth": round(truth, 4),
-        "optimism": round(luck.optimism, 4),
-        "true_optimism": round(luck.search - truth, 4),
-        "error": round(luck.corrected - truth, 4),
-        "covered": int(low <= truth <= high),
+        "search": luck.search,
+        "truth": truth,
+        "outside": luck.outside,
+        "floor": luck.floor,
+        "corrected": luck.corrected,
+        "corrected_low": low,
+        "corrected_high": high,
+        "shuffled": 0.0 if null is None else null.fitness,
         "nodes": best.graph.complexity,
         "formula": best.graph.text,
     }
 
 
 def truth(images: str) -> None:
-    """Write the searches and the means over the seeds of each size."""
-    tasks = [(images, count, seed) for seed in SEEDS for count in SIZES]
-    rows = sorted(_done("truth", true_row, tasks), key=lambda row: (row["cells"], row["seed"]))
-    for count in SIZES:
-        own = [row for row in rows if row["cells"] == count]
+    """Write the searches, and the means over the seeds of each size."""
+    rows = _done("truth", true_row, [(images, size, seed) for seed in SEEDS for size in SIZES])
+    for row in rows:
+        row["corrected_by_shuffled"] = without_luck(row["search"], row["shuffled"], "somers")
+        for name in ("outside", "corrected", "corrected_by_shuffled"):
+            row[f"error_of_{name}"] = row[name] - row["truth"]
+        row["covered"] = int(row["corrected_low"] <= row["truth"] <= row["corrected_high"])
+    rows.sort(key=lambda row: (row["cells"], row["seed"]))
+    for size in SIZES:
+        own = [row for row in rows if row["cells"] == size]
         means = {
-            name: round(float(np.mean([row[name] for row in own])), 4)
+            name: float(np.mean([row[name] for row in own]))
             for name, value in own[0].items()
             if isinstance(value, int | float)
         }
-        off = round(float(np.mean([abs(row["error"]) for row in own])), 4)
-        means |= {"cells": count, "seed": f"mean of {len(own)}", "absolute_error": off}
-        rows.append({**means, "formula": ""})
-    keys = list(rows[-1])
-    write_csv(FOLDER / "luck_truth.csv", [{key: row.get(key, "") for key in keys} for row in rows])
+        rows.append({**means, "cells": size, "seed": f"mean of {len(own)}", "formula": ""})
+    keys = [*(key for key in rows[0] if key != "formula"), "formula"]
+    write_csv(FOLDER / "luck_truth.csv", [{key: _short(row[key]) for key in keys} for row in rows])
+
+
+def _short(value: Any) -> Any:
+    """Return a number with four digits."""
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def null_row(images: str, number: int) -> dict[str, Any]:
@@ -140,7 +149,7 @@ def null_row(images: str, number: int) -> dict[str, Any]:
         for each in range(PERMUTATIONS + 1)
     ]
     values = [0.0 if each is None else each.fitness or 0.0 for each in found]
-    null = null_luck(values[0], values[1:])
+    null = null_luck(values[0], values[1:], "somers")
     return {
         "world": number,
         "search": round(values[0], 4),

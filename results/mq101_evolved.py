@@ -31,7 +31,7 @@ from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
-from autoprox.ranking import kendall, resolved, spearman
+from autoprox.ranking import CORRELATIONS, resolved
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
@@ -50,7 +50,6 @@ def found(bench: str, network: str, seed: int, images: str) -> Path:
             jobs=len(os.sched_getaffinity(0)),
             spaces=None if network == ALL else (network,),
             images=images,
-            correlation="spearman",
             probe_batch=BATCH,
             seed=seed,
             split_seed=seed,
@@ -87,8 +86,10 @@ def figures(
                 "column": column.name,
                 "configurations": len(values),
                 "proxy": name,
-                "kendall": round(kendall(values, column.accuracies), 4) if ranks else "",
-                "spearman": round(spearman(values, column.accuracies), 4) if ranks else "",
+                **{
+                    kind: round(correlation(values, column.accuracies), 4) if ranks else ""
+                    for kind, correlation in CORRELATIONS.items()
+                },
                 "formula": proxy.graph.text,
             }
 
@@ -100,10 +101,10 @@ def medians(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         key = tuple(row[name] for name in ("searched_on", "part", "column", "proxy"))
         groups.setdefault(key, []).append(row)
     for group in groups.values():
-        valid = [row for row in group if row["kendall"] != ""]
+        valid = [row for row in group if row["somers"] != ""]
         middle = {
             name: round(float(np.median([row[name] for row in valid])), 4) if valid else ""
-            for name in ("kendall", "spearman")
+            for name in CORRELATIONS
         }
         yield {**group[0], **middle, "formula": "", "seed": f"median of {len(valid)}"}
 

@@ -31,7 +31,7 @@ from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse_proxy
-from autoprox.measuring.tables import Plan, Probe, Row, load_table, measure_bench
+from autoprox.measuring.tables import Plan, Probe, TableRow, load_table, measure_bench
 from autoprox.proxies.loading import load
 from autoprox.ranking import Column, Ranker
 from autoprox.runtime.files import canonical, write_json
@@ -53,7 +53,7 @@ def plan_in(folder: Path) -> Plan:
     return Plan(bench, bench, names, Probe(sample=SAMPLE), folder)
 
 
-def rows_of(plan: Plan, size: int) -> list[Row]:
+def rows_of(plan: Plan, size: int) -> list[TableRow]:
     """Return the rows of a table; those beyond the measured ones are copies, made if need be."""
     store, rows = Store(plan.folder), plan.rows[:size]
     for number in range(len(rows), size):
@@ -61,7 +61,7 @@ def rows_of(plan: Plan, size: int) -> list[Row]:
         key = {**original, "copy": number}
         if store.missing(key, plan.names):
             store.save(key, store.load(original, plan.names))
-        rows.append(Row(canonical(key)))
+        rows.append(TableRow(canonical(key)))
     return rows
 
 

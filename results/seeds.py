@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 import autoprox
-from autoprox.evolution.found import read
 from autoprox.evolution.ground import Ground, lay
+from autoprox.evolution.record import read_run
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
@@ -104,7 +104,7 @@ def row_of(
 ) -> dict[str, Any]:
     """Run if need be, and return what came out."""
     folder = run_of(bench, algorithm, seed, options)
-    found = read(folder)
+    found = read_run(folder)
     ground = lay(bench, found.settings, default_folder())
     best, on_search = found.held_out[0], found.search[0]
     rival = max((x for x in found.held_out if x.known), key=lambda each: each.joint or -1.0)

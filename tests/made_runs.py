@@ -1,4 +1,4 @@
-"""Runs written by hand, as `autoprox.evolution.found.read` returns them."""
+"""Runs written by hand, as `autoprox.read_run` returns them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from autoprox.evolution.found import Found, Judged, Step
+from autoprox.evolution.judge import Candidate
+from autoprox.evolution.record import GenerationRow, Judged, Run
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
 
@@ -16,23 +17,23 @@ def judged(*rows: tuple[str, float, Iterable[str] | None]) -> tuple[Judged, ...]
     return tuple(
         Judged(
             number,
-            text,
-            parse(text).complexity,
-            fitness,
+            Candidate(parse(text), (), fitness, None, text),
             None if parents is None else tuple(parents),
         )
         for number, (text, fitness, parents) in enumerate(rows, start=1)
     )
 
 
-def step(number: int, best: float, held_out: float | None, median: float, text: str) -> Step:
+def step(
+    number: int, best: float, held_out: float | None, median: float, text: str
+) -> GenerationRow:
     """A generation of ten candidates."""
-    return Step(number, 10 * number, 12 * number, best, median, held_out, 3, 0, 1.0, text)
+    return GenerationRow(number, 10 * number, 12 * number, best, median, held_out, 3, 0, 1.0, text)
 
 
-def found(candidates: tuple[Judged, ...], *steps: Step) -> Found:
+def found(candidates: tuple[Judged, ...], *steps: GenerationRow) -> Run:
     """A run that was stopped before it could assess anything."""
-    return Found(
+    return Run(
         folder=Path("runs/made"),
         settings=Settings("vit101"),
         generations=steps or (step(1, 0.5, 0.4, 0.3, candidates[-1].text),),
@@ -40,7 +41,4 @@ def found(candidates: tuple[Judged, ...], *steps: Step) -> Found:
         proposals=len(candidates),
         judged=candidates,
         failures=Counter(),
-        reported=None,
-        finished=False,
-        best_seed=None,
     )

@@ -21,6 +21,7 @@ from autoprox.ranking import (
 )
 from autoprox.ranking.figures import ColumnFigures, Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
+from autoprox.runtime.files import tupled
 
 COUNTS = ("params", "flops", "depth", "width")
 """The baselines of networks."""
@@ -118,7 +119,8 @@ class Assessment:
         Raises:
             TypeError, KeyError: it is no assessment.
         """
-        return cls(**{**data, "columns": tuple(ColumnFigures(**each) for each in data["columns"])})
+        columns = tuple(ColumnFigures(**tupled(each)) for each in data["columns"])
+        return cls(**{**tupled(data), "columns": columns})
 
     def mean(self, figure: str) -> float | None:
         """Return the mean over the columns of a field of `ColumnFigures`; None after a failure."""

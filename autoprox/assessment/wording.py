@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,9 +25,20 @@ def readable_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def figure(value: float | None) -> str:
-    """Return a correlation as it is printed everywhere: three digits, or a dash."""
-    return "-" if value is None else f"{value:.3f}"
+MINUS = "\N{MINUS SIGN}"
+"""Of figures where there are fonts."""
+
+
+def figure(value: float | None, form: str = ".3f", minus: str = "-") -> str:
+    """Return a figure as it is printed everywhere, or a dash if there is none; zero has no minus.
+
+    >>> figure(0.1234), figure(None), figure(-0.4, "+.1f", MINUS), figure(-0.001, ".0%")
+    ('0.123', '-', '−0.4', '0%')
+    """  # noqa: RUF002
+    if value is None:
+        return "-"
+    text = format(value, form)
+    return text.replace("-", minus if text.strip("-0.%") else "")
 
 
 def summary(reason: str) -> str:
@@ -58,8 +69,26 @@ def code(source: str, needs_bits: bool) -> str:
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:
-    """Return an interval as ``0.123 to 0.456``."""
-    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    """Return an interval as ``0.123 to 0.456``, or a dash."""
+    return "-" if interval is None else " to ".join(map(figure, interval))
+
+
+def short_interval(interval: tuple[float, float] | None) -> str:
+    """Return an interval as ``0.12 … 0.46``, or a dash."""
+    return "-" if interval is None else " … ".join(figure(end, ".2f") for end in interval)
+
+
+def best_first(rows: Iterable[Assessment]) -> list[Assessment]:
+    """Return assessments as every table has them.
+
+    Those of the search in its order, then the known ones, the best first; those without a score are
+    last.
+    """
+    return sorted(rows, key=lambda row: (row.known, row.known and -_joint(row)))
+
+
+def _joint(row: Assessment) -> float:
+    return float("-inf") if row.joint is None else row.joint
 
 
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, MACHINE, Command, console, hired, option
+from autoprox.cli.options import (
+    INTERRUPTED,
+    MACHINE,
+    console,
+    go_on,
+    hired,
+    option,
+    put_json,
+    together,
+)
+from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.runtime.progress import Progress
-    from autoprox.search.architectures import Found
-    from autoprox.search.architectures.search import Search
+    from autoprox.search.architectures import FoundArchitectures
+    from autoprox.search.architectures.search import ArchitectureSearch
 
 BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
 """The options that a resumed search takes; the others are settings, which it keeps."""
@@ -30,28 +37,22 @@ FLOPS = "Operations for one input; a multiply-add is two."
 COSTS = "What pays for the score in the Pareto front: params, flops or latency."
 
 
-def architecture_options(command: Command) -> Command:
-    """Add the options of a search of architectures."""
-    added = (
-        option("--space", SPACES, "", "NAME|FILE.py"),
-        option("--params", "Parameters from LEAST to MOST; K, M, G.", "", "[LEAST]:MOST"),
-        option("--flops", FLOPS, "", "[LEAST]:MOST"),
-        option("--method", METHODS, "evolution", "NAME"),
-        option("--cost", COSTS, "params", "NAME"),
-        click.option(
-            "--latency", is_flag=True, help="Measure the latency of the best and of the front."
-        ),
-        option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
-        option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
-        option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=click.Path()),
-        option(
-            "--out", "The folder of the search.", "a new one in runs/", "DIR", type=click.Path()
-        ),
-        option("--resume", "Go on with the search in this folder.", "", "DIR", type=click.Path()),
-    )
-    for each in reversed(added):
-        command = each(command)
-    return command
+architecture_options = together(
+    option("--space", SPACES, "", "NAME|FILE.py"),
+    option("--params", "Parameters from LEAST to MOST; K, M, G.", "", "[LEAST]:MOST"),
+    option("--flops", FLOPS, "", "[LEAST]:MOST"),
+    option("--method", METHODS, "evolution", "NAME"),
+    option("--cost", COSTS, "params", "NAME"),
+    click.option(
+        "--latency", is_flag=True, help="Measure the latency of the best and of the front."
+    ),
+    option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+    option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
+    option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=click.Path()),
+    option("--out", "The folder of the search.", "a new one in runs/", "DIR", type=click.Path()),
+    option("--resume", "Go on with the search in this folder.", "", "DIR", type=click.Path()),
+)
+"""The options of a search of architectures."""
 
 
 def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
@@ -71,14 +72,12 @@ def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
         ctx.exit(INTERRUPTED)
     _report(found, given, given["top"] or TOP, watch.seconds)
     if not found.finished:
-        go_on = ["autoprox", "search", "--resume", str(found.folder)]
-        if given["cache"]:
-            go_on += ["--cache", given["cache"]]
-        click.echo(f"interrupted; go on with: {shlex.join(go_on)}", err=True)
+        command = go_on("search", resume=found.folder, cache=given["cache"])
+        click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 
-def _found(given: dict[str, Any], watch: _Watch) -> Found:
+def _found(given: dict[str, Any], watch: _Watch) -> FoundArchitectures:
     """Start or resume the search."""
     from autoprox.search.architectures import search_architectures
 
@@ -111,7 +110,7 @@ class _Watch:
         """How long the search has taken."""
         return time.monotonic() - self._begun
 
-    def __call__(self, search: Search, done: int) -> None:
+    def __call__(self, search: ArchitectureSearch, done: int) -> None:
         """Show how far a search is."""
         failed = sum(bool(each.failures) for each in search.scored)
         facts = [f"{failed} failed"]
@@ -121,21 +120,15 @@ class _Watch:
         self._show(what, len(search.scored) + done, search.settings.budget)
 
 
-def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> None:
+def _report(found: FoundArchitectures, given: dict[str, Any], top: int, seconds: float) -> None:
     """Print the best architectures, and write the files that were asked for."""
     if given["plot"] is not None and found.scored:
         from autoprox.show.draw.fronts import front_figure
         from autoprox.show.draw.style import write
 
         write(front_figure(found), given["plot"])
-    if given["json_file"] is not None:
-        text = json.dumps(found.to_json(top), indent=2, ensure_ascii=False) + "\n"
-        if given["json_file"] == "-":
-            click.echo(text, nl=False)
-            return
-        from autoprox.runtime.files import write_text
-
-        write_text(Path(given["json_file"]), text, "file")
+    if put_json(found.to_json(top), given["json_file"]):
+        return
     out = console()
     out.print(_table(found, top))
     budget = found.settings.budget
@@ -151,29 +144,26 @@ def _report(found: Found, given: dict[str, Any], top: int, seconds: float) -> No
     out.print(f"{files[0]}; {front}: {files[1]}", soft_wrap=True)
 
 
-def _table(found: Found, top: int) -> Table:
-    from rich import box
-    from rich.table import Table
-
+def _table(found: FoundArchitectures, top: int) -> Table:
     from autoprox.search.architectures.found import cost_text, short
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = table([])
     several = len(found.proxies) > 1
     costs = ["params", "flops"]
-    shown = found.top(top)
-    if any(each.latency is not None for each in shown):
+    best = found.top(top)
+    if any(each.latency is not None for each in best):
         costs.append("latency")
     names = (["mean rank"] if several else []) + [*found.proxies, *costs]
-    table.add_column("", justify="right")
+    shown.add_column("", justify="right")
     for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("architecture", no_wrap=True, overflow="ellipsis")
-    for place, each in enumerate(shown, start=1):
-        table.add_row(
+        shown.add_column(name, justify="right", overflow="fold")
+    shown.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    for place, each in enumerate(best, start=1):
+        shown.add_row(
             str(place),
             *([f"{found.merit(each):.4f}"] if several else []),
             *(f"{each.scores[name]:.6g}" for name in found.proxies),
             *(cost_text(name, each.cost(name)) for name in costs),
             short(each.config),
         )
-    return table
+    return shown

@@ -10,14 +10,19 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import watcher
 from autoprox.cli.options import (
+    HIRING,
     architectures_option,
+    cache_option,
     console,
+    given_only,
     hired,
     machine_options,
     names,
     option,
     probe_options,
+    quiet_option,
 )
+from autoprox.cli.tables import NUMBER, grid, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,35 +40,28 @@ def bench() -> None:
 @bench.command("list", epilog="\b\nExample:\n  autoprox bench list")
 def list_benches() -> None:
     """List the benches that ship."""
-    from rich import box
-    from rich.table import Table
-
     from autoprox.benches import BENCHES, load_bench
     from autoprox.errors import MissingTableError
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("bench", no_wrap=True)
-    table.add_column("architectures", justify="right")
+    shown = table(["bench"], ["architectures"], no_wrap=True)
     for heading in ("spaces", "targets", "description"):
-        table.add_column(heading, overflow="fold")
+        shown.add_column(heading, overflow="fold")
     for name in BENCHES:
         try:
             each = load_bench(name)
         except MissingTableError as error:
-            table.add_row(name, "-", "", "", str(error))
+            shown.add_row(name, "-", "", "", str(error))
             continue
         rows = len(each.architectures)
-        table.add_row(
+        shown.add_row(
             name, str(rows), ", ".join(each.spaces), ", ".join(each.targets), each.description
         )
-    console().print(table)
+    console().print(shown)
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
 @click.argument("source", metavar="NAME|FILE.py")
-@option(
-    "--cache", "Where measured statistics are kept.", "AUTOPROX_CACHE, or your cache folder", "DIR"
-)
+@cache_option
 def info(source: str, cache: str | None) -> None:
     """Describe a bench: its figures, where they come from, and what is measured."""
     from autoprox.benches import load_bench
@@ -80,17 +78,14 @@ def info(source: str, cache: str | None) -> None:
 @architectures_option
 @probe_options
 @machine_options
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 def build(
     source: str,
     statistics: tuple[str, ...] | None,
     architectures: int | None,
-    jobs: int | None,
-    backend: str | None,
-    scheduler: str | None,
     cache: str | None,
     quiet: bool,
-    **probe: Any,
+    **given: Any,
 ) -> None:
     """Measure a bench into the cache, as the first phase of evolve does.
 
@@ -101,10 +96,10 @@ def build(
     from autoprox.runtime.parallel import open_workers
     from autoprox.statistics import Store
 
+    probe = {name: given[name] for name in given.keys() - {*HIRING}}
     asked = plan(load_bench(source), source, cache, statistics, probe, architectures)
     watch = watcher(quiet)
-    workers = {"jobs": jobs, "backend": backend, "scheduler": scheduler}
-    with watch, open_workers(**hired(workers), folder=asked.folder) as opened:
+    with watch, open_workers(**hired(given), folder=asked.folder) as opened:
         measure_bench(asked, Store(asked.folder), opened, watch.measuring)
     done, total = watch.measured
     here = len(asked.works) - total
@@ -130,10 +125,9 @@ def plan(
     from autoprox.statistics import STATISTICS
     from autoprox.statistics.store import default_folder
 
-    given = {name: value for name, value in (probe or {}).items() if value is not None}
     words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
     names = with_baselines(bench, words) if statistics is None else tuple(dict.fromkeys(words))
-    shown = Settings(bench=source, **given).probe
+    shown = Settings(bench=source, **given_only(probe or {})).probe
     folder = Path(cache) if cache is not None else default_folder()
     return Plan(drawn(bench, architectures), source, names, shown, folder)
 
@@ -141,27 +135,22 @@ def plan(
 def print_bench(bench: Bench, out: Console) -> None:
     """Print what a bench is."""
     import numpy as np
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     out.print(Text.assemble((bench.name, "bold"), "  ", bench.description))
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("citation", bench.citation)
-    facts.add_row("source", bench.source)
-    for place, caveat in enumerate(bench.caveats):
-        facts.add_row("" if place else "caveats", f"- {caveat}")
-    facts.add_row("inputs", f"{' x '.join(map(str, bench.input_shape))}, {bench.classes} classes")
-    facts.add_row("a run", f"ranks by {bench.default_correlation.title()}'s correlation")
+    facts = [("citation", bench.citation), ("source", bench.source)]
+    facts += [("" if place else "caveats", f"- {it}") for place, it in enumerate(bench.caveats)]
+    shape = " x ".join(map(str, bench.input_shape))
+    inputs = "its own" if bench.inputs else f"{shape}, {bench.classes} classes"
+    facts.append(("inputs", inputs))
+    facts.append(("a run", f"ranks by {bench.default_correlation.title()}'s correlation"))
     if bench.default_architectures is not None:
-        facts.add_row("", f"draws {bench.default_architectures} unless told --architectures N")
-    out.print(facts)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("space", no_wrap=True)
-    table.add_column("architectures", justify="right")
-    table.add_column("target", no_wrap=True)
+        facts.append(("", f"draws {bench.default_architectures} unless told --architectures N"))
+    out.print(grid(facts))
+    shown = table(["space"], ["architectures"], no_wrap=True)
+    shown.add_column("target", no_wrap=True)
     for heading in ("figures", "lowest", "highest"):
-        table.add_column(heading, justify="right")
+        shown.add_column(heading, **NUMBER)
     for space in bench.spaces:
         rows = bench.in_space(space)
         for place, target in enumerate(bench.targets):
@@ -170,21 +159,19 @@ def print_bench(bench: Bench, out: Console) -> None:
             spread = (f"{figures.min():g}", f"{figures.max():g}") if len(figures) else ("", "")
             head = (space, str(len(rows))) if place == 0 else ("", "")
             mark = " *" if target in bench.default_targets else ""
-            table.add_row(
+            shown.add_row(
                 *head,
                 target + mark,
                 str(len(figures)),
                 *spread,
                 end_section=target == bench.targets[-1],
             )
-    out.print(table)
+    out.print(shown)
     out.print("* the targets of a fitness unless --target names others")
 
 
 def print_cache(plan: Plan, out: Console) -> None:
     """Print how much of a bench is measured."""
-    from rich.table import Table
-
     from autoprox.measuring.tables import pending
     from autoprox.statistics import Store
 
@@ -192,16 +179,14 @@ def print_cache(plan: Plan, out: Console) -> None:
     total = len(plan.works)
     measured = total - len(pending(plan, store))
     extent = store.info()
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("cache", str(plan.folder))
-    facts.add_row(
-        "measured",
-        f"{measured} of {total} {measured_things(plan.bench)}, for the default settings",
-    )
-    facts.add_row(
-        "files", f"{extent.files} of all benches and settings, {_megabytes(extent.bytes)}"
-    )
-    out.print(facts)
+    counted = f"{measured} of {total} {measured_things(plan.bench)}"
+    size = f"{extent.bytes / 1e6:,.1f} MB"
+    facts = {
+        "cache": str(plan.folder),
+        "measured": f"{counted}, for the default settings",
+        "files": f"{extent.files} of all benches and settings, {size}",
+    }
+    out.print(grid(facts.items()))
     print_damaged(store, out)
 
 
@@ -218,7 +203,3 @@ def print_damaged(store: Store, out: Console) -> None:
         )
     for path, reason in store.damaged:
         out.print(f"  {path}: {reason}", soft_wrap=True)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

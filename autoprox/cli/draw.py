@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.cli.options import (
     architectures_option,
+    given_only,
     hired,
     machine_options,
     option,
@@ -46,12 +48,18 @@ def draw() -> None:
     """
 
 
-def _write(picture: Callable[[], Axes | Figure], out: str) -> None:
-    """Draw into a file whose name is checked before anything is computed."""
-    from autoprox.show.draw.style import check_path, write
+def _write(picture: Callable[[ModuleType], Axes | Figure], out: str) -> None:
+    """Draw into a file whose name is checked before anything is computed.
+
+    Args:
+        picture: draws, given the module of the pictures.
+        out: the file.
+    """
+    from autoprox.show import draw as pictures
+    from autoprox.show.draw.style import check_path
 
     check_path(out)
-    write(picture(), out, "--out")
+    pictures.write(picture(pictures), out, "--out")
     click.echo(f"drawn into {out}")
 
 
@@ -60,9 +68,7 @@ def _write(picture: Callable[[], Axes | Figure], out: str) -> None:
 @out_option
 def history(run: str, out: str) -> None:
     """Draw the joint correlation of the best and the median, generation by generation."""
-    from autoprox.show.draw import history as drawn
-
-    _write(lambda: drawn(run), out)
+    _write(lambda pictures: pictures.history(run), out)
 
 
 @draw.command()
@@ -70,9 +76,7 @@ def history(run: str, out: str) -> None:
 @out_option
 def pareto(run: str, out: str) -> None:
     """Draw complexity against joint correlation, with the front and held-out figures."""
-    from autoprox.show.draw import pareto as drawn
-
-    _write(lambda: drawn(run), out)
+    _write(lambda pictures: pictures.pareto(run), out)
 
 
 @draw.command()
@@ -80,24 +84,18 @@ def pareto(run: str, out: str) -> None:
 @option("--proxy", "A candidate of the run.", "the best one", "EXPRESSION")
 @option("--most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
 @out_option
-def lineage(run: str, proxy: str | None, most: int | None, out: str) -> None:
+def lineage(run: str, out: str, **given: Any) -> None:
     """Draw which candidates the best proxy was bred from."""
-    from autoprox.show.draw import lineage as drawn
-    from autoprox.show.draw.lineages import MEMBERS
-
-    _write(lambda: drawn(run, proxy, most=most or MEMBERS), out)
+    _write(lambda pictures: pictures.lineage(run, **given_only(given)), out)
 
 
 @draw.command()
 @run_argument
 @option("--best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
 @out_option
-def words(run: str, best: int | None, out: str) -> None:
+def words(run: str, out: str, **given: Any) -> None:
     """Draw which statistics and primitives the best candidates use."""
-    from autoprox.evolution.word_use import BEST
-    from autoprox.show.draw import words as drawn
-
-    _write(lambda: drawn(run, best or BEST), out)
+    _write(lambda pictures: pictures.words(run, **given_only(given)), out)
 
 
 @draw.command()
@@ -108,9 +106,7 @@ def heatmap(ranking: str, out: str) -> None:
 
     RANKING is a file that autoprox rank wrote with --json or --csv.
     """
-    from autoprox.show.draw import heat_map
-
-    _write(lambda: heat_map(ranking), out)
+    _write(lambda pictures: pictures.heat_map(ranking), out)
 
 
 @draw.command(epilog="\b\nExample:\n  autoprox draw ablation zico --bench vit101 -o zico.svg")
@@ -130,12 +126,10 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
     Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
     joint correlation stands in its place in the graph. The networks are measured once and kept.
     """
-    from autoprox.show.draw import ablation as drawn
-
     proxy = _expression(source)
-    chosen = {"spaces": given["spaces"] or None, "targets": given["targets"] or None}
-    chosen |= {name: given[name] for name in ("architectures", "cache")}
-    _write(lambda: drawn(proxy, bench, probe=_probe(given), **chosen, **hired(given)), out)
+    chosen = given_only(given, "spaces", "targets", "architectures", "cache")
+    options = {"probe": _probe(given), **chosen, **hired(given)}
+    _write(lambda pictures: pictures.ablation(proxy, bench, **options), out)
 
 
 @draw.command(epilog="\b\nExample:\n  autoprox draw layers zico --bench vit101 -o layers.svg")
@@ -147,23 +141,23 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
 def layers(source: str, bench: str, architecture: str | None, out: str, **given: Any) -> None:
     """Draw what the layers of one network contribute to a proxy."""
     from autoprox.benches import load_bench
-    from autoprox.show.draw import layers as drawn
 
     proxy, found, probe = _expression(source), load_bench(bench), _probe(given)
     one = _named(found, architecture)
     title = f"{proxy.name}{' on ' if proxy.name else ''}{one.name}"
 
-    def picture() -> Figure:
-        return drawn(
+    def picture(pictures: ModuleType) -> Figure:
+        drawn: Figure = pictures.layers(
             proxy,
             found.network(one, probe.seed),
             *probe.inputs(found),
             sample=probe.sample,
             seed=probe.seed,
             bits=None if found.bits is None else found.bits(one),
-            mode=found.mode,
+            **found.how,
             title=title,
         )
+        return drawn
 
     _write(picture, out)
 
@@ -175,15 +169,13 @@ def _named(bench: Bench, name: str | None) -> Architecture:
         BenchError: there is none of that name.
     """
     by_name = {each.name: each for each in bench.architectures}
-    if name is None:
-        return bench.architectures[0]
-    if name not in by_name:
+    if name is not None and name not in by_name:
         near = difflib.get_close_matches(name, by_name, n=3)
         raise BenchError(
             f"bench {bench.name} has no architecture {name!r}; there are "
             f"{', '.join(near or list(by_name)[:3])} and others"
         )
-    return by_name[name]
+    return by_name[name] if name else bench.architectures[0]
 
 
 def _expression(source: str) -> Proxy:
@@ -203,5 +195,6 @@ def _probe(given: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
     from autoprox.measuring.tables import Probe
 
-    names = {"probe_batch": "batch", "probe_seed": "seed", "sample": "sample", "images": "images"}
-    return Probe(**{field: given[name] for name, field in names.items() if given[name] is not None})
+    batch, seed = given["probe_batch"], given["probe_seed"]
+    asked = {"batch": batch, "seed": seed, "sample": given["sample"], "images": given["images"]}
+    return Probe(**given_only(asked))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,22 +12,31 @@ from autoprox.cli.options import (
     INTERRUPTED,
     MACHINE,
     architectures_option,
+    console,
     device_option,
+    given_only,
+    go_on,
     hired,
     machine_options,
     names,
     option,
     probe_options,
+    quiet_option,
+    typed,
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
-ALGORITHMS = "default, random, autoprox (Auto-Prox, AAAI 2024) or emq (EMQ, ICCV 2023)."
+ALGORITHMS = (
+    "default, random, autoprox (Auto-Prox, AAAI 2024), emq (EMQ, ICCV 2023), or one that the "
+    "bench's file registers."
+)
+PARAMETERS = "Of the algorithm, such as crossover=0.3; repeatable."
 CORRELATION = "Fitness is the mean of this rank correlation with the targets."
 BENCHES = "The bench to discover on, a file that defines one, or several between commas."
 SPACES = (
@@ -41,6 +49,26 @@ LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DI
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
 
+def parameters(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return parameters of an algorithm by name; what is no JSON is a text.
+
+    Raises:
+        click.BadParameter: one is not of the form ``NAME=VALUE``.
+    """
+    read: dict[str, Any] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, as in crossover=0.3; got {text!r}")
+        try:
+            read[name] = json.loads(value)
+        except ValueError:
+            read[name] = value
+    return read
+
+
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @option("--bench", BENCHES, metavar="NAME|FILE.py,…")
 @option("--space spaces", SPACES, metavar="NAME", multiple=True)
@@ -48,6 +76,9 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @architectures_option
 @option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
+@option(
+    "--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True, callback=parameters
+)
 @option(
     "--evaluations",
     "How many distinct candidates to judge.",
@@ -70,7 +101,7 @@ EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 
 @option("--out", "The run's folder.", "a new one in runs/", "DIR", type=click.Path())
 @option("--resume", "Go on with the run in this folder.", metavar="RUN", type=click.Path())
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.pass_context
 def evolve(ctx: click.Context, /, **given: Any) -> None:
@@ -90,9 +121,8 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
         ctx.exit(INTERRUPTED)
     _report(run, watch.taken, given["as_json"])
     if not run.finished:
-        click.echo(
-            f"interrupted; go on with: {_resume_command(run.folder, given['cache'])}", err=True
-        )
+        command = go_on("evolve", resume=run.folder, cache=given["cache"])
+        click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 
@@ -106,12 +136,8 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         raise click.UsageError("give --bench NAME for a new run, or --resume RUN to go on with one")
     if given["resume"] is None:
         return
-    typed = click.core.ParameterSource.COMMANDLINE
-    mixed = [
-        param.opts[0]
-        for param in ctx.command.params
-        if param.name not in BESIDE_RESUME and ctx.get_parameter_source(str(param.name)) is typed
-    ]
+    beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
+    mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
@@ -131,14 +157,10 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
         "loggers": given["loggers"],
     }
     if given["resume"] is not None:
-        more = {} if given["permutations"] is None else {"permutations": given["permutations"]}
+        more = given_only(given, "permutations")
         return run_evolve(resume=given["resume"], **common, **more)
     apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
-    settings = {
-        name: value
-        for name, value in given.items()
-        if name not in apart and value not in (None, ())
-    }
+    settings = given_only({name: given[name] for name in given.keys() - apart})
     return run_evolve(given["bench"], out=given["out"], **common, **settings)
 
 
@@ -146,15 +168,9 @@ def _report(run: Run, taken: str, as_json: bool) -> None:
     if as_json:
         click.echo((run.folder / "report.json").read_text(encoding="utf-8"), nl=False)
         return
-    from autoprox.cli.options import console
     from autoprox.cli.report import print_report
 
     print_report(run, taken, console())
-
-
-def _resume_command(folder: Path, cache: str | None) -> str:
-    words = ["autoprox", "evolve", "--resume", str(folder)]
-    return shlex.join([*words, "--cache", cache] if cache else words)
 
 
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
@@ -170,4 +186,5 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         )
     else:
         click.echo("interrupted before there was anything to report", err=True)
-    click.echo(f"go on with: {_resume_command(watch.folder, cache)}", err=True)
+    command = go_on("evolve", resume=watch.folder, cache=cache)
+    click.echo(f"go on with: {command}", err=True)

@@ -6,23 +6,31 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from autoprox.assessment.wording import figure, readable_seconds, summary
-from autoprox.cli.counting import LINE_SECONDS
+from autoprox.cli.counting import LINE_SECONDS, Pace
 from autoprox.cli.options import console
+from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
 SHOWN_REASONS = 3
+
+
+class Bar(NamedTuple):
+    """What is done, of how much, and how fast."""
+
+    title: str
+    done: int
+    total: int
+    pace: str
 
 
 class Watcher:
@@ -32,8 +40,6 @@ class Watcher:
         folder: the run's folder; None before it has one.
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
-        permuted: how many searches on shuffled accuracies are done, of how many.
-        rate: distinct candidates judged a second since the search began.
         reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
     """
 
@@ -42,11 +48,10 @@ class Watcher:
         self.folder: Path | None = None
         self.budget = 0
         self.measured = (0, 0)
-        self.permuted = (0, 0)
-        self.rate = 0.0
         self.reasons: Counter[str] = Counter()
-        self._begun = self._measuring = self._searching = self._permuting = time.monotonic()
-        self._before = self._permuted_before = 0
+        self._begun = self._searching = time.monotonic()
+        self._before = 0
+        self._pace = Pace()
 
     def __enter__(self) -> Watcher:
         """Begin to show."""
@@ -66,16 +71,32 @@ class Watcher:
         passed = readable_seconds(self.seconds)
         return f"{passed} after it was resumed" if self._before else f"after {passed}"
 
+    def show(self, line: str, bar: Bar, always: bool, facts: Mapping[str, str]) -> None:
+        """Show how far the run is.
+
+        Args:
+            line: the same for a log, without the pace.
+            bar: what is done.
+            always: whether a log needs the line, however soon it follows the last one.
+            facts: what the search found so far; nothing before it begins.
+        """
+
     def started(self, folder: Path, settings: Settings) -> None:
         """Note where the run is, and how long it will be."""
         self.folder, self.budget = folder, settings.evaluations
 
     def measuring(self, done: int, total: int) -> None:
-        """Note how far the measurement is."""
-        if done == 0:
-            self._measuring = time.monotonic()
-        self.measured = (done, total)
-        self._searching = time.monotonic()
+        """Show how far the measurement is."""
+        self.measured, self._searching = (done, total), time.monotonic()
+        title = f"measuring architectures  {done}/{total}"
+        if done == total:
+            title = "loading the measured statistics"
+        bar = Bar(title, done, total, self._pace.left(done, total))
+        line = f"measured {done}/{total} architectures" if total else ""
+        self.show(line, bar, done in (0, total), {})
+
+    def say(self, text: str) -> None:
+        """Keep silent."""
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
@@ -87,87 +108,60 @@ class Watcher:
             self.reasons[summary(reason)] += count
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
-        """Note what a generation did."""
-        passed = max(time.monotonic() - self._searching, 1e-9)
-        self.rate = (generation.evaluations - self._before) / passed
+        """Show what the search found so far."""
         self._count(generation.failures)
+        done, total, best = generation.evaluations, self.budget, generation.best
+        passed = max(time.monotonic() - self._searching, 1e-9)
+        rate = (done - self._before) / passed
+        left = f"{readable_seconds((total - done) / rate)} left" if done < total and rate else ""
+        title = f"searching  {done}/{total} distinct candidates"
+        median, nodes = figure(generation.median), str(best.graph.complexity)
+        line = (
+            f"generation {generation.number}  {done}/{total} candidates  "
+            f"best {figure(best.fitness)}  held out {figure(held_out)}  median {median}  "
+            f"nodes {nodes}  failed {self.reasons.total()}"
+        )
+        facts = {
+            "generation": str(generation.number),
+            "best": f"{figure(best.fitness)} on the search split, {figure(held_out)} held out",
+            "median": median,
+            "nodes": nodes,
+            "failed": failures_in_words(self.reasons),
+            "formula": best.graph.text,
+        }
+        bar = Bar(title, done, total, f"{rate:.0f}/s  {left}")
+        self.show(line, bar, generation.number == 1 or done >= total, facts)
 
     def permuting(self, done: int, total: int) -> None:
-        """Note how far the searches on shuffled accuracies are."""
-        if not self.permuted[1]:
-            self._permuting, self._permuted_before = time.monotonic(), done
-        self.permuted = (done, total)
-
-    def permuting_left(self) -> float | None:
-        """Return the seconds that these searches will still take; None if nobody knows yet."""
-        done, total = self.permuted
-        new = done - self._permuted_before
-        return (time.monotonic() - self._permuting) / new * (total - done) if new else None
+        """Show how far the searches on shuffled accuracies are."""
+        left = self._pace.left(done, total)
+        bar = Bar(f"searching on shuffled accuracies  {done}/{total}", done, total, left)
+        self.show(f"searched {done}/{total} shuffled accuracies", bar, done in (0, total), {})
 
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""
-
-    def measuring_left(self) -> float | None:
-        """Return the seconds that the measurement will still take; None if nobody knows yet."""
-        done, total = self.measured
-        return (time.monotonic() - self._measuring) / done * (total - done) if done else None
-
-    def searching_left(self, evaluations: int) -> float | None:
-        """Return the seconds that the search will still take; None if nobody knows yet."""
-        return (self.budget - evaluations) / self.rate if self.rate else None
-
-
-def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"{readable_seconds(seconds)} left"
 
 
 class Lines(Watcher):
     """Plain lines, one every few seconds: for files, pipes and logs."""
 
-    def __init__(self) -> None:
-        """Nothing is printed yet."""
-        super().__init__()
-        self._last = -LINE_SECONDS
+    _last = -LINE_SECONDS
 
-    def _due(self, always: bool) -> bool:
-        now = time.monotonic()
-        if always or now - self._last >= LINE_SECONDS:
-            self._last = now
-            return True
-        return False
+    def say(self, text: str) -> None:
+        """Print a line."""
+        click.echo(text, err=True)
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Say where the run is."""
         super().started(folder, settings)
         click.echo(f"run folder {folder}", err=True)
 
-    def measuring(self, done: int, total: int) -> None:
-        """Print how far the measurement is."""
-        super().measuring(done, total)
-        if total and self._due(done in (0, total)):
-            left = _left(self.measuring_left()) if done < total else ""
-            click.echo(f"measured {done}/{total} architectures  {left}".rstrip(), err=True)
-
-    def generation(self, generation: Generation, held_out: float | None) -> None:
-        """Print what the search found so far."""
-        super().generation(generation, held_out)
-        done = generation.evaluations >= self.budget
-        if self._due(done or generation.number == 1):
-            click.echo(
-                f"generation {generation.number}  {generation.evaluations}/{self.budget} "
-                f"candidates  best {figure(generation.best.fitness)}  held out {figure(held_out)}  "
-                f"median {figure(generation.median)}  nodes {generation.best.graph.complexity}  "
-                f"failed {self.reasons.total()}  {self.rate:.0f}/s  "
-                f"{'' if done else _left(self.searching_left(generation.evaluations))}".rstrip(),
-                err=True,
-            )
-
-    def permuting(self, done: int, total: int) -> None:
-        """Print how far the searches on shuffled accuracies are."""
-        super().permuting(done, total)
-        if self._due(done in (0, total)):
-            left = _left(self.permuting_left()) if done < total else ""
-            click.echo(f"searched {done}/{total} shuffled accuracies  {left}".rstrip(), err=True)
+    def show(self, line: str, bar: Bar, always: bool, facts: Mapping[str, str]) -> None:
+        """Print the line, if it is time for one."""
+        now = time.monotonic()
+        if line and (always or now - self._last >= LINE_SECONDS):
+            self._last = now
+            click.echo(f"{line}  {bar.pace}".rstrip(), err=True)
 
 
 class Panel(Watcher):
@@ -190,49 +184,24 @@ class Panel(Watcher):
         """Clear the display."""
         self._live.stop()
 
-    def measuring(self, done: int, total: int) -> None:
-        """Show how far the measurement is."""
-        super().measuring(done, total)
-        title = f"measuring architectures  {done}/{total}"
-        if done == total:
-            title = "loading the measured statistics"
-        self._live.update(_bar(title, done, total, _left(self.measuring_left()) if total else ""))
+    def say(self, text: str) -> None:
+        """Print a line above the panel."""
+        self._live.console.print(text, soft_wrap=True)
 
-    def generation(self, generation: Generation, held_out: float | None) -> None:
-        """Show what the search found so far."""
-        super().generation(generation, held_out)
-        self._live.update(self._found(generation, held_out))
-
-    def permuting(self, done: int, total: int) -> None:
-        """Show how far the searches on shuffled accuracies are."""
-        super().permuting(done, total)
-        title = f"searching on shuffled accuracies  {done}/{total}"
-        self._live.update(_bar(title, done, total, _left(self.permuting_left())))
-
-    def _found(self, generation: Generation, held_out: float | None) -> RenderableType:
+    def show(self, line: str, bar: Bar, always: bool, facts: Mapping[str, str]) -> None:
+        """Show the bar, and below it in a frame what the search found."""
         from rich import box
         from rich.console import Group
         from rich.panel import Panel as Frame
-        from rich.table import Table
+        from rich.progress_bar import ProgressBar
 
-        best = generation.best
-        facts = {
-            "generation": str(generation.number),
-            "best": f"{figure(best.fitness)} on the search split, {figure(held_out)} held out",
-            "median": figure(generation.median),
-            "nodes": str(best.graph.complexity),
-            "failed": failures_in_words(self.reasons),
-            "formula": best.graph.text,
-        }
-        table = Table.grid(padding=(0, 2))
-        for name, value in facts.items():
-            table.add_row(name, value)
-        done, total = generation.evaluations, self.budget
-        pace = f"{self.rate:.0f}/s  {_left(self.searching_left(done))}"
-        bar = _bar(f"searching  {done}/{total} distinct candidates", done, total, pace)
-        return Frame(
-            Group(bar, "", table), title=str(self.folder), title_align="left", box=box.ROUNDED
+        drawn = ProgressBar(total=max(bar.total, 1), completed=bar.done, width=24)
+        parts = grid([(bar.title, drawn, bar.pace)])
+        title = str(self.folder)
+        framed = Frame(
+            Group(parts, "", grid(facts.items())), title=title, title_align="left", box=box.ROUNDED
         )
+        self._live.update(framed if facts else parts)
 
 
 def failures_in_words(reasons: Mapping[str, int]) -> str:
@@ -245,15 +214,6 @@ def failures_in_words(reasons: Mapping[str, int]) -> str:
         [f"{rest} more reasons"] if rest else []
     )
     return f"{sum(reasons.values())}: {', '.join(words)}"
-
-
-def _bar(title: str, done: int, total: int, pace: str) -> RenderableType:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-
-    row = Table.grid(padding=(0, 2))
-    row.add_row(title, ProgressBar(total=max(total, 1), completed=done, width=24), pace)
-    return row
 
 
 def watcher(quiet: bool) -> Watcher:

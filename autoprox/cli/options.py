@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,51 +78,51 @@ def option(
     return click.option(*flags.split(), help=said, metavar=metavar, **kwargs)
 
 
-def probe_options(command: Command) -> Command:
-    """Add the options that say what the networks are shown."""
-    added = (
-        option(
-            "--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries
-        ),
-        option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
-        option("--probe-batch", "How many inputs a network sees.", "8", type=int),
-        option(
-            "--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH"
-        ),
-    )
-    for each in added:
-        command = each(command)
-    return command
+def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return what adds options to a command, in this order."""
+
+    def add(command: Command) -> Command:
+        for each in reversed(options):
+            command = each(command)
+        return command
+
+    return add
 
 
-def architectures_option(command: Command) -> Command:
-    """Add the option that says how many architectures of a bench are drawn."""
-    added = option("--architectures", "Draw so many of the bench.", "the bench's, or all", type=int)
-    return added(command)
+device_option = option("--device", "Where tensors are; cuda: a GPU.", "cpu", "cpu|cuda|cuda:N")
+architectures_option = option(
+    "--architectures", "Draw so many of the bench.", "the bench's, or all", type=int
+)
+probe_options = together(
+    option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH"),
+    option("--probe-batch", "How many inputs a network sees.", "8", type=int),
+    option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+    option("--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries),
+)
+"""What the networks are shown."""
+cache_option = option(
+    "--cache",
+    "Where statistics and scores are kept.",
+    "AUTOPROX_CACHE, or your cache folder",
+    "DIR",
+    type=click.Path(),
+)
+machine_options = together(
+    option(
+        "--jobs",
+        "Processes; no result depends on it.",
+        "number of cores",
+        type=click.IntRange(min=1),
+    ),
+    option("--backend", BACKENDS, "loky", "loky|dask|ray"),
+    option("--scheduler", "Dask's scheduler.", "a new one here", "tcp://HOST:PORT"),
+    cache_option,
+)
+"""What no result depends on."""
+quiet_option = click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 
-
-def device_option(command: Command) -> Command:
-    """Add the option that says where networks run."""
-    return option("--device", "Where tensors are; cuda: a GPU.", "cpu", "cpu|cuda|cuda:N")(command)
-
-
-def machine_options(command: Command) -> Command:
-    """Add the options on which no result depends."""
-    kept = "Where statistics and scores are kept."
-    where = "AUTOPROX_CACHE, or your cache folder"
-    number = click.IntRange(min=1)
-    added = (
-        option("--cache", kept, where, "DIR", type=click.Path()),
-        option("--scheduler", "Dask's scheduler.", "a new one here", "tcp://HOST:PORT"),
-        option("--backend", BACKENDS, "loky", "loky|dask|ray"),
-        option("--jobs", "Processes; no result depends on it.", "number of cores", type=number),
-    )
-    for each in added:
-        command = each(command)
-    return command
-
-
-MACHINE = ("jobs", "backend", "scheduler", "cache")
+HIRING = ("jobs", "backend", "scheduler")
+MACHINE = (*HIRING, "cache")
 """The parameters that `machine_options` adds."""
 
 
@@ -128,6 +133,52 @@ def hired(given: Mapping[str, Any]) -> dict[str, Any]:
         "backend": given["backend"] or "loky",
         "scheduler": given["scheduler"],
     }
+
+
+def given_only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the options that have a value; of those called `names`, if there are any."""
+    values = {name: given[name] for name in names or given}
+    return {k: v for k, v in values.items() if v is not None and v is not False and v != ()}
+
+
+def typed(ctx: click.Context, names: Container[str]) -> list[str]:
+    """Return which of the options called `names` the user has written, as they are written."""
+    written = click.core.ParameterSource.COMMANDLINE
+    return [
+        param.opts[0]
+        for param in ctx.command.params
+        if str(param.name) in names and ctx.get_parameter_source(str(param.name)) is written
+    ]
+
+
+def go_on(*words: str, **options: object) -> str:
+    """Return the command that goes on; options without a value are left out."""
+    flags = [word for name, value in given_only(options).items() for word in (f"--{name}", value)]
+    return shlex.join(["autoprox", *words, *map(str, flags)])
+
+
+def check_test(data: str | None, test: str | None) -> None:
+    """Refuse an .npz without its test images.
+
+    Raises:
+        click.UsageError: they lack.
+    """
+    if data is not None and test is None and data.endswith(".npz"):
+        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+
+
+def json_text(data: object) -> str:
+    """Return data as the text that is printed or written."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def put_json(data: object, file: str | None) -> bool:
+    """Write data into a file, if one is named; say whether that is standard output."""
+    if file == "-":
+        click.echo(json_text(data), nl=False)
+    elif file is not None:
+        write_text(Path(file), json_text(data), "file")
+    return file == "-"
 
 
 def cores() -> int:

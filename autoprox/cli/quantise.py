@@ -10,7 +10,7 @@ import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import cores, option
+from autoprox.cli.options import check_test, cores, given_only, option, quiet_option
 from autoprox.cli.train import DATA, TEST
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @option("--row", "Measure one row again, and compare.", metavar="NAME")
 @option("--threads", "Of torch.", "number of cores", type=click.IntRange(min=1))
 @option("--out", "The folder of NETWORK.csv.", "the current one", "DIR", type=click.Path())
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 def quantise(
     network: str,
     data: str,
@@ -56,8 +56,7 @@ def quantise(
     Adds rows to a table, each with its accuracy on the test images. Ctrl-C loses only the row in
     work: call it again to go on.
     """
-    if test is None and data.endswith(".npz"):
-        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    check_test(data, test)
     import torch
 
     from autoprox.quantise.quantiser import Method
@@ -66,8 +65,7 @@ def quantise(
 
     torch.set_num_threads(threads or cores())
     method = Method(rounding or "fitted", precision=precision or processor_precision())
-    counts = {name: value for name, value in given.items() if value is not None}
-    settings = Settings(network, method=method, **counts)
+    settings = Settings(network, method=method, **given_only(given))
     begun = time.monotonic()
     builder = _builder(settings, data, test or data, images, weights, Path(out or "."))
     if row is not None:

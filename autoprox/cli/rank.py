@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +11,30 @@ import click
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
+    HIRING,
     INTERRUPTED,
     architectures_option,
     console,
     device_option,
     entries,
+    given_only,
     hired,
+    json_text,
     machine_options,
     option,
     outer_parts,
+    quiet_option,
 )
+from autoprox.cli.tables import NUMBER, column_tables, grid, table
 from autoprox.runtime.files import write_text
+from autoprox.statistics import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from autoprox.leaderboard.board import Leaderboard, Row
+    from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
+    from autoprox.measuring.scoring import Outlook
     from autoprox.ranking.figures import ColumnFigures
 
 HELD_OUT = (
@@ -37,6 +42,7 @@ HELD_OUT = (
     "--held-out does not see."
 )
 PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
+SAMPLE = "Entries kept of each layer's tensor; 512 takes what autoprox evolve measured."
 EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --plot board.svg"
 
 
@@ -61,7 +67,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
-@option("--sample", "Entries kept of each layer's tensor.", "full", "N|full", callback=entries)
+@option("--sample", SAMPLE, "full", "N|full", callback=entries)
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
 @option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH")
 @option("--probe-seed", "Of weights, noise and sample.", "0", type=int)
@@ -71,7 +77,7 @@ def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
 @option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-")
 @option("--plot", "Draw the correlations there, .svg or .png.", "", "FILE")
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.pass_context
 def rank(ctx: click.Context, /, **given: Any) -> None:
     """Rank proxies by how well they rank the architectures of a bench.
@@ -123,28 +129,44 @@ def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "top", "json_file", "csv_file", "plot", "quiet")
-    hiring = ("jobs", "backend", "scheduler")
-    settings = {
-        name: value
-        for name, value in given.items()
-        if name not in (*own, *hiring) and value not in (None, (), False)
-    }
+    settings = given_only({name: given[name] for name in given.keys() - {*own, *HIRING}})
     return run_rank(
         given["proxies"] or None,
         given["bench"],
         **hired(given),
         progress=watch.measuring,
+        outlook=lambda outlook: watch.say(outlook_in_words(outlook)),
         **settings,
     )
 
 
+def outlook_in_words(outlook: Outlook) -> str:
+    """Say what has to be measured, or about how long it takes."""
+    if outlook.seconds is not None:
+        return f"about {readable_seconds(outlook.seconds)} left, as the first networks took"
+    if not outlook.lacking:
+        return "the cache has all scores: nothing is measured"
+    lacking = f"{outlook.lacking} of {outlook.networks} networks lack scores or times"
+    if not outlook.built:
+        return f"{lacking}; the cache has all statistics: no network is built"
+    parts = {
+        "measure": ", ".join(outlook.statistics),
+        "compute": ", ".join(outlook.functions),
+        "time proxies on": f"{outlook.timed} of them" if outlook.timed else "",
+    }
+    todo = "; ".join(f"{verb} {what}" for verb, what in parts.items() if what)
+    said = f"{lacking}; {outlook.built} are built, to {todo}"
+    if outlook.sample == "full" and outlook.statistics:
+        said += f" (whole tensors; --sample {DEFAULT_SAMPLE} takes what a search measured)"
+    return said
+
+
 def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
     """Print the table unless standard output is taken, and write the files, the picture last."""
-
-    def as_json() -> str:
-        return json.dumps(board.to_json(), indent=2, ensure_ascii=False) + "\n"
-
-    outputs = {given["json_file"]: as_json, given["csv_file"]: board.to_csv}
+    outputs = {
+        given["json_file"]: lambda: json_text(board.to_json()),
+        given["csv_file"]: board.to_csv,
+    }
     outputs.pop(None, None)
     if "-" in outputs:
         click.echo(outputs.pop("-")(), nl=False)
@@ -203,36 +225,25 @@ EXPLAINED = (
 EXPLAINED_BEST = "ρ 20%, 50%: Spearman's correlation among the best by score"  # noqa: RUF001
 
 
-def _print_reasons(heading: str, rows: list[Row], out: Console) -> None:
-    from rich.table import Table
-
+def _print_reasons(heading: str, rows: list[LeaderboardRow], out: Console) -> None:
+    cells = [(row.name, str(row.failures or ""), row.reason or "") for row in rows]
     out.print(heading)
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(
-            f"  {row.name}", str(row.failures or ""), (row.reason or "").partition("\n")[0]
-        )
-    out.print(table)
+    out.print(grid((f"  {name}", count, why.partition("\n")[0]) for name, count, why in cells))
 
 
-def _main_table(rows: list[Row]) -> Table:
-    from rich import box
-    from rich.table import Table
-
+def _main_table(rows: list[LeaderboardRow]) -> Table:
     from autoprox.leaderboard.board import TITLES, cells_of
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = table([])
     for title in TITLES:
-        if title == "proxy":
-            table.add_column(title, overflow="fold", max_width=40)
-        else:
-            table.add_column(title, justify="right", no_wrap=True)
+        look = {"overflow": "fold", "max_width": 40} if title == "proxy" else NUMBER
+        shown.add_column(title, **look)
     for row in rows:
-        table.add_row(*cells_of(row))
-    return table
+        shown.add_row(*cells_of(row))
+    return shown
 
 
-def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _column_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return the figures of every column, D ± half its interval (rho), in as many tables as fit."""
 
     def cell(each: ColumnFigures) -> str:
@@ -241,7 +252,7 @@ def _column_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> lis
     return _tables("D ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
 
 
-def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[Table]:
+def _best_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
     """Return rho ± half its interval among the best by score, of every column."""
 
     def cell(each: ColumnFigures) -> str:
@@ -254,29 +265,14 @@ def _best_tables(rows: list[Row], columns: tuple[str, ...], width: int) -> list[
 
 def _tables(
     title: str,
-    rows: list[Row],
+    rows: list[LeaderboardRow],
     columns: tuple[str, ...],
     width: int,
     cell: Callable[[ColumnFigures], str],
 ) -> list[Table]:
     """Return a table with a row a proxy and a column a column, cut into as many as fit."""
-    from rich import box
-    from rich.table import Table
-
-    lines = [[cell(each) for each in row.columns] for row in rows]
-    longest = max(len(part) for text in (*columns, *chain(*lines)) for part in text.split("/"))
-    names = max(len(row.marked[:24]) for row in rows)
-    fitting = max(1, (width - names) // (2 + longest))
-    tables = []
-    for start in range(0, len(columns), fitting):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=24)
-        for name in columns[start : start + fitting]:
-            table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
-        for row, cells in zip(rows, lines, strict=True):
-            table.add_row(row.marked, *cells[start : start + fitting])
-        tables.append(table)
-    return tables
+    lines = [(row.marked, [cell(each) for each in row.columns]) for row in rows]
+    return column_tables(title, columns, lines, width, overflow="ellipsis", max_width=24)
 
 
 def _with_half(value: float, interval: tuple[float, float] | None) -> str:

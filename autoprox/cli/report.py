@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -14,18 +13,21 @@ from rich.text import Text
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import (
     EXPLAINED_USE,
+    best_first,
     code,
     difference_in_words,
     figure,
     luck_in_words,
     mean_correlation,
+    short_interval,
     ties_in_words,
 )
+from autoprox.cli.tables import column_tables, table
 from autoprox.ranking import SYMBOLS
 from autoprox.ranking.figures import ColumnFigures
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.settings import Settings
 
 FILES = {
@@ -82,7 +84,7 @@ def _print_elsewhere(console: Console, run: Run) -> None:
 def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
     asked = run.settings
-    alone = len(run.benches) == 1
+    alone = not run.benches
     where = [f"bench {asked.bench}" if alone else f"benches {asked.bench}, which count the same"]
     drawn = f"{asked.architectures} architectures" + ("" if alone else " of each bench")
     where += [f"{drawn} drawn"] if asked.architectures else []
@@ -98,14 +100,14 @@ def _settings(run: Run, taken: str) -> list[str]:
 
 def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
     """Print the assessments on one part of the bench."""
+    rows = best_first(rows)
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
-    apart = run.benches if len(run.benches) > 1 else ()
     on_search = {each.name: each for each in run.search}
-    console.print(joint_table(rows, on_search, run.settings, apart))
+    console.print(joint_table(rows, on_search, run.settings, run.benches))
     console.print(EXPLAINED_USE)
-    for table in column_tables(rows, console.width, run.settings):
-        console.print(table)
+    for part in correlation_tables(rows, console.width, run.settings):
+        console.print(part)
     for text in (difference_in_words(rows, run.settings.joint), *ties_in_words(rows)):
         console.print(Padding(Text(text), (1, 0, 0, 0), expand=False))
 
@@ -138,8 +140,6 @@ def joint_table(
         settings: the run's.
         benches: their names if they are several: the mean over the columns of each is shown.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
 
     def mean(row: Assessment, bench: str) -> float | None:
         return mean_correlation(row, bench, settings.measure)
@@ -149,66 +149,38 @@ def joint_table(
     headings = ["nodes", settings.joint, "95 %"]
     headings += [f"mean {settings.symbol}\n{name}" for name in benches]
     headings += ["search", *others.values(), "lost", "of 5", "top\n10 %"]
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+    shown = table([""], headings, no_wrap=True)
+    last = sum(not row.known for row in rows) - 1
     for place, row in enumerate(rows):
         if row.failure is not None:
-            table.add_row(row.name, str(row.complexity), "-", f"no score: {row.failure}")
+            shown.add_row(row.name, str(row.complexity), "-", f"no score: {row.failure}")
             continue
-        table.add_row(
+        shown.add_row(
             row.name,
             str(row.complexity),
             figure(row.joint),
-            _short(row.joint_interval),
+            short_interval(row.joint_interval),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
-            *(_said(row.mean(name), ".2f") for name in others),
-            _said(row.mean("top1_regret"), ".2f"),
-            _said(row.mean("top5_regret"), ".2f"),
-            _said(row.mean("top_share"), ".0%"),
-            end_section=_ends_found(rows, place),
+            *(figure(row.mean(name), ".2f") for name in others),
+            figure(row.mean("top1_regret"), ".2f"),
+            figure(row.mean("top5_regret"), ".2f"),
+            figure(row.mean("top_share"), ".0%"),
+            end_section=place == last,
         )
-    return table
+    return shown
 
 
-def _short(interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else "{:.2f} … {:.2f}".format(*interval)
-
-
-def _said(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _ends_found(rows: Sequence[Assessment], place: int) -> bool:
-    """Say whether the known proxies begin behind a row."""
-    return place + 1 < len(rows) and not rows[place].known and rows[place + 1].known
-
-
-def column_tables(rows: Sequence[Assessment], width: int, settings: Settings) -> list[Table]:
+def correlation_tables(rows: Sequence[Assessment], width: int, settings: Settings) -> list[Table]:
     """Return the correlation with every column, and Spearman's rho, in as many tables as fit."""
-    names = [each.column for each in _columns(rows)]
-    cell = 2 + max(
-        (len(part) for name in [*names, "0.00 (0.00)"] for part in name.split("/")), default=0
-    )
-    fitting = max(1, (width - 10) // cell)
-    return [
-        _column_table(rows, names[start : start + fitting], start, settings)
-        for start in range(0, len(names), fitting)
+    columns = [each.column for each in _columns(rows)]
+    cells = [
+        (
+            row.name,
+            [f"{x.correlation(settings.measure):.2f} ({x.spearman:.2f})" for x in row.columns],
+        )
+        for row in rows
     ]
-
-
-def _column_table(
-    rows: Sequence[Assessment], names: Sequence[str], start: int, settings: Settings
-) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"{settings.symbol} (ρ)", no_wrap=True)  # noqa: RUF001
-    for name in names:
-        table.add_column(name.replace("/", "\n"), justify="right", no_wrap=True)
-    for place, row in enumerate(rows):
-        cells = [
-            f"{each.correlation(settings.measure):.2f} ({each.spearman:.2f})"
-            for each in row.columns
-        ]
-        shown = cells[start : start + len(names)] or ["-"] * len(names)
-        table.add_row(row.name, *shown, end_section=_ends_found(rows, place))
-    return table
+    last = sum(not row.known for row in rows) - 1
+    title = f"{settings.symbol} (ρ)"  # noqa: RUF001
+    return column_tables(title, columns, cells, width, ends=last)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, Command, console, entries, machine_options, option
+from autoprox.cli.options import (
+    INTERRUPTED,
+    check_test,
+    console,
+    entries,
+    given_only,
+    machine_options,
+    option,
+    put_json,
+    quiet_option,
+    together,
+    typed,
+)
+from autoprox.cli.tables import table
 from autoprox.cli.train import TEST
-from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,61 +50,48 @@ OF_SPACES = ("params", "flops", "method", "cost", "latency", "probe_seed", "out"
 """The parameters of one search only, beside those that begin it."""
 
 
-def limit_options(command: Command) -> Command:
-    """Add the limits, of which one is given."""
-    added = (
-        option("--size", "At most so many bytes; KB are 1000, MB 1000 KB.", "", "SIZE"),
-        option("--bops", "At most so many bit operations; K, M, G, T.", "", "N"),
-        option("--average-bits", "At most so many bits a weight.", "", "X"),
-    )
-    for each in reversed(added):
-        command = each(command)
-    return command
-
-
-def shown_options(command: Command) -> Command:
-    """Add the options that say what the network is shown."""
-    added = (
-        option(
-            "--images",
-            "Show the network images, an .npz or a folder.",
-            "noise; of bits, those of --data",
-            "PATH",
-        ),
-        option(
-            "--batch", "How many inputs it sees.", f"8; of bits {BATCH}", type=click.IntRange(1)
-        ),
-        option(
-            "--sample",
-            "Entries kept of each layer's tensor.",
-            "full; of bits 512",
-            "N|full",
-            callback=entries,
-        ),
-    )
-    for each in reversed(added):
-        command = each(command)
-    return command
-
-
-def truth_options(command: Command) -> Command:
-    """Add the options of the true accuracies."""
-    added = (
-        option("--data", DATA, "", "FILE", type=click.Path()),
-        option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
-        option("--calibration", "On how many training images it is calibrated.", "512", type=int),
-        option(
-            "--trials",
-            "Try N configurations, near the choice and uniform bits, on the network itself and "
-            "training images of --data; choose the closest.",
-            "none",
-            "N",
-            type=click.IntRange(min=1),
-        ),
-    )
-    for each in reversed(added):
-        command = each(command)
-    return command
+limit_options = together(
+    option("--size", "At most so many bytes; KB are 1000, MB 1000 KB.", "", "SIZE"),
+    option("--bops", "At most so many bit operations; K, M, G, T.", "", "N"),
+    option("--average-bits", "At most so many bits a weight.", "", "X"),
+)
+"""The limits, of which one is given."""
+shown_options = together(
+    option(
+        "--images",
+        "Show the network images, an .npz or a folder.",
+        "noise; of bits, those of --data",
+        "PATH",
+    ),
+    option("--batch", "How many inputs it sees.", f"8; of bits {BATCH}", type=click.IntRange(1)),
+    option(
+        "--sample",
+        "Entries kept of each layer's tensor.",
+        "full; of bits 512",
+        "N|full",
+        callback=entries,
+    ),
+)
+"""What the network is shown."""
+truth_options = together(
+    option("--data", DATA, "", "FILE", type=click.Path()),
+    option("--test", TEST, "the file of --data", "FILE", type=click.Path()),
+    option("--calibration", "On how many training images it is calibrated.", "512", type=int),
+    option(
+        "--trials",
+        "Try N configurations, near the choice and uniform bits, on the network itself and "
+        "training images of --data; choose the closest.",
+        "none",
+        "N",
+        type=click.IntRange(min=1),
+    ),
+)
+"""The true accuracies."""
+network_options = together(
+    option("--bench", "Bits: the bench, or a file that defines one.", "", "NAME|FILE.py"),
+    option("--network", "One of the bench's, such as resnet20.", "", "NAME"),
+)
+"""A trained network."""
 
 
 def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -109,17 +106,6 @@ def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
         raise click.BadParameter(
             f"expected bits between commas, as in 2,4,8; got {value!r}"
         ) from None
-
-
-def network_options(command: Command) -> Command:
-    """Add the options that name a trained network, and what to choose for it."""
-    added = (
-        option("--bench", "Bits: the bench, or a file that defines one.", "", "NAME|FILE.py"),
-        option("--network", "One of the bench's, such as resnet20.", "", "NAME"),
-    )
-    for each in reversed(added):
-        command = each(command)
-    return command
 
 
 @click.command(epilog=f"\b\nExamples:\n  {SPACE_EXAMPLE}\n  {BITS_EXAMPLE}")
@@ -153,7 +139,7 @@ def network_options(command: Command) -> Command:
     is_flag=False,
     flag_value="-",
 )
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.pass_context
 def search(ctx: click.Context, /, **given: Any) -> None:
     """Search for networks by a proxy: an architecture, or bits.
@@ -189,12 +175,7 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
     foreign: tuple[str, ...] = OF_SPACES if begun == ["bench"] else OF_BITS
     if begun == ["resume"]:
         foreign = tuple({*OF_BITS, *OF_SPACES, *SHARED} - {"json_file", "quiet", *BESIDE_RESUME})
-    typed = click.core.ParameterSource.COMMANDLINE
-    mixed = [
-        param.opts[0]
-        for param in ctx.command.params
-        if param.name in foreign and ctx.get_parameter_source(str(param.name)) is typed
-    ]
+    mixed = typed(ctx, foreign)
     if mixed:
         raise click.UsageError(f"--{begun[0]} does not go with {', '.join(mixed)}")
     if begun != ["resume"] and not given["proxy"]:
@@ -217,8 +198,7 @@ def _search_bits(
     beside = test, given["calibration"], given["trials"]
     if data is None and any(each is not None for each in beside):
         raise click.UsageError("--test, --calibration and --trials go with --data")
-    if data is not None and test is None and data.endswith(".npz"):
-        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    check_test(data, test)
     from autoprox.benches import load_bench
     from autoprox.search.bits.comparison import cifar_images
 
@@ -241,11 +221,6 @@ def _search_bits(
         ctx.exit(INTERRUPTED)
 
 
-def _kept(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """What is given of the options `names`."""
-    return {name: given[name] for name in names if given[name] is not None}
-
-
 def _chosen(
     bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Progress
 ) -> BitChoice:
@@ -261,7 +236,7 @@ def _chosen(
         shown = drawn_batch(train, batch, seed)
     else:
         shown = Probe(batch, seed, images=images).inputs(bench)
-    settings = _kept(given, *LIMITS, "widths", "sample", "seed", "budget", "trials")
+    settings = given_only(given, *LIMITS, "widths", "sample", "seed", "budget", "trials")
     if train is not None and given["trials"] is not None:
         settings["images"], _ = drawn_batch(train, PLENTY, seed)
     return search_bits(trained, *shown, given["proxy"][0], progress=show, **settings)
@@ -283,9 +258,9 @@ def _compared(
     named = {"chosen": tuple(choice.bits.values())}
     if choice.untried is not None and choice.untried.bits != choice.bits:
         named["chosen before trials"] = tuple(choice.untried.bits.values())
-    named |= others(bench, network, choice.costs, limit, **_kept(given, "widths"))
+    named |= others(bench, network, choice.costs, limit, **given_only(given, "widths"))
     show("calibrating", 0, 1)
-    builder = builder_of(bench, network, *parts, **_kept(given, "calibration"))
+    builder = builder_of(bench, network, *parts, **given_only(given, "calibration"))
     for done, (name, bits) in enumerate(named.items()):
         show(f"measuring the accuracy of: {name}", done, len(named))
         yield builder.measured(name, bits)
@@ -299,9 +274,7 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
         **choice.to_json(),
         "compared": [dataclasses.asdict(row) for row in rows],
     }
-    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    if json_file == "-":
-        click.echo(text, nl=False)
+    if put_json(facts, json_file):
         return
     out = console()
     out.print(_layer_table(choice))
@@ -315,8 +288,6 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
     if rows:
         out.print(_accuracy_table(choice, rows))
         out.print("accuracy: on the test images, after post-training quantisation", soft_wrap=True)
-    if json_file is not None:
-        write_text(Path(json_file), text, "file")
 
 
 def _how(choice: BitChoice) -> str:
@@ -334,34 +305,22 @@ def _how(choice: BitChoice) -> str:
 
 
 def _layer_table(choice: BitChoice) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", overflow="fold")
-    for title in ("weights", "bits"):
-        table.add_column(title, justify="right", no_wrap=True)
+    shown = table(["layer"], ["weights", "bits"])
     for layer in choice.costs.layers:
-        table.add_row(layer.name, str(layer.weights), str(choice.bits[layer.name]))
-    return table
+        shown.add_row(layer.name, str(layer.weights), str(choice.bits[layer.name]))
+    return shown
 
 
 def _accuracy_table(choice: BitChoice, rows: list[Row]) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from autoprox.search.bits.limits import average_bits
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("bits", overflow="fold")
-    for title in ("accuracy", "KB", "G BOPs", "bits a weight"):
-        table.add_column(title, justify="right", no_wrap=True)
+    shown = table(["bits"], ["accuracy", "KB", "G BOPs", "bits a weight"])
     for row in rows:
-        table.add_row(
+        shown.add_row(
             row.name,
             f"{row.accuracy:.2f} %",
             f"{row.size_bytes / 1000:.2f}",
             f"{row.bops / 1e9:.4g}",
             f"{float(average_bits(choice.costs, row.bits)):.2f}",
         )
-    return table
+    return shown

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console
+from autoprox.cli.options import console, json_text
+from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +57,7 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
     if only_latex:
         click.echo(proxy.latex())
     elif as_json:
-        click.echo(json.dumps(_facts(proxy), indent=2, ensure_ascii=False))
+        click.echo(json_text(_facts(proxy)), nl=False)
     elif picture is None:
         print_proxy(proxy, console())
 
@@ -72,14 +73,13 @@ def _show_function(
     if picture is not None or only_latex:
         proxy.latex()
     if as_json:
-        click.echo(json.dumps(proxy.to_json(), indent=2, ensure_ascii=False))
+        click.echo(json_text(proxy.to_json()), nl=False)
     else:
         print_function(proxy, console())
 
 
 def print_function(proxy: FunctionProxy | Ensemble, out: Console) -> None:
     """Print a proxy that is no expression: what its function says of itself, and its origin."""
-    from rich.padding import Padding
     from rich.text import Text
 
     from autoprox.proxies.function import FunctionProxy
@@ -98,20 +98,29 @@ def print_function(proxy: FunctionProxy | Ensemble, out: Console) -> None:
     else:
         parts["parts"] = ", ".join(proxy.parts)
     parts["provenance"] = _origin(proxy.provenance)
-    for heading, part in parts.items():
-        out.print()
-        out.print(Text(heading, style="bold"))
-        out.print(Padding(part, (0, 0, 0, 2), expand=False))
+    out.print()
+    _print_parts(parts, out, "\n")
+
+
+def _print_parts(parts: Mapping[str, Any], out: Console, between: str = "") -> None:
+    """Print parts below their headings; single lines as they are."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for place, (heading, part) in enumerate(parts.items()):
+        out.print(Text(f"{between if place else ''}{heading}", style="bold"))
+        if isinstance(part, str) and "\n" not in part:
+            out.print(f"  {part}", soft_wrap=True)
+        else:
+            out.print(Padding(part, (0, 0, 0, 2), expand=False))
 
 
 def _origin(provenance: Mapping[str, Any]) -> Table:
     """Return where a proxy comes from, as a table."""
-    from rich.table import Table
-
-    origin = Table.grid(padding=(0, 2))
-    for key, value in provenance.items():
-        origin.add_row(key, value if isinstance(value, str) else json.dumps(value))
-    return origin
+    return grid(
+        (key, value if isinstance(value, str) else json.dumps(value))
+        for key, value in provenance.items()
+    )
 
 
 def _facts(proxy: Proxy) -> dict[str, Any]:
@@ -127,8 +136,6 @@ def _facts(proxy: Proxy) -> dict[str, Any]:
 
 def print_proxy(proxy: Proxy, out: Console) -> None:
     """Print a proxy for a reader."""
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     from autoprox.statistics import STATISTICS
@@ -143,18 +150,13 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
         "LaTeX": proxy.latex(),
         f"tree: {proxy.graph.complexity} nodes, {proxy.graph.depth} deep": tree(proxy.graph),
     }
-    needed = Table.grid(padding=(0, 2))
-    for name in proxy.statistics:
-        needed.add_row(name, STATISTICS[name].kind.__name__, STATISTICS[name].description)
-    parts["statistics to measure"] = needed
+    needed = ((name, STATISTICS[name]) for name in proxy.statistics)
+    parts["statistics to measure"] = grid(
+        (name, each.kind.__name__, each.description) for name, each in needed
+    )
     if proxy.provenance:
         parts["provenance"] = _origin(proxy.provenance)
-    for heading, part in parts.items():
-        out.print(Text(heading, style="bold"))
-        if isinstance(part, str):
-            out.print(f"  {part}", soft_wrap=True)
-        else:
-            out.print(Padding(part, (0, 0, 0, 2), expand=False))
+    _print_parts(parts, out)
 
 
 def tree(graph: Graph) -> Tree:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import INTERRUPTED, console, names, option
-from autoprox.runtime.files import write_text
+from autoprox.cli.options import (
+    INTERRUPTED,
+    console,
+    given_only,
+    names,
+    option,
+    put_json,
+    quiet_option,
+)
+from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +48,7 @@ EXAMPLE = (
 @option("--seed", "Of candidates, runs and networks.", "0", type=click.IntRange(min=0))
 @option("--cache", "Where statistics are kept.", "AUTOPROX_CACHE, or your cache folder", "DIR")
 @option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.pass_context
 def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: Any) -> None:
     """Compare what discovery costs with other ways of doing it.
@@ -54,23 +60,18 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
     from autoprox.timing.run import speed as run_speed
 
     begun = time.monotonic()
-    settings = {name: value for name, value in given.items() if value is not None}
     try:
         with counting(quiet) as progress:
-            found = run_speed(progress=progress, **settings)
+            found = run_speed(progress=progress, **given_only(given))
     except KeyboardInterrupt:
         click.echo(
             "interrupted before a repetition was complete; the cache keeps what was measured",
             err=True,
         )
         ctx.exit(INTERRUPTED)
-    text = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if json_file == "-":
-        click.echo(text, nl=False)
-    else:
+    if json_file != "-":
         print_speed(found, time.monotonic() - begun, console())
-    if json_file not in (None, "-"):
-        write_text(Path(str(json_file)), text, "file")
+    put_json(found.to_json(), json_file)
     if not found.finished:
         asked = found.settings["repeats"]
         click.echo(f"interrupted after {found.repeats} of {asked} repetitions", err=True)
@@ -79,9 +80,6 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
 
 def print_speed(found: Speed, seconds: float, out: Console) -> None:
     """Print what was found for a reader."""
-    from rich import box
-    from rich.table import Table
-
     machine, settings = found.machine, found.settings
     out.print(
         f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; "
@@ -89,19 +87,16 @@ def print_speed(found: Speed, seconds: float, out: Console) -> None:
         f"medians of {found.repeats}, {readable_seconds(seconds)}",
         soft_wrap=True,
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "one way", "another way"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("times as fast", justify="right", no_wrap=True)
+    shown = table(["", "one way", "another way"], ["times as fast"])
     for each in found.comparisons:
         low, high = map(_readable, each.ratio_range)
-        table.add_row(
+        shown.add_row(
             f"{each.name}\n{each.title}",
             _cell(each.first, each.unit),
             _cell(each.second, each.unit),
             f"{_readable(each.ratio)}\n{low} to {high}",
         )
-    out.print(table)
+    out.print(shown)
     for note in dict.fromkeys(note for each in found.comparisons for note in each.notes):
         out.print(note, soft_wrap=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.assessment.wording import readable_seconds
-from autoprox.cli.options import INTERRUPTED, console, cores, option
+from autoprox.cli.options import (
+    INTERRUPTED,
+    check_test,
+    console,
+    cores,
+    given_only,
+    go_on,
+    option,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from autoprox.training import Progress
@@ -32,7 +40,7 @@ OUT = "The folder of NETWORK.safetensors."
 @option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
 @option("--out", OUT, "the current one", "DIR", type=click.Path())
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
-@click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+@quiet_option
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -51,8 +59,7 @@ def train(
     Writes its weights, in half precision, with their accuracy on the test images. Every epoch
     leaves a checkpoint: after Ctrl-C, --resume goes on from there.
     """
-    if test is None and data.endswith(".npz"):
-        raise click.UsageError("an .npz holds one part of the data: give --test FILE beside it")
+    check_test(data, test)
     import torch
 
     from autoprox.benches.cifar import NETWORKS, cifar10
@@ -62,23 +69,15 @@ def train(
     out = out or "."
     torch.set_num_threads(threads or cores())
     parts = cifar10(data, "train"), cifar10(test or data, "test")
-    settings = {name: value for name, value in given.items() if value is not None}
     watch = _Watcher(quiet)
     try:
         with watch:
-            path = run(network, *parts, out, resume=resume, observer=watch, **settings)
+            path = run(network, *parts, out, resume=resume, observer=watch, **given_only(given))
     except KeyboardInterrupt:
-        again = _resume_command(network, data=data, test=test, threads=threads, out=out)
-        click.echo(f"interrupted; go on with: {again}", err=True)
+        again = go_on("bench", "train", network, data=data, test=test, threads=threads, out=out)
+        click.echo(f"interrupted; go on with: {again} --resume", err=True)
         ctx.exit(INTERRUPTED)
     _report(path, watch.seconds)
-
-
-def _resume_command(network: str, **given: str | int | None) -> str:
-    words = ["autoprox", "bench", "train", network]
-    for name, value in given.items():
-        words += [f"--{name}", str(value)] if value is not None else []
-    return shlex.join([*words, "--resume"])
 
 
 def _report(path: Path, seconds: float) -> None:

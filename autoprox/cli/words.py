@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from autoprox.cli.options import console
+from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 
 @click.command(epilog="\b\nExample:\n  autoprox words statistics")
@@ -25,39 +26,33 @@ def words(family: str | None) -> None:
             show(out)
 
 
-def _table(title: str, *headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
+def _print(
+    out: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    shown = table(headings)
+    shown.title, shown.title_justify, shown.title_style = title, "left", "bold"
+    for row in rows:
+        shown.add_row(*row)
+    out.print(shown)
 
 
 def _kinds(out: Console) -> None:
     from autoprox.primitives.kinds import KINDS, Network, reduced
 
-    table = _table(
-        "Kinds: what the numbers of a value are entries of", "kind", "one value holds", "reduces to"
-    )
+    rows = []
     for kind in KINDS:
         holds = (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "").rstrip(".")
-        table.add_row(kind.__name__, holds, "" if kind is Network else reduced(kind).__name__)
-    out.print(table)
+        rows.append((kind.__name__, holds, "" if kind is Network else reduced(kind).__name__))
+    title = "Kinds: what the numbers of a value are entries of"
+    _print(out, title, ("kind", "one value holds", "reduces to"), rows)
 
 
 def _statistics(out: Console) -> None:
     from autoprox.statistics import STATISTICS
 
-    table = _table(
-        "Statistics: what a network shows, measured once", "statistic", "kind", "definition"
-    )
-    for name, each in STATISTICS.items():
-        table.add_row(name, each.kind.__name__, each.description)
-    out.print(table)
+    rows = [(name, each.kind.__name__, each.description) for name, each in STATISTICS.items()]
+    title = "Statistics: what a network shows, measured once"
+    _print(out, title, ("statistic", "kind", "definition"), rows)
 
 
 def _primitives(out: Console) -> None:
@@ -66,9 +61,7 @@ def _primitives(out: Console) -> None:
 
     for form in Form:
         takes = ", ".join(kind.__name__ for kind in KINDS_OF_FORM[form])
-        table = _table(
-            f"Primitives, {form.value}: on {takes}", "primitive", "result", "outside its domain"
-        )
+        rows = []
         for name, each in PRIMITIVES.items():
             if each.form is not form:
                 continue
@@ -79,5 +72,6 @@ def _primitives(out: Console) -> None:
                 else f" On {', '.join(k.__name__ for k in each.kinds)} only."
             )
             summary = each.summary.replace("``", "").replace("`", "")
-            table.add_row(name + arguments, summary + only, each.guard)
-        out.print(table)
+            rows.append((name + arguments, summary + only, each.guard))
+        title = f"Primitives, {form.value}: on {takes}"
+        _print(out, title, ("primitive", "result", "outside its domain"), rows)

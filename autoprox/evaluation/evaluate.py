@@ -243,7 +243,7 @@ class Evaluator:
             LanguageError: the graph is not of kind Network.
             AutoproxError: the table lacks one of its statistics.
         """
-        values = self.value(check_root(graph)).numbers.numpy()
+        values = self.value(check_root(graph)).numbers.numpy().copy()  # the cache keeps its own
         finite = np.isfinite(values)
         if finite.all():
             return Scores(values, {})

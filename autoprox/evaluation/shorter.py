@@ -1,7 +1,8 @@
 """Reductions of tensors that give the same numbers, to the last bit, in fewer steps.
 
 Evolution writes many of them: the norm of absolute values, the count of anything. A candidate keeps
-the words that it was written with; only what is computed for it is shorter.
+the words that it was written with; only what is computed for it is shorter. What may be left out
+follows from the facts that the words declare, see `autoprox.primitives.Facts`.
 
 >>> from autoprox.language.text import parse
 >>> shorter(parse("norm(absolute(negative(act)))")).text
@@ -13,44 +14,38 @@ the words that it was written with; only what is computed for it is shorter.
 from __future__ import annotations
 
 from autoprox.language.graph import Graph, apply, leaf
-
-MIRRORED = frozenset({"absolute", "entropy", "log_absolute", "norm", "square"})
-"""Words to which the sign of the entries makes no difference."""
-NOT_NEGATIVE = frozenset(
-    {"absolute", "exp", "min_max", "relu", "sigmoid", "softmax", "sqrt", "square"}
-    | {"attention", "grad_abs_mean", "grad_spectrum", "grad_std", "weight_spectrum"}
-)
-"""Words whose entries are not negative: primitives, and statistics."""
-IDLE = frozenset({"absolute", "relu"})
-"""Words that change nothing where nothing is negative."""
+from autoprox.primitives import PRIMITIVES
+from autoprox.primitives.primitive import word_of
+from autoprox.statistics import STATISTICS
 
 
 def shorter(graph: Graph) -> Graph:
     """Return a tensor expression or a reduction of one with the same numbers."""
     if not graph.args:
         return graph
-    if graph.word == "count":
-        return apply("count", leaf(graph.statistics[0]))
+    facts = PRIMITIVES[graph.word].facts
+    if facts.counts:
+        return apply(graph.word, leaf(graph.statistics[0]))
     args = [shorter(arg) for arg in graph.args]
     if len(args) == 2:
-        if graph.word == "multiply" and args[0] is args[1]:
-            return shorter(apply("square", args[0]))
+        if args[0] is args[1] and callable(facts.diagonal) and (word := word_of(facts.diagonal)):
+            return shorter(apply(word, args[0]))
         return _with(graph, args)
     (arg,) = args
-    while arg.args and _without(graph.word, arg):
+    while arg.args and facts.ignores(PRIMITIVES[arg.word].facts):
         arg = arg.args[0]
-    if graph.word in IDLE and arg.word in NOT_NEGATIVE:
+    if facts.fixes_nonnegative and _is_nonnegative(arg):
         return arg
-    if graph.word == arg.word == "negative":
+    if facts.negates and arg.args and PRIMITIVES[arg.word].facts.negates:
         return arg.args[0]
     return _with(graph, [arg])
 
 
-def _without(word: str, arg: Graph) -> bool:
-    """Say whether `word` gives the same without the word below it."""
-    if arg.word == "negative" and word == "std":
-        return True
-    return word in MIRRORED and arg.word in ("absolute", "negative")
+def _is_nonnegative(graph: Graph) -> bool:
+    """Say whether it is a fact of its word that no entry is below 0."""
+    if graph.args:
+        return PRIMITIVES[graph.word].facts.nonnegative
+    return STATISTICS[graph.word].nonnegative
 
 
 def _with(graph: Graph, args: list[Graph]) -> Graph:

@@ -1,185 +1,44 @@
-"""The search algorithms: what to try next, and what to keep.
+"""The search algorithms that ship: what to try next, and what to keep.
 
-One class each, all with `ask` and `tell`. `ask` proposes graphs; the search has them judged and
-hands the candidates back to `tell` in the same order. All draw from the global `random`, inside
-`drawing_from`. `population` is all their state, but for what `state` returns, so that a checkpoint
-is small and a resumed run goes on as if nothing had happened.
+Their fields are their parameters, see `Algorithm`.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from autoprox.errors import UnknownNameError
+from autoprox.evaluation.evaluate import tensor_reductions
+from autoprox.evolution.base import (
+    ALGORITHMS,
+    Algorithm,
+    Proposal,
+    World,
+    algorithm,
+    check_numbers,
+    ranked,
+    worth,
+)
+from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import Candidate
-from autoprox.evolution.variation import Variation
+from autoprox.evolution.lexicase import lexicase
+from autoprox.evolution.variation import ATTEMPTS
 from autoprox.language.graph import Graph
-from autoprox.runtime.registry import Registry
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A graph to judge.
-
-    Attributes:
-        graph: the graph.
-        parents: the texts of the candidates that it was made from; none if it was drawn at random.
-    """
-
-    graph: Graph
-    parents: tuple[str, ...] = ()
-
-
-ALGORITHMS: Registry[type[Base]] = Registry("algorithm")
-"""The search algorithms by name."""
-
 
 ROUNDING = 2e-7
 """What is nearer to a limit on correlations may be beyond it but for rounding, and counts so: ranks
 are kept in float32, and a product of them, in float64, is wrong by up to about 1e-7."""
 
-PARSIMONY = 1e-3
-"""What a node costs in joint correlation.
 
-Simple proxies hold what they promise on unseen architectures.
-"""
-
-
-def worth(candidate: Candidate) -> float:
-    """Return the fitness less what the proxy's size costs."""
-    return (candidate.fitness or 0.0) - PARSIMONY * candidate.graph.complexity
-
-
-def ranked(
-    candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
-) -> list[Candidate]:
-    """Return the candidates with a fitness, best first; equals in the order of size, then text.
-
-    Args:
-        candidates: in any order; those that failed are left out.
-        key: what is best; the fitness if None.
-    """
-    valid = [each for each in candidates if each.fitness is not None]
-    value = key or (lambda each: each.fitness or 0.0)
-    return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
-
-
-def lexicase(candidates: Sequence[Candidate]) -> Candidate:
-    """Return a candidate that is among the best on some columns, in an order drawn at random.
-
-    Automatic epsilon-lexicase selection (La Cava, Spector and Danai, GECCO 2016): column after
-    column, those stay whose correlation is at most a median absolute deviation below the highest.
-    The same as DEAP's `selAutomaticEpsilonLexicase`, draw by draw, and many times faster on a few
-    candidates.
-
-    Args:
-        candidates: valid ones, at least one.
-
-    Raises:
-        ValueError: there is none.
-    """
-    left = list(candidates)
-    if not left:
-        raise ValueError("lexicase selection needs a candidate to select; got none")
-    columns = list(range(len(left[0].correlations)))
-    random.shuffle(columns)
-    for column in columns:
-        if len(left) == 1:
-            break
-        values = [each.correlations[column] for each in left]
-        middle = _median(values)
-        least = max(values) - _median([abs(value - middle) for value in values])
-        left = [each for each, value in zip(left, values, strict=True) if value >= least]
-    return random.choice(left)
-
-
-def _median(values: list[float]) -> float:
-    """Return what `statistics.median` does, for the few numbers that it is asked for so often."""
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-class Base:
-    """What the algorithms share: a population that starts at random, and batches of a fixed size.
-
-    Args:
-        variation: random proxies and offspring.
-        size: the size of the population.
-        batch: how many graphs `ask` returns; part of the result, so it does not follow the number
-            of jobs.
-        seeds: graphs that the first population starts with.
-    """
-
-    def __init__(
-        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
-    ) -> None:
-        """Start with an empty population."""
-        self.variation = variation
-        self.size = size
-        self.batch = batch
-        self.seeds = tuple(seeds)
-        self.population: list[Candidate] = []
-        self.filled = False
-
-    def ask(self) -> Iterable[Proposal]:
-        """Return random graphs until the population is full, offspring from then on."""
-        if not self.filled:
-            seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
-            return seeds + [self.newcomer() for _ in range(self.batch - len(seeds))]
-        return self.offspring()
-
-    def newcomer(self) -> Proposal:
-        """Return a random graph."""
-        return Proposal(self.variation.random())
-
-    def mutant(self, parent: Graph) -> Proposal:
-        """Return a mutated graph."""
-        return Proposal(self.variation.mutated(parent), (parent.text,))
-
-    def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Fill the population first; then let the algorithm decide who survives."""
-        if not self.filled:
-            known = {each.behaviour for each in self.population}
-            for each in candidates:
-                if self.admits(each) and each.behaviour not in known:
-                    known.add(each.behaviour)
-                    self.population.append(each)
-            self.remove_worst()
-            self.filled = len(self.population) == self.size
-        else:
-            self.survive(candidates)
-
-    def admits(self, candidate: Candidate) -> bool:
-        """Say whether a candidate may be a member at all."""
-        return candidate.fitness is not None
-
-    def offspring(self) -> Iterable[Proposal]:
-        """Return the graphs to judge next, given a full population."""
-        raise NotImplementedError
-
-    def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Make the next population of the present one and the judged offspring."""
-        raise NotImplementedError
-
-    def state(self) -> dict[str, Any]:
-        """Return whether the first population is complete: it may shrink later."""
-        return {"filled": self.filled}
-
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
-        """Take the population back."""
-        self.population = population
-        self.filled = state["filled"]
-
-    def remove_worst(self) -> None:
-        """Remove the candidates with the lowest fitness until the population has its size."""
-        self.population = ranked(self.population)[: self.size]
-
-
-class Random(Base):
+@algorithm("random")
+@dataclass(eq=False)
+class Random(Algorithm):
     """Random search: the baseline that every other algorithm has to beat."""
 
     def offspring(self) -> list[Proposal]:
@@ -196,7 +55,9 @@ class Random(Base):
         self.remove_worst()
 
 
-class AutoProx(Base):
+@algorithm("autoprox")
+@dataclass(eq=False)
+class AutoProx(Algorithm):
     """Algorithm 1 of Auto-Prox (Wei et al., AAAI 2024): mutation with elitism-preserve.
 
     Draw a share of the population; mutate one of its best; accept the child only if it is better
@@ -205,51 +66,59 @@ class AutoProx(Base):
     algorithm as printed does not have. `batch` such iterations run side by side.
     """
 
-    SAMPLED = 0.5
-    TOP = 5
-    MARGIN = 1e-3
-    RETRIES = 5
+    sampled: float = 0.5
+    top: int = 5
+    margin: float = 1e-3
+    tries: int = 5
 
-    def __init__(
-        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
-    ) -> None:
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_numbers(self, ("sampled", "margin"), ("top", "tries"))
+
+    def begin(self, world: World) -> None:
         """Start with no parent in work."""
-        super().__init__(variation, size, batch, seeds)
-        self.retries: list[tuple[Candidate, int]] = []
+        super().begin(world)
+        self.at_work: list[tuple[Candidate, int]] = []
 
     def offspring(self) -> list[Proposal]:
         """Mutate the parents whose last child was refused, and new ones."""
-        while len(self.retries) < self.batch:
-            drawn = random.sample(self.population, max(1, int(self.SAMPLED * len(self.population))))
-            self.retries.append((random.choice(ranked(drawn)[: self.TOP]), 0))
-        return [self.mutant(parent.graph) for parent, _ in self.retries]
+        while len(self.at_work) < self.batch:
+            drawn = random.sample(self.population, max(1, int(self.sampled * len(self.population))))
+            self.at_work.append((random.choice(ranked(drawn)[: self.top]), 0))
+        return [self.mutant(parent.graph) for parent, _ in self.at_work]
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Accept the children that improve on their parents, then remove as many of the worst."""
         refused = []
-        for (parent, tries), child in zip(self.retries, candidates, strict=True):
+        for (parent, tries), child in zip(self.at_work, candidates, strict=True):
             gain = -1.0 if child.fitness is None else child.fitness - (parent.fitness or 0.0)
-            if gain >= self.MARGIN:
+            if gain >= self.margin:
                 self.population.append(child)
-            elif tries + 1 < self.RETRIES:
+            elif tries + 1 < self.tries:
                 refused.append((parent, tries + 1))
-        self.retries = refused
+        self.at_work = refused
         self.remove_worst()
 
     def state(self) -> dict[str, Any]:
         """Return the parents in work."""
         return super().state() | {
-            "retries": [[parent.graph.text, tries] for parent, tries in self.retries]
+            "retries": [[parent.graph.text, tries] for parent, tries in self.at_work]
         }
 
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
+    def restore(
+        self,
+        population: list[Candidate],
+        state: Mapping[str, Any],
+        known: Mapping[str, Candidate],
+    ) -> None:
         """Take population and parents back; a parent may have left the population since."""
-        super().restore(population, state)
-        known: dict[str, Candidate] = state["candidates"]
-        self.retries = [(known[text], tries) for text, tries in state["retries"]]
+        super().restore(population, state, known)
+        self.at_work = [(known[text], tries) for text, tries in state["retries"]]
 
 
-class Emq(Base):
+@algorithm("emq")
+@dataclass(eq=False)
+class Emq(Algorithm):
     """EMQ's diversity-prompting selection, with its screening (Dong et al., ICCV 2023).
 
     Two of the best cross and mutate; a random newcomer competes with their child, the better enters
@@ -258,9 +127,13 @@ class Emq(Base):
     rejection). The sizes are those of the authors' sibling systems, where the paper gives none.
     """
 
-    TOP = 0.2
-    CROSSOVER = 0.5
-    MUTATION = 0.5
+    top: float = 0.2
+    crossover: float = 0.5
+    mutation: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_numbers(self, ("top", "crossover", "mutation"), ())
 
     def admits(self, candidate: Candidate) -> bool:
         """Reject early what gives the first few architectures the same score."""
@@ -268,15 +141,15 @@ class Emq(Base):
 
     def offspring(self) -> list[Proposal]:
         """Return child and newcomer, child and newcomer, and so on."""
-        best = ranked(self.population)[: max(2, int(self.TOP * len(self.population)))]
+        best = ranked(self.population)[: max(2, int(self.top * len(self.population)))]
         proposals = []
         for _ in range(self.batch // 2):
             first, second = random.sample(best, 2)
             child, parents = first.graph, [first.graph.text]
-            if random.random() < self.CROSSOVER:
+            if random.random() < self.crossover:
                 child = self.variation.crossed(child, second.graph)
                 parents.append(second.graph.text)
-            if child is first.graph or random.random() < self.MUTATION:
+            if child is first.graph or random.random() < self.mutation:
                 child = self.variation.mutated(child)
             proposals += [Proposal(child, tuple(parents)), self.newcomer()]
         return proposals
@@ -292,42 +165,64 @@ class Emq(Base):
         self.remove_worst()
 
 
-class Default(Base):
+@algorithm("default")
+@dataclass(eq=False)
+class Default(Algorithm):
     """Ours: lexicase parents, survival of the fittest that rank differently, new starts.
 
     Parents are chosen among the best of the population by lexicase selection over the columns, so
     that a proxy that is outstanding on one target has children even if others have a higher mean.
     What survives is best by `worth`, and ranks the architectures of the search split differently
     from everything better (clearing). A population without a better best for some generations has
-    found what it will find: a new one starts at random.
+    found what it will find: a new one starts at random, and the two join when that one stops, too.
+    Reducing the tensors of all architectures takes most of the time, so most children combine
+    reductions that are known already.
     """
 
-    NEWCOMERS = 0.05
-    CROSSOVER = 0.4
-    ALIKE = 0.995
-    TOP = 0.2
-    COMPETING = 5
-    PATIENCE = 6
+    newcomers: float = 0.05
+    crossover: float = 0.4
+    alike: float = 0.995
+    top: float = 0.2
+    competing: int = 5
+    patience: int = 6
+    novel: float = 0.3
+    """How often a child may bring reductions of tensors that no candidate had before."""
 
-    def __init__(
-        self, variation: Variation, size: int, batch: int, seeds: Sequence[Graph] = ()
-    ) -> None:
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_numbers(
+            self, ("newcomers", "crossover", "alike", "top", "novel"), ("competing", "patience")
+        )
+
+    def begin(self, world: World) -> None:
         """Start with a population that has no best yet."""
-        super().__init__(variation, size, batch, seeds)
+        super().begin(world)
         self.highest: float | None = None
         self.stale = 0
+        self.elders: list[Candidate] = []
+        self.reductions: set[Graph] = set()
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Fill the population or let the best survive; start anew where nothing gets better."""
+        """Fill the population or let the best survive; where nothing gets better, start anew."""
         super().tell(candidates)
+        self._know(candidates)
         best = max(map(worth, self.population), default=None)
         if best is not None and (self.highest is None or best > self.highest):
             self.highest, self.stale = best, 0
         else:
             self.stale += 1
-        if self.filled and self.stale >= self.PATIENCE:
-            self.population, self.filled = [], False
+        if self.filled and self.stale >= self.patience:
             self.highest, self.stale = None, 0
+            elders, self.elders = self.elders, []
+            if elders:
+                self.survive(elders)
+            else:
+                self.elders, self.population, self.filled = self.population, [], False
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """The members, and after them the population that waits for a new one to join."""
+        return [*self.population, *self.elders]
 
     def admits(self, candidate: Candidate) -> bool:
         """Leave out what an earlier population knew: its ranks are no longer at hand."""
@@ -335,29 +230,52 @@ class Default(Base):
 
     def state(self) -> dict[str, Any]:
         """Return how long the population has not had a better best."""
-        return super().state() | {"highest": self.highest, "stale": self.stale}
+        own = {"highest": self.highest, "stale": self.stale, "elders": len(self.elders)}
+        return super().state() | own
 
-    def restore(self, population: list[Candidate], state: dict[str, Any]) -> None:
-        """Take population and patience back."""
-        super().restore(population, state)
+    def restore(
+        self,
+        population: list[Candidate],
+        state: Mapping[str, Any],
+        known: Mapping[str, Candidate],
+    ) -> None:
+        """Take population, patience and what is known back."""
+        members = len(population) - state["elders"]
+        super().restore(population[:members], state, known)
+        self.elders = population[members:]
         self.highest, self.stale = state["highest"], state["stale"]
+        self._know(known.values())
+
+    def _know(self, candidates: Iterable[Candidate]) -> None:
+        """Remember the reductions of tensors that candidates have."""
+        valid = (each.graph for each in candidates if each.fitness is not None)
+        self.reductions.update(itertools.chain.from_iterable(map(tensor_reductions, valid)))
 
     def offspring(self) -> Iterable[Proposal]:
         """Return children of lexicase parents and a few newcomers."""
-        return (self._child() for _ in range(self.batch))
+        return (self._cheap_child() for _ in range(self.batch))
+
+    def _cheap_child(self) -> Proposal:
+        """Return a child, most often one whose reductions of tensors are known."""
+        for _ in range(ATTEMPTS):
+            child = self._child()
+            known = self.reductions.issuperset(tensor_reductions(child.graph))
+            if known or random.random() < self.novel:
+                break
+        return child
 
     def _child(self) -> Proposal:
-        if not self.population or random.random() < self.NEWCOMERS:
+        if not self.population or random.random() < self.newcomers:
             return self.newcomer()
         first = self._parent()
-        if random.random() >= self.CROSSOVER:
+        if random.random() >= self.crossover:
             return self.mutant(first)
         second = self._parent()
         return Proposal(self.variation.crossed(first, second), (first.text, second.text))
 
     def _parent(self) -> Graph:
-        best = self.population[: max(2, int(self.TOP * len(self.population)))]
-        return lexicase(random.sample(best, min(self.COMPETING, len(best)))).graph
+        best = self.population[: max(2, int(self.top * len(self.population)))]
+        return lexicase(random.sample(best, min(self.competing, len(best)))).graph
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that rank differently from every better one."""
@@ -373,7 +291,7 @@ class Default(Base):
             return
         # By torch, which keeps to one thread: numpy's threads wait in the way of others.
         table = torch.stack(ranks).double()
-        alike = (table @ table.T > self.ALIKE - ROUNDING).numpy()
+        alike = (table @ table.T > self.alike - ROUNDING).numpy()
         alone = np.ones(len(contenders), dtype=bool)
         self.population = []
         for place, each in enumerate(contenders):
@@ -382,7 +300,23 @@ class Default(Base):
                 alone &= ~alike[place]
 
 
-ALGORITHMS.register("random", Random)
-ALGORITHMS.register("autoprox", AutoProx)
-ALGORITHMS.register("emq", Emq)
-ALGORITHMS.register("default", Default)
+class UnknownAlgorithmError(UnknownNameError):
+    """A name under which no algorithm is registered."""
+
+
+def algorithm_of(name: str, parameters: Mapping[str, Any]) -> Algorithm:
+    """Return a registered algorithm; a parameter that is not given has its default.
+
+    Raises:
+        UnknownAlgorithmError: there is no such algorithm.
+        UnknownNameError: it has no such parameter.
+        RunError: a parameter is out of its range.
+    """
+    if name not in ALGORITHMS:
+        raise UnknownAlgorithmError("algorithm", name, ALGORITHMS)
+    registered = ALGORITHMS[name]
+    known = [each.name for each in dataclasses.fields(registered)]
+    for parameter in parameters:
+        if parameter not in known:
+            raise UnknownNameError(f"parameter of the algorithm {name}", parameter, known)
+    return registered(**parameters)

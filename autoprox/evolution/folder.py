@@ -23,7 +23,9 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
 from autoprox.language.text import parse
+from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.runtime.files import append_text, read_json, write_json, write_text
 
 VERSION = 1
@@ -121,10 +123,32 @@ class RunFolder:
         """How long the search in this folder has taken so far."""
         return float(self._rows[-1]["seconds"]) if self._rows else 0.0
 
-    def finished(self) -> bool:
-        """Say whether the run in this folder came to its end."""
+    def report(self) -> dict[str, Any]:
+        """Return the report as JSON data; nothing if the run was killed before there was one.
+
+        Raises:
+            AutoproxError: the file is damaged, newer, or of an earlier autoprox.
+        """
         path = self.path / "report.json"
-        return path.is_file() and bool(read_json(path, REPORT, REPORT_VERSION)["finished"])
+        if not path.is_file():
+            return {}
+        report = read_json(path, REPORT, REPORT_VERSION)
+        if report["version"] < REPORT_VERSION:
+            raise RunError(
+                f"{path} is of an earlier autoprox, which took Kendall's τ-b for fitness; run it "
+                "again"
+            )
+        return report
+
+    def save_report(self, report: Mapping[str, Any], best: Proxy) -> None:
+        """Write the report, as JSON data, and the best proxy.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        data = {"format": REPORT, "version": REPORT_VERSION, **report}
+        write_json(self.path / "report.json", data)
+        write_text(self.path / "best.json", dumps(best))
 
     def change(self, settings: Settings) -> None:
         """Let the run go on with other settings, of those that change nothing that it has done."""
@@ -197,15 +221,18 @@ class RunFolder:
         Raises:
             RunError: a file is damaged, truncated, or newer.
         """
-        path = self.path / "checkpoint.json"
-        if not path.is_file():
-            write_text(self.path / "candidates.jsonl", "")
+        path = self.path / "candidates.jsonl"
+        if not (self.path / "checkpoint.json").is_file():
+            write_text(path, "")
             return None
         try:
-            data = read_json(path, CHECKPOINT, VERSION)
-            path = self.path / "candidates.jsonl"
-            text = path.read_bytes()
-            known = dict(_candidate(line) for line in text[: data["bytes"]].decode().splitlines())
+            data = self.last_checkpoint()
+            known = {
+                line["proposed"]: candidate_of(
+                    line, parse(line.get("expression", line["proposed"]))
+                )
+                for line in self.lines(data["bytes"])
+            }
         except (AutoproxError, OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"the run in {self.path} cannot be resumed: {error}") from None
         if len(known) != data["evaluations"]:
@@ -214,10 +241,31 @@ class RunFolder:
                 f"but the checkpoint stands on {data['evaluations']}: "
                 "the file was truncated or is of another run"
             )
-        if len(text) > data["bytes"]:
-            write_text(path, text[: data["bytes"]].decode())
+        if path.stat().st_size > data["bytes"]:
+            write_text(path, path.read_bytes()[: data["bytes"]].decode())
         self._rows = data["rows"]
         return data, known
+
+    def last_checkpoint(self) -> dict[str, Any]:
+        """Return the last checkpoint as JSON data.
+
+        Raises:
+            AutoproxError: there is none, or it is damaged or newer.
+        """
+        return read_json(self.path / "checkpoint.json", CHECKPOINT, VERSION)
+
+    def lines(self, size: int) -> list[dict[str, Any]]:
+        """Return the candidates in the first `size` bytes of their file, as JSON data.
+
+        Raises:
+            RunError: the file is shorter.
+            OSError, ValueError: it cannot be read, or a line is no JSON.
+        """
+        path = self.path / "candidates.jsonl"
+        content = path.read_bytes()
+        if len(content) < size:
+            raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
+        return [json.loads(line) for line in content[:size].decode().splitlines()]
 
 
 def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
@@ -236,17 +284,17 @@ def _line(text: str, parents: Sequence[str], candidate: Candidate) -> str:
     return json.dumps(data)
 
 
-def _candidate(line: str) -> tuple[str, Candidate]:
-    data = json.loads(line)
-    if "failure" in data:
-        return data["proposed"], Candidate(parse(data["proposed"]), (), None, data["failure"], "")
-    return data["proposed"], Candidate(
-        parse(data["expression"]),
-        tuple(data["correlations"] if "correlations" in data else data["taus"]),
-        data["fitness"],
+def candidate_of(line: Mapping[str, Any], graph: Graph) -> Candidate:
+    """Return the candidate of a line, given the graph of its formula."""
+    if "failure" in line:
+        return Candidate(graph, (), None, line["failure"], "")
+    return Candidate(
+        graph,
+        tuple(line["correlations"] if "correlations" in line else line["taus"]),
+        float(line["fitness"]),
         None,
-        data["behaviour"],
-        data.get("tells_few_apart", True),
+        line["behaviour"],
+        line.get("tells_few_apart", True),
     )
 
 

@@ -17,12 +17,13 @@ from autoprox.assessment.assess import Assessor, baselines, columns, shipped
 from autoprox.benches import Bench, drawn, joined, load_bench, several, split
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator, Table
-from autoprox.evolution.algorithms import ALGORITHMS
+from autoprox.evolution.algorithms import algorithm_of
+from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.tables import Plan, Row, load_table, measure_bench, pending
+from autoprox.measuring.tables import Plan, Probe, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, Ranker, balanced
@@ -44,6 +45,7 @@ class Ground:
         search, held_out: the architectures of the evolved spaces, as places in `bench`.
         transfer: the architectures of the other spaces.
         targets: the targets of the fitness.
+        algorithm: of the search.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Ground:
     held_out: tuple[int, ...]
     transfer: tuple[int, ...]
     targets: tuple[str, ...]
+    algorithm: Algorithm
 
     def measure(self, workers: Workers, progress: Callable[[int, int], None]) -> None:
         """Measure what is missing from the cache.
@@ -104,7 +107,7 @@ class Ground:
         return Store(self.plans[0].folder)
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Where the statistics of each architecture of the bench lie."""
         return [row for plan in self.plans for row in plan.rows]
 
@@ -153,7 +156,9 @@ def _shifted(
     return told
 
 
-def _load(folder: Path, rows: tuple[Row, ...], names: tuple[str, ...], _: tuple[str, ...]) -> Table:
+def _load(
+    folder: Path, rows: tuple[TableRow, ...], names: tuple[str, ...], _: tuple[str, ...]
+) -> Table:
     """Return a table; a statistic that was defined anew is stored under another name."""
     return load_table(Store(folder), rows, names)
 
@@ -167,8 +172,19 @@ def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) ->
 
 
 def searched_statistics(bench: Bench, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Return the statistics that a search may use: those asked for, the bench's, or the usual."""
-    return asked or bench.default_statistics or DEFAULT_STATISTICS
+    """Return the statistics that a search may use: those asked for, the bench's, or the usual.
+
+    Of the usual ones those are left out that cannot be measured on a bench's own inputs, such as
+    token ids.
+    """
+    if asked or bench.default_statistics:
+        return asked or bench.default_statistics or ()
+    if bench.inputs is None:
+        return DEFAULT_STATISTICS
+    from autoprox.statistics.measuring import fits
+
+    shown = Probe().inputs(bench)
+    return tuple(name for name in DEFAULT_STATISTICS if fits(STATISTICS[name], *shown, bench.loss))
 
 
 def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
@@ -177,7 +193,9 @@ def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*words, *needed]))
 
 
-def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
+def lay(
+    source: str | Bench, settings: Settings, cache: Path, algorithm: Algorithm | None = None
+) -> Ground:
     """Return the ground of a run: names and numbers checked, the benches split.
 
     Nothing is measured or written yet.
@@ -186,17 +204,22 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
         source: what the bench is loaded by, or several between commas, or the bench itself.
         settings: the run's.
         cache: the folder of measured statistics.
+        algorithm: of the search; the registered one that the settings name if None.
 
     Raises:
-        UnknownNameError: there is no such algorithm, bench, space, target, statistic or seed proxy.
+        UnknownNameError: there is no such algorithm, parameter of it, bench, space, target,
+            statistic or seed proxy.
         BenchError: a bench cannot be sampled, split or ranked by, or two cannot be joined.
         LanguageError: a seed proxy cannot be read, or no proxy can be written with the statistics.
         StatisticError: the images cannot be read, or there is no such device.
     """
-    ALGORITHMS[settings.algorithm]
     device_of(settings.device)
     sources: Sequence[str | Bench] = several(source) if isinstance(source, str) else (source,)
     whole = [load_bench(each) if isinstance(each, str) else each for each in sources]
+    if algorithm is None:  # after the benches, as the file of one may register it
+        algorithm = algorithm_of(settings.algorithm, settings.parameters)
+    check_parameters(algorithm)
+    settings = replace(settings, parameters=algorithm.parameters())
     benches = _all_drawn(whole, settings.architectures)
     if len(benches) == 1:
         (bench,) = benches
@@ -222,7 +245,16 @@ def lay(source: str | Bench, settings: Settings, cache: Path) -> Ground:
     for each in benches:
         settings.probe.inputs(each)  # a mistake in the images shows before a run begins
     return Ground(
-        settings, vocabulary, seeds, bench, plans, search, held_out, transfer, tuple(targets)
+        settings,
+        vocabulary,
+        seeds,
+        bench,
+        plans,
+        search,
+        held_out,
+        transfer,
+        tuple(targets),
+        algorithm,
     )
 
 

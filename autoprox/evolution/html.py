@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import difference_in_words, figure, interval_text, luck_in_words
+from autoprox.assessment.wording import (
+    best_first,
+    difference_in_words,
+    figure,
+    interval_text,
+    luck_in_words,
+)
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 
 def run_html(run: Run) -> str:
     """Return what a run found on the held-out architectures, beside the known proxies."""
     asked = run.settings
+    if not run.held_out:
+        told = f"{run.title}: stopped before it could assess anything, or still going. Best so far:"
+        return join([tag("p", told, " ", tag("code", run.best_text))])
     columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
 
@@ -48,10 +57,10 @@ def run_html(run: Run) -> str:
         *columns,
         "formula",
     )
-    shown = table(caption, headings, map(cells, run.held_out))
-    told = [
+    shown = table(caption, headings, map(cells, best_first(run.held_out)))
+    notes = [
         difference_in_words(run.held_out, asked.joint),
         luck_in_words(run.luck, run.null, asked.joint),
         f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
     ]
-    return join([shown, *(tag("p", text) for text in told)])
+    return join([shown, *(tag("p", text) for text in notes)])

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from autoprox.evaluation.evaluate import CACHE_BYTES, Evaluator, Scores, Table
 from autoprox.language.graph import Graph, apply
 from autoprox.language.text import parse
+from autoprox.primitives import PRIMITIVES
+from autoprox.primitives.facts import NO_FACTS, Facts
+from autoprox.primitives.primitive import negation
 from autoprox.ranking import Ranker, joint, resolved, standardised_ranks
 from autoprox.runtime.parallel import HERE, Workers
 
@@ -309,16 +312,21 @@ def judged(
 
 def negated(graph: Graph) -> Graph:
     """Return the graph with the opposite sign, with a node more only if there is no other way."""
-    if graph.word == "negative":
+    if _facts(graph).negates:
         return graph.args[0]
     if _turns(graph):
-        return apply("subtract", *reversed(graph.args))
-    return apply("negative", graph)
+        return apply(graph.word, *reversed(graph.args))
+    return apply(negation(), graph)
+
+
+def _facts(graph: Graph) -> Facts:
+    """Return what holds of a graph's topmost word."""
+    return PRIMITIVES[graph.word].facts if graph.args else NO_FACTS
 
 
 def _turns(graph: Graph) -> bool:
     """Say whether it is a difference of two that evolution can write either way."""
-    return graph.word == "subtract" and all(arg.kind is not None for arg in graph.args)
+    return _facts(graph).anticommutative and all(arg.kind is not None for arg in graph.args)
 
 
 def unsigned(graph: Graph) -> Graph:
@@ -328,7 +336,7 @@ def unsigned(graph: Graph) -> Graph:
     >>> unsigned(parse("negative(sum(params))")).text
     'sum(params)'
     """
-    if graph.word == "negative":
+    if _facts(graph).negates:
         return unsigned(graph.args[0])
     if _turns(graph) and graph.args[0].text > graph.args[1].text:
         return negated(graph)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autoprox.errors import RunError
-from autoprox.evolution.found import Found, Judged
+from autoprox.evolution.record import Judged, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Lineage:
     earlier: int
 
 
-def lineage(found: Found, text: str | None = None, most: int | None = None) -> Lineage:
+def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lineage:
     """Return the lineage of a candidate.
 
     Args:
@@ -49,7 +49,7 @@ def lineage(found: Found, text: str | None = None, most: int | None = None) -> L
     known: dict[str, Judged] = {}
     for each in found.judged:
         known.setdefault(each.text, each)
-    text = found.best if text is None else text
+    text = found.best_text if text is None else text
     if text not in known:
         raise RunError(f"the run in {found.folder} judged no candidate {text!r} with a fitness")
     members = [Ancestor(known[text], 0)]
@@ -64,7 +64,7 @@ def lineage(found: Found, text: str | None = None, most: int | None = None) -> L
     return Lineage(tuple(nearest), len(members) - len(nearest))
 
 
-def _parents(found: Found, candidate: Judged) -> tuple[str, ...]:
+def _parents(found: Run, candidate: Judged) -> tuple[str, ...]:
     if candidate.parents is None:
         raise RunError(
             f"the run in {found.folder} does not say what its candidates were bred from, as an "

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autoprox.evolution.base import Algorithm
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import Judge, TableAddress, evaluator_of
@@ -31,6 +32,7 @@ class Task:
         seeds: the expressions of the seed proxies.
         columns: the figures of the search split.
         address: where its table is.
+        algorithm: of the run.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Task:
     seeds: tuple[str, ...]
     columns: tuple[Column, ...]
     address: TableAddress
+    algorithm: Algorithm
 
 
 def permute(
@@ -78,6 +81,7 @@ def permute(
             tuple(seed.text for seed in ground.seeds),
             judge.ranker.columns,
             judge.address,
+            ground.algorithm,
         )
         tasks = ((replace(whole, number=number),) for number in missing)
         for number, found in workers.unordered(search_shuffled, tasks):
@@ -93,7 +97,8 @@ def search_shuffled(task: Task) -> tuple[int, dict[str, Any]]:
     variation = Variation(vocabulary, complexity=settings.complexity, needs_bits=task.needs_bits)
     columns = shuffled(task.columns, [settings.split_seed, settings.seed, task.number])
     judge = Judge(evaluator_of(task.address).table, Ranker(columns, settings.measure))
-    search = Search(settings, variation, judge, [parse(seed) for seed in task.seeds])
+    seeds = [parse(seed) for seed in task.seeds]
+    search = Search(settings, variation, judge, seeds, task.algorithm)
     while not search.done:
         search.step()
     best = search.best

@@ -12,18 +12,25 @@ from typing import Any, Protocol
 
 from autoprox.benches import Bench, several
 from autoprox.errors import BenchError, RunError
+from autoprox.evolution.algorithms import UnknownAlgorithmError
+from autoprox.evolution.base import Algorithm, name_of
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Candidate, Judge
 from autoprox.evolution.permutations import permute
-from autoprox.evolution.report import Run, finish
+from autoprox.evolution.record import Run
+from autoprox.evolution.report import finish
 from autoprox.evolution.search import Generation, Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.evolution.variation import Variation
+from autoprox.ranking import RankCorrelation
+from autoprox.runtime.device import CPU
 from autoprox.runtime.files import absolute, free_folder
-from autoprox.runtime.parallel import Workers, open_workers
+from autoprox.runtime.options import not_default, settings_in
+from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.threads import one_thread
+from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
 
 
@@ -75,6 +82,27 @@ class Silent:
 def evolve(
     bench: str | Path | Bench = "",
     *,
+    spaces: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    architectures: int | None = None,
+    correlation: RankCorrelation | None = None,
+    algorithm: str | Algorithm = Settings.algorithm,
+    parameters: Mapping[str, Any] | None = None,
+    evaluations: int = Settings.evaluations,
+    population: int = Settings.population,
+    batch: int = Settings.batch,
+    complexity: int = Settings.complexity,
+    seed: int = 0,
+    split_seed: int = 0,
+    held_out: float = Settings.held_out,
+    statistics: Sequence[str] | None = None,
+    seed_proxies: Sequence[str] = (),
+    permutations: int = 0,
+    probe_batch: int = Settings.probe_batch,
+    probe_seed: int = 0,
+    sample: Sample = Settings.sample,
+    images: str | None = None,
+    device: str = CPU,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -83,15 +111,45 @@ def evolve(
     cache: str | Path | None = None,
     observer: Observer | None = None,
     loggers: Sequence[Logger | str] = (),
-    **options: Any,
 ) -> Run:
     """Discover a proxy for a bench. The same as the command ``autoprox evolve``.
 
     Args:
         bench: a bench's name, the path of a user's own, several of them between commas, or a
             `Bench`.
+        spaces: the spaces to evolve on; None for all. The others are reported as transfer. With
+            several benches they are called ``bench/space``.
+        targets: the targets of the fitness; None for the default ones of each bench.
+        architectures: how many architectures of the bench, or of each bench that has more, to draw;
+            None for as many as the bench says, or all.
+        correlation: the rank correlation whose mean over the columns is the fitness:
+            ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
+            or, of several that differ, Somers' D.
+        algorithm: how to search: the name of a registered one, or an object of a class derived
+            from `autoprox.Algorithm`, which a resumed run has to be given again.
+        parameters: of a registered algorithm, such as ``{"crossover": 0.4}``; the others have their
+            defaults.
+        evaluations: how many distinct candidates are judged in all.
+        population: the size of the population.
+        batch: how many graphs are proposed a generation.
+        complexity: the most nodes of a candidate.
+        seed: of the search.
+        split_seed: of the split into search and held-out architectures.
+        held_out: the share of the architectures that selection never sees.
+        statistics: the statistics that candidates may use; None for the bench's, or
+            `DEFAULT_STATISTICS`; with several benches those that all of them have.
+        seed_proxies: names and expressions of proxies that the first population contains.
+        permutations: how many times the search is repeated on shuffled accuracies, to see what it
+            finds where there is nothing to find.
+        probe_batch: how many inputs the networks are shown.
+        probe_seed: of the networks' weights, the inputs, and the sample's places.
+        sample: entries kept of each tensor of a layer, or ``"full"``.
+        images: an .npz file or a folder of images that the networks are shown; None for seeded
+            noise.
+        device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
+            ``"cuda:1"``.
         out: the run's folder; a new one under ``runs/`` if None.
-        resume: the folder of a run to go on with, instead of `out` and `options`; `bench` only if
+        resume: the folder of a run to go on with, instead of `out` and settings; `bench` only if
             the run began with a `Bench` object, and `permutations` for more of these.
         jobs: the number of processes; no result depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
@@ -101,31 +159,78 @@ def evolve(
         observer: is told of progress.
         loggers: keep the figures of the run, see `autoprox.evolution.tracking`;
             ``"tensorboard"`` is one.
-        options: the fields of `Settings`, such as ``seed=1`` or ``algorithm="emq"``.
 
     Raises:
         AutoproxError: a name, number, bench, cache or folder cannot be used; the message says
             which.
     """
+    asked = settings_in(locals(), Settings)
+    for name in ("bench", *(["parameters"] if parameters is None else [])):
+        del asked[name]
     watcher: Observer = Tracker(observer or Silent(), loggers)
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
-        permutations = options.pop("permutations", None)
-        if out is not None or options or (bench and not isinstance(bench, Bench)):
+        own = algorithm if isinstance(algorithm, Algorithm) else None
+        changed = {*not_default(asked, Settings)} - {"permutations"}
+        changed -= set() if own is None else {"algorithm"}
+        if out is not None or changed or (bench and not isinstance(bench, Bench)):
             raise RunError(
                 "a resumed run keeps its settings: give resume alone, or start a new run"
             )
-        return _resumed(Path(resume), bench, permutations, opened, folder, watcher)
-    source = bench if isinstance(bench, Bench) else _found(str(bench))
-    name = source.name if isinstance(source, Bench) else source
-    if options.get("images"):
-        options["images"] = absolute(options["images"])
-    ground = lay(source, Settings(bench=name, **options), folder)
+        return _resumed(Path(resume), bench, own, permutations or None, opened, folder, watcher)
+    ground = _laid(bench, folder, asked)
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
         files.create(ground.settings, ground.digest)
         return _run(files, ground, workers, watcher)
+
+
+def begin_search(
+    bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
+) -> Search:
+    """Return a search whose loop is the caller's: ask, judge, tell.
+
+    What the cache lacks of the bench is measured first; nothing else is written. The same
+    settings give the same candidates as `evolve` does.
+
+    Args:
+        bench: as for `evolve`, as are the others.
+        cache: the folder of the measured statistics.
+        options: the settings of `evolve`.
+
+    Raises:
+        AutoproxError: a name, number, bench or cache cannot be used; the message says which.
+    """
+    folder = Path(cache) if cache is not None else default_folder()
+    with one_thread():
+        ground = _laid(bench, folder, options)
+        ground.measure(HERE, lambda done, total: None)
+        return _search(ground, HERE)
+
+
+def _laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Ground:
+    """Return the ground of a new run, given the fields of its settings but for the bench."""
+    source = bench if isinstance(bench, Bench) else _found(str(bench))
+    name = source.name if isinstance(source, Bench) else source
+    if options.get("images"):
+        options["images"] = absolute(options["images"])
+    algorithm = options.get("algorithm")
+    if algorithm is None or isinstance(algorithm, str):
+        return lay(source, Settings(bench=name, **options), cache)
+    named = {"algorithm": name_of(algorithm), "parameters": algorithm.parameters()}
+    return lay(source, Settings(bench=name, **options | named), cache, algorithm)
+
+
+def _search(ground: Ground, workers: Workers) -> Search:
+    """Return the search of a run, before its first generation."""
+    variation = Variation(
+        ground.vocabulary,
+        complexity=ground.settings.complexity,
+        needs_bits=ground.plans[0].bench.trained,
+    )
+    judge = ground.judge(ground.search, workers)
+    return Search(ground.settings, variation, judge, ground.seeds, ground.algorithm)
 
 
 def _found(bench: str) -> str:
@@ -153,6 +258,7 @@ def _own_folder(ground: Ground) -> Path:
 def _resumed(
     path: Path,
     bench: str | Path | Bench,
+    algorithm: Algorithm | None,
     permutations: int | None,
     opened: AbstractContextManager[Workers],
     cache: Path,
@@ -164,13 +270,21 @@ def _resumed(
         settings = files.settings()
         if permutations is not None:
             settings = replace(settings, permutations=max(permutations, settings.permutations))
-        if files.finished() and len(files.permutations()) >= settings.permutations:
+        if files.report().get("finished") and len(files.permutations()) >= settings.permutations:
             raise RunError(
                 f"the run in {path} is finished; see {path / 'report.json'}, ask for (more) "
                 "--permutations, or start a new one"
             )
         source = bench if isinstance(bench, Bench) else settings.bench
-        ground = lay(source, settings, cache)
+        if algorithm is not None:
+            _check_algorithm(algorithm, settings, path)
+        try:
+            ground = lay(source, settings, cache, algorithm)
+        except UnknownAlgorithmError:
+            raise RunError(
+                f"the run in {path} began with an algorithm that is registered nowhere: give "
+                f"{settings.described} again, as in autoprox.evolve(resume=…, algorithm=…)"
+            ) from None
         files.check_bench(ground.digest)
         if permutations is not None:
             files.change(settings)
@@ -178,15 +292,20 @@ def _resumed(
             return _run(files, ground, workers, observer)
 
 
+def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
+    """Raise `RunError` if a run did not begin with this algorithm."""
+    given = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
+    if given.described != settings.described:
+        raise RunError(
+            f"the run in {path} began with the algorithm {settings.described}; got "
+            f"{given.described}: give the same, or start a new run"
+        )
+
+
 def _run(files: RunFolder, ground: Ground, workers: Workers, observer: Observer) -> Run:
     observer.started(files.path, ground.settings)
     ground.measure(workers, observer.measuring)
-    variation = Variation(
-        ground.vocabulary,
-        complexity=ground.settings.complexity,
-        needs_bits=ground.plans[0].bench.trained,
-    )
-    search = Search(ground.settings, variation, ground.judge(ground.search, workers), ground.seeds)
+    search = _search(ground, workers)
     saved = files.checkpoint()
     if saved is not None:
         search.restore(*saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 import statistics
@@ -10,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autoprox.evolution.algorithms import ALGORITHMS, Proposal, ranked, worth
+from autoprox.errors import RunError
+from autoprox.evolution.algorithms import algorithm_of
+from autoprox.evolution.base import Algorithm, Proposal, World, ranked, worth
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.judge import Candidate, Judge, unsigned
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.language.graph import Graph
 
 BARREN = 50
@@ -46,24 +50,38 @@ class Generation:
 
 
 class Search:
-    """A search for proxies, one generation at a time.
+    """A search for proxies, one generation at a time: with `step`, or by hand.
+
+    >>> search = autoprox.begin_search("vit101", seed=1)  # doctest: +SKIP
+    >>> while not search.done:  # doctest: +SKIP
+    ...     graphs = search.ask()
+    ...     generation = search.tell(search.judge(graphs))
 
     Args:
         settings: the algorithm, its sizes, the seed.
         variation: random proxies and offspring.
         judge: judges graphs on the search split.
         seeds: graphs that the first population contains.
+        algorithm: which is copied; the one that the settings name if None.
     """
 
     def __init__(
-        self, settings: Settings, variation: Variation, judge: Judge, seeds: Sequence[Graph] = ()
+        self,
+        settings: Settings,
+        variation: Variation,
+        judge: Judge,
+        seeds: Sequence[Graph] = (),
+        algorithm: Algorithm | None = None,
     ) -> None:
         """Start before the first generation."""
         self.settings = settings
         self.judge = judge
-        self.algorithm = ALGORITHMS[settings.algorithm](
-            variation, settings.population, settings.batch, seeds
+        self.algorithm = copy.deepcopy(
+            algorithm or algorithm_of(settings.algorithm, settings.parameters)
         )
+        world = World(variation, settings.population, settings.batch, tuple(seeds))
+        self.algorithm.begin(world)
+        self._asked: tuple[list[Proposal], dict[str, Proposal]] | None = None
         self._seeds = {unsigned(seed).text for seed in seeds}
         self.generator = random.Random(settings.seed)
         self.known: dict[str, Candidate] = {}
@@ -79,12 +97,46 @@ class Search:
 
     def step(self) -> Generation:
         """Propose, judge and select once."""
+        return self.tell(self.judge(self.ask()))
+
+    def ask(self) -> list[Graph]:
+        """Return the graphs to judge next: what the algorithm proposes and nobody judged before.
+
+        Raises:
+            RunError: those that were asked for before were not judged, or the search is done.
+        """
+        if self._asked is not None:
+            raise RunError("the search waits for candidates: call tell before you ask again")
+        if self.done:
+            raise RunError("the search is done: its budget is spent, or nothing new can be found")
         proposed = self._proposed()
+        if not proposed:
+            raise RunError(f"the algorithm {self.settings.algorithm} proposed nothing")
         new = self._new(proposed)
-        found = self.judge([each.graph for each in new.values()])
+        self._asked = proposed, new
+        return [each.graph for each in new.values()]
+
+    def tell(self, candidates: Sequence[Candidate]) -> Generation:
+        """Take what became of the graphs that `ask` returned, and let the algorithm select.
+
+        Args:
+            candidates: one for each graph, in their order, as `judge` returns them.
+
+        Raises:
+            RunError: nothing was asked for, or there are more or fewer candidates.
+        """
+        if self._asked is None:
+            raise RunError("nothing was asked for: call ask before tell")
+        proposed, new = self._asked
+        if len(candidates) != len(new):
+            raise RunError(
+                f"tell takes a candidate for each of the {len(new)} graphs that ask returned; "
+                f"got {len(candidates)}"
+            )
+        self._asked = None
         judged = {
             text: self._limited(each.graph, one)
-            for (text, each), one in zip(new.items(), found, strict=True)
+            for (text, each), one in zip(new.items(), candidates, strict=True)
         }
         # The ranks of thousands of candidates are not kept: an algorithm keeps
         # those of its population.
@@ -154,7 +206,7 @@ class Search:
             "evaluations": len(self.known),
             "proposals": self.proposals,
             "barren": self.barren,
-            "population": [each.graph.text for each in self.algorithm.population],
+            "population": [each.graph.text for each in self.algorithm.kept],
             "algorithm": self.algorithm.state(),
             "random": [version, list(internal), gauss],
         }
@@ -170,6 +222,6 @@ class Search:
         # Judging is pure: it gives the same candidates again, with the ranks that are
         # not kept on disk.
         population = self.judge([by_text[text].graph for text in checkpoint["population"]])
-        self.algorithm.restore(population, {**checkpoint["algorithm"], "candidates": by_text})
+        self.algorithm.restore(population, checkpoint["algorithm"], by_text)
         version, internal, gauss = checkpoint["random"]
         self.generator.setstate((version, tuple(internal), gauss))

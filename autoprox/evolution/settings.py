@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
 from autoprox.runtime.device import CPU
-from autoprox.runtime.files import check_known
+from autoprox.runtime.files import check_known, tupled
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
 DEFAULT_STATISTICS = (
@@ -44,32 +44,8 @@ class Settings:
     Equal settings give equal results, whatever the machine and the number of jobs; but a GPU rounds
     in its own way.
 
-    Attributes:
-        bench: the bench's name, or the path of a user's own; several between commas.
-        spaces: the spaces to evolve on; None for all. The others are reported as transfer. With
-            several benches they are called ``bench/space``.
-        targets: the targets of the fitness; None for the default ones of each bench.
-        architectures: how many architectures of the bench, or of each bench that has more, to draw;
-            None for as many as the bench says, or all.
-        correlation: the rank correlation whose mean over the columns is the fitness:
-            ``"somers"`` for Somers' D, ``"kendall"`` for τ-b, ``"spearman"``; None for the bench's,
-            or, of several that differ, Somers' D.
-        algorithm: a name in `ALGORITHMS`.
-        evaluations: how many distinct candidates are judged in all.
-        population: the size of the population.
-        batch: how many graphs are proposed a generation.
-        complexity: the most nodes of a candidate.
-        seed: of the search.
-        split_seed: of the split into search and held-out architectures.
-        held_out: the share of the architectures that selection never sees.
-        statistics: the statistics that candidates may use; None for the bench's, or
-            `DEFAULT_STATISTICS`; with several benches those that all of them have.
-        seed_proxies: names and expressions of proxies that the first population contains.
-        permutations: how many times the search is repeated on shuffled accuracies, to see what it
-            finds where there is nothing to find.
-        probe_batch, probe_seed, sample, images: what the networks are shown; see `Probe`.
-        device: where networks are measured and tensors reduced: ``"cpu"``, ``"cuda"``,
-            ``"cuda:1"``.
+    The attributes are the arguments of `autoprox.evolve` of the same names; `bench` is the bench's
+    name, or the path of a user's own, or several of them between commas.
     """
 
     bench: str
@@ -78,6 +54,7 @@ class Settings:
     architectures: int | None = None
     correlation: RankCorrelation | None = None
     algorithm: str = "default"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 10_000
     population: int = 100
     batch: int = 200
@@ -122,6 +99,12 @@ class Settings:
         return SYMBOLS[self.measure]
 
     @property
+    def described(self) -> str:
+        """The algorithm with its parameters, as in ``emq(top=0.2, crossover=0.5)``."""
+        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"{self.algorithm}({values})"
+
+    @property
     def joint(self) -> str:
         """How its mean over the columns is written."""
         return f"joint {self.symbol}"
@@ -145,8 +128,4 @@ class Settings:
             RunError: there is an unknown key.
         """
         check_known(data, cls)
-        data = {"correlation": "kendall", **data}
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        return cls(**values)
+        return cls(**tupled({"correlation": "kendall", **data}))

@@ -17,7 +17,7 @@ from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
     from autoprox.evolution.run import Observer
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings

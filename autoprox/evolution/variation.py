@@ -1,25 +1,24 @@
 """Variation: random proxies, crossover and mutation, by DEAP's typed operators.
 
-DEAP draws from the global `random`; `drawing_from` lends it a generator of ours, so that one seed
-gives one result whatever else the process does. Kinds have a stable hash, without which DEAP's
-typed crossover would pick other points in every process.
+They draw from `autoprox.evolution.drawing.random`, so that one seed gives one result whatever else
+the process does. Kinds have a stable hash, without which DEAP's typed crossover would pick other
+points in every process.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-
-from deap import gp
+from typing import Any
 
 from autoprox.errors import LanguageError
 from autoprox.evaluation.evaluate import reduces_tensor
+from autoprox.evolution.drawing import gp, random
 from autoprox.evolution.vocabulary import Tree, Vocabulary
 from autoprox.language.graph import Graph
+from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import Kind, Network
+from autoprox.primitives.primitive import makes_constant
 from autoprox.statistics import STATISTICS
 
 GROWTH = 4
@@ -32,30 +31,8 @@ REDUCTION_NODES = 6
 All published proxies keep to it (SNIP's has five). Longer ones cost most of the time, as they are
 computed entry by entry, and did not rank better.
 """
-CONSTANT = frozenset(
-    {
-        *((outer, "log_softmax") for outer in ("log", "relu", "sqrt")),
-        *((outer, "min_max") for outer in ("max", "min")),
-        *((outer, "sign") for outer in ("log", "log_absolute")),
-        *((outer, "standardise") for outer in ("mean", "std", "sum")),
-        ("sum", "softmax"),
-    }
-)
-"""Words and arguments that together are one number, whatever the network."""
 ATTEMPTS = 20
 """How often a variation is drawn again when it changed nothing or grew too large."""
-
-
-@contextmanager
-def drawing_from(generator: random.Random) -> Iterator[None]:
-    """Let the global `random` be `generator`, and put back its own state afterwards."""
-    outer = random.getstate()
-    random.setstate(generator.getstate())
-    try:
-        yield
-    finally:
-        generator.setstate(random.getstate())
-        random.setstate(outer)
 
 
 @dataclass(frozen=True)
@@ -74,6 +51,10 @@ class Variation:
     height: int = 7
     complexity: int = 16
     needs_bits: bool = False
+
+    def __post_init__(self) -> None:
+        """Forget which graphs were sound: a word may have been defined anew."""
+        is_sound.cache_clear()
 
     def random(self) -> Graph:
         """Return a random proxy."""
@@ -124,31 +105,35 @@ def is_sound(graph: Graph) -> bool:
 
 
 def is_constant(node: Graph) -> bool:
-    """Say whether a node is one number, whatever the network, by its word and arguments alone."""
-    if len(node.args) == 2:
-        return node.word in ("divide", "subtract") and node.args[0] is node.args[1]
-    return any((node.word, arg.word) in CONSTANT for arg in node.args)
+    """Say whether a node is one number, whatever the network, by facts of its topmost words."""
+    if not node.args:
+        return False
+    made = PRIMITIVES[node.word]
+    if made.arity == 2:
+        return made.facts.diagonal == "constant" and node.args[0] is node.args[1]
+    (arg,) = node.args
+    return bool(arg.args) and makes_constant(made, PRIMITIVES[arg.word])
 
 
-def _plant(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+def _plant(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     """Replace a sub-tree by a random one."""
 
-    def expression(pset: gp.PrimitiveSetTyped, type_: type[Kind]) -> Tree:
+    def expression(pset: Any, type_: type[Kind]) -> Tree:
         return vocabulary.random_tree(
             type_, max(vocabulary.heights[type_], random.randint(1, GROWTH))
         )
 
-    mutated: tuple[gp.PrimitiveTree] = gp.mutUniform(tree, expression, vocabulary.pset)
+    mutated: tuple[Any] = gp.mutUniform(tree, expression, vocabulary.pset)
     return mutated
 
 
-def _replace(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+def _replace(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     """Replace one word by another that fits."""
-    mutated: tuple[gp.PrimitiveTree] = gp.mutNodeReplacement(tree, vocabulary.pset)
+    mutated: tuple[Any] = gp.mutNodeReplacement(tree, vocabulary.pset)
     return mutated
 
 
-def _insert(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+def _insert(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     """Put a word above a sub-tree."""
     index = random.randrange(len(tree))
     span = tree.searchSubtree(index)
@@ -169,9 +154,9 @@ def _insert(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.Primitiv
     return (tree,)
 
 
-def _shrink(tree: gp.PrimitiveTree, vocabulary: Vocabulary) -> tuple[gp.PrimitiveTree]:
+def _shrink(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     """Put an argument in place of the word above it."""
-    mutated: tuple[gp.PrimitiveTree] = gp.mutShrink(tree)
+    mutated: tuple[Any] = gp.mutShrink(tree)
     return mutated
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from deap import gp
-
 from autoprox.errors import LanguageError
+from autoprox.evolution.drawing import gp, random
 from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES, Form
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Number
@@ -30,12 +28,6 @@ REMEMBERED = 100_000
 
 NUMBERS = (0.5, 2.0, 3.0, 10.0)
 """The constants that evolution may put beside values of a layer or a network."""
-
-FLATTENING = ("exp", "relu", "sigmoid", "sign", "tanh")
-"""Words that evolution does not apply to a network's number.
-
-They keep its order, or make scores equal.
-"""
 
 
 class Vocabulary:
@@ -77,7 +69,7 @@ class Vocabulary:
         for name in self.primitives:
             made = PRIMITIVES[name]
             for kind in made.kinds:
-                if kind is Network and name in FLATTENING:
+                if kind is Network and made.facts.flattening:
                     continue
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
                 self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)
@@ -109,7 +101,7 @@ class Vocabulary:
     def random_tree(self, kind: type[Kind], height: int) -> Tree:
         """Return a random tree of `kind`, at most `height` high if that can be.
 
-        It draws from the global `random`, as DEAP's own generators do; see `drawing_from`.
+        It draws from `autoprox.evolution.drawing.random`.
         """
         terminals = self.pset.terminals[kind]
         fitting = self._fitting(kind, height)

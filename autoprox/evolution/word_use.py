@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoprox.errors import RunError
-from autoprox.evolution.found import Found, Judged
+from autoprox.evolution.record import Judged, Run
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES
 
@@ -32,7 +32,7 @@ class WordUse:
     all: float
 
 
-def word_use(found: Found, best: int = BEST) -> list[WordUse]:
+def word_use(found: Run, best: int = BEST) -> list[WordUse]:
     """Return how often words are used, those that the best candidates use most first.
 
     Each formula counts once, and a word that it uses twice counts once in it.

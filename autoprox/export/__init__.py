@@ -44,7 +44,7 @@ def exported(proxy: AnyProxy, form: str) -> str:
 
         return to_python(proxy)
     if form == "svg":
-        from autoprox.show.draw import svg
+        from autoprox.language.svg import to_svg
 
-        return svg(proxy)
+        return to_svg(proxy.graph, proxy.name) + "\n"
     return dumps(proxy) if form == "json" else proxy.latex() + "\n"

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeAlias
 
 from autoprox import __version__
 from autoprox.errors import AutoproxError
 from autoprox.evaluation.evaluate import reduces_tensor
-from autoprox.export import outputs, places, quantised, samples, values, weights
-from autoprox.export.running import Subject, measuring
+from autoprox.export import values
 from autoprox.export.source import Copier
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
-from autoprox.primitives.kinds import TENSOR_KINDS
+from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Layer
 from autoprox.proxies.proxy import Proxy
-from autoprox.statistics import STATISTICS
-from autoprox.statistics.structure import layer_names
+from autoprox.statistics import STATISTICS, words
+from autoprox.statistics.measuring import measure
+from autoprox.statistics.recorder import REFERENCES
 
 WIDTH = 80
 """How long an expression may be before its parts get names."""
 
-MEASURES: dict[str, Callable[..., Any]] = {
-    name.removeprefix("measure_"): function
-    for module in (weights, outputs, places, samples, quantised)
-    for name, function in vars(module).items()
-    if name.startswith("measure_")
-}
-"""Statistics, and what they are measured from, to the functions that measure them."""
-
-TAKEN = ("network", "inputs", "targets", "subject", "layers", "score", *STATISTICS, *MEASURES)
+TAKEN = ("network", "inputs", "targets", "bits", "measured", "score", *STATISTICS)
 """Names that no copied definition may have: variables of the written functions."""
 
 Layers: TypeAlias = tuple[frozenset[str], frozenset[str]]
@@ -57,7 +49,6 @@ def score({signature}) -> float:
 
     Raises:
         ValueError: the network cannot be measured, or the formula has no finite value on it.
-        RuntimeError: the network fails, or a layer takes no part in its output.
     """
 {body}
 
@@ -97,20 +88,23 @@ def to_python(proxy: Proxy) -> str:
     depends on bits, `score` takes them too: ``bits=[8, 4, ...]``.
 
     Raises:
-        AutoproxError: the proxy uses a statistic that has no plain form, or a primitive whose
-            source cannot be copied.
+        AutoproxError: a statistic says that it cannot be exported, or the source of one or of a
+            primitive cannot be copied.
     """
-    missing = [name for name in proxy.statistics if name not in MEASURES]
-    if missing:
-        raise AutoproxError(
-            f"{proxy} cannot be exported to python: {', '.join(map(repr, missing))} cannot be "
-            "measured outside of autoprox; latex, json and svg can be had"
-        )
-    copier = Copier(TAKEN)
-    for name in ("nn", "Tensor", *(["Sequence"] if proxy.needs_bits else [])):
-        copier.named(Subject.__module__, name)
+    for word in (STATISTICS[name] for name in proxy.statistics):
+        if word.unexportable:
+            raise AutoproxError(
+                f"{proxy} cannot be exported to python: {word.name!r} says that "
+                f"{word.unexportable}; latex, json and svg can be had"
+            )
+    copier = _copier(proxy)
+    for name in ("nn", "Tensor"):
+        copier.named(measure.__module__, name)
+    if proxy.needs_bits:
+        copier.named(values.__name__, "Sequence")
     formula = _NetworkFormula(proxy.graph, copier)
     body = [*_measuring(proxy, copier), *formula.lines]
+    copier.finish()
     unlabelled = not any(STATISTICS[name].needs_labels for name in proxy.statistics)
     return TEMPLATE.format(
         documentation=_documentation(proxy),
@@ -138,7 +132,8 @@ def _documentation(proxy: Proxy) -> str:
         paragraphs.append("Where it comes from:\n\n" + textwrap.indent("\n".join(filled), "    "))
     paragraphs.append(
         f"Written by autoprox {__version__}; it needs torch alone. `score` reads full tensors: it "
-        'is what\nthe proxy gives in autoprox with sample="full".'
+        'is what\nthe proxy gives in autoprox with sample="full". What follows it is the source of '
+        "autoprox, without\nwhat this proxy never runs."
     )
     text = "\n\n".join(paragraphs).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{text}\n"""'
@@ -242,13 +237,13 @@ class _NetworkFormula(_Formula):
     def written(self, node: Graph) -> str:
         """Return the expression of a node; statistics and tensors are arranged by layer."""
         if not node.args:
-            return f"{self.copier.copied(values.in_a_row)}(layers, {node.word})"
+            return node.word
         if not reduces_tensor(node):
             return super().written(node)
         name = self.named(f"{node.word}_of_layer")
         self.reductions[node] = _layer_function(name, node, self.copier)
         function = self.copier.copied(values.reduced)
-        return self.assigned(node.word, f"{function}(layers, {name}, {', '.join(node.statistics)})")
+        return self.assigned(node.word, f"{function}({name}, {', '.join(node.statistics)})")
 
     def entries(self, node: Graph) -> str:
         """Return the variable of the layers that a node's value has numbers of."""
@@ -261,11 +256,11 @@ class _NetworkFormula(_Formula):
                 *others, last = sorted(selectors)
                 among = self._having(statistics, frozenset(others))
                 selector = self.copier.copied(PRIMITIVES[last].function)
-                text = f"{self.copier.copied(values.selected)}({among}, {selector}, roles)"
+                text = f"{self.copier.copied(values.selected)}({among}, {selector}, measured.roles)"
                 stem = last
             else:
                 function = self.copier.copied(values.having)
-                text = f"{function}(layers, {', '.join(sorted(statistics))})"
+                text = f"{function}(measured, {_listed(sorted(statistics))})"
                 stem = "all_layers" if not self._layers else "some_layers"
             self._layers[statistics, selectors] = self.assigned(stem, text)
         return self._layers[statistics, selectors]
@@ -300,28 +295,51 @@ def _layer_function(name: str, reduction: Graph, copier: Copier) -> str:
     return f"def {name}({arguments}) -> Tensor:\n{textwrap.indent(lines, '    ')}"
 
 
+def _copier(proxy: Proxy) -> Copier:
+    """Return what copies the definitions that a proxy needs."""
+    statistics = {
+        name: STATISTICS[name]
+        for asked in proxy.statistics
+        for name in (asked, REFERENCES.get(asked, asked))
+    }
+    for name, word in statistics.items():
+        if word.own:  # the version is that of the cache, and not the same in every process
+            statistics[name] = replace(word, own=replace(word.own, version=""))
+    groups = {word.group: words.GROUPS[word.group] for word in statistics.values() if not word.own}
+    selects = any(map(_is_selector, proxy.graph))
+    asked = frozenset([*proxy.statistics, *(["roles"] if selects else [])])
+    facts = {
+        "asked": asked,
+        ".asked": asked,
+        "groups": {word.group for word in statistics.values()},
+        "sample": "full",
+        ".sample": "full",
+        **({} if proxy.needs_bits else {"bits": None}),
+    }
+    return Copier(
+        TAKEN,
+        facts,
+        values={
+            (words.__name__, "STATISTICS"): statistics,
+            (words.__name__, "GROUPS"): groups,
+        },
+        replaced={(Kind.__module__, "Kind"): values.Kind},
+    )
+
+
 def _measuring(proxy: Proxy, copier: Copier) -> list[str]:
     """Return the lines that measure the statistics of a proxy."""
-    graph = proxy.graph
-    lines: list[str] = []
-    measured: set[str] = {"subject"}
-
-    def measure(name: str) -> None:
-        if name not in measured:
-            measured.add(name)
-            arguments = inspect.signature(MEASURES[name]).parameters
-            for each in arguments:
-                measure(each)
-            function = copier.copied(MEASURES[name])
-            lines.append(f"    {name} = {function}({', '.join(arguments)})")
-
-    for name in (*graph.statistics, *(["roles"] if any(map(_is_selector, graph)) else [])):
-        measure(name)
-    given = f"network, inputs, targets, {copier.copied(layer_names)}(network)"
-    given += ", bits" if proxy.needs_bits else ""
+    given = f'network, inputs, targets, [{_listed(proxy.statistics)}], sample="full"'
+    given += ", bits=bits" if proxy.needs_bits else ""
     return [
-        f"subject = {copier.copied(Subject)}({given})",
-        f"with {copier.copied(measuring)}(inputs.device):",
-        *lines,
-        *([] if "layers" in measured else ["layers = subject.layers"]),
+        f"measured = {copier.copied(measure)}({given})",
+        *(
+            f"{name} = measured.values[{_listed([name])}]"
+            + ("[None]" if STATISTICS[name].kind is Layer else "")
+            for name in proxy.statistics
+        ),
     ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

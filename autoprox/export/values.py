@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from autoprox.primitives.entries import Entries
+from autoprox.statistics.measurement import Measurement
+
+
+class Kind:
+    """What the numbers of a statistic are entries of; never instantiated."""
 
 
 def all_entries(x: Tensor) -> Entries:
@@ -16,26 +21,19 @@ def all_entries(x: Tensor) -> Entries:
     return Entries(torch.tensor([x.numel()], dtype=torch.float64))
 
 
-def reduced(
-    layers: Sequence[str], reduction: Callable[..., Tensor], *statistics: Mapping[str, Tensor]
-) -> Tensor:
+def reduced(reduction: Callable[..., Tensor], *statistics: Sequence[Tensor | None]) -> Tensor:
     """Each layer's tensors to the layer's number, ``(1, layers)``; 0 where one is missing."""
-    numbers = torch.zeros(1, len(layers), dtype=torch.float64)
-    for place, layer in enumerate(layers):
-        if all(layer in each for each in statistics):
-            numbers[:, place] = reduction(*(each[layer][None] for each in statistics)).double()
+    numbers = torch.zeros(1, len(statistics[0]), dtype=torch.float64)
+    for place, tensors in enumerate(zip(*statistics, strict=True)):
+        shown = [tensor[None] for tensor in tensors if tensor is not None]
+        if len(shown) == len(tensors):
+            numbers[:, place] = reduction(*shown).double()
     return numbers
 
 
-def in_a_row(layers: Sequence[str], numbers: Mapping[str, float]) -> Tensor:
-    """The layers' numbers, ``(1, layers)``; 0 where one is missing."""
-    return torch.tensor([[numbers.get(layer, 0.0) for layer in layers]], dtype=torch.float64)
-
-
-def having(layers: Sequence[str], *statistics: Mapping[str, object]) -> Entries:
+def having(measured: Measurement, *names: str) -> Entries:
     """The layers of a network that show all of some statistics."""
-    there = [all(layer in each for each in statistics) for layer in layers]
-    return among(torch.tensor([there]))
+    return among(torch.stack([measured.present[name] for name in names]).all(0)[None])
 
 
 def among(present: Tensor) -> Entries:

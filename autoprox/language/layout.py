@@ -22,7 +22,7 @@ SWEEPS = 12
 """How often the layers are ordered, and moved, up and down."""
 
 POINTS = 72
-"""Graphviz's points an inch."""
+"""Graphviz's lengths are inches, its places points: so many an inch."""
 
 Node = int
 Place = tuple[float, float]
@@ -103,16 +103,17 @@ def _by_graphviz(
         import pygraphviz
     except ImportError:
         return None
-    drawn = pygraphviz.AGraph(directed=True, rankdir="BT", nodesep=gap)
+    drawn = pygraphviz.AGraph(directed=True, rankdir="BT", nodesep=gap / POINTS)
+    box = {"shape": "box", "fixedsize": True, "label": "", "height": gap / POINTS}
     for node, size in sizes.items():
-        drawn.add_node(node, shape="box", fixedsize=True, label="", width=size, height=gap)
+        drawn.add_node(node, width=size / POINTS, **box)
     drawn.add_edges_from(links.edges)
     drawn.layout("dot")
     found = {node: float(drawn.get_node(node).attr["pos"].split(",")[0]) for node in sizes}
     xs: dict[Node, float] = {}
     for layer in layers:
         ordered = sorted(layer, key=found.__getitem__)
-        wished = [found[node] / POINTS for node in ordered]
+        wished = [found[node] for node in ordered]
         places = apart(wished, [sizes[node] for node in ordered], gap)
         xs |= dict(zip(ordered, places, strict=True))
     return xs

@@ -52,8 +52,8 @@ def to_mathml(graph: Graph) -> Markup:
 def from_latex(latex: str, display: str = "inline") -> Markup:
     r"""Return a formula in MathML; LaTeX that is not understood is shown as it is.
 
-    >>> from_latex(r"\sqrt{x}")
-    '<math display="inline" alttext="\\sqrt{x}"><msqrt><mi>x</mi></msqrt></math>'
+    >>> print(from_latex(r"\sqrt{x}"))
+    <math display="inline" alttext="\sqrt{x}"><msqrt><mi>x</mi></msqrt></math>
     """
     reader = _Reader(latex)
     try:

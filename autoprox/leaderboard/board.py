@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError, UnknownNameError
+from autoprox.assessment.wording import figure, short_interval
+from autoprox.errors import UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.runtime.frames import frame_of
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One proxy on the leaderboard.
 
     Attributes:
@@ -97,18 +99,18 @@ class Leaderboard:
     settings: Mapping[str, Any]
     architectures: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     scores: Mapping[str, NDArray[np.float64]] = field(repr=False)
 
     def __len__(self) -> int:
         """Count the proxies."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[LeaderboardRow]:
         """Iterate over the rows, the best first."""
         return iter(self.rows)
 
-    def __getitem__(self, name: str) -> Row:
+    def __getitem__(self, name: str) -> LeaderboardRow:
         """Return the row of a proxy.
 
         Raises:
@@ -162,18 +164,12 @@ class Leaderboard:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise AutoproxError(
-                "to_frame needs pandas: pip install pandas; to_csv and to_json do not"
-            ) from None
-        return pandas.DataFrame.from_records(self.records())
+        return frame_of(self.records())
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
 
-        def cells(row: Row) -> list[str]:
+        def cells(row: LeaderboardRow) -> list[str]:
             own = {each.column: f"{each.somers:.2f}" for each in row.columns}
             return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
 
@@ -191,28 +187,24 @@ TITLES = (
 """What the cells of a row are."""
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def cells_of(row: LeaderboardRow) -> tuple[str, ...]:
     """Return a row's figures as they are printed; see `TITLES`."""
     return (
-        "-" if row.place is None else str(row.place),
+        figure(row.place, "d"),
         row.marked,
-        _said(row.joint, ".3f"),
-        "-" if row.joint_interval is None else "{:.2f} … {:.2f}".format(*row.joint_interval),
-        _said(row.joint_kendall, ".2f"),
-        _said(row.joint_spearman, ".2f"),
-        _said(row.top1_regret, ".2f"),
-        _said(row.top5_regret, ".2f"),
-        _said(row.top_share, ".0%"),
-        _said(row.seconds, ".2f"),
+        figure(row.joint),
+        short_interval(row.joint_interval),
+        figure(row.joint_kendall, ".2f"),
+        figure(row.joint_spearman, ".2f"),
+        figure(row.top1_regret, ".2f"),
+        figure(row.top5_regret, ".2f"),
+        figure(row.top_share, ".0%"),
+        figure(row.seconds, ".2f"),
         str(row.failures) if row.failures else "",
     )
 
 
-def _said(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _record(row: Row, columns: tuple[str, ...]) -> dict[str, Any]:
+def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
     low, high = row.joint_interval or (None, None)
     record = {
         "rank": row.place,

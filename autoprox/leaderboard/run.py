@@ -15,17 +15,18 @@ from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
 from autoprox.errors import AutoproxError, BenchError, StatisticError
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.scores import Kept, identity
-from autoprox.measuring.scoring import Job, Scorable, score_all
+from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
 from autoprox.measuring.tables import DEFAULT_BATCH, Probe
-from autoprox.proxies.function import Ensemble, FunctionProxy, called
-from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.proxies.loading import AnyProxy, load, named
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
 from autoprox.runtime.device import CPU, device_of
+from autoprox.runtime.digest import called
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
@@ -60,6 +61,7 @@ def rank(
     cache: str | Path | None = None,
     timed: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    outlook: Callable[[Outlook], None] | None = None,
 ) -> Leaderboard:
     """Return how well proxies rank the architectures of a bench, and what they cost.
 
@@ -77,7 +79,8 @@ def rank(
         held_out: rank only what a search with the same `architectures`, the same `split_seed` and
             the default share of held-out architectures does not see.
         split_seed: of that split.
-        sample: entries kept of each tensor, or ``"full"``.
+        sample: entries kept of each tensor, or ``"full"``; with as many as a search keeps, what
+            that search measured is not measured again.
         batch: how many inputs the networks are shown; proxies that need more are shown more.
         probe_seed: of the networks' weights, the inputs, and the sample's places; below 2**32.
         images: an .npz file or a folder of images; None for seeded noise.
@@ -89,6 +92,8 @@ def rank(
         cache: the folder of scores; None for the usual one.
         timed: whether to time proxies whose cost is not known, on three architectures a space.
         progress: told how many architectures are scored, and of how many.
+        outlook: told what has to be measured before that begins, and again with about how long it
+            takes.
 
     Raises:
         UnknownNameError: there is no such bench, proxy, space or target.
@@ -112,7 +117,7 @@ def rank(
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
     given = shipped(whole).values() if proxies is None else map(load, proxies)
-    chosen = _named(list(given))
+    chosen = named(list(given))
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, spaces, split_seed if held_out else None)
     wanted = tuple(targets or part.default_targets)
@@ -127,7 +132,7 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        found = _Found(part, score_all(job, workers, progress))
+        found = _KeptScores(part, score_all(job, workers, progress, outlook))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [
@@ -151,18 +156,6 @@ def rank(
         rows=_placed(rows),
         scores={name: found.scores(proxy)[0] for name, proxy in chosen.items()},
     )
-
-
-def _named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
-    """Return the distinct proxies by name; where two share a name, the later ones are numbered."""
-    found: dict[str, AnyProxy] = {}
-    for proxy in proxies:
-        name, number = str(proxy), 1
-        while name in found and found[name] != proxy:
-            number += 1
-            name = f"{proxy} ({number})"
-        found[name] = proxy
-    return found
 
 
 def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:
@@ -191,7 +184,7 @@ def _parts(proxy: AnyProxy) -> tuple[Scorable, ...]:
     return tuple(found.values())
 
 
-def _with_search(row: Row, proxy: AnyProxy, searched: Searched) -> Row:
+def _with_search(row: LeaderboardRow, proxy: AnyProxy, searched: Searched) -> LeaderboardRow:
     """Return a row that says how many of the architectures the proxy's search saw."""
     try:
         return replace(row, searched_on=searched(proxy))
@@ -199,7 +192,7 @@ def _with_search(row: Row, proxy: AnyProxy, searched: Searched) -> Row:
         return replace(row, reason=row.reason or f"what its search saw is not known: {error}")
 
 
-class _Found:
+class _KeptScores:
     """What all proxies gave on all architectures."""
 
     def __init__(self, bench: Bench, kept: Sequence[Kept]) -> None:
@@ -246,7 +239,7 @@ class _Found:
         ]
         return float(np.median(totals)) if totals else None
 
-    def row(self, name: str, proxy: AnyProxy, compare: Comparison) -> Row:
+    def row(self, name: str, proxy: AnyProxy, compare: Comparison) -> LeaderboardRow:
         """Return the row of one proxy, without its place."""
         values, reason = self.scores(proxy)
         failures = int((~np.isfinite(values)).sum())
@@ -261,7 +254,7 @@ class _Found:
         def mean(attribute: str) -> float | None:
             return float(np.mean([getattr(c, attribute) for c in each])) if each else None
 
-        return Row(
+        return LeaderboardRow(
             place=None,
             name=name,
             formula=_formula(proxy),
@@ -288,10 +281,10 @@ def _formula(proxy: AnyProxy) -> str:
     return f"ensemble of {', '.join(proxy.parts)}"
 
 
-def _placed(rows: Sequence[Row]) -> tuple[Row, ...]:
+def _placed(rows: Sequence[LeaderboardRow]) -> tuple[LeaderboardRow, ...]:
     """Sort the rows, the best first, and number them; equal figures keep the alphabetical order."""
 
-    def order(row: Row) -> tuple[Any, ...]:
+    def order(row: LeaderboardRow) -> tuple[Any, ...]:
         return (row.joint is None, -(row.joint or 0.0), row.name)
 
     return tuple(

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from autoprox.benches import Architecture, Bench
-from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError
+from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, StatisticError
+from autoprox.language.text import parse_proxy
 from autoprox.measuring.scores import Kept, ScoreStore
-from autoprox.measuring.tables import Probe, Row, table_of
+from autoprox.measuring.tables import Exhibit, Probe, TableRow, by_bits, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy, scores_of
 from autoprox.runtime.device import full_precision
 from autoprox.runtime.threads import one_thread
+from autoprox.statistics import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Table
-    from autoprox.statistics import Measurement, Mode
-
-    Shown: TypeAlias = tuple[nn.Module, Tensor, Tensor]
+    from autoprox.statistics import Measurement
 
 
 @dataclass(frozen=True)
-class Work:
+class ScoringWork:
     """What is to be computed on one architecture, on one batch.
 
     Attributes:
@@ -41,6 +43,8 @@ class Work:
         timed: likewise, those whose cost is not known.
         fleeting: the identities of which nothing is saved.
         bits: of the layers, on a bench of configurations.
+        kept: whether sampled statistics that have to be measured are kept in the cache, where a
+            search finds them; whole tensors never are.
     """
 
     architecture: Architecture
@@ -50,35 +54,70 @@ class Work:
     timed: Mapping[str, str | FunctionProxy]
     fleeting: frozenset[str]
     bits: tuple[int, ...] | None = None
+    kept: bool = True
+
+    @property
+    def functions(self) -> list[FunctionProxy]:
+        """Those without a score that are computed on the network itself."""
+        return [each for each in self.scored.values() if isinstance(each, FunctionProxy)]
+
+    def missing(self, bench: Bench, store: Store) -> list[str]:
+        """Return the statistics without which expressions have no score, and the cache lacks."""
+        texts = [each for each in self.scored.values() if isinstance(each, str)]
+        names = dict.fromkeys(chain(*(parse_proxy(text).statistics for text in texts)))
+        if not bench.trained:
+            return list(store.missing(self.key, names))
+        plain, quantised = by_bits(tuple(names))
+        asked = [(None, plain), *((width, quantised) for width in sorted({*(self.bits or ())}))]
+        return list(chain(*(store.missing(self.network_key(bench, w), own) for w, own in asked)))
+
+    def network_key(self, bench: Bench, width: int | None) -> dict[str, Any]:
+        """Return the key of the trained network's statistics, see `Probe.network_key`."""
+        return self.probe.network_key(bench, self.architecture.space, self.key["inputs"], width)
 
 
 @one_thread()
-def score_network(bench: Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
+def score_network(bench: Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
     """Build one network, score what is asked of it, and save the scores; in one thread.
 
     Returns:
         What was not saved, by the names of the architectures.
     """
-    with full_precision():
-        return _scored(bench, works, ScoreStore(folder))
-
-
-def _scored(bench: Bench, works: list[Work], store: ScoreStore) -> dict[str, Kept]:
     unsaved: dict[str, Kept] = {work.architecture.name: Kept() for work in works}
-    try:
-        network = bench.network(works[0].architecture, works[0].probe.seed)
-    except Exception as error:  # a bench may be anybody's and raise anything
-        reason = f"the network cannot be built: {type(error).__name__}: {error}"
-        for work in works:
-            unsaved[work.architecture.name].failures |= dict.fromkeys(work.scored, reason)
-        return unsaved
+    store, statistics, build = ScoreStore(folder), Store(folder), _builder(bench, works[0])
     for probe in dict.fromkeys(work.probe for work in works):
-        shown = [work for work in works if work.probe == probe]
-        for work, notes in zip(shown, _found(bench, network, shown), strict=True):
-            if notes.lasting != Kept():
-                store.save(work.key, notes.lasting)
-            unsaved[work.architecture.name].add(notes.passing)
+        alike = [work for work in works if work.probe == probe]
+        exhibit = Exhibit(bench, probe, build, alike[0].key["inputs"], statistics)
+        with full_precision():
+            notes = _notes(exhibit, alike)
+        for work, noted in zip(alike, notes, strict=True):
+            if noted.lasting != Kept():
+                store.save(work.key, noted.lasting)
+            unsaved[work.architecture.name].add(noted.passing)
     return unsaved
+
+
+def _builder(bench: Bench, work: ScoringWork) -> Callable[[], nn.Module]:
+    """Return what builds a network when it is first asked for it, and says if that failed."""
+
+    @cache
+    def built() -> nn.Module | StatisticError:
+        try:
+            return bench.network(work.architecture, work.probe.seed)
+        except Exception as error:  # a bench may be anybody's and raise anything
+            failure = StatisticError(
+                f"the network cannot be built: {type(error).__name__}: {error}"
+            )
+            failure.__cause__ = error
+            return failure
+
+    def network() -> nn.Module:
+        result = built()
+        if isinstance(result, StatisticError):
+            raise result
+        return result
+
+    return network
 
 
 @dataclass(frozen=True)
@@ -91,7 +130,7 @@ class _Notes:
         passing: what may be otherwise the next time.
     """
 
-    work: Work
+    work: ScoringWork
     lasting: Kept = field(default_factory=Kept)
     passing: Kept = field(default_factory=Kept)
 
@@ -128,25 +167,24 @@ def _comes_again(error: BaseException | None) -> bool:
     return error is None
 
 
-def _found(bench: Bench, network: nn.Module, works: Sequence[Work]) -> list[_Notes]:
+def _notes(exhibit: Exhibit, works: Sequence[ScoringWork]) -> list[_Notes]:
     """Return the scores and costs that works ask for which show one network the same batch."""
     notes = [_Notes(work) for work in works]
-    shown = works[0].probe.on_device(network, *_inputs(works[0], bench))
     proxies = {name: _received(each) for work in works for name, each in work.scored.items()}
     expressions = {name: each for name, each in proxies.items() if isinstance(each, Proxy)}
-    _score_expressions(notes, expressions, shown, bench.mode)
+    _score_expressions(notes, expressions, exhibit)
     for name, proxy in proxies.items():
         if isinstance(proxy, FunctionProxy):
             _score_function(
-                [each for each in notes if name in each.work.scored], name, proxy, shown, bench.mode
+                [each for each in notes if name in each.work.scored], name, proxy, exhibit
             )
     for each in notes:
-        _time(each, shown, bench.mode)
+        _time(each, exhibit)
     return notes
 
 
 def _score_function(
-    notes: Sequence[_Notes], name: str, proxy: FunctionProxy, shown: Shown, mode: Mode
+    notes: Sequence[_Notes], name: str, proxy: FunctionProxy, exhibit: Exhibit
 ) -> None:
     """Note the scores of a function: one for all bits of a network if it does not use them."""
     scores: dict[tuple[int, ...] | None, float | Exception] = {}
@@ -155,60 +193,44 @@ def _score_function(
         if used not in scores:
             try:
                 seed, bits = each.work.probe.seed, each.work.bits
-                scores[used] = proxy(*shown, seed=seed, bits=bits, mode=mode)
+                scores[used] = proxy(*exhibit.shown, seed=seed, bits=bits, **exhibit.bench.how)
             except Exception as error:  # a network may be anybody's and raise anything
                 scores[used] = error
         each.note(name, scores[used])
 
 
-def _time(notes: _Notes, shown: Shown, mode: Mode) -> None:
+def _time(notes: _Notes, exhibit: Exhibit) -> None:
     """Note how long the proxies take whose cost is asked for: the time of the thread on its core.
 
     Other work on the machine changes it little.
     """
-    work = notes.work
-    if work.timed and not work.scored:  # what a first call imports is no proxy's cost
+    work, how = notes.work, exhibit.bench.how
+    if work.timed:  # what a first call builds and imports is no proxy's cost
         with suppress(Exception):  # the network may be anybody's and raise anything
-            load("params")(*shown, mode=mode)
+            load("params")(*exhibit.shown, **how)
     for name, each in work.timed.items():
         if notes.failed(name):
             continue
         sample, seed = work.probe.sample, work.probe.seed
         begun = time.thread_time()
         try:
-            _received(each)(*shown, sample=sample, seed=seed, bits=work.bits, mode=mode)
+            _received(each)(*exhibit.shown, sample=sample, seed=seed, bits=work.bits, **how)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
         notes.of(name).seconds[name] = time.thread_time() - begun
 
 
 def _received(proxy: str | FunctionProxy) -> Proxy | FunctionProxy:
-    from autoprox.language.text import parse_proxy
-
     return Proxy(parse_proxy(proxy)) if isinstance(proxy, str) else proxy
 
 
-_BATCHES: dict[str, tuple[Tensor, Tensor]] = {}
-"""The batches that this process shows its networks, by their fingerprints."""
-
-
-def _inputs(work: Work, bench: Bench) -> tuple[Tensor, Tensor]:
-    """Return the batch, read from disk or drawn once a process."""
-    mark = str(work.key["inputs"])
-    if mark not in _BATCHES:
-        if len(_BATCHES) > 3:
-            _BATCHES.clear()
-        _BATCHES[mark] = work.probe.inputs(bench)
-    return _BATCHES[mark]
-
-
 def _score_expressions(
-    notes: Sequence[_Notes], proxies: Mapping[str, Proxy], shown: Shown, mode: Mode
+    notes: Sequence[_Notes], proxies: Mapping[str, Proxy], exhibit: Exhibit
 ) -> None:
     """Note the scores of expressions on one network: the union of their statistics, measured once.
 
-    If the union cannot be measured, what each needs is measured alone, so that a statistic that the
-    network cannot show costs only those that use it.
+    What the cache holds is not measured. If the union cannot be measured, what each needs is
+    measured alone, so that a statistic that the network cannot show costs only those that use it.
     """
     from autoprox.evaluation.evaluate import Evaluator
 
@@ -216,7 +238,9 @@ def _score_expressions(
         return
     names = tuple(dict.fromkeys(name for each in proxies.values() for name in each.statistics))
     try:
-        evaluator = Evaluator(_table(notes, names, shown, mode))
+        evaluator = Evaluator(_table([each.work for each in notes], names, exhibit))
+    except CacheError:
+        raise
     except Exception as error:  # torch may raise anything, as of memory or eigenvalues
         groups: dict[tuple[str, ...], dict[str, Proxy]] = {}
         for name, proxy in proxies.items():
@@ -226,7 +250,7 @@ def _score_expressions(
                 _note_all(notes, name, [error] * len(notes))
             return
         for group in groups.values():
-            _score_expressions(notes, group, shown, mode)
+            _score_expressions(notes, group, exhibit)
         return
     for name, proxy in proxies.items():
         _note_all(notes, name, _scores(proxy, evaluator))
@@ -239,23 +263,26 @@ def _note_all(notes: Sequence[_Notes], name: str, scores: Sequence[float | Excep
             each.note(name, score)
 
 
-def _table(notes: Sequence[_Notes], names: Sequence[str], shown: Shown, mode: Mode) -> Table:
+def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit) -> Table:
     """Measure one network; if it has several configurations, at every number of bits in them."""
     from autoprox.evaluation.evaluate import Table
-    from autoprox.statistics import measure
 
-    probe, configurations = notes[0].work.probe, [each.work.bits for each in notes]
+    first, bench, store = works[0], exhibit.bench, exhibit.store
+    sampled = exhibit.probe.sample != "full"
 
-    def at(bits: tuple[int, ...] | None, own: Sequence[str]) -> Measurement:
-        return measure(*shown, own, sample=probe.sample, seed=probe.seed, bits=bits, mode=mode)
-
-    if len(configurations) == 1:
-        return Table((at(configurations[0], names),))
+    def at(key: Mapping[str, Any], own: Sequence[str], bits: tuple[int, ...] | None) -> Measurement:
+        if sampled and first.kept:
+            exhibit.measure_missing(key, own, bits)
+        held = not store.missing(key, own)
+        return store.load(key, own) if held else exhibit.measure(own, bits)
 
     def measured(_: str, own: tuple[str, ...], width: int | None) -> Measurement:
-        return at(None if width is None else (width,) * len(configurations[0] or ()), own)
+        bits = None if width is None else (width,) * len(first.bits or ())
+        return at(first.network_key(bench, width), own, bits)
 
-    return table_of([Row("", bits) for bits in configurations], names, measured)
+    if bench.trained and (sampled or len(works) > 1):
+        return table_of([TableRow("", work.bits) for work in works], names, measured)
+    return Table((at(first.key, names, first.bits),))
 
 
 def _scores(proxy: Proxy, evaluator: Evaluator) -> list[float | Exception]:

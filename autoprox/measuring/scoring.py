@@ -8,22 +8,23 @@ one trained network are scored together: it is measured once for each number of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.errors import CacheError, StatisticError
-from autoprox.measuring.network import Work, score_network
+from autoprox.measuring.network import ScoringWork, score_network
 from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
 from autoprox.measuring.tables import Probe
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import HERE, Workers
-
-if TYPE_CHECKING:
-    pass
+from autoprox.statistics import Sample, Store
 
 Scorable: TypeAlias = Proxy | FunctionProxy
 
@@ -42,6 +43,7 @@ class Job:
         probe: what the networks are shown; a proxy that needs more inputs is shown more.
         folder: the cache.
         timed: whether the proxies' costs are wanted.
+        kept: whether sampled statistics that have to be measured are kept, see `ScoringWork`.
     """
 
     bench: Bench
@@ -50,6 +52,7 @@ class Job:
     probe: Probe
     folder: Path
     timed: bool = True
+    kept: bool = True
 
     def timed_architectures(self) -> set[str]:
         """Return the names of the architectures that costs are taken on, spread over each space."""
@@ -74,11 +77,53 @@ class Job:
             found[probe] = (*found.get(probe, ()), proxy)
         return found
 
+    @cached_property
+    def marks(self) -> dict[Probe, str | StatisticError]:
+        """The fingerprint of each batch, or why it cannot be had; images are read once for it."""
+        from autoprox.statistics import fingerprint
+
+        found: dict[Probe, str | StatisticError] = {}
+        for probe in self.probes():
+            try:
+                found[probe] = fingerprint(*probe.inputs(self.bench))
+            except StatisticError as error:
+                found[probe] = error
+        return found
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What has to be done before all scores are there.
+
+    Attributes:
+        networks: how many networks are ranked.
+        lacking: how many of them lack scores or times.
+        built: how many of these have to be built; the statistics of the others are in the cache.
+        statistics: what has to be measured on some network.
+        functions: the proxies that are computed on the networks themselves.
+        timed: on how many networks proxies are timed.
+        sample: entries kept of each tensor, or ``"full"``.
+        seconds: about how long the rest takes; None before the first networks are done.
+    """
+
+    networks: int
+    lacking: int
+    built: int
+    statistics: tuple[str, ...]
+    functions: tuple[str, ...]
+    timed: int
+    sample: Sample
+    seconds: float | None = None
+
+
+Watch: TypeAlias = Callable[[Outlook], None]
+
 
 def score_all(
     job: Job,
     workers: Workers = HERE,
     progress: Callable[[int, int], None] | None = None,
+    outlook: Watch | None = None,
 ) -> list[Kept]:
     """Return what every proxy gives on every architecture, in the order of the bench.
 
@@ -89,6 +134,8 @@ def score_all(
         job: proxies and architectures.
         workers: who scores.
         progress: told how many networks are done, and of how many.
+        outlook: told what has to be done before it begins, and again, with about how long it takes,
+            when the first networks are done.
 
     Raises:
         CacheError: the cache cannot be read or written.
@@ -96,21 +143,30 @@ def score_all(
         WorkerError: a worker was killed.
     """
     known, works = _known(job)
+    told = None
+    if outlook:
+        told, works = _outlook(job, works)
+        outlook(told)
     unsaved: dict[str, Kept] = {}
     if progress:
         progress(0, len(works))
-    for done, found in enumerate(_done(job, works.values(), workers), start=1):
-        unsaved.update(found)
+    begun = 0.0
+    for done, noted in enumerate(_done(job, works.values(), workers), start=1):
+        unsaved.update(noted)
         if progress:
             progress(done, len(works))
+        begun = begun or time.monotonic()  # what comes before the first is no measure of the others
+        if outlook and told and done == 1 + workers.jobs < told.built:
+            pace = (time.monotonic() - begun) / (done - 1)
+            outlook(replace(told, seconds=pace * (told.built - done)))
     if works:
-        again, left = _known(job, works)
+        again, lacking = _known(job, works)
         for name, kept in unsaved.items():
             again[name].add(kept)
         known.update(again)
         lost = [
             work.architecture.name
-            for parts in left.values()
+            for parts in lacking.values()
             for work in parts
             if not all(known[work.architecture.name].knows(proxy) for proxy in work.scored)
         ]
@@ -124,27 +180,24 @@ def score_all(
 
 def _known(
     job: Job, only: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Kept], dict[str, list[Work]]]:
+) -> tuple[dict[str, Kept], dict[str, list[ScoringWork]]]:
     """Return what the cache holds of each architecture, and the work that is left, by network.
 
     Args:
         job: proxies and architectures.
         only: the networks to look at, see `Job.network`; None for all.
     """
-    from autoprox.statistics import fingerprint
-
     store, timed = ScoreStore(job.folder), job.timed_architectures()
     known: dict[str, Kept] = {}
-    works: dict[str, list[Work]] = {}
+    works: dict[str, list[ScoringWork]] = {}
     for probe, proxies in job.probes().items():
         names = {identity(proxy): proxy for proxy in proxies}
-        try:
-            mark = fingerprint(*probe.inputs(job.bench))
-        except StatisticError as error:
+        mark = job.marks[probe]
+        if isinstance(mark, StatisticError):
             if probe == job.probe:
-                raise
+                raise mark
             for each in job.bench.architectures:  # there are not as many images as these need
-                known.setdefault(each.name, Kept()).failures |= dict.fromkeys(names, str(error))
+                known.setdefault(each.name, Kept()).failures |= dict.fromkeys(names, str(mark))
             continue
         fleeting = frozenset(name for name, proxy in names.items() if not keepable(proxy))
         for each in job.bench.architectures:
@@ -163,9 +216,31 @@ def _known(
             }
             if scored or slow:
                 bits = None if job.bench.bits is None else job.bench.bits(each)
-                work = Work(each, probe, key, scored, slow, fleeting, bits)
+                work = ScoringWork(each, probe, key, scored, slow, fleeting, bits, job.kept)
                 works.setdefault(job.network(each), []).append(work)
     return known, works
+
+
+def _outlook(
+    job: Job, works: Mapping[str, list[ScoringWork]]
+) -> tuple[Outlook, dict[str, list[ScoringWork]]]:
+    """Return what has to be done, and the networks with those first that have to be built."""
+    store, statistics, functions = Store(job.folder), {}, {}
+    for network, parts in works.items():
+        statistics[network] = list(chain(*(work.missing(job.bench, store) for work in parts)))
+        functions[network] = [each.name for work in parts for each in work.functions]
+    timed = {network for network, parts in works.items() if any(work.timed for work in parts)}
+    built = [name for name in works if statistics[name] or functions[name] or name in timed]
+    outlook = Outlook(
+        networks=len({job.network(each) for each in job.bench.architectures}),
+        lacking=len(works),
+        built=len(built),
+        statistics=tuple(dict.fromkeys(chain(*statistics.values()))),
+        functions=tuple(dict.fromkeys(chain(*functions.values()))),
+        timed=len(timed),
+        sample=job.probe.sample,
+    )
+    return outlook, {name: works[name] for name in dict.fromkeys([*built, *works])}
 
 
 def _take(into: Kept, found: Kept, name: str) -> None:
@@ -182,12 +257,14 @@ def _sent(proxy: Scorable) -> str | FunctionProxy:
     return proxy.graph.text if isinstance(proxy, Proxy) else proxy
 
 
-def _done(job: Job, works: Iterable[list[Work]], workers: Workers) -> Iterator[dict[str, Kept]]:
+def _done(
+    job: Job, works: Iterable[list[ScoringWork]], workers: Workers
+) -> Iterator[dict[str, Kept]]:
     """Do the work of each network; return what was not saved, by the names of the architectures."""
     source = job.bench if workers.here else job.source
     return workers.unordered(_score, ((source, work, job.folder) for work in works))
 
 
-def _score(source: str | Bench, works: list[Work], folder: Path) -> dict[str, Kept]:
+def _score(source: str | Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
     bench = load_bench(source) if isinstance(source, str) else source
     return score_network(bench, works, folder)

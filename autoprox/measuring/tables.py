@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import BenchError
 from autoprox.runtime.device import CPU, device_of, full_precision
+from autoprox.runtime.digest import digest
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, STATISTICS_VERSION, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Table
     from autoprox.statistics import Measurement, Store
+    from autoprox.statistics.trees import Inputs, Targets
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -46,16 +48,25 @@ class Probe:
     images: str | None = None
     device: str = CPU
 
-    def inputs(self, bench: Bench) -> tuple[Tensor, Tensor]:
+    def inputs(self, bench: Bench) -> tuple[Inputs, Targets]:
         """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
+
+        A bench with inputs of its own gives both.
 
         Raises:
             StatisticError: the images cannot be read, or the bench's networks take none.
+            BenchError: the bench's own inputs fail.
         """
         from autoprox.errors import StatisticError
         from autoprox.statistics import images, noise
         from autoprox.statistics.inputs import IMAGENET
 
+        if bench.inputs is not None:
+            if self.images is None:
+                return _own_inputs(bench, self.batch, self.seed)
+            raise StatisticError(
+                f"bench {bench.name!r} has inputs of its own; leave out {self.images}"
+            )
         if self.images is None:
             return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
         if len(bench.input_shape) != 3:
@@ -74,20 +85,25 @@ class Probe:
         )
 
     def on_device(
-        self, network: nn.Module, inputs: Tensor, targets: Tensor
-    ) -> tuple[nn.Module, Tensor, Tensor]:
+        self, network: nn.Module, inputs: Inputs, targets: Targets
+    ) -> tuple[nn.Module, Inputs, Targets]:
         """Return a network and its batch where they run.
 
         Raises:
             StatisticError: there is no such device.
         """
+        from autoprox.statistics.trees import mapped
+
         device = device_of(self.device)
-        return network.to(device), inputs.to(device), targets.to(device)
+        moved = [mapped(tree, lambda tensor: tensor.to(device)) for tree in (inputs, targets)]
+        return network.to(device), moved[0], moved[1]
 
     def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
         """Return everything that determines an architecture's statistics."""
         bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
+        functions = {"loss": bench.loss, "outputs": bench.outputs}
+        own = {name: digest(each).text for name, each in functions.items() if each is not None}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -102,6 +118,7 @@ class Probe:
             "sample": self.sample,
             **elsewhere,
             **bits,
+            **own,
         }
 
     def network_key(
@@ -117,6 +134,27 @@ class Probe:
         """
         key = self.key(bench, bench.in_space(space)[0], fingerprint)
         return {**key, "architecture": space, "config": {}, "bits": bits}
+
+
+def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
+    """Return what a bench's own function gives.
+
+    Raises:
+        BenchError: it fails, or gives something else than inputs and targets.
+    """
+    import torch
+
+    assert bench.inputs is not None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            inputs, targets = bench.inputs(batch, seed)
+    except Exception as error:  # the function is anybody's and may raise anything
+        raise BenchError(
+            f"bench {bench.name!r}: inputs({batch}, seed={seed}) failed: "
+            f"{type(error).__name__}: {error}; expected inputs and targets"
+        ) from error
+    return inputs, targets
 
 
 @dataclass(frozen=True)
@@ -139,20 +177,20 @@ class Plan:
     folder: Path
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
-            return [Row(canonical(key)) for key in keys]
+            return [TableRow(canonical(key)) for key in keys]
         keys_of = {
             space: canonical(self.probe.network_key(bench, space, self._mark))
             for space in bench.spaces
         }
-        return [Row(keys_of[each.space], bits(each)) for each in bench.architectures]
+        return [TableRow(keys_of[each.space], bits(each)) for each in bench.architectures]
 
     @cached_property
-    def works(self) -> list[Work]:
+    def works(self) -> list[StatisticsWork]:
         """All that is to be measured, in the order of the bench.
 
         Of a bench of trained networks each one is measured once, and what depends on bits once
@@ -161,7 +199,7 @@ class Plan:
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
             return [
-                Work(
+                StatisticsWork(
                     each,
                     self.probe.key(bench, each, self._mark),
                     self.names,
@@ -174,10 +212,12 @@ class Plan:
         for space in bench.spaces:
             rows = bench.in_space(space)
             first, layers = rows[0], len(bits(rows[0]))
-            found.append(Work(first, self.probe.network_key(bench, space, self._mark), plain))
+            found.append(
+                StatisticsWork(first, self.probe.network_key(bench, space, self._mark), plain)
+            )
             for width in sorted({width for each in rows for width in bits(each)}):
                 key = self.probe.network_key(bench, space, self._mark, width)
-                found.append(Work(first, key, quantised, (width,) * layers))
+                found.append(StatisticsWork(first, key, quantised, (width,) * layers))
         return [work for work in found if work.names]
 
     @cached_property
@@ -188,7 +228,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """Where the statistics of an architecture lie.
 
     Attributes:
@@ -202,7 +242,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StatisticsWork:
     """Statistics that are measured together.
 
     Attributes:
@@ -218,13 +258,65 @@ class Work:
     bits: tuple[int, ...] | None = None
 
 
+_BATCHES: dict[str, tuple[Inputs, Targets]] = {}
+"""The batches that this process shows its networks, by their fingerprints."""
+
+
+class Exhibit:
+    """A network of a bench on a batch; built, and shown it, only if something has to be measured.
+
+    Args:
+        bench: the bench.
+        probe: what the network is shown.
+        build: gives the network; several exhibits may share it.
+        mark: the fingerprint of the batch.
+        store: the cache of statistics.
+    """
+
+    def __init__(
+        self, bench: Bench, probe: Probe, build: Callable[[], nn.Module], mark: str, store: Store
+    ) -> None:
+        """Build nothing yet."""
+        self.bench = bench
+        self.probe = probe
+        self.store = store
+        self._build = build
+        self._mark = mark
+
+    @cached_property
+    def shown(self) -> tuple[nn.Module, Inputs, Targets]:
+        """The network and its batch; the batch is read or drawn once a process."""
+        if self._mark not in _BATCHES:
+            if len(_BATCHES) > 3:
+                _BATCHES.clear()
+            _BATCHES[self._mark] = self.probe.inputs(self.bench)
+        return self.probe.on_device(self._build(), *_BATCHES[self._mark])
+
+    def measure(self, names: Sequence[str], bits: tuple[int, ...] | None = None) -> Measurement:
+        """Return statistics, measured now."""
+        from autoprox.statistics import measure
+
+        probe, how = self.probe, self.bench.how
+        with full_precision():
+            return measure(
+                *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, **how
+            )
+
+    def measure_missing(
+        self, key: Mapping[str, Any], names: Sequence[str], bits: tuple[int, ...] | None = None
+    ) -> None:
+        """Measure and save the statistics that the cache lacks."""
+        if missing := self.store.missing(key, names):
+            self.store.save(key, self.measure(missing, bits))
+
+
 def by_bits(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the statistics that do not depend on bits, and those that do."""
     quantised = tuple(name for name in names if STATISTICS[name].needs_bits)
     return tuple(name for name in names if name not in quantised), quantised
 
 
-def pending(plan: Plan, store: Store) -> list[Work]:
+def pending(plan: Plan, store: Store) -> list[StatisticsWork]:
     """Return what is missing from the cache; damaged files count as missing."""
     missing = ((work, store.missing(work.key, work.names)) for work in plan.works)
     return [replace(work, names=names) for work, names in missing if names]
@@ -235,7 +327,7 @@ def measure_bench(
     store: Store,
     workers: Workers = HERE,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Row]:
+) -> list[TableRow]:
     """Measure what is missing, each architecture once; return where the statistics of all lie.
 
     Each worker writes what it measured itself, so that an interrupted measurement loses at most the
@@ -264,30 +356,22 @@ def measure_bench(
 
 
 @one_thread()
-def _measure(source: str | Bench, probe: Probe, work: Work, folder: Path) -> None:
+def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Path) -> None:
     """Build, measure and save one architecture, in one thread."""
     from autoprox.benches import load_bench
     from autoprox.errors import StatisticError
-    from autoprox.statistics import Store, measure
+    from autoprox.statistics import Store
 
     bench = load_bench(source) if isinstance(source, str) else source
-    shown = probe.on_device(bench.network(work.architecture, probe.seed), *probe.inputs(bench))
+    build = partial(bench.network, work.architecture, probe.seed)
+    exhibit = Exhibit(bench, probe, build, work.key["inputs"], Store(folder))
     try:
-        with full_precision():
-            measurement = measure(
-                *shown,
-                work.names,
-                sample=probe.sample,
-                seed=probe.seed,
-                bits=work.bits,
-                mode=bench.mode,
-            )
+        exhibit.measure_missing(work.key, work.names, work.bits)
     except StatisticError as error:
         raise StatisticError(f"architecture {work.architecture.name!r}: {error}") from None
-    Store(folder).save(work.key, measurement)
 
 
-def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table:
+def load_table(store: Store, rows: Sequence[TableRow], names: Sequence[str]) -> Table:
     """Return the table of the architectures with these rows; what is asked for is mapped."""
 
     def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
@@ -298,7 +382,7 @@ def load_table(store: Store, rows: Sequence[Row], names: Sequence[str]) -> Table
 
 
 def table_of(
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     names: Sequence[str],
     measured: Callable[[str, tuple[str, ...], int | None], Measurement],
 ) -> Table:

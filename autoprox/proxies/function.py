@@ -5,39 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError
+from autoprox.runtime.digest import called
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.language.graph import Graph
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode, Sample
-    from autoprox.statistics.passes import Subject
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.subject import Subject
+    from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox function"
 VERSION = 1
 
 Rule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Scores of the parts, ``(parts, networks)``, to scores of the ensemble, ``(networks,)``."""
-
-
-def called(function: Callable[..., Any]) -> str:
-    """Return where a function is defined; of a partial one what it calls, of an object its class.
-
-    >>> called(partial(math.pow, 2)), called(math.pow)
-    ('math.pow', 'math.pow')
-    """
-    while isinstance(function, partial):
-        function = function.func
-    owner = function if hasattr(function, "__qualname__") else type(function)
-    return f"{owner.__module__}.{owner.__qualname__}"
 
 
 class NoGraphError(LanguageError, AttributeError):
@@ -54,9 +44,11 @@ class _Graphless:
     def __call__(
         self,
         network: nn.Module,
-        inputs: Tensor,
-        targets: Tensor | None = None,
+        inputs: Inputs,
+        targets: Targets = None,
         *,
+        loss: Loss | None = None,
+        outputs: Outputs | None = None,
         sample: Sample = "full",
         seed: int = 0,
         bits: Bits | None = None,
@@ -65,9 +57,12 @@ class _Graphless:
         """Return the score of a network, which is left as it was.
 
         Args:
-            network: any module that maps the inputs to logits.
-            inputs: ``(batch, …)``.
-            targets: ``(batch,)``, class numbers; needed if the proxy uses labels.
+            network: any module.
+            inputs: a tensor ``(batch, …)``, a tuple of positional arguments or a dict of keyword
+                arguments, as for every proxy.
+            targets: class numbers, or what the loss takes; needed if the proxy uses labels.
+            loss: a function of outputs and targets, as for every proxy.
+            outputs: a function that takes the logits of what the network returns, likewise.
             sample: accepted, so that it is called as every proxy is, and ignored: a function reads
                 whole tensors.
             seed: of what it draws.
@@ -81,13 +76,15 @@ class _Graphless:
                 an ensemble: one network has no rank.
         """
         mode = mode or ("train" if bits is None else "eval")
-        return self._score(network, inputs, targets, seed, bits, mode)
+        return self._score(network, inputs, targets, loss, outputs, seed, bits, mode)
 
     def _score(
         self,
         network: nn.Module,
-        inputs: Tensor,
-        targets: Tensor | None,
+        inputs: Inputs,
+        targets: Targets,
+        loss: Loss | None,
+        outputs: Outputs | None,
         seed: int,
         bits: Bits | None,
         mode: Mode,
@@ -173,8 +170,10 @@ class FunctionProxy(_Graphless):
     def _score(
         self,
         network: nn.Module,
-        inputs: Tensor,
-        targets: Tensor | None,
+        inputs: Inputs,
+        targets: Targets,
+        loss: Loss | None,
+        outputs: Outputs | None,
         seed: int,
         bits: Bits | None,
         mode: Mode,
@@ -187,19 +186,30 @@ class FunctionProxy(_Graphless):
             check_types,
             own_randomness,
         )
-        from autoprox.statistics.passes import Subject, traced
         from autoprox.statistics.private import private_copy
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
+        from autoprox.statistics.subject import Subject, traced
+        from autoprox.statistics.trees import mapped
 
         check_types(network, inputs, targets)
-        check_batch(inputs, targets, [self.name] if self.needs_labels else [])
+        check_batch(inputs, targets, [self.name] if self.needs_labels else [], loss)
         check_bits(bits, [self.name] if self.needs_bits else [])
-        inputs = inputs.detach()
-        with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
+        inputs = mapped(inputs, torch.Tensor.detach)
+        with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
             own = private_copy(network, mode)
-            names = layer_names(own)
-            subject = Subject(own, inputs, targets, names, seed, mode, original=network)
+            layers = layer_names(own)
+            subject = Subject(
+                own,
+                inputs,
+                targets,
+                layers,
+                seed,
+                mode,
+                original=network,
+                loss=loss,
+                outputs=outputs,
+            )
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -47,6 +48,18 @@ def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
     if "/" in text and "(" not in text:
         raise AutoproxError(f"there is no proxy file or run folder {text!r}")
     return Proxy(parse_proxy(text))
+
+
+def named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
+    """Return the distinct proxies by name; where two share a name, the later ones are numbered."""
+    found: dict[str, AnyProxy] = {}
+    for proxy in proxies:
+        name, number = str(proxy), 1
+        while name in found and found[name] != proxy:
+            number += 1
+            name = f"{proxy} ({number})"
+        found[name] = proxy
+    return found
 
 
 def _exists(path: Path) -> bool:

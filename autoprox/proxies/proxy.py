@@ -16,11 +16,13 @@ from autoprox.runtime.files import read_json
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Measurement, Mode
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox proxy"
 VERSION = 1
@@ -56,9 +58,11 @@ class Proxy:
     def __call__(
         self,
         network: nn.Module,
-        inputs: Tensor,
-        targets: Tensor | None = None,
+        inputs: Inputs,
+        targets: Targets = None,
         *,
+        loss: Loss | None = None,
+        outputs: Outputs | None = None,
         sample: Sample = DEFAULT_SAMPLE,
         seed: int = 0,
         bits: Bits | None = None,
@@ -70,9 +74,13 @@ class Proxy:
         that this score and the cached one are the same; it is left as it was.
 
         Args:
-            network: any module that maps the inputs to logits.
-            inputs: ``(batch, …)``.
-            targets: ``(batch,)``, class numbers; needed if the proxy uses the loss.
+            network: any module.
+            inputs: a tensor ``(batch, …)``, a tuple of positional arguments or a dict of keyword
+                arguments; as for `autoprox.measure`, as are the next three.
+            targets: class numbers, or what the loss takes; needed if the proxy uses the loss.
+            loss: a function of outputs and targets; None for the mean cross-entropy.
+            outputs: a function that takes the logits of what the network returns; None if they are
+                its tensor, what it calls logits, or its first.
             sample: entries kept of each tensor of a layer, or ``"full"`` for all.
             seed: of the sample's places.
             bits: what the weights of a trained network are to be quantised to, as for
@@ -90,9 +98,8 @@ class Proxy:
         from autoprox.statistics import measure
 
         names = self.graph.statistics
-        measurement = measure(
-            network, inputs, targets, names, sample=sample, seed=seed, bits=bits, mode=mode
-        )
+        how: dict[str, Any] = {"loss": loss, "outputs": outputs, "bits": bits, "mode": mode}
+        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed, **how)
         try:
             return score_of(self.graph, Evaluator(Table((measurement,))))
         except ScoreError as error:
@@ -122,9 +129,9 @@ class Proxy:
 
     def _repr_svg_(self) -> str:
         """Draw the graph, for notebooks."""
-        from autoprox.show.draw import svg
+        from autoprox.language.svg import to_svg
 
-        return svg(self.graph)
+        return to_svg(self.graph)
 
     def to_json(self) -> dict[str, Any]:
         """Return the proxy as JSON data, as `from_file` reads it."""

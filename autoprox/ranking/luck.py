@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
 from autoprox.ranking.correlation import (
     CORRELATIONS,
@@ -30,6 +31,10 @@ from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
 
 RESAMPLES = 200
 
+BRED = 1.1
+"""How much further than the best of independent candidates evolution gets where there is nothing to
+find: on shuffled accuracies of 40 to 160 cells of NAS-Bench-201 (results/luck_truth.csv)."""
+
 LARGEST = 1000
 """With more architectures in a column luck is not estimated: it takes long, and there is little."""
 
@@ -39,18 +44,26 @@ class SelectionLuck:
     """What the selection of a winner adds to its correlation.
 
     Attributes:
-        contenders: among how many candidates the selection was repeated.
+        candidates: how many were tried.
+        contenders: among how many of the best the selection was repeated on resamples.
         search: the winner's joint correlation on the search split.
-        optimism: how much of that is luck of the selection.
-        corrected: the rest: what the winner should have on other architectures.
-        corrected_interval: 95 % of the winners of resamples have so much on what was not drawn.
+        floor: what a search of so many reaches where there is nothing to find: `BRED` times
+            `chance_floor`.
+        outside: what the winners of resamples have, in the mean, on what was not drawn.
+        optimism: how much of `search` is luck of the selection.
+        corrected: the rest, what the winner should have on other architectures: `outside`, or what
+            `without_luck` leaves if that is less.
+        corrected_interval: as wide as 95 % of the winners of resamples lie, at most up to 1.
         rival: the known proxy that is best on the search split; None if none has a score.
         rival_p: how often the best of the contenders would be above the rival by as much if none
             were better; None without a rival.
     """
 
+    candidates: int
     contenders: int
     search: float
+    floor: float
+    outside: float
     optimism: float
     corrected: float
     corrected_interval: tuple[float, float]
@@ -67,12 +80,14 @@ class NullLuck:
         floor: their mean.
         deviation: their standard deviation.
         p: how often a search on shuffled accuracies reaches as much as the true one.
+        corrected: what `without_luck` leaves of the winner's, given this floor.
     """
 
     best: tuple[float, ...]
     floor: float
     deviation: float
     p: float
+    corrected: float
 
 
 def selection_luck(
@@ -81,6 +96,7 @@ def selection_luck(
     known: Mapping[str, Array],
     columns: Sequence[Column],
     correlation: RankCorrelation,
+    candidates: int,
     seed: int = 0,
 ) -> SelectionLuck | None:
     """Return how much of the winner's joint correlation is luck; None if that cannot be said.
@@ -94,6 +110,7 @@ def selection_luck(
         known: the scores of known proxies, ``(architectures,)``, finite, by name.
         columns: the figures that were selected by.
         correlation: whose mean over the columns is the joint one.
+        candidates: how many were tried; the contenders are the best of these.
         seed: of the resamples.
     """
     if max(len(column.places) for column in columns) > LARGEST:
@@ -102,21 +119,27 @@ def selection_luck(
     own, drawn = _joints(scores, columns, counts, correlation)
     winner = int(np.argmax(own - costs))
     chosen = np.argmax(drawn - costs[:, None], axis=0)
-    outside = [
+    left_out = [
         _outside(scores[k], columns, [each[b] for each in counts], correlation)
         for b, k in enumerate(chosen)
     ]
-    left = np.array([each for each in outside if each is not None])
+    left = np.array([each for each in left_out if each is not None])
     if len(left) < RESAMPLES / 2:
         return None
-    corrected = float(left.mean())
+    search, floor = float(own[winner]), BRED * chance_floor(columns, correlation, candidates)
+    outside = float(left.mean())
+    corrected = min(outside, without_luck(search, floor, correlation))
+    low, high = interval(left - outside + corrected)
     rival, p = _against_known(own, drawn, known, columns, counts, correlation)
     return SelectionLuck(
+        candidates=candidates,
         contenders=len(scores),
-        search=float(own[winner]),
-        optimism=float(own[winner]) - corrected,
+        search=search,
+        floor=floor,
+        outside=outside,
+        optimism=search - corrected,
         corrected=corrected,
-        corrected_interval=interval(left),
+        corrected_interval=(low, min(high, 1.0)),
         rival=rival,
         rival_p=p,
     )
@@ -200,16 +223,84 @@ def superior(differences: Array, resampled: Array, observations: int) -> float:
     return float((1 + reached.sum()) / (1 + len(reached)))
 
 
-def null_luck(search: float, best: Sequence[float]) -> NullLuck:
+def chance_floor(columns: Sequence[Column], correlation: RankCorrelation, candidates: int) -> float:
+    """Return about what the best of so many candidates reaches where there is nothing to find.
+
+    The mean of the largest of as many independent normal numbers (Bailey and López de Prado,
+    Journal of Portfolio Management 40(5), 2014), with the deviation that the joint correlation has
+    of a proxy that knows nothing. Candidates that are alike are fewer, and bred ones are better
+    than independent ones: searches on shuffled accuracies say more.
+
+    Args:
+        columns: the figures that were selected by.
+        correlation: whose mean over the columns is the joint one.
+        candidates: how many were tried.
+    """
+    if candidates < 2:
+        return 0.0
+    share = weights(columns) / weights(columns).sum()
+    deviations = np.array([_deviation(len(column.places), correlation) for column in columns])
+    alike = np.array([[_alike(one, other) for other in columns] for one in columns])
+    variance = (share * deviations) @ alike @ (share * deviations)
+    tails = special.ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
+    return float(math.sqrt(variance) * (tails @ [1 - np.euler_gamma, np.euler_gamma]))
+
+
+def _deviation(count: int, correlation: RankCorrelation) -> float:
+    """Return the standard deviation of a rank correlation of unrelated numbers without ties."""
+    if correlation == "spearman":
+        return math.sqrt(1 / (count - 1))
+    return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
+
+
+def _alike(one: Column, other: Column) -> float:
+    """Return how alike the figures of two columns are; those of two spaces are unrelated."""
+    if one.space != other.space:
+        return 0.0
+    _, here, there = np.intersect1d(one.places, other.places, return_indices=True)
+    if len(here) < MINIMUM:
+        return 0.0
+    return CORRELATIONS["spearman"](one.accuracies[here], other.accuracies[there])
+
+
+def without_luck(search: float, floor: float, correlation: RankCorrelation) -> float:
+    """Return what is left of a winner's correlation when what luck explains is taken off.
+
+    As an adjusted R² does: of the variance that the truth leaves unexplained, a search explains by
+    luck the share that it explains where there is nothing to find. The variance explained is the
+    square of the correlation of normal numbers to which a rank correlation belongs: sin(πτ/2), or
+    2 sin(πρ/6) (Kruskal, Journal of the American Statistical Association 53, 1958).
+
+    >>> round(without_luck(0.8, 0.4, "somers"), 3)
+    0.748
+    >>> without_luck(0.3, 0.4, "somers")
+    0.0
+
+    Args:
+        search: the winner's joint correlation.
+        floor: the same of a search where there is nothing to find.
+        correlation: whose mean over the columns is the joint one.
+    """
+    scale, steep = (2.0, math.pi / 6) if correlation == "spearman" else (1.0, math.pi / 2)
+    explained, by_luck = ((scale * math.sin(steep * each)) ** 2 for each in (search, floor))
+    if search <= floor or by_luck >= 1:
+        return 0.0
+    left = (explained - by_luck) / (1 - by_luck)
+    return math.asin(math.sqrt(left) / scale) / steep
+
+
+def null_luck(search: float, best: Sequence[float], correlation: RankCorrelation) -> NullLuck:
     """Return what searches on shuffled accuracies say of a winner.
 
     Args:
         search: the winner's joint correlation.
         best: the same of each search on shuffled accuracies, at least one.
+        correlation: whose mean over the columns is the joint one.
     """
     values = np.array(best)
     return NullLuck(
         best=tuple(best),
+        corrected=without_luck(search, float(values.mean()), correlation),
         floor=float(values.mean()),
         deviation=float(values.std()),
         p=float((1 + (values >= search).sum()) / (1 + len(values))),

@@ -50,6 +50,18 @@ def digest(function: Callable[..., Any]) -> Digest:
     return Digest(hashlib.sha256(told.encode()).hexdigest()[:8], tuple(reader.missing))
 
 
+def called(function: Callable[..., Any]) -> str:
+    """Return where a function is defined; of a partial one what it calls, of an object its class.
+
+    >>> called(partial(pow, 2)), called(pow)
+    ('builtins.pow', 'builtins.pow')
+    """
+    while isinstance(function, partial):
+        function = function.func
+    owner = function if hasattr(function, "__qualname__") else type(function)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
 class _Reader:
     """Tells values; each function and collection once, so that they may refer to themselves."""
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -140,3 +140,10 @@ def canonical(key: object) -> str:
 def digits(text: str, count: int) -> str:
     """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def tupled(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON data with tuples for lists, as frozen dataclasses have them."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+    }

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 
+from markupsafe import Markup as Markup
+from markupsafe import escape
 
-class Markup(str):
-    """Text that is markup already; any other text is escaped where it enters."""
-
-    __slots__ = ()
-
-
-def join(parts: Iterable[str]) -> Markup:
-    """Return the parts one after the other, escaped unless they are markup.
-
-    >>> join(["a < b", Markup("<br>")])
-    'a &lt; b<br>'
-    """
-    return Markup("".join(p if isinstance(p, Markup) else html.escape(p) for p in parts))
+join = Markup().join
+"""Return parts one after the other, escaped unless they are markup."""
 
 
 def tag(name: str, *children: str, **attributes: str | float | bool | None) -> Markup:
@@ -30,8 +20,8 @@ def tag(name: str, *children: str, **attributes: str | float | bool | None) -> M
         attributes: ``_`` stands for ``-``, and one at the end is dropped; a float is written with
             two digits; True is an attribute without a value, and False and None are none.
 
-    >>> tag("td", "a < b", class_="wide", data_value=0.5, hidden=False)
-    '<td class="wide" data-value="0.50">a &lt; b</td>'
+    >>> print(tag("td", "a < b", class_="wide", data_value=0.5, hidden=False))
+    <td class="wide" data-value="0.50">a &lt; b</td>
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
@@ -41,10 +31,10 @@ def tag(name: str, *children: str, **attributes: str | float | bool | None) -> M
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
 
-def _value(value: str | float | bool) -> str:
+def _value(value: str | float | bool) -> Markup:
     if value is True:
-        return ""
-    return html.escape(f"{value:.2f}" if isinstance(value, float) else str(value))
+        return Markup()
+    return escape(f"{value:.2f}" if isinstance(value, float) else str(value))
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:

@@ -17,7 +17,7 @@ import sys
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, as_completed
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -103,8 +103,18 @@ class Workers:
         return self._taken(begun)
 
     def _taken(self, results: Iterable[Result]) -> Iterator[Result]:
-        with self._deaths_told():
-            yield from results
+        left = iter(results)
+        try:
+            while True:
+                with self._deaths_told():  # not over a yield: what it changes is everybody's
+                    try:
+                        result = next(left)
+                    except StopIteration:
+                        return
+                yield result
+        finally:
+            if isinstance(left, Generator):
+                left.close()
 
     @contextmanager
     def _deaths_told(self) -> Iterator[None]:

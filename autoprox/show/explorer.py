@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.assessment.wording import figure, interval_text
 from autoprox.errors import AutoproxError
 from autoprox.language.graph import Graph
+from autoprox.language.svg import to_svg
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.threads import one_thread
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 
     from autoprox.assessment.assess import Assessment
     from autoprox.benches import Bench
-    from autoprox.evolution.found import Found
     from autoprox.evolution.ground import Ground
-    from autoprox.evolution.report import Run
+    from autoprox.evolution.record import Run
 
 NARROW, WIDE = "420px", "480px"
 
@@ -54,11 +54,11 @@ def explore(
     from autoprox.benches import Bench
     from autoprox.evolution.folder import RunFolder
     from autoprox.evolution.ground import lay
+    from autoprox.evolution.record import Run, read_run
     from autoprox.runtime.parallel import HERE
-    from autoprox.show.draw.runs import found_in
     from autoprox.statistics.store import default_folder
 
-    found = found_in(run)
+    found = run if isinstance(run, Run) else read_run(run)
     source = bench if isinstance(bench, Bench) else str(bench) or found.settings.bench
     ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
     RunFolder(found.folder).check_bench(ground.digest)
@@ -83,12 +83,12 @@ class Explorer:
         scatter: the picture of its scores against accuracies.
     """
 
-    def __init__(self, found: Found, ground: Ground) -> None:
+    def __init__(self, found: Run, ground: Ground) -> None:
         """Build the widgets, and pick the best proxy."""
         import ipywidgets as widgets
 
         from autoprox.show.draw import pareto
-        from autoprox.show.page.picks import picks
+        from autoprox.show.picks import picks
 
         self.axes = pareto(found)
         self._limits = self.axes.get_ylim()
@@ -134,15 +134,13 @@ class Explorer:
     @one_thread()
     def _show(self) -> None:
         """Show what is picked."""
-        from autoprox.show.draw import svg
-
         graph, search = self._graph, self.picks[self.picker.index].search
         if graph not in self._assessed:
             self._assessed[graph] = self.assessor(str(graph), graph)
         row = self._assessed[graph]
         self._mark(graph.complexity, search, row.joint)
         self.facts.value = _facts(row, search, self.assessor.best_known, self.joint)
-        self.graph.value = svg(graph)
+        self.graph.value = to_svg(graph)
         self._show_scatter()
 
     def _mark(self, complexity: int, search: float | None, held_out: float | None) -> None:

@@ -19,7 +19,7 @@ from autoprox.statistics.words import (
 )
 
 if TYPE_CHECKING:
-    from autoprox.statistics.inputs import fingerprint, images, noise
+    from autoprox.statistics.inputs import fingerprint, images, noise, token_noise
     from autoprox.statistics.measuring import measure
     from autoprox.statistics.own import statistic
     from autoprox.statistics.store import Store
@@ -31,6 +31,7 @@ _HOMES = {
     "measure": "measuring",
     "noise": "inputs",
     "statistic": "own",
+    "token_noise": "inputs",
 }
 
 
@@ -57,4 +58,5 @@ __all__ = [
     "measure",
     "noise",
     "statistic",
+    "token_noise",
 ]

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from autoprox.statistics.passes import Passes, Subject, explained, gradients, loss_of
+from autoprox.statistics.outcomes import loss_of
+from autoprox.statistics.passes import Passes
+from autoprox.statistics.subject import Subject, explained, gradients
 from autoprox.statistics.words import ITERATIONS, PRODUCTS
 
 Products: TypeAlias = Callable[[Tensor], Tensor]
@@ -59,8 +61,8 @@ def _first(
     """Gradients of `share` of the loss of some samples, to differentiate again, and the weights."""
     state = subject.leaves()
     with sdpa_kernel(SDPBackend.MATH):
-        logits = subject.forward(subject.inputs[low:high], state, low)
-        loss = loss_of(subject, logits, low) * share
+        output = subject.forward(subject.part(low, high), state, low)
+        loss = loss_of(subject, output, low, high) * share
         grads = gradients(subject, loss, state, twice=True)
     return grads, [state[name] for name in subject.names]
 

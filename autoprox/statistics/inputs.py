@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.trees import Inputs, Targets, leaves
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -112,12 +113,30 @@ def stored(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     return x, y
 
 
-def fingerprint(inputs: Tensor, targets: Tensor | None) -> str:
+def token_noise(
+    length: int, vocabulary: int, batch: int = 8, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Uniform random token ids ``(batch, length)``, and the id after each, as targets.
+
+    >>> ids, following = token_noise(5, vocabulary=50, batch=2)
+    >>> ids.shape, ids.dtype, bool((ids[:, 1:] == following[:, :-1]).all())
+    (torch.Size([2, 5]), torch.int64, True)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, vocabulary, (batch, length + 1), generator=generator)
+    return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+
+def fingerprint(inputs: Inputs, targets: Targets) -> str:
     """SHA-256 of the shapes, types and bytes of a batch, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for tensor in (inputs, targets):
+    for where, tensor in (*leaves(inputs), *leaves(targets)):
+        digest.update(where.encode())
         if tensor is None:
             digest.update(b"none")
+            continue
+        if not isinstance(tensor, Tensor):
+            digest.update(f"{tensor!r} ".encode())
             continue
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.statistics.activations import ActivationInputs
-from autoprox.statistics.structure import Structure, first_of, first_tensor, hooked
+from autoprox.statistics.structure import Structure, first_tensor, hooked
+from autoprox.statistics.trees import first_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
 
     with hooked(attach), ActivationInputs(activating), torch.no_grad():
         result = run()
-    return _Pair(tuple(first_of(result)), rows, frozenset(unclear))
+    return _Pair(first_sample(result, 2), rows, frozenset(unclear))
 
 
 def _grown(shape: torch.Size, single: torch.Size) -> int | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,26 +15,35 @@ from autoprox.errors import StatisticError
 from autoprox.primitives.kinds import Layer, Relation
 from autoprox.quantise.layers import Bits
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
+from autoprox.statistics.findings import Findings, Picker
 from autoprox.statistics.measurement import Measurement, Mode, Sample
+from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
-from autoprox.statistics.passes import OtherResult, Passes, Subject, arranged, told_apart, traced
+from autoprox.statistics.passes import SHOWN_ONES, Passes
 from autoprox.statistics.private import private_copy
 from autoprox.statistics.quantised import measure_quantised, with_bits
-from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
 from autoprox.statistics.structure import Structure, layer_names
-from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS
-
-ALONE = {
-    "flow": Passes.flow,
-    "ones": Passes.ones,
-    "jacobian": measure_jacobian,
-    "sample": measure_losses,
-    "logits": measure_logits,
-    "curvature": measure_curvature,
-    "bits": measure_quantised,
-}
-"""The groups that share nothing with others, and what measures them."""
+from autoprox.statistics.subject import (
+    COMPARING_PARTS,
+    OtherResult,
+    Subject,
+    arranged,
+    told_apart,
+    traced,
+)
+from autoprox.statistics.trees import (
+    Inputs,
+    Targets,
+    batch_of,
+    check_rows,
+    mapped,
+    misfit,
+    numbers,
+    tensors,
+    told,
+)
+from autoprox.statistics.words import DEFAULT_SAMPLE, MICRO_BATCHES, STATISTICS, Statistic
 
 COMPARING = ("code_total", "jacobian_correlation", "jacobian_spectrum")
 """The statistics that say nothing about a single sample."""
@@ -45,10 +54,12 @@ PARTIAL = ("heads", "out_entries", "bits")
 
 def measure(
     network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor | None,
+    inputs: Inputs,
+    targets: Targets,
     names: Sequence[str],
     *,
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
     bits: Bits | None = None,
@@ -61,10 +72,24 @@ def measure(
     are run, beside one forward of one sample.
 
     Args:
-        network: any module that turns `inputs` into logits ``(batch, classes)``.
-        inputs: ``(batch, ...)``, on the network's device.
-        targets: ``(batch,)`` int64; None if none of the statistics needs labels.
+        network: any module.
+        inputs: what it is called with, on its device: a tensor ``(batch, ...)``, of numbers or of
+            token ids, a tuple of positional arguments, or a dict of keyword arguments. Every tensor
+            in them has a row for each sample; a list has an item for each.
+        targets: what the loss compares the output with: class numbers, int64, ``(batch,)``, of
+            tokens ``(batch, tokens)`` or dense ``(batch, height, width)``; for a `loss` of your
+            own any tree of tensors. They are looked at by statistics of the loss alone, and may be
+            None where there is none, or where `loss` does without.
         names: members of `STATISTICS`; repetitions are ignored.
+        loss: a function of what the network returns and the targets, of the same samples, to one
+            number. By default it is the mean cross-entropy of the logits: over the last dimension
+            of ``(batch, classes)`` and ``(batch, tokens, classes)``, over dimension 1 of
+            ``(batch, classes, height, width)``; a target of -100 for a token or position does not
+            count.
+        outputs: a function from what the network returns to the tensor ``(batch, ...)`` that the
+            default loss and statistics of logits, of Jacobians and of the tangent kernel look at.
+            By default it is the tensor itself, the attribute or entry ``logits``, the only entry of
+            a dict, or the first of a tuple.
         sample: entries to keep of each layer's tensor, or ``"full"``.
         seed: decides which entries are kept, and what is random inside the network, such as
             dropout.
@@ -80,84 +105,129 @@ def measure(
         StatisticError: the network or the batch does not fit; the message says how.
     """
     check_types(network, inputs, targets)
-    inputs = inputs.detach()
+    inputs = mapped(inputs, Tensor.detach)
     words = {name: STATISTICS[name] for name in names}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
-    with own_randomness(inputs.device), torch.inference_mode(False), torch.enable_grad():
+    with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
         own = private_copy(network, mode)
-        names = layer_names(own)
-        subject = Subject(own, inputs, targets, names, seed, mode, original=network)
+        layers = layer_names(own)
+        subject = Subject(
+            own, inputs, targets, layers, seed, mode, original=network, loss=loss, outputs=outputs
+        )
         _check(subject, tuple(words), sample)
         subject, structure = arranged(subject, traced(subject), groups)
         if bits is not None:
             subject = with_bits(subject, structure, bits)
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
-        passes = Passes(subject, structure, frozenset(words), picker, Findings())
-        try:
-            passes.static()
-            _run(passes, groups)
-        except OtherResult:
-            subject, structure = told_apart(subject, structure)
-            passes = Passes(subject, structure, frozenset(words), picker, Findings())
-            passes.static()
-            _run(passes, groups)
-        for word in words.values():
-            if word.own:
-                measure_own(passes, word)
-    return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
+        passes = _passed(subject, structure, picker, frozenset(words), groups)
+    return _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+
+
+def _passed(
+    subject: Subject,
+    structure: Structure,
+    picker: Picker,
+    asked: frozenset[str],
+    groups: set[str],
+) -> Passes:
+    """Run the passes that `groups` need, and those again that saw samples depend on others."""
+    passes = Passes(subject, structure, asked, picker, Findings())
+    if not groups & COMPARING_PARTS:
+        _run(passes, groups)
+        return passes
+    try:
+        _run(passes, groups)
+    except OtherResult:
+        subject, structure = told_apart(subject, structure)
+        passes = Passes(subject, structure, asked, picker, Findings())
+        _run(passes, groups)
+    return passes
 
 
 def _run(passes: Passes, groups: set[str]) -> None:
     """Run the passes that `groups` need, each once."""
-    fused = len(passes.subject.parts()) == MICRO_BATCHES
-    if groups & {"loss", "hessian"} or ("micro" in groups and fused):
-        grads = passes.loss()
+    passes.measure_static()
+    fused = "micro" in groups and len(passes.subject.parts()) == MICRO_BATCHES
+    if groups & {"loss", "hessian"} or fused:
+        grads = passes.measure_loss()
         if "hessian" in groups:
             measure_hessian_grad(passes, grads)
     elif "forward" in groups:
-        passes.forward()
+        passes.measure_outputs()
     if "micro" in groups and not fused:
-        passes.micro()
-    for group, measure_group in ALONE.items():
-        if group in groups:
-            measure_group(passes)
+        passes.measure_micro()
+    if "flow" in groups:
+        passes.measure_flow()
+    if "ones" in groups:
+        passes.measure_ones()
+    if "jacobian" in groups:
+        measure_jacobian(passes)
+    if "sample" in groups:
+        measure_losses(passes)
+    if "logits" in groups:
+        measure_logits(passes)
+    if "curvature" in groups:
+        measure_curvature(passes)
+    if "bits" in groups:
+        measure_quantised(passes)
+    if "own" in groups:
+        for word in (STATISTICS[name] for name in sorted(passes.asked)):
+            if word.own:
+                measure_own(passes, word)
 
 
-def check_types(network: nn.Module, inputs: Tensor, targets: Tensor | None) -> None:
+def check_types(network: nn.Module, inputs: Inputs, targets: Targets) -> None:
     """Raise `StatisticError` if something else than a network and tensors is to be measured."""
-    for name, value, expected in (
-        ("network", network, nn.Module),
-        ("inputs", inputs, Tensor),
-        ("targets", targets, (Tensor, type(None))),
-    ):
-        if not isinstance(value, expected):
+    wrong = {
+        "network": None if isinstance(network, nn.Module) else type(network).__name__,
+        "inputs": misfit(inputs),
+        "targets": None if targets is None else misfit(targets),
+    }
+    for name, came in wrong.items():
+        if came is not None:
             raise StatisticError(
-                "expected a torch.nn.Module, a tensor of inputs, and a tensor of targets or None; "
-                f"got {type(value).__name__} for the {name}"
+                "expected a torch.nn.Module, inputs that are a tensor, a tuple (positional) or a "
+                "dict (keywords) of tensors, and targets that are a tensor, a tree of tensors or "
+                f"None; got {came} for the {name}"
             )
 
 
-def check_batch(inputs: Tensor, targets: Tensor | None, labelled: Sequence[str]) -> None:
-    """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need."""
-    if inputs.ndim < 2 or len(inputs) == 0:
+def check_batch(
+    inputs: Inputs, targets: Targets, labelled: Sequence[str], loss: Loss | None = None
+) -> None:
+    """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need.
+
+    Args:
+        inputs: of the network.
+        targets: of the batch; they are looked at if something is labelled.
+        labelled: what needs them.
+        loss: None if targets have to be class numbers.
+    """
+    batch = batch_of(inputs)
+    alone = isinstance(inputs, Tensor) and numbers(inputs) and inputs.ndim < 2
+    if batch == 0 or alone:
         raise StatisticError(
-            f"expected inputs of shape (batch, ...) with at least one sample; got "
-            f"{tuple(inputs.shape)}"
+            f"expected inputs of shape (batch, ...) with at least one sample; got {told(inputs)}"
         )
-    if targets is None and labelled:
+    if not labelled:
+        return
+    if targets is None:
         raise StatisticError(
             f"{', '.join(map(repr, labelled))} cannot be measured without targets: pass the "
-            "classes of the inputs, int64 (batch,)"
+            "classes of the inputs, int64 (batch,), or loss=, a function of (outputs, targets)"
         )
-    batch = len(inputs)
-    if targets is not None and (targets.shape != (batch,) or targets.dtype != torch.int64):
-        raise StatisticError(
-            f"expected targets of shape ({batch},) and type torch.int64, one for each of the "
-            f"{batch} inputs; got {tuple(targets.shape)}, {targets.dtype}"
-        )
+    if loss is not None or not isinstance(targets, Tensor):
+        check_rows(targets, batch)
+
+
+def fits(word: Statistic, inputs: Inputs, targets: Targets, loss: Loss | None) -> bool:
+    """Say whether a statistic can be measured on a batch, as far as the batch alone says."""
+    if word.group in (*SHOWN_ONES, "jacobian") and not all(map(numbers, tensors(inputs))):
+        return False
+    return targets is not None or loss is not None or not word.needs_labels
 
 
 def check_bits(bits: Bits | None, quantised: Sequence[str]) -> None:
@@ -174,8 +244,12 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
     """Raise `StatisticError` if the batch cannot show the statistics `names`."""
     if sample != "full" and sample < 1:
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
-    labelled = [name for name in names if STATISTICS[name].needs_labels]
-    check_batch(subject.inputs, subject.targets, labelled)
+    words = [STATISTICS[name] for name in names]
+    lossless = subject.loss is not None and subject.targets is None  # a loss that does without
+    labelled = [
+        word.name for word in words if word.needs_labels and not (lossless and not word.own)
+    ]
+    check_batch(subject.inputs, subject.targets, labelled, subject.loss)
     micro = [name for name in names if STATISTICS[name].group == "micro"]
     if micro and subject.batch < MICRO_BATCHES:
         raise StatisticError(
@@ -196,20 +270,23 @@ _ALONE = threading.RLock()
 
 
 @contextmanager
-def own_randomness(device: torch.device) -> Iterator[None]:
-    """Keep the global random states of torch, numpy and Python as they are.
+def own_randomness(inputs: Inputs) -> Iterator[None]:
+    """Keep the global random states of torch, numpy and Python, and of the inputs' device.
 
     One thread at a time, and without the mixed precision (autocast) of the caller.
     """
+    device = tensors(inputs)[0].device
     devices = [device] if device.type == "cuda" else []
     with _ALONE, torch.autocast(device.type, enabled=False):
-        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - saved, not used
+        python, numpy = random.getstate(), sys.modules.get("numpy")
+        legacy = numpy.random.get_state() if numpy else None
         try:
             with torch.random.fork_rng(devices=devices):
                 yield
         finally:
             random.setstate(python)
-            np.random.set_state(legacy)  # noqa: NPY002 - restored
+            if numpy:
+                numpy.random.set_state(legacy)
 
 
 def _tabulate(

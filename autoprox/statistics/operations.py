@@ -78,6 +78,7 @@ def _cudnn_rnn(inputs: Tensor, weights: Iterable[Tensor], *_: Any, **__: Any) ->
 
 
 FORMULAS: Mapping[Any, Callable[..., int]] = {
+    **({aten._grouped_mm: _of_shapes(0, 1)} if hasattr(aten, "_grouped_mm") else {}),
     aten.mv: _of_shapes(0, 1),
     aten.addmv: _of_shapes(1, 2),
     aten.dot: _of_shapes(0, 1),
@@ -88,9 +89,6 @@ FORMULAS: Mapping[Any, Callable[..., int]] = {
     aten._cudnn_rnn: _cudnn_rnn,
 }
 """Counts of products that torch's own table of formulas lacks."""
-
-if hasattr(aten, "_grouped_mm"):
-    FORMULAS = {**FORMULAS, aten._grouped_mm: _of_shapes(0, 1)}
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torch has it

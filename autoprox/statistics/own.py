@@ -14,8 +14,10 @@ from torch import Tensor
 from autoprox.errors import AutoproxError, StatisticError
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
 from autoprox.runtime.digest import digest
-from autoprox.statistics.passes import Passes, reseed
+from autoprox.statistics.passes import Passes
 from autoprox.statistics.sampling import spread
+from autoprox.statistics.subject import reseed
+from autoprox.statistics.trees import mapped
 from autoprox.statistics.words import STATISTICS, Own, Statistic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,7 +32,13 @@ SHAPES: Mapping[type[Kind], str] = {
 
 
 def statistic(
-    kind: str | type[Kind], *, latex: str, needs_labels: bool = True, reference: str = ""
+    kind: str | type[Kind],
+    *,
+    latex: str,
+    needs_labels: bool = True,
+    reference: str = "",
+    unexportable: str = "",
+    nonnegative: bool = False,
 ) -> Callable[[Function], Function]:
     r"""Register a function as a statistic under its own name.
 
@@ -50,6 +58,10 @@ def statistic(
         latex: the symbol in formulas.
         needs_labels: whether it uses the targets; if not, they may be None.
         reference: where it comes from.
+        unexportable: why the function cannot be copied into a file that needs torch alone, such as
+            "it reads a table"; nothing if it can.
+        nonnegative: whether no number is below 0, which may save computing absolute values; held
+            against what is measured.
 
     Raises:
         StatisticError: the kind is another one, the function has no docstring, or takes other
@@ -83,9 +95,13 @@ def statistic(
 
         if name in PRIMITIVES:
             raise AutoproxError(f"{name!r} is a primitive; choose another name for the statistic")
-        own = Own(function, needs_labels, _version(function))
+        version = _version(function) + (" nonnegative" if nonnegative else "")
+        own = Own(function, needs_labels, version)
         text = summary[:1].lower() + summary[1:].rstrip(".")
-        STATISTICS.register(name, Statistic(name, chosen, "own", latex, text, reference, own))
+        word = Statistic(
+            name, chosen, "own", latex, text, reference, own, unexportable, nonnegative
+        )
+        STATISTICS.register(name, word)
         return function
 
     return register
@@ -129,12 +145,13 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
     """Return what the function of `word` found, by the names of parameters."""
     assert word.own is not None
     subject = passes.subject
-    targets = None if subject.targets is None else subject.targets.clone()
+    targets = mapped(subject.targets, Tensor.clone)
     reseed(subject.seed, word.name)
     try:
         network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
         network.zero_grad()
-        found = word.own.function(network, subject.inputs.detach().clone(), targets)
+        inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
+        found = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything
         raise StatisticError(
             f"statistic {word.name!r} failed: {type(error).__name__}: {error}"
@@ -172,4 +189,9 @@ def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) 
         )
     if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
         raise StatisticError(f"{where}: expected finite real numbers within the range of float32")
+    if word.nonnegative and (tensor < 0).any():
+        raise StatisticError(
+            f"{where}: is declared nonnegative; got {tensor.min().item():.3g}: correct the "
+            "function, or leave nonnegative out"
+        )
     return tensor

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.measurement import Mode
+from autoprox.statistics.trees import Inputs, arguments
 
 HOOKED = (("_g", "_v"), ("_orig",))
 """Ends of the names of the parameters that a weight is computed from by a hook: those of
@@ -207,6 +208,20 @@ def placed(
             vars(module).update(attributes)
             module._parameters.update(parameters)
             module._buffers.update(buffers)
+
+
+def result_of(
+    network: nn.Module,
+    inputs: Inputs,
+    state: Mapping[str, Tensor],
+    mode: Mode,
+    *,
+    batch_norm: bool = True,
+) -> Any:
+    """Return what a network returns for `inputs`, with other tensors; see `placed`."""
+    positional, keywords = arguments(inputs)
+    with placed(network, state, mode, batch_norm=batch_norm):
+        return network(*positional, **keywords)
 
 
 def _contents(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -17,8 +17,9 @@ from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, Layer, bits_per_layer
 from autoprox.quantise.weights import quantised
 from autoprox.statistics.outputs import by_sample
-from autoprox.statistics.passes import Passes, Subject
+from autoprox.statistics.passes import Passes
 from autoprox.statistics.structure import Structure, hooked, owner_of
+from autoprox.statistics.subject import Subject
 
 
 def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
@@ -79,7 +80,7 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
             widths[layer] = rows[0].shape[1]
 
         with repeated(subject.network, weights, see):
-            subject.forward(subject.inputs[low:high], subject.leaves(), low)
+            subject.forward(subject.part(low, high), subject.leaves(), low)
     for layer, parts in found.items():
         outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
         shape = (subject.batch, widths[layer])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -14,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
-from autoprox.statistics.measurement import Sample
+from autoprox.statistics.findings import Findings, Picker
 from autoprox.statistics.outputs import (
     agreement,
     by_channel,
@@ -23,130 +21,30 @@ from autoprox.statistics.outputs import (
     channels_last,
     samples_first,
 )
-from autoprox.statistics.sampling import Places, pool, singular_values, spread
+from autoprox.statistics.sampling import spread
 from autoprox.statistics.structure import Structure, first_tensor, hooked
 from autoprox.statistics.words import STATISTICS
 
 WHOLE = frozenset({"act_gram", "act_spectrum"})
 """The statistics that need the outputs of the whole batch."""
 
+HELD = WHOLE | {"code_gram"}
+"""The statistics for which something is held of every output of the batch."""
+
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
 
+POOLED = frozenset({"act", "act_grad", "attention", "channel_saliency"})
+"""The statistics of which entries are kept as the parts of the batch run."""
 
-BY_SAMPLE = BACKWARD | WHOLE | {"act", "channel_spectrum", "code_gram"}
-"""The statistics of outputs that are told apart by sample."""
+RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group == "forward"}
+"""The statistics that need the outputs."""
 
-
-@dataclass(slots=True)
-class Findings:
-    """What was found so far.
-
-    Attributes:
-        values: statistic -> layer's index -> numbers.
-        sizes: statistic -> layer's index -> entries of the whole tensor.
-        layerwise: statistic of kind Layer -> float64 ``(layers,)``.
-    """
-
-    values: dict[str, dict[int, Tensor]] = field(default_factory=dict)
-    sizes: dict[str, dict[int, int]] = field(default_factory=dict)
-    layerwise: dict[str, Tensor] = field(default_factory=dict)
-
-    def put(
-        self,
-        name: str,
-        layer: int,
-        values: Tensor,
-        size: int,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Note the `values` of a statistic for a layer; its whole tensor has `size` entries."""
-        self.values.setdefault(name, {})[layer] = values.detach().to("cpu", dtype)
-        self.sizes.setdefault(name, {})[layer] = size
-
-    def put_spectrum(self, name: str, layer: int, matrix: Tensor, sample: Sample) -> None:
-        """Note the singular values of `matrix`."""
-        spectrum = singular_values(matrix.detach().cpu())
-        self.put(name, layer, spread(spectrum, sample), len(spectrum))
-
+OF_MODULES = RECORDED - {"attention", "code_total"}
+"""Those of them that are measured on what the layers' modules return."""
 
 REFERENCES = {"act_grad": "act"}
 """The statistic whose values decide which entries are kept, where it is another one's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picker:
-    """Keeps the same entries of every tensor of one kind and layer.
-
-    Which ones depends on the values of the first statistic of the kind: `weight`, `act`. Those are
-    measured in one way, whatever is asked for, so that what is kept does not depend on it.
-
-    Attributes:
-        sample: how many to keep.
-        seed: of the pools that they are chosen from.
-        weights: of the layers.
-    """
-
-    sample: Sample
-    seed: int
-    weights: Sequence[Tensor]
-    _places: dict[int, Tensor] = field(default_factory=dict)
-
-    def weight(self, tensor: Tensor, layer: int) -> Tensor:
-        """Kept entries of a weight-shaped tensor."""
-        flat = tensor.detach().reshape(-1)
-        if self.sample == "full":
-            return flat.clone()
-        if layer not in self._places:
-            weight = self.weights[layer].detach()
-            rows = len(weight)
-            looked_at = pool(rows, weight.numel() // rows, self.sample, self.seed, "Weight", layer)
-            places = _index(looked_at.places, flat.device)
-            kept = looked_at.kept(weight.reshape(-1).index_select(0, places))
-            self._places[layer] = places[_index(kept, flat.device)]
-        return flat.index_select(0, self._places[layer])
-
-    def pooled(self, rows: Tensor, low: int, batch: int, kind: str, layer: int) -> Tensor:
-        """Entries to choose from of the samples `low` and following of a batch.
-
-        The positions are in ascending order, so the entries of the parts of a batch, one after the
-        other, are those of the batch.
-
-        Args:
-            rows: ``(samples, entries)``.
-            low: the first sample.
-            batch: the number of samples of the whole batch.
-            kind: the statistic's.
-            layer: the layer's place.
-        """
-        flat = rows.detach().reshape(-1)
-        if self.sample == "full":
-            return flat.clone()
-        width = rows.shape[1]
-        places = pool(batch, width, self.sample, self.seed, kind, layer).places
-        ends = np.array([low * width, low * width + len(flat)], places.dtype)
-        first, last = np.searchsorted(places, ends)
-        return flat.index_select(0, _index(places[first:last] - ends[0], flat.device))
-
-    def kept(
-        self, reference: Tensor, shape: tuple[int, int], kind: str, layer: int
-    ) -> Tensor | slice:
-        """Which of the `pooled` entries of a batch are kept.
-
-        Args:
-            reference: those of the first statistic of the kind.
-            shape: samples of the batch, entries of a sample.
-            kind: the statistic's.
-            layer: the layer's place.
-        """
-        if self.sample == "full":
-            return slice(None)
-        kept = pool(*shape, self.sample, self.seed, kind, layer).kept(reference)
-        return _index(kept, reference.device)
-
-
-def _index(places: Places, device: torch.device) -> Tensor:
-    return torch.from_numpy(places).to(device)
 
 
 def by_chance(owner: str, how: str) -> str:
@@ -159,17 +57,17 @@ def by_chance(owner: str, how: str) -> str:
 
 
 class Recorder:
-    """Keeps, of the outputs of the layers, what the statistics `names` need.
+    """Keeps, of the outputs of the layers, what the statistics `asked` for need.
 
     Where a module runs several times, its last run counts. Nothing but the entries to choose from
     stays in memory, except for `WHOLE` and, as booleans, for `code_gram` and `code_total`.
     """
 
     def __init__(
-        self, structure: Structure, names: frozenset[str], picker: Picker, batch: int
+        self, structure: Structure, asked: frozenset[str], picker: Picker, batch: int
     ) -> None:
         """Prepare to record a batch of `batch` samples."""
-        self.structure, self.names, self.picker, self.batch = structure, names, picker, batch
+        self.structure, self.asked, self.picker, self.batch = structure, asked, picker, batch
         self._showing = structure.showing()
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
@@ -181,7 +79,6 @@ class Recorder:
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
         self._current = ""
-        self._by_rows = bool(names & BY_SAMPLE)
 
     @contextmanager
     def part(self, network: nn.Module, low: int, high: int) -> Iterator[None]:
@@ -194,13 +91,15 @@ class Recorder:
         def attach(handles: list[RemovableHandle]) -> None:
             for owner in self._showing:
                 module = modules[owner]
-                handles.append(module.register_forward_pre_hook(self._enter(owner)))
-                handles.append(module.register_forward_hook(self._leave(owner)))
+                if "attention" in self.asked:
+                    handles.append(module.register_forward_pre_hook(self._enter(owner)))
+                if self.asked & OF_MODULES:
+                    handles.append(module.register_forward_hook(self._leave(owner)))
 
         with hooked(attach), ExitStack() as modes:
-            if "attention" in self.names:
+            if "attention" in self.asked:
                 modes.enter_context(AttentionMaps(self._attended))
-            if "code_total" in self.names:
+            if "code_total" in self.asked:
                 modes.enter_context(ActivationInputs(self._activating))
             yield
 
@@ -217,7 +116,7 @@ class Recorder:
 
         def leave(_module: nn.Module, _inputs: object, output: object) -> None:
             tensor = first_tensor(output)
-            if tensor is None or not self._by_rows:
+            if tensor is None:
                 return
             if owner not in self.structure.shapes:
                 raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
@@ -236,23 +135,23 @@ class Recorder:
         except StatisticError as error:  # of a module that runs again the last run counts
             self._unfit[owner] = error
             return
-        if {"act", "act_grad"} & self.names:
+        if {"act", "act_grad"} & self.asked:
             self._keep("act", owner, rows)
-        if self.names & WHOLE:
+        if self.asked & WHOLE:
             self._outputs.setdefault(owner, {})[part] = output.detach().clone()
-        elif "code_gram" in self.names:
+        elif "code_gram" in self.asked:
             self._outputs.setdefault(owner, {})[part] = rows > 0
-        if low == 0 and "channel_spectrum" in self.names:
+        if low == 0 and "channel_spectrum" in self.asked:
             self._correlate(owner, output)
-        if self.names & BACKWARD and output.requires_grad:
-            whole = output.detach().clone() if "channel_saliency" in self.names else None
+        if self.asked & BACKWARD and output.requires_grad:
+            whole = output.detach().clone() if "channel_saliency" in self.asked else None
 
             def arrived(grad: Tensor) -> None:
                 if self._runs[owner] == run:
                     rows = self._samples_first(owner, grad, high - low)
                     copies = max(1, rows.numel() // grad.numel())
                     share = (high - low) / self.batch / copies
-                    if "act_grad" in self.names:
+                    if "act_grad" in self.asked:
                         self._keep("act_grad", owner, rows.flatten(1), share)
                     if whole is not None:
                         shown = self._samples_first(owner, whole, high - low)
@@ -266,7 +165,7 @@ class Recorder:
         if owner in structure.unclear and samples > 1:
             raise StatisticError(
                 f"the rows of the output of {owner!r} follow no order of samples, so that "
-                f"{', '.join(map(repr, sorted(self.names & BY_SAMPLE)))} cannot tell the samples "
+                f"{', '.join(map(repr, sorted(self.asked & OF_MODULES)))} cannot tell the samples "
                 "apart; leave them out for this network"
             )
         return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
@@ -330,15 +229,18 @@ class Recorder:
         """Put what was recorded into `findings`."""
         for error in self._unfit.values():
             raise error
-        self._finish_entries(findings)
-        for owner, values in self._spectra.items():
-            kept = spread(values, self.picker.sample)
-            findings.put("channel_spectrum", self._showing[owner], kept, len(values))
-        if "code_total" in self.names:
+        if self.asked & POOLED:
+            self._finish_entries(findings)
+        if "channel_spectrum" in self.asked:
+            for owner, values in self._spectra.items():
+                kept = spread(values, self.picker.sample)
+                findings.put("channel_spectrum", self._showing[owner], kept, len(values))
+        if "code_total" in self.asked:
             self._finish_codes(findings)
-        while self._outputs:
-            owner, outputs = self._outputs.popitem()
-            self._finish_outputs(findings, owner, outputs)
+        if self.asked & HELD:
+            while self._outputs:
+                owner, outputs = self._outputs.popitem()
+                self._finish_outputs(findings, owner, outputs)
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
@@ -357,7 +259,7 @@ class Recorder:
         self._pooled.clear()
         chosen: dict[tuple[str, int], Tensor | slice] = {}
         for (name, layer), pooled in entries.items():
-            if name not in self.names:
+            if name not in self.asked:
                 continue
             first = REFERENCES.get(name, name), layer
             size = self.batch * next(iter(self._widths[name, layer].values()))
@@ -391,15 +293,15 @@ class Recorder:
         rows, layer = [], self._showing[owner]
         for part, output in outputs.items():
             low, high = self._parts[part]
-            rows.append(self._rows(owner, output, high - low) if self.names & WHOLE else output)
+            rows.append(self._rows(owner, output, high - low) if self.asked & WHOLE else output)
         whole = torch.cat(rows)
-        if "act_gram" in self.names:
+        if "act_gram" in self.asked:
             gram = whole.float() @ whole.float().T
             findings.put("act_gram", layer, gram, gram.numel())
-        if "code_gram" in self.names:
+        if "code_gram" in self.asked:
             codes = agreement(whole)
             findings.put("code_gram", layer, codes, codes.numel())
-        if "act_spectrum" in self.names:
+        if "act_spectrum" in self.asked:
             dims = self.structure.dims[layer]
             matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
             findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from autoprox.errors import StatisticError
-from autoprox.statistics.passes import Passes, Subject, explained, gradients, loss_of
+from autoprox.statistics.outcomes import loss_of
+from autoprox.statistics.passes import Passes
 from autoprox.statistics.private import placed
 from autoprox.statistics.sampling import spread
+from autoprox.statistics.subject import Subject, explained, gradients
+from autoprox.statistics.trees import holds_lists, mapped, rows, tensors, told
 
 HELD_BYTES = 2**30
 """The most memory that the gradients of all samples may take at once."""
@@ -24,19 +27,19 @@ def measure_losses(passes: Passes) -> None:
     of a sample's loss within the batch; elsewhere each runs alone.
     """
     subject = passes.subject
-    assert subject.targets is not None  # measure() asks for them first
-    targets = subject.targets
 
-    def losses(logits: Tensor, low: int) -> Tensor:
-        loss_of(subject, logits, low)  # checks the targets
-        return F.cross_entropy(logits, targets[low : low + len(logits)], reduction="none")
+    def losses(output: Any, low: int, high: int) -> list[Tensor]:
+        return [
+            loss_of(subject, rows(output, slice(at - low, at - low + 1)), at, at + 1)
+            for at in range(low, high)
+        ]
 
     layers = dict(enumerate(layer for layer, _ in passes.places()))
     gram = torch.zeros(subject.batch, subject.batch, dtype=torch.float64)
-    for place, rows in _by_weight(subject, losses):
-        gram += _products(rows)
+    for place, grads in _by_weight(subject, losses):
+        gram += _products(grads)
         if "grad_sign" in passes.asked:
-            layer, signs = layers[place], rows.sign().sum(0)
+            layer, signs = layers[place], grads.sign().sum(0)
             picked = passes.picker.weight(signs, layer)
             passes.findings.put("grad_sign", layer, picked, signs.numel())
     if "grad_gram" in passes.asked:
@@ -47,8 +50,12 @@ def measure_logits(passes: Passes) -> None:
     """Measure the gradients of the samples' summed logits: `ntk` and `ntk_spectrum`."""
     subject = passes.subject
     gram = torch.zeros(subject.batch, subject.batch, dtype=torch.float64)
-    for _, rows in _by_weight(subject, lambda logits, _: logits.sum(1)):
-        gram += _products(rows)
+
+    def sums(output: Any, low: int, high: int) -> list[Tensor]:
+        return list(subject.logits(output, high - low).reshape(high - low, -1).sum(1))
+
+    for _, grads in _by_weight(subject, sums):
+        gram += _products(grads)
     if "ntk" in passes.asked:
         passes.findings.put("ntk", 0, gram, gram.numel())
     if "ntk_spectrum" in passes.asked:
@@ -85,7 +92,7 @@ def measure_jacobian(passes: Passes) -> None:
 
 
 def _by_weight(
-    subject: Subject, outcomes: Callable[[Tensor, int], Tensor]
+    subject: Subject, outcomes: Callable[[Any, int, int], list[Tensor]]
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield each layer's place among `subject.names` and its gradients, ``(batch, *weight)``.
 
@@ -94,20 +101,21 @@ def _by_weight(
 
     Args:
         subject: the network and the batch.
-        outcomes: the logits of the samples from a number on -> one number a sample.
+        outcomes: what the network returns for the samples from a number to another, and these
+            numbers -> one number a sample.
     """
     for group in _groups(subject):
         names = tuple(subject.names[place] for place in group)
-        rows: list[list[Tensor]] = [[] for _ in names]
+        grads: list[list[Tensor]] = [[] for _ in names]
         for low, high in _together(subject):
             state = subject.leaves()
-            logits = subject.forward(subject.inputs[low:high], state, low)
-            for outcome in outcomes(logits, low):
+            output = subject.forward(subject.part(low, high), state, low)
+            for outcome in outcomes(output, low, high):
                 found = gradients(subject, outcome, state, names=names, again=high - low > 1)
-                for row, grad in zip(rows, found, strict=True):
-                    row.append(grad)
+                for kept, grad in zip(grads, found, strict=True):
+                    kept.append(grad)
         for place in group:
-            yield place, torch.stack(rows.pop(0))
+            yield place, torch.stack(grads.pop(0))
 
 
 def _together(subject: Subject) -> list[tuple[int, int]]:
@@ -134,9 +142,9 @@ def _groups(subject: Subject) -> list[list[int]]:
     return groups
 
 
-def _products(rows: Tensor) -> Tensor:
+def _products(grads: Tensor) -> Tensor:
     """Inner products of the samples' ``(batch, ...)``, float64 ``(batch, batch)`` on the CPU."""
-    flat = rows.flatten(1).double()
+    flat = grads.flatten(1).double()
     return (flat @ flat.T).cpu()
 
 
@@ -147,25 +155,39 @@ def _eigenvalues(passes: Passes, name: str, matrix: Tensor) -> None:
 
 
 def _jacobian(subject: Subject, name: str) -> Tensor:
-    """Gradients of the summed logits by the input, ``(batch, entries)`` float32."""
-    if not subject.inputs.is_floating_point():
+    """Gradients of the summed logits by all floating-point inputs, ``(batch, entries)`` float32."""
+    if holds_lists(subject.inputs):
+        raise StatisticError(
+            f"{name!r} compares the entries of samples, and a list of samples may have samples of "
+            "different sizes; pass one tensor, or leave it out"
+        )
+    if not any(each.is_floating_point() for each in tensors(subject.inputs)):
         raise StatisticError(
             f"{name!r} needs floating-point inputs to differentiate by; got "
-            f"{subject.inputs.dtype}; leave it out for this network"
+            f"{told(subject.inputs)}; leave it out for this network"
         )
-    rows: list[Tensor] = []
+    found: list[Tensor] = []
     for low, high in subject.parts():
-        part = subject.inputs[low:high].detach().clone().requires_grad_()
+        part = mapped(subject.part(low, high), _differentiable)
+        inputs = [each for each in tensors(part) if each.requires_grad]
         state = subject.state()
-        logits = subject.forward(part, state, low)
-        found = None
+        logits = subject.logits(subject.forward(part, state, low), high - low)
+        grads: tuple[Tensor | None, ...] = (None,) * len(inputs)
         if logits.requires_grad:
             with placed(subject.network, state, subject.mode), explained(subject.inputs):
-                found = torch.autograd.grad(logits.sum(), part, allow_unused=True)[0]
-        if found is None:
+                grads = torch.autograd.grad(logits.sum(), inputs, allow_unused=True)
+        if all(grad is None for grad in grads):
             raise StatisticError(
                 f"the logits do not depend on the inputs differentiably, so {name!r} cannot be "
                 "measured; leave it out for this network"
             )
-        rows.append(found.flatten(1).float())
-    return torch.cat(rows)
+        flat = [
+            (torch.zeros_like(each) if grad is None else grad).reshape(high - low, -1).float()
+            for each, grad in zip(inputs, grads, strict=True)
+        ]
+        found.append(torch.cat(flat, 1))
+    return torch.cat(found)
+
+
+def _differentiable(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_() if tensor.is_floating_point() else tensor

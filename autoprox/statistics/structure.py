@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,7 +19,11 @@ from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.layers import Axes, static_axes, used_axes
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.operations import Operations
-from autoprox.statistics.private import placed
+from autoprox.statistics.private import result_of
+from autoprox.statistics.trees import Inputs, first_sample
+
+INTERCEPTED = frozenset({"heads", "roles", "code_total"})
+"""What `trace` sees only by intercepting the functions of torch that a network calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,18 +196,6 @@ def hooked(handles: Callable[[list[RemovableHandle]], None]) -> Iterator[None]:
             handle.remove()
 
 
-def first_of(result: object) -> Iterator[Tensor]:
-    """Yield the first sample of the floating-point tensors that a network returns."""
-    if isinstance(result, Tensor):
-        if result.ndim and result.is_floating_point():
-            yield result.detach()[:1].clone()
-    elif isinstance(result, Mapping):
-        yield from first_of(list(result.values()))
-    elif isinstance(result, (list, tuple)):
-        for part in result:
-            yield from first_of(part)
-
-
 def first_tensor(output: object) -> Tensor | None:
     """The tensor that a module returned, or the first one of a tuple or list."""
     if isinstance(output, (tuple, list)):
@@ -213,9 +205,10 @@ def first_tensor(output: object) -> Tensor | None:
 
 def trace(
     network: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     state: Mapping[str, Tensor],
     mode: Mode = "train",
+    asked: frozenset[str] = INTERCEPTED,
 ) -> Structure:
     """Run one sample and return what the layers did.
 
@@ -226,9 +219,10 @@ def trace(
 
     Args:
         network: the network.
-        inputs: one sample, ``(1, ...)``.
+        inputs: one sample, ``(1, ...)``, or a tree of such tensors.
         state: parameters and buffers to run with.
         mode: the mode of all other modules.
+        asked: which of `INTERCEPTED` are looked for; the others are empty.
 
     Raises:
         StatisticError: data are multiplied by no parameter.
@@ -262,13 +256,16 @@ def trace(
     with (
         hooked(attach),
         sdpa_kernel(SDPBackend.MATH),
-        AttentionMaps(attended),
-        ActivationInputs(lambda argument: found.activated.append(argument.shape)),
-        placed(network, used, mode, batch_norm=False),
-        operations,
         torch.no_grad(),
+        ExitStack() as intercepting,
     ):
-        result = network(inputs)
+        if asked & {"heads", "roles"}:
+            intercepting.enter_context(AttentionMaps(attended))
+        if "code_total" in asked:
+            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            intercepting.enter_context(show)
+        intercepting.enter_context(operations)
+        result = result_of(network, inputs, used, mode, batch_norm=False)
     axes = used_axes(network, operations.factors, frozenset(operations.seen))
     if not axes:
         raise StatisticError(
@@ -280,7 +277,7 @@ def trace(
         _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
         uncounted=tuple(sorted(operations.uncounted)),
         written=frozenset(written) | _renormalised(network),
-        result=tuple(first_of(result)),
+        result=first_sample(result, 1),
     )
 
 

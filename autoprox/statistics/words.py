@@ -119,6 +119,8 @@ class Statistic:
         description: the definition in one line.
         reference: the paper that introduced it as a part of a proxy, or nothing.
         own: how it is measured if it does not come with autoprox; None if it does.
+        unexportable: why a file that needs torch alone cannot measure it; nothing if it can.
+        nonnegative: whether no entry is below 0, which may save computing absolute values.
         version: raised when the definition of this statistic alone changes a number.
     """
 
@@ -129,6 +131,8 @@ class Statistic:
     description: str
     reference: str = ""
     own: Own | None = None
+    unexportable: str = ""
+    nonnegative: bool = False
     version: int = 0
 
     @property
@@ -172,11 +176,14 @@ for _statistic in (
     Statistic("grad", Weight, "loss", "G",
               "gradient of the batch's mean cross-entropy with respect to the weight", _SNIP),
     Statistic("grad_abs_mean", Weight, "micro", r"\overline{|G|}",
-              "mean over micro-batches of the absolute gradient", _ZICO),
+              "mean over micro-batches of the absolute gradient", _ZICO,
+              nonnegative=True),
     Statistic("grad_std", Weight, "micro", r"\sigma(G)",
-              "standard deviation over micro-batches of the signed gradient", _ZICO),
+              "standard deviation over micro-batches of the signed gradient", _ZICO,
+              nonnegative=True),
     Statistic("grad_abs_std", Weight, "micro", r"\sigma(|G|)",
-              "standard deviation over micro-batches of the absolute gradient", _ZICO),
+              "standard deviation over micro-batches of the absolute gradient", _ZICO,
+              nonnegative=True),
     Statistic("grad_sign", Weight, "sample", r"\sum\operatorname{sign} G_i",
               "sum over the samples of the signs of their loss's gradient", _GRADSIGN),
     Statistic("flow_grad", Weight, "flow", "G^{+}",
@@ -196,18 +203,23 @@ for _statistic in (
               "change of the layer's output when its own weight alone is quantised, at the layer's "
               "bits"),
     Statistic("attention", Attention, "forward", "P",
-              "attention maps after the softmax, computed from what the layer gave"),
+              "attention maps after the softmax, computed from what the layer gave",
+              nonnegative=True),
     Statistic("channel_saliency", Channel, "loss", r"\Delta_c",
               "output times its gradient, summed over the positions: a number for each sample and "
               "channel", _FISHER),
     Statistic("weight_spectrum", Spectrum, "static", r"\sigma_W",
-              "singular values of the weight as an (out, rest) matrix", _DSS),
+              "singular values of the weight as an (out, rest) matrix", _DSS,
+              nonnegative=True),
     Statistic("grad_spectrum", Spectrum, "loss", r"\sigma_G",
-              "singular values of the gradient as an (out, rest) matrix", _DSS),
+              "singular values of the gradient as an (out, rest) matrix", _DSS,
+              nonnegative=True),
     Statistic("act_spectrum", Spectrum, "forward", r"\sigma_A",
-              "singular values of the output as a (batch * positions, channels) matrix"),
+              "singular values of the output as a (batch * positions, channels) matrix",
+              nonnegative=True),
     Statistic("flow_spectrum", Spectrum, "flow", r"\sigma_{G^{+}}",
-              "singular values of flow_grad as an (out, rest) matrix", _DSS),
+              "singular values of flow_grad as an (out, rest) matrix", _DSS,
+              nonnegative=True),
     Statistic("channel_spectrum", Spectrum, "forward", r"\lambda_{\rho_A}",
               "eigenvalues of the correlations of the channels over the positions of the first "
               "sample's output", _MECO),

@@ -2,5 +2,5 @@
 
 `pairs` says what is compared, `stage` holds what the comparisons share, `run` takes the times. The
 ways themselves: `candidates`, `correlations`, `measuring`, `expressions`, and the search that a
-user of DEAP would write, `rival`, whose words are in `plain_words`.
+user of DEAP would write, `rival`.
 """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -158,12 +156,11 @@ def _whole_run(stage: Stage) -> Callable[[], Lap]:
 def _evolved(
     stage: Stage, evaluations: int, clock: _Clock | None = None
 ) -> tuple[dict[Graph, float], int, float]:
-    """Run; return the fitness of the best, how many candidates were judged, and the seconds.
+    """Run; return the fitness of the candidates, how many were judged, and the seconds.
 
     Raises:
         KeyboardInterrupt: the run was stopped.
     """
-    options: dict[str, Any] = {"evaluations": evaluations, "seed": stage.seed}
     with tempfile.TemporaryDirectory() as folder:
         run = evolve(
             stage.bench,
@@ -171,14 +168,13 @@ def _evolved(
             jobs=stage.jobs,
             cache=stage.folder,
             observer=clock,
-            **options,
+            evaluations=evaluations,
+            seed=stage.seed,
         )
         if not run.finished:  # Ctrl-C ends a run with a report
             raise KeyboardInterrupt
-        with (run.folder / "generations.csv").open(encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-    fitness = {each.graph: each.provenance["search_fitness"] for each in run.top}
-    return fitness, int(last["evaluations"]), float(last["seconds"])
+    fitness = {each.candidate.graph: each.fitness for each in run.judged}
+    return fitness, run.evaluations, run.seconds
 
 
 RERUN = Way("re-running the networks", _rerun)

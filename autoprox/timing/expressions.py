@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from autoprox.evaluation.blocks import whole
-from autoprox.evaluation.evaluate import Table
+from autoprox.evaluation.evaluate import Table, tensor_reductions
 from autoprox.language.graph import Graph
 from autoprox.timing.laps import Lap, Way, seconds_of
-from autoprox.timing.rival import Rival, silence
+from autoprox.timing.rival import Rival, silence, writes
 from autoprox.timing.stage import Stage
 
 
@@ -22,9 +22,15 @@ def _node_elements(table: Table, reduction: Graph) -> int:
     return int(nodes * entries)
 
 
+def _reductions(stage: Stage) -> list[Graph]:
+    """Return the reductions of tensors within the candidates that NumPy's side can write."""
+    nodes = (node for graph in stage.candidates for node in tensor_reductions(graph))
+    return [node for node in dict.fromkeys(nodes) if writes(node)]
+
+
 def _program(stage: Stage) -> Callable[[], Lap]:
     """Compute each sub-expression by itself, on all networks."""
-    table, reductions = stage.table, stage.reductions
+    table, reductions = stage.table, _reductions(stage)
     elements = sum(_node_elements(table, each) for each in reductions)
     operations = sum(1 for each in reductions for node in each.nodes() if node.args)
     nodes = sum(1 for each in reductions for node in each.nodes() if node.kind is not None)
@@ -46,8 +52,8 @@ def _program(stage: Stage) -> Callable[[], Lap]:
 
 def _numpy(stage: Stage) -> Callable[[], Lap]:
     """The same by compiled NumPy expressions, network by network."""
-    table, reductions = stage.table, stage.reductions
-    rival = Rival(stage.variation, table)
+    table, reductions = stage.table, _reductions(stage)
+    rival = Rival(stage, table)
     elements = sum(_node_elements(table, each) for each in reductions)
     functions = [rival.compiled(each) for each in reductions]
 

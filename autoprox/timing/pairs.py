@@ -13,6 +13,9 @@ from autoprox.timing import candidates, correlations, expressions, measuring, ri
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage
 
+CHECKED = 100
+"""How many candidates' fitness is compared."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -97,12 +100,13 @@ def _of_files(first: dict[str, bytes], second: dict[str, bytes]) -> float:
     return sum(first.get(name) != second.get(name) for name in names) / max(len(names), 1)
 
 
-def _of_fitness(fitness: Callable[[Any], float], found: Mapping[Any, float]) -> float:
-    """Return the median difference of the fitness of what a run found.
+def _of_fitness(fitness: Callable[[Any], float], judged: Mapping[Any, float]) -> float:
+    """Return the median difference of the fitness of the best that both sides can write.
 
-    Not the largest: rounding may move a score over an edge of `coarsen`.
+    Not the largest: rounding may make ties.
     """
-    return statistics.median(abs(fitness(graph) - value) for graph, value in found.items())
+    shared = sorted(filter(rival.writes, judged), key=judged.__getitem__)[-CHECKED:]
+    return statistics.median(abs(fitness(graph) - judged[graph]) for graph in shared)
 
 
 PAIRS = {

@@ -1,8 +1,9 @@
 """The search as a user of DEAP would write it: `eaSimple`, `gp.compile` and NumPy.
 
-The same words on the same sampled arrays, trees of the same distribution, networks and figures as
-those of `autoprox evolve`. `gp.compile` calls `eval` on text that DEAP wrote of trees in memory;
-nothing that comes from a file or a user is evaluated. Nothing but the comparison uses this module.
+On the same sampled arrays, trees of the same distribution, networks and figures as those of
+`autoprox evolve`, with those of its words that are a line of NumPy, and all selectors. `gp.compile`
+calls `eval` on text that DEAP wrote of trees in memory; nothing that comes from a file or a user is
+evaluated. Nothing but the comparison uses this module.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import operator
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,21 +21,14 @@ from numpy.typing import NDArray
 
 from autoprox.evaluation.blocks import whole
 from autoprox.evaluation.evaluate import Table
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
+from autoprox.evolution.vocabulary import NUMBERS, Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Form
 from autoprox.primitives.kinds import KINDS, TENSOR_KINDS, Kind, KindType, Layer, Network, Number
 from autoprox.ranking import Column, resolved, somers
 from autoprox.statistics import STATISTICS, Measurement
 from autoprox.timing.laps import Lap, Way, seconds_of
-from autoprox.timing.plain_words import (
-    ELEMENTWISE,
-    NORMALISATIONS,
-    REDUCTIONS,
-    Array,
-    of_layers,
-    select,
-)
 from autoprox.timing.stage import Stage
 
 CROSSOVER, MUTATION = 0.5, 0.2
@@ -45,9 +39,71 @@ HEIGHT = 17
 GENERATIONS = 5
 """How many generations are bred, beside the first population."""
 
-NUMBERS = (0.5, 2.0, 3.0, 10.0)
 FAILED = -1.0
 """The fitness of a tree without a finite score on every network."""
+
+
+Array = NDArray[Any]
+"""Of one network: ``(layers, …)`` of a tensor, ``(layers,)`` of a Layer, one number of a Network.
+
+NaN stands for a layer that lacks a statistic.
+"""
+
+
+def _mean(x: Array) -> Array:
+    return np.asarray(np.nanmean(x) if x.ndim == 1 else x.reshape(len(x), -1).mean(1))
+
+
+ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
+    "absolute": np.abs,
+    "negative": np.negative,
+    "square": np.square,
+    "sqrt": lambda x: np.sqrt(np.maximum(x, 0)),
+    "log": lambda x: np.log(np.where(x <= 0, 1, x)),
+    "exp": lambda x: np.exp(np.minimum(x, 60.0)),
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "sign": np.sign,
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": lambda x, y: x / np.where(y == 0, np.inf, y),
+}
+"""Functions of one or two values. Not guarded against rounding, which would make them slower."""
+
+REDUCTIONS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "sum": lambda x, size: _mean(x) * size,
+    "mean": lambda x, size: _mean(x),
+    "std": lambda x, size: np.asarray(
+        np.nanstd(x) if x.ndim == 1 else x.reshape(len(x), -1).std(1)
+    ),
+    "norm": lambda x, size: np.sqrt(_mean(x * x) * size),
+    "max": lambda x, size: np.nanmax(x) if x.ndim == 1 else x.reshape(len(x), -1).max(1),
+    "min": lambda x, size: np.nanmin(x) if x.ndim == 1 else x.reshape(len(x), -1).min(1),
+}
+"""Functions of a value and the numbers of entries of its rows' whole tensors: a number a row."""
+
+
+def of_layers(function: Callable[[Array, Array], Array]) -> Callable[[Array], Array]:
+    """Make a reduction count the layers that are there itself."""
+    return lambda x: function(x, np.asarray(np.count_nonzero(~np.isnan(x))))
+
+
+def select(x: Array, chosen: Array) -> Array:
+    """Keep the layers that are chosen."""
+    return np.where(chosen, x, np.nan)
+
+
+def words() -> tuple[str, ...]:
+    """Return the words that the rival writes with."""
+    selectors = (name for name, each in PRIMITIVES.items() if each.form is Form.SELECTOR)
+    return (*ELEMENTWISE, *REDUCTIONS, *selectors)
+
+
+def writes(graph: Graph) -> bool:
+    """Say whether the rival can write a graph."""
+    return {node.word for node in graph if node.args} <= set(words())
 
 
 class Chosen(Kind):
@@ -79,22 +135,22 @@ class Rival:
     """DEAP's primitive set for the words of a search, on the networks of a table.
 
     Args:
-        variation: of the search; draws the trees.
+        stage: says the statistics, and the size of the trees.
         table: the statistics, one measurement a network, sampled.
     """
 
-    def __init__(self, variation: Variation, table: Table) -> None:
+    def __init__(self, stage: Stage, table: Table) -> None:
         """Read the arrays of every network."""
-        self.variation = variation
-        self._statistics = variation.vocabulary.statistics
+        vocabulary = Vocabulary(stage.words, words())
+        self.variation = Variation(vocabulary, complexity=stage.settings.complexity)
+        self._statistics = stage.words
         kinds = dict.fromkeys(STATISTICS[name].kind for name in self._statistics)
         self._sized = tuple(kind for kind in kinds if kind in SIZES)
-        words = variation.vocabulary.primitives
-        self._selectors = tuple(w for w in words if PRIMITIVES[w].form is Form.SELECTOR)
-        self.pset = self._primitive_set(words)
+        self._selectors = tuple(w for w in words() if PRIMITIVES[w].form is Form.SELECTOR)
+        self.pset = self._primitive_set()
         self.inputs = [self._arrays(each) for each in table.measurements]
 
-    def _primitive_set(self, words: Sequence[str]) -> Any:
+    def _primitive_set(self) -> Any:
         types: list[KindType] = [STATISTICS[name].kind for name in self._statistics]
         types += [SIZES[kind] for kind in self._sized] + [Chosen for _ in self._selectors]
         names = [*self._statistics, *(SIZES[kind].__name__ for kind in self._sized)]
@@ -105,7 +161,7 @@ class Rival:
         for value in NUMBERS:
             pset.addTerminal(value, Number, name=repr(value))
         pset.addPrimitive(select, [Layer, Chosen], Layer, name="select")
-        for word in words:
+        for word in (*ELEMENTWISE, *REDUCTIONS):
             self._add(pset, word)
         return pset
 
@@ -113,7 +169,7 @@ class Rival:
         """Add a word, for each kind that there are values of."""
         made = PRIMITIVES[word]
         for kind in made.kinds:
-            if kind not in (*self._sized, Layer, Network) or made.form is Form.SELECTOR:
+            if kind not in (*self._sized, Layer, Network):
                 continue
             name = f"{word}_{kind.__name__}"
             if made.form is Form.ELEMENTWISE:
@@ -122,7 +178,7 @@ class Rival:
                     name += "_Number"
                     pset.addPrimitive(ELEMENTWISE[word], [kind, Number], kind, name=name)
                 continue
-            function = (REDUCTIONS if made.form is Form.REDUCTION else NORMALISATIONS)[word]
+            function = REDUCTIONS[word]
             if kind is Layer:
                 pset.addPrimitive(of_layers(function), [kind], made.result(kind), name=name)
             else:
@@ -196,6 +252,17 @@ class Rival:
 
 
 @contextmanager
+def global_random(seed: int) -> Iterator[None]:
+    """Seed the global `random`, from which DEAP draws, and put its state back afterwards."""
+    outer = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(outer)
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """Let NumPy overflow, and average nothing, without a word."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -245,7 +312,7 @@ def _deap(stage: Stage) -> Callable[[], Lap]:
     """Run DEAP's `eaSimple` on the search split, in one process."""
     table = stage.table.subset(stage.search_split)
     columns = stage.columns(stage.search_split, stage.bench.default_targets)
-    rival = Rival(stage.variation, table)
+    rival = Rival(stage, table)
 
     def fitness(graph: Graph) -> float:
         with silence():  # what differs by rounding alone ties, as it does in a run
@@ -256,14 +323,15 @@ def _deap(stage: Stage) -> Callable[[], Lap]:
 
         def work() -> None:
             nonlocal judged
-            with drawing_from(random.Random(stage.seed)):
+            with global_random(stage.seed):
                 judged = search(rival, columns, stage.settings.population, GENERATIONS)
 
         seconds = seconds_of(work)
         note = (
             f"DEAP's search judged {judged} distinct candidates in {seconds:.1f} s in one process, "
             f"and is counted {stage.jobs} times, as if {stage.jobs} processes were so many times "
-            "as fast"
+            "as fast; it writes with those words that are a line of NumPy: "
+            f"{', '.join((*ELEMENTWISE, *REDUCTIONS))}, and the selectors"
         )
         return Lap(seconds / judged, fitness, note)
 

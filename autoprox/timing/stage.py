@@ -13,11 +13,12 @@ import numpy as np
 from autoprox.assessment.assess import columns
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.errors import BenchError
-from autoprox.evaluation.evaluate import Evaluator, Table, tensor_reductions
+from autoprox.evaluation.evaluate import Evaluator, Table
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.ground import searched_statistics, with_baselines
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
@@ -51,6 +52,18 @@ class Stage:
     evaluations: int
     seed: int
     progress: Progress
+
+    def __post_init__(self) -> None:
+        """Check that the bare passes beside which it is timed are those of the bench.
+
+        Raises:
+            BenchError: it has inputs, a loss or outputs of its own.
+        """
+        if (self.bench.inputs, self.bench.loss, self.bench.outputs) != (None, None, None):
+            raise BenchError(
+                f"bench {self.bench.name!r} has inputs, a loss or outputs of its own, and speed is "
+                "taken beside bare passes of one tensor and cross-entropy; choose another bench"
+            )
 
     @cached_property
     def settings(self) -> Settings:
@@ -132,12 +145,6 @@ class Stage:
                 if judged.fitness is not None:
                     found[proposed] = None
         return tuple(found)[:CANDIDATES]
-
-    @cached_property
-    def reductions(self) -> tuple[Graph, ...]:
-        """The reductions of tensors within the candidates, but for counts, which read no entry."""
-        nodes = dict.fromkeys(n for graph in self.candidates for n in tensor_reductions(graph))
-        return tuple(node for node in nodes if node.word != "count")
 
     @cached_property
     def scores(self) -> np.ndarray:

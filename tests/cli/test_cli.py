@@ -564,14 +564,3 @@ def test_failures_are_summed_and_the_rest_counted() -> None:
 def test_plain_lines_are_shown_where_there_is_no_terminal() -> None:
     assert type(watcher(quiet=True)) is Watcher
     assert type(watcher(quiet=False)) is Lines
-
-
-def test_the_time_left_follows_from_the_pace() -> None:
-    watch = Watcher()
-    assert watch.measuring_left() is None
-    watch.measuring(0, 4)
-    time.sleep(0.02)
-    watch.measuring(1, 4)
-    left = watch.measuring_left()
-    assert left is not None
-    assert 0.06 <= left < 1

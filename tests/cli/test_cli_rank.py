@@ -46,7 +46,7 @@ def test_help_has_an_example() -> None:
 def test_every_argument_of_the_function_is_an_option() -> None:
     options = {str(param.name) for param in rank_command.params}
     arguments = set(inspect.signature(autoprox.rank).parameters)
-    assert arguments - options == {"timed", "progress"}
+    assert arguments - options == {"timed", "progress", "outlook"}
     assert options - arguments == {"top", "json_file", "csv_file", "plot", "quiet"}
 
 
@@ -73,7 +73,7 @@ def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_pa
     paths = [tmp_path / name for name in ("board.json", "board.csv", "board.svg")]
     result = ranked(cache, "--json", str(paths[0]), "--csv", str(paths[1]), "--plot", str(paths[2]))
     assert result.exit_code == 0, result.output
-    assert "measured" not in result.stderr
+    assert result.stderr == "the cache has all scores: nothing is measured\n"
     data = json.loads(paths[0].read_text(encoding="utf-8"))
     lines = list(csv.DictReader(paths[1].read_text(encoding="utf-8").splitlines()))
     assert [row["name"] for row in data["rows"]] == [line["proxy"] for line in lines]

@@ -1,14 +1,18 @@
 """What every primitive promises, whoever adds it."""
 
+import dataclasses
 import doctest
 import inspect
 
 import pytest
 import torch
 
-from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.errors import PrimitiveError
+from autoprox.primitives import PRIMITIVES, Entries, Facts, Form
+from autoprox.primitives.checks import check, probe
+from autoprox.primitives.fact_checks import CHECKS, FITTING, Probe, declared
 from autoprox.primitives.kinds import Layer, Network, Relation
-from autoprox.primitives.primitive import call, check, probe
+from autoprox.primitives.primitive import call
 
 VALUED = [name for name, made in PRIMITIVES.items() if made.form is not Form.SELECTOR]
 CASES = [(name, kind) for name in VALUED for kind in PRIMITIVES[name].kinds]
@@ -50,21 +54,40 @@ def random_value(kind, generator):
     return x, Entries(size, present)
 
 
+class Elsewhere(Probe):
+    """A probe with other values."""
+
+    def __init__(self, made, kind, seed):
+        super().__init__(made, kind)
+        random = super().random
+        noise = torch.randn(random.shape, generator=torch.Generator().manual_seed(seed))
+        self.__dict__["random"] = (random * 10 ** (seed - 3) + noise).to(random.dtype)
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_primitive_is_pure_and_closed_and_keeps_shape_and_type(name, kind):
     made = PRIMITIVES[name]
     generator = torch.Generator().manual_seed(0)
     for scale in (1e-3, 1.0, 1e3):
         x, entries = random_value(kind, generator)
-        values = (x * scale, x.flip(0) * scale)[: made.arity]
+        values = tuple(value.clone() for value in (x * scale, x.flip(0) * scale)[: made.arity])
         before = [value.clone() for value in values]
+        versions = [value._version for value in values]
         result = call(made, values, entries)
+        assert [value._version for value in values] == versions
         assert all(torch.equal(*pair) for pair in zip(values, before, strict=True))
-        expected = (len(x),) if made.form is Form.REDUCTION else x.shape
-        assert result.shape == expected
-        if entries.present is not None and made.form is not Form.REDUCTION:
-            result = result[entries.present]
+        assert result.shape == ((len(x),) if made.form is Form.REDUCTION else x.shape)
+        if made.form is not Form.REDUCTION:
+            assert result.dtype == x.dtype
+            result = result if entries.present is None else result[entries.present]
         assert torch.isfinite(result).all()
+        again = call(made, tuple(before), entries)
+        assert torch.equal(
+            again
+            if entries.present is None or made.form is Form.REDUCTION
+            else again[entries.present],
+            result,
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,3 +125,55 @@ def test_a_selector_returns_one_bool_a_layer(name):
     assert chosen.dtype == torch.bool
     assert chosen.shape == (5,)
     assert 0 < chosen.sum() < 5
+
+
+FACTS = [(name, fact) for name, made in PRIMITIVES.items() for fact, _ in declared(made.facts)]
+UNTRUE = {
+    "even": ("sum", "entry"),
+    "nonnegative": ("tanh", True),
+    "fixes_nonnegative": ("square", True),
+    "negates": ("absolute", True),
+    "rising": ("log", True),
+    "flattening": ("negative", True),
+    "anticommutative": ("add", True),
+    "diagonal": ("add", PRIMITIVES["square"].function),
+    "counts": ("sum", True),
+    "sums": ("max", "entries"),
+    "constant_of": ("max", (PRIMITIVES["standardise"].function,)),
+    "constant_under": ("softmax", (PRIMITIVES["max"].function,)),
+}
+"""For each fact a primitive that may declare it, and of which it is not true."""
+
+
+def test_every_fact_is_checked_and_fits_some_form():
+    fields = {each.name for each in dataclasses.fields(Facts)}
+    assert fields == set(CHECKS) == set(UNTRUE) == set().union(*FITTING.values())
+
+
+@pytest.mark.parametrize("fact", UNTRUE)
+def test_a_fact_that_does_not_hold_is_refused(fact):
+    name, value = UNTRUE[fact]
+    made = dataclasses.replace(PRIMITIVES[name], facts=Facts(**{fact: value}))
+    with pytest.raises(PrimitiveError, match=f"{name!r} on .*{fact}=.*does not hold"):
+        check(made)
+
+
+@pytest.mark.parametrize(("name", "fact"), FACTS)
+def test_a_declared_fact_is_no_accident_of_the_probes(name, fact):
+    """Hold each fact against values that registration does not try, as other cases of `Probe`."""
+    made = PRIMITIVES[name]
+    for kind in made.kinds:
+        for seed in range(1, 6):
+            assert CHECKS[fact](Elsewhere(made, kind, seed), getattr(made.facts, fact))
+
+
+def test_a_fact_that_says_nothing_of_a_form_is_refused():
+    made = dataclasses.replace(PRIMITIVES["add"], facts=Facts(rising=True))
+    with pytest.raises(PrimitiveError, match="rising says nothing of elementwise primitives of 2"):
+        check(made)
+
+
+def test_a_fact_names_registered_primitives_only():
+    made = dataclasses.replace(PRIMITIVES["multiply"], facts=Facts(diagonal=torch.square))
+    with pytest.raises(PrimitiveError, match="diagonal names functions of registered primitives"):
+        check(made)

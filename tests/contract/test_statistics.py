@@ -1,5 +1,8 @@
 """What every statistic promises on every network."""
 
+import importlib.util
+import re
+import sys
 from functools import cache
 
 import pytest
@@ -7,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoprox.errors import AutoproxError
+from autoprox.export import exported
 from autoprox.primitives.kinds import Layer, Relation
+from autoprox.proxies.loading import load
 from autoprox.statistics import ROLES, STATISTICS, measure
+from autoprox.statistics.words import GROUPS
 from tests.known_networks import random_states
 
 BATCH, SAMPLE = 6, 32
@@ -217,14 +224,46 @@ def test_a_sample_is_a_part_of_the_full_statistic(network, batch, name):
             assert torch.isin(kept, whole).all()
 
 
+def test_a_statistic_that_is_said_not_to_be_negative_is_not(network, batch, name):
+    if not STATISTICS[name].nonnegative:
+        pytest.skip("may be negative")
+    assert not (measured(network, batch, name, sample=SAMPLE).values[name] < 0).any()
+
+
 def test_another_seed_keeps_other_entries(network, batch):
     first = measure(network, *batch, ["weight"], sample=SAMPLE, seed=0)
     second = measure(network, *batch, ["weight"], sample=SAMPLE, seed=1)
     assert not torch.equal(first.values["weight"], second.values["weight"])
 
 
+def test_a_statistic_is_exportable_or_says_why_not(name, tmp_path):
+    is_number = STATISTICS[name].kind is Layer
+    proxy = load(f"sum({name})" if is_number else f"sum(norm({name}))")
+    if STATISTICS[name].unexportable:
+        with pytest.raises(AutoproxError, match=re.escape(STATISTICS[name].unexportable)):
+            exported(proxy, "python")
+        return
+    file = tmp_path / "exported_statistic.py"
+    file.write_text(exported(proxy, "python"), encoding="utf-8")
+    score = exported_in(file).score
+    network, batch = built("transformer"), made_batch()
+    given = {"bits": [8, 3, 8, 8, 8, 3, 8, 8, 8, 8]} if proxy.needs_bits else {}
+    expected = proxy(network, *batch, sample="full", **given)
+    assert score(network, *batch, **given) == pytest.approx(expected, rel=1e-9)
+
+
+def exported_in(file):
+    """The module in an exported file."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    sys.modules[file.stem] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_every_definition_is_filled_in(name):
-    statistic = STATISTICS[name]
-    assert statistic.name == name
-    assert statistic.latex
-    assert statistic.description
+    found = STATISTICS[name]
+    assert found.name == name
+    assert found.group in GROUPS
+    assert found.latex.count("{") == found.latex.count("}")
+    assert len(found.description.split()) > 2
+    assert not found.description.endswith(".")

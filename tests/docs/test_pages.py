@@ -22,7 +22,8 @@ from autoprox.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "results" / "README.md"]
+OTHERS = ("CHANGELOG.md", "CONTRIBUTING.md", "results/README.md")
+LINKED = [*PAGES, *(ROOT / name for name in OTHERS)]
 
 BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>run|prints|file: (?P<file>\S+)) -->\n)?"

@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoprox.evaluation.evaluate import reduces_tensor
-from autoprox.evaluation.shorter import IDLE, MIRRORED, NOT_NEGATIVE, shorter
+from autoprox.evaluation.shorter import shorter
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
-from autoprox.language.graph import apply, leaf
 from autoprox.language.text import parse
-from autoprox.primitives import PRIMITIVES, Entries, Form
+from autoprox.primitives import PRIMITIVES, Entries, Facts, Form, primitive
 from autoprox.statistics import STATISTICS
 from tests.evolution.test_variation import drawn
 
@@ -61,7 +60,7 @@ def test_a_shorter_reduction_has_fewer_words_and_the_same_bits(seed, entropy):
             values[name] = torch.randn(shape, generator=generator)
             if shape == (4, 8) and entropy % 2:
                 values[name] = ODD[torch.randperm(4, generator=generator)]
-            if name in NOT_NEGATIVE:
+            if STATISTICS[name].nonnegative:
                 values[name] = values[name].abs()
         short = shorter(node)
         assert short.complexity <= node.complexity
@@ -87,15 +86,41 @@ def test_known_cases(long, short):
     assert shorter(parse(long)) is parse(short)
 
 
-@pytest.mark.parametrize("word", sorted(NOT_NEGATIVE - set(STATISTICS)))
-def test_entries_that_are_said_not_to_be_negative_are_not(word):
-    made = PRIMITIVES[word]
-    entries = Entries(torch.full((4,), 8.0, dtype=torch.float64))
-    found = made.function(ODD) if made.form is Form.ELEMENTWISE else made.function(ODD, entries)
-    assert not (found < 0).any()
+@pytest.fixture
+def redefined():
+    """Return what puts another function in the place of a word until the test is over."""
+    replaced = {}
+
+    def redefine(word, function, **facts):
+        replaced[word] = PRIMITIVES.unregister(word)
+        function.__name__, function.__doc__ = word, "A word of one's own."
+        return primitive("elementwise", latex="f({0})", facts=Facts(**facts))(function)
+
+    yield redefine
+    for word, shipped in replaced.items():
+        PRIMITIVES.unregister(word)
+        PRIMITIVES.register(word, shipped)
 
 
-def test_the_words_of_the_rules_exist():
-    assert set(PRIMITIVES) | set(STATISTICS) >= NOT_NEGATIVE | MIRRORED | IDLE
-    for word in IDLE:
-        assert apply(word, leaf("act")) is not leaf("act")
+def test_a_word_defined_anew_has_none_of_the_facts_of_the_old_one(redefined):
+    redefined("absolute", lambda x: x + 1)
+    for text in ("norm(absolute(weight))", "sum(absolute(square(act)))"):
+        assert shorter(parse(text)) is parse(text)
+
+
+def test_a_square_defined_anew_does_not_stand_for_a_product(redefined):
+    redefined("square", lambda x: 2 * x)
+    assert shorter(parse("sum(multiply(act, act))")) is parse("sum(multiply(act, act))")
+
+
+def test_facts_of_a_users_word_shorten_as_those_of_a_shipped_one():
+    @primitive("elementwise", latex="c({0})", facts=Facts(even="entry", nonnegative=True))
+    def hyperbolic(x):
+        """Hyperbolic cosine of the number, cut at 1."""
+        return x.abs().clamp_max(1.0).cosh()
+
+    try:
+        assert shorter(parse("sum(hyperbolic(absolute(act)))")) is parse("sum(hyperbolic(act))")
+        assert shorter(parse("sum(absolute(hyperbolic(act)))")) is parse("sum(hyperbolic(act))")
+    finally:
+        PRIMITIVES.unregister("hyperbolic")

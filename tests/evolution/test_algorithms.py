@@ -9,23 +9,17 @@ from deap import base, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprox.evolution.algorithms import (
-    ALGORITHMS,
-    PARSIMONY,
-    Default,
-    Random,
-    lexicase,
-    ranked,
-    worth,
-)
+from autoprox.evolution.algorithms import ALGORITHMS, Default, Random
+from autoprox.evolution.base import PARSIMONY, ranked, worth
 from autoprox.evolution.judge import Candidate
+from autoprox.evolution.lexicase import lexicase
 from autoprox.language.text import parse
 from autoprox.ranking import spearman, standardised_ranks
 from tests.evolution.worlds import (
     FIRST,
     SECOND,
     THIRD,
-    Spelling,
+    begun,
     candidate,
     candidates,
     failure,
@@ -80,7 +74,7 @@ def test_those_survive_that_rank_unlike_every_better_one(size):
     ]
     failed = Candidate(GRAPH, (), None, "not finite", "")
     unranked = Candidate(GRAPH, (0.9,), 0.9, None, "known")
-    algorithm = Default(None, size, 10)
+    algorithm = begun(Default, size, 10)
     algorithm.population = rows[:10]
     algorithm.survive([*rows[10:], failed, unranked])
     kept = []
@@ -102,7 +96,7 @@ def test_who_survives_is_no_matter_of_rounding(below, survivors):
         Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), ranks=ranks.astype(np.float32))
         for i, ranks in enumerate(each / np.linalg.norm(each) for each in (first, second))
     ]
-    algorithm = Default(None, 5, 5)
+    algorithm = begun(Default, 5, 5)
     algorithm.survive(rows)
     assert len(algorithm.population) == survivors
 
@@ -117,7 +111,7 @@ def test_ranks_that_correlate_by_the_limit_itself_are_alike():
         Candidate(GRAPH, (0.5,), 0.5 - i / 10, None, str(i), ranks=each)
         for i, each in enumerate(both)
     ]
-    algorithm = Default(None, 5, 5)
+    algorithm = begun(Default, 5, 5)
     algorithm.survive(rows)
     assert algorithm.population == rows[:1]
     algorithm.population = []
@@ -148,7 +142,7 @@ def test_a_candidate_is_worth_its_fitness_less_what_its_nodes_cost():
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_search_starts_with_its_seeds_and_random_graphs_until_the_population_is_full(name):
     seeds = [parse(FIRST), parse(SECOND)]
-    algorithm = ALGORITHMS[name](Spelling(), 3, 4, seeds)
+    algorithm = begun(ALGORITHMS[name], 3, 4, seeds)
     proposals = list(algorithm.ask())
     assert texts(proposals) == [FIRST, SECOND, "add(1.0, sum(params))", "add(2.0, sum(params))"]
     assert all(each.parents == () for each in proposals)

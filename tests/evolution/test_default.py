@@ -6,7 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from autoprox.evolution.algorithms import PARSIMONY, Default, lexicase, worth
+from autoprox.evolution.algorithms import Default
+from autoprox.evolution.base import PARSIMONY, worth
+from autoprox.evolution.lexicase import lexicase
+from autoprox.evolution.variation import ATTEMPTS
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
 from tests.evolution.worlds import (
@@ -17,6 +20,7 @@ from tests.evolution.worlds import (
     THIRD,
     Drawn,
     Spelling,
+    begun,
     candidate,
     candidates,
     failure,
@@ -39,9 +43,9 @@ def ranking(text, fitness, degrees, **more):
 
 def test_most_proposals_are_children_of_two_or_of_one_and_a_few_are_newcomers(monkeypatch):
     below_newcomers, below_crossover = (
-        math.nextafter(share, 0) for share in (Default.NEWCOMERS, Default.CROSSOVER)
+        math.nextafter(share, 0) for share in (Default.newcomers, Default.crossover)
     )
-    draws = [below_newcomers, Default.NEWCOMERS, below_crossover, CHILD, Default.CROSSOVER]
+    draws = [below_newcomers, Default.newcomers, below_crossover, CHILD, Default.crossover]
     drawn = Drawn(monkeypatch, draws)
     algorithm = grown(Default, candidates(0.5), batch=3)
     newcomer, crossed, mutant = algorithm.offspring()
@@ -58,7 +62,7 @@ def test_each_parent_is_selected_from_a_few_of_the_best_that_are_drawn_anew(
     found = [candidate(f"add({i}, sum(params))", 1 - 0.01 * i) for i in range(members)]
     drawn = Drawn(monkeypatch, [CHILD, CROSSED, CHILD, CHILD])
     tuple(grown(Default, found, batch=2).offspring())
-    assert drawn.samples == [(found[:best], min(best, Default.COMPETING))] * 3
+    assert drawn.samples == [(found[:best], min(best, Default.competing))] * 3
 
 
 def test_who_is_outstanding_on_one_column_is_a_parent_though_others_are_fitter(monkeypatch):
@@ -167,14 +171,14 @@ def generation(algorithm, *fitnesses):
 
 
 def test_a_population_without_a_better_best_for_some_generations_starts_anew():
-    algorithm = Default(Spelling(), 2, 4)
+    algorithm = begun(Default, 2, 4)
     generation(algorithm, 0.5, 0.4)
     assert algorithm.filled
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(algorithm, 0.5, 0.3)
         assert algorithm.population
     generation(algorithm, 0.6)  # a better best in time
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(algorithm, 0.1)
     assert texts(algorithm.population)[0] == FIRST
     generation(algorithm, 0.1)
@@ -184,17 +188,93 @@ def test_a_population_without_a_better_best_for_some_generations_starts_anew():
     assert texts(algorithm.population) == [FIRST]
 
 
+def test_a_population_that_gets_no_better_either_is_joined_by_the_one_before():
+    algorithm = begun(Default, 2, 4)
+    old = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 90)]
+    algorithm.tell(old)
+    for _ in range(Default.patience):
+        algorithm.tell([])
+    assert (algorithm.population, algorithm.kept) == ([], old)
+    young = [ranking(THIRD, 0.45, 45), ranking(FOURTH, 0.1, 135)]
+    algorithm.tell(young)
+    resumed = begun(Default, 2, 4)
+    resumed.restore(algorithm.kept, json.loads(json.dumps(algorithm.state())), {})
+    for search in (algorithm, resumed):
+        assert search.kept == [*young, *old]
+        for _ in range(Default.patience):
+            assert search.population == young
+            search.tell([])
+        assert search.population == search.kept == [old[0], young[0]]
+        for _ in range(1 + Default.patience):  # its best is new once; then it starts anew
+            search.tell([])
+        assert search.population == []
+
+
 def test_what_an_earlier_population_knew_does_not_come_back_without_its_ranks():
-    algorithm = Default(Spelling(), 2, 4)
+    algorithm = begun(Default, 2, 4)
     algorithm.tell([candidate(FIRST, 0.9, ranks=None), ranking(SECOND, 0.2, 0)])
     assert texts(algorithm.population) == [SECOND]
 
 
 def test_a_resumed_search_is_as_impatient_as_it_was():
-    first, second = Default(Spelling(), 2, 4), Default(Spelling(), 2, 4)
+    first, second = begun(Default, 2, 4), begun(Default, 2, 4)
     generation(first, 0.5, 0.4)
-    for _ in range(Default.PATIENCE - 1):
+    for _ in range(Default.patience - 1):
         generation(first, 0.5)
-    second.restore(list(first.population), json.loads(json.dumps(first.state())))
+    state = json.loads(json.dumps(first.state()))
+    second.restore(list(first.population), state, {})
     generation(second, 0.5)
     assert second.population == []
+
+
+KNOWN, NOVEL = "sum(mean(act))", "sum(std(act))"
+
+
+class Mutants(Spelling):
+    """A variation whose mutants are told."""
+
+    def __init__(self, *expressions):
+        super().__init__()
+        self.left = [parse(each) for each in expressions]
+
+    def mutated(self, parent):
+        return self.left.pop(0)
+
+
+def with_mutants(*expressions):
+    algorithm = grown(Default, [candidate(KNOWN, 0.5)], batch=1)
+    algorithm.variation = Mutants(*expressions)
+    algorithm.tell([candidate(KNOWN, 0.5)])
+    return algorithm
+
+
+def test_a_child_with_a_reduction_that_nobody_had_is_most_often_drawn_again(monkeypatch):
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, Default.novel, CHILD, CHILD])
+    algorithm = with_mutants(NOVEL, f"log({KNOWN})")
+    assert texts(algorithm.ask()) == [f"log({KNOWN})"]
+    assert drawn.left == []
+
+
+def test_one_child_in_ten_may_bring_a_reduction_that_nobody_had(monkeypatch):
+    drawn = Drawn(monkeypatch, [CHILD, CHILD, math.nextafter(Default.novel, 0)])
+    assert texts(with_mutants(NOVEL).ask()) == [NOVEL]
+    assert drawn.left == []
+
+
+def test_a_child_is_drawn_again_only_so_often(monkeypatch):
+    Drawn(monkeypatch, [CHILD, CHILD, Default.novel] * ATTEMPTS)
+    assert texts(with_mutants(*[NOVEL] * ATTEMPTS).ask()) == [NOVEL]
+
+
+def test_what_valid_candidates_had_is_known_also_after_a_resumption(monkeypatch):
+    draws = [CHILD, CHILD, Default.novel, CHILD, CHILD]
+    algorithm = with_mutants(NOVEL, KNOWN)
+    known = {NOVEL: candidate(NOVEL, 0.1)}
+    algorithm.restore(list(algorithm.population), algorithm.state(), known)
+    algorithm.tell([failure("sum(max(act))")])
+    drawn = Drawn(monkeypatch, draws[:2])
+    assert texts(algorithm.ask()) == [NOVEL]
+    assert drawn.left == []
+    algorithm.variation = Mutants("sum(max(act))", KNOWN)
+    Drawn(monkeypatch, draws)
+    assert texts(algorithm.ask()) == [KNOWN]

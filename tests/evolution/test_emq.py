@@ -12,7 +12,7 @@ from tests.evolution.worlds import (
     TEXTS,
     THIRD,
     Drawn,
-    Spelling,
+    begun,
     candidate,
     candidates,
     failure,
@@ -56,8 +56,8 @@ def test_the_parents_cross_and_the_child_mutates_at_times_but_one_of_both_always
 
 
 def test_the_shares_of_crossed_and_of_mutated_children_are_what_they_are_said_to_be(monkeypatch):
-    at, below = Emq.CROSSOVER, np.nextafter(Emq.CROSSOVER, 0)
-    drawn = Drawn(monkeypatch, [at, below, Emq.MUTATION, below, np.nextafter(Emq.MUTATION, 0)])
+    at, below = Emq.crossover, np.nextafter(Emq.crossover, 0)
+    drawn = Drawn(monkeypatch, [at, below, Emq.mutation, below, np.nextafter(Emq.mutation, 0)])
     algorithm = grown(Emq, candidates(0.9, 0.8), batch=6)
     assert texts(algorithm.offspring())[::2] == [
         f"log({FIRST})",
@@ -208,7 +208,7 @@ def test_a_judged_candidate_says_whether_the_first_few_architectures_differ(firs
 
 
 def test_the_first_population_is_screened_as_all_that_comes_later():
-    algorithm = Emq(Spelling(), 2, 4)
+    algorithm = begun(Emq, 2, 4)
     blind = candidate(FIRST, 0.9, few=False)
     algorithm.tell([blind, candidate(SECOND, 0.2), failure(THIRD)])
     assert texts(algorithm.population) == [SECOND]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from autoprox.errors import RunError
-from autoprox.evolution.found import read
 from autoprox.evolution.lineage import lineage
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
 from autoprox.evolution.word_use import word_use
 from tests.made_runs import found, judged
@@ -101,7 +101,7 @@ def test_a_real_run_has_the_lineage_that_its_file_tells(tmp_path):
     tiny = str(Path(__file__).parents[1] / "tiny_bench.py")
     evolve(tiny, out=tmp_path / "run", cache=tmp_path / "c", evaluations=160, population=20,
            batch=40)  # fmt: skip
-    run = read(tmp_path / "run")
+    run = read_run(tmp_path / "run")
     told = {}
     for line in (tmp_path / "run" / "candidates.jsonl").read_text().splitlines():
         data = json.loads(line)

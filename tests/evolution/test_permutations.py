@@ -20,8 +20,8 @@ from autoprox.benches import Architecture, load_bench
 from autoprox.cli import main
 from autoprox.errors import RunError
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
@@ -75,7 +75,9 @@ def test_each_search_on_shuffled_accuracies_is_kept_with_its_best(whole, cache):
     rows = searched(whole.folder)
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert len({row["fitness"] for row in rows}) > 1
-    assert whole.null == null_luck(whole.search[0].joint, [row["fitness"] for row in rows])
+    assert whole.null == null_luck(
+        whole.search[0].joint, [row["fitness"] for row in rows], "somers"
+    )
     report = json.loads((whole.folder / "report.json").read_text())
     assert report["null"]["best"] == [row["fitness"] for row in rows]
     ground = lay(TINY, whole.settings, cache)
@@ -223,7 +225,7 @@ def test_the_report_and_the_page_say_how_much_is_luck(large):
     assert f"best proxy's joint D of {large.luck.search:.3f} on the search split" in told
     assert "2 searches on shuffled accuracies reached" in told
     assert told in html.unescape(page(large.folder))
-    found = read(large.folder)
+    found = read_run(large.folder)
     assert (found.luck, found.null) == (large.luck, large.null)
     known = {row.name: row.joint for row in large.search if row.known}
     assert large.luck.rival == max(known, key=known.get)

@@ -26,8 +26,8 @@ from autoprox.errors import (
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import VERSION
-from autoprox.evolution.found import read
 from autoprox.evolution.ground import lay
+from autoprox.evolution.record import read_run
 from autoprox.evolution.run import _only_new_garbage, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
@@ -97,7 +97,7 @@ def test_the_fitness_is_the_mean_of_the_rank_correlation_that_is_asked_for(
             assert low <= row.joint <= high
     fitness = max(json.loads(line).get("fitness", -1) for line in lines(run.folder))
     assert max(row.joint for row in run.search) == pytest.approx(fitness, abs=1e-6)
-    found = read(run.folder)
+    found = read_run(run.folder)
     assert found.settings.joint == f"joint {SYMBOLS[correlation]}"
     assert found.settings.joint in page(run.folder)
     held_out = [step.held_out for step in found.generations][-1]
@@ -129,7 +129,7 @@ def test_a_run_from_before_there_was_a_choice_is_of_kendalls_correlation(cache, 
     checkpoint = json.loads((folder / "checkpoint.json").read_text())
     checkpoint["bytes"] = len(old.encode())
     (folder / "checkpoint.json").write_text(json.dumps(checkpoint))
-    assert read(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
+    assert read_run(folder).settings.joint == "joint \N{GREEK SMALL LETTER TAU}"
     again = evolve(resume=folder, cache=cache)
     assert again.held_out == whole.held_out
 

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from autoprox.evolution.algorithms import Emq, Proposal
-from autoprox.evolution.folder import RunFolder, _candidate, _line
+from autoprox.evolution.algorithms import Emq
+from autoprox.evolution.base import Proposal
+from autoprox.evolution.drawing import drawing_from
+from autoprox.evolution.folder import RunFolder, _line, candidate_of
 from autoprox.evolution.judge import Candidate, judged, negated, unsigned
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
@@ -63,9 +65,11 @@ class Verdicts:
         return judged(graph, ranks, np.array([fitness]), fitness)
 
 
-def search(variation, judge, seeds=(), **settings):
+def search(variation, judge, seeds=(), method=None, **settings):
     chosen = {"algorithm": "random", "evaluations": 100, "population": 2, "batch": 2, **settings}
-    return Search(Settings("none", **chosen), variation, judge, [parse(each) for each in seeds])
+    return Search(
+        Settings("none", **chosen), variation, judge, [parse(each) for each in seeds], method
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,17 +199,19 @@ def test_a_seed_proxy_may_be_as_large_as_it_likes_whatever_its_sign(seed, sign):
 @pytest.mark.parametrize("few", [True, False])
 def test_a_line_of_a_candidate_says_whether_it_tells_the_first_few_apart(few):
     found = candidate(f"negative({SUM})", 0.5, correlations=(0.25, 0.75), few=few)
-    assert _candidate(_line(SUM, (), found)) == (SUM, found)
+    line = json.loads(_line(SUM, (), found))
+    assert (line["proposed"], candidate_of(line, found.graph)) == (SUM, found)
 
 
 def test_a_line_from_before_screening_was_noted_is_of_one_that_tells_the_first_few_apart():
     data = json.loads(_line(SUM, (), candidate(SUM, 0.5)))
     assert "tells_few_apart" not in data
-    assert _candidate(json.dumps(data))[1].tells_few_apart
+    assert candidate_of(data, parse(SUM)).tells_few_apart
 
 
 def test_a_failure_is_read_as_it_was_written():
-    assert _candidate(_line(SUM, (), failure(SUM))) == (SUM, failure(SUM))
+    line = json.loads(_line(SUM, (), failure(SUM)))
+    assert (line["proposed"], candidate_of(line, parse(SUM))) == (SUM, failure(SUM))
 
 
 class Insistent(Emq):
@@ -215,19 +221,18 @@ class Insistent(Emq):
         return [Proposal(parse(text)) for text in TEXTS[4:6]]
 
 
-def insisting(judge, monkeypatch):
-    monkeypatch.setattr("autoprox.evolution.search.ALGORITHMS", {"emq": Insistent})
+def insisting(judge):
     seeds = TEXTS[:2]
-    return search(Spelling(), judge, seeds=seeds, algorithm="emq", evaluations=10)
+    return search(Spelling(), judge, seeds=seeds, method=Insistent(), evaluations=10)
 
 
 def refusing():
     return Verdicts({TEXTS[4]: 0.9, TEXTS[5]: None}, flat=TEXTS[4:5])
 
 
-def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new(monkeypatch):
+def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new():
     judge = refusing()
-    made = insisting(judge, monkeypatch)
+    made = insisting(judge)
     for _ in range(3):
         made.step()
         assert sorted(texts(made.algorithm.population)) == sorted(TEXTS[:2])
@@ -236,8 +241,8 @@ def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new(monkeypa
     assert (known.fitness, known.tells_few_apart, known.ranks) == (0.9, False, None)
 
 
-def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_path):
-    made = insisting(refusing(), monkeypatch)
+def test_emq_refuses_after_a_restart_what_it_refused_before(tmp_path):
+    made = insisting(refusing())
     with RunFolder(tmp_path / "run") as folder:
         folder.create(made.settings, "digest")
         for _ in range(2):
@@ -245,7 +250,7 @@ def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_pat
             folder.save(found, None, 0.0, made.checkpoint())
     with RunFolder(tmp_path / "run") as folder:
         checkpoint, known = folder.checkpoint()
-    again = insisting(refusing(), monkeypatch)
+    again = insisting(refusing())
     again.restore(checkpoint, known)
     assert again.known == made.known
     assert not again.known[TEXTS[4]].tells_few_apart
@@ -257,10 +262,10 @@ def test_emq_refuses_after_a_restart_what_it_refused_before(monkeypatch, tmp_pat
     assert (again.generation, again.proposals, again.barren) == (3, 6, 1)
 
 
-def test_emq_lets_the_same_pair_in_if_it_tells_the_first_few_apart(monkeypatch):
+def test_emq_lets_the_same_pair_in_if_it_tells_the_first_few_apart():
     judge = refusing()
     judge.flat.clear()
-    made = insisting(judge, monkeypatch)
+    made = insisting(judge)
     made.step()
     made.step()
     assert TEXTS[4] in texts(made.algorithm.population)

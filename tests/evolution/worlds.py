@@ -5,10 +5,11 @@ so on; the mutant of `x` is ``log(x)``; `x` crossed with `y` is ``divide(x, y)``
 """
 
 import itertools
-import random
 
 import numpy as np
 
+from autoprox.evolution.base import World
+from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import Candidate
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
@@ -55,10 +56,17 @@ class Spelling:
 
 def grown(algorithm, population, size=None, batch=2):
     """Return an algorithm whose first population is complete."""
-    made = algorithm(Spelling(), size or len(population), batch)
-    state = {"filled": True, "retries": [], "candidates": {}, "highest": None, "stale": 0}
-    made.restore(list(population), state)
-    return made
+    grown_up = begun(algorithm, size or len(population), batch)
+    state = {"filled": True, "retries": [], "highest": None, "stale": 0, "elders": 0}
+    grown_up.restore(list(population), state, {})
+    return grown_up
+
+
+def begun(algorithm, size, batch, seeds=(), variation=None):
+    """Return an algorithm, given its class, before its first population."""
+    young = algorithm()
+    young.begin(World(variation or Spelling(), size, batch, tuple(seeds)))
+    return young
 
 
 def texts(items):
@@ -74,10 +82,14 @@ class Drawn:
 
     def __init__(self, monkeypatch, numbers=()):
         self.samples, self.choices, self.left = [], [], list(numbers)
-        monkeypatch.setattr(random, "sample", self.sample)
-        monkeypatch.setattr(random, "choice", self.choice)
-        monkeypatch.setattr(random, "shuffle", lambda items: None)
-        monkeypatch.setattr(random, "random", lambda: self.left.pop(0))
+        functions = {
+            "sample": self.sample,
+            "choice": self.choice,
+            "shuffle": lambda items: None,
+            "random": lambda: self.left.pop(0),
+        }
+        for name, function in functions.items():
+            monkeypatch.setitem(vars(random), name, function)
 
     def sample(self, population, count):
         self.samples.append((list(population), count))

@@ -14,7 +14,15 @@ from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse_proxy
 from autoprox.leaderboard.run import rank
-from autoprox.measuring.tables import Plan, Probe, Row, load_table, measure_bench, pending, table_of
+from autoprox.measuring.tables import (
+    Plan,
+    Probe,
+    TableRow,
+    load_table,
+    measure_bench,
+    pending,
+    table_of,
+)
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
 from autoprox.runtime.parallel import HERE, open_workers
@@ -148,7 +156,7 @@ def test_the_wrong_number_of_bits_is_refused(probe, tmp_path):
         return measure(bench.network(first), *probe.inputs(bench), names, bits=(width,) * 4)
 
     with pytest.raises(BenchError, match=r"3 numbers of bits.*4 layers: 0\.weight"):
-        table_of([Row("", (2, 3, 2))], ("bits",), measured)
+        table_of([TableRow("", (2, 3, 2))], ("bits",), measured)
 
 
 def test_without_bits_the_message_says_how_to_give_them(probe):

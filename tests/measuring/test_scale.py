@@ -16,7 +16,7 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution import judge as judging
 from autoprox.evolution.judge import Judge
 from autoprox.language.text import parse_proxy
-from autoprox.measuring.tables import Row, load_table
+from autoprox.measuring.tables import TableRow, load_table
 from autoprox.ranking import Column, Ranker
 from autoprox.ranking.resampling import RESAMPLED, interval, linearised, resample
 from autoprox.statistics import Measurement, Store, measure, noise
@@ -47,7 +47,9 @@ def saved(folder, measurements):
     store = Store(folder)
     for place, each in enumerate(measurements):
         store.save({"place": place}, each)
-    return load_table(store, [Row(f'{{"place":{i}}}') for i in range(len(measurements))], NAMES)
+    return load_table(
+        store, [TableRow(f'{{"place":{i}}}') for i in range(len(measurements))], NAMES
+    )
 
 
 def scores(table):
@@ -108,6 +110,17 @@ def test_judging_ends_where_hardly_anything_is_remembered(tmp_path, measured, mo
     assert found == expected
 
 
+def test_one_may_push_out_of_the_cache_what_the_next_needs(tmp_path, measured, monkeypatch):
+    table = saved(tmp_path, measured)
+    later = ("sum(exp(square(log(mean(act)))))", "sum(log(std(act)))")
+    _, expected = judged(table, later)
+    made = judging.Evaluator
+    room = 4 * 8 * len(table) * table.widest
+    monkeypatch.setattr(judging, "Evaluator", lambda table: made(table, room))
+    judge, _ = judged(table, ("sum(mean(act))", "sum(std(act))"))
+    assert judge([parse_proxy(text) for text in later]) == expected
+
+
 @pytest.mark.parametrize("correlation", ["somers", "kendall"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_sorting_gives_the_figures_of_all_pairs_and_of_scipy(monkeypatch, ties, correlation):
@@ -157,12 +170,12 @@ from autoprox.evaluation import evaluate
 from autoprox.evolution.judge import Judge
 from autoprox.ranking import Column, Ranker
 from autoprox.statistics import Store
-from autoprox.measuring.tables import Row, load_table
+from autoprox.measuring.tables import TableRow, load_table
 from autoprox.language.text import parse_proxy
 import numpy as np
 count, budget = int(sys.argv[2]), int(sys.argv[3])
 blocks.Budget.__init__.__defaults__ = (budget,)
-rows = [Row(f'{{"place":{i}}}') for i in range(count)]
+rows = [TableRow(f'{{"place":{i}}}') for i in range(count)]
 table = load_table(Store(sys.argv[1]), rows, ["weight", "act"])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 column = Column("s", "t", np.arange(count), np.arange(float(count)))

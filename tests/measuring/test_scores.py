@@ -193,7 +193,9 @@ def test_helpers_and_constants_of_the_same_file_are_part_of_a_functions_identity
 def test_what_is_installed_counts_by_its_name_and_what_is_typed_by_its_code():
     installed = ("autoprox.primitives", "math", "torch.nn", "pytest")
     assert all(map(_installed, installed))
-    assert not any(map(_installed, ("__main__", "tests.measuring.test_scores", "a_file_of_mine", "")))
+    assert not any(
+        map(_installed, ("__main__", "tests.measuring.test_scores", "a_file_of_mine", ""))
+    )
 
 
 @pytest.mark.parametrize("name", ["thing", "imported"])

@@ -14,8 +14,9 @@ from autoprox.benches import load_bench
 from autoprox.benches.vit101 import build
 from autoprox.errors import AutoproxError
 from autoprox.evaluation.evaluate import Evaluator, Table
+from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
-from autoprox.evolution.variation import Variation, drawing_from
+from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.measuring.tables import Plan, Probe, load_table, measure_bench
 from autoprox.proxies.loading import load

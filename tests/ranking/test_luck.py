@@ -8,8 +8,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from autoprox.ranking import Column, luck, somers
-from autoprox.ranking.luck import null_luck, selection_luck, shuffled, superior
+from autoprox.ranking import CORRELATIONS, Column, luck, somers
+from autoprox.ranking.luck import (
+    BRED,
+    chance_floor,
+    null_luck,
+    selection_luck,
+    shuffled,
+    superior,
+    without_luck,
+)
 
 
 def column(accuracies, places=None, space="a", target="x", weight=1.0):
@@ -81,14 +89,89 @@ def test_shuffling_depends_on_the_seed_alone_and_gives_every_order():
 
 
 def test_the_p_of_searches_on_shuffled_accuracies_counts_the_true_one_too():
-    found = null_luck(0.5, [0.1, 0.2, 0.6])
+    found = null_luck(0.5, [0.1, 0.2, 0.6], "somers")
     assert found.best == (0.1, 0.2, 0.6)
     assert found.floor == pytest.approx(0.3)
     assert found.deviation == pytest.approx(math.sqrt((0.04 + 0.01 + 0.09) / 3))
     assert found.p == 2 / 4
-    assert null_luck(0.6, [0.1, 0.2, 0.6]).p == 2 / 4  # as much counts as reached
-    assert null_luck(0.7, [0.1, 0.2, 0.6]).p == 1 / 4
-    assert null_luck(0.0, [0.3]).p == 1.0
+    assert found.corrected == without_luck(0.5, found.floor, "somers")
+    assert null_luck(0.6, [0.1, 0.2, 0.6], "somers").p == 2 / 4  # as much counts as reached
+    assert null_luck(0.7, [0.1, 0.2, 0.6], "somers").p == 1 / 4
+    assert null_luck(0.0, [0.3], "somers").p == 1.0
+
+
+# What chance reaches, and what is left without it
+
+
+def unrelated(count, space="a", target="x"):
+    return column(np.arange(float(count)), space=space, target=target)
+
+
+@pytest.mark.parametrize(
+    ("count", "candidates", "expected"),
+    [(40, 10, 0.173), (40, 10_000, 0.425), (60, 1000, 0.288), (180, 10_000, 0.194)],
+)
+def test_chance_reaches_what_the_closed_form_says(count, candidates, expected):
+    floor = chance_floor([unrelated(count)], "somers", candidates)
+    assert floor == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize("correlation", ["somers", "spearman"])
+def test_chance_reaches_what_the_best_of_unrelated_scores_does(correlation):
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(2, 50))
+    y = x + y  # targets that are alike
+    columns = [column(x), column(y, target="y"), unrelated(30, "b", "z")]
+    columns[2] = column(columns[2].accuracies, np.arange(50, 80), "b")
+    best = []
+    for _ in range(60):
+        scores = generator.normal(size=(50, 80))
+        found = [
+            [CORRELATIONS[correlation](row[each.places], each.accuracies) for each in columns]
+            for row in scores
+        ]
+        best.append(np.mean(found, axis=1).max())
+    assert chance_floor(columns, correlation, 50) == pytest.approx(np.mean(best), rel=0.1)
+
+
+def test_one_candidate_has_no_luck_of_selection():
+    assert chance_floor([unrelated(40)], "somers", 1) == 0.0
+
+
+@pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])
+def test_without_luck_the_share_explained_is_that_of_an_adjusted_r_squared(correlation):
+    count, predictors, r_squared = 40, 9, 0.8
+    adjusted = 1 - (1 - r_squared) * (count - 1) / (count - predictors - 1)
+
+    def rank_correlation(squared):  # of normal numbers
+        if correlation == "spearman":
+            return 6 / math.pi * math.asin(math.sqrt(squared) / 2)
+        return 2 / math.pi * math.asin(math.sqrt(squared))
+
+    floor = rank_correlation(predictors / (count - 1))
+    left = without_luck(rank_correlation(r_squared), floor, correlation)
+    assert left == pytest.approx(rank_correlation(adjusted))
+
+
+def test_what_chance_reaches_leaves_nothing_and_what_is_perfect_stays():
+    assert without_luck(0.3, 0.3, "somers") == without_luck(-0.2, 0.1, "somers") == 0.0
+    assert without_luck(1.0, 1.0, "somers") == 0.0
+    assert without_luck(1.0, 0.4, "somers") == pytest.approx(1.0)
+    assert without_luck(0.4, 0.0, "somers") == pytest.approx(0.4)
+
+
+def test_of_two_estimates_the_more_cautious_holds():
+    generator = np.random.default_rng(5)
+    accuracies = generator.normal(size=40)
+    scores = accuracies + generator.normal(size=(30, 40))
+    few, many = (
+        selection_luck(scores, np.zeros(30), {}, [column(accuracies)], "somers", count)
+        for count in (30, 10**9)
+    )
+    assert few.outside == many.outside == few.corrected
+    assert many.floor == BRED * chance_floor([column(accuracies)], "somers", 10**9)
+    assert many.corrected == without_luck(many.search, many.floor, "somers") < few.corrected
+    assert np.diff(many.corrected_interval) == pytest.approx(np.diff(few.corrected_interval))
 
 
 # Is any contender better than the benchmark?
@@ -152,7 +235,7 @@ def test_without_its_luck_a_winner_has_what_it_has_elsewhere(truth):
     raw, corrected = [], []
     for seed in range(12):
         accuracies, scores = noisy(np.random.default_rng(seed), truth, 150, 60)
-        found = selection_luck(scores, np.zeros(150), {}, [column(accuracies)], "somers", seed)
+        found = selection_luck(scores, np.zeros(150), {}, [column(accuracies)], "somers", 150, seed)
         assert found.contenders == 150
         assert found.search == pytest.approx(max(somers(row, accuracies) for row in scores))
         assert found.optimism == pytest.approx(found.search - found.corrected)
@@ -169,7 +252,7 @@ def test_one_candidate_that_is_far_better_owes_little_to_luck():
     generator = np.random.default_rng(0)
     accuracies, scores = noisy(generator, 0.0, 50, 80)
     scores[7] = accuracies + 0.3 * generator.normal(size=80)
-    found = selection_luck(scores, np.zeros(50), {}, [column(accuracies)], "somers")
+    found = selection_luck(scores, np.zeros(50), {}, [column(accuracies)], "somers", 50)
     assert found.search == pytest.approx(somers(scores[7], accuracies))
     assert abs(found.optimism) < 0.02
 
@@ -180,11 +263,11 @@ def test_the_luck_is_that_of_the_weighted_mean_of_the_columns(correlation):
     x, y = generator.normal(size=(2, 30))
     scores = np.stack([np.concatenate([x, y]), np.concatenate([x, -y]), np.ones(60)])
     columns = [column(x, weight=0.5), column(y, np.arange(30, 60), "b", weight=1.5)]
-    found = selection_luck(scores, np.zeros(3), {}, columns, correlation)
+    found = selection_luck(scores, np.zeros(3), {}, columns, correlation, 3)
     assert (found.search, found.corrected) == pytest.approx((1.0, 1.0))
-    rest = selection_luck(scores[1:], np.zeros(2), {}, columns, correlation)
+    rest = selection_luck(scores[1:], np.zeros(2), {}, columns, correlation, 2)
     assert rest.search == 0.0  # 0.5 - 1.5 is worse than to say nothing
-    alone = selection_luck(scores[1:2], np.zeros(1), {}, columns, correlation)
+    alone = selection_luck(scores[1:2], np.zeros(1), {}, columns, correlation, 1)
     assert (alone.search, alone.corrected) == pytest.approx((-0.5, -0.5))
 
 
@@ -196,7 +279,7 @@ def test_the_winner_is_chosen_after_costs():
     best, second = (somers(each, accuracies) for each in (good, fair))
     assert best > second
     for costs, expected in (([0.0, 0.0], best), ([0.9, 0.0], second), ([0.0, 0.9], best)):
-        found = selection_luck(scores, np.array(costs), {}, columns, "somers")
+        found = selection_luck(scores, np.array(costs), {}, columns, "somers", 2)
         assert found.search == pytest.approx(expected)
         assert found.corrected == pytest.approx(expected, abs=0.03)
 
@@ -204,14 +287,16 @@ def test_the_winner_is_chosen_after_costs():
 def test_of_a_column_that_is_too_large_or_too_small_no_luck_is_said(monkeypatch):
     accuracies = np.arange(30.0)
     scores, columns = np.stack([accuracies, -accuracies]), [column(accuracies), column([1, 2, 3])]
-    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers") is not None
-    assert selection_luck(scores, np.zeros(2), {}, columns, "somers") is None  # too little is left
+    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers", 2) is not None
+    assert (
+        selection_luck(scores, np.zeros(2), {}, columns, "somers", 2) is None
+    )  # too little is left
     tied = column([1.0] * 28 + [2.0] * 2)  # what is left often ties, but mostly not
-    assert selection_luck(scores, np.zeros(2), {}, [tied], "somers") is not None
+    assert selection_luck(scores, np.zeros(2), {}, [tied], "somers", 2) is not None
     one = column([1.0] * 29 + [2.0])  # the only other one is left out of the rest too often
-    assert selection_luck(scores, np.zeros(2), {}, [one], "somers") is None
+    assert selection_luck(scores, np.zeros(2), {}, [one], "somers", 2) is None
     monkeypatch.setattr(luck, "LARGEST", 29)
-    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers") is None
+    assert selection_luck(scores, np.zeros(2), {}, columns[:1], "somers", 2) is None
 
 
 def test_the_rival_is_the_best_known_proxy_and_better_ones_are_told_from_luck():
@@ -222,18 +307,18 @@ def test_the_rival_is_the_best_known_proxy_and_better_ones_are_told_from_luck():
         "fair": accuracies + 1.5 * generator.normal(size=80),
     }
     columns = [column(accuracies)]
-    nothing = selection_luck(scores, np.zeros(60), known, columns, "somers")
+    nothing = selection_luck(scores, np.zeros(60), known, columns, "somers", 60)
     assert (nothing.rival, nothing.contenders) == ("fair", 60)
     assert nothing.rival_p > 0.2
-    same = selection_luck(np.stack([known["fair"]]), np.zeros(1), known, columns, "somers")
+    same = selection_luck(np.stack([known["fair"]]), np.zeros(1), known, columns, "somers", 1)
     assert same.rival_p == 1.0
     scores[5] = accuracies + 0.1 * generator.normal(size=80)
-    better = selection_luck(scores, np.zeros(60), known, columns, "somers")
+    better = selection_luck(scores, np.zeros(60), known, columns, "somers", 60)
     assert (better.rival, better.rival_p) == ("fair", pytest.approx(1 / 201))
 
 
 def test_the_same_seed_gives_the_same_luck():
     accuracies, scores = noisy(np.random.default_rng(4), 0.2, 20, 40)
-    given = scores, np.zeros(20), {"known": scores[0]}, [column(accuracies)], "somers"
+    given = scores, np.zeros(20), {"known": scores[0]}, [column(accuracies)], "somers", 20
     assert selection_luck(*given, seed=3) == selection_luck(*given, seed=3)
     assert selection_luck(*given, seed=3) != selection_luck(*given, seed=4)

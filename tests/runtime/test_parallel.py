@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_results_come_in_the_order_of_the_arguments(jobs):
         assert workers.map(pow, ((i, 2) for i in range(20))) == [i * i for i in range(20)]
         assert sorted(workers.unordered(pow, ((i, 2) for i in range(5)))) == [0, 1, 4, 9, 16]
         assert workers.map(pow, ()) == []
+
+
+def test_iterators_that_overlap_leave_the_filters_of_warnings_as_they_were():
+    before = list(warnings.filters)
+    with open_workers(2) as workers:
+        first = workers.unordered(pow, ((i, 2) for i in range(3)))
+        second = workers.unordered(pow, ((i, 3) for i in range(3)))
+        some = [next(first), next(second)]
+        assert warnings.filters == before
+        assert sorted([*some, *first, *second]) == [0, 0, 1, 1, 4, 8]
+    assert warnings.filters == before
 
 
 def test_a_worker_has_one_thread():

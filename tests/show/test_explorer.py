@@ -14,7 +14,7 @@ import pytest
 import autoprox
 from autoprox.benches import load_bench, split
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.report import Run
+from autoprox.evolution.record import Run
 from autoprox.show.explorer import Explorer
 from tests.scipy_correlations import SCIPY
 
@@ -68,7 +68,7 @@ def test_another_pick_changes_all_that_is_shown_to_the_right_proxy(
         assert f"<code>{html.escape(text)}</code>" in explorer.facts.value
         seen[text] = (explorer.graph.value, bytes(explorer.plane.value))
         assert bytes(explorer.plane.value).startswith(b"\x89PNG")
-        assert explorer.graph.value.lstrip().startswith("<?xml")
+        assert explorer.graph.value.lstrip().startswith("<svg")
     assert len(seen) == len(explorer.picks) > 3
     for shown in zip(*seen.values(), strict=True):
         assert len(set(shown)) > len(seen) // 2

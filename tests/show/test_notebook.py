@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 
 from autoprox.assessment.assess import Assessment
-from autoprox.evolution.report import Run
+from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
-from autoprox.leaderboard.board import Leaderboard, Row
-from autoprox.proxies.loading import load
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.ranking.luck import SelectionLuck, null_luck
+from tests.made_runs import step
 
 
 def assessment(name: str, expression: str, joint: float | None) -> Assessment:
@@ -35,11 +36,11 @@ def run() -> Run:
         assessment("params", "sum(params)", 0.512),
     )
     settings = Settings("tiny", seed=7)
-    best = load("sum(norm(weight))")
-    luck = SelectionLuck(500, 0.7, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
+    luck = SelectionLuck(900, 500, 0.7, 0.2, 0.58, 0.123, 0.577, (0.4, 0.8), "params", 0.034)
     return Run(
-        Path("runs/<x>"), settings, ("tiny",), False, (best,), rows, rows[:1], (), luck,
-        null_luck(0.7, [0.3, 0.5]), (),
+        Path("runs/<x>"), settings, (step(1, 0.7, 0.6, 0.5, "sum(norm(weight))"),), 10, 12, (),
+        Counter(), luck=luck, null=null_luck(0.7, [0.3, 0.5], "somers"),
+        held_out=rows, search=rows[:1],
     )  # fmt: skip
 
 
@@ -71,14 +72,24 @@ def test_a_run_shows_what_it_found_beside_the_known_proxies(run: Run) -> None:
     assert "runs/&lt;x&gt;" in text
 
 
-def row(name: str, place: int | None, reason: str | None) -> Row:
+def test_known_proxies_are_shown_the_best_first_and_those_without_a_score_last(run: Run) -> None:
+    known = [
+        replace(assessment(name, f"sum({name})", joint), known=True)
+        for name, joint in (("params", 0.2), ("flops", None), ("fan_in", 0.6), ("fan_out", -0.1))
+    ]
+    text = replace(run, held_out=(*run.held_out[:2], *known))._repr_html_()
+    shown = [line[0] for line in cells(text)[1:]]
+    assert shown == ["top 1", "top 2", "fan_in", "params", "fan_out", "flops"]
+
+
+def row(name: str, place: int | None, reason: str | None) -> LeaderboardRow:
     figures = {
         "column": "cnn/accuracy", "somers": 0.456, "kendall": 0.5, "spearman": 0.6,
         "interval": (0.4, 0.5), "top_share": 0.5, "top1_regret": 1.0, "best": (),
     }  # fmt: skip
     names = ColumnFigures.__dataclass_fields__
     columns = (ColumnFigures(**{key: figures.get(key, 9) for key in names}),)
-    return Row(
+    return LeaderboardRow(
         place, name, "sum(params)", 0.456 if place else None,
         None, None, None, None, None, None, None,
         0 if place else 9, reason, columns if place else (),

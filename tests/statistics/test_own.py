@@ -283,3 +283,23 @@ def twos_named(name):
 
     function.__name__ = name
     return function
+
+
+def test_a_statistic_declared_nonnegative_may_not_be_negative(network, batch):
+    def lowest(network, inputs, targets):
+        return {name: w.min() for name, w in network.named_parameters()}
+
+    with registered(lowest, "Layer", needs_labels=False, nonnegative=True) as name:
+        assert STATISTICS[name].nonnegative
+        with pytest.raises(StatisticError, match=r"'0.weight': is declared nonnegative; got -0"):
+            measure(network, *batch, [name])
+
+
+def test_a_declaration_counts_as_another_version_so_that_it_is_held_against_new_numbers():
+    def size(network, inputs, targets):
+        return {name: float(w.numel()) for name, w in network.named_parameters()}
+
+    with registered(size, "Layer") as name:
+        plain = STATISTICS[name].stored_name
+    with registered(size, "Layer", nonnegative=True) as name:
+        assert STATISTICS[name].stored_name != plain

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.inputs import fingerprint
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.passes import Subject
+from autoprox.statistics.subject import Subject
 
 BETA = 1.0
 """How steeply a layer's importance falls with its redundancy: the default of OMPQ's code."""

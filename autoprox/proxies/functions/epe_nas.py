@@ -10,8 +10,10 @@ from torch import Tensor
 from autoprox.errors import ScoreError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.passes import Subject
+from autoprox.statistics.outcomes import class_targets
 from autoprox.statistics.structure import couples_samples
+from autoprox.statistics.subject import Subject
+from autoprox.statistics.trees import rows
 
 OFFSET = 1e-5
 """Added before the logarithm, as in the released code."""
@@ -43,8 +45,7 @@ def class_correlations(subject: Subject) -> float:
         StatisticError: the batch has one sample, or a gradient is constant.
         ScoreError: no class occurs twice.
     """
-    assert subject.targets is not None  # the proxy needs labels, and asks for them
-    targets = subject.targets.cpu()
+    targets = class_targets(subject).cpu()
     shown = (targets[:, None] == targets).sum(1) > 1
     if subject.batch > 1 and not shown.any():
         raise ScoreError(
@@ -54,12 +55,21 @@ def class_correlations(subject: Subject) -> float:
     if couples_samples(subject.network) or subject.batch == 1:
         shown[:] = True
     names = ("jacobian_correlation",)
-    inputs = subject.inputs[shown.to(subject.inputs.device)]
-    measured = measure(subject.network, inputs, None, names, sample="full", seed=subject.seed)
+    measured = measure(
+        subject.network,
+        rows(subject.inputs, shown),
+        None,
+        names,
+        outputs=subject.outputs,
+        sample="full",
+        seed=subject.seed,
+    )
     correlations = measured.values[names[0]][0]
     assert isinstance(correlations, Tensor)
     with torch.no_grad():
-        classes = subject.forward(subject.inputs[:2], subject.state(), 0).shape[1]
+        few = min(2, subject.batch)
+        output = subject.forward(subject.part(0, few), subject.state(), 0)
+        classes = subject.logits(output, few).shape[-1]
     return _score(correlations.double(), targets[shown], int((~shown).sum()), classes)
 
 

@@ -13,8 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.statistics.passes import Subject
 from autoprox.statistics.structure import hooked
+from autoprox.statistics.subject import Subject
+from autoprox.statistics.trees import Inputs, check_numbers, mapped, numbers, tensors
 
 STEP = 0.01
 """How far the input is moved, in standard deviations of its noise."""
@@ -51,14 +52,13 @@ def gaussian_complexity(subject: Subject) -> float:
         raise StatisticError(
             f"it undoes the scales of batch norms, and {type(network).__name__} has none"
         )
-    if not subject.inputs.is_floating_point():
-        raise StatisticError(f"it needs floating-point inputs; got {subject.inputs.dtype}")
+    check_numbers(subject.inputs, "it", "as it moves them a little")
     draws = []
     with torch.no_grad():
         for repeat in range(REPEATS):
-            state, x, step = _drawn(subject, repeat)
+            state, x, moved = _drawn(subject, repeat)
             first, before = _feature_map(subject, state, x)
-            second, after = _feature_map(subject, state, x + STEP * step)
+            second, after = _feature_map(subject, state, moved)
             change = (first - second).abs().flatten(1).sum(1).mean()
             if change == 0:
                 raise ScoreError("a change of the input does not reach the feature map")
@@ -67,8 +67,11 @@ def gaussian_complexity(subject: Subject) -> float:
     return float(torch.stack(draws).mean())
 
 
-def _drawn(subject: Subject, repeat: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return Gaussian weights, inputs and steps, the same on every device."""
+def _drawn(subject: Subject, repeat: int) -> tuple[dict[str, Tensor], Inputs, Inputs]:
+    """Return Gaussian weights, inputs, and inputs a step away; the same on every device.
+
+    Masks among the inputs stay.
+    """
     generator = torch.Generator().manual_seed(1_000_003 * subject.seed + repeat)
 
     def normal(like: Tensor) -> Tensor:
@@ -86,11 +89,18 @@ def _drawn(subject: Subject, repeat: int) -> tuple[dict[str, Tensor], Tensor, Te
             state[name] = torch.ones_like(parameter)
         elif parameter.ndim > 1:
             state[name] = normal(parameter.detach())
-    return state, normal(subject.inputs), normal(subject.inputs)
+    noise = [normal(each) for each in tensors(subject.inputs) if numbers(each)]
+    moved = [x + STEP * normal(x) for x in noise]
+
+    def replaced(by: list[Tensor]) -> Inputs:
+        left = iter(by)
+        return mapped(subject.inputs, lambda each: next(left) if numbers(each) else each)
+
+    return state, replaced(noise), replaced(moved)
 
 
 def _feature_map(
-    subject: Subject, state: Mapping[str, Tensor], inputs: Tensor
+    subject: Subject, state: Mapping[str, Tensor], inputs: Inputs
 ) -> tuple[Tensor, Tensor]:
     """Return the feature map and the variances that the batch norms saw.
 

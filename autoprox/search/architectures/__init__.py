@@ -7,9 +7,17 @@ found.top(1)[0].config  # {"hidden_dim": 240, "depth": 14, "num_heads": [...], "
 found.network()  # the untrained torch module
 """
 
-from autoprox.search.architectures.found import Found
+from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.search.architectures.scoring import Scored
 from autoprox.search.architectures.search import search_architectures
 from autoprox.search.architectures.space import SPACES, Space, build, load_space
 
-__all__ = ["SPACES", "Found", "Scored", "Space", "build", "load_space", "search_architectures"]
+__all__ = [
+    "SPACES",
+    "FoundArchitectures",
+    "Scored",
+    "Space",
+    "build",
+    "load_space",
+    "search_architectures",
+]

@@ -16,9 +16,9 @@ from typing import Any
 
 from autoprox.errors import AutoproxError, RunError
 from autoprox.runtime.files import append_text, read_json, write_json, write_text
-from autoprox.search.architectures.found import Found
+from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.search.architectures.scoring import Scored
-from autoprox.search.architectures.settings import Settings
+from autoprox.search.architectures.settings import SearchSettings
 
 SEARCH, STATE = "autoprox architecture search", "autoprox architecture search state"
 VERSION = 1
@@ -35,7 +35,7 @@ class SearchFolder:
         """Touch nothing yet."""
         self.path = path
 
-    def create(self, settings: Settings, marks: Mapping[str, Any]) -> None:
+    def create(self, settings: SearchSettings, marks: Mapping[str, Any]) -> None:
         """Begin a new search.
 
         Raises:
@@ -51,7 +51,7 @@ class SearchFolder:
         write_json(self.path / "settings.json", {**data, "settings": settings.to_json()})
         write_text(self.path / "scored.jsonl", "")
 
-    def settings(self) -> Settings:
+    def settings(self) -> SearchSettings:
         """Return the settings of the search in this folder.
 
         Raises:
@@ -61,7 +61,7 @@ class SearchFolder:
         if not path.is_file():
             raise RunError(f"{self.path} holds no search to resume: it has no settings.json")
         try:
-            return Settings.from_json(read_json(path, SEARCH, VERSION)["settings"])
+            return SearchSettings.from_json(read_json(path, SEARCH, VERSION)["settings"])
         except (AutoproxError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
 
@@ -114,7 +114,7 @@ class SearchFolder:
         write_text(path, text)
         return data, scored
 
-    def report(self, found: Found, top: int) -> None:
+    def report(self, found: FoundArchitectures, top: int) -> None:
         """Write what was found."""
         write_json(self.path / "top.json", found.to_json(top))
         write_text(self.path / "front.csv", found.front_csv())

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError
+from autoprox.runtime.frames import frame_of
 from autoprox.runtime.quantities import count_text
 from autoprox.search.architectures.methods import non_dominated
 from autoprox.search.architectures.scoring import Scored, merits
-from autoprox.search.architectures.settings import Settings
+from autoprox.search.architectures.settings import SearchSettings
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +34,7 @@ TOP = 10
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArchitectures:
     """The architectures that a search scored.
 
     Attributes:
@@ -49,7 +49,7 @@ class Found:
     """
 
     folder: Path
-    settings: Settings
+    settings: SearchSettings
     space: Space
     proxies: tuple[str, ...]
     finished: bool
@@ -59,7 +59,7 @@ class Found:
 
     def __repr__(self) -> str:
         """Show the extent."""
-        return f"Found({len(self.scored)} architectures of {self.space.name}, in {self.folder})"
+        return f"FoundArchitectures({len(self.scored)} of {self.space.name}, in {self.folder})"
 
     @cached_property
     def merits(self) -> NDArray[np.float64]:
@@ -156,11 +156,7 @@ class Found:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise AutoproxError("a data frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame(
+        return frame_of(
             {
                 "generation": each.generation,
                 **{name: each.scores.get(name, np.nan) for name in self.proxies},
@@ -173,7 +169,7 @@ class Found:
             for each, merit in zip(self.scored, self.merits.tolist(), strict=True)
         )
 
-    def timed(self, latency: Callable[[Config], float], top: int = TOP) -> Found:
+    def timed(self, latency: Callable[[Config], float], top: int = TOP) -> FoundArchitectures:
         """Return the same with the latencies of the best architectures and of the front.
 
         Args:

@@ -15,6 +15,8 @@ from autoprox.search.architectures.space import Config, Space, asked
 if TYPE_CHECKING:
     from torch import nn
 
+    from autoprox.statistics.trees import Inputs
+
 COSTS = ("params", "flops", "latency")
 """What the score can be held against."""
 
@@ -87,7 +89,7 @@ def costs_of(space: Space, config: Config, names: Iterable[str]) -> dict[str, in
             return {
                 name: count_params(network)
                 if name == "params"
-                else count_flops(network, tuple(space.input_shape))
+                else count_flops(network, one_input(space))
                 for name in names
             }
 
@@ -102,7 +104,22 @@ def count_params(network: nn.Module) -> int:
     return sum(each.numel() for each in network.parameters())
 
 
-def count_flops(network: nn.Module, input_shape: tuple[int, ...]) -> int:
+def one_input(space: Space) -> Inputs:
+    """Return one sample for the networks of a space: zeros, or the first of its own inputs."""
+    import torch
+
+    from autoprox.statistics.trees import mapped, rows
+
+    own = getattr(space, "inputs", None)
+    if own is None:
+        return torch.zeros(1, *space.input_shape)
+    device = torch.empty(0).device  # that of a `with torch.device(...)` around
+    with torch.device("cpu"):
+        inputs, _ = asked(space, "inputs", own, 1, 0)
+    return mapped(rows(inputs, slice(0, 1)), lambda tensor: tensor.to(device))
+
+
+def count_flops(network: nn.Module, inputs: Inputs) -> int:
     """Return the operations for one input, as the statistic `flops` counts them.
 
     A multiplication and the addition after it are two.
@@ -112,26 +129,29 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     from autoprox.statistics.structure import in_mode
+    from autoprox.statistics.trees import arguments
 
+    positional, keywords = arguments(inputs)
     counter = FlopCounterMode(display=False)
     with in_mode(network, "eval"), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
-        network(torch.zeros(1, *input_shape))
+        network(*positional, **keywords)
     return int(counter.get_total_flops())
 
 
-def measure_latency(network: nn.Module, input_shape: tuple[int, ...]) -> float:
+def measure_latency(network: nn.Module, inputs: Inputs) -> float:
     """Return the median seconds of a forward pass of one input, in use, by one thread."""
     import torch
 
     from autoprox.runtime.threads import one_thread
     from autoprox.statistics.structure import in_mode
+    from autoprox.statistics.trees import arguments
 
-    inputs = torch.zeros(1, *input_shape)
+    positional, keywords = arguments(inputs)
     seconds = []
     with one_thread(), in_mode(network, "eval"), torch.no_grad():
         for _ in range(WARM_UP + PASSES):
             begun = time.perf_counter()
-            network(inputs)
+            network(*positional, **keywords)
             seconds.append(time.perf_counter() - begun)
     return sorted(seconds[WARM_UP:])[PASSES // 2]
 

@@ -22,7 +22,7 @@ from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.runtime.parallel import HERE, Workers
-from autoprox.search.architectures.limits import measure_latency
+from autoprox.search.architectures.limits import measure_latency, one_input
 from autoprox.search.architectures.space import Config, Space, bench_of, build
 
 COUNTED: Mapping[str, Scorable] = {
@@ -120,7 +120,7 @@ class Scorer:
         """Return the architectures with their scores, in the order given."""
         bench = bench_of(self.space, list(configs), self.version)
         asked = {identity(each): each for each in (*self.proxies.values(), *COUNTED.values())}
-        job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, timed=False)
+        job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, False, kept=False)
         return [
             self._scored(config, generation, kept)
             for config, kept in zip(configs, score_all(job, self.workers, progress), strict=True)
@@ -159,7 +159,7 @@ class Scorer:
     def latency(self, config: Config) -> float:
         """Return the median seconds of a forward pass of one input."""
         network = build(self.space, config, seed=self.probe.seed)
-        return measure_latency(network, tuple(self.space.input_shape))
+        return measure_latency(network, one_input(self.space))
 
 
 def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float64]:

@@ -16,16 +16,18 @@ from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.files import absolute, free_folder
+from autoprox.runtime.options import not_default, settings_in
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.threads import one_thread
 from autoprox.search.architectures.draws import Draws
 from autoprox.search.architectures.folder import SearchFolder
-from autoprox.search.architectures.found import TOP, Found
+from autoprox.search.architectures.found import TOP, FoundArchitectures
 from autoprox.search.architectures.limits import Limits
 from autoprox.search.architectures.methods import METHODS
 from autoprox.search.architectures.scoring import Scored, Scorer, loaded, merits
-from autoprox.search.architectures.settings import Settings
+from autoprox.search.architectures.settings import SearchSettings
 from autoprox.search.architectures.space import Space, key_of, load_space, version_of
+from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
 
 GENERATION = 16
@@ -34,11 +36,11 @@ GENERATION = 16
 Source: TypeAlias = str | Path | Graph | AnyProxy
 """What `autoprox.load` takes."""
 
-Watch: TypeAlias = Callable[["Search", int], None]
+Watch: TypeAlias = Callable[["ArchitectureSearch", int], None]
 """Told of the search, and of how many architectures of the running generation are scored."""
 
 
-class Search:
+class ArchitectureSearch:
     """A search, generation after generation.
 
     Attributes:
@@ -48,7 +50,7 @@ class Search:
         exhausted: whether nothing new is to be found.
     """
 
-    def __init__(self, settings: Settings, space: Space, scorer: Scorer) -> None:
+    def __init__(self, settings: SearchSettings, space: Space, scorer: Scorer) -> None:
         """Begin with nothing scored."""
         self.settings = settings
         self.space = space
@@ -130,6 +132,17 @@ def search_architectures(
     space: str | Path | Space | None = None,
     proxies: Source | Sequence[Source] = (),
     *,
+    params: str | None = None,
+    flops: str | None = None,
+    budget: int = SearchSettings.budget,
+    method: str = SearchSettings.method,
+    cost: str = SearchSettings.cost,
+    latency: bool = False,
+    seed: int = 0,
+    probe_seed: int = 0,
+    batch: int = SearchSettings.batch,
+    sample: Sample = SearchSettings.sample,
+    images: str | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -138,8 +151,7 @@ def search_architectures(
     cache: str | Path | None = None,
     top: int = TOP,
     watch: Watch | None = None,
-    **options: Any,
-) -> Found:
+) -> FoundArchitectures:
     """The architectures of a space that proxies score highest, without training any.
 
     Every architecture is scored once; equal ones count once. Ctrl-C ends the search with what was
@@ -148,8 +160,21 @@ def search_architectures(
     Args:
         space: a name, a Python file that defines ``space``, or a `Space`.
         proxies: what `autoprox.load` takes, or several of that, whose ranks are combined.
+        params: a range of parameters, such as ``"5M:7M"``; None for no limit.
+        flops: likewise, of operations for one input as the statistic `flops` counts them.
+        budget: how many architectures are scored.
+        method: a name in `autoprox.search.architectures.methods.METHODS`.
+        cost: what the score is held against in the Pareto front: ``params``, ``flops`` or
+            ``latency``; the method ``pareto`` searches for the front.
+        latency: whether to measure the latency of the best architectures and of the front.
+        seed: of the search.
+        probe_seed: of the networks' weights, the inputs, and the sample's places.
+        batch: how many inputs the networks are shown.
+        sample: entries kept of each tensor of a layer, or ``"full"``.
+        images: an .npz file or a folder of images that the networks are shown; None for seeded
+            noise.
         out: the folder of the search; a new one under ``runs/`` if None.
-        resume: the folder of a search to go on with, instead of `out`, `proxies` and `options`;
+        resume: the folder of a search to go on with, instead of `out`, `proxies` and settings;
             `space` only if the search began with a `Space` object. A proxy has to have a name, a
             file or an expression for that.
         jobs: the number of processes; no result depends on it.
@@ -158,7 +183,6 @@ def search_architectures(
         cache: the folder of the scores; the user's cache folder if None.
         top: how many architectures ``top.json`` has.
         watch: is told of progress.
-        options: the other fields of `Settings`, such as ``params="5M:7M"`` or ``budget=500``.
 
     Raises:
         UnknownNameError: there is no such space, proxy, method or cost.
@@ -166,8 +190,11 @@ def search_architectures(
         ScoreError: a proxy has no score on any architecture, or compares networks.
         AutoproxError: images, cache, folder or workers cannot be used; the message says which.
     """
+    asked = settings_in(locals(), SearchSettings)
+    del asked["space"], asked["proxies"]
     if resume is not None:
-        if out is not None or proxies or options or isinstance(space, (str, Path)):
+        changed = not_default(asked, SearchSettings)
+        if out is not None or proxies or changed or isinstance(space, (str, Path)):
             raise RunError(
                 "a resumed search keeps its settings: give resume alone, or start a new search"
             )
@@ -181,7 +208,7 @@ def search_architectures(
         raise SpaceError("give a space to search, such as 'autoformer', or a search to resume")
     else:
         source, found, named = space, load_space(space), loaded(_several(proxies))
-        settings = _settings(found, source, tuple(named), options)
+        settings = SearchSettings(_name(found, source), tuple(named), **asked)
         path = Path(out) if out is not None else _own_folder(found, settings)
     version = version_of(found, source)
     kept = path / "cache" if version is None else Path(cache or default_folder())
@@ -193,7 +220,7 @@ def search_architectures(
             files.create(settings, marks)
         else:
             files.check(marks)
-        return _searched(Search(settings, found, scorer), files, top, watch)
+        return _searched(ArchitectureSearch(settings, found, scorer), files, top, watch)
 
 
 def _several(proxies: Source | Sequence[Source]) -> Sequence[Source]:
@@ -203,24 +230,20 @@ def _several(proxies: Source | Sequence[Source]) -> Sequence[Source]:
     return proxies
 
 
-def _settings(
-    space: Space, source: str | Path | Space, proxies: tuple[str, ...], options: dict[str, Any]
-) -> Settings:
-    """Return the settings, with paths that hold in any folder."""
+def _name(space: Space, source: str | Path | Space) -> str:
+    """Return what a space is loaded by, a path so that it holds in any folder."""
     name = str(source) if isinstance(source, (str, Path)) else space.name
-    if name.endswith(".py"):
-        name = absolute(name)
-    if options.get("images"):
-        options["images"] = absolute(options["images"])
-    return Settings(name, proxies, **options)
+    return absolute(name) if name.endswith(".py") else name
 
 
-def _own_folder(space: Space, settings: Settings) -> Path:
+def _own_folder(space: Space, settings: SearchSettings) -> Path:
     """Return the first folder under ``runs/`` that is not taken."""
     return free_folder(Path("runs") / f"{space.name}-{settings.method}-{settings.seed}")
 
 
-def _searched(search: Search, files: SearchFolder, top: int, watch: Watch | None) -> Found:
+def _searched(
+    search: ArchitectureSearch, files: SearchFolder, top: int, watch: Watch | None
+) -> FoundArchitectures:
     """Search to the end or to Ctrl-C, every generation on disk before the next begins."""
     saved = files.state()
     if saved is not None:
@@ -238,9 +261,9 @@ def _searched(search: Search, files: SearchFolder, top: int, watch: Watch | None
     return found
 
 
-def _found(search: Search, files: SearchFolder, finished: bool) -> Found:
+def _found(search: ArchitectureSearch, files: SearchFolder, finished: bool) -> FoundArchitectures:
     draws, names = search.draws, tuple(search.scorer.proxies)
-    return Found(
+    return FoundArchitectures(
         files.path,
         search.settings,
         search.space,

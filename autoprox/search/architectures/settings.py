@@ -16,25 +16,14 @@ from autoprox.statistics.inputs import LARGEST_SEED
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """The settings of a search.
 
     Equal settings give equal results, whatever the machine and the number of jobs; but latencies
     are measured, and a search for low ones goes with the machine.
 
-    Attributes:
-        space: the space's name, or the path of a user's own.
-        proxies: names, files, run folders or expressions; several are combined by rank.
-        params: a range of parameters, such as ``"5M:7M"``; None for no limit.
-        flops: likewise, of operations for one input as the statistic `flops` counts them.
-        budget: how many architectures are scored.
-        method: a name in `METHODS`.
-        cost: what the score is held against in the Pareto front: ``params``, ``flops`` or
-            ``latency``; `pareto` searches for the front.
-        latency: whether to measure the latency of the best architectures and of the front.
-        seed: of the search.
-        probe_seed, batch, sample, images: what the networks are shown, and the seed of their
-            weights; see `Probe`.
+    The attributes are the arguments of `autoprox.search_architectures` of the same names; `space`
+    is a name, or the path of a user's own, and `proxies` are what `autoprox.load` reads.
     """
 
     space: str
@@ -87,7 +76,7 @@ class Settings:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+    def from_json(cls, data: Mapping[str, Any]) -> SearchSettings:
         """Return the settings that `to_json` described.
 
         Raises:

@@ -33,6 +33,9 @@ class Space(Protocol):
 
     * ``crossover(first, second, random)``, which mixes two configurations (for `pareto`);
     * ``key(config)``, a text that only equal networks share, by default that of the configuration;
+    * ``inputs(batch, seed)``, ``loss(outputs, targets)`` and ``outputs(output)``, as a `Bench` has
+      them, for networks that take or return something else; with ``inputs`` it needs neither
+      ``input_shape`` nor ``classes``;
     * ``version``, a text that changes whenever a configuration gives another network. A space in a
       file has the file's content for it.
     """
@@ -138,7 +141,8 @@ def _checked(space: Any, where: str) -> Space:
         SpaceError: something is missing.
     """
     missing = [name for name in METHODS if not callable(getattr(space, name, None))]
-    missing += [name for name in ("name", "input_shape", "classes") if not hasattr(space, name)]
+    shapes = () if hasattr(space, "inputs") else ("input_shape", "classes")
+    missing += [name for name in ("name", *shapes) if not hasattr(space, name)]
     if missing:
         raise SpaceError(
             f"{where}: a space has name, input_shape, classes, sample(random), "
@@ -215,10 +219,17 @@ def bench_of(space: Space, configs: list[Config], version: str | None = None) ->
         targets=("none",),
         default_targets=("none",),
         build=partial(_built, space),
-        input_shape=tuple(space.input_shape),
-        classes=space.classes,
         version=version or "1",
+        **_shown(space),
     )
+
+
+def _shown(space: Space) -> dict[str, Any]:
+    """Return what a bench has to know of what the networks take and return."""
+    own = {name: getattr(space, name, None) for name in ("inputs", "loss", "outputs")}
+    if own["inputs"] is not None:
+        return own
+    return {**own, "input_shape": tuple(space.input_shape), "classes": space.classes}
 
 
 def _built(space: Space, architecture: Architecture) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
+    from autoprox.primitives.facts import Function
     from autoprox.statistics import Sample
 
 Scorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Bits of configurations, ``(configurations, layers)``, to scores; NaN where there is none."""
-
-RISING = ("coarsen", "exp", "relu", "sigmoid", "sign", "sqrt", "tanh")
-"""Words whose value never falls when their argument rises. `log` does, at 0, by its guard."""
 
 
 class TableScorer:
@@ -172,17 +170,31 @@ def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
     >>> layer_sum(parse("sum(softmax(bits))")) is None
     True
     """
-    if graph.word == "negative":
+    from autoprox.primitives import PRIMITIVES
+
+    facts = PRIMITIVES[graph.word].facts
+    if facts.negates:
         found = layer_sum(graph.args[0])
         return None if found is None else (found[0], -found[1])
-    if graph.word in RISING:
+    if facts.rising:
         return layer_sum(graph.args[0])
-    if graph.word not in ("sum", "mean", "norm") or graph.args[0].kind is not Layer:
+    if facts.sums is None or graph.args[0].kind is not Layer:
         return None
     (term,) = graph.args
     if any(_compares_layers(node) for node in term):
         return None
-    return (apply("square", term) if graph.word == "norm" else term), 1
+    summed = _summed(term, facts.sums)
+    return None if summed is None else (summed, 1)
+
+
+def _summed(term: Graph, function: Function | Literal["entries"]) -> Graph | None:
+    """Return what is summed for a reduction of `term`; None if its word was defined anew."""
+    from autoprox.primitives.primitive import word_of
+
+    if function == "entries":
+        return term
+    word = word_of(function)
+    return None if word is None else apply(word, term)
 
 
 def _compares_layers(node: Graph) -> bool:

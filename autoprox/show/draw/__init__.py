@@ -8,7 +8,7 @@ Each function draws on the axes that it is given, or on those of a new figure, a
     >>> axes = draw.draw(load("zico"))
 """
 
-from autoprox.show.draw.graphs import draw, save, svg
+from autoprox.show.draw.graphs import draw, save
 from autoprox.show.draw.lineages import lineage
 from autoprox.show.draw.parts import ablation, layers
 from autoprox.show.draw.rankings import heat_map, scatter
@@ -25,7 +25,6 @@ __all__ = [
     "pareto",
     "save",
     "scatter",
-    "svg",
     "words",
     "write",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoprox.errors import AutoproxError
-from autoprox.search.architectures.found import Found
+from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.show.draw.style import LIGHT_BLUE, PALE, SMALL, VERMILION, blank_axes, dress
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ UNITS = {
 }
 
 
-def front_figure(found: Found, axes: Axes | None = None) -> Axes:
+def front_figure(found: FoundArchitectures, axes: Axes | None = None) -> Axes:
     """Draw what was scored, the Pareto front, and the best architecture.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import BASELINES
 from autoprox.errors import AutoproxError
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.show.draw.style import (
     GREY,
     INK,
@@ -72,7 +72,7 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
     return figure
 
 
-def _mark_best(axes: Axes, rows: list[Row]) -> None:
+def _mark_best(axes: Axes, rows: list[LeaderboardRow]) -> None:
     """Mark the mean rho among the best by score, if it is known."""
     shares = list(rows[0].best)
     if not shares:
@@ -89,7 +89,7 @@ def _mark_best(axes: Axes, rows: list[Row]) -> None:
     )  # fmt: skip
 
 
-def _label(row: Row) -> str:
+def _label(row: LeaderboardRow) -> str:
     short = row.name if len(row.name) <= 40 else f"{row.name[:39]}…"
     return f"{short} *" if row.searched_on else short
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoprox.assessment.wording import MINUS, figure
 from autoprox.proxies.proxy import Proxy
 from autoprox.show.draw.graphs import Note, draw_graph
 from autoprox.show.draw.style import (
@@ -19,7 +20,6 @@ from autoprox.show.draw.style import (
     diverging,
     dress,
     matplotlib,
-    said,
     shortened,
 )
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
@@ -27,7 +27,7 @@ from autoprox.statistics import DEFAULT_SAMPLE, Sample
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoprox.assessment.ablation import Ablation, Part
     from autoprox.assessment.contributions import Contributions
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from autoprox.language.graph import Graph
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 STRONGEST = 0.6
 """How much of its colour the box of a part has without which the whole correlation is lost."""
@@ -89,8 +91,8 @@ def ablation(
 def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "") -> Axes:
     """Draw an ablation that is computed already; see `ablation`."""
     notes = {each.text: _note(each, found.joint) for each in found.parts}
-    notes[found.graph.text] = Note(f"joint D {said(found.joint)}", "white")
-    axes = draw_graph(found.graph, axes, title, notes)
+    notes[found.graph.text] = Note(f"joint D {figure(found.joint, minus=MINUS)}", "white")
+    axes = draw_graph(found.graph, title, axes, notes)
     told = "Below each word: the loss of joint D\nwhen its value is its mean"
     words: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
     axes.text(0.5, 0, told, fontsize=SMALL, color=GREY, **words)
@@ -100,19 +102,23 @@ def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "")
 def _note(part: Part, whole: float) -> Note:
     if part.loss is None:
         return Note("undefined", "white")
-    return Note(said(part.loss), diverging(STRONGEST * part.loss, max(abs(whole), 1e-9)))
+    return Note(
+        figure(part.loss, minus=MINUS), diverging(STRONGEST * part.loss, max(abs(whole), 1e-9))
+    )
 
 
 def layers(
     proxy: Proxy,
     network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor | None = None,
+    inputs: Inputs,
+    targets: Targets = None,
     *,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
     bits: Bits | None = None,
     mode: Mode | None = None,
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw what the layers of a network contribute to a proxy, in the order of execution.
@@ -131,7 +137,8 @@ def layers(
     from autoprox.statistics import measure
 
     how: dict[str, Any] = {"sample": sample, "seed": seed, "bits": bits, "mode": mode}
-    measurement = measure(network, inputs, targets, proxy.graph.statistics, **how)
+    read: dict[str, Any] = {"loss": loss, "outputs": outputs}
+    measurement = measure(network, inputs, targets, proxy.graph.statistics, **how, **read)
     found = contributions(proxy.graph, measurement)
     return draw_layers(found, title=proxy.name if title is None else title)
 

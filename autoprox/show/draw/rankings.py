@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from autoprox.assessment.wording import MINUS, figure
 from autoprox.errors import AutoproxError
 from autoprox.show.draw.style import (
     BLUE,
@@ -19,7 +20,6 @@ from autoprox.show.draw.style import (
     figure_of,
     ink_on,
     matplotlib,
-    said,
     shortened,
 )
 
@@ -108,7 +108,7 @@ def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> 
             fill = diverging(value)
             axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=fill))
             place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
-            axes.text(j, i, said(value, 2), color=ink_on(fill), **place)
+            axes.text(j, i, figure(value, ".2f", MINUS), color=ink_on(fill), **place)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks(range(rows), [shortened(name, NAME) for name in found.proxies], fontsize=SMALL)

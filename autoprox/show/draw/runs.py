@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
-from autoprox.evolution.found import HISTORY, Found, read
+from autoprox.evolution.record import HISTORY, Run, read_run
 from autoprox.evolution.word_use import BEST, WordUse, word_use
+from autoprox.show import plots
 from autoprox.show.draw.style import (
     BLUE,
     GREY,
@@ -19,13 +20,13 @@ from autoprox.show.draw.style import (
     blank_axes,
     dress,
 )
+from autoprox.show.picks import picks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from autoprox.evolution.report import Run
 
-AnyRun: TypeAlias = "str | Path | Run | Found"
+AnyRun: TypeAlias = "str | Path | Run"
 """A run, or its folder; finished, stopped or still going."""
 
 LINES: Mapping[str, Mapping[str, Any]] = {
@@ -37,15 +38,13 @@ WORDS = 14
 """How many statistics, and how many primitives, are shown."""
 
 
-def found_in(run: AnyRun) -> Found:
+def found_in(run: AnyRun) -> Run:
     """Return what a run found.
 
     Raises:
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
     """
-    if isinstance(run, Found):
-        return run
-    return read(Path(run) if isinstance(run, str | Path) else run.folder)
+    return run if isinstance(run, Run) else read_run(run)
 
 
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
@@ -61,20 +60,16 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     """
     found = _with_fitness(run)
     axes = blank_axes(axes, 5.4, 3.4)
-    for key, name in HISTORY.items():
-        steps = [row for row in found.generations if getattr(row, key) is not None]
-        if steps:
-            xs = [step.evaluations for step in steps]
-            ys = [getattr(step, key) for step in steps]
-            axes.plot(xs, ys, linewidth=1.6, label=name, **LINES[key])
-            axes.plot(xs[-1], ys[-1], "o", markersize=4, color=LINES[key]["color"])
-    dress(axes, "distinct candidates judged", found.settings.joint, found.title)
+    for key, points in plots.history(found).items():
+        axes.plot(*zip(*points, strict=True), linewidth=1.6, label=HISTORY[key], **LINES[key])
+        axes.plot(*points[-1], "o", markersize=4, color=LINES[key]["color"])
+    dress(axes, plots.JUDGED, found.settings.joint, found.title)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize=SMALL, frameon=False)
     return axes
 
 
-def _with_fitness(run: AnyRun) -> Found:
+def _with_fitness(run: AnyRun) -> Run:
     """Return a run in which some candidate has a fitness.
 
     Raises:
@@ -89,9 +84,9 @@ def _with_fitness(run: AnyRun) -> Found:
 def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     """Draw the complexity of the candidates against their joint correlation.
 
-    The line is the front: what is reached on the search split with so many nodes at most. A diamond
-    is the held-out correlation of a proxy where it is known: of those that were the best of a
-    generation, and of those that the run assessed at its end; a line leads to it.
+    The line is the front: what is reached on the search split with so many nodes at most. Discs are
+    the proxies that the run's page shows one by one; a line leads from each to a diamond, its
+    held-out correlation, where that is known.
 
     Args:
         run: a run, or its folder.
@@ -101,33 +96,28 @@ def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
         RunError: the run cannot be read, or no candidate has a fitness yet.
         AutoproxError: matplotlib is not installed.
     """
+    import numpy as np
+
     found = _with_fitness(run)
+    shown = plots.marks(picks(found))
+    three = [(each.complexity, each.search, each.held_out) for each in shown]
+    sizes, search, held_out = np.array(three, np.float64).T  # None becomes NaN: no mark
     axes = blank_axes(axes, 5.4, 3.6)
-    dots = {(each.complexity, round(each.fitness, 3)) for each in found.judged}
-    _dots(axes, dots, s=5, color=PALE, linewidths=0, label="candidates")
-    front = [(each.complexity, each.fitness) for each in found.front]
-    last = max(each.complexity for each in found.judged)
-    axes.step(*zip(*front, (last, front[-1][1]), strict=True), where="post", color=BLUE, lw=1)
-    _dots(axes, front, s=26, color=BLUE, zorder=3, label="front, search")
-    held_out = found.held_out_figures
-    seen = [each for each in found.judged if each.text in held_out]
-    sizes, levels = [each.complexity for each in seen], [held_out[each.text] for each in seen]
-    axes.vlines(sizes, levels, [each.fitness for each in seen], color=GREY, linewidth=0.7)
-    if seen:
+    dots, front = (np.array(points).T for points in (plots.cloud(found), plots.front(found)))
+    axes.scatter(dots[0], dots[1], s=5, color=PALE, linewidths=0, label="other candidates")
+    axes.plot(*front, color=BLUE, linewidth=1)
+    axes.vlines(sizes, held_out, search, color=GREY, linewidth=0.7)
+    axes.scatter(sizes, search, s=26, color=BLUE, zorder=3, label="search split")
+    if np.isfinite(held_out).any():
         look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
-        axes.scatter(sizes, levels, s=22, color=VERMILION, zorder=4, label="held out", **look)
-    dress(axes, "nodes of the formula", found.settings.joint, found.title)
-    _look_at(axes, [*levels, *(fitness for _, fitness in front)])
+        axes.scatter(sizes, held_out, s=22, color=VERMILION, zorder=4, label="held out", **look)
+    dress(axes, plots.NODES, found.settings.joint, found.title)
+    axes.set_ylim(plots.around(plots.levels(shown)))
     axes.locator_params(axis="x", integer=True)
     # The names can be read where candidates lie behind.
     legend: dict[str, Any] = {"framealpha": 0.85, "edgecolor": "none"}
     axes.legend(fontsize=SMALL, loc="lower right", **legend)
     return axes
-
-
-def _dots(axes: Axes, points: Iterable[tuple[float, float]], **looks: Any) -> None:
-    xs, ys = zip(*points, strict=True)
-    axes.scatter(xs, ys, **looks)
 
 
 def words(run: AnyRun, best: int = BEST, *, axes: Axes | None = None) -> Axes:
@@ -178,10 +168,3 @@ def _place(axes: Axes, groups: dict[str, list[WordUse]]) -> list[tuple[int, Word
         shown += enumerate(uses, start=row + 1)
         row += len(uses) + 2
     return shown
-
-
-def _look_at(axes: Axes, levels: Sequence[float]) -> None:
-    """Show what lies around the best candidates, and not the many that are far worse."""
-    low, high = min(levels), max(levels)
-    room = 0.08 * (high - low) or 0.01
-    axes.set_ylim(low - 2 * room, high + room)

@@ -100,15 +100,6 @@ def ink_on(fill: tuple[float, float, float]) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
 
 
-def said(value: float, digits: int = 3) -> str:
-    """Return a figure with a true minus sign; zero has none.
-
-    >>> said(0.25, 2), said(-0.001, 2)
-    ('0.25', '0.00')
-    """
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def shortened(text: str, most: int) -> str:
     """Return a text with its middle left out if it is longer than `most` letters.
 

@@ -11,22 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.found import HISTORY, Found
+from autoprox.evolution.record import HISTORY, Run
 from autoprox.language.layout import apart
 from autoprox.runtime.markup import Markup, join, tag
-from autoprox.show.page.picks import Pick
+from autoprox.show import plots
+from autoprox.show.picks import Pick
+from autoprox.show.plots import Point
 
 WIDTH, HEIGHT = 660, 360
 LEFT, RIGHT, TOP, BOTTOM = 52, 165, 14, 46
 """Pixels: of a chart, and around its frame. The names of lines stand at the right."""
 LINE = 15
 """Pixels: between two lines of text."""
-CELL = 3
-"""Pixels: candidates that are as near as this are one dot."""
 SEPARATION = 11
 """Pixels: between proxies of one size."""
-
-Point = tuple[float, float]
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -63,6 +61,14 @@ class Frame:
         low, high = self.ys
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
+    def at(self, point: Point) -> Point:
+        """Return the place of a point."""
+        return self.x(point[0]), self.y(point[1])
+
+    def path(self, points: Iterable[Point]) -> str:
+        """Return the data of a path of straight lines."""
+        return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in map(self.at, points))
+
     def axes(self, horizontal: str, vertical: str, whole: Sequence[float]) -> Markup:
         """Return grid, numbers and titles; `whole` are the numbers of the horizontal axis."""
         right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -92,53 +98,29 @@ def label(place: Point, text: str, anchor: str = "start", **attributes: str) -> 
     return tag("text", text, x=float(x), y=float(y), text_anchor=anchor, **attributes)
 
 
-def path(points: Iterable[Point]) -> str:
-    """Return the data of a path of straight lines."""
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
 def svg(content: str, name: str, role: str = "img") -> Markup:
     """Return a chart; `name` tells those who cannot see it what it shows."""
     return tag("svg", content, viewBox=f"0 0 {WIDTH} {HEIGHT}", role=role, aria_label=name,
                class_="chart", width=WIDTH)  # fmt: skip
 
 
-def _range(values: Iterable[float], room: float = 0.08) -> Point:
-    """Return the least and the largest of some numbers, with room around them."""
-    chosen = list(values)
-    low, high = min(chosen), max(chosen)
-    margin = room * (high - low) or 0.01
-    return low - margin, high + margin
-
-
 CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
 """The classes of the lines of the history."""
 
 
-def history(found: Found) -> Markup:
+def history(found: Run) -> Markup:
     """Return how fitness went, generation by generation."""
-    rows = found.generations
-    values = [v for row in rows for key in HISTORY if (v := getattr(row, key)) is not None]
-    if not values:
+    lines = plots.history(found)
+    if not lines:
         return tag("p", "No candidate has a fitness yet.")
-    frame = Frame((0, max(found.evaluations, 1)), _range(values))
-    parts = [
-        frame.axes("distinct candidates judged", found.settings.joint, ticks(0, found.evaluations))
-    ]
-    ends: dict[str, Point] = {}
-    for key, name in HISTORY.items():
-        class_ = CLASSES[key]
-        points = [
-            (frame.x(row.evaluations), frame.y(value))
-            for row in rows
-            if (value := getattr(row, key)) is not None
-        ]
-        if points:
-            parts.append(tag("path", d=path(points), class_=f"line {class_}"))
-            parts.append(_disc(points[-1], class_))
-            ends[name] = points[-1]
-    parts.append(_names(ends))
-    last = rows[-1]
+    values = [value for points in lines.values() for _, value in points]
+    frame = Frame((0, max(found.evaluations, 1)), plots.around(values))
+    parts = [frame.axes(plots.JUDGED, found.settings.joint, ticks(0, found.evaluations))]
+    for key, points in lines.items():
+        parts.append(tag("path", d=frame.path(points), class_=f"line {CLASSES[key]}"))
+        parts.append(_disc(frame.at(points[-1]), CLASSES[key]))
+    parts.append(_names({HISTORY[key]: frame.at(points[-1]) for key, points in lines.items()}))
+    last = found.generations[-1]
     told = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
     return svg(join(parts), f"History of the joint correlation; at the end: {told}.")
 
@@ -163,10 +145,10 @@ def _names(ends: Mapping[str, Point]) -> Markup:
     )
 
 
-def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
+def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     """Return nodes against joint correlation; each proxy is a link to its place on the page."""
-    shown = [each for each in chosen if not each.known and each.complexity is not None]
-    values = [v for each in shown for v in (each.search, each.held_out) if v is not None]
+    shown = plots.marks(chosen)
+    values = plots.levels(shown)
     if not values:
         return tag("p", "No candidate has a fitness yet.")
     rival = max(
@@ -177,12 +159,13 @@ def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     if rival is not None and rival.held_out is not None:
         values.append(rival.held_out)
     sizes = [each.complexity or 0 for each in shown] + [each.complexity for each in found.front]
-    frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), _range(values))
+    frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), plots.around(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
-    parts = [frame.axes("nodes of the formula", found.settings.joint, whole), _cloud(found, frame)]
+    parts = [frame.axes(plots.NODES, found.settings.joint, whole), _cloud(found, frame)]
     if rival is not None and rival.held_out is not None:
         parts.append(_level(frame, rival.held_out, f"{rival.name}, held out"))
-    parts.append(_steps(found, frame))
+    front = [(x, max(y, frame.ys[0])) for x, y in plots.front(found)]
+    parts.append(tag("path", d=frame.path(front), class_="front"))
     parts += [_mark(frame, each, x, found.settings.joint) for each, x in _spread(frame, shown)]
     parts.append(_key())
     name = (
@@ -191,15 +174,10 @@ def pareto(found: Found, chosen: Sequence[Pick]) -> Markup:
     return svg(join(parts), name, role="group")
 
 
-def _cloud(found: Found, frame: Frame) -> Markup:
-    """Return all judged candidates as dots, one for those that are near each other."""
-    cells = set()
-    for each in found.judged:
-        x, y = frame.x(each.complexity), frame.y(each.fitness)
-        if LEFT < x < WIDTH - RIGHT and TOP < y < HEIGHT - BOTTOM:
-            cells.add((round(x, 1), CELL * round(y / CELL)))
-    dots = "".join(f"M{x} {y}h0" for x, y in sorted(cells))
-    return tag("path", d=dots, class_="cloud") if dots else Markup("")
+def _cloud(found: Run, frame: Frame) -> Markup:
+    """Return all judged candidates that lie in the frame as dots."""
+    dots = [(x, y) for x, y in map(frame.at, plots.cloud(found)) if TOP < y < HEIGHT - BOTTOM]
+    return tag("path", d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots), class_="cloud")
 
 
 def _level(frame: Frame, value: float, name: str) -> Markup:
@@ -207,15 +185,6 @@ def _level(frame: Frame, value: float, name: str) -> Markup:
     y = frame.y(value)
     across = line((LEFT, y), (WIDTH - RIGHT, y), "line median")
     return join([across, label((WIDTH - RIGHT + 8, y + 4), name)])
-
-
-def _steps(found: Found, frame: Frame) -> Markup:
-    """Return the border of what is reached with so many nodes at most."""
-    points: list[Point] = []
-    for each in found.front:
-        x, y = frame.x(each.complexity), frame.y(each.fitness)
-        points += [(x, points[-1][1]), (x, y)] if points else [(x, y)]
-    return tag("path", d=path(points), class_="front") if len(points) > 1 else Markup("")
 
 
 def _spread(frame: Frame, shown: Sequence[Pick]) -> list[tuple[Pick, float]]:

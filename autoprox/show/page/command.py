@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from autoprox.benches import several
-from autoprox.evolution.found import Found
+from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 
 REPEATED = {"spaces": "--space", "targets": "--target"}
@@ -18,7 +18,7 @@ SHOWN = {"images": "images", "probe_batch": "batch", "probe_seed": "probe_seed"}
 """The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
 
 
-def evolve_command(found: Found) -> str:
+def evolve_command(found: Run) -> str:
     """Return the command that does the same run again."""
     return shlex.join(["autoprox", "evolve", *settings_options(found.settings)])
 
@@ -40,12 +40,12 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}", text]
 
 
-def resume_command(found: Found) -> str:
+def resume_command(found: Run) -> str:
     """Return the command that goes on with the run."""
     return shlex.join(["autoprox", "evolve", "--resume", str(found.folder)])
 
 
-def rank_commands(found: Found) -> list[str]:
+def rank_commands(found: Run) -> list[str]:
     """Return the commands that rank the known proxies and put them onto the page."""
     page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
     ranking = rank_command(found.settings, ["--json", "ranking.json"])

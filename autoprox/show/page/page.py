@@ -20,19 +20,20 @@ from autoprox.assessment.wording import (
 )
 from autoprox.benches import several
 from autoprox.errors import RunError
-from autoprox.evolution.found import Found, read
 from autoprox.evolution.lineage import lineage
+from autoprox.evolution.record import Run, read_run
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.word_use import word_use
+from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
+from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import FORMAT, VERSION
 from autoprox.runtime.files import read_json, write_text
 from autoprox.runtime.markup import Markup, join, tag
-from autoprox.show.page import charts, graphs, tables
+from autoprox.show.page import charts, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
-from autoprox.show.page.glossary import glossary
-from autoprox.show.page.picks import Pick, picks
+from autoprox.show.picks import Pick, picks
 
 MEMBERS = 20
 """How many candidates the lineage of the best one shows."""
@@ -61,13 +62,12 @@ def write_page(
 
 def page(run: str | Path, ranking: str | Path | None = None) -> str:
     """Return the page of a run as text; see `write_page`."""
-    found = read(Path(run))
+    found = read_run(run)
     chosen = picks(found)
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=join([found.title]),
         version=__version__,
-        looks=graphs.looks(),
         lead=_lead(found),
         proxies=_proxies(found, chosen),
         picked=join(_article(each, found.settings.joint) for each in chosen),
@@ -81,7 +81,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
     )
 
 
-def _lead(found: Found) -> Markup:
+def _lead(found: Run) -> Markup:
     """Return what a reader has to know first."""
     told = []
     if found.held_out:
@@ -118,7 +118,7 @@ def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
     return {each.text: each for each in chosen}
 
 
-def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
+def _proxies(found: Run, chosen: Sequence[Pick]) -> Markup:
     """Return the table of the proxies, and what complexity buys."""
     by_text = _by_text(chosen)
     assessed = {row.expression for row in found.held_out}
@@ -135,7 +135,7 @@ def _proxies(found: Found, chosen: Sequence[Pick]) -> Markup:
     return join(parts)
 
 
-def _sizes(found: Found) -> str:
+def _sizes(found: Run) -> str:
     """Return how many architectures of each space are held out."""
     columns = next((row.columns for row in found.held_out if row.columns), ())
     sizes = {c.column.rpartition("/")[0]: c.architectures for c in columns}
@@ -157,7 +157,7 @@ def _article(pick: Pick, joint: str) -> Markup:
         parts += [
             tag("div", to_mathml(pick.graph), class_="formula wide", tabindex=0, role="region",
                 aria_label="Formula"),
-            tag("div", graphs.draw(pick.graph), class_="wide"),
+            tag("div", to_svg(pick.graph), class_="wide"),
             tag("p", hint, class_="meaning"),
         ]  # fmt: skip
     else:
@@ -169,7 +169,7 @@ def _article(pick: Pick, joint: str) -> Markup:
     return tag("article", *parts, id=pick.anchor, class_="proxy", aria_label=pick.name)
 
 
-def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
+def _parts(found: Run, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
     """Return the assessments column by column, the transfer, and the known proxies."""
     by_text, sections = _by_text(chosen), []
     if found.held_out:
@@ -188,7 +188,7 @@ def _parts(found: Found, chosen: Sequence[Pick], ranking: Path | None) -> Markup
     return join(sections)
 
 
-def _known(found: Found) -> Markup:
+def _known(found: Run) -> Markup:
     """Return how to rank the known proxies."""
     told = "These commands rank them with full tensors, and put them here:"
     if found.elsewhere:
@@ -198,7 +198,7 @@ def _known(found: Found) -> Markup:
     return _section("Further known proxies", tag("p", told), tag("pre", commands))
 
 
-def _ranked(found: Found, path: Path) -> Markup:
+def _ranked(found: Run, path: Path) -> Markup:
     """Return the known proxies as a leaderboard has them.
 
     Raises:
@@ -228,14 +228,14 @@ def _section(heading: str, *content: str) -> Markup:
     return tag("section", tag("h2", heading), *content)
 
 
-def _history(found: Found, chosen: Sequence[Pick]) -> Markup:
+def _history(found: Run, chosen: Sequence[Pick]) -> Markup:
     each = tables.generations_table(found, _by_text(chosen))
     note = "Held-out figures are shown only; the search never reads them."
     drawn = tag("figure", charts.history(found), tag("figcaption", note))
     return join([drawn, tag("details", tag("summary", "Generation by generation"), each)])
 
 
-def _lineage(found: Found, chosen: Sequence[Pick]) -> Markup:
+def _lineage(found: Run, chosen: Sequence[Pick]) -> Markup:
     try:
         shown = lineage(found, most=MEMBERS)
     except RunError as error:
@@ -248,11 +248,11 @@ def _lineage(found: Found, chosen: Sequence[Pick]) -> Markup:
     )
 
 
-def _word_use(found: Found) -> Markup:
+def _word_use(found: Run) -> Markup:
     return tables.words_table(word_use(found)) if found.judged else Markup("")
 
 
-def _failures(found: Found) -> Markup:
+def _failures(found: Run) -> Markup:
     total = found.failures.total()
     if not total:
         return tag("p", "None of the candidates failed.")
@@ -260,6 +260,6 @@ def _failures(found: Found) -> Markup:
     return join([tag("p", told), tables.failures_table(found)])
 
 
-def _reproduce(found: Found) -> Markup:
+def _reproduce(found: Run) -> Markup:
     told = "The same settings give the same run on any machine and for any number of jobs:"
     return join([tag("p", told), tag("pre", evolve_command(found)), tables.settings_table(found)])

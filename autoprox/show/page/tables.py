@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import figure, interval_text, mean_correlation
-from autoprox.evolution.found import Found
+from autoprox.assessment.wording import (
+    MINUS,
+    best_first,
+    figure,
+    interval_text,
+    mean_correlation,
+)
 from autoprox.evolution.lineage import Lineage
+from autoprox.evolution.record import Run
 from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.runtime.markup import Markup, tag
-from autoprox.show.page.picks import Pick
+from autoprox.show.picks import Pick
 
 WORDS = {
     "form",
@@ -30,7 +35,6 @@ WORDS = {
     "word",
 }
 """The headings of columns that hold no numbers."""
-SIGNS = {True: "+", False: "−"}  # noqa: RUF001
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Markup]) -> Markup:
@@ -70,20 +74,15 @@ def _formula(text: str, failure: str | None = None) -> Markup:
     """Return a cell with a formula, which may be broken after an opening parenthesis."""
     if failure is not None:
         return tag("td", f"no score: {failure}")
-    return tag("td", tag("code", Markup("(<wbr>".join(map(html.escape, text.split("("))))))
+    return tag("td", tag("code", Markup("(<wbr>").join(text.split("("))))
 
 
-def signed(value: float | None) -> str:
-    """Return a difference with its sign."""
-    return "-" if value is None else f"{SIGNS[value >= 0]}{abs(value):.3f}"
-
-
-def _signed_interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+def _signed(value: float) -> str:
+    return figure(value, "+.3f", MINUS)
 
 
 def joint_table(
-    caption: str, found: Found, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
+    caption: str, found: Run, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
 ) -> Markup:
     """Return the joint correlations on one part, beside those of the search split."""
     search = {row.name: row.joint for row in found.search}
@@ -105,7 +104,9 @@ def joint_table(
             _cell(str(row.complexity)),
             _with_details(figure(row.joint), row.joint, interval_text(row.joint_interval)),
             _with_details(
-                signed(row.difference), row.difference, _signed_interval(row.difference_interval)
+                figure(row.difference, "+.3f", MINUS),
+                row.difference,
+                " to ".join(map(_signed, row.difference_interval or ())),
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
@@ -116,7 +117,7 @@ def joint_table(
             _formula(row.expression, row.failure),
             class_="known" if row.known else None,
         )
-        for row in rows
+        for row in best_first(rows)
     ]
     return table(caption, headings, lines)
 
@@ -130,7 +131,7 @@ def column_table(
     """Return the run's correlation with its interval, and the others, for every column."""
     names = next(([c.column for c in row.columns] for row in rows if row.columns), [])
     lines = []
-    for row in rows:
+    for row in best_first(rows):
         by_column = {each.column: each for each in row.columns}
         cells = [_correlation(by_column.get(name), correlation) for name in names]
         class_ = "known" if row.known else None
@@ -168,7 +169,7 @@ BAR = 200
 """Pixels: the longest bar."""
 
 
-def failures_table(found: Found) -> Markup:
+def failures_table(found: Run) -> Markup:
     """Return how often candidates failed, by reason, with bars."""
     most = max(found.failures.values())
     lines = [
@@ -226,7 +227,7 @@ GENERATION = {
 }
 
 
-def generations_table(found: Found, by_text: Mapping[str, Pick]) -> Markup:
+def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     """Return a line a generation."""
     lines = []
     for row in found.generations:
@@ -248,7 +249,7 @@ def _generation_cell(key: str, value: Any) -> Markup:
     return _cell(f"{value:g}" if key == "seconds" else str(value), value)
 
 
-def settings_table(found: Found) -> Markup:
+def settings_table(found: Run) -> Markup:
     """Return all settings of the run."""
     lines = [
         tag("tr", tag("th", name, scope="row"), tag("td", _setting(value)))

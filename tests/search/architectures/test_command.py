@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import autoprox
 from autoprox.cli import main
-from autoprox.search.architectures.search import Search
+from autoprox.search.architectures.search import ArchitectureSearch
 
 FILE = str(Path(__file__).with_name("toy_space.py"))
 
@@ -86,14 +86,14 @@ def test_a_picture_of_another_kind_is_refused_before_the_search(command, tmp_pat
 
 
 def test_ctrl_c_says_how_to_go_on(command, tmp_path, monkeypatch, cache) -> None:
-    step = Search.step
+    step = ArchitectureSearch.step
 
     def interrupted(self, progress=None):
         if self.scored:
             raise KeyboardInterrupt
         return step(self, progress)
 
-    monkeypatch.setattr(Search, "step", interrupted)
+    monkeypatch.setattr(ArchitectureSearch, "step", interrupted)
     result = command("--proxy", "params")
     assert result.exit_code == 130
     assert "16 architectures scored of 20" in result.stdout

@@ -16,8 +16,8 @@ from autoprox.measuring.tables import Probe
 from autoprox.proxies.function import FunctionProxy
 from autoprox.search.architectures.methods import METHODS, POPULATION, non_dominated
 from autoprox.search.architectures.scoring import Scored, merits
-from autoprox.search.architectures.search import GENERATION, Search
-from autoprox.search.architectures.settings import Settings
+from autoprox.search.architectures.search import GENERATION, ArchitectureSearch
+from autoprox.search.architectures.settings import SearchSettings
 from tests.search.architectures.toy_space import Toy, parameters, space
 
 FILE = str(Path(__file__).with_name("toy_space.py"))
@@ -234,9 +234,9 @@ class Large(Toy):
         return {"widths": widths}
 
 
-def ran(method: str, seed: int, budget: int = 600) -> Search:
-    settings = Settings("large", ("known",), budget=budget, method=method, seed=seed)
-    search = Search(settings, Large(), Known())
+def ran(method: str, seed: int, budget: int = 600) -> ArchitectureSearch:
+    settings = SearchSettings("large", ("known",), budget=budget, method=method, seed=seed)
+    search = ArchitectureSearch(settings, Large(), Known())
     while not search.done:
         search.step()
     return search

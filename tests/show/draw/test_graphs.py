@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 from autoprox.errors import AutoproxError, RunError
 from autoprox.language.layout import apart, crossings, layered
+from autoprox.language.picture import GAP, LAYER_STEP, LOOKS, ROOT_EDGE, box_width, picture
+from autoprox.language.svg import to_svg
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES
 from autoprox.proxies.loading import load
-from autoprox.show.draw import draw, save, svg
-from autoprox.show.draw.graphs import GAP, LAYER_STEP, LOOKS, ROOT_EDGE, box_width
+from autoprox.show.draw import draw, save
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -50,9 +52,9 @@ def laid(text: str):
 def test_no_two_boxes_overlap_and_all_lie_inside_the_extent(text: str) -> None:
     _, widths, layout = laid(text)
     for (a, (xa, ya)), (b, (xb, yb)) in itertools.combinations(layout.places.items(), 2):
-        assert ya != yb or abs(xa - xb) >= (widths[a] + widths[b]) / 2 + GAP - 1e-9
+        assert ya != yb or abs(xa - xb) >= (widths[a] + widths[b]) / 2 + GAP - 1e-6
     for node, (x, y) in layout.places.items():
-        assert abs(x) + widths[node] / 2 <= layout.width / 2 + 1e-9
+        assert abs(x) + widths[node] / 2 <= layout.width / 2 + 1e-6
         assert 0 <= y <= layout.height
 
 
@@ -134,11 +136,60 @@ def test_numbers_and_kinds_are_drawn() -> None:
     assert {"2.0", "Weight"} <= set(shown)
 
 
-def test_svg_is_one_document_and_the_same_every_time() -> None:
-    text = svg(load("zico"))
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    assert text == svg(load("zico").graph) or "zico" in text
-    assert text == svg(load("zico"))
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def numbers(text: str) -> list[float]:
+    return [float(each) for each in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+@pytest.mark.parametrize("text", [SHARED, LONG, "params"])
+def test_svg_has_each_node_once_with_its_word_and_what_it_means(text: str) -> None:
+    graph = parse(text)
+    root = ElementTree.fromstring(to_svg(graph))
+    nodes = [each for each in root.iter(f"{SVG}g") if "node" in each.attrib["class"].split()]
+    assert [each.find(f"{SVG}text").text for each in nodes] == [
+        node.word for node in reversed(list(graph))
+    ]
+    marked = [each.attrib["stroke"] for each in nodes if "root" in each.attrib["class"].split()]
+    assert marked == [ROOT_EDGE]
+    for each, node in zip(nodes, reversed(list(graph)), strict=True):
+        assert each.find(f"{SVG}title").text.startswith(node.word)
+        assert each.attrib["aria-label"] == each.find(f"{SVG}title").text
+
+
+@pytest.mark.parametrize("title", ["", "a < b"])
+def test_everything_of_an_svg_lies_inside_its_extent(title: str) -> None:
+    root = ElementTree.fromstring(to_svg(parse(SHARED), title))
+    left, top, width, height = numbers(root.attrib["viewBox"])
+    for each in root.iter():
+        if each.tag in (f"{SVG}path", f"{SVG}polygon"):
+            places = numbers(each.get("d") or each.get("points"))
+            assert left <= min(places[::2]) <= max(places[::2]) <= left + width
+            assert top <= min(places[1::2]) <= max(places[1::2]) <= top + height
+        elif each.tag == f"{SVG}text":
+            assert top < float(each.attrib["y"]) < top + height
+    texts = [each.text for each in root.iter(f"{SVG}text")]
+    assert (title in texts) == bool(title)
+
+
+@pytest.mark.parametrize("text", [SHARED, LONG])
+def test_every_line_leads_from_the_top_of_a_box_to_the_foot_of_another(text: str) -> None:
+    drawn = picture(parse(text))
+    assert len(drawn.lines) == parse(text).to_networkx().number_of_edges()
+    for line in drawn.lines:
+        ((x0, y0), *_, (x, y)) = line.points
+        assert sum(box.place == (x0, pytest.approx(y0 + 23)) for box in drawn.boxes) == 1
+        ends = [box for box in drawn.boxes if box.place[1] == pytest.approx(y - 23)]
+        assert any(abs(box.place[0] - x) <= box.width / 2 for box in ends)
+
+
+def test_svg_needs_no_matplotlib(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    save(load("zico"), tmp_path / "zico.svg")
+    text = (tmp_path / "zico.svg").read_text(encoding="utf-8")
+    assert text.strip() == to_svg(load("zico").graph, "zico")
+    assert to_svg(load("zico").graph) == load("zico")._repr_svg_()
 
 
 def test_a_proxy_draws_itself_in_a_notebook() -> None:
@@ -146,7 +197,7 @@ def test_a_proxy_draws_itself_in_a_notebook() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".PNG", b"\x89PNG")]
+    ("suffix", "start"), [(".svg", b"<svg"), (".png", b"\x89PNG"), (".PNG", b"\x89PNG")]
 )
 def test_the_suffix_decides_the_format(tmp_path: Path, suffix: str, start: bytes) -> None:
     path = tmp_path / f"picture{suffix}"
@@ -177,7 +228,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch) -> Non
 def test_drawing_leaves_pyplot_and_the_settings_alone() -> None:
     before = dict(matplotlib.rcParams)
     had_pyplot = "matplotlib.pyplot" in sys.modules
-    svg(load("snip"))
+    draw(load("snip"))
     assert dict(matplotlib.rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
 

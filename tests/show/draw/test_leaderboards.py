@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from autoprox.errors import AutoproxError, RunError
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import BestFigures, ColumnFigures
 from autoprox.show.draw.leaderboards import chart, save_chart
 
 
 def row(name, joint, spread=0.1):
     span = None if joint is None else (joint - spread, joint + spread)
-    return Row(1, name, name, joint, span, 0.9, 0.9, 0.9, 9.0, 9.0, 0.1, 0, None, ())
+    return LeaderboardRow(1, name, name, joint, span, 0.9, 0.9, 0.9, 9.0, 9.0, 0.1, 0, None, ())
 
 
 def board(*rows):

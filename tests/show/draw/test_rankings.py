@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoprox.errors import AutoproxError
-from autoprox.leaderboard.board import Leaderboard, Row
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.show.draw import heat_map, scatter
 
@@ -17,16 +17,18 @@ pytest.importorskip("matplotlib")
 COLUMNS = ("pit/c100", "pit/flower", "autoformer/c100")
 
 
-def row(name: str, *ds: float) -> Row:
+def row(name: str, *ds: float) -> LeaderboardRow:
     columns = tuple(
         ColumnFigures(column, 9, d, 0.0, 0.0, (-1.0, 1.0), 0.5, 0.0, 0.0, 9)
         for column, d in zip(COLUMNS, ds, strict=False)
     )
     joint = sum(ds) / len(ds) if ds else None
-    return Row(1, name, name, joint, None, 0.0, 0.0, 0.5, 0.0, 0.0, 0.1, 0, None, columns)
+    return LeaderboardRow(
+        1, name, name, joint, None, 0.0, 0.0, 0.5, 0.0, 0.0, 0.1, 0, None, columns
+    )
 
 
-def board(*rows: Row) -> Leaderboard:
+def board(*rows: LeaderboardRow) -> Leaderboard:
     settings = {"held_out": False}
     return Leaderboard("vit101", settings, ("a", "b"), COLUMNS, rows, {"x": np.zeros(2)})
 

@@ -1,28 +1,37 @@
-"""What the files in a run's folder say, whether the run is finished, stopped or still going."""
+"""A run as its files tell it, whether it is finished, stopped or still going."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.folder import CHECKPOINT, REPORT, REPORT_VERSION, VERSION, RunFolder
+from autoprox.evolution.base import ranked, worth
+from autoprox.evolution.folder import RunFolder, candidate_of
+from autoprox.evolution.judge import Candidate
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
+from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import NullLuck, SelectionLuck
-from autoprox.runtime.files import read_json
+from autoprox.runtime.files import tupled
+from autoprox.runtime.frames import frame_of
+
+if TYPE_CHECKING:
+    import pandas
 
 Luck = TypeVar("Luck", SelectionLuck, NullLuck)
 
 PARTS = ("held_out", "search", "transfer")
+
+SHOWN = 10
+"""How many proxies a run names as its best."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +40,33 @@ class Judged:
 
     Attributes:
         number: how many candidates had been judged with it, from 1.
-        text: its formula.
-        complexity: distinct nodes.
-        fitness: the joint correlation on the search split.
+        candidate: its graph, its fitness on the search split, and how it ranks.
         parents: the formulas of those that it was bred from; None if the run did not write them.
     """
 
     number: int
-    text: str
-    complexity: int
-    fitness: float
+    candidate: Candidate
     parents: tuple[str, ...] | None
+
+    @property
+    def text(self) -> str:
+        """Its formula."""
+        return self.candidate.graph.text
+
+    @property
+    def complexity(self) -> int:
+        """Distinct nodes."""
+        return self.candidate.graph.complexity
+
+    @property
+    def fitness(self) -> float:
+        """The joint correlation on the search split."""
+        assert self.candidate.fitness is not None
+        return self.candidate.fitness
 
 
 @dataclass(frozen=True)
-class Step:
+class GenerationRow:
     """What a generation did: a row of ``generations.csv``.
 
     Attributes:
@@ -78,15 +99,15 @@ HISTORY = {
     "held_out": "the same, held out",
     "median": "median of the population",
 }
-"""The figures of a `Step` that a history shows, and what they are called."""
+"""The figures of a `GenerationRow` that a history shows, and what they are called."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a run found.
+class Run:
+    """A run: finished, stopped, or as far as it is. Read one with `read_run`.
 
     Attributes:
-        folder: the run's.
+        folder: where its files are.
         settings: what was asked for.
         generations: what they did, in order.
         evaluations: how many distinct candidates were judged.
@@ -95,26 +116,30 @@ class Found:
             known here.
         failures: how often each reason for a failure occurred.
         reported: how many candidates the assessments stand on; None if there is no report.
-        finished: whether the search came to its end.
-        best_seed: the seed proxy that the best one is; None if it is none of them.
+        finished: whether the search came to its end: the budget spent, or nothing new to be found;
+            and the searches on shuffled accuracies that were asked for.
+        best_seed: the seed proxy that the best one is, as it is or turned; None if it is none of
+            them, or there is no report.
         luck: how much of the best one's correlation is luck of the selection, as far as known.
         null: what searches on shuffled accuracies reach, if there were any.
         elsewhere: the known proxies that the measured statistics cannot express.
-        held_out: assessments of the best proxies, then of known ones; none without a report.
+        held_out: assessments on the held-out architectures of the proxies found, best on the search
+            split first (by fitness less 0.001 a node), then of the known proxies; none without a
+            report.
         search: the same on the search split.
-        transfer: the same on the spaces that were not evolved on.
+        transfer: the same on the spaces that were not evolved on; empty if there are none.
     """
 
     folder: Path
     settings: Settings
-    generations: tuple[Step, ...]
+    generations: tuple[GenerationRow, ...]
     evaluations: int
     proposals: int
     judged: tuple[Judged, ...]
     failures: Counter[str]
-    reported: int | None
-    finished: bool
-    best_seed: str | None
+    reported: int | None = None
+    finished: bool = False
+    best_seed: str | None = None
     luck: SelectionLuck | None = None
     null: NullLuck | None = None
     elsewhere: tuple[str, ...] = ()
@@ -142,9 +167,38 @@ class Found:
         return tuple(dict.fromkeys(column.partition("/")[0] for column in columns))
 
     @property
-    def best(self) -> str:
+    def best_text(self) -> str:
         """The formula of the best proxy; there is one as soon as any candidate has a fitness."""
         return self.held_out[0].expression if self.held_out else self.generations[-1].expression
+
+    @property
+    def best(self) -> Proxy:
+        """The best proxy on the search split.
+
+        Raises:
+            RunError: no candidate has a fitness yet.
+            LanguageError: its words are not known here.
+        """
+        if not self.proxies:
+            raise RunError(f"no candidate of the run in {self.folder} has a fitness yet")
+        return self.proxies[0]
+
+    @property
+    def proxies(self) -> tuple[Proxy, ...]:
+        """The best proxies that rank the search split differently, best first: those of the report.
+
+        Raises:
+            LanguageError: the words of one are not known here.
+        """
+        fitness = {each.text: each.fitness for each in self.judged}
+        if self.held_out:
+            return tuple(
+                discovered(self.settings, parse(row.expression), fitness.get(row.expression), row)
+                for row in self.held_out
+                if not row.known
+            )
+        best = top([each.candidate for each in self.judged])
+        return tuple(discovered(self.settings, each.graph, each.fitness) for each in best)
 
     @property
     def held_out_figures(self) -> dict[str, float]:
@@ -170,30 +224,90 @@ class Found:
                 chosen.append(each)
         return chosen
 
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the candidates that have a fitness as a data frame, in the order of their judging.
 
-def read(folder: Path) -> Found:
-    """Return what the files of a run say; nothing is written.
+        Its columns are ``number``, ``expression``, ``nodes``, ``fitness``, the correlation with
+        each column of the search split if there is a report, ``held_out`` where that is known, and
+        ``parents``.
+
+        Raises:
+            AutoproxError: pandas is not installed.
+        """
+        columns = [each.column for each in self.search[0].columns] if self.search else []
+        held_out = self.held_out_figures
+        return frame_of(
+            {
+                "number": each.number,
+                "expression": each.text,
+                "nodes": each.complexity,
+                "fitness": each.fitness,
+                **dict(zip(columns, each.candidate.correlations, strict=False)),
+                "held_out": held_out.get(each.text),
+                "parents": each.parents,
+            }
+            for each in self.judged
+        )
+
+    def _repr_html_(self) -> str:
+        """Show what was found in a notebook."""
+        from autoprox.evolution.html import run_html
+
+        return run_html(self)
+
+
+def top(candidates: Sequence[Candidate], count: int = SHOWN) -> list[Candidate]:
+    """Return the best candidates that rank the search split differently, best first."""
+    chosen: dict[str, Candidate] = {}
+    for candidate in ranked(candidates, worth):
+        chosen.setdefault(candidate.behaviour, candidate)
+        if len(chosen) == count:
+            break
+    return list(chosen.values())
+
+
+def discovered(
+    settings: Settings, graph: Graph, fitness: float | None, held_out: Assessment | None = None
+) -> Proxy:
+    """Return a proxy that a run found, with where it comes from."""
+    provenance = {
+        "found_by": "autoprox evolve",
+        "settings": settings.to_json(),
+        "search_fitness": fitness,
+        "held_out_fitness": held_out and held_out.joint,
+        "held_out_interval": held_out and held_out.joint_interval,
+    }
+    return Proxy(graph, description=f"Discovered on {settings.bench}.", provenance=provenance)
+
+
+def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> Run:
+    """Return a run, whether it is finished, stopped or still going; nothing is written.
+
+    Args:
+        folder: the run's.
+        graphs: graphs by their formulas, which then need not be parsed.
 
     Raises:
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
     """
+    folder = Path(folder)
     if not (folder / "config.json").is_file():
         there = "holds no run: it has no config.json" if folder.is_dir() else "is no folder"
         raise RunError(f"{folder} {there}; give the folder of a run, as autoprox evolve printed it")
-    settings = RunFolder(folder).settings()
+    files = RunFolder(folder)
+    settings = files.settings()
     if not (folder / "checkpoint.json").is_file():
         raise RunError(
             f"the run in {folder} has judged nothing yet: "
             f"go on with autoprox evolve --resume {folder}"
         )
     try:
-        checkpoint = read_json(folder / "checkpoint.json", CHECKPOINT, VERSION)
-        judged, failures = _candidates(folder / "candidates.jsonl", checkpoint["bytes"])
-        report = _report(folder / "report.json")
-        return Found(
+        checkpoint, report = files.last_checkpoint(), files.report()
+        judged, failures = _judged(files.lines(checkpoint["bytes"]), graphs or {})
+        return Run(
             folder=folder,
             settings=settings,
-            generations=tuple(Step(**row) for row in checkpoint["rows"]),
+            generations=tuple(GenerationRow(**row) for row in checkpoint["rows"]),
             evaluations=checkpoint["evaluations"],
             proposals=checkpoint["proposals"],
             judged=judged,
@@ -201,10 +315,10 @@ def read(folder: Path) -> Found:
             reported=report.get("evaluations"),
             finished=report.get("finished", False),
             best_seed=report.get("best_seed"),
-            luck=_of(SelectionLuck, report.get("luck")),
-            null=_of(NullLuck, report.get("null")),
+            luck=_luck(SelectionLuck, report.get("luck")),
+            null=_luck(NullLuck, report.get("null")),
             elsewhere=tuple(report.get("elsewhere", ())),
-            **{part: _assessments(report.get(part, ())) for part in PARTS},
+            **{part: tuple(map(Assessment.from_json, report.get(part, ()))) for part in PARTS},
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise RunError(
@@ -222,57 +336,24 @@ def known_graph(text: str) -> Graph | AutoproxError:
         return error
 
 
-def _candidates(path: Path, size: int) -> tuple[tuple[Judged, ...], Counter[str]]:
-    """Return the candidates that the checkpoint stands on, and why others failed.
-
-    Raises:
-        RunError: the file is shorter than the checkpoint says.
-        ValueError: a line is no JSON.
-    """
-    content = path.read_bytes()
-    if len(content) < size:
-        raise RunError(f"{path} was truncated: {len(content)} of {size} bytes are there")
+def _judged(
+    lines: Sequence[Mapping[str, Any]], graphs: Mapping[str, Graph]
+) -> tuple[tuple[Judged, ...], Counter[str]]:
+    """Return the candidates of a file that have a fitness, and why others failed."""
     judged: list[Judged] = []
     failures: Counter[str] = Counter()
-    for number, line in enumerate(content[:size].decode().splitlines(), start=1):
-        data = json.loads(line)
-        if "failure" in data:
-            failures[summary(data["failure"])] += 1
+    for number, line in enumerate(lines, start=1):
+        if "failure" in line:
+            failures[summary(line["failure"])] += 1
             continue
-        graph = known_graph(data["expression"])
+        graph = graphs.get(line["expression"]) or known_graph(line["expression"])
         if isinstance(graph, Graph):
-            parents = data.get("parents")
-            judged.append(
-                Judged(
-                    number,
-                    graph.text,
-                    graph.complexity,
-                    float(data["fitness"]),
-                    None if parents is None else tuple(dict.fromkeys(parents)),
-                )
-            )
+            parents = line.get("parents")
+            parents = None if parents is None else tuple(dict.fromkeys(parents))
+            judged.append(Judged(number, candidate_of(line, graph), parents))
     return tuple(judged), failures
 
 
-def _report(path: Path) -> dict[str, Any]:
-    """Return the report of a run; nothing if it was killed before there was one."""
-    if not path.is_file():
-        return {}
-    report = read_json(path, REPORT, REPORT_VERSION)
-    if report["version"] < REPORT_VERSION:
-        raise RunError(
-            f"{path} is of an earlier autoprox, which took Kendall's τ-b for fitness; run it again"
-        )
-    return report
-
-
-def _of(kind: type[Luck], data: Mapping[str, Any] | None) -> Luck | None:
+def _luck(kind: type[Luck], data: Mapping[str, Any] | None) -> Luck | None:
     """Return what JSON data says of luck."""
-    if data is None:
-        return None
-    lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
-    return kind(**{**data, **lists})
-
-
-def _assessments(rows: Sequence[Mapping[str, Any]]) -> tuple[Assessment, ...]:
-    return tuple(map(Assessment.from_json, rows))
+    return None if data is None else kind(**tupled(data))

@@ -1,4 +1,4 @@
-"""The proxies of a run that its page shows one by one."""
+"""The proxies of a run that its page and pictures show one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autoprox.errors import AutoproxError
-from autoprox.evolution.found import Found, known_graph
+from autoprox.evolution.record import Run, known_graph
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
 
@@ -49,7 +49,7 @@ class Pick:
         return self.graph.complexity if isinstance(self.graph, Graph) else None
 
 
-def picks(found: Found) -> list[Pick]:
+def picks(found: Run) -> list[Pick]:
     """Return the best proxies and the known ones, the best of each size, and those on the way.
 
     One formula is one pick, under the first of its names and with all that is known of it. The best
@@ -69,7 +69,7 @@ def picks(found: Found) -> list[Pick]:
     return list(chosen.values())
 
 
-def _assessed(found: Found) -> Iterable[Pick]:
+def _assessed(found: Run) -> Iterable[Pick]:
     search = {row.name: row.joint for row in found.search}
     for row in found.held_out:
         yield Pick(
@@ -83,13 +83,13 @@ def _assessed(found: Found) -> Iterable[Pick]:
         )
 
 
-def _front(found: Found) -> Iterable[Pick]:
+def _front(found: Run) -> Iterable[Pick]:
     for each in found.front:
         name = f"best with {each.complexity} nodes"
         yield Pick(name, each.text, known_graph(each.text), each.fitness)
 
 
-def _on_the_way(found: Found) -> Iterable[Pick]:
+def _on_the_way(found: Run) -> Iterable[Pick]:
     for row in found.generations:
         if row.best is not None:
             name, graph = f"best of generation {row.generation}", known_graph(row.expression)

@@ -1,0 +1,254 @@
+"""What a search algorithm is, the names of all that are registered, and what they share."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from autoprox.errors import RunError
+from autoprox.evolution.judge import Candidate
+from autoprox.evolution.variation import Variation
+from autoprox.language.graph import Graph
+from autoprox.runtime.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A graph to judge.
+
+    Attributes:
+        graph: the graph.
+        parents: the texts of the candidates that it was made from; none if it was drawn at random.
+    """
+
+    graph: Graph
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class World:
+    """What a search gives its algorithm.
+
+    Attributes:
+        variation: random proxies and offspring; call it inside of `ask` and `tell` only.
+        size: the size of the population.
+        batch: how many graphs `ask` returns; part of the result, so it does not follow the number
+            of jobs.
+        seeds: graphs that the first population starts with.
+    """
+
+    variation: Variation
+    size: int
+    batch: int
+    seeds: tuple[Graph, ...] = ()
+
+
+PARSIMONY = 1e-3
+"""What a node costs in joint correlation.
+
+Simple proxies hold what they promise on unseen architectures.
+"""
+
+
+def worth(candidate: Candidate) -> float:
+    """Return the fitness less what the proxy's size costs."""
+    return (candidate.fitness or 0.0) - PARSIMONY * candidate.graph.complexity
+
+
+def ranked(
+    candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
+) -> list[Candidate]:
+    """Return the candidates with a fitness, best first; equals in the order of size, then text.
+
+    Args:
+        candidates: in any order; those that failed are left out.
+        key: what is best; the fitness if None.
+    """
+    valid = [each for each in candidates if each.fitness is not None]
+    value = key or (lambda each: each.fitness or 0.0)
+    return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
+
+
+@dataclass(eq=False)
+class Algorithm:
+    """A search algorithm: what to try next, and what to keep.
+
+    `ask` proposes graphs; the search has them judged and hands the candidates back to `tell` in the
+    same order. Random numbers come from `autoprox.evolution.drawing.random`, which follows the seed
+    of the search. `population` is all that a checkpoint keeps, beside what `state` returns.
+
+    A subclass is a dataclass whose fields, all with defaults, are its parameters: numbers, texts
+    and lists of them, which the run's settings keep. It overrides `offspring` and `survive`, which
+    this class calls as soon as a first population is complete, or `ask` and `tell`; what else it
+    remembers begins in `begin`.
+    """
+
+    def begin(self, world: World) -> None:
+        """Start with an empty population."""
+        self.variation = world.variation
+        self.size = world.size
+        self.batch = world.batch
+        self.seeds = world.seeds
+        self.population: list[Candidate] = []
+        self.filled = False
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """The candidates that a checkpoint keeps, and `restore` is given, with their ranks."""
+        return self.population
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of the fields, by name."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+    def ask(self) -> Iterable[Proposal]:
+        """Return random graphs until the population is full, offspring from then on."""
+        if not self.filled:
+            seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
+            return seeds + [self.newcomer() for _ in range(self.batch - len(seeds))]
+        return self.offspring()
+
+    def newcomer(self) -> Proposal:
+        """Return a random graph."""
+        return Proposal(self.variation.random())
+
+    def mutant(self, parent: Graph) -> Proposal:
+        """Return a mutated graph."""
+        return Proposal(self.variation.mutated(parent), (parent.text,))
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Fill the population first; then let the algorithm decide who survives."""
+        if not self.filled:
+            known = {each.behaviour for each in self.population}
+            for each in candidates:
+                if self.admits(each) and each.behaviour not in known:
+                    known.add(each.behaviour)
+                    self.population.append(each)
+            self.remove_worst()
+            self.filled = len(self.population) == self.size
+        else:
+            self.survive(candidates)
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Say whether a candidate may be a member at all."""
+        return candidate.fitness is not None
+
+    def offspring(self) -> Iterable[Proposal]:
+        """Return the graphs to judge next, given a full population."""
+        raise NotImplementedError
+
+    def survive(self, candidates: Sequence[Candidate]) -> None:
+        """Make the next population of the present one and the judged offspring."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return whether the first population is complete: it may shrink later."""
+        return {"filled": self.filled}
+
+    def restore(
+        self,
+        population: list[Candidate],
+        state: Mapping[str, Any],
+        known: Mapping[str, Candidate],
+    ) -> None:
+        """Go back to where the algorithm was.
+
+        Args:
+            population: what `kept` was.
+            state: what `state` returned.
+            known: every valid candidate judged so far, by its text; without `ranks`.
+        """
+        self.population = population
+        self.filled = state["filled"]
+
+    def remove_worst(self) -> None:
+        """Remove the candidates with the lowest fitness until the population has its size."""
+        self.population = ranked(self.population)[: self.size]
+
+
+ALGORITHMS: Registry[type[Algorithm]] = Registry(
+    "algorithm", lambda made: not made.__module__.startswith("autoprox.")
+)
+"""The search algorithms by name."""
+
+OneAlgorithm = TypeVar("OneAlgorithm", bound=type[Algorithm])
+
+
+def algorithm(name: str) -> Callable[[OneAlgorithm], OneAlgorithm]:
+    """Register a search algorithm, so that a run can name it.
+
+    Args:
+        name: the name, as in ``--algorithm NAME``.
+
+    Raises:
+        RunError: what it decorates is no dataclass derived from `Algorithm`, a parameter has no
+            default or none that can be kept in a file, or there is no docstring.
+        AutoproxError: the name is taken.
+    """
+
+    def register(made: OneAlgorithm) -> OneAlgorithm:
+        if not (inspect.isclass(made) and issubclass(made, Algorithm)):
+            raise RunError(f"algorithm {name!r}: derive the class from autoprox.Algorithm")
+        summary = made.__doc__ or ""
+        if not summary or summary.startswith(f"{made.__name__}("):  # the dataclass's own
+            raise RunError(f"algorithm {name!r}: say how it searches in a docstring")
+        if "__dataclass_fields__" not in vars(made):
+            raise RunError(f"algorithm {name!r}: decorate the class with dataclass(eq=False) too")
+        try:
+            check_parameters(made())
+        except TypeError as error:
+            raise RunError(f"algorithm {name!r}: give every parameter a default: {error}") from None
+        ALGORITHMS.register(name, made)
+        return made
+
+    return register
+
+
+def check_parameters(made: Algorithm) -> None:
+    """Raise `RunError` if a parameter cannot be kept in a file as it is."""
+    for name, value in made.parameters().items():
+        try:
+            same = json.loads(json.dumps(value, allow_nan=False)) == value
+        except (TypeError, ValueError):
+            same = False
+        if not same:
+            raise RunError(
+                f"parameter {name!r} of {type(made).__name__} is kept in the run's settings: "
+                f"expected a number, a text, true or false, or a list of these; got {value!r}"
+            )
+
+
+def name_of(made: Algorithm) -> str:
+    """Return the name of an algorithm: the registered one, or that of its class.
+
+    Raises:
+        RunError: it is no algorithm, or its class has the name of a registered one.
+    """
+    if not isinstance(made, Algorithm):
+        raise RunError(
+            "algorithm is a name or an object of a class derived from autoprox.Algorithm; "
+            f"got {made!r}"
+        )
+    for name, registered in ALGORITHMS.items():
+        if registered is type(made):
+            return name
+    name = type(made).__name__
+    if name in ALGORITHMS:
+        raise RunError(f"{name!r} is the name of a registered algorithm; rename the class")
+    return name
+
+
+def check_numbers(made: Algorithm, shares: Sequence[str], counts: Sequence[str]) -> None:
+    """Raise `RunError` if one of the shares is not in 0 … 1, or one of the counts below 1."""
+    for name in shares:
+        value = getattr(made, name)
+        if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+            raise RunError(f"{name} is a share, from 0 to 1; got {value!r}")
+    for name in counts:
+        value = getattr(made, name)
+        if not (isinstance(value, int) and value >= 1):
+            raise RunError(f"{name} is a count, at least 1; got {value!r}")

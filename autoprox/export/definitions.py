@@ -1,0 +1,254 @@
+"""The definitions in modules: their text, what they use, and their text under other names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+from autoprox import errors
+from autoprox.errors import AutoproxError
+from autoprox.export.pruning import first_line
+
+Key: TypeAlias = tuple[str, str]
+"""A module, and a name in it; the name of an import of the whole module is empty."""
+
+PLAIN_ERRORS = frozenset(
+    name
+    for name, value in vars(errors).items()
+    if name.endswith("Error") and "__init__" not in vars(value)
+)
+"""Errors of autoprox that have nothing of their own, for which a copy raises `ValueError`."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A definition at the top level of a module.
+
+    Attributes:
+        node: its syntax, with the lines counted from those of `text`.
+        text: its source.
+    """
+
+    node: ast.stmt
+    text: str
+
+
+Table: TypeAlias = Mapping[str, Definition | Key]
+"""What names are in a module: definitions, or where they are imported from."""
+
+
+@cache
+def top_level(module: str) -> dict[str, Definition | Key]:
+    """What a module defines at its top level, and where what it imports comes from."""
+    text = inspect.getsource(importlib.import_module(module))
+    lines = text.splitlines()
+    found: dict[str, Definition | Key] = {}
+    body = list(_flattened(ast.parse(text).body))
+    for place, node in enumerate(body):
+        if isinstance(node, ast.Import):
+            found |= {each.asname or each.name: (each.name, "") for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {
+                each.asname or each.name: _origin(node.module or "", each.name)
+                for each in node.names
+            }
+        name = _name(node)
+        if name is not None:
+            after = body[place + 1 : place + 2]
+            documented = isinstance(node, (ast.Assign, ast.AnnAssign)) and any(map(_is_text, after))
+            last = after[0] if documented else node
+            source = "\n".join(lines[first_line(node) - 1 : last.end_lineno])
+            found[name] = Definition(ast.parse(source).body[0], source)
+    return found
+
+
+def _flattened(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements; of ``if TYPE_CHECKING:`` those inside."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from node.body
+        else:
+            yield node
+
+
+def _origin(source: str, name: str) -> Key:
+    """Return where ``from source import name`` leads: a module, or a name in one."""
+    return (f"{source}.{name}", "") if f"{source}.{name}" in sys.modules else (source, name)
+
+
+def _name(node: ast.stmt) -> str | None:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return node.name
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return None
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """Say whether a statement is a text, which documents what is before or around it."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def definition_of(function: Callable[..., Any]) -> Definition:
+    """Return the definition of a function that is not at the top level of a module's file.
+
+    Raises:
+        AutoproxError: it has no source, or uses variables of a function around it.
+    """
+    if not isinstance(function, FunctionType) or function.__closure__:
+        raise AutoproxError(
+            f"{function.__name__!r} cannot be exported: it is no function that stands alone; "
+            "define it with def, outside of other functions"
+        )
+    try:
+        text = textwrap.dedent(inspect.getsource(function)).rstrip()
+        return Definition(ast.parse(text).body[0], text)
+    except (OSError, SyntaxError):
+        raise AutoproxError(
+            f"{function.__name__!r} cannot be exported: its source cannot be read; "
+            "define it in a file or a notebook"
+        ) from None
+
+
+def names_beside(made: Callable[..., Any]) -> Table:
+    """Return what names a definition can have from its module; in a notebook, what is imported."""
+    try:
+        return top_level(str(made.__module__))
+    except (ImportError, OSError, TypeError):
+        around: Mapping[str, object] = getattr(made, "__globals__", {})
+        return {name: _home(value, made.__module__) for name, value in around.items()}
+
+
+def _home(value: object, notebook: str) -> Key:
+    """Return where a value of a notebook is imported from."""
+    if isinstance(value, ModuleType):
+        return value.__name__, ""
+    module = getattr(value, "__module__", None)
+    if module in (None, notebook):
+        return "the notebook", ""
+    return str(module), str(getattr(value, "__qualname__", ""))
+
+
+def is_allowed(module: str) -> bool:
+    """Say whether an export may import a module: one of torch or of the standard library."""
+    package = module.partition(".")[0]
+    return package == "torch" or package in sys.stdlib_module_names
+
+
+@cache
+def parsed(text: str) -> Definition:
+    """The definition that a text begins with."""
+    return Definition(ast.parse(text).body[0], text)
+
+
+@cache
+def attributes(text: str) -> frozenset[str]:
+    """The names of attributes that a text mentions."""
+    nodes = ast.walk(ast.parse(text))
+    return frozenset(each.attr for each in nodes if isinstance(each, ast.Attribute))
+
+
+@cache
+def imported(definition: Definition) -> list[str]:
+    """The modules that are imported inside of a definition."""
+    modules: list[str] = []
+    for each in ast.walk(definition.node):
+        if isinstance(each, ast.Import):
+            modules += (alias.name for alias in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            modules.append(each.module or "its own package")
+    return modules
+
+
+@cache
+def used_names(definition: Definition) -> list[ast.Name]:
+    """The uses of names that are not a definition's own, without its decorator's."""
+    node = definition.node
+    if not isinstance(node, ast.ClassDef):
+        return _used_in(node)
+    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+    outside = copy(node)
+    outside.body = [each for each in node.body if each not in methods]
+    return [name for part in (outside, *methods) for name in _used_in(part)]
+
+
+def _used_in(node: ast.stmt) -> list[ast.Name]:
+    skipped = {id(each) for mark in _marks(node) for each in ast.walk(mark)}
+    names, own = [], set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name):
+            names.append(each)
+            own |= {each.id} if isinstance(each.ctx, ast.Store) else set()
+        elif isinstance(each, ast.arg):
+            own.add(each.arg)
+        elif isinstance(each, ast.alias):
+            own.add(each.asname or each.name.partition(".")[0])
+        elif isinstance(each, ast.ExceptHandler) and each.name:
+            own.add(each.name)
+        elif isinstance(each, ast.FunctionDef):
+            own.add(each.name)
+    own.discard(_name(node) or "")
+    return [each for each in names if each.id not in own and id(each) not in skipped]
+
+
+def _marks(node: ast.stmt) -> list[ast.expr]:
+    """Return the decorators that make a function a primitive or a statistic."""
+    return [
+        each
+        for each in getattr(node, "decorator_list", ())
+        if isinstance(each, ast.Call)
+        and ast.unparse(each.func).endswith(("primitive", "statistic"))
+    ]
+
+
+def edited(definition: Definition, names: Mapping[ast.Name, str], new: str) -> str:
+    """Return a definition's text with other names, and without what only autoprox needs.
+
+    Args:
+        definition: the definition.
+        names: uses of names, and what they are in the copy.
+        new: what the definition itself is called there.
+    """
+    node, lines = definition.node, definition.text.splitlines()
+    for each in sorted(names, key=lambda each: (each.lineno, each.col_offset), reverse=True):
+        line = lines[each.lineno - 1].encode()  # offsets are those of bytes
+        changed = line[: each.col_offset] + names[each].encode() + line[each.end_col_offset :]
+        lines[each.lineno - 1] = changed.decode()
+    first = node.lineno - 1
+    lines[first] = re.sub(r"^(def|class) \w+", rf"\1 {new}", lines[first])
+    dropped = {
+        place
+        for mark in _marks(node)
+        for place in range(mark.lineno - 1, mark.end_lineno or mark.lineno)
+    }
+    for part in ast.walk(node):
+        first, last = _documentation(part)
+        end = next((place for place in range(first, last) if not lines[place].strip()), last)
+        if end < last:
+            lines[end - 1] += lines[last].strip()[-3:]
+            dropped |= {*range(end, last + 1)}
+    text = "\n".join(line for place, line in enumerate(lines) if place not in dropped)
+    return re.sub(rf"\b(?:{'|'.join(PLAIN_ERRORS)})\b", "ValueError", text)
+
+
+def _documentation(node: ast.AST) -> tuple[int, int]:
+    """Return the places of the first and the last line of a docstring; 0 if there is none."""
+    body = getattr(node, "body", None)
+    if isinstance(body, list) and body and _is_text(body[0]):
+        return body[0].lineno - 1, body[0].end_lineno - 1
+    return 0, 0

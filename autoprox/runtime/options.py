@@ -1,0 +1,30 @@
+"""The settings of a run among the arguments of the function that begins or resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from autoprox.runtime.files import absolute, tupled
+
+
+def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
+    """Return those arguments that are fields of a dataclass of settings.
+
+    Lists become tuples, and the path of images one that holds in any folder.
+    """
+    names = {field.name for field in fields(record)}
+    found = tupled({name: value for name, value in arguments.items() if name in names})
+    if found.get("images"):
+        found["images"] = absolute(found["images"])
+    return found
+
+
+def not_default(settings: Mapping[str, Any], record: type) -> list[str]:
+    """Return the names of the settings that are not what a dataclass has by default."""
+    return [
+        field.name
+        for field in fields(record)
+        if field.name in settings and settings[field.name] != field.default
+    ]

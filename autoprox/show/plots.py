@@ -1,0 +1,57 @@
+"""What the charts of a run show; `draw.runs` draws them with matplotlib, `page.charts` as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from autoprox.evolution.record import HISTORY, Run
+from autoprox.show.picks import Pick
+
+Point = tuple[float, float]
+
+JUDGED, NODES = "distinct candidates judged", "nodes of the formula"
+"""The names of the horizontal axes."""
+
+
+def history(run: Run) -> dict[str, list[Point]]:
+    """Return the points of each figure of `HISTORY` that has any, over the candidates judged."""
+    lines = {
+        key: [
+            (float(step.evaluations), value)
+            for step in run.generations
+            if (value := getattr(step, key)) is not None
+        ]
+        for key in HISTORY
+    }
+    return {key: points for key, points in lines.items() if points}
+
+
+def marks(chosen: Sequence[Pick]) -> list[Pick]:
+    """Return the proxies of the search whose nodes can be counted, the simplest first."""
+    shown = [each for each in chosen if not each.known and each.complexity is not None]
+    return sorted(shown, key=lambda each: each.complexity or 0)
+
+
+def levels(shown: Iterable[Pick]) -> list[float]:
+    """Return all correlations of some proxies, on the search split and held out."""
+    return [v for each in shown for v in (each.search, each.held_out) if v is not None]
+
+
+def cloud(run: Run) -> list[Point]:
+    """Return all judged candidates, those of one size and nearly one correlation once."""
+    return sorted({(float(each.complexity), round(each.fitness, 3)) for each in run.judged})
+
+
+def front(run: Run) -> list[Point]:
+    """Return the corners of the border of what is reached with so many nodes at most."""
+    points: list[Point] = []
+    for each in run.front:
+        points += [(each.complexity, points[-1][1])] if points else []
+        points.append((each.complexity, each.fitness))
+    return points
+
+
+def around(values: Sequence[float], room: float = 0.08) -> Point:
+    """Return the least and the largest of some numbers, with room around them."""
+    margin = room * (max(values) - min(values)) or 0.01
+    return min(values) - margin, max(values) + margin
