@@ -121,16 +121,14 @@ class Passes:
         return total
 
     def _check_heard(self, total: Sequence[Tensor]) -> None:
-        """Raise `StatisticError` if no layer but one with a weight of 0 learns from the loss."""
-        learning = (
+        """Raise `StatisticError` if one layer alone learns from the loss, and its weight is 0."""
+        learning = [
             name for name, grad in zip(self.subject.names, total, strict=True) if grad.any()
-        )
-        first, second = next(learning, None), next(learning, None)
-        if second is None and (first is None or not self.subject.state()[first].any()):
+        ]
+        if len(learning) == 1 and not self.subject.state()[learning[0]].any():
             raise StatisticError(
-                "the gradient of the loss says nothing on this network: it is 0 in every layer"
-                + (f" but {first!r}, whose weights are all 0" if first else "")
-                + "; initialise the layers, the head among them, with other weights"
+                "the gradient of the loss says nothing on this network: it is 0 in every layer "
+                f"but {learning[0]!r}, whose weights are all 0; initialise it with other weights"
             )
 
     def measure_micro(self) -> None:

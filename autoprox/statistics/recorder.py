@@ -131,6 +131,9 @@ class Recorder:
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
         self._unfit.pop(owner, None)
         try:
+            more = high - low > 1 and run > self.structure.runs[owner]
+            if more and output.shape == self.structure.shapes[owner]:  # a run for each sample
+                raise self._mixed(owner)
             rows = self._rows(owner, output.detach(), high - low)
         except StatisticError as error:  # of a module that runs again the last run counts
             self._unfit[owner] = error
@@ -163,12 +166,16 @@ class Recorder:
         """View an output of `owner`, or its gradient, as ``(samples, ...)``."""
         structure = self.structure
         if owner in structure.unclear and samples > 1:
-            raise StatisticError(
-                f"the rows of the output of {owner!r} follow no order of samples, so that "
-                f"{', '.join(map(repr, sorted(self.asked & OF_MODULES)))} cannot tell the samples "
-                "apart; leave them out for this network"
-            )
+            raise self._mixed(owner)
         return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
+
+    def _mixed(self, owner: str) -> StatisticError:
+        """The error for an output that cannot be told apart by sample."""
+        return StatisticError(
+            f"the rows of the output of {owner!r} follow no order of samples, so that "
+            f"{', '.join(map(repr, sorted(self.asked & OF_MODULES)))} cannot tell the samples "
+            "apart; leave them out for this network"
+        )
 
     def _rows(self, owner: str, output: Tensor, samples: int) -> Tensor:
         """View an output of `owner` as ``(samples, entries)``."""

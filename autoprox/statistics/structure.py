@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ class Structure:
         shapes: owner -> shape of its output on one sample.
         activated: shapes of the arguments of the activation functions on one sample, in the order
             of their calls.
+        runs: owner -> how often it runs on one sample.
         uncounted: names of operations that ran and have no known count.
         written: parameters that the network writes into while it runs.
         result: the first sample of the tensors that the network returns.
@@ -58,6 +60,7 @@ class Structure:
     counts: Mapping[str, Tensor]
     shapes: Mapping[str, torch.Size]
     activated: tuple[torch.Size, ...]
+    runs: Mapping[str, int] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
     result: tuple[Tensor, ...] = ()
@@ -275,6 +278,7 @@ def trace(
     written = (name for name in parameters if not torch.equal(used[name], state[name]))
     return replace(
         _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
+        runs=Counter(name for name, _ in found.entered),
         uncounted=tuple(sorted(operations.uncounted)),
         written=frozenset(written) | _renormalised(network),
         result=first_sample(result, 1),
