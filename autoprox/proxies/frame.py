@@ -356,12 +356,14 @@ def _said_loss(
 
     from autoprox.statistics.measuring import own_randomness
     from autoprox.statistics.outcomes import loss_in_words
-    from autoprox.statistics.passes import Subject
+    from autoprox.statistics.private import private_copy
+    from autoprox.statistics.subject import Subject
 
     read = {name: how[name] for name in ("loss", "outputs")}
-    subject = Subject(network, inputs, targets, (), how["seed"], **read)
     try:
         with own_randomness(inputs), torch.no_grad():
+            own = private_copy(network, "train")
+            subject = Subject(own, inputs, targets, (), how["seed"], **read)
             return loss_in_words(subject)
     except StatisticError:
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode, Sample
     from autoprox.statistics.outcomes import Loss, Outputs
-    from autoprox.statistics.passes import Subject
+    from autoprox.statistics.subject import Subject
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox function"
@@ -186,16 +186,30 @@ class FunctionProxy(_Graphless):
             check_types,
             own_randomness,
         )
-        from autoprox.statistics.passes import Subject, traced
+        from autoprox.statistics.private import private_copy
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
+        from autoprox.statistics.subject import Subject, traced
+        from autoprox.statistics.trees import mapped
 
         check_types(network, inputs, targets)
         check_batch(inputs, targets, [self.name] if self.needs_labels else [], loss)
         check_bits(bits, [self.name] if self.needs_bits else [])
-        layers = layer_names(network)
-        subject = Subject(network, inputs, targets, layers, seed, mode, loss=loss, outputs=outputs)
+        inputs = mapped(inputs, torch.Tensor.detach)
         with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
+            own = private_copy(network, mode)
+            layers = layer_names(own)
+            subject = Subject(
+                own,
+                inputs,
+                targets,
+                layers,
+                seed,
+                mode,
+                original=network,
+                loss=loss,
+                outputs=outputs,
+            )
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
             try:

@@ -14,16 +14,22 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _SOFTMAX = frozenset({torch.softmax, torch.special.softmax, Tensor.softmax, F.softmax})
+_PRODUCTS = frozenset(
+    {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, Tensor.__rmatmul__}
+)
+_ADDED_PRODUCTS = frozenset({torch.baddbmm, Tensor.baddbmm})
 
 
 class AttentionMaps(TorchFunctionMode):
     """Shows the attention maps computed inside its context, ``(batch, heads, query, key)``.
 
-    Attention is recognised by what it does, not by the class of a module:
+    Attention is recognised by what is computed, not by the class of a module or by a shape:
     `F.scaled_dot_product_attention`, whose maps are computed again from its queries and keys;
     `F.multi_head_attention_forward`, which calls it where no mode can look and is asked again for
-    its weights; and every softmax over the last dimension whose last two dimensions are equal and
-    above 1, ``(…, tokens, tokens)``. Maps carry no gradient and are those before dropout.
+    its weights; and every softmax over the last dimension of the products of two tensors with a
+    batch, queries and keys, however they were scaled, masked or reshaped. So neither a softmax over
+    features or experts is attention, nor one of a single query and key. Maps carry no gradient and
+    are those before dropout.
     """
 
     def __init__(self, show: Callable[[int, Callable[[], Tensor]], None]) -> None:
@@ -48,18 +54,44 @@ class AttentionMaps(TorchFunctionMode):
         elif func is F.multi_head_attention_forward:
             call = inspect.signature(func).bind(*args, **kwargs)
             self.show(call.arguments["num_heads"], partial(_multi_head_maps, call))
-        elif func in _SOFTMAX and _attends(result, args, kwargs):
-            self.show(result.shape[-3], result.detach)
+        elif isinstance(result, Tensor) and result.ndim > 2:
+            scores = _are_scores(func, args, kwargs, result)
+            if scores and func in _SOFTMAX:
+                if _over_keys(result, args, kwargs):
+                    self.show(result.shape[-3], result.detach)
+            elif scores:
+                result._attention_scores = True  # type: ignore[attr-defined]  # a mark of our own
         return result
 
 
-def _attends(result: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Say whether a softmax gave ``(…, tokens, tokens)``, normalised over the last dimension."""
-    if not isinstance(result, Tensor) or result.ndim < 3:
-        return False
+def _are_scores(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor
+) -> bool:
+    """Say whether a function gave products of queries and keys, or something made of such.
+
+    Products are those of two tensors of three dimensions or more, ``(..., query, entry)`` and
+    ``(..., entry, key)``; a weight has fewer. What is as large as the products
+    that it was made of is a scaled, masked or reshaped form of them.
+    """
+    factors: tuple[Any, ...] = ()
+    if func in _PRODUCTS:
+        factors = args[:2] if len(args) > 1 else (*args, *kwargs.values())[:2]
+    elif func in _ADDED_PRODUCTS:
+        factors = args[1:3]
+    elif func is torch.einsum:
+        factors = tuple(args[1]) if isinstance(args[1], (list, tuple)) else args[1:]
+    if factors:
+        whole = [isinstance(each, Tensor) and each.ndim > 2 for each in factors]
+        return len(factors) == 2 and all(whole)
+    given = (*args, *kwargs.values())
+    marked = (each for each in given if getattr(each, "_attention_scores", False))
+    return any(isinstance(each, Tensor) and each.numel() == result.numel() for each in marked)
+
+
+def _over_keys(result: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a softmax went over the last dimension, and there is more than one entry."""
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    square = result.shape[-1] == result.shape[-2] > 1
-    return square and dim in (-1, result.ndim - 1)
+    return dim in (-1, result.ndim - 1) and result.shape[-2:] != (1, 1)
 
 
 @torch.no_grad()

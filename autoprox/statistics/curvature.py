@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autoprox.statistics.outcomes import loss_of
-from autoprox.statistics.passes import Passes, Subject, explained, gradients
+from autoprox.statistics.passes import Passes
+from autoprox.statistics.subject import Subject, explained, gradients
 from autoprox.statistics.words import ITERATIONS, PRODUCTS
 
 Products: TypeAlias = Callable[[Tensor], Tensor]

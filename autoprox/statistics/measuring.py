@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,19 +16,29 @@ from autoprox.primitives.kinds import Layer, Relation
 from autoprox.quantise.layers import Bits
 from autoprox.runtime.arguments import listed
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
+from autoprox.statistics.findings import Findings, Picker
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
-from autoprox.statistics.passes import SHOWN_ONES, Passes, Subject, traced
+from autoprox.statistics.passes import SHOWN_ONES, Passes
+from autoprox.statistics.private import private_copy
 from autoprox.statistics.quantised import measure_quantised, with_bits
-from autoprox.statistics.recorder import Findings, Picker
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
 from autoprox.statistics.structure import Structure, layer_names
+from autoprox.statistics.subject import (
+    COMPARING_PARTS,
+    OtherResult,
+    Subject,
+    arranged,
+    told_apart,
+    traced,
+)
 from autoprox.statistics.trees import (
     Inputs,
     Targets,
     batch_of,
     check_rows,
+    mapped,
     misfit,
     numbers,
     tensors,
@@ -95,27 +106,51 @@ def measure(
         StatisticError: the network or the batch does not fit; the message says how.
     """
     check_types(network, inputs, targets)
+    inputs = mapped(inputs, Tensor.detach)
     words = {name: STATISTICS[name] for name in listed(names)}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
-    layers = layer_names(network)
-    subject = Subject(network, inputs, targets, layers, seed, mode, loss=loss, outputs=outputs)
-    _check(subject, tuple(words), sample)
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
     with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
-        structure = traced(subject)
+        own = private_copy(network, mode)
+        layers = layer_names(own)
+        subject = Subject(
+            own, inputs, targets, layers, seed, mode, original=network, loss=loss, outputs=outputs
+        )
+        _check(subject, tuple(words), sample)
+        subject, structure = arranged(subject, traced(subject), groups)
         if bits is not None:
             subject = with_bits(subject, structure, bits)
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
-        passes = Passes(subject, structure, frozenset(words), picker, Findings())
-        passes.measure_static()
+        passes = _passed(subject, structure, picker, frozenset(words), groups)
+    return _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+
+
+def _passed(
+    subject: Subject,
+    structure: Structure,
+    picker: Picker,
+    asked: frozenset[str],
+    groups: set[str],
+) -> Passes:
+    """Run the passes that `groups` need, and those again that saw samples depend on others."""
+    passes = Passes(subject, structure, asked, picker, Findings())
+    if not groups & COMPARING_PARTS:
         _run(passes, groups)
-    return _tabulate(structure, passes.findings, tuple(words), sample, subject.batch)
+        return passes
+    try:
+        _run(passes, groups)
+    except OtherResult:
+        subject, structure = told_apart(subject, structure)
+        passes = Passes(subject, structure, asked, picker, Findings())
+        _run(passes, groups)
+    return passes
 
 
 def _run(passes: Passes, groups: set[str]) -> None:
     """Run the passes that `groups` need, each once."""
+    passes.measure_static()
     fused = "micro" in groups and len(passes.subject.parts()) == MICRO_BATCHES
     if groups & {"loss", "hessian"} or fused:
         grads = passes.measure_loss()
@@ -231,20 +266,28 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
         )
 
 
+_ALONE = threading.RLock()
+"""Held while something is measured: the random states belong to all threads of the process."""
+
+
 @contextmanager
 def own_randomness(inputs: Inputs) -> Iterator[None]:
-    """Keep the global random states of torch, numpy and Python, and of the inputs' device."""
+    """Keep the global random states of torch, numpy and Python, and of the inputs' device.
+
+    One thread at a time, and without the mixed precision (autocast) of the caller.
+    """
     device = tensors(inputs)[0].device
-    python, numpy = random.getstate(), sys.modules.get("numpy")
-    legacy = numpy.random.get_state() if numpy else None
     devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(python)
-        if numpy:
-            numpy.random.set_state(legacy)
+    with _ALONE, torch.autocast(device.type, enabled=False):
+        python, numpy = random.getstate(), sys.modules.get("numpy")
+        legacy = numpy.random.get_state() if numpy else None
+        try:
+            with torch.random.fork_rng(devices=devices):
+                yield
+        finally:
+            random.setstate(python)
+            if numpy:
+                numpy.random.set_state(legacy)
 
 
 def _tabulate(

@@ -14,7 +14,7 @@ from autoprox.runtime.digest import called
 from autoprox.statistics.trees import Targets, rows, tensors
 
 if TYPE_CHECKING:
-    from autoprox.statistics.passes import Subject
+    from autoprox.statistics.subject import Subject
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 """From what the network returns, and the targets, to one number."""
@@ -186,6 +186,11 @@ def _cross_entropy(logits: Tensor, targets: Tensor, dim: int) -> Tensor:
         raise StatisticError(
             f"all targets of some samples are {IGNORED}, which do not count; give every sample a "
             "target"
+        )
+    if classes == 1:
+        raise StatisticError(
+            "the network has one output, and the cross-entropy of a single class is 0 whatever it "
+            "says; expected an output for each class"
         )
     if int(counted.min()) < 0 or int(counted.max()) >= classes:
         raise StatisticError(

@@ -5,31 +5,52 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoprox.errors import StatisticError
 from autoprox.statistics.sampling import singular_values
 
 CODES_AT_ONCE = 8192
 """Of how many entries the signs are compared at a time, so that they stay in the cache."""
 
 
-def samples_first(output: Tensor, single: torch.Size, samples: int) -> Tensor:
+def samples_first(
+    output: Tensor, single: torch.Size, samples: int, stacked: bool = False
+) -> Tensor:
     """View an output as ``(samples, ...)``.
 
     The dimension of the batch is the first one that grows with it, compared with the shape `single`
     on one sample. An output that does not depend on the batch is every sample's.
+
+    Args:
+        output: of a layer.
+        single: its shape on one sample.
+        samples: their number.
+        stacked: whether the rows of a sample lie apart, ``(a0, b0, a1, b1)``, and not one after the
+            other.
+
+    Raises:
+        StatisticError: the output has another shape than that of so many samples.
     """
     if samples > 1:
         grown = (d for d, size in enumerate(single) if output.shape[d] == size * samples)
-        dim = next(grown, None)
+        dim = next(grown, None) if output.ndim == len(single) else None
         if dim is None:
+            if output.shape != single:
+                raise StatisticError(
+                    f"a layer's output has the shape {tuple(single)} on one sample and "
+                    f"{tuple(output.shape)} on {samples}, so that it cannot be told apart by "
+                    "sample; leave out what is measured on outputs for this network"
+                )
             output = output if output.ndim and len(output) == 1 else output[None]
             return output.expand(samples, *output.shape[1:])
         output = output.movedim(dim, 0)
+        if stacked:
+            return output.reshape(-1, samples, *output.shape[1:]).transpose(0, 1)
     return output.reshape(samples, -1, *output.shape[1:]).squeeze(1)
 
 
-def by_sample(output: Tensor, single: torch.Size, samples: int) -> Tensor:
+def by_sample(output: Tensor, single: torch.Size, samples: int, stacked: bool = False) -> Tensor:
     """View an output as ``(samples, entries)``; see `samples_first`."""
-    return samples_first(output, single, samples).reshape(samples, -1)
+    return samples_first(output, single, samples, stacked).reshape(samples, -1)
 
 
 def channels_last(rows: Tensor, weight_dims: int) -> Tensor:
@@ -58,6 +79,10 @@ def by_channel(output: Tensor, weight_dims: int) -> Tensor:
     """View an output as ``(batch * positions, channels)``.
 
     The channels are the second dimension after a convolution and the last one elsewhere.
+
+    Args:
+        output: of a layer.
+        weight_dims: dimensions of its weight after a convolution, 2 elsewhere.
     """
     output = output.movedim(1, -1) if weight_dims > 2 else output
     return output.reshape(-1, output.shape[-1])

@@ -15,8 +15,9 @@ from torch import Tensor
 from autoprox.errors import AutoproxError, StatisticError
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
 from autoprox.runtime.digest import digest
-from autoprox.statistics.passes import Passes, reseed
+from autoprox.statistics.passes import Passes
 from autoprox.statistics.sampling import spread
+from autoprox.statistics.subject import reseed
 from autoprox.statistics.trees import mapped
 from autoprox.statistics.words import STATISTICS, Own, Statistic
 

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import random
-import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from autoprox.errors import StatisticError
-from autoprox.statistics.measurement import Mode
-from autoprox.statistics.outcomes import (
-    Loss,
-    Outputs,
-    adds_up,
-    check_output,
-    logits_of,
-    loss_of,
-)
-from autoprox.statistics.recorder import RECORDED, Findings, Picker, Recorder
+from autoprox.statistics.findings import Findings, Picker
+from autoprox.statistics.outcomes import loss_of
+from autoprox.statistics.private import result_of
+from autoprox.statistics.recorder import RECORDED, Recorder
 from autoprox.statistics.sampling import singular_values, spread
-from autoprox.statistics.structure import (
-    Structure,
-    couples_samples,
-    credited_parameters,
-    in_mode,
-    trace,
-)
-from autoprox.statistics.trees import (
-    Inputs,
-    Targets,
-    arguments,
-    batch_of,
-    check_numbers,
-    mapped,
-    numbers,
-    rows,
-    told,
-)
+from autoprox.statistics.structure import Structure, credited_parameters, more_parameters
+from autoprox.statistics.subject import Subject, explained, gradients, reseed
+from autoprox.statistics.trees import check_numbers, mapped, numbers
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 
 SHOWN_ONES = ("flow", "ones")
@@ -55,159 +28,6 @@ FLOW_LIMIT = 1e25
 
 MICRO = frozenset(name for name, word in STATISTICS.items() if word.group == "micro")
 """The statistics of how the gradients of the micro-batches spread."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """A network with the batch that it is measured on.
-
-    Attributes:
-        network: the network, which is never written to.
-        inputs: ``(batch, ...)``, or a tree of such tensors.
-        targets: ``(batch,)``, or another tree, or None.
-        names: the layers, in the order of registration.
-        seed: what is random inside the network depends on it.
-        mode: the mode that the network runs in.
-        bits: layer -> the bits that its weight is to be quantised to; empty if it is not.
-        loss: of what the network returns and the targets; None for the mean cross-entropy.
-        outputs: what takes the logits of what the network returns; None for the usual, see
-            `autoprox.statistics.outcomes.picked`.
-    """
-
-    network: nn.Module
-    inputs: Inputs
-    targets: Targets
-    names: tuple[str, ...]
-    seed: int
-    mode: Mode = "train"
-    bits: Mapping[str, int] = field(default_factory=dict)
-    loss: Loss | None = None
-    outputs: Outputs | None = None
-
-    @property
-    def batch(self) -> int:
-        """Number of samples."""
-        return batch_of(self.inputs)
-
-    def part(self, low: int, high: int) -> Inputs:
-        """The inputs of the samples from `low` to `high`."""
-        return rows(self.inputs, slice(low, high))
-
-    def state(self) -> dict[str, Tensor]:
-        """Parameters, detached, and copies of the buffers: what a pass may use up."""
-        parameters = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
-        buffers = {name: tensor.detach().clone() for name, tensor in self.network.named_buffers()}
-        return parameters | buffers
-
-    def leaves(self) -> dict[str, Tensor]:
-        """The state, with gradients for the layers' weights."""
-        state = self.state()
-        for name in self.names:
-            state[name].requires_grad_()
-        return state
-
-    def parts(self) -> list[tuple[int, int]]:
-        """First and last + 1 sample of the parts that run one after the other.
-
-        Four parts where no sample depends on another: their mean gradient is the batch's, so that
-        the micro-batches of ZiCo cost nothing more, and the graph of a quarter of the batch is in
-        memory. Otherwise the whole batch. It does not depend on what is asked for, so neither do
-        the values.
-        """
-        if self.batch < MICRO_BATCHES or self.coupled or not adds_up(self.targets, self.loss):
-            return [(0, self.batch)]
-        return self.micro_batches()
-
-    @property
-    def coupled(self) -> bool:
-        """Whether what the network says of a sample depends on the others."""
-        return self.mode == "train" and couples_samples(self.network)
-
-    def micro_batches(self) -> list[tuple[int, int]]:
-        """First and last + 1 sample of the micro-batches, whose lengths differ by 1 at most."""
-        cuts = [round(self.batch * part / MICRO_BATCHES) for part in range(MICRO_BATCHES + 1)]
-        return list(pairwise(cuts))
-
-    def forward(self, inputs: Inputs, state: Mapping[str, Tensor], low: int) -> Any:
-        """Run `inputs`, the samples from `low` on, and return what the network returns.
-
-        Raises:
-            StatisticError: the network raises, or returns what is not finite.
-        """
-        reseed(self.seed, low)
-        with in_mode(self.network, self.mode), explained(inputs):
-            output = functional_call(self.network, dict(state), *arguments(inputs))
-        check_output(output)
-        return output
-
-    def logits(self, output: object, samples: int) -> Tensor:
-        """The logits ``(samples, ...)`` of what the network returned."""
-        return logits_of(output, samples, self.outputs)
-
-
-def reseed(seed: int, place: object) -> None:
-    """Seed all that a network may draw from, so that a pass does not depend on those before it."""
-    number = zlib.crc32(f"{seed} {place}".encode())
-    torch.manual_seed(number)
-    random.seed(number)
-    if numpy := sys.modules.get("numpy"):  # a network may draw from it
-        numpy.random.seed(number)
-
-
-@contextmanager
-def explained(inputs: Inputs) -> Iterator[None]:
-    """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`."""
-    try:
-        yield
-    except StatisticError:
-        raise
-    except Exception as error:  # the network is foreign code and may raise anything
-        raise StatisticError(
-            f"the network failed on inputs of {told(inputs)}: {type(error).__name__}: {error}; "
-            "expected a network that runs on them"
-        ) from error
-
-
-def gradients(
-    subject: Subject,
-    outcome: Tensor,
-    state: Mapping[str, Tensor],
-    *,
-    names: tuple[str, ...] = (),
-    again: bool = False,
-    twice: bool = False,
-) -> list[Tensor]:
-    """Gradients of the number `outcome` with respect to the layers, in their registered order.
-
-    Args:
-        subject: the network and the batch.
-        outcome: the number.
-        state: the weights that it was computed with.
-        names: the layers; none for all.
-        again: whether other outcomes of the same forward pass follow.
-        twice: whether the gradients are to be differentiated again.
-
-    Raises:
-        StatisticError: it does not depend on some of the layers, or has no gradient.
-    """
-    names = names or subject.names
-    weights = [state[name] for name in names]
-    found: tuple[Tensor | None, ...] = (None,) * len(weights)
-    if outcome.requires_grad:
-        with explained(subject.inputs):
-            found = torch.autograd.grad(
-                outcome, weights, allow_unused=True, retain_graph=again or None, create_graph=twice
-            )
-    lost = [name for name, grad in zip(names, found, strict=True) if grad is None]
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise StatisticError(
-            f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(found)} "
-            f"layers); "
-            "expected every layer to take part in the output: remove unused ones, and detach or "
-            "torch.no_grad() between a layer and the output"
-        )
-    return [grad for grad in found if grad is not None]
 
 
 @dataclass(slots=True, eq=False)
@@ -229,24 +49,44 @@ class Passes:
         """Measure what needs no pass."""
         state, layerwise = self.subject.state(), self.findings.layerwise
         layerwise |= self.structure.counts
+        if "flops" in self.asked and self.structure.uncounted:
+            raise StatisticError(
+                f"'flops' cannot be measured: there is no formula for the operations of "
+                f"{', '.join(self.structure.uncounted)}, which this network runs; leave it out "
+                "for this network"
+            )
         if "weight" in self.asked:
             self.keep("weight", [state[name] for name in self.subject.names])
         if "weight_spectrum" in self.asked:
             for layer, name in self.places():
                 self._spectrum("weight_spectrum", layer, state[name])
         if "params" in self.asked:
-            layerwise["params"] = credited_parameters(self.subject.network, self.structure.layers)
-        shapes = [state[name].shape for name in self.structure.layers]
+            layerwise["params"] = self._parameters()
         if "fan_in" in self.asked:
-            numbers = [float(shape[1:].numel()) for shape in shapes]
-            layerwise["fan_in"] = torch.tensor(numbers, dtype=torch.float64)
+            layerwise["fan_in"] = torch.tensor([into for into, _ in self._fans()]).double()
         if "fan_out" in self.asked:
-            numbers = [float(shape[0] * shape[2:].numel()) for shape in shapes]
-            layerwise["fan_out"] = torch.tensor(numbers, dtype=torch.float64)
+            layerwise["fan_out"] = torch.tensor([out for _, out in self._fans()]).double()
+
+    def _fans(self) -> list[tuple[int, int]]:
+        """Inputs to one output entry of each layer, and output entries fed by one input."""
+        state, structure = self.subject.state(), self.structure
+        pairs = zip(structure.axes, structure.layers, strict=True)
+        return [axes.fans(tuple(state[name].shape)) for axes, name in pairs]
+
+    def _parameters(self) -> Tensor:
+        """Parameters credited to the layers; those that weights are computed from to these."""
+        network, original = self.subject.network, self.subject.original
+        credit = credited_parameters(network, self.structure.layers)
+        if original is not None:
+            for layer, owner in reversed(list(enumerate(self.structure.owners))):
+                if owner not in self.structure.owners[:layer]:
+                    credit[layer] += more_parameters(original, network, owner)
+        return credit
 
     def _spectrum(self, name: str, layer: int, tensor: Tensor) -> None:
         """Note the singular values of a weight-shaped tensor."""
-        self.findings.put_spectrum(name, layer, tensor.detach().flatten(1), self.picker.sample)
+        matrix = self.structure.axes[layer].matrix(tensor.detach())
+        self.findings.put_spectrum(name, layer, matrix, self.picker.sample)
 
     def keep(self, name: str, tensors: Sequence[Tensor]) -> None:
         """Note a statistic of kind Weight: a tensor a layer, in their registered order."""
@@ -272,12 +112,24 @@ class Passes:
     def measure_loss(self) -> list[Tensor]:
         """Measure the gradients of the loss, and the outputs; returns the former, one a layer."""
         total = self._accumulate(self.subject.parts(), record=True)
+        self._check_heard(total)
         if "grad" in self.asked:
             self.keep("grad", total)
         if "grad_spectrum" in self.asked:
             for (layer, _), grad in zip(self.places(), total, strict=True):
                 self._spectrum("grad_spectrum", layer, grad)
         return total
+
+    def _check_heard(self, total: Sequence[Tensor]) -> None:
+        """Raise `StatisticError` if one layer alone learns from the loss, and its weight is 0."""
+        learning = [
+            name for name, grad in zip(self.subject.names, total, strict=True) if grad.any()
+        ]
+        if len(learning) == 1 and not self.subject.state()[learning[0]].any():
+            raise StatisticError(
+                "the gradient of the loss says nothing on this network: it is 0 in every layer "
+                f"but {learning[0]!r}, whose weights are all 0; initialise it with other weights"
+            )
 
     def measure_micro(self) -> None:
         """Measure the gradients of micro-batches, where `measure_loss` did not already."""
@@ -320,7 +172,7 @@ class Passes:
         }
         for (layer, _), pick, grad in zip(self.places(), picks, total, strict=True):
             parts = torch.stack(pick)
-            for name in self.asked & numbers.keys():
+            for name in sorted(self.asked & numbers.keys()):
                 self.findings.put(name, layer, numbers[name](parts), grad.numel())
 
     def measure_flow(self) -> None:
@@ -339,7 +191,8 @@ class Passes:
                 self.findings.put("flow_grad", layer, picked, grad.numel(), dtype)
             if "flow_spectrum" in self.asked:
                 scale = largest or 1.0  # the squares of the flow may exceed float64
-                values = singular_values((grad / scale).flatten(1).cpu()).double() * scale
+                matrix = self.structure.axes[layer].matrix(grad / scale)
+                values = singular_values(matrix.cpu()).double() * scale
                 kept = spread(values, self.picker.sample)
                 self.findings.put("flow_spectrum", layer, kept, len(values), dtype)
 
@@ -368,9 +221,10 @@ class Passes:
         check_numbers(subject.inputs, ", ".join(asked), "as it shows an input of ones")
         ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
-        with in_mode(subject.network, subject.mode, batch_norm=False), explained(ones):
-            output = functional_call(subject.network, state, *arguments(ones))
-        return gradients(subject, subject.logits(output, 1).sum(), state)
+        with explained(ones):
+            output = result_of(subject.network, ones, state, subject.mode, batch_norm=False)
+        summed = subject.logits(output, 1).sum()
+        return gradients(subject, summed, state, batch_norm=False)
 
 
 def _one(tensor: Tensor) -> Tensor:
@@ -387,14 +241,5 @@ def deviation(parts: Tensor) -> Tensor:
     Computed in float64 and rounded, as `torch.std` does over the first dimension in three times as
     long.
     """
-    centred = parts.double()
-    centred -= centred.mean(0)
-    return centred.square_().mean(0).sqrt_().to(parts.dtype)
-
-
-def traced(subject: Subject) -> Structure:
-    """The structure of the subject's network, from its first sample."""
-    reseed(subject.seed, "trace")
-    single = subject.part(0, 1)
-    with explained(single):
-        return trace(subject.network, single, subject.state(), subject.names, subject.mode)
+    exact = parts.double()
+    return (exact - exact.mean(0)).square_().mean(0).sqrt_().to(parts.dtype)

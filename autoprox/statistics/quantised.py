@@ -17,8 +17,9 @@ from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, Layer, bits_per_layer
 from autoprox.quantise.weights import quantised
 from autoprox.statistics.outputs import by_sample
-from autoprox.statistics.passes import Passes, Subject
+from autoprox.statistics.passes import Passes
 from autoprox.statistics.structure import Structure, hooked, owner_of
+from autoprox.statistics.subject import Subject
 
 
 def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
@@ -71,8 +72,9 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
     for low, high in subject.parts():
 
         def see(name: str, output: Tensor, error: Tensor, low: int = low, high: int = high) -> None:
-            layer, single = structure.layers.index(name), structure.shapes[owner_of(name)]
-            rows = [by_sample(each, single, high - low) for each in (output, error)]
+            layer, owner = structure.layers.index(name), owner_of(name)
+            single, stacked = structure.shapes[owner], owner in structure.stacked
+            rows = [by_sample(each, single, high - low, stacked) for each in (output, error)]
             pooled = [picker.pooled(each, low, subject.batch, "Activation", layer) for each in rows]
             found.setdefault(layer, {})[low] = (pooled[0], pooled[1])
             widths[layer] = rows[0].shape[1]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -14,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
-from autoprox.statistics.measurement import Sample
+from autoprox.statistics.findings import Findings, Picker
 from autoprox.statistics.outputs import (
     agreement,
     by_channel,
@@ -23,7 +21,7 @@ from autoprox.statistics.outputs import (
     channels_last,
     samples_first,
 )
-from autoprox.statistics.sampling import Places, pool, singular_values, spread
+from autoprox.statistics.sampling import spread
 from autoprox.statistics.structure import Structure, first_tensor, hooked
 from autoprox.statistics.words import STATISTICS
 
@@ -45,116 +43,17 @@ RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group =
 OF_MODULES = RECORDED - {"attention", "code_total"}
 """Those of them that are measured on what the layers' modules return."""
 
-
-@dataclass(slots=True)
-class Findings:
-    """What was found so far.
-
-    Attributes:
-        values: statistic -> layer's index -> numbers.
-        sizes: statistic -> layer's index -> entries of the whole tensor.
-        layerwise: statistic of kind Layer -> float64 ``(layers,)``.
-    """
-
-    values: dict[str, dict[int, Tensor]] = field(default_factory=dict)
-    sizes: dict[str, dict[int, int]] = field(default_factory=dict)
-    layerwise: dict[str, Tensor] = field(default_factory=dict)
-
-    def put(
-        self,
-        name: str,
-        layer: int,
-        values: Tensor,
-        size: int,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Note the `values` of a statistic for a layer; its whole tensor has `size` entries."""
-        self.values.setdefault(name, {})[layer] = values.detach().to("cpu", dtype)
-        self.sizes.setdefault(name, {})[layer] = size
-
-    def put_spectrum(self, name: str, layer: int, matrix: Tensor, sample: Sample) -> None:
-        """Note the singular values of `matrix`."""
-        spectrum = singular_values(matrix.detach().cpu())
-        self.put(name, layer, spread(spectrum, sample), len(spectrum))
-
-
 REFERENCES = {"act_grad": "act"}
 """The statistic whose values decide which entries are kept, where it is another one's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picker:
-    """Keeps the same entries of every tensor of one kind and layer.
-
-    Which ones depends on the values of the first statistic of the kind: `weight`, `act`. Those are
-    measured in one way, whatever is asked for, so that what is kept does not depend on it.
-
-    Attributes:
-        sample: how many to keep.
-        seed: of the pools that they are chosen from.
-        weights: of the layers.
-    """
-
-    sample: Sample
-    seed: int
-    weights: Sequence[Tensor]
-    _places: dict[int, Tensor] = field(default_factory=dict)
-
-    def weight(self, tensor: Tensor, layer: int) -> Tensor:
-        """Kept entries of a weight-shaped tensor."""
-        flat = tensor.detach().reshape(-1)
-        if self.sample == "full":
-            return flat.clone()
-        if layer not in self._places:
-            weight = self.weights[layer].detach()
-            rows = len(weight)
-            looked_at = pool(rows, weight.numel() // rows, self.sample, self.seed, "Weight", layer)
-            places = _index(looked_at.places, flat.device)
-            kept = looked_at.kept(weight.reshape(-1).index_select(0, places))
-            self._places[layer] = places[_index(kept, flat.device)]
-        return flat.index_select(0, self._places[layer])
-
-    def pooled(self, rows: Tensor, low: int, batch: int, kind: str, layer: int) -> Tensor:
-        """Entries to choose from of the samples `low` and following of a batch.
-
-        The positions are in ascending order, so the entries of the parts of a batch, one after the
-        other, are those of the batch.
-
-        Args:
-            rows: ``(samples, entries)``.
-            low: the first sample.
-            batch: the number of samples of the whole batch.
-            kind: the statistic's.
-            layer: the layer's place.
-        """
-        flat = rows.detach().reshape(-1)
-        if self.sample == "full":
-            return flat.clone()
-        width = rows.shape[1]
-        places = pool(batch, width, self.sample, self.seed, kind, layer).places
-        ends = np.array([low * width, low * width + len(flat)], places.dtype)
-        first, last = np.searchsorted(places, ends)
-        return flat.index_select(0, _index(places[first:last] - ends[0], flat.device))
-
-    def kept(
-        self, reference: Tensor, shape: tuple[int, int], kind: str, layer: int
-    ) -> Tensor | slice:
-        """Which of the `pooled` entries of a batch are kept.
-
-        Args:
-            reference: those of the first statistic of the kind.
-            shape: samples of the batch, entries of a sample.
-            kind: the statistic's.
-            layer: the layer's place.
-        """
-        if self.sample == "full":
-            return slice(None)
-        kept = pool(*shape, self.sample, self.seed, kind, layer).kept(reference)
-        return _index(kept, reference.device)
-
-
-def _index(places: Places, device: torch.device) -> Tensor:
-    return torch.from_numpy(places).to(device)
+def by_chance(owner: str, how: str) -> str:
+    """Say that a layer does not run for all samples, and what to do."""
+    return (
+        f"{owner!r} {how}: it runs by chance, or for some samples only, and its output cannot be "
+        "measured; use mode='eval' if it is dropped in training alone, or leave out what is "
+        "measured on outputs for this network"
+    )
 
 
 class Recorder:
@@ -169,12 +68,13 @@ class Recorder:
     ) -> None:
         """Prepare to record a batch of `batch` samples."""
         self.structure, self.asked, self.picker, self.batch = structure, asked, picker, batch
-        self._owned = structure.owned()
+        self._showing = structure.showing()
         self._parts: list[tuple[int, int]] = []
         self._pooled: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._outputs: dict[str, dict[int, Tensor]] = {}
-        self._sizes: dict[tuple[str, int], int] = {}
+        self._widths: dict[tuple[str, int], dict[int, int]] = {}
         self._runs: dict[str, int] = {}
+        self._unfit: dict[str, StatisticError] = {}
         self._codes: dict[int, list[Tensor]] = {}
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
@@ -189,7 +89,7 @@ class Recorder:
         modules = dict(network.named_modules())
 
         def attach(handles: list[RemovableHandle]) -> None:
-            for owner in self._owned:
+            for owner in self._showing:
                 module = modules[owner]
                 if "attention" in self.asked:
                     handles.append(module.register_forward_pre_hook(self._enter(owner)))
@@ -216,8 +116,11 @@ class Recorder:
 
         def leave(_module: nn.Module, _inputs: object, output: object) -> None:
             tensor = first_tensor(output)
-            if tensor is not None and owner in self.structure.shapes:
-                self._output(owner, tensor)
+            if tensor is None:
+                return
+            if owner not in self.structure.shapes:
+                raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
+            self._output(owner, tensor)
 
         return leave
 
@@ -226,7 +129,15 @@ class Recorder:
         part = len(self._parts) - 1
         low, high = self._parts[part]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
-        rows = by_sample(output.detach(), self.structure.shapes[owner], high - low)
+        self._unfit.pop(owner, None)
+        try:
+            more = high - low > 1 and run > self.structure.runs[owner]
+            if more and output.shape == self.structure.shapes[owner]:  # a run for each sample
+                raise self._mixed(owner)
+            rows = self._rows(owner, output.detach(), high - low)
+        except StatisticError as error:  # of a module that runs again the last run counts
+            self._unfit[owner] = error
+            return
         if {"act", "act_grad"} & self.asked:
             self._keep("act", owner, rows)
         if self.asked & WHOLE:
@@ -236,32 +147,50 @@ class Recorder:
         if low == 0 and "channel_spectrum" in self.asked:
             self._correlate(owner, output)
         if self.asked & BACKWARD and output.requires_grad:
-            single = self.structure.shapes[owner]
             whole = output.detach().clone() if "channel_saliency" in self.asked else None
 
             def arrived(grad: Tensor) -> None:
                 if self._runs[owner] == run:
-                    rows = samples_first(grad, single, high - low)
+                    rows = self._samples_first(owner, grad, high - low)
                     copies = max(1, rows.numel() // grad.numel())
                     share = (high - low) / self.batch / copies
                     if "act_grad" in self.asked:
                         self._keep("act_grad", owner, rows.flatten(1), share)
                     if whole is not None:
-                        shown = samples_first(whole, single, high - low)
+                        shown = self._samples_first(owner, whole, high - low)
                         self._saliency(owner, rows * share * shown)
 
             output.register_hook(arrived)  # type: ignore[no-untyped-call]  # as torch has it
 
+    def _samples_first(self, owner: str, output: Tensor, samples: int) -> Tensor:
+        """View an output of `owner`, or its gradient, as ``(samples, ...)``."""
+        structure = self.structure
+        if owner in structure.unclear and samples > 1:
+            raise self._mixed(owner)
+        return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
+
+    def _mixed(self, owner: str) -> StatisticError:
+        """The error for an output that cannot be told apart by sample."""
+        return StatisticError(
+            f"the rows of the output of {owner!r} follow no order of samples, so that "
+            f"{', '.join(map(repr, sorted(self.asked & OF_MODULES)))} cannot tell the samples "
+            "apart; leave them out for this network"
+        )
+
+    def _rows(self, owner: str, output: Tensor, samples: int) -> Tensor:
+        """View an output of `owner` as ``(samples, entries)``."""
+        return self._samples_first(owner, output, samples).reshape(samples, -1)
+
     def _saliency(self, owner: str, products: Tensor) -> None:
         """Keep `products`, outputs times their gradients, summed over the positions."""
-        dims = self.structure.dims[self._owned[owner][0]]
+        dims = self.structure.dims[self._showing[owner]]
         self._keep("channel_saliency", owner, channels_last(products, dims).sum(1))
 
     def _correlate(self, owner: str, output: Tensor) -> None:
         """Keep what the channels of the first sample's output have in common."""
         low, high = self._parts[-1]
-        first = samples_first(output.detach(), self.structure.shapes[owner], high - low)[:1]
-        positions = channels_last(first, self.structure.dims[self._owned[owner][0]])[0].cpu()
+        first = self._samples_first(owner, output.detach(), high - low)[:1]
+        positions = channels_last(first, self.structure.dims[self._showing[owner]])[0].cpu()
         if len(positions) > 1:  # a channel of one number correlates with nothing
             self._spectra[owner] = channel_spectrum(positions)
 
@@ -274,8 +203,14 @@ class Recorder:
                 "'code_total' cannot be measured: this network calls other activation functions "
                 "on a batch than on a single sample; leave it out for this network"
             )
+        if place in self.structure.unclear and high - low > 1:
+            raise StatisticError(
+                "'code_total' cannot be measured: the rows of an activation function's argument "
+                "follow no order of samples; leave it out for this network"
+            )
         self._activated += 1
-        rows = by_sample(argument, shapes[place], high - low) > 0
+        stacked = place in self.structure.stacked
+        rows = by_sample(argument, shapes[place], high - low, stacked) > 0
         self._codes.setdefault(place, []).append(rows)
 
     def _attended(self, _heads: int, maps: Callable[[], Tensor]) -> None:
@@ -286,26 +221,27 @@ class Recorder:
             self._keep("attention", self._current, tensor.reshape(high - low, -1))
 
     def _keep(self, name: str, owner: str, rows: Tensor, share: float = 1.0) -> None:
-        """Keep, for the layers of `owner`, what may be kept of the current part's ``rows * share``.
+        """Keep, for the layer of `owner`, what may be kept of the current part's ``rows * share``.
 
         The product is taken of the few kept entries: it is the same.
         """
         part, kind = len(self._parts) - 1, STATISTICS[name].kind.__name__
-        for layer in self._owned[owner]:
-            pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
-            pooled = pooled if share == 1 else pooled * share
-            self._pooled.setdefault((name, layer), {})[part] = pooled
-            self._sizes[name, layer] = self.batch * rows.shape[1]
+        layer = self._showing[owner]
+        pooled = self.picker.pooled(rows, self._parts[part][0], self.batch, kind, layer)
+        pooled = pooled if share == 1 else pooled * share
+        self._pooled.setdefault((name, layer), {})[part] = pooled
+        self._widths.setdefault((name, layer), {})[part] = rows.shape[1]
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
+        for error in self._unfit.values():
+            raise error
         if self.asked & POOLED:
             self._finish_entries(findings)
         if "channel_spectrum" in self.asked:
             for owner, values in self._spectra.items():
-                for layer in self._owned[owner]:
-                    kept = spread(values, self.picker.sample)
-                    findings.put("channel_spectrum", layer, kept, len(values))
+                kept = spread(values, self.picker.sample)
+                findings.put("channel_spectrum", self._showing[owner], kept, len(values))
         if "code_total" in self.asked:
             self._finish_codes(findings)
         if self.asked & HELD:
@@ -315,6 +251,14 @@ class Recorder:
 
     def _finish_entries(self, findings: Findings) -> None:
         """Put the kept ones of the entries to choose from into `findings`."""
+        for (name, layer), parts in self._pooled.items():
+            owner = self.structure.owners[layer]
+            self._check_parts(owner, parts)
+            if len(set(self._widths[name, layer].values())) > 1:
+                raise StatisticError(
+                    f"{name!r} cannot be measured: the output of {owner!r} has another number of "
+                    "entries for some samples than for others; leave it out for this network"
+                )
         entries = {
             key: torch.cat([parts[part] for part in sorted(parts)])
             for key, parts in self._pooled.items()
@@ -325,7 +269,8 @@ class Recorder:
             if name not in self.asked:
                 continue
             first = REFERENCES.get(name, name), layer
-            size, kind = self._sizes[name, layer], STATISTICS[name].kind.__name__
+            size = self.batch * next(iter(self._widths[name, layer].values()))
+            kind = STATISTICS[name].kind.__name__
             if first not in chosen:
                 shape = (self.batch, size // self.batch)
                 chosen[first] = self.picker.kept(entries[first], shape, kind, layer)
@@ -339,6 +284,11 @@ class Recorder:
                 "the like, as modules or functions); this network calls none: leave it out for "
                 "this network"
             )
+        if len({len(parts) for parts in self._codes.values()}) > 1:
+            raise StatisticError(
+                "'code_total' cannot be measured: this network calls other activation functions "
+                "for some samples than for others; leave it out for this network"
+            )
         total = torch.zeros(self.batch, self.batch, dtype=torch.float64)
         while self._codes:
             total += agreement(torch.cat(self._codes.popitem()[1])).cpu()
@@ -346,20 +296,25 @@ class Recorder:
 
     def _finish_outputs(self, findings: Findings, owner: str, outputs: dict[int, Tensor]) -> None:
         """Put the statistics of the whole batch's outputs of one module into `findings`."""
-        single, rows = self.structure.shapes[owner], []
+        self._check_parts(owner, outputs)
+        rows, layer = [], self._showing[owner]
         for part, output in outputs.items():
             low, high = self._parts[part]
-            rows.append(by_sample(output, single, high - low) if self.asked & WHOLE else output)
+            rows.append(self._rows(owner, output, high - low) if self.asked & WHOLE else output)
         whole = torch.cat(rows)
-        relations = {}
         if "act_gram" in self.asked:
-            relations["act_gram"] = whole.float() @ whole.float().T
+            gram = whole.float() @ whole.float().T
+            findings.put("act_gram", layer, gram, gram.numel())
         if "code_gram" in self.asked:
-            relations["code_gram"] = agreement(whole)
-        for layer in self._owned[owner]:
-            for name, matrix in relations.items():
-                findings.put(name, layer, matrix, matrix.numel())
-            if "act_spectrum" in self.asked:
-                dims = self.structure.dims[layer]
-                matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
-                findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+            codes = agreement(whole)
+            findings.put("code_gram", layer, codes, codes.numel())
+        if "act_spectrum" in self.asked:
+            dims = self.structure.dims[layer]
+            matrix = torch.cat([by_channel(output, dims) for output in outputs.values()])
+            findings.put_spectrum("act_spectrum", layer, matrix, self.picker.sample)
+
+    def _check_parts(self, owner: str, parts: Mapping[int, object]) -> None:
+        """Raise `StatisticError` unless a layer ran in all parts of the batch."""
+        if len(parts) != len(self._parts):
+            ran = f"ran in {len(parts)} of {len(self._parts)} parts of the batch"
+            raise StatisticError(by_chance(owner, ran))

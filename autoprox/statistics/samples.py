@@ -10,8 +10,10 @@ from torch import Tensor
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.outcomes import loss_of
-from autoprox.statistics.passes import Passes, Subject, gradients
+from autoprox.statistics.passes import Passes
+from autoprox.statistics.private import placed
 from autoprox.statistics.sampling import spread
+from autoprox.statistics.subject import Subject, explained, gradients
 from autoprox.statistics.trees import holds_lists, mapped, rows, tensors, told
 
 HELD_BYTES = 2**30
@@ -168,10 +170,12 @@ def _jacobian(subject: Subject, name: str) -> Tensor:
     for low, high in subject.parts():
         part = mapped(subject.part(low, high), _differentiable)
         inputs = [each for each in tensors(part) if each.requires_grad]
-        logits = subject.logits(subject.forward(part, subject.state(), low), high - low)
+        state = subject.state()
+        logits = subject.logits(subject.forward(part, state, low), high - low)
         grads: tuple[Tensor | None, ...] = (None,) * len(inputs)
         if logits.requires_grad:
-            grads = torch.autograd.grad(logits.sum(), inputs, allow_unused=True)
+            with placed(subject.network, state, subject.mode), explained(subject.inputs):
+                grads = torch.autograd.grad(logits.sum(), inputs, allow_unused=True)
         if all(grad is None for grad in grads):
             raise StatisticError(
                 f"the logits do not depend on the inputs differentiably, so {name!r} cannot be "

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
+from autoprox.statistics.layers import Axes, static_axes, used_axes
 from autoprox.statistics.measurement import Mode
-from autoprox.statistics.trees import Inputs, arguments
+from autoprox.statistics.operations import Operations
+from autoprox.statistics.private import result_of
+from autoprox.statistics.trees import Inputs, first_sample
 
-INTERCEPTED = frozenset({"flops", "heads", "roles", "code_total"})
+INTERCEPTED = frozenset({"heads", "roles", "code_total"})
 """What `trace` sees only by intercepting the functions of torch that a network calls."""
 
 
@@ -32,78 +34,96 @@ class Structure:
     Attributes:
         layers: qualified names of the weights.
         owners: qualified names of the modules that own them, ``""`` for the network itself.
-        dims: dimensions of the weights.
+        axes: where the inputs and outputs of the weights are.
+        dims: dimensions of the outputs that a convolution's weight has, 2 where the channels come
+            last.
         roles: embedding, attention, mlp, conv or head.
         counts: the statistics of one sample, float64 ``(layers,)`` each: flops, position, heads,
             out_entries. The last two are 0 where a layer has none.
         shapes: owner -> shape of its output on one sample.
         activated: shapes of the arguments of the activation functions on one sample, in the order
             of their calls.
+        runs: owner -> how often it runs on one sample.
+        uncounted: names of operations that ran and have no known count.
+        written: parameters that the network writes into while it runs.
+        result: the first sample of the tensors that the network returns.
+        stacked: owners whose outputs hold the rows of a sample apart, and places among the
+            `activated`; see `looking`.
+        unclear: owners, and places, whose outputs cannot be told apart by sample.
     """
 
     layers: tuple[str, ...]
     owners: tuple[str, ...]
+    axes: tuple[Axes, ...]
     dims: tuple[int, ...]
     roles: tuple[str, ...]
     counts: Mapping[str, Tensor]
     shapes: Mapping[str, torch.Size]
     activated: tuple[torch.Size, ...]
+    runs: Mapping[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
+    result: tuple[Tensor, ...] = ()
+    stacked: frozenset[str | int] = frozenset()
+    unclear: frozenset[str | int] = frozenset()
 
-    def owned(self) -> dict[str, list[int]]:
-        """Owner -> indices of its layers, in the order of execution."""
-        groups: dict[str, list[int]] = {}
+    def showing(self) -> dict[str, int]:
+        """Owner -> the layer that shows its output: the last one registered of its weights."""
+        places: dict[str, int] = {}
         for index, owner in enumerate(self.owners):
-            groups.setdefault(owner, []).append(index)
-        return groups
+            places[owner] = index
+        return places
 
 
 @dataclass(slots=True)
 class _Trace:
-    """What one forward of one sample shows, by owner."""
+    """What one forward of one sample shows.
 
-    current: str
-    order: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        entered: the modules that ran, in order, and the operations before each.
+        attended: for each attention how many modules had been entered, its heads, and the modules
+            that it was computed inside of, the innermost first.
+        shapes: module -> shape of its output.
+        activated: shapes of the arguments of the activation functions.
+    """
+
+    entered: list[tuple[str, int]] = field(default_factory=list)
+    attended: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
     shapes: dict[str, torch.Size] = field(default_factory=dict)
-    flops: dict[str, int] = field(default_factory=dict)
-    heads: dict[str, int] = field(default_factory=dict)
-    stack: list[str] = field(default_factory=list)
-    attending: set[str] = field(default_factory=set)
     activated: list[torch.Size] = field(default_factory=list)
-    counted: int = 0
-
-    def credit(self, total: int) -> None:
-        """Credit the operations since the last call to the layer that runs."""
-        self.flops[self.current] = self.flops.get(self.current, 0) + total - self.counted
-        self.counted = total
 
 
 def layer_names(network: nn.Module) -> tuple[str, ...]:
     """Qualified names of the layers' weights, in the order of registration.
 
-    A layer is a parameter of two dimensions or more whose own name ends with "weight": the
-    weights of linear, convolutional and embedding modules and the input projection of
-    `nn.MultiheadAttention`, but neither norms nor tables of positions. A weight that two modules
-    share is one layer.
+    They are those that the types of modules say: the weights of linear, convolutional, recurrent
+    and embedding modules, of `nn.Bilinear` and the input projections of `nn.MultiheadAttention`;
+    in modules of other types, parameters of two dimensions or more whose own name ends with
+    "weight". Norms and tables of positions are none. A weight that two modules share is one layer.
+    What a network computes with its parameters tells more; see `trace`.
 
     Raises:
         StatisticError: there is none, or the network is lazy and has not seen its input.
     """
-    names = []
     for name, parameter in network.named_parameters():
         if isinstance(parameter, UninitializedParameter):
             raise StatisticError(
                 f"parameter {name!r} has no shape yet; run the lazy network once before "
                 f"measuring it"
             )
-        if name.endswith("weight") and parameter.ndim >= 2 and parameter.is_floating_point():
-            names.append(name)
+    parameters = dict(network.named_parameters())
+    names = tuple(static_axes(network)) or tuple(
+        name
+        for name, each in parameters.items()
+        if each.is_floating_point() and sum(size > 1 for size in each.shape) > 1
+    )
     if not names:
         raise StatisticError(
-            f"{type(network).__name__} has no layer to measure; expected at least one "
-            f"parameter with "
-            "two dimensions or more whose name ends with 'weight', as nn.Linear and nn.Conv2d have"
+            f"{type(network).__name__} has no layer to measure; expected at least one real "
+            "parameter with two dimensions or more that data are multiplied by, as nn.Linear and "
+            "nn.Conv2d have"
         )
-    return tuple(names)
+    return names
 
 
 def owner_of(parameter: str) -> str:
@@ -138,6 +158,19 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
         inside = owner_of(name) in own and owner_of(layers[nearest]) != owner_of(name)
         credit[own[owner_of(name)] if inside else nearest] += parameter.numel()
     return credit
+
+
+def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
+    """How many parameters a module has more than its private copy, where weights are computed."""
+    try:
+        module = original.get_submodule(owner)
+    except AttributeError:  # inside of what torch.compile returned, which computes no weights
+        return 0
+    own = sum(each.numel() for each in module.parameters(recurse=False))
+    inner = module._modules.get("parametrizations")
+    own += sum(each.numel() for each in inner.parameters()) if inner is not None else 0
+    copied = network.get_submodule(owner)
+    return own - sum(each.numel() for each in copied.parameters(recurse=False))
 
 
 @contextmanager
@@ -177,41 +210,53 @@ def trace(
     network: nn.Module,
     inputs: Inputs,
     state: Mapping[str, Tensor],
-    names: tuple[str, ...],
     mode: Mode = "train",
     asked: frozenset[str] = INTERCEPTED,
 ) -> Structure:
-    """Run one sample and return what the layers `names` did.
+    """Run one sample and return what the layers did.
 
-    Batch norm uses its running statistics in either mode, as it would need more samples, and
-    attention is decomposed into matrix products, which are counted on every device.
+    The layers are those that the types of modules say, without tables of positions, and parameters
+    of modules of unknown type that data are multiplied by. Batch norm uses its running statistics
+    in either mode, as it would need more samples, and attention is decomposed into matrix products,
+    which are counted on every device.
 
     Args:
         network: the network.
         inputs: one sample, ``(1, ...)``, or a tree of such tensors.
         state: parameters and buffers to run with.
-        names: the layers in the order of registration.
         mode: the mode of all other modules.
         asked: which of `INTERCEPTED` are looked for; the others are empty.
+
+    Raises:
+        StatisticError: data are multiplied by no parameter.
     """
-    owners = {owner_of(name) for name in names}
-    found = _Trace(current=owner_of(names[0]))
-    counter = FlopCounterMode(display=False)
+    parameters = dict(network.named_parameters())
+    watched = {owner_of(name) for name, each in parameters.items() if each.ndim > 1}
+    found, stack = _Trace(), list[str]()
+    used = {name: each.clone() if name in parameters else each for name, each in state.items()}
+    operations = Operations(used, parameters)
 
     def attach(handles: list[RemovableHandle]) -> None:
         for name, module in network.named_modules():
-            handles.append(
-                module.register_forward_pre_hook(_entering(name, owners, found, counter))
-            )
-            handles.append(module.register_forward_hook(_leaving(name, owners, found)))
+
+            def enter(_module: nn.Module, _inputs: object, name: str = name) -> None:
+                stack.append(name)
+                if name in watched:
+                    found.entered.append((name, operations.total))
+
+            def leave(_module: nn.Module, _in: object, output: object, name: str = name) -> None:
+                stack.pop()
+                tensor = first_tensor(output)
+                if name in watched and tensor is not None:
+                    found.shapes[name] = tensor.shape
+
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
 
     def attended(heads: int, _maps: object) -> None:
-        found.heads[found.current] = heads
-        around = (place for place in reversed(found.stack) if _holds(place, owners))
-        found.attending.add(next(around, ""))
+        found.attended.append((len(found.entered), heads, tuple(reversed(stack))))
 
     with (
-        in_mode(network, mode, batch_norm=False),
         hooked(attach),
         sdpa_kernel(SDPBackend.MATH),
         torch.no_grad(),
@@ -222,40 +267,31 @@ def trace(
         if "code_total" in asked:
             show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
             intercepting.enter_context(show)
-        if "flops" in asked:
-            intercepting.enter_context(counter)
-        functional_call(network, dict(state), *arguments(inputs))
-        found.credit(counter.get_total_flops())
-    return _structure(names, found, state)
+        intercepting.enter_context(operations)
+        result = result_of(network, inputs, used, mode, batch_norm=False)
+    axes = used_axes(network, operations.factors, frozenset(operations.seen))
+    if not axes:
+        raise StatisticError(
+            f"{type(network).__name__} has no layer to measure: it multiplies data by none of its "
+            f"parameters"
+        )
+    written = (name for name in parameters if not torch.equal(used[name], state[name]))
+    return replace(
+        _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
+        runs=Counter(name for name, _ in found.entered),
+        uncounted=tuple(sorted(operations.uncounted)),
+        written=frozenset(written) | _renormalised(network),
+        result=first_sample(result, 1),
+    )
 
 
-def _entering(
-    name: str, owners: set[str], found: _Trace, counter: FlopCounterMode
-) -> Callable[[nn.Module, object], None]:
-    """Make the hook that notes the entering of a module."""
-
-    def enter(_module: nn.Module, _inputs: object) -> None:
-        found.stack.append(name)
-        if name in owners:
-            found.credit(counter.get_total_flops())
-            found.current = name
-            found.order.setdefault(name, len(found.order))
-
-    return enter
-
-
-def _leaving(
-    name: str, owners: set[str], found: _Trace
-) -> Callable[[nn.Module, object, object], None]:
-    """Make the hook that notes the output of a module."""
-
-    def leave(_module: nn.Module, _inputs: object, output: object) -> None:
-        found.stack.pop()
-        tensor = first_tensor(output)
-        if name in owners and tensor is not None:
-            found.shapes[name] = tensor.shape
-
-    return leave
+def _renormalised(network: nn.Module) -> set[str]:
+    """Weights of embeddings that rescale rows when they look them up."""
+    return {
+        f"{name}.weight" if name else "weight"
+        for name, module in network.named_modules()
+        if getattr(module, "max_norm", None) is not None
+    }
 
 
 def _inside(owner: str, module: str) -> bool:
@@ -263,53 +299,100 @@ def _inside(owner: str, module: str) -> bool:
     return not module or owner == module or owner.startswith(module + ".")
 
 
-def _holds(module: str, owners: set[str]) -> bool:
+def _holds(module: str, owners: Iterable[str]) -> bool:
     """Say whether `module` is, or contains, one of `owners`."""
     return any(_inside(owner, module) for owner in owners)
 
 
-def _structure(names: tuple[str, ...], found: _Trace, state: Mapping[str, Tensor]) -> Structure:
+def _structure(
+    names: tuple[str, ...],
+    axes: tuple[Axes, ...],
+    found: _Trace,
+    state: Mapping[str, Tensor],
+    total: int,
+) -> Structure:
     """Order the layers by first execution and tabulate what was found.
 
     A layer whose module never ran stands after the one registered before it.
     """
+    order, flops, heads, attending = _by_owner(
+        {owner_of(name) for name in names}, names, found, total
+    )
     last, keys = -1, []
     for place, name in enumerate(names):
-        last = found.order.get(owner_of(name), last)
+        last = order.get(owner_of(name), last)
         keys.append((last, place))
-    layers = tuple(names[place] for _, place in sorted(keys))
+    sorted_places = [place for _, place in sorted(keys)]
+    layers = tuple(names[place] for place in sorted_places)
+    axes = tuple(axes[place] for place in sorted_places)
     owners = tuple(owner_of(name) for name in layers)
+    shapes = {owner: found.shapes[owner] for owner in owners if owner in found.shapes}
     firsts = [owner not in owners[:place] for place, owner in enumerate(owners)]
+    lasts = [owner not in owners[place + 1 :] for place, owner in enumerate(owners)]
     steps = max(len(layers) - 1, 1)
 
     def column(numbers: list[float]) -> Tensor:
         return torch.tensor(numbers, dtype=torch.float64)
 
+    def owned(numbers: Mapping[str, int], marked: list[bool]) -> Tensor:
+        pairs = zip(owners, marked, strict=True)
+        return column([numbers.get(owner, 0) if mark else 0 for owner, mark in pairs])
+
     counts = {
-        "flops": column(
-            [found.flops.get(o, 0) if f else 0 for o, f in zip(owners, firsts, strict=True)]
-        ),
+        "flops": owned(flops, firsts),
         "position": column([place / steps for place in range(len(layers))]),
-        "heads": column([found.heads.get(owner, 0) for owner in owners]),
-        "out_entries": column(
-            [found.shapes[o].numel() if o in found.shapes else 0 for o in owners]
-        ),
+        "heads": owned(heads, lasts),
+        "out_entries": owned({owner: each.numel() for owner, each in shapes.items()}, lasts),
     }
-    dims = tuple(state[name].ndim for name in layers)
-    roles, activated = _roles(owners, dims, found), tuple(found.activated)
-    return Structure(layers, owners, dims, roles, counts, found.shapes, activated)
+    dims = tuple(
+        2 if each.channels_last else state[name].ndim
+        for name, each in zip(layers, axes, strict=True)
+    )
+    roles = _roles(owners, dims, order, attending)
+    return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))
 
 
-def _roles(owners: tuple[str, ...], dims: tuple[int, ...], found: _Trace) -> tuple[str, ...]:
+def _by_owner(
+    owners: set[str], names: tuple[str, ...], found: _Trace, total: int
+) -> tuple[dict[str, int], dict[str, int], dict[str, int], set[str]]:
+    """Tell what was found by the modules that own layers.
+
+    Returns:
+        Their order, their operations (those from entering one to entering the next), the heads of
+        the attention that they fed, and the modules that attend.
+    """
+    order: dict[str, int] = {}
+    flops: dict[str, int] = {}
+    heads: dict[str, int] = {}
+    attending: set[str] = set()
+    current, counted, attentions = owner_of(names[0]), 0, list(found.attended)
+    for place, (entered, before) in enumerate([*found.entered, ("", total)]):
+        while attentions and attentions[0][0] <= place:
+            _, number, around = attentions.pop(0)
+            heads[current] = number
+            attending.add(next((module for module in around if _holds(module, owners)), ""))
+        if place < len(found.entered) and entered not in owners:
+            continue
+        flops[current] = flops.get(current, 0) + before - counted
+        counted = before
+        if place < len(found.entered):
+            current = entered
+            order.setdefault(entered, len(order))
+    return order, flops, heads, attending
+
+
+def _roles(
+    owners: tuple[str, ...], dims: tuple[int, ...], order: Mapping[str, int], attending: set[str]
+) -> tuple[str, ...]:
     """Roles of the layers: the first one run, the last one run, the others by place and shape."""
-    ran = [place for place, owner in enumerate(owners) if owner in found.order]
+    ran = [place for place, owner in enumerate(owners) if owner in order]
     roles = []
     for place, (owner, size) in enumerate(zip(owners, dims, strict=True)):
         if ran and place == ran[0]:
             role = "embedding"
         elif ran and place == ran[-1]:
             role = "head"
-        elif any(_inside(owner, module) for module in found.attending):
+        elif any(_inside(owner, module) for module in attending):
             role = "attention"
         else:
             role = "mlp" if size == 2 else "conv"

@@ -84,19 +84,46 @@ def mapped(
 
 
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
-    """Return some samples of a tree: a slice of them, or those where a bool ``(batch,)`` is true.
+    """Return some samples of a tree.
+
+    Args:
+        tree: the tree.
+        chosen: a slice of them, bool ``(batch,)``, true for those wanted, or their numbers, int64.
 
     >>> rows(((torch.arange(3),), [5, 6, 7], "text"), slice(0, 2))
     ((tensor([0, 1]),), [5, 6], 'text')
     """
     if isinstance(chosen, slice):
         return mapped(tree, lambda tensor: tensor[chosen], lambda items: items[chosen])
-    kept = chosen.nonzero()[:, 0].tolist()
+    kept = chosen.nonzero()[:, 0].tolist() if chosen.dtype == torch.bool else chosen.tolist()
     return mapped(
         tree,
         lambda tensor: tensor[chosen.to(tensor.device)],
         lambda items: [items[place] for place in kept],
     )
+
+
+def first_sample(output: object, samples: int) -> tuple[Tensor, ...]:
+    """Return the first sample of the floating-point tensors that a network returned, as copies.
+
+    A list holds an item a sample, unless it has another length, or holds tensors of the batch.
+
+    Args:
+        output: what the network returned.
+        samples: for how many samples.
+    """
+
+    def of_list(items: list[Any]) -> list[Any]:
+        parts = all(isinstance(each, Tensor) and each.shape[:1] == (samples,) for each in items)
+        if len(items) == samples and not parts:
+            return items[:1]
+        return [mapped(each, of_tensor, of_list) for each in items]
+
+    def of_tensor(tensor: Tensor) -> Tensor | None:
+        return tensor[:1] if tensor.ndim else None
+
+    found = tensors(mapped(output, of_tensor, of_list))
+    return tuple(each.detach().clone() for each in found if each.is_floating_point())
 
 
 def arguments(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -121,6 +121,7 @@ class Statistic:
         own: how it is measured if it does not come with autoprox; None if it does.
         unexportable: why a file that needs torch alone cannot measure it; nothing if it can.
         nonnegative: whether no entry is below 0, which may save computing absolute values.
+        version: raised when the definition of this statistic alone changes a number.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Statistic:
     own: Own | None = None
     unexportable: str = ""
     nonnegative: bool = False
+    version: int = 0
 
     @property
     def needs_labels(self) -> bool:
@@ -140,8 +142,9 @@ class Statistic:
 
     @property
     def stored_name(self) -> str:
-        """The name that it is kept under: one of a user's own has another one for other code."""
-        return f"{self.name} {self.own.version}" if self.own else self.name
+        """The name that it is kept under, another one for other code or another definition."""
+        version = self.own.version if self.own else self.version
+        return f"{self.name} {version}" if version else self.name
 
     @property
     def needs_bits(self) -> bool:
@@ -249,7 +252,8 @@ for _statistic in (
               "floating-point operations on one sample, from entering the layer to entering "
               "the next"),
     Statistic("fan_in", Layer, "static", r"d_\mathrm{in}", "inputs to one output entry"),
-    Statistic("fan_out", Layer, "static", r"d_\mathrm{out}", "output entries fed by one input"),
+    Statistic("fan_out", Layer, "static", r"d_\mathrm{out}", "output entries fed by one input",
+              version=1),
     Statistic("position", Layer, "count", "p",
               "place in the order of execution: 0 for the first layer, 1 for the last"),
     Statistic("heads", Layer, "count", "h", "heads of the attention maps that the layer fed"),

@@ -16,8 +16,8 @@ from autoprox.benches import Architecture
 from autoprox.measuring.tables import measure_bench
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import STATISTICS, Store, measure
-from autoprox.statistics.passes import Subject, reseed
 from autoprox.statistics.structure import layer_names
+from autoprox.statistics.subject import Subject, reseed
 from autoprox.timing.laps import Lap, Way
 from autoprox.timing.stage import Stage
 

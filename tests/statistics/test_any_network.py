@@ -284,10 +284,37 @@ def test_a_loss_may_do_without_targets():
 def test_a_network_is_left_as_it_was(case):
     before, states = left(case.network), random_states()
     whole = fingerprint(*case.batch)
-    measure(case.network, *case.batch, ["grad", "act", "grad_std"], **case.how)
+    names = ["grad", "grad_std"] if isinstance(case.batch[0], list) else ["grad", "act", "grad_std"]
+    measure(case.network, *case.batch, names, **case.how)
     assert left(case.network) == before
     assert random_states() == states
     assert fingerprint(*case.batch) == whole
+
+
+@pytest.mark.parametrize("sizes", [(6, 7) * 4, (6,) * 8])
+def test_outputs_of_a_module_that_runs_once_a_sample_are_refused(sizes):
+    network, images = detector()[0], [torch.randn(3, size, size) for size in sizes]
+    with pytest.raises(StatisticError, match="'body' follow no order of samples, so that 'act'"):
+        measure(network, images, None, ["act"])
+    assert measure(network, images[:1], None, ["act"]).present["act"].all()
+
+
+def test_samples_coupled_by_a_list_are_found():
+    class Coupled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            points = torch.stack(x)
+            return {"logits": self.head(points - points.mean(0)), "more": [points]}
+
+    items, y = {"x": list(torch.randn(8, 4))}, torch.arange(8) % 3
+    network = Coupled()
+    nn.init.normal_(network.head.weight)
+    found = measure(network, items, y, ["grad"], sample="full").values["grad"][0]
+    F.cross_entropy(network(**items)["logits"], y).backward()
+    torch.testing.assert_close(found, network.head.weight.grad.flatten())
 
 
 def test_a_statistic_of_ones_own_sees_the_whole_trees():

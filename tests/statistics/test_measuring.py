@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
 from autoprox.proxies.loading import load
-from autoprox.statistics import STATISTICS, measure, passes
+from autoprox.statistics import STATISTICS, measure, subject
 from autoprox.statistics.outputs import CODES_AT_ONCE, agreement
 from tests.known_networks import weights
 
@@ -70,7 +70,7 @@ def test_running_the_batch_in_parts_changes_no_number(monkeypatch):
     network, (x, y) = small(), batch_of(10)
     names = list(STATISTICS)
     parts = measure(network, x, y, names, sample="full", bits=4, mode="train")
-    monkeypatch.setattr(passes, "couples_samples", lambda _: True)
+    monkeypatch.setattr(subject, "couples_samples", lambda _: True)
     whole = measure(network, x, y, names, sample="full", bits=4, mode="train")
     for name in names:
         torch.testing.assert_close(parts.values[name], whole.values[name], rtol=1e-4, atol=1e-5)

@@ -14,8 +14,8 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.statistics.passes import Subject
 from autoprox.statistics.structure import first_tensor, hooked
+from autoprox.statistics.subject import Subject
 
 SMALL = 1e-8
 """Added to a share of the variance before its logarithm."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.inputs import fingerprint
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.passes import Subject
+from autoprox.statistics.subject import Subject
 
 BETA = 1.0
 """How steeply a layer's importance falls with its redundancy: the default of OMPQ's code."""
@@ -47,9 +47,10 @@ all bits."""
 def _importance(subject: Subject) -> dict[str, Tensor]:
     """Return the factor of each layer's bits, by the names of the layers that have any."""
     mark = _mark(subject)
-    known = _KNOWN.get(subject.network)
+    network = subject.original or subject.network
+    known = _KNOWN.get(network)
     if known is None or known[0] != mark:
-        known = _KNOWN[subject.network] = mark, _measured_importance(subject)
+        known = _KNOWN[network] = mark, _measured_importance(subject)
     return known[1]
 
 

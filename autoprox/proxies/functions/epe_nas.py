@@ -11,8 +11,8 @@ from autoprox.errors import ScoreError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.measuring import measure
 from autoprox.statistics.outcomes import class_targets
-from autoprox.statistics.passes import Subject
 from autoprox.statistics.structure import couples_samples
+from autoprox.statistics.subject import Subject
 from autoprox.statistics.trees import rows
 
 OFFSET = 1e-5

@@ -13,7 +13,7 @@ from autoprox.errors import AutoproxError, StatisticError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.passes import Subject
+from autoprox.statistics.subject import Subject
 
 
 def distinct_samples(subject: Subject) -> float:

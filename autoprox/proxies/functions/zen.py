@@ -13,8 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.statistics.passes import Subject
 from autoprox.statistics.structure import hooked
+from autoprox.statistics.subject import Subject
 from autoprox.statistics.trees import Inputs, check_numbers, mapped, numbers, tensors
 
 STEP = 0.01

@@ -1,0 +1,155 @@
+"""Which parameters of a network are layers, and where their inputs and outputs are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+Arrangement: TypeAlias = Literal[
+    "matrix", "transposed matrix", "convolution", "transposed convolution", "bilinear"
+]
+"""The dimensions of a weight: ``(..., out, in)``, ``(..., in, out)``, ``(out, in / groups,
+*kernel)``, ``(in, out / groups, *kernel)`` and ``(out, first in, second in)``."""
+
+NORM = re.compile(r"norm(?!.*(linear|conv|embed|attention))", re.IGNORECASE)
+"""Names of classes that normalise: their weights scale channels and are no layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Where the inputs and outputs of a weight are.
+
+    Attributes:
+        arrangement: what its dimensions are.
+        groups: into how many parts a convolution divides its channels.
+    """
+
+    arrangement: Arrangement
+    groups: int = 1
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels are the last dimension of the output, or the second one."""
+        return "convolution" not in self.arrangement
+
+    def fans(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Inputs to one output entry, and output entries fed by one input, of a weight's shape.
+
+        Those of a convolution are counted as if its stride were 1 and the image had no border.
+        """
+        kernel = 1
+        for size in shape[2:]:
+            kernel *= size
+        if self.arrangement == "matrix":
+            return shape[-1], shape[-2]
+        if self.arrangement == "transposed matrix":
+            return shape[-2], shape[-1]
+        if self.arrangement == "bilinear":
+            return shape[1] * kernel, shape[0]
+        if self.arrangement == "convolution":
+            return shape[1] * kernel, shape[0] // self.groups * kernel
+        return shape[0] // self.groups * kernel, shape[1] * kernel
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """View a tensor of the weight's shape as ``(out, rest)``."""
+        if self.arrangement == "matrix":
+            return weight.flatten(0, -2)
+        if self.arrangement == "transposed matrix":
+            return weight.mT.flatten(0, -2)
+        if self.arrangement == "transposed convolution":
+            parts = weight.reshape(self.groups, -1, *weight.shape[1:]).transpose(1, 2)
+            return parts.flatten(2).flatten(0, 1)
+        return weight.flatten(1)
+
+
+MATRIX = Axes("matrix")
+TRANSPOSED = Axes("transposed matrix")
+
+
+def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
+    """Axes of a parameter by the type of the module that owns it; None if it is no layer's weight.
+
+    Of a module of unknown type a parameter is taken for a matrix if its name ends with "weight" and
+    it has two dimensions or more that are longer than 1, unless the type is called a norm.
+
+    Args:
+        module: the owner.
+        name: the parameter's own, in the module.
+        parameter: itself.
+    """
+    if parameter.ndim < 2 or not parameter.is_floating_point():
+        return None
+    if isinstance(module, _ConvNd):
+        transposed = isinstance(module, _ConvTransposeNd)
+        arrangement: Arrangement = "transposed convolution" if transposed else "convolution"
+        return Axes(arrangement, module.groups) if name == "weight" else None
+    if isinstance(module, nn.Bilinear):
+        return Axes("bilinear") if name == "weight" else None
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or _is_conv1d(module):
+        return TRANSPOSED if name == "weight" else None
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return MATRIX if name.startswith("weight") else None
+    if isinstance(module, (nn.Linear, nn.MultiheadAttention)):
+        return MATRIX if name.endswith("weight") else None
+    if NORM.search(type(module).__name__) or not name.endswith("weight"):
+        return None
+    if sum(size > 1 for size in parameter.shape) < 2:
+        return None
+    return Axes("convolution") if "conv" in type(module).__name__.lower() else MATRIX
+
+
+def _is_conv1d(module: nn.Module) -> bool:
+    """Say whether a module is the linear layer that transformers calls Conv1D."""
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+
+
+def of_known_type(module: nn.Module) -> bool:
+    """Say whether the type of a module says which of its parameters are weights."""
+    known = (
+        _ConvNd, nn.Bilinear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.RNNCellBase,
+        nn.Linear, nn.MultiheadAttention,
+    )  # fmt: skip
+    return isinstance(module, known) or _is_conv1d(module)
+
+
+def static_axes(network: nn.Module) -> dict[str, Axes]:
+    """Axes of the layers' weights, by the types of modules, in the order of registration."""
+    axes, modules = {}, dict(network.named_modules())
+    for name, parameter in network.named_parameters():
+        owner, _, own_name = name.rpartition(".")
+        found = layer_axes(modules[owner], own_name, parameter)
+        if found is not None:
+            axes[name] = found
+    return axes
+
+
+def used_axes(
+    network: nn.Module, factors: Mapping[str, Axes], seen: frozenset[str]
+) -> dict[str, Axes]:
+    """Axes of the layers' weights, by types and by what the network computes with them.
+
+    A parameter is a weight if data are multiplied by it as by a matrix, or looked up in it. So
+    tables that are looked up by position, or added, are none, whatever holds them; and parameters
+    of a module of unknown type are, whatever they are called.
+
+    Args:
+        network: the network.
+        factors: parameters that data were multiplied by, or looked up in.
+        seen: parameters that took part in any operation.
+    """
+    axes, modules = static_axes(network), dict(network.named_modules())
+    found = {}
+    for name, parameter in network.named_parameters():
+        module = modules[name.rpartition(".")[0]]
+        known = of_known_type(module)
+        certain = known and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        if name in axes and (certain or name in factors or name not in seen):
+            found[name] = axes[name] if known else factors.get(name, axes[name])
+        elif not known and name in factors and parameter.ndim > 1:
+            found[name] = factors[name]
+    return found
