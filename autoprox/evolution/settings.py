@@ -83,12 +83,14 @@ class Settings:
         for name in ("spaces", "targets", "statistics", "seed_proxies"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, listed(getattr(self, name)))
-        check_numbers(self, RunError)
+        check_numbers(self, RunError, {"sample": "full"})
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
             if getattr(self, name) < least:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
+        if self.sample != "full" and self.sample < 1:
+            raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
         if self.permutations < 0:
             raise RunError(f"permutations is at least 0; got {self.permutations}")
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:

@@ -6,8 +6,9 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from autoprox.errors import AutoproxError, UnknownNameError
@@ -69,19 +70,28 @@ def named_options(
     return decorated
 
 
-def check_numbers(settings: Any, error: type[AutoproxError]) -> None:
+def check_numbers(
+    settings: Any, error: type[AutoproxError], words: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Refuse what is no number where the default of a dataclass's field is one.
+
+    Args:
+        settings: the dataclass.
+        error: what is raised.
+        words: the one text that a field may have instead of a number, by the field's name.
 
     Raises:
         AutoproxError: there is such a field; of the type `error`.
     """
     for field in fields(settings):
         value, default = getattr(settings, field.name), field.default
-        whole = type(default) is int
+        whole, word = type(default) is int, words.get(field.name)
+        if word is not None and value == word:
+            continue
         if (whole or type(default) is float) and (
             not is_finite(value) or (whole and not isinstance(value, int))
         ):
-            what = "a whole number" if whole else "a number"
+            what = ("a whole number" if whole else "a number") + (f", or {word!r}" if word else "")
             raise error(f"{field.name} is {what}; got {value!r}")
 
 

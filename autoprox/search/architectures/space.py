@@ -152,14 +152,14 @@ def _checked(space: Any, where: str) -> Space:
             f"{where}: a space has name, input_shape, classes, sample(random), "
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
         )
-    shape = space.input_shape
+    shape, classes = getattr(space, "input_shape", (1,)), getattr(space, "classes", 2)
     sides = isinstance(shape, tuple | list) and all(type(x) is int and x > 0 for x in shape)
-    whole = type(space.classes) is int and space.classes > 1
+    whole = type(classes) is int and classes > 1
     if not is_plain_name(space.name) or not sides or not shape or not whole:
         raise SpaceError(
             f"{where}: name is a short text without slashes, input_shape the sides of one input, "
             f"such as (3, 32, 32), and classes a number from 2; got {space.name!r}, {shape!r} and "
-            f"{space.classes!r}"
+            f"{classes!r}"
         )
     found: Space = space
     return found
