@@ -272,7 +272,7 @@ def without_luck(search: float, floor: float, correlation: RankCorrelation) -> f
     2 sin(πρ/6) (Kruskal, Journal of the American Statistical Association 53, 1958).
 
     >>> round(without_luck(0.8, 0.4, "somers"), 3)
-    0.748
+    0.75
     >>> without_luck(0.3, 0.4, "somers")
     0.0
 
