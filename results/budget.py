@@ -2,7 +2,7 @@
 
     python results/budget.py cifar10_train.npz
 
-The default algorithm and random search judge 100,000 distinct candidates on 300 cells, shown 16
+The default algorithm judges 100,000 distinct candidates on 300 cells, shown 16
 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`); search seed and split seed are
 the same. A row has the joint Somers' D of the best by the search split after so many candidates, on
 the search split and held out: a run with that budget would have stopped there. A run that is in
@@ -22,7 +22,7 @@ from csv_tables import write_csv
 import autoprox
 from autoprox.evolution.record import read_run
 
-SEEDS, ALGORITHMS = range(3), ("default", "random")
+SEEDS, ALGORITHMS = range(3), ("default",)
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 
 
