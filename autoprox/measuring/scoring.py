@@ -152,7 +152,7 @@ def score_all(
     unsaved: dict[str, Kept] = {}
     if progress:
         progress(0, len(works))
-    if works:
+    if _any_built(job, works):
         check_outputs(job.bench)
     begun = 0.0
     for done, noted in enumerate(_done(job, works.values(), workers), start=1):
@@ -245,6 +245,15 @@ def _outlook(
         sample=job.probe.sample,
     )
     return outlook, {name: works[name] for name in dict.fromkeys([*built, *works])}
+
+
+def _any_built(job: Job, works: Mapping[str, list[ScoringWork]]) -> bool:
+    """Say whether a network has to be built; no more of the cache is read than it takes."""
+    store = Store(job.folder)
+    return any(
+        work.timed or work.functions or work.missing(job.bench, store)
+        for work in chain(*works.values())
+    )
 
 
 def _take(into: Kept, found: Kept, name: str) -> None:

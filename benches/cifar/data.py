@@ -83,7 +83,8 @@ def normalised(
     deviation: tuple[float, ...] = DEVIATION,
 ) -> Tensor:
     """What a network is shown: uint8 ``(N, 32, 32, 3)`` to float32 ``(N, 3, 32, 32)``."""
-    pixels = torch.as_tensor(images).permute(0, 3, 1, 2).float() / 255
+    tensor = images if isinstance(images, Tensor) else torch.tensor(images)  # files' may be fixed
+    pixels = tensor.permute(0, 3, 1, 2).float() / 255
     shift = pixels.new_tensor(mean).view(-1, 1, 1)
     return (pixels - shift) / pixels.new_tensor(deviation).view(-1, 1, 1)
 

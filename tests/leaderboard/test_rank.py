@@ -359,7 +359,7 @@ def test_a_proxy_of_several_benches_was_searched_for_on_its_part_of_each():
         ({"bench": "other.py"}, "its search was on other.py, which is not ranked here"),
         ({"bench": "nowhere"}, "unknown bench 'nowhere'"),
         ({"more": 1}, "unknown settings more"),
-        ({"split_seed": "x"}, "split_seed is a whole number"),
+        ({"split_seed": "x"}, "settings.split_seed: expected a whole number, got text"),
     ],
 )
 def test_a_search_that_is_not_known_is_a_reason(cache, settings, reason):

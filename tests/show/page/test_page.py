@@ -29,6 +29,7 @@ from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
+from autoprox.runtime.schema import sealed
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
 from autoprox.show.page.command import rank_commands, settings_options
@@ -67,8 +68,8 @@ def call(*words: object) -> Result:
 
 
 def change(path: Path, **fields: object) -> None:
-    """Change fields of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    """Change fields of a JSON file, which then has the checksum of what it says."""
+    path.write_text(sealed(json.loads(path.read_text()) | fields))
 
 
 class Page(HTMLParser):
@@ -227,7 +228,7 @@ def test_a_run_without_parents_says_so(copy):
     path = copy / "candidates.jsonl"
     lines = [json.loads(each) for each in path.read_text().splitlines()]
     text = "".join(
-        json.dumps({key: value for key, value in each.items() if key != "parents"}) + "\n"
+        sealed({key: value for key, value in each.items() if key != "parents"}) + "\n"
         for each in lines
     )
     path.write_text(text)
@@ -479,15 +480,15 @@ def test_a_run_of_one_candidate_has_a_page(cache, tmp_path):
     [
         (lambda run: shutil.rmtree(run), "is no folder; give the folder of a run"),
         (lambda run: (run / "config.json").unlink(), "holds no run: it has no config.json"),
-        (lambda run: (run / "config.json").write_text("{"), "damaged or no JSON"),
+        (lambda run: (run / "config.json").write_text("{"), "config.json is damaged: input data"),
         (lambda run: (run / "checkpoint.json").unlink(), "has judged nothing yet"),
         (lambda run: (run / "checkpoint.json").write_text('{"format": "x"}'), "is no"),
-        (lambda run: change(run / "checkpoint.json", rows=[{}]), "are damaged: TypeError"),
+        (lambda run: change(run / "checkpoint.json", rows=[{}]), "rows[0].generation is missing"),
         (lambda run: (run / "candidates.jsonl").write_text(""), "was truncated: 0 of"),
-        (lambda run: (run / "candidates.jsonl").unlink(), "are damaged: FileNotFoundError"),
+        (lambda run: (run / "candidates.jsonl").unlink(), "candidates.jsonl: No such file"),
         (lambda run: change(run / "report.json", version=99), "upgrade autoprox"),
-        (lambda run: change(run / "report.json", held_out=[{"name": 1}]), "are damaged"),
-        (lambda run: (run / "report.json").write_text("no"), "damaged or no JSON"),
+        (lambda run: change(run / "report.json", held_out=[{"name": 1}]), "held_out[0].name"),
+        (lambda run: (run / "report.json").write_text("no"), "report.json is damaged"),
     ],
 )
 def test_damage_has_one_clear_message(copy, damage, said):
