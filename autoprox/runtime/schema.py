@@ -43,6 +43,9 @@ _WORDS = {
 }
 """What msgspec calls a type, and what a message calls it."""
 
+_ESCAPE = re.compile(r"JSON is malformed: .*(surrogate pair|end of hex escape)")
+"""What msgspec says of an escape such as ``\\ud800`` that stands alone."""
+
 
 @dataclass(frozen=True)
 class _Head:
@@ -143,7 +146,7 @@ def sealed(data: Mapping[str, Any], indent: int | None = None) -> str:
     """Return an object as JSON, with a checksum as its last key.
 
     >>> sealed({"a": 1})
-    '{"a": 1, "checksum": "77ac319bfe1979e2"}'
+    '{"a": 1, "checksum": "15a1c17341c913f1"}'
     """
     text = dumped({**data, "checksum": ""}, indent)
     at = text.rindex(_CHECKSUM) + len(_CHECKSUM)
@@ -251,6 +254,9 @@ def _reason(told: str, content: bytes) -> str:
     """Return what msgspec says, with the place first and in plain words."""
     if (byte := re.search(r"\(byte (\d+)\)", told)) is not None:
         line = content.count(b"\n", 0, int(byte[1])) + 1
+        told = _ESCAPE.sub(
+            r"a \\u in a text begins no character: it is cut off or a lone surrogate", told
+        )
         return f" or no JSON, in line {line}: {told.partition(' (byte')[0]}"
     told, _, place = told.partition(" - at `$")
     key = place.rstrip("`").lstrip(".")

@@ -28,20 +28,23 @@ def called(words, folder, encoding="utf-8", flags=(), **extra):
     )
 
 
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory):
-    """A proxy file whose texts hold what does not belong there."""
-    path = tmp_path_factory.mktemp("proxy") / "p.json"
+def written(path, name):
     data = {
         "format": "autoprox proxy",
         "version": 1,
-        "name": f"{STEERING}\ud800\u03c4",
+        "name": name,
         "description": STEERING,
         "provenance": {STEERING: STEERING},
         "expression": "sum(params)",
     }
     path.write_text(json.dumps(data))
     return path
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory):
+    """A proxy file whose texts hold what does not belong there."""
+    return written(tmp_path_factory.mktemp("proxy") / "p.json", f"{STEERING}\u03c4")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
@@ -60,21 +63,37 @@ def test_a_hostile_name_neither_fails_nor_steers(proxy, encoding, words, monkeyp
     output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "stdout", output)
-        main(words, standalone_mode=False)
+        main.main(words, standalone_mode=False)
     output.flush()
     shown = output.buffer.getvalue().decode(encoding)
     assert not set(shown) & set("\x1b\x9b\x07\u202e\x00")
     if "json" in "".join(words[1:]).replace("p.json", ""):
-        assert json.loads(shown)["name"] == f"{STEERING}\ud800\u03c4"
+        assert json.loads(shown)["name"] == f"{STEERING}\u03c4"
 
 
-def test_a_file_is_not_written_with_what_is_no_character(proxy, tmp_path, monkeypatch):
-    monkeypatch.chdir(proxy.parent)
-    words = ["export", "p.json", "--to", "python", "--out", str(tmp_path / "x.py")]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "p.json"],
+        ["show", "p.json", "--json"],
+        ["show", "p.json", "--draw", "x.svg"],
+        ["export", "p.json", "--to", "json"],
+        ["export", "p.json", "--to", "python", "--out", "x.py"],
+    ],
+)
+@pytest.mark.parametrize("half", ["\\ud800", "\\ud800 and on", "\\ud800\\u03c4", "\\udc80"])
+def test_a_file_with_what_is_no_character_is_refused(half, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = written(Path("p.json"), f"{STEERING}half")
+    path.write_text(path.read_text().replace("half", half))
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
-    assert "lone surrogate '\\ud800'" in result.stderr
-    assert not (tmp_path / "x.py").exists()
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: p.json is damaged or no JSON, in line 1: a \\u in a text begins no character: "
+        "it is cut off or a lone surrogate\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
 
 
 def test_a_drawing_is_made_whatever_a_proxy_is_called(proxy, tmp_path):
@@ -120,7 +139,7 @@ def test_a_user_whom_nobody_knows_is_told_what_to_set(monkeypatch):
     monkeypatch.setattr(Path, "expanduser", nobody)
     for name in ("AUTOPROX_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(AutoproxError, match=r"nobody knows the home folder .*set HOME"):
+    with pytest.raises(AutoproxError, match=r"no home folder .* --cache .* AUTOPROX_CACHE"):
         default_folder()
     with pytest.raises(AutoproxError, match="give the whole path"):
         user_path("~nobody/x")

@@ -219,8 +219,10 @@ def test_a_changed_second_bench_is_not_resumed(cache, tmp_path):
     run = evolve(f"{TINY},{path}", out=tmp_path / "run", cache=cache, **SMALL)
     (run.folder / "report.json").unlink()
     path.write_text(path.read_text().replace("6 * math.log", "5 * math.log"))
-    with pytest.raises(AutoproxError, match="has changed since it began"):
+    with pytest.raises(AutoproxError, match="no file is executed because a folder says so"):
         evolve(resume=run.folder, cache=cache)
+    with pytest.raises(AutoproxError, match="has changed since it began"):
+        evolve(f"{TINY},{path}", resume=run.folder, cache=cache)
 
 
 def test_the_command_names_bench_space_and_target(cache, tmp_path):

@@ -99,9 +99,10 @@ def test_ctrl_c_says_how_to_go_on(command, tmp_path, monkeypatch, cache) -> None
     assert "16 architectures scored of 20" in result.stdout
     last = result.stderr.splitlines()[-1]
     folder = str(tmp_path / "run")
-    assert last == f"interrupted; go on with: autoprox search --resume {folder} --cache {cache}"
+    again = ["--resume", folder, "--space", FILE]
+    assert last == f"interrupted; go on with: autoprox search {' '.join(again)} --cache {cache}"
     monkeypatch.undo()
-    resumed = command(given=["--resume", folder])
+    resumed = command(given=again)
     assert resumed.exit_code == 0, resumed.output
     assert "20 architectures scored in" in resumed.stdout
 

@@ -123,7 +123,7 @@ def test_every_architecture_is_scored_once_and_keeps_within_the_limits(search) -
 def test_scores_are_those_of_the_proxy_on_the_network_that_is_built(search) -> None:
     found = search(probe_seed=3, batch=4)
     best = found.top(1)[0]
-    shown = Probe(4, 3, "full").inputs(SimpleNamespace(input_shape=(5,), classes=3))
+    shown = Probe(4, 3, "full").inputs(SimpleNamespace(input_shape=(5,), classes=3, inputs=None))
     score = autoprox.load(PROXY)(found.network(), *shown, sample="full", seed=3)
     assert score == best.scores[PROXY]
     assert best.scores[PROXY] == max(each.scores[PROXY] for each in found.scored)
@@ -384,8 +384,10 @@ def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> N
     own.write_text(Path(FILE).read_text())
     stopped = search("stopped", source=own, watch=after(16))
     own.write_text(own.read_text() + "\n# changed\n")
-    with pytest.raises(RunError, match=r"space of the search .* changed"):
+    with pytest.raises(RunError, match=r"no file is executed because a folder says so"):
         search_architectures(resume=stopped.folder, cache=cache)
+    with pytest.raises(RunError, match=r"space of the search .* changed"):
+        search_architectures(own, resume=stopped.folder, cache=cache)
     with pytest.raises(RunError, match="keeps its settings"):
         search_architectures(resume=stopped.folder, budget=3)
     with pytest.raises(RunError, match="already holds a run"):
@@ -394,12 +396,26 @@ def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> N
         search_architectures(resume=tmp_path / "nowhere")
 
 
-def test_scores_that_are_missing_are_noticed(search) -> None:
+def test_scores_that_are_missing_are_noticed_and_found_again(search, cache) -> None:
     stopped = search("stopped", watch=after(32))
     path = stopped.folder / "scored.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(RunError, match="31 of 32"):
-        search_architectures(resume=stopped.folder)
+    begun = []
+
+    def watch(search, done):
+        begun.append(len(search.scored))
+
+    resumed = search_architectures(resume=stopped.folder, cache=cache, watch=watch)
+    assert begun[0] == 16  # the last state whose architectures are all there
+    assert content(resumed.folder) == content(search("whole").folder)
+
+
+def test_scores_that_were_altered_are_noticed(search, cache) -> None:
+    stopped = search("stopped", watch=after(32))
+    path = stopped.folder / "scored.jsonl"
+    path.write_text(path.read_text().replace('"widths": [', '"widths": [1', 1))
+    with pytest.raises(RunError, match="line 1, is damaged: its checksum does not fit"):
+        search_architectures(resume=stopped.folder, cache=cache)
 
 
 def test_methods_draw_from_the_generator_that_is_given() -> None:
