@@ -82,6 +82,8 @@ def table(tmp_path_factory):
 def graphs():
     variation = Variation(Vocabulary(DEFAULT_STATISTICS, tuple(PRIMITIVES)))
     made = drawn(0, lambda: [variation.random() for _ in range(200)])
+    rare = ("max(log_determinant(matmul(act_gram, act_gram)))", "sum(sum(softmax(code_gram)))")
+    made += map(parse, rare)
     words = {node.word for graph in made for node in graph}
     assert {"log_determinant", "matmul", "softmax", "entropy", "coarsen"} <= words
     return made
