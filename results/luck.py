@@ -9,10 +9,10 @@ minutes on two cores.
 
 The first searches with the default algorithm on 40, 80 and 160 of them, three times each with other
 cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
-(`autoprox.ranking.luck.selection_luck`), corrects it by one more search on shuffled accuracies, too,
-and compares with the winner's figure on the cells that were not searched on, at least 1,460. Writes
-results/luck_truth.csv. A search that is in ``runs/luck`` already is read, not repeated; five minutes
-on two cores.
+(`autoprox.ranking.luck.selection_luck`), corrects it by one more search on shuffled accuracies,
+too, and compares with the winner's figure on the cells that were not searched on, at least 1,460.
+Writes results/luck_truth.csv. A search that is in ``runs/luck`` already is read, not repeated; five
+minutes on two cores.
 
 The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
 40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
