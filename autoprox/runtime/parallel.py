@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from unittest.mock import patch
 
 from autoprox.errors import CacheError, UnknownNameError, WorkerError
 from autoprox.runtime.registry import OwnMember, own_members, take_members
@@ -210,9 +211,12 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     env = dict.fromkeys(THREADS, "1")
-    pool = get_reusable_executor(
-        jobs, timeout=IDLE, initializer=_stay, initargs=(os.getpid(),), env=env
-    )
+    # loky's tracker removes in silence what a process leaves behind that Ctrl-C ends at once.
+    ignored = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]
+    with patch.dict(os.environ, PYTHONWARNINGS=",".join(filter(None, ignored))):
+        pool = get_reusable_executor(
+            jobs, timeout=IDLE, initializer=_stay, initargs=(os.getpid(),), env=env
+        )
     with _signals_held():
         for _process in range(jobs):  # they start while this process reads its tables
             pool.submit(_wake)
