@@ -1,4 +1,4 @@
-"""Networks of the AutoFormer-Ti space: a vision transformer whose blocks differ.
+"""Networks of the AutoFormer spaces: a vision transformer whose blocks differ.
 
 References:
     Chen et al., AutoFormer: Searching Transformers for Visual Recognition, ICCV 2021,
@@ -7,12 +7,12 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from autoprox.benches.transformer import Block, linear, norm, table
+from autoprox.benches.transformer import EncoderBlock, SelfAttention, linear, norm, table
 
 PATCH = 16
 
@@ -32,15 +32,22 @@ class AutoFormer(nn.Module):
         *,
         classes: int = 100,
         image_size: int = 224,
+        attention: Callable[[int, int], nn.Module] = SelfAttention,
     ) -> None:
-        """Create one block for each entry of `num_heads` and `mlp_ratio`."""
+        """Create one block for each entry of `num_heads` and `mlp_ratio`.
+
+        `attention` makes what attends in a block, of its width and its number of heads.
+        """
         super().__init__()
         patches = (image_size // PATCH) ** 2
         self.patch_embedding = nn.Conv2d(3, hidden_dim, PATCH, stride=PATCH)
         self.class_token = table(1, 1, hidden_dim)
         self.positions = table(1, patches + 1, hidden_dim)
         self.blocks = nn.Sequential(
-            *(Block(hidden_dim, *pair) for pair in zip(num_heads, mlp_ratio, strict=True))
+            *(
+                EncoderBlock(hidden_dim, *pair, attention)
+                for pair in zip(num_heads, mlp_ratio, strict=True)
+            )
         )
         self.norm = norm(hidden_dim)
         self.head = linear(hidden_dim, classes)

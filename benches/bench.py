@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.trees import Inputs, Targets
 
+LISTS = (
+    "architectures",
+    "targets",
+    "default_targets",
+    "caveats",
+    "input_shape",
+    "lower_is_better",
+)
+"""The attributes of a bench that are lists; one text is taken for a list of one."""
+
 MINIMUM_ARCHITECTURES = 10
 """The fewest architectures of a space that can be split: below, a rank correlation says nothing."""
 
@@ -37,7 +47,7 @@ class Architecture:
         name: Unique in its bench and stable, for example ``"autoformer/0007"``.
         space: The search space that it was drawn from.
         config: What the bench's `build` reads: widths, depths, bits.
-        accuracies: Target to accuracy, higher is better; None where there is no figure.
+        accuracies: Target to figure, in its own unit; None where there is no figure.
         isomorph: A name that architectures with the same network share; None stands for no other.
     """
 
@@ -59,7 +69,7 @@ class Bench:
         source: Where the figures were published, and under which licence.
         caveats: What a reader of a fitness on this bench has to know.
         architectures: The rows.
-        targets: The columns, each an accuracy; every architecture has every one (or None).
+        targets: The columns, accuracies or losses; every architecture has every one (or None).
         default_targets: The targets that a fitness is taken over if nobody says otherwise.
         build: Architecture to an untrained `torch.nn.Module`; it draws from torch's default
             generator only. Unless `inputs`, `loss` or `outputs` say otherwise, it takes
@@ -83,7 +93,11 @@ class Bench:
             it takes the place of `input_shape` and `classes`.
         loss: outputs and targets to one number, see `autoprox.measure`; None for cross-entropy.
         outputs: what a network returns to its logits, likewise; None for the usual.
+        untaught: of targets that are accuracies from training with a teacher those from training
+            without one, by name.
         version: Part of every cache key; change it when an architecture gives another network.
+        kind: What its networks are, in a word or two, such as ``"transformers"``.
+        lower_is_better: The targets that are losses or errors; see `accuracies`.
     """
 
     name: str
@@ -106,17 +120,21 @@ class Bench:
     inputs: Callable[[int, int], tuple[Inputs, Targets]] | None = None
     loss: Loss | None = None
     outputs: Outputs | None = None
+    untaught: Mapping[str, str] = field(default_factory=dict)
     version: str = "1"
+    kind: str = ""
+    lower_is_better: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the table; one text is taken for a list of one.
 
         Raises:
             BenchError: there is no row or no target, a name occurs twice, a figure is missing, NaN
-                or infinite, or a fraction among percentages, the default targets are not among the
-                targets, or the shape of the input or the number of classes is impossible.
+                or infinite, or a fraction among percentages, the default targets or those of which
+                lower is better are not among the targets, or the shape of the input or the number
+                of classes is impossible.
         """
-        for name in ("architectures", "targets", "default_targets", "caveats", "input_shape"):
+        for name in LISTS:
             object.__setattr__(self, name, listed(getattr(self, name)))
         if self.default_statistics is not None:
             object.__setattr__(self, "default_statistics", listed(self.default_statistics))
@@ -137,6 +155,11 @@ class Bench:
         return "eval" if self.trained else "train"
 
     @property
+    def alone(self) -> dict[str, str]:
+        """What `untaught` says of the targets that the bench has."""
+        return {of: target for of, target in self.untaught.items() if target in self.targets}
+
+    @property
     def how(self) -> dict[str, Any]:
         """How its networks are read, as keywords of a proxy's call and of `autoprox.measure`."""
         return {"mode": self.mode, "loss": self.loss, "outputs": self.outputs}
@@ -154,11 +177,24 @@ class Bench:
     def accuracies(
         self, target: str, architectures: Iterable[Architecture] | None = None
     ) -> npt.NDArray[np.float64]:
-        """The column `target`, ``(architectures,)``; NaN where there is no figure.
+        """The column `target`, ``(architectures,)``, higher is better; NaN without a figure.
+
+        This is the one place where a loss changes its sign; `figures` has it in its own unit.
 
         Args:
             target: One of the bench's targets.
             architectures: Rows of this bench; None stands for all of them.
+
+        Raises:
+            UnknownNameError: the bench has no such target.
+        """
+        column = self.figures(target, architectures)
+        return -column if target in self.lower_is_better else column
+
+    def figures(
+        self, target: str, architectures: Iterable[Architecture] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """The column `target` as `accuracies` has it, but in the target's own unit.
 
         Raises:
             UnknownNameError: the bench has no such target.
@@ -226,6 +262,11 @@ class Bench:
             BenchError: `count` or `seed` is out of range.
         """
         size = len(self.architectures)
+        if size < MINIMUM_ARCHITECTURES:
+            raise BenchError(
+                f"no sample can be drawn of bench {self.name!r}: it has {size} architectures, and "
+                f"{MINIMUM_ARCHITECTURES} are the fewest that can be split; got {count}"
+            )
         if not MINIMUM_ARCHITECTURES <= count <= size:
             raise BenchError(
                 f"a sample of bench {self.name!r} has {MINIMUM_ARCHITECTURES} to {size} "
@@ -265,7 +306,10 @@ class Bench:
     def _of(self, rows: tuple[Architecture, ...]) -> Bench:
         """This bench with these rows, and the targets for which they have figures."""
         targets = tuple(t for t in self.targets if any(x.accuracies[t] is not None for x in rows))
-        defaults = tuple(target for target in self.default_targets if target in targets)
         return dataclasses.replace(
-            self, architectures=rows, targets=targets, default_targets=defaults
+            self,
+            architectures=rows,
+            targets=targets,
+            default_targets=tuple(target for target in self.default_targets if target in targets),
+            lower_is_better=tuple(target for target in self.lower_is_better if target in targets),
         )

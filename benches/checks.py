@@ -90,12 +90,12 @@ def _check_texts(bench: Bench) -> None:
             f"the name of a bench is a short text without slashes and control characters, such as "
             f"'mine'; got {bench.name!r}"
         )
-    for key in ("description", "citation", "source", "version"):
+    for key in ("description", "citation", "source", "version", "kind"):
         if not isinstance(getattr(bench, key), str):
             raise BenchError(
                 f"bench {bench.name!r}: {key} is to be a text; got {getattr(bench, key)!r}"
             )
-    for key in ("caveats", "targets", "default_targets", "default_statistics"):
+    for key in ("caveats", "targets", "default_targets", "default_statistics", "lower_is_better"):
         for text in getattr(bench, key) or ():
             if not isinstance(text, str) or (key != "caveats" and not is_printable(text)):
                 raise BenchError(f"bench {bench.name!r}: {key} are to be texts; got {text!r}")
@@ -129,12 +129,16 @@ def _check_targets(bench: Bench) -> None:
     """Refuse targets without a column and figures that are no numbers."""
     if not bench.targets or not bench.default_targets:
         raise BenchError(f"bench {bench.name!r} needs at least one target and one default target")
-    for target in bench.default_targets:
-        if target not in bench.targets:
-            raise BenchError(
-                f"bench {bench.name!r}: the default target {target!r} is not among its targets "
-                f"({', '.join(bench.targets)})"
-            )
+    for words, listed in (
+        ("default target", bench.default_targets),
+        ("lower-is-better target", bench.lower_is_better),
+    ):
+        for target in listed:
+            if target not in bench.targets:
+                raise BenchError(
+                    f"bench {bench.name!r}: the {words} {target!r} is not among its targets "
+                    f"({', '.join(bench.targets)})"
+                )
     for target in bench.targets:
         for one in bench.architectures:
             _check_figure(bench.name, one, target)

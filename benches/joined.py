@@ -25,8 +25,9 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
             targets of each bench.
 
     Raises:
-        BenchError: there is no bench, two have one name, one has none of the targets, or some
-            compare networks and some the bits of trained ones.
+        BenchError: there is no bench, two have one name, one has none of the targets, a target is
+            better higher in one and lower in another, or some compare networks and some the bits of
+            trained ones.
         UnknownNameError: no bench has a target of that name.
     """
     if targets is not None:
@@ -35,6 +36,7 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
     _check_sorts(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]
     union = tuple(dict.fromkeys(target for own in chosen for target in own))
+    losses = _shared_losses(benches, chosen)
     return Bench(
         name="+".join(bench.name for bench in benches),
         description=" ".join(bench.description for bench in benches),
@@ -53,7 +55,29 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         classes=2,
         default_correlation=_shared_correlation(benches),
         version=", ".join(f"{bench.name} {bench.version}" for bench in benches),
+        kind=", ".join(dict.fromkeys(bench.kind for bench in benches if bench.kind)),
+        lower_is_better=losses,
     )
+
+
+def _shared_losses(benches: Sequence[Bench], chosen: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The targets of which lower is better.
+
+    Raises:
+        BenchError: of one target lower is better in one bench and higher in another.
+    """
+    low: dict[str, str] = {}
+    high: dict[str, str] = {}
+    for bench, own in zip(benches, chosen, strict=True):
+        for target in own:
+            (low if target in bench.lower_is_better else high).setdefault(target, bench.name)
+    for target in low.keys() & high.keys():
+        raise BenchError(
+            f"target {target!r}: lower is better in bench {low[target]} and higher in "
+            f"{high[target]}; give the column another name in one of them, or correct its "
+            "lower_is_better"
+        )
+    return tuple(low)
 
 
 def _shared_correlation(benches: Sequence[Bench]) -> RankCorrelation:

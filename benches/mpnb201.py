@@ -85,8 +85,9 @@ def _read(folder: Path) -> Bench:
     )
     return Bench(
         name="mpnb201",
+        kind="bits of layers",
         description="NAS-Bench-201 cells with 2, 4 or 8 bits for each convolution of the cell.",
-        citation="MP-NAS-Bench201, https://github.com/Leannnnnnn/MP-NAS-Bench201, on cells of Dong "
+        citation="MP-NAS-Bench201, https://github.com/Leannnnnnn/MP-NAS-Bench201; on cells of Dong "
         "and Yang, NAS-Bench-201, ICLR 2020, arXiv:2001.00326",
         source=f"{folder}; not part of autoprox",
         caveats=(*CAVEATS, failed),

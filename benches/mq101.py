@@ -132,6 +132,7 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
     targets = tuple(_target(each) for each in SETS[bench] if each in there)
     return Bench(
         name=bench,
+        kind="bits of layers",
         description=f"{widths} for each layer of trained networks, with the accuracy that they "
         "leave on CIFAR-10.",
         citation="autoprox; after Dong et al., EMQ: Evolving Training-free Proxies for Automated "

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from autoprox.benches.transformer import Block, linear, norm, table
+from autoprox.benches.transformer import EncoderBlock, linear, norm, table
 
 PATCH = 16
 STRIDE = 8
@@ -64,7 +64,7 @@ class PiT(nn.Module):
         self.class_token = table(1, 1, widths[0])
         self.positions = table(1, widths[0], side, side)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, heads, mlp_ratio) for _ in range(blocks)))
+            nn.Sequential(*(EncoderBlock(width, heads, mlp_ratio) for _ in range(blocks)))
             for width, heads, blocks in zip(widths, num_heads, depth, strict=True)
         )
         self.poolings = nn.ModuleList(Pooling(width, wider) for width, wider in pairwise(widths))

@@ -13,27 +13,68 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
+from autoprox.benches.autoformer_s import autoformer_s
 from autoprox.benches.bench import Bench
+from autoprox.benches.darts import darts
+from autoprox.benches.landmarks import landmarks
+from autoprox.benches.macro import macro
 from autoprox.benches.mpnb201 import mpnb201
 from autoprox.benches.mq101 import mq101, mq101wide
+from autoprox.benches.natssss import natssss
+from autoprox.benches.nb101 import nb101
 from autoprox.benches.nb201 import nb201
+from autoprox.benches.resnet64 import resnet64
+from autoprox.benches.rnn import rnn
+from autoprox.benches.transnas import transnas
 from autoprox.benches.vit101 import vit101
-from autoprox.errors import BenchError, UnknownNameError
+from autoprox.errors import AutoproxError, BenchError, UnknownNameError
 from autoprox.runtime.files import user_path
 from autoprox.runtime.registry import Registry
+from autoprox.runtime.schema import read_bytes
 
 BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
 """Name to a function that reads the bench."""
 
-BENCHES.register("vit101", vit101)
-BENCHES.register("nb201", nb201)
-BENCHES.register("mq101", mq101)
-BENCHES.register("mq101wide", mq101wide)
-BENCHES.register("mpnb201", mpnb201)
+for _bench in (
+    vit101,
+    nb201,
+    mq101,
+    mq101wide,
+    mpnb201,
+    natssss,
+    transnas,
+    nb101,
+    macro,
+    darts,
+    autoformer_s,
+    landmarks,
+    rnn,
+    resnet64,
+):
+    BENCHES.register(_bench.__name__, _bench)
+
+MOST_TOLD = 1000
+"""How much a message quotes of an error of a user's own file."""
+
+BENCH_SETS: dict[str, tuple[str, ...]] = {
+    "general": (
+        "vit101",
+        "nb201",
+        "natssss",
+        "transnas",
+        "nb101",
+        "macro",
+        "darts",
+        "autoformer_s",
+        "landmarks",
+        "rnn",
+    )
+}
+"""Sets of benches by name; each bench is a family, and every family counts the same."""
 
 
-def load_bench(name_or_path: str | Path) -> Bench:
-    """The bench of that name, or the one that a Python file defines.
+def load_bench(source: str | Path | Bench) -> Bench:
+    """The bench of that name, or the one that a Python file defines; a bench is returned as it is.
 
     The file must define `bench`: a `Bench`, or a function without arguments that returns one.
 
@@ -41,18 +82,21 @@ def load_bench(name_or_path: str | Path) -> Bench:
         UnknownNameError: no bench has that name, and it does not end with ``.py``.
         BenchError: the file is missing, fails, or defines no bench.
     """
-    text = str(name_or_path)
+    if isinstance(source, Bench):
+        return source
+    text = str(source)
     if text.endswith(".py"):
         return _bench_in(user_path(text))
     if text not in BENCHES:
-        raise _UnknownBenchError("bench", text, BENCHES)
+        raise _UnknownBenchError("bench", text, [*BENCHES, *BENCH_SETS])
     return BENCHES[text]()
 
 
 def several(text: str) -> tuple[str, ...]:
     """The names and paths that `text` has between its commas: one bench, or several.
 
-    A file that exists is one bench, even if its path has a comma.
+    A file that exists is one bench, even if its path has a comma; the name of a set stands for the
+    benches of `BENCH_SETS`.
 
     Raises:
         BenchError: there is nothing between two commas.
@@ -65,7 +109,7 @@ def several(text: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
     if len(parts) > 1 and not all(parts):
         raise BenchError(f"expected benches between commas, as in vit101,nb201; got {text!r}")
-    return parts
+    return tuple(name for part in parts for name in BENCH_SETS.get(part, (part,)))
 
 
 class _UnknownBenchError(UnknownNameError):
@@ -95,11 +139,9 @@ def file_digest(path: Path) -> str:
         BenchError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise BenchError(
-            f"cannot read {path}: {error.strerror or error}; give a file that you may read"
-        ) from None
+        return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
+    except AutoproxError as error:
+        raise BenchError(f"{error}; give a file that you may read") from None
 
 
 _FILES: dict[tuple[Path, str], Bench] = {}
@@ -175,4 +217,6 @@ def failure(path: Path, error: BaseException) -> BenchError:
     lines += [frame.lineno for frame in frames if frame.filename == str(path)]
     line = lines[-1] if lines else getattr(error, "lineno", None)
     where = f"{path}, line {line}" if line else str(path)
-    return BenchError(f"{where}: {type(error).__name__}: {error}")
+    told = str(error)
+    told = told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}..."
+    return BenchError(f"{where}: {type(error).__name__}: {told}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from autoprox.benches.bench import Architecture, Bench
 
 Option = TypeVar("Option")
 
@@ -217,6 +219,88 @@ class NB201Space:
         from autoprox.benches.nb201 import checked_cell
 
         return CellNetwork(checked_cell(config.get("cell")), classes=self.classes)
+
+
+@dataclass(frozen=True)
+class BenchSpace:
+    """The architectures of a bench whose descriptions are equally many numbers each.
+
+    Attributes:
+        bench: the bench; the numbers are those of its configurations, digits of a text too.
+    """
+
+    bench: Bench
+
+    @property
+    def name(self) -> str:
+        """That of the bench."""
+        return self.bench.name
+
+    @property
+    def version(self) -> str:
+        """That of the bench's networks."""
+        return f"bench {self.bench.version}"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.bench.input_shape
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the networks."""
+        return self.bench.classes
+
+    @cached_property
+    def rows(self) -> Mapping[tuple[float, ...], Architecture]:
+        """The architectures by their numbers."""
+        return {self.numbers(row.config): row for row in self.bench.architectures}
+
+    @cached_property
+    def levels(self) -> tuple[tuple[float, ...], ...]:
+        """The values that each number takes, the least first."""
+        return tuple(tuple(sorted(set(values))) for values in zip(*self.rows, strict=True))
+
+    @staticmethod
+    def numbers(config: Mapping[str, Any]) -> tuple[float, ...]:
+        """The numbers of a configuration."""
+        return tuple(float(value) for values in config.values() for value in values)
+
+    def at(self, numbers: Sequence[float]) -> dict[str, Any] | None:
+        """The configuration of some numbers; None if the bench has none."""
+        row = self.rows.get(tuple(numbers))
+        return None if row is None else dict(row.config)
+
+    def sample(self, random: Random) -> dict[str, Any]:
+        """Draw an architecture."""
+        return dict(random.choice(self.bench.architectures).config)
+
+    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
+        """Change one number, to one that the bench has."""
+        numbers = self.numbers(config)
+        while True:
+            place = random.randrange(len(numbers))
+            changed = another(self.levels[place], numbers[place], random)
+            child = self.at((*numbers[:place], changed, *numbers[place + 1 :]))
+            if child is not None:
+                return child
+
+    def crossover(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
+    ) -> dict[str, Any]:
+        """Take each number from one of two; the first where the bench has no such architecture."""
+        pairs = zip(self.numbers(first), self.numbers(second), strict=True)
+        return self.at([random.choice(pair) for pair in pairs]) or dict(first)
+
+    def key(self, config: Mapping[str, Any]) -> str:
+        """The class of architectures that compute the same, or the architecture."""
+        row = self.rows[self.numbers(config)]
+        return str(row.isomorph or row.name)
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The untrained network."""
+        network: nn.Module = self.bench.build(self.rows[self.numbers(config)])
+        return network
 
 
 @cache

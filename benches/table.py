@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import json
-import os
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 
 from autoprox.benches.bench import Architecture
 from autoprox.benches.checks import MIXED, mixed_units
-from autoprox.errors import BenchError, CacheError
+from autoprox.errors import AutoproxError, BenchError, CacheError
 from autoprox.runtime.arguments import is_finite, is_printable, listed
 from autoprox.runtime.files import canonical
+from autoprox.runtime.schema import read_text
 
 MOST_BYTES = 2**26
 """The most bytes of a table: a million rows."""
@@ -64,13 +65,10 @@ def read_table(
     if reader is None:
         raise BenchError(f"{path}: a table is a .csv or a .jsonl file; got {path.suffix!r}")
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError("it is no file")
-        if os.path.isfile(path) and path.stat().st_size > MOST_BYTES:
-            raise OSError(f"it has more than {MOST_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8-sig")  # "-sig": spreadsheets write a byte-order mark
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: cannot read this table: {error}") from None
+        text = read_text(path, MOST_BYTES)
+    except AutoproxError as error:
+        reason = str(error).removeprefix(f"cannot read {path}: ").removeprefix(f"{path} ")
+        raise BenchError(f"{path}: cannot read this table: {reason}") from None
     lines: dict[str, int] = {}
     architectures = tuple(_architectures(path, reader(path, text), wanted, lines))
     if not architectures:
@@ -96,15 +94,32 @@ def shipped(name: str, digest: str) -> Path:
     """
     path = Path(__file__).parent / name
     try:
-        content = path.read_bytes().replace(b"\r\n", b"\n")  # as git on Windows may write lines
+        content = path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path}: cannot read this table: {error}") from None
+    if path.suffix != ".gz":
+        content = content.replace(b"\r\n", b"\n")  # as git on Windows may write lines
     if hashlib.sha256(content).hexdigest() != digest:
         raise BenchError(
             f"{path} is damaged: it is not the table that this autoprox came with; install "
             "autoprox again"
         )
     return path
+
+
+def shipped_rows(name: str, digest: str) -> Iterator[list[str]]:
+    """The cells of a ``.csv`` or ``.csv.gz`` table that ships, a list a line, without the header.
+
+    Cells stay text: on tables of many thousand rows that is three times as fast as `read_table`.
+
+    Raises:
+        BenchError: see `shipped`.
+    """
+    content = shipped(name, digest).read_bytes()
+    text = (gzip.decompress(content) if name.endswith(".gz") else content).decode("utf-8")
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    next(rows)
+    return rows
 
 
 def _architectures(
@@ -168,12 +183,28 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[_Row]:
         if not content.strip():
             continue
         try:
-            row = json.loads(content)
+            row = _DECODER.decode(content)
         except (ValueError, RecursionError) as error:
             _refuse(path, line, f"this is no JSON: {error}")
         if not isinstance(row, dict):
             _refuse(path, line, f"expected one JSON object a line, got {type(row).__name__}")
         yield line, row
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values.
+
+    Raises:
+        ValueError: a key occurs twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+"""Made once: that takes longer than to read a line."""
 
 
 def _figure(path: Path, line: int, row: dict[str, Any], target: str) -> float | None:

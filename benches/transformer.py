@@ -9,6 +9,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,7 +41,7 @@ def table(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape).normal_(std=STD))
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     """Multi-head self-attention, ``(batch, tokens, width) -> (batch, tokens, width)``.
 
     Queries, keys and values are `width` wide together whatever the number of heads, so the heads
@@ -76,14 +78,20 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     """A pre-norm transformer block, ``(batch, tokens, width) -> (batch, tokens, width)``."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        attention: Callable[[int, int], nn.Module] = SelfAttention,
+    ) -> None:
         """Create both halves; the hidden width of the MLP is ``int(width * mlp_ratio)``."""
         super().__init__()
         self.attention_norm = norm(width)
-        self.attention = Attention(width, heads)
+        self.attention = attention(width, heads)
         self.mlp_norm = norm(width)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 

@@ -49,6 +49,7 @@ def vit101() -> Bench:
     """
     return Bench(
         name="vit101",
+        kind="transformers",
         description="Vision transformers of the AutoFormer and PiT spaces, on three data sets.",
         citation="Wei et al., Auto-Prox: Training-Free Vision Transformer Architecture Search via "
         "Automatic Proxy Discovery, AAAI 2024, arXiv:2312.09059",
@@ -60,6 +61,7 @@ def vit101() -> Bench:
         build=build,
         input_shape=(3, 224, 224),
         classes=100,
+        untaught={target: target.removesuffix("_kd") for target in DISTILLED},
     )
 
 

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from autoprox.benches.cifar.mobilenet import MobileNetV2
 from autoprox.benches.cifar.resnet import ResNet
 from autoprox.benches.cifar.vit import ViT
-from autoprox.errors import BenchError
+from autoprox.errors import AutoproxError, BenchError, short
 from autoprox.runtime.registry import Registry
+from autoprox.runtime.tensors import read_tensors
 
 NETWORKS: Registry[Callable[[], nn.Module]] = Registry("network")
 """Name to a function that builds the network, untrained: ``(batch, 3, 32, 32) -> (batch, 10)``."""
@@ -45,15 +44,16 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
     if not os.path.isfile(path):
         raise BenchError(f"no weights at {path}; {how}")
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BenchError(f"cannot read {path}: {error}; {how}") from None
+        weights, _ = read_tensors(path)
+    except AutoproxError as error:
+        raise BenchError(f"{error}; {how}") from None
     with torch.random.fork_rng(devices=[]):
         network = build()
     try:
         network.load_state_dict(weights)  # in float32, whatever the file has
     except RuntimeError as error:
-        raise BenchError(f"{path} holds no weights of {name}: {error}; {how}") from None
+        told = short(" ".join(str(error).split()))  # which lists every layer
+        raise BenchError(f"{path} holds no weights of {name}: {told}; {how}") from None
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise BenchError(f"{path}: {name} has weights that are not finite; {how}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from autoprox.benches.transformer import Block, linear, norm, table
+from autoprox.benches.transformer import EncoderBlock, linear, norm, table
 
 SIDE, PATCH = 32, 4
 """The sides of an image and of a patch: 64 tokens."""
@@ -27,7 +27,7 @@ class ViT(nn.Module):
         super().__init__()
         self.embedding = nn.Conv2d(3, WIDTH, PATCH, PATCH)
         self.positions = table(1, (SIDE // PATCH) ** 2, WIDTH)
-        self.blocks = nn.Sequential(*(Block(WIDTH, HEADS, MLP_RATIO) for _ in range(DEPTH)))
+        self.blocks = nn.Sequential(*(EncoderBlock(WIDTH, HEADS, MLP_RATIO) for _ in range(DEPTH)))
         self.norm = norm(WIDTH)
         self.head = linear(WIDTH, classes)
 
