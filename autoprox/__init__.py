@@ -3,12 +3,24 @@
     >>> import autoprox
     >>> proxy = autoprox.load("zico")
 
+``proxy(network, inputs, targets)`` is the score of a torch module, higher is better.
+
+* Proxies: `load`, `parse`; `score` of several networks, `rank` on a bench, `measure`, `explore`.
+* Discovery: `evolve`, `evolve_seeds`, `evolve_leaving_one_out`, `evolve_several`, `evolve_from`;
+  a loop of your own by `begin_search`; what came out by `read_run` and `compare`; `fit`, given the
+  accuracies of a few networks.
+* Use: `search_architectures`, `search_by_accuracies`, `build`, `search_bits`.
+* Words, benches and algorithms of your own: `primitive`, `statistic`, `Bench`, `algorithm`.
+
+What cannot be done raises an `AutoproxError` that says what was expected, what came and what to do.
+
 Public names are resolved when they are first used (PEP 562): ``import autoprox`` takes milliseconds
 and imports neither torch nor DEAP.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -20,9 +32,15 @@ if TYPE_CHECKING:
     from autoprox.evolution.base import Algorithm as Algorithm
     from autoprox.evolution.base import Proposal as Proposal
     from autoprox.evolution.base import algorithm as algorithm
-    from autoprox.evolution.record import read_run as read_run
+    from autoprox.evolution.comparing import compare as compare
     from autoprox.evolution.run import begin_search as begin_search
     from autoprox.evolution.run import evolve as evolve
+    from autoprox.evolution.runs import read_run as read_run
+    from autoprox.evolution.series import evolve_leaving_one_out as evolve_leaving_one_out
+    from autoprox.evolution.series import evolve_seeds as evolve_seeds
+    from autoprox.evolution.several import evolve_several as evolve_several
+    from autoprox.evolution.starting import evolve_from as evolve_from
+    from autoprox.fitting.fit import fit as fit
     from autoprox.language.graph import Graph as Graph
     from autoprox.language.text import parse as parse
     from autoprox.leaderboard.run import rank as rank
@@ -30,6 +48,9 @@ if TYPE_CHECKING:
     from autoprox.proxies.frame import score as score
     from autoprox.proxies.loading import load as load
     from autoprox.proxies.proxy import Proxy as Proxy
+    from autoprox.search.architectures.by_accuracies import (
+        search_by_accuracies as search_by_accuracies,
+    )
     from autoprox.search.architectures.search import search_architectures as search_architectures
     from autoprox.search.architectures.space import build as build
     from autoprox.search.bits.bits import search_bits as search_bits
@@ -38,7 +59,7 @@ if TYPE_CHECKING:
     from autoprox.statistics import statistic as statistic
     from autoprox.timing.run import speed as speed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "Algorithm": "autoprox.evolution.algorithms",
@@ -51,18 +72,25 @@ _LAZY = {
     "algorithm": "autoprox.evolution.algorithms",
     "begin_search": "autoprox.evolution.run",
     "build": "autoprox.search.architectures.space",
+    "compare": "autoprox.evolution.comparing",
     "evolve": "autoprox.evolution.run",
+    "evolve_from": "autoprox.evolution.starting",
+    "evolve_leaving_one_out": "autoprox.evolution.series",
+    "evolve_seeds": "autoprox.evolution.series",
+    "evolve_several": "autoprox.evolution.several",
     "explore": "autoprox.show.explorer",
+    "fit": "autoprox.fitting.fit",
     "load": "autoprox.proxies.loading",
     "load_bench": "autoprox.benches",
     "measure": "autoprox.statistics",
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
-    "read_run": "autoprox.evolution.record",
+    "read_run": "autoprox.evolution.runs",
     "score": "autoprox.proxies.frame",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",
+    "search_by_accuracies": "autoprox.search.architectures.by_accuracies",
     "speed": "autoprox.timing.run",
     "statistic": "autoprox.statistics",
 }
@@ -74,7 +102,9 @@ __all__ = [*_LAZY]
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, and keep it."""
     if name not in _LAZY:
-        raise AttributeError(f"module 'autoprox' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'autoprox' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value

@@ -40,6 +40,11 @@ class AutoproxError(Exception):
     """Base of every error that autoprox raises on purpose."""
 
 
+NEAR = 5
+MANY = 20
+"""Of more names than these only the NEAR nearest are told, if any is near."""
+
+
 class UnknownNameError(AutoproxError, KeyError):
     """A name that no registry holds; the message suggests the nearest one.
 
@@ -50,9 +55,13 @@ class UnknownNameError(AutoproxError, KeyError):
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         """Compose the message for `name`, a supposed `noun`, out of the `known` names."""
         names, name = sorted(known), short(name)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=NEAR, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {noun} {name!r}{hint} (known: {', '.join(names) or 'none'})")
+        shown = ", ".join(names) or "none"
+        if near and len(names) > MANY:
+            rest = len(names) - len(near)
+            shown = f"{', '.join(near)} and {rest} others"
+        super().__init__(f"unknown {noun} {name!r}{hint} (known: {shown})")
 
     def __str__(self) -> str:
         """Return the message as it is (`KeyError` would quote it)."""

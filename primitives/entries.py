@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 RESOLUTION = 2.0**-20
-"""What is smaller than this share of what it is the difference of may be rounding alone.
+"""A difference that is smaller than this share of its operands may be rounding alone.
 
 The entries of tensors are float32, with 24 bits.
 """

@@ -14,7 +14,7 @@ from torch import Tensor
 from autoprox.errors import PrimitiveError
 from autoprox.primitives.entries import Entries
 from autoprox.primitives.facts import Facts, Function
-from autoprox.primitives.kinds import Kind, Layer, Network, Relation
+from autoprox.primitives.kinds import MATRIX_KINDS, Kind, Layer, Network, tried
 from autoprox.primitives.primitive import PRIMITIVES, Form, Primitive, call, word_of
 
 ODD_ROWS = (
@@ -36,15 +36,15 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Probe:
+class Trial:
     """A primitive, and values of one kind to try it on.
 
     Attributes:
-        made: the primitive.
+        primitive: the primitive.
         kind: the kind of the values.
     """
 
-    made: Primitive
+    primitive: Primitive
     kind: type[Kind]
 
     @cached_property
@@ -52,7 +52,7 @@ class Probe:
         """Rows of normal numbers of several sizes, ``(rows, …)``; one number each for Network."""
         generator = torch.Generator().manual_seed(0)
         width = len(ODD_ROWS[0])
-        shape: tuple[int, ...] = (width, width) if self.kind is Relation else (width,)
+        shape: tuple[int, ...] = (width, width) if self.kind in MATRIX_KINDS else (width,)
         dtype = torch.float64 if self.kind in (Layer, Network) else torch.float32
         x = torch.randn(RANDOM_ROWS, *shape, generator=generator, dtype=dtype)
         return x.flatten() if self.kind is Network else x
@@ -61,7 +61,7 @@ class Probe:
     def x(self) -> Tensor:
         """The same, and rows of zeros, of negative, large and equal numbers."""
         odd = torch.tensor(ODD_ROWS, dtype=self.random.dtype)
-        if self.kind is Relation:
+        if self.kind in MATRIX_KINDS:
             odd = torch.stack([torch.outer(row, row) for row in odd])
         return torch.cat([odd.flatten() if self.kind is Network else odd, self.random])
 
@@ -72,39 +72,39 @@ class Probe:
 
     def __call__(self, *values: Tensor, by: Primitive | None = None) -> Tensor:
         """Return what the primitive, or another one, makes of values."""
-        return call(by or self.made, values, entries_of(values[0], self.kind))
+        return call(by or self.primitive, values, entries_of(values[0], self.kind))
 
 
 def entries_of(x: Tensor, kind: type[Kind]) -> Entries:
     """Return the entries of a value of `kind`, all of which are there."""
     present = torch.ones(x.shape, dtype=torch.bool) if kind is Layer else None
-    each = 1.0 if kind is Layer else SAMPLED
-    return Entries(torch.full((len(x),), each * x[0].numel(), dtype=torch.float64), present)
+    stands_for = 1.0 if kind is Layer else SAMPLED
+    return Entries(torch.full((len(x),), stands_for * x[0].numel(), dtype=torch.float64), present)
 
 
-def _is_even(f: Probe, which: str) -> bool:
+def _is_even(f: Trial, which: str) -> bool:
     signs = f.signs() if which == "entry" else -torch.ones_like(f.x)
     return torch.equal(f(f.x), f(f.x * signs))
 
 
-def _rises(f: Probe, _: Any) -> bool:
+def _rises(f: Trial, _: Any) -> bool:
     x = f.x.flatten().sort().values.reshape(f.x.shape)
     result = f(x).flatten().double()
     return bool((result.diff() >= -ROUNDING * result[1:].abs()).all())
 
 
-def _is_diagonal(f: Probe, function: Any) -> bool:
+def _is_diagonal(f: Trial, function: Any) -> bool:
     if function == "constant":
         return _is_one_number(f(f.random, f.random))
     other = PRIMITIVES[function.__name__]
     return f.kind in other.kinds and torch.equal(f(f.x, f.x), f(f.x, by=other))
 
 
-def _counts(f: Probe, _: Any) -> bool:
+def _counts(f: Trial, _: Any) -> bool:
     return torch.equal(f(f.x), f(-2 * f.x + 1))
 
 
-def _sums(f: Probe, function: Any) -> bool:
+def _sums(f: Trial, function: Any) -> bool:
     """Compare all pairs of rows, by the sum of the terms and by the result."""
     terms = f.x if function == "entries" else f(f.x, by=PRIMITIVES[function.__name__])
     totals, result = terms.flatten(1).double().sum(1), f(f.x).double()
@@ -120,24 +120,28 @@ def _together(outer: Primitive, inner: Primitive, kind: type[Kind]) -> bool:
     """Say whether ``outer(inner(x))`` is one number on a kind, or cannot be written there."""
     if kind not in inner.kinds or inner.result(kind) not in outer.kinds:
         return True
-    f = Probe(inner, kind)
+    f = Trial(inner, kind)
     between = f(f.random)
     if inner.form is Form.REDUCTION:
         between = between[None].double() if inner.result(kind) is Layer else between.double()
-    return _is_one_number(Probe(outer, inner.result(kind))(between))
+    return _is_one_number(Trial(outer, inner.result(kind))(between))
 
 
-def _constant_of(f: Probe, functions: tuple[Function, ...]) -> bool:
-    return all(_together(f.made, PRIMITIVES[each.__name__], f.kind) for each in functions)
+def _constant_of(f: Trial, functions: tuple[Function, ...]) -> bool:
+    return all(
+        _together(f.primitive, PRIMITIVES[function.__name__], f.kind) for function in functions
+    )
 
 
-def _constant_under(f: Probe, functions: tuple[Function, ...]) -> bool:
-    return all(_together(PRIMITIVES[each.__name__], f.made, f.kind) for each in functions)
+def _constant_under(f: Trial, functions: tuple[Function, ...]) -> bool:
+    return all(
+        _together(PRIMITIVES[function.__name__], f.primitive, f.kind) for function in functions
+    )
 
 
-CHECKS: dict[str, Callable[[Probe, Any], bool]] = {
+CHECKS: dict[str, Callable[[Trial, Any], bool]] = {
     "even": _is_even,
-    "nonnegative": lambda f, _: bool((f(*(f.x, f.x.roll(1, 0))[: f.made.arity]) >= 0).all()),
+    "nonnegative": lambda f, _: bool((f(*(f.x, f.x.roll(1, 0))[: f.primitive.arity]) >= 0).all()),
     "fixes_nonnegative": lambda f, _: torch.equal(f(f.x.abs()), f.x.abs()),
     "negates": lambda f, _: torch.equal(f(f.x), -f.x),
     "rising": _rises,
@@ -165,36 +169,36 @@ FITTING: dict[tuple[Form, int], frozenset[str]] = {
 
 def declared(facts: Facts) -> Iterator[tuple[str, Any]]:
     """Yield the facts that are declared, by their names."""
-    for each in dataclasses.fields(Facts):
-        if value := getattr(facts, each.name):
-            yield each.name, value
+    for field in dataclasses.fields(Facts):
+        if value := getattr(facts, field.name):
+            yield field.name, value
 
 
-def check_facts(made: Primitive) -> None:
+def check_facts(primitive: Primitive) -> None:
     """Try the facts that a primitive declares.
 
     Raises:
         PrimitiveError: one does not fit the primitive's form, names what is no primitive, or does
             not hold.
     """
-    for name, value in declared(made.facts):
-        fitting = FITTING[made.form, made.arity]
+    for name, value in declared(primitive.facts):
+        fitting = FITTING[primitive.form, primitive.arity]
         if name not in fitting:
             raise PrimitiveError(
-                f"primitive {made.name!r}: {name} says nothing of {made.form.value} primitives "
-                f"of {made.arity} argument(s); what may be declared of them: "
+                f"primitive {primitive.name!r}: {name} says nothing of {primitive.form.value} "
+                f"primitives of {primitive.arity} argument(s); what may be declared of them: "
                 f"{', '.join(sorted(fitting)) or 'nothing'}"
             )
         for other in value if isinstance(value, tuple) else (value,):
             if callable(other) and word_of(other) is None:
                 raise PrimitiveError(
-                    f"primitive {made.name!r}: {name} names functions of registered primitives; "
-                    f"{other.__name__!r} is none"
+                    f"primitive {primitive.name!r}: {name} names functions of registered "
+                    f"primitives; {other.__name__!r} is none"
                 )
-        for kind in made.kinds:
-            if not CHECKS[name](Probe(made, kind), value):
+        for kind in tried(primitive.kinds):
+            if not CHECKS[name](Trial(primitive, kind), value):
                 raise PrimitiveError(
-                    f"primitive {made.name!r} on {kind.__name__}: is declared with "
+                    f"primitive {primitive.name!r} on {kind.__name__}: is declared with "
                     f"{name}={_shown(value)}, which does not hold; correct the function or leave "
                     "the fact out"
                 )

@@ -12,6 +12,11 @@ Attention  entries of a layer's attention maps                     Layer
 Channel    a number for every sample and channel of a layer        Layer
 Spectrum   singular or eigenvalues of a layer, largest first       Layer
 Relation   a batch x batch matrix of a layer                       Layer
+Logit      what a network says of each sample and class            Layer
+Feature    the vector of each sample that the classifier takes     Layer
+Place      a number for each sample and position of a map          Layer
+ClassGrad  a gradient of each class by each feature                Layer
+Channels   a channels x channels matrix of a map                   Layer
 Layer      one number a layer                                      Network
 Network    one number a network                                    (the root of a proxy)
 ========== ======================================================= =====================
@@ -32,16 +37,13 @@ class KindType(type):
     """The metaclass of kinds: a hash that is the same in every process, and a short repr."""
 
     def __init__(cls, *args: Any) -> None:
-        """Compute the hash once: it is asked for all the time."""
         super().__init__(*args)
-        cls._checksum = zlib.crc32(cls.__name__.encode())
+        cls._checksum = zlib.crc32(cls.__name__.encode())  # once: it is asked for all the time
 
     def __hash__(cls) -> int:
-        """Return the checksum of the name."""
         return cls._checksum
 
     def __repr__(cls) -> str:
-        """Return the name."""
         return cls.__name__
 
 
@@ -73,6 +75,26 @@ class Relation(Kind):
     """A matrix that relates the samples of the batch, for a layer: ``(layers, batch, batch)``."""
 
 
+class Logit(Kind):
+    """A matrix of what a network says of each sample and class: ``(layers, batch, classes)``."""
+
+
+class Feature(Kind):
+    """A matrix of the vectors that the classifier takes: ``(layers, batch, features)``."""
+
+
+class Place(Kind):
+    """A matrix of a number for each sample and position: ``(layers, batch, positions)``."""
+
+
+class ClassGrad(Kind):
+    """A matrix of gradients of the classifier's weight: ``(layers, classes, features)``."""
+
+
+class Channels(Kind):
+    """A matrix that relates the channels of a map: ``(layers, channels, channels)``."""
+
+
 class Layer(Kind):
     """One number a layer: ``(layers,)``."""
 
@@ -88,17 +110,26 @@ class Number(Kind):
     """
 
 
+MATRIX_KINDS: tuple[type[Kind], ...] = (Relation, Logit, Feature, Place, ClassGrad, Channels)
+"""The kinds that hold a matrix a layer, which is never sampled."""
+
 TENSOR_KINDS: tuple[type[Kind], ...] = (
     Weight,
     Activation,
     Attention,
     Channel,
     Spectrum,
-    Relation,
+    *MATRIX_KINDS,
 )
 """The kinds that hold many numbers a layer."""
 
 KINDS: tuple[type[Kind], ...] = (*TENSOR_KINDS, Layer, Network)
+
+
+def tried(kinds: tuple[type[Kind], ...]) -> tuple[type[Kind], ...]:
+    """Return the kinds on which a primitive is tried: of those that hold a matrix the first one."""
+    first = next((kind for kind in kinds if kind in MATRIX_KINDS), None)
+    return tuple(kind for kind in kinds if kind is first or kind not in MATRIX_KINDS)
 
 
 def reduced(kind: type[Kind]) -> type[Kind]:

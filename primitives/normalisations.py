@@ -12,6 +12,7 @@ from torch import Tensor
 from autoprox.primitives.elementwise import log, relu, sqrt
 from autoprox.primitives.entries import Entries, significant
 from autoprox.primitives.facts import Facts
+from autoprox.primitives.kinds import Layer
 from autoprox.primitives.registering import primitive
 
 
@@ -103,3 +104,23 @@ def share(x: Tensor, entries: Entries) -> Tensor:
     """
     total = entries.sum(x.abs())
     return x / entries.spread(_divisor(total), x)
+
+
+@primitive(
+    "normalisation",
+    latex=r"\operatorname{{wave}}\left({0}\right)",
+    formula=r"\frac{\sin\left(i / 10\right) + 1}{2} x_i, \quad i = 0, 1, \ldots",
+    kinds=(Layer,),
+    evolved=False,  # known from one paper; evolution has selectors of early and late layers
+)
+def wave(x: Tensor, entries: Entries) -> Tensor:
+    """Each layer's number weighed by a sine of its place, as ParZC without training weighs it.
+
+    Layers are counted from 0 in their order; a weight is from 0 to 1.
+
+    >>> wave(torch.tensor([[2.0, 2.0]]), Entries(torch.tensor([2.0])))
+    tensor([[1.0000, 1.0998]])
+    """
+    there = torch.ones_like(x) if entries.present is None else entries.present.to(x.dtype)
+    places = there.cumsum(-1) - 1
+    return x * (torch.sin(places / 10) + 1) / 2

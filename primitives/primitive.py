@@ -81,16 +81,17 @@ class Primitive:
 
 
 PRIMITIVES: Registry[Primitive] = Registry(
-    "primitive", lambda made: not made.function.__module__.startswith("autoprox.primitives.")
+    "primitive",
+    lambda primitive: not primitive.function.__module__.startswith("autoprox.primitives."),
 )
 """Every primitive of the language, by its word."""
 
 
-def call(made: Primitive, values: tuple[Tensor, ...], entries: Entries) -> Tensor:
+def call(primitive: Primitive, values: tuple[Tensor, ...], entries: Entries) -> Tensor:
     """Call a primitive that is no selector as its form says."""
-    if made.form is Form.ELEMENTWISE:
-        return made.function(*values)
-    return made.function(*values, entries)
+    if primitive.form is Form.ELEMENTWISE:
+        return primitive.function(*values)
+    return primitive.function(*values, entries)
 
 
 def word_of(function: Function) -> str | None:
@@ -110,8 +111,8 @@ def negation() -> str:
     Raises:
         PrimitiveError: there is none.
     """
-    for name, each in PRIMITIVES.items():
-        if each.facts.negates:
+    for name, primitive in PRIMITIVES.items():
+        if primitive.facts.negates:
             return name
     raise PrimitiveError(
         "no primitive is registered with the fact negates=True; register the one called 'negative'"

@@ -1,7 +1,7 @@
 """Reductions: a layer's entries to the layer's number, a network's layers to the network's number.
 
 On a sample of a tensor, sums and norms are scaled to the true number of entries; `max` and `min`
-are those of the sample. What cancels to within rounding is 0, lest rounding be ranked.
+are those of the sample. Results smaller than rounding errors are 0, so that rounding is not ranked.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def primitive(
     try:
         form = Form(form)
     except ValueError:
-        known = ", ".join(each.value for each in Form)
+        known = ", ".join(known_form.value for known_form in Form)
         raise PrimitiveError(f"unknown form {form!r} of a primitive (known: {known})") from None
 
     def register(function: Function) -> Function:
@@ -61,7 +61,7 @@ def primitive(
                 f"{', '.join(kind.__name__ for kind in KINDS_OF_FORM[form])}; "
                 f"got {', '.join(foreign) or 'no kind'}"
             )
-        made = Primitive(
+        registered = Primitive(
             name=function.__name__,
             function=function,
             form=form,
@@ -74,8 +74,8 @@ def primitive(
             evolved=evolved,
             facts=facts,
         )
-        check(made)
-        PRIMITIVES.register(made.name, made)
+        check(registered)
+        PRIMITIVES.register(registered.name, registered)
         return function
 
     return register

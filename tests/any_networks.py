@@ -78,6 +78,10 @@ def detector(batch=4):
     return Detector(), images, targets
 
 
+def square_loss(outputs, targets):
+    return F.mse_loss(outputs, targets)
+
+
 def box_loss(outputs, targets):
     each = [F.mse_loss(box, target["box"]) for box, target in zip(outputs, targets, strict=True)]
     return torch.stack(each).mean()

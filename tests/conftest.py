@@ -1,9 +1,30 @@
 """What many tests start from; a module asks for it with ``pytest.mark.usefixtures``."""
 
+import gc
+import os
+
+# Before torch is loaded, here and in every process that a test starts: pytest has one a core.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
+from autoprox.cli import options
 from autoprox.runtime import threads
+
+
+def pytest_collection_finish():
+    """Look for garbage seldom: there are thousands of tests and modules to look among."""
+    gc.collect()
+    gc.set_threshold(20_000, 50, 100)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_job():
+    """Let commands that say nothing of --jobs start no processes: two of them load torch anew."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(options, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ class Ended(BaseException):
 
 
 class Writing:
-    """Counts what is put on the disk: every flush of a file, rename and removal.
+    """Counts what is put on the disk: every write and flush of a file, rename and removal.
 
     Args:
         last: the number of the event after which the process ends; None for none.
-        torn: whether of the last flush only a part has reached the disk.
+        torn: whether of the last write or flush only a part has reached the disk.
     """
 
     def __init__(self, last: int | None = None, torn: bool = False) -> None:
@@ -42,6 +42,7 @@ def writing(monkeypatch, last=None, torn=False):
     """Count what is written inside; the process ends after the event of that number."""
     counter = Writing(last, torn)
     replace, fsync, unlink, opened = os.replace, os.fsync, Path.unlink, Path.open
+    write_bytes = Path.write_bytes
 
     def counted_replace(source, target):
         counter.check()
@@ -58,6 +59,11 @@ def writing(monkeypatch, last=None, torn=False):
         unlink(path, missing_ok)
         counter.count()
 
+    def counted_write(path, content):
+        written = write_bytes(path, content)
+        counter.count(path)
+        return written
+
     def checked_open(path, mode="r", *args, **kwargs):
         if mode[0] in "aw":
             counter.check()
@@ -68,6 +74,7 @@ def writing(monkeypatch, last=None, torn=False):
         patch.setattr(os, "fsync", counted_fsync)
         patch.setattr(Path, "unlink", counted_unlink)
         patch.setattr(Path, "open", checked_open)
+        patch.setattr(Path, "write_bytes", counted_write)
         try:
             yield counter
         except Ended:

@@ -14,8 +14,9 @@ is not replaced: its loss would be all there is. Numbers are constant as they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,9 @@ from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.primitives.kinds import TENSOR_KINDS
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import Column, joint, somers, weights
-from autoprox.runtime.arguments import listed
+from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.statistics import Store
 from autoprox.statistics.store import default_folder
 
@@ -71,6 +73,7 @@ class Ablation:
     parts: tuple[Part, ...]
 
 
+@named_options()
 def ablate(
     proxy: Proxy | Graph,
     bench: str | Path | Bench,
@@ -83,7 +86,7 @@ def ablate(
     backend: str = "loky",
     scheduler: str | None = None,
     cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Ablation:
     """Measure the networks of a bench, and return what each part of a proxy is good for on them.
 
@@ -98,21 +101,20 @@ def ablate(
         backend: where they come from, see `autoprox.runtime.parallel.open_workers`.
         scheduler: the address of Dask's.
         cache: the folder of the measured statistics; the user's cache folder if None.
-        progress: told how many architectures are measured, and of how many.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         AutoproxError: a name is unknown, the networks cannot be measured, or the proxy has no score
             on one of them.
     """
     graph = proxy.graph if isinstance(proxy, Proxy) else proxy
-    whole = load_bench(bench) if isinstance(bench, str | Path) else bench
-    part = drawn(whole, architectures).restricted(spaces)
+    part = drawn(load_bench(bench), architectures).restricted(spaces)
     folder = default_folder() if cache is None else Path(cache)
     source = bench if isinstance(bench, Bench) else str(bench)
     plan = Plan(part, source, graph.statistics, probe or Probe(), folder)
     store = Store(folder)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        rows = measure_bench(plan, store, workers, progress)
+        rows = measure_bench(plan, store, workers, partial(progress or silent, "measuring"))
     table = load_table(store, rows, graph.statistics)
     everything = range(len(part.architectures))
     columns = columns_of(part, everything, listed(targets or part.default_targets))
@@ -169,22 +171,18 @@ def replaced(graph: Graph, node: Graph, other: Graph) -> Graph:
     >>> replaced(graph, parse("params"), parse("flops")).text
     'divide(sum(flops), add(1.0, sum(flops)))'
     """
-    made = {node: other}
-    for each in graph:
-        if each not in made:
-            args = tuple(made[arg] for arg in each.args)
-            made[each] = each if args == each.args else apply(each.word, *args)
-    return made[graph]
+    rebuilt = {node: other}
+    for below in graph:
+        if below not in rebuilt:
+            args = tuple(rebuilt[arg] for arg in below.args)
+            rebuilt[below] = below if args == below.args else apply(below.word, *args)
+    return rebuilt[graph]
 
 
 def _joint(graph: Graph, evaluator: Evaluator, columns: Sequence[Column]) -> float:
-    """Return the joint correlation of a graph's scores.
-
-    Raises:
-        ScoreError: it has no score on one of the networks.
-    """
+    """Return the joint correlation of a graph's scores."""
     scores = evaluator(graph)
     if scores.failure is not None:
         raise ScoreError(f"{graph.text} has no score on some network: {scores.failure}")
-    found = [somers(scores.values[each.places], each.accuracies) for each in columns]
-    return float(joint(np.array(found), weights(columns)))
+    correlations = [somers(scores.values[column.places], column.accuracies) for column in columns]
+    return float(joint(np.array(correlations), weights(columns)))

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoprox import proxies
 from autoprox.benches import Bench
-from autoprox.evaluation.evaluate import Evaluator
+from autoprox.benches.counts import COUNTS, counted
+from autoprox.evaluation.evaluate import Evaluator, Scores
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import (
     DEFAULT_CORRELATION,
+    Array,
     Column,
     RankCorrelation,
     check_column,
+    resolved,
+    somers,
 )
 from autoprox.ranking.figures import ColumnFigures, Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
 from autoprox.runtime.files import tupled
-
-COUNTS = ("params", "flops", "depth", "width")
-"""The baselines of networks."""
 
 COSTS = ("bit_sum", "model_size", "bops")
 """The baselines of bits."""
@@ -40,16 +43,60 @@ def baselines(bench: Bench) -> tuple[str, ...]:
     return COUNTS if bench.bits is None else BASELINES
 
 
-def shipped(bench: Bench) -> dict[str, AnyProxy]:
+def best_count(bench: Bench) -> tuple[str, float] | None:
+    """Return the trivial count that ranks a bench best, and its joint Somers' D.
+
+    The D of largest size wins, and keeps its sign: where it is negative, less is better. It is that
+    on the architectures that runs draw unless told otherwise, over the bench's default targets;
+    None for benches that were not counted, as `autoprox.benches.counts` says.
+
+    Raises:
+        BenchError: the table of counts is damaged.
+    """
+    rows, counts = counted(bench)
+    if not rows:
+        return None
+    parts = columns(replace(bench, architectures=rows), range(len(rows)), bench.default_targets)
+    joint = {
+        name: float(np.mean([somers(own[part.places], part.accuracies) for part in parts]))
+        for name, own in zip(COUNTS, counts.T, strict=True)
+    }
+    best = max(joint, key=lambda name: abs(joint[name]))
+    return best, joint[best]
+
+
+def shipped(bench: Bench, *, taught: bool = False) -> dict[str, AnyProxy]:
     """Return the proxies that ship and can tell the architectures of a bench apart, by name.
 
     Configurations of bits are told apart by proxies of bits alone, and networks have no bits.
+
+    Args:
+        bench: the bench.
+        taught: whether there is a teacher; else proxies that look at one are left out.
     """
-    found = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
+    known = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
     return {
         name: proxy
-        for name, proxy in found.items()
+        for name, proxy in known.items()
         if (bench.bits is not None if proxy.needs_bits else not bench.trained)
+        and (taught or not proxy.needs_teacher)
+    }
+
+
+def expressible(
+    bench: Bench, statistics: Collection[str], taught: bool = False
+) -> dict[str, Graph]:
+    """Return the graphs of the known proxies that some statistics can express, by name.
+
+    The baselines come first. Proxies that a search discovered are not among them: it may have
+    seen what is held out here.
+    """
+    return {
+        name: proxy.graph
+        for name, proxy in shipped(bench, taught=taught).items()
+        if isinstance(proxy, Proxy)
+        and {*proxy.statistics} <= {*statistics}
+        and "found_by" not in proxy.provenance
     }
 
 
@@ -66,17 +113,19 @@ def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> lis
         UnknownNameError: a target is unknown.
     """
     rows = [bench.architectures[i] for i in indices]
-    spaces = np.array([each.space for each in rows])
-    found = []
+    spaces = np.array([row.space for row in rows])
+    all_columns = []
     for space in bench.spaces:
         for target in targets:
             figures = bench.accuracies(target, rows)
             places = np.flatnonzero((spaces == space) & ~np.isnan(figures))
             if len(places):
-                column = Column(space, target, places, figures[places])
+                alone = bench.alone.get(target)
+                apart = None if alone is None else bench.accuracies(alone, rows)[places]
+                column = Column(space, target, places, figures[places], apart=apart)
                 check_column(column)
-                found.append(column)
-    return found
+                all_columns.append(column)
+    return all_columns
 
 
 @dataclass(frozen=True)
@@ -94,7 +143,8 @@ class Assessment:
         difference: `joint` minus that of the best known proxy.
         difference_interval: the interval of the difference, on the same resamples.
         columns: the figures of each column.
-        failure: why it has no score on some architecture; None if it has all.
+        failure: why it has no score on any architecture; None if it has some.
+        without_score: the share of architectures on which it has none; these come last.
     """
 
     name: str
@@ -107,6 +157,7 @@ class Assessment:
     difference_interval: Interval | None
     columns: tuple[ColumnFigures, ...]
     failure: str | None
+    without_score: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the assessment as JSON data."""
@@ -119,18 +170,18 @@ class Assessment:
         Raises:
             TypeError, KeyError: it is no assessment.
         """
-        columns = tuple(ColumnFigures(**tupled(each)) for each in data["columns"])
+        columns = tuple(ColumnFigures(**tupled(column)) for column in data["columns"])
         return cls(**{**tupled(data), "columns": columns})
 
     def mean(self, figure: str) -> float | None:
         """Return the mean over the columns of a field of `ColumnFigures`; None after a failure."""
-        found = [getattr(each, figure) for each in self.columns]
-        return float(np.mean(found)) if found else None
+        figures = [getattr(column, figure) for column in self.columns]
+        return float(np.mean(figures)) if figures else None
 
     @property
     def silent_columns(self) -> tuple[str, ...]:
         """The columns all of whose architectures have the same score."""
-        return tuple(each.column for each in self.columns if each.distinct == 1)
+        return tuple(column.column for column in self.columns if column.distinct == 1)
 
 
 class Assessor:
@@ -152,12 +203,12 @@ class Assessor:
         correlation: RankCorrelation = DEFAULT_CORRELATION,
         seed: int = 0,
     ) -> None:
-        """Draw the resamples, and take the figures of the known proxies."""
         self.evaluator = evaluator
         self.columns = tuple(columns)
         self.known = dict(known)
         self._compare = Comparison(self.columns, correlation, seed)
         self._found: dict[Graph, Figures | str] = {}
+        self._without: dict[Graph, float] = {}
         joints = {
             name: figures.joint
             for name, graph in self.known.items()
@@ -169,23 +220,41 @@ class Assessor:
     def _figures(self, graph: Graph) -> Figures | str:
         """Return the figures of a graph's scores, or why there are none; each graph once."""
         if graph not in self._found:
-            scores = self.evaluator(graph)
-            self._found[graph] = scores.failure or self._compare(scores.values)
+            scores = self.evaluator(graph, reasons=1)
+            self._without[graph] = float((~np.isfinite(scores.values)).mean())
+            self._found[graph] = self._compared(scores)
         return self._found[graph]
+
+    def _compared(self, scores: Scores) -> Figures | str:
+        """Return the figures of scores, of which some may be missing, or why there are none."""
+        missing = ~np.isfinite(scores.values)
+        if missing.all():
+            return scores.failure or ""
+        return self._compare(last_where(missing, scores.values))
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
-        known, own = name in self.known, self._figures(graph)
+        own = self._figures(graph)
+        return self._assessed(name, graph.text, graph.complexity, own, self._without[graph])
+
+    def of_scores(self, name: str, description: str, scores: Scores) -> Assessment:
+        """Return the assessment of a proxy that is no graph, from its scores."""
+        without = float((~np.isfinite(scores.values)).mean())
+        return self._assessed(name, description, 0, self._compared(scores), without)
+
+    def _assessed(
+        self, name: str, expression: str, complexity: int, own: Figures | str, without: float
+    ) -> Assessment:
+        """Return the assessment that figures make, or that says why there are none."""
+        known = name in self.known
         if isinstance(own, str):
-            return Assessment(
-                name, graph.text, graph.complexity, known, None, None, None, None, (), own
-            )
+            return Assessment(name, expression, complexity, known, None, None, None, None, (), own)
         best = self._figures(self.known[self.best_known]) if self.best_known else None
         beside = best if isinstance(best, Figures) else None
         return Assessment(
             name=name,
-            expression=graph.text,
-            complexity=graph.complexity,
+            expression=expression,
+            complexity=complexity,
             known=known,
             joint=own.joint,
             joint_interval=own.joint_interval,
@@ -193,4 +262,22 @@ class Assessor:
             difference_interval=interval(own.resampled - beside.resampled) if beside else None,
             columns=own.columns,
             failure=None,
+            without_score=without,
         )
+
+
+def last_where(missing: NDArray[np.bool_], scores: Array) -> Array:
+    """Return scores, ``(n,)``, or ranks in which those that are missing share the last place.
+
+    Nobody chooses an architecture without a score, so a proxy that has none for bad ones is right.
+
+    >>> last_where(np.array([False, True, False]), np.array([2.5, np.nan, -7.0])).tolist()
+    [3.0, 0.0, 2.0]
+    """
+    if not missing.any():
+        return scores
+    from scipy.stats import rankdata
+
+    ranks = np.asarray(rankdata(np.where(missing, -np.inf, resolved(scores))))
+    ranks[missing] = 0.0
+    return ranks

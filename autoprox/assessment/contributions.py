@@ -55,7 +55,7 @@ def contributions(graph: Graph, measurement: Measurement) -> tuple[Contributions
     except ScoreError as error:
         raise ScoreError(f"{graph.text} has no score on this network: {error}") from None
     reductions = [n for n in graph if n.kind is Network and any(a.kind is Layer for a in n.args)]
-    return tuple(_contributions(each, measurement, evaluator) for each in reductions)
+    return tuple(_contributions(reduction, measurement, evaluator) for reduction in reductions)
 
 
 def _contributions(

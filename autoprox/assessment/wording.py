@@ -93,10 +93,12 @@ def _joint(row: Assessment) -> float:
 
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
     """Return the mean correlation over the columns of one of several benches."""
-    found = [
-        each.correlation(correlation) for each in row.columns if each.column.startswith(f"{bench}/")
+    correlations = [
+        column.correlation(correlation)
+        for column in row.columns
+        if column.column.startswith(f"{bench}/")
     ]
-    return sum(found) / len(found) if found else None
+    return sum(correlations) / len(correlations) if correlations else None
 
 
 def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
@@ -141,19 +143,39 @@ def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str)
             f"proxy {null.corrected:.3f}"
         )
     if not parts:
-        return "Luck: not estimated; the search split is too small, or too large, for it."
+        return (
+            "Luck: not estimated; the search split is too small, or too large, for it, or the "
+            "fitness is no mean."
+        )
     return f"Luck: {'; '.join(parts)}."
 
 
-def ties_in_words(rows: Sequence[Assessment]) -> list[str]:
-    """Say which of the found proxies give all architectures of a column the same score."""
-    return [
-        f"{row.name} gives all architectures of {', '.join(row.silent_columns)} the same score: "
-        "its correlation is 0 there."
-        for row in rows
-        if row.silent_columns and not row.known
+def reservations_in_words(rows: Sequence[Assessment]) -> list[str]:
+    """Say which proxies tie all architectures of a column, or have no score on some."""
+    silent: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row.silent_columns:
+            silent.setdefault(row.silent_columns, []).append(row.name)
+    told = [
+        f"{', '.join(names)} {'give' if len(names) > 1 else 'gives'} all architectures of "
+        f"{', '.join(columns)} the same score: {'their' if len(names) > 1 else 'its'} correlation "
+        "is 0 there."
+        for columns, names in silent.items()
     ]
+    partly = [
+        f"{row.name} ({row.without_score:.0%})"
+        for row in rows
+        if row.without_score and row.failure is None
+    ]
+    if partly:
+        told.append(f"No score on some architectures, which then come last: {', '.join(partly)}.")
+    return told
 
+
+EXPLAINED_PARTIAL = (
+    "partial ρ: Spearman's correlation with the accuracy after training with a teacher, given that "  # noqa: RUF001
+    "after training without one"
+)
 
 EXPLAINED_USE = (
     "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "

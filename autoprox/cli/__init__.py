@@ -18,9 +18,13 @@ import click
 
 from autoprox import __version__
 from autoprox.cli.benches import bench
+from autoprox.cli.cite import cite
+from autoprox.cli.compare import compare
+from autoprox.cli.cost import cost
 from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
+from autoprox.cli.fit import fit
 from autoprox.cli.options import INTERRUPTED, TERMINATED
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
@@ -28,7 +32,7 @@ from autoprox.cli.rank import rank
 from autoprox.cli.search import search
 from autoprox.cli.show import show
 from autoprox.cli.speed import speed
-from autoprox.cli.streams import use_words
+from autoprox.cli.streams import open_closed, use_words
 from autoprox.cli.train import train
 from autoprox.cli.words import words
 from autoprox.errors import AutoproxError
@@ -72,6 +76,7 @@ class Commands(click.Group):
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
         """Run as a program: as `main`, but that SIGTERM is as Ctrl-C, and a full disk an error."""
+        open_closed()
         terminated = []
 
         def terminate(*_: object) -> None:
@@ -147,7 +152,22 @@ def main() -> None:
     """
 
 
-for _command in (evolve, report, rank, search, show, draw, export, bench, words, speed):
+for _command in (
+    evolve,
+    report,
+    compare,
+    rank,
+    fit,
+    cost,
+    search,
+    show,
+    draw,
+    export,
+    cite,
+    bench,
+    words,
+    speed,
+):
     main.add_command(_command)
 bench.add_command(train)
 bench.add_command(quantise)

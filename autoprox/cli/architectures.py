@@ -14,160 +14,157 @@ from autoprox.cli.options import (
     MACHINE,
     PATH,
     console,
+    given_only,
     go_on,
     hired,
+    listing,
     option,
+    parameters_of,
+    picture_option,
     put_json,
+    teacher_options,
     together,
 )
-from autoprox.cli.tables import table
+from autoprox.cli.tables import grid, print_figures
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
-    from autoprox.runtime.progress import Progress
     from autoprox.search.architectures import FoundArchitectures
     from autoprox.search.architectures.search import ArchitectureSearch
 
-BESIDE_RESUME = ("resume", "top", "plot", *MACHINE)
-"""The options that a resumed search takes; the others are settings, which it keeps. It takes
-``--space`` too, for a space in a file has to be named again."""
-
-SPACES = "Architectures: autoformer, pit, nb201, or a file that defines a space."
-METHODS = "evolution (regularised), random, or pareto (NSGA-II)."
+SPACES = (
+    "Architectures: autoformer, pit, nb201, resnet64, macro, natssss, or a file that defines a "
+    "space."
+)
+ALGORITHMS = "evolution (regularised), random, pareto (NSGA-II), or shgo by --labels, no --proxy."
+LABELS = "Of shgo: to how many of the space's accuracies its models are fitted."
 FLOPS = "Operations for one input; a multiply-add is two."
-COSTS = "What pays for the score in the Pareto front: params, flops or latency."
+COSTS = "What pays for the score in the Pareto front: params, flops, latency or latency:DEVICE."
 
-
-architecture_options = together(
-    option("--space", SPACES, "", "NAME|FILE.py"),
+setting_options = together(
     option("--params", "Parameters from LEAST to MOST; K, M, G.", "", "[LEAST]:MOST"),
     option("--flops", FLOPS, "", "[LEAST]:MOST"),
-    option("--method", METHODS, "evolution", "NAME"),
+    listing("--limit limits", "At most so much on a device.", "", "latency:DEVICE:MOST,…"),
+    option("--algorithm --method algorithm", ALGORITHMS, "evolution", "NAME"),
+    option("--labels", LABELS, "25", type=click.IntRange(min=1)),
+    option("--target", "Of shgo: which accuracy.", "the first of the bench", "NAME"),
     option("--cost", COSTS, "params", "NAME"),
     click.option(
         "--latency", is_flag=True, help="Measure the latency of the best and of the front."
     ),
-    option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+    option("--probe-seed", "Seed of weights, noise and sample.", "0", type=int),
+    teacher_options,
+)
+"""What a search of architectures does, beside what a search of bits does too."""
+
+reporting_options = together(
     option("--top", "How many architectures are reported.", "10", type=click.IntRange(min=1)),
-    option("--plot", "Draw the Pareto front there.", "", "FILE.svg|png", type=PATH),
-    option("--out", "The folder of the search.", "a new one in runs/", "DIR", type=PATH),
+    picture_option,
+)
+folder_options = together(
+    option("-o --out", "The folder of the search.", "a new one in runs/", "DIR", type=PATH),
     option("--resume", "Go on with the search in this folder.", "", "DIR", type=PATH),
 )
-"""The options of a search of architectures."""
+
+BESIDE_RESUME = {"resume", "teacher", *parameters_of(reporting_options), *MACHINE}
+"""The parameters that a resumed search takes; the others are settings, which it keeps. It takes
+``--space`` too, for a space in a file has to be named again, as has a teacher."""
 
 
-def search_space(ctx: click.Context, given: dict[str, Any]) -> None:
+def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
     """Search, report, and say how to go on if Ctrl-C came first."""
+    from autoprox.search.architectures import search_architectures
     from autoprox.search.architectures.found import TOP
     from autoprox.show.draw.style import check_path, matplotlib
 
-    if given["plot"] is not None:
-        check_path(given["plot"])
+    if options["picture"] is not None:
+        check_path(options["picture"])
         matplotlib()
+    settings = parameters_of(setting_options) | {"evaluations", "seed", "batch", "sample", "images"}
+    asked = given_only(options, *settings, "resume", "out", "cache", "top")
+    begun = time.monotonic()
     try:
-        with counting(given["quiet"]) as show:
-            watch = _Watch(show)
-            found = _found(given, watch)
+        with counting(options["quiet"]) as show:
+
+            def watch(search: ArchitectureSearch, done: int) -> None:
+                count = len(search.scored) + done
+                show(_task(search), count, search.settings.evaluations)
+
+            proxies = options["proxy"]
+            result = search_architectures(
+                options["space"], proxies, watch=watch, **asked, **hired(options)
+            )
     except KeyboardInterrupt:
         click.echo("interrupted before the search began", err=True)
         ctx.exit(INTERRUPTED)
-    _report(found, given, given["top"] or TOP, watch.seconds)
-    if not found.finished:
-        space = found.settings.space
-        again = space if space.endswith(".py") else None
-        command = go_on("search", resume=found.folder, space=again, cache=given["cache"])
+    _report(result, options, options["top"] or TOP, time.monotonic() - begun)
+    if not result.finished:
+        space, teacher = result.settings.space, result.settings.teacher
+        command = go_on(
+            "search",
+            resume=result.folder,
+            space=space if space.endswith(".py") else None,
+            teacher=teacher if ".py" in (teacher or "") else None,
+            cache=options["cache"],
+        )
         click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
 
 
-def _found(given: dict[str, Any], watch: _Watch) -> FoundArchitectures:
-    """Start or resume the search."""
-    from autoprox.search.architectures import search_architectures
-
-    apart = ("space", "proxy", "bench", "json_file", "quiet", "out", *BESIDE_RESUME)
-    options = {k: v for k, v in given.items() if k not in apart and v not in (None, False)}
-    common: dict[str, Any] = {**hired(given), "cache": given["cache"], "watch": watch}
-    if given["top"] is not None:
-        common["top"] = given["top"]
-    if given["resume"] is not None:
-        return search_architectures(given["space"], resume=given["resume"], **common)
-    return search_architectures(
-        given["space"], given["proxy"], out=given["out"], **common, **options
-    )
+def _task(search: ArchitectureSearch) -> str:
+    """Return what a search is doing, with what became of it so far."""
+    facts = [f"{sum(bool(scored.failures) for scored in search.scored)} failed"]
+    if search.settings.ranges:
+        facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
+    return f"scoring architectures ({', '.join(facts)})"
 
 
-class _Watch:
-    """Shows how far a search is.
-
-    Args:
-        show: is told what is done, how much of it is, and of how much.
-    """
-
-    def __init__(self, show: Progress) -> None:
-        """Start the clock."""
-        self._show = show
-        self._begun = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """How long the search has taken."""
-        return time.monotonic() - self._begun
-
-    def __call__(self, search: ArchitectureSearch, done: int) -> None:
-        """Show how far a search is."""
-        failed = sum(bool(each.failures) for each in search.scored)
-        facts = [f"{failed} failed"]
-        if search.settings.ranges:
-            facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
-        what = f"scoring architectures ({', '.join(facts)})"
-        self._show(what, len(search.scored) + done, search.settings.budget)
-
-
-def _report(found: FoundArchitectures, given: dict[str, Any], top: int, seconds: float) -> None:
+def _report(result: FoundArchitectures, options: dict[str, Any], top: int, seconds: float) -> None:
     """Print the best architectures, and write the files that were asked for."""
-    if given["plot"] is not None and found.scored:
+    if options["picture"] is not None and result.scored:
         from autoprox.show.draw.fronts import front_figure
         from autoprox.show.draw.style import write
 
-        write(front_figure(found), given["plot"])
-    if put_json(found.to_json(top), given["json_file"]):
+        write(front_figure(result), options["picture"])
+    if put_json(result.to_json(top), options["json_file"]):
         return
     out = console()
-    out.print(_table(found, top))
-    budget = found.settings.budget
-    short = f" of {budget}; nothing new was found" if len(found.scored) < budget else ""
-    spent = f"{short if found.finished else f' of {budget}'} in {readable_seconds(seconds)}"
-    out.print(f"{len(found.scored)} architectures scored{spent}; {found.rate}", soft_wrap=True)
-    for reason, count in found.failures.items():
+    _print_best(result, top, out)
+    count, asked = len(result.scored), result.settings.evaluations
+    part = f" of {asked}" if count < asked else ""
+    part += "; nothing new was found" if part and result.finished else ""
+    spent = f"{part} in {readable_seconds(seconds)}"
+    out.print(f"{count} architectures scored{spent}; {result.rate}", soft_wrap=True)
+    for reason, count in result.failures.items():
         out.print(f"no score on {count} architectures by {reason}", soft_wrap=True)
-    for best in found.top(1):
-        out.print(f"build the best: {found.call(best)}", soft_wrap=True)
-    files = found.folder / "top.json", found.folder / "front.csv"
-    front = f"{len(found.front())} architectures of the front of score and {found.settings.cost}"
+    for best in result.top(1):
+        out.print(f"build the best: {result.call(best)}", soft_wrap=True)
+    files = result.folder / "top.json", result.folder / "front.csv"
+    front = f"{len(result.front())} architectures of the front of score and {result.settings.cost}"
     out.print(f"{files[0]}; {front}: {files[1]}", soft_wrap=True)
 
 
-def _table(found: FoundArchitectures, top: int) -> Table:
+def _print_best(result: FoundArchitectures, top: int, out: Console) -> None:
+    """Print the best architectures with their scores and costs; whole ones stand below."""
     from autoprox.search.architectures.found import cost_text, short
 
-    shown = table([])
-    several = len(found.proxies) > 1
+    several = len(result.proxies) > 1
     costs = ["params", "flops"]
-    best = found.top(top)
-    if any(each.latency is not None for each in best):
+    best = result.top(top)
+    if any(architecture.latency is not None for architecture in best):
         costs.append("latency")
-    names = (["mean rank"] if several else []) + [*found.proxies, *costs]
-    shown.add_column("", justify="right")
-    for name in names:
-        shown.add_column(name, justify="right", overflow="fold")
-    shown.add_column("architecture", no_wrap=True, overflow="ellipsis")
-    for place, each in enumerate(best, start=1):
-        shown.add_row(
+    costs += [result.settings.cost] if ":" in result.settings.cost else []
+    headings = ["", *(["mean rank"] if several else []), *result.proxies, *costs]
+    rows = [
+        [
             str(place),
-            *([f"{found.merit(each):.4f}"] if several else []),
-            *(f"{each.scores[name]:.6g}" for name in found.proxies),
-            *(cost_text(name, each.cost(name)) for name in costs),
-            short(each.config),
-        )
-    return shown
+            *([f"{result.merit(architecture):.4f}"] if several else []),
+            *(f"{architecture.scores[name]:.6g}" for name in result.proxies),
+            *(cost_text(name, architecture.cost(name)) for name in costs),
+        ]
+        for place, architecture in enumerate(best, start=1)
+    ]
+    print_figures(out, headings, rows)
+    described = (short(architecture.config) for architecture in best)
+    out.print(grid((f" {place}", text) for place, text in enumerate(described, start=1)))

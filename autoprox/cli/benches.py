@@ -16,9 +16,8 @@ from autoprox.cli.options import (
     console,
     given_only,
     hired,
+    listing,
     machine_options,
-    names,
-    option,
     probe_options,
     quiet_option,
 )
@@ -39,24 +38,30 @@ def bench() -> None:
 
 @bench.command("list", epilog="\b\nExample:\n  autoprox bench list")
 def list_benches() -> None:
-    """List the benches that ship."""
+    """List the benches that ship, and how well a trivial count ranks each."""
+    from autoprox.assessment.assess import best_count
     from autoprox.benches import BENCHES, load_bench
     from autoprox.errors import MissingTableError
 
-    shown = table(["bench"], ["architectures"], no_wrap=True)
-    for heading in ("spaces", "targets", "description"):
-        shown.add_column(heading, overflow="fold")
+    rows = []
     for name in BENCHES:
         try:
-            each = load_bench(name)
+            listed = load_bench(name)
         except MissingTableError as error:
-            shown.add_row(name, "-", "", "", str(error))
+            rows += [(name, str(error))]
             continue
-        rows = len(each.architectures)
-        shown.add_row(
-            name, str(rows), ", ".join(each.spaces), ", ".join(each.targets), each.description
-        )
-    console().print(shown)
+        losses = listed.lower_is_better
+        targets = ", ".join(it + " (lower is better)" * (it in losses) for it in listed.targets)
+        rows += [(name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}")]
+        rows += [("", f"targets {targets}"), ("", listed.description)]
+        if best := best_count(listed):
+            rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
+    out = console()
+    out.print(grid(rows))
+    out.print(
+        "The best of params, flops, depth and width on the architectures that a run draws, over "
+        "the default targets; where D is negative, less is better."
+    )
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
@@ -74,14 +79,14 @@ def info(source: str, cache: str | None) -> None:
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench build vit101 --jobs 8")
 @click.argument("source", metavar="NAME|FILE.py")
-@option("--statistics", "What to measure.", "what a run needs", "A,B,…", callback=names)
+@listing("--statistics", "What to measure.", "what a run needs")
 @architectures_option
 @probe_options
 @machine_options
 @quiet_option
 def build(
     source: str,
-    statistics: tuple[str, ...] | None,
+    statistics: tuple[str, ...],
     architectures: int | None,
     cache: str | None,
     quiet: bool,
@@ -97,7 +102,7 @@ def build(
     from autoprox.statistics import Store
 
     probe = {name: given[name] for name in given.keys() - {*HIRING}}
-    asked = plan(load_bench(source), source, cache, statistics, probe, architectures)
+    asked = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
     watch = watcher(quiet)
     with watch, open_workers(**hired(given), folder=asked.folder) as opened:
         measure_bench(asked, Store(asked.folder), opened, watch.measuring)
@@ -154,11 +159,12 @@ def print_bench(bench: Bench, out: Console) -> None:
     for space in bench.spaces:
         rows = bench.in_space(space)
         for place, target in enumerate(bench.targets):
-            figures = bench.accuracies(target, rows)
+            figures = bench.figures(target, rows)
             figures = figures[~np.isnan(figures)]
             spread = (f"{figures.min():g}", f"{figures.max():g}") if len(figures) else ("", "")
             head = (space, str(len(rows))) if place == 0 else ("", "")
             mark = " *" if target in bench.default_targets else ""
+            mark += " (lower is better)" if target in bench.lower_is_better else ""
             shown.add_row(
                 *head,
                 target + mark,

@@ -16,33 +16,73 @@ LINE_SECONDS = 5.0
 """The least time between two plain lines."""
 
 
+TELLING_SECONDS = 3.0
+"""The least time that a pace is measured over."""
+
+
 class Pace:
-    """How long counted work will still take, at the mean pace since it began."""
+    """How fast counted work is, and how long it will still take.
+
+    The clock starts when the first of it is done, for what comes before is no measure of the rest,
+    and the pace is that of the later half of the time since.
+    """
 
     def __init__(self) -> None:
         """Nothing is done yet."""
-        self._total = self._done = self._first = 0
-        self._begun = time.monotonic()
+        self._total = self._start = 0
+        self._reports: list[tuple[float, int]] = []
 
-    def left(self, done: int, total: int) -> str:
-        """Return the time left in words; nothing while nobody knows, and at the end.
+    def seconds(self, done: int, total: int) -> float | None:
+        """Return the time for each, or None while nobody knows.
 
         Work that counts from less, or to another total, is other work, which begins now.
         """
         now = time.monotonic()
-        if total != self._total or done < self._done:
-            self._total, self._first, self._begun = total, done, now
-        self._done = done
-        if not self._first < done < total:
+        if total != self._total or (self._reports and done < self._reports[-1][1]):
+            self._total, self._start, self._reports = total, done, []
+        if done > self._start and (not self._reports or done > self._reports[-1][1]):
+            self._reports.append((now, done))
+        if not self._reports or now - self._reports[0][0] < TELLING_SECONDS:
+            return None
+        middle = (self._reports[0][0] + self._reports[-1][0]) / 2
+        then, before = next(each for each in reversed(self._reports) if each[0] <= middle)
+        return (self._reports[-1][0] - then) / (done - before) if done > before else None
+
+    def left(self, done: int, total: int) -> str:
+        """Return the time left in words; nothing while nobody knows, and at the end."""
+        seconds = self.seconds(done, total)
+        if seconds is None or done >= total:
             return ""
-        seconds = (now - self._begun) / (done - self._first) * (total - done)
-        return f"{readable_seconds(seconds)} left"
+        return f"{readable_seconds(seconds * (total - done))} left"
+
+
+class PlainLines:
+    """Lines on stderr, the least time apart; the last one is printed whenever it came."""
+
+    def __init__(self) -> None:
+        """Nothing is printed yet."""
+        self._printed = -LINE_SECONDS
+        self._waiting = ""
+
+    def show(self, line: str, always: bool) -> None:
+        """Print a line, if it is time for one or it is always to be printed; else keep it."""
+        now = time.monotonic()
+        self._waiting = line
+        if always or now - self._printed >= LINE_SECONDS:
+            self._printed = now
+            self.end()
+
+    def end(self) -> None:
+        """Print the line that still waits for its time."""
+        if self._waiting:
+            click.echo(self._waiting, err=True)
+        self._waiting = ""
 
 
 @contextmanager
 def counting(quiet: bool) -> Iterator[Progress]:
     """Show what is done, of how much, and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     out = console(stderr=True)
@@ -51,22 +91,25 @@ def counting(quiet: bool) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(24),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),  # goes on where one step takes long
         TextColumn("{task.fields[left]}"),
         console=out,
         transient=True,
         disable=quiet or lines,
     )
     task = bar.add_task("preparing", total=None, left="")
-    pace, said = Pace(), -LINE_SECONDS
+    pace, plain, step = Pace(), PlainLines(), ""
 
     def show(what: str, done: int, total: int) -> None:
-        nonlocal said
+        nonlocal step
         left = pace.left(done, total)
         bar.update(task, description=what, completed=done, total=total, left=left)
-        now = time.monotonic()
-        if lines and total and (done == total or now - said >= LINE_SECONDS):
-            click.echo(f"{what}  {done}/{total}  {left}".rstrip(), err=True)
-            said = now
+        if lines and total:
+            before, step = step, what.partition("(")[0]  # what is in brackets changes on the way
+            plain.show(f"{what}  {done}/{total}  {left}".rstrip(), step != before or done == total)
 
     with bar:
-        yield show
+        try:
+            yield show
+        finally:
+            plain.end()

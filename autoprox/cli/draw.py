@@ -14,9 +14,11 @@ from autoprox.cli.options import (
     architectures_option,
     given_only,
     hired,
+    listing,
     machine_options,
     option,
     probe_options,
+    together,
 )
 from autoprox.errors import BenchError
 
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
     from autoprox.proxies.proxy import Proxy
 
 AT_LEAST_ONE = click.IntRange(min=1)
-out_option = click.option(
-    "-o", "--out", required=True, metavar="FILE", help="The picture, .svg or .png."
+WIDTH = "How wide it is, in inches; a column of a paper has about 3.3."
+out_option = together(
+    click.option(
+        "-o", "--out", required=True, metavar="FILE", help="The picture, .svg, .png or .pdf."
+    ),
+    option("--width", WIDTH, "as it fits", "INCHES", type=click.FloatRange(min=0.5)),
 )
 run_argument = click.argument("run", type=PATH)
 proxy_argument = click.argument("source", metavar="PROXY")
@@ -45,83 +51,85 @@ def draw() -> None:
 
     RUN is the folder of a run, finished, stopped or still going; PROXY is a name, a file, a run's
     folder, or an expression. Other commands draw what they show: autoprox show PROXY --draw FILE
-    the graph of a proxy, autoprox rank --plot FILE a leaderboard.
+    the graph of a proxy, autoprox rank --draw FILE a leaderboard.
     """
 
 
-def _write(picture: Callable[[ModuleType], Axes | Figure], out: str) -> None:
+def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: float | None) -> None:
     """Draw into a file whose name is checked before anything is computed.
 
     Args:
         picture: draws, given the module of the pictures.
         out: the file.
+        width: inches; None for that of the picture.
     """
     from autoprox.show import draw as pictures
     from autoprox.show.draw.style import check_path
 
     check_path(out)
-    pictures.write(picture(pictures), out, "--out")
+    pictures.write(picture(pictures), out, "--out", width)
     click.echo(f"drawn into {out}")
 
 
 @draw.command()
 @run_argument
 @out_option
-def history(run: str, out: str) -> None:
+def history(run: str, out: str, width: float | None) -> None:
     """Draw the joint correlation of the best and the median, generation by generation."""
-    _write(lambda pictures: pictures.history(run), out)
+    _write(lambda pictures: pictures.history(run), out, width)
 
 
 @draw.command()
-@run_argument
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…", type=PATH)
 @out_option
-def pareto(run: str, out: str) -> None:
-    """Draw complexity against joint correlation, with the front and held-out figures."""
-    _write(lambda pictures: pictures.pareto(run), out)
+def pareto(runs: tuple[str, ...], out: str, width: float | None) -> None:
+    """Draw complexity against joint correlation, with the front and held-out figures.
+
+    Of more than one run, or of several in one folder, the fronts.
+    """
+    _write(lambda pictures: pictures.pareto(*runs), out, width)
 
 
 @draw.command()
 @run_argument
 @option("--proxy", "A candidate of the run.", "the best one", "EXPRESSION")
-@option("--most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
+@option("--top most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
 @out_option
-def lineage(run: str, out: str, **given: Any) -> None:
+def lineage(run: str, out: str, width: float | None, **given: Any) -> None:
     """Draw which candidates the best proxy was bred from."""
-    _write(lambda pictures: pictures.lineage(run, **given_only(given)), out)
+    _write(lambda pictures: pictures.lineage(run, **given_only(given)), out, width)
 
 
 @draw.command()
 @run_argument
-@option("--best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
+@option("--top best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
 @out_option
-def words(run: str, out: str, **given: Any) -> None:
+def words(run: str, out: str, width: float | None, **given: Any) -> None:
     """Draw which statistics and primitives the best candidates use."""
-    _write(lambda pictures: pictures.words(run, **given_only(given)), out)
+    _write(lambda pictures: pictures.words(run, **given_only(given)), out, width)
 
 
 @draw.command()
 @click.argument("ranking", type=PATH)
 @out_option
-def heatmap(ranking: str, out: str) -> None:
+def heatmap(ranking: str, out: str, width: float | None) -> None:
     """Draw Somers' D of proxies with every target.
 
     RANKING is a file that autoprox rank wrote with --json or --csv.
     """
-    _write(lambda pictures: pictures.heat_map(ranking), out)
+    _write(lambda pictures: pictures.heat_map(ranking), out, width)
 
 
 @draw.command(epilog="\b\nExample:\n  autoprox draw ablation zico --bench vit101 -o zico.svg")
 @proxy_argument
 @bench_option
-@option("--space spaces", "Only this space; repeatable.", "all", "NAME", multiple=True)
-@option(
-    "--target targets", "Rank by this; repeatable.", "the bench's", metavar="NAME", multiple=True
-)
+@listing("--space spaces", "Only these spaces.", "all")
+@listing("--target targets", "Rank by these.", "the bench's")
 @architectures_option
 @probe_options
 @machine_options
 @out_option
-def ablation(source: str, bench: str, out: str, **given: Any) -> None:
+def ablation(source: str, bench: str, out: str, width: float | None, **given: Any) -> None:
     """Draw what is lost when a part of a proxy says nothing.
 
     Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
@@ -130,7 +138,7 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
     proxy = _expression(source)
     chosen = given_only(given, "spaces", "targets", "architectures", "cache")
     options = {"probe": _probe(given), **chosen, **hired(given)}
-    _write(lambda pictures: pictures.ablation(proxy, bench, **options), out)
+    _write(lambda pictures: pictures.ablation(proxy, bench, **options), out, width)
 
 
 @draw.command(epilog="\b\nExample:\n  autoprox draw layers zico --bench vit101 -o layers.svg")
@@ -139,7 +147,9 @@ def ablation(source: str, bench: str, out: str, **given: Any) -> None:
 @option("--architecture", "One of the bench.", "its first", "NAME")
 @probe_options
 @out_option
-def layers(source: str, bench: str, architecture: str | None, out: str, **given: Any) -> None:
+def layers(
+    source: str, bench: str, architecture: str | None, out: str, width: float | None, **given: Any
+) -> None:
     """Draw what the layers of one network contribute to a proxy."""
     from autoprox.benches import load_bench
 
@@ -160,7 +170,7 @@ def layers(source: str, bench: str, architecture: str | None, out: str, **given:
         )
         return drawn
 
-    _write(picture, out)
+    _write(picture, out, width)
 
 
 def _named(bench: Bench, name: str | None) -> Architecture:
@@ -196,6 +206,6 @@ def _probe(given: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
     from autoprox.measuring.probe import Probe
 
-    batch, seed = given["probe_batch"], given["probe_seed"]
+    batch, seed = given["batch"], given["probe_seed"]
     asked = {"batch": batch, "seed": seed, "sample": given["sample"], "images": given["images"]}
     return Probe(**given_only(asked))

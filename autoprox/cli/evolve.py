@@ -19,19 +19,25 @@ from autoprox.cli.options import (
     given_only,
     go_on,
     hired,
+    json_option,
+    listing,
     machine_options,
-    names,
     option,
     probe_options,
+    put_text,
     quiet_option,
+    teacher_options,
     typed,
 )
-from autoprox.cli.streams import echo_json
+from autoprox.cli.several import holds_several, several_runs
 
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
 
-BESIDE_RESUME = ("resume", *MACHINE, "permutations", "loggers", "quiet", "as_json")
+MORE = ("evaluations", "permutations")
+"""The settings of which a resumed run takes more."""
+
+BESIDE_RESUME = ("resume", *MACHINE, *MORE, "loggers", "quiet", "json_file")
 """The parameters that a resumed run takes; the others are settings, which it keeps."""
 
 
@@ -39,15 +45,20 @@ ALGORITHMS = (
     "default, random, autoprox (Auto-Prox, AAAI 2024), emq (EMQ, ICCV 2023), or one that the "
     "bench's file registers."
 )
-PARAMETERS = "Of the algorithm, such as crossover=0.3; repeatable."
+PARAMETERS = "A parameter of the algorithm, such as crossover=0.3; repeatable."
 CORRELATION = "Fitness is the mean of this rank correlation with the targets."
 BENCHES = "The bench to discover on, a file that defines one, or several between commas."
 SPACES = (
-    "Evolve on this space only (of several benches: BENCH/SPACE); repeatable. The others are "
+    "Evolve on these spaces only (of several benches: BENCH/SPACE). The others are "
     "reported as transfer."
 )
+LEAVE_OUT = "Of several benches: measure these, do not evolve on them."
+LEAVE_ONE_OUT = "One run for each of several benches, which it never sees, and one table of these."
+OVER = "How several benches become one fitness; gain and wins compare it with the counts."
 PERMUTATIONS = "Repeat the search so often on shuffled accuracies: what luck alone finds."
 SEEDS = "Proxies in the first population: names, files, expressions."
+SEVERAL = "So many runs, in one folder: --seed and the next, each with a split of its own."
+FROM = "Begin with the front of this run, and its settings but for those given, with its split."
 LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DIR."
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
@@ -67,15 +78,18 @@ def parameters(
             raise click.BadParameter(f"expected NAME=VALUE, as in crossover=0.3; got {text!r}")
         try:
             read[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             read[name] = value
     return read
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @option("--bench", BENCHES, metavar="NAME|FILE.py,…")
-@option("--space spaces", SPACES, metavar="NAME", multiple=True)
-@option("--target targets", "Rank by this; repeatable.", "the bench's", "NAME", multiple=True)
+@listing("--space spaces", SPACES)
+@listing("--leave-out", LEAVE_OUT)
+@click.option("--leave-one-out", is_flag=True, help=LEAVE_ONE_OUT)
+@option("--over", OVER, "mean", "mean|median|worst|gain|wins")
+@listing("--target targets", "Rank by these.", "the bench's")
 @architectures_option
 @option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
@@ -90,32 +104,42 @@ def parameters(
     envvar="AUTOPROX_EVALUATIONS",
 )
 @option("--population", "How many candidates survive.", "100", type=int)
-@option("--batch", "How many candidates a generation proposes.", "200", type=int)
+@option("--proposals", "How many candidates a generation proposes.", "200", type=int)
 @option("--complexity", "The most nodes of a proxy.", "16", type=int)
-@option("--seed", "Of the search.", "0", type=int)
-@option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
-@option("--held-out", "The share that the search never sees.", "0.4", "SHARE", type=float)
-@option("--statistics", "Words to write with.", "the bench's", "A,B,…", callback=names)
+@option("--seed", "Seed of the search.", "0", type=int)
+@option("--seeds", SEVERAL, type=click.IntRange(min=1))
+@option("--split-seed", "Seed of the split into search and held-out part.", "0", type=int)
+@option("--held-out-share held_out", "What the search never sees.", "0.4", "SHARE", type=float)
+@listing("--statistics", "Words to write with.", "the bench's")
 @option("--permutations", PERMUTATIONS, "0", type=int)
-@option("--seed-proxies", SEEDS, metavar="A,B,…", callback=names)
+@listing("--seed-proxies", SEEDS)
 @probe_options
 @device_option
+@teacher_options
 @machine_options
-@option("--out", "The run's folder.", "a new one in runs/", "DIR", type=PATH)
-@option("--resume", "Go on with the run in this folder.", metavar="RUN", type=PATH)
+@option("-o --out", "The run's folder.", "a new one in runs/", "DIR", type=PATH)
+@option("--resume", "Go on with the run or the runs in this folder.", metavar="RUN", type=PATH)
+@option("--from started_from", FROM, metavar="RUN", type=PATH)
 @option("--log loggers", LOGGERS, metavar="tensorboard[:DIR]", multiple=True)
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
+@json_option
 @click.pass_context
 def evolve(ctx: click.Context, /, **given: Any) -> None:
     """Discover a proxy for a bench.
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
     report of what there is; --resume goes on from there, and takes --jobs, --backend, --scheduler,
-    --cache, --permutations, --log, --quiet and --json only; and --bench FILE.py where the run's
-    bench is a file, for no file is executed because a folder names it.
+    --cache, --log, --quiet and --json only; more --evaluations and --permutations than before; and
+    --bench FILE.py where the run's bench is a file, for no file is executed because a folder names
+    it.
     """
     _check_usage(ctx, given)
+    if given["resume"] is not None:
+        given |= {name: None for name in MORE if not typed(ctx, (name,))}  # not by the environment
+    begins_several = given["seeds"] is not None or given["leave_one_out"]
+    if begins_several or (given["resume"] and holds_several(given["resume"])):
+        several_runs(ctx, given, _settings(given))
+        return
     watch = watcher(given["quiet"])
     try:
         with watch:
@@ -123,37 +147,61 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
     except KeyboardInterrupt:
         _say_what_is_kept(watch, given["cache"])
         ctx.exit(INTERRUPTED)
-    _report(run, watch.taken, given["as_json"])
+    _report(run, watch.taken, given["json_file"])
     if not run.finished:
         _say_how_to_go_on(run.folder, run.settings.bench, given["cache"], "interrupted; ")
         ctx.exit(INTERRUPTED)
 
 
 def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Refuse a resumed run with settings, and a run of nothing.
+    """Refuse options that do not go together, and a run of nothing.
 
     Raises:
-        click.UsageError: the options do not go together.
+        click.UsageError: they do not.
     """
-    if given["resume"] is None and given["bench"] is None:
-        raise click.UsageError("give --bench NAME for a new run, or --resume RUN to go on with one")
+    if all(given[name] is None for name in ("resume", "bench", "started_from")):
+        raise click.UsageError(
+            "give --bench NAME for a new run, --from RUN to begin with the front of one, or "
+            "--resume RUN to go on with one"
+        )
+    apart: tuple[str, ...] = ("split_seed", "started_from") if given["leave_one_out"] else ()
+    if given["seeds"] is not None and given["started_from"] is None:
+        apart = ("split_seed",)
+    if mixed := typed(ctx, apart):
+        raise click.UsageError(
+            f"several runs have splits of their own: leave out {', '.join(mixed)}"
+        )
+    if given["leave_one_out"] and given["leave_out"]:
+        raise click.UsageError("give --leave-out for one run, or --leave-one-out for all in turn")
     if given["resume"] is None:
         return
     beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
     if ".py" in (given["bench"] or ""):  # a bench in a file has to be named again
         beside -= {"bench"}
+    if ".py" in (given["teacher"] or ""):  # and so has a teacher
+        beside -= {"teacher"}
     mixed = typed(ctx, beside)
     if mixed:
         raise click.UsageError(
             f"--resume keeps the settings of its run: leave out {', '.join(mixed)}, or start a new "
             "run without --resume (beside it go --jobs, --backend, --scheduler, --cache, "
-            "--permutations, --log, --quiet, --json, and --bench for a bench in a file)"
+            "--evaluations, --permutations, --log, --quiet, --json, and --bench for a bench in a "
+            "file)"
         )
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are given, but for the bench; of a resumed run those it may have."""
+    if given["resume"] is not None:
+        return given_only(given, *MORE, "teacher")
+    apart = {*BESIDE_RESUME, "bench", "out", "seeds", "leave_one_out", "started_from"} - {*MORE}
+    return given_only({name: given[name] for name in given.keys() - apart})
 
 
 def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
     """Start or resume the run."""
     from autoprox.evolution.run import evolve as run_evolve
+    from autoprox.evolution.starting import evolve_from
 
     common = {
         **hired(given),
@@ -161,17 +209,16 @@ def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
         "observer": watch,
         "loggers": given["loggers"],
     }
+    settings, bench = _settings(given), given["bench"] or ""
     if given["resume"] is not None:
-        more = given_only(given, "permutations")
-        return run_evolve(given["bench"] or "", resume=given["resume"], **common, **more)
-    apart = {*BESIDE_RESUME, "bench", "out"} - {"permutations"}
-    settings = given_only({name: given[name] for name in given.keys() - apart})
-    return run_evolve(given["bench"], out=given["out"], **common, **settings)
+        return run_evolve(bench, resume=given["resume"], **common, **settings)
+    if given["started_from"] is not None:
+        return evolve_from(given["started_from"], bench, out=given["out"], **common, **settings)
+    return run_evolve(bench, out=given["out"], **common, **settings)
 
 
-def _report(run: Run, taken: str, as_json: bool) -> None:
-    if as_json:
-        echo_json((run.folder / "report.json").read_text(encoding="utf-8"))
+def _report(run: Run, taken: str, json_file: str | None) -> None:
+    if put_text((run.folder / "report.json").read_text(encoding="utf-8"), json_file):
         return
     from autoprox.cli.report import print_report
 

@@ -17,7 +17,7 @@ from autoprox.runtime.files import write_text
 @click.option(
     "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
 )
-@option("--out", "The file to write.", "standard output", "FILE", type=PATH)
+@option("-o --out", "The file to write.", "standard output", "FILE", type=PATH)
 def export(source: str, form: str, out: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.
 

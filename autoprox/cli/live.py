@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from autoprox.assessment.wording import figure, readable_seconds, summary
-from autoprox.cli.counting import LINE_SECONDS, Pace
+from autoprox.cli.counting import Pace, PlainLines
 from autoprox.cli.options import console
 from autoprox.cli.tables import grid
 
@@ -41,6 +41,8 @@ class Watcher:
         bench: what its bench is loaded by.
         budget: how many candidates the run judges.
         measured: how many architectures are measured, of how many that the cache lacked.
+        slow: how many of the first architectures take so much longer that their pace says nothing
+            of the others'.
         reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
     """
 
@@ -51,7 +53,8 @@ class Watcher:
         self.budget = 0
         self.measured = (0, 0)
         self.reasons: Counter[str] = Counter()
-        self._begun = self._searching = time.monotonic()
+        self.slow = 0
+        self._begun = time.monotonic()
         self._before = 0
         self._pace = Pace()
 
@@ -89,11 +92,12 @@ class Watcher:
 
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is."""
-        self.measured, self._searching = (done, total), time.monotonic()
+        self.measured = (done, total)
         title = f"measuring architectures  {done}/{total}"
         if done == total:
             title = "loading the measured statistics"
-        bar = Bar(title, done, total, self._pace.left(done, total))
+        left = self._pace.left(done, self.slow if done < self.slow else total)
+        bar = Bar(title, done, total, left)
         line = f"measured {done}/{total} architectures" if total else ""
         self.show(line, bar, done in (0, total), {})
 
@@ -102,7 +106,7 @@ class Watcher:
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
-        self._before, self._searching = len(known), time.monotonic()
+        self._before = len(known)
         self._count(Counter(each.failure for each in known.values() if each.failure is not None))
 
     def _count(self, failures: Mapping[str, int]) -> None:
@@ -113,9 +117,8 @@ class Watcher:
         """Show what the search found so far."""
         self._count(generation.failures)
         done, total, best = generation.evaluations, self.budget, generation.best
-        passed = max(time.monotonic() - self._searching, 1e-9)
-        rate = (done - self._before) / passed
-        left = f"{readable_seconds((total - done) / rate)} left" if done < total and rate else ""
+        seconds = self._pace.seconds(done, total)
+        rate = f"{1 / seconds:.0f}/s  " if seconds else ""
         title = f"searching  {done}/{total} distinct candidates"
         median, nodes = figure(generation.median), str(best.graph.complexity)
         line = (
@@ -131,7 +134,7 @@ class Watcher:
             "failed": failures_in_words(self.reasons),
             "formula": best.graph.text,
         }
-        bar = Bar(title, done, total, f"{rate:.0f}/s  {left}")
+        bar = Bar(title, done, total, f"{rate}{self._pace.left(done, total)}")
         self.show(line, bar, generation.number == 1 or done >= total, facts)
 
     def permuting(self, done: int, total: int) -> None:
@@ -140,6 +143,15 @@ class Watcher:
         bar = Bar(f"searching on shuffled accuracies  {done}/{total}", done, total, left)
         self.show(f"searched {done}/{total} shuffled accuracies", bar, done in (0, total), {})
 
+    def reporting(self, done: int, total: int) -> None:
+        """Show how far the report is."""
+        left = self._pace.left(done, total)
+        title = f"assessing proxies for the report  {done}/{total}"
+        if done == total:
+            title = "judging what of it is luck"
+        line = f"assessed {done}/{total} proxies for the report"
+        self.show(line, Bar(title, done, total, left), done in (0, total), {})
+
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""
 
@@ -147,7 +159,14 @@ class Watcher:
 class Lines(Watcher):
     """Plain lines, one every few seconds: for files, pipes and logs."""
 
-    _last = -LINE_SECONDS
+    def __init__(self) -> None:
+        """Print nothing yet."""
+        super().__init__()
+        self._lines = PlainLines()
+
+    def __exit__(self, *_: object) -> None:
+        """Print the last line, however soon it came."""
+        self._lines.end()
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -160,10 +179,8 @@ class Lines(Watcher):
 
     def show(self, line: str, bar: Bar, always: bool, facts: Mapping[str, str]) -> None:
         """Print the line, if it is time for one."""
-        now = time.monotonic()
-        if line and (always or now - self._last >= LINE_SECONDS):
-            self._last = now
-            click.echo(f"{line}  {bar.pace}".rstrip(), err=True)
+        if line:
+            self._lines.show(f"{line}  {bar.pace}".rstrip(), always)
 
 
 class Panel(Watcher):

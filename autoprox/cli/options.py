@@ -28,18 +28,14 @@ TERMINATED = 143
 BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machine or a cluster."
 
 WIDTH = 100
-"""The width of what is printed into a file or a pipe."""
+"""The width of what is printed into a file or a pipe, unless ``COLUMNS`` says another."""
 
 
 class _Path(click.Path):
     """The path of a file or folder, which need not be there; no text is no path."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path.
-
-        Raises:
-            click.BadParameter: it is empty.
-        """
+        """Return the path."""
         if not str(value).strip():
             self.fail(f"expected a path, got {value!r}", param, ctx)
         return super().convert(value, param, ctx)
@@ -48,17 +44,17 @@ class _Path(click.Path):
 PATH = _Path()
 
 
-def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Cut an option's text at its commas; those inside parentheses belong to an expression.
+def several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Cut texts at their commas; those inside parentheses belong to an expression.
 
     Raises:
         click.BadParameter: there is nothing between two commas.
     """
-    if value is None:
-        return None
-    parts = tuple(part.strip() for part in outer_parts(value))
+    parts = tuple(part.strip() for value in values for part in outer_parts(value))
     if not all(parts):
-        raise click.BadParameter(f"expected names between commas, as in weight,grad; got {value!r}")
+        raise click.BadParameter(
+            f"expected names between commas, as in weight,grad; got {', '.join(values)!r}"
+        )
     return parts
 
 
@@ -99,12 +95,19 @@ def option(
     return click.option(*flags.split(), help=said, metavar=metavar, **kwargs)
 
 
+def listing(
+    flags: str, help_: str, default: str = "", metavar: str = "A,B,…"
+) -> Callable[[Command], Command]:
+    """Return an option that takes several names, between commas or by being repeated."""
+    return option(flags, help_, default, metavar, multiple=True, callback=several)
+
+
 def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """Return what adds options to a command, in this order."""
 
     def add(command: Command) -> Command:
-        for each in reversed(options):
-            command = each(command)
+        for add_option in reversed(options):
+            command = add_option(command)
         return command
 
     return add
@@ -116,11 +119,21 @@ architectures_option = option(
 )
 probe_options = together(
     option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH"),
-    option("--probe-batch", "How many inputs a network sees.", "8", type=int),
-    option("--probe-seed", "Of weights, noise and sample.", "0", type=int),
+    option("--batch", "How many inputs a network sees.", "8", type=int),
+    option("--probe-seed", "Seed of weights, noise and sample.", "0", type=int),
     option("--sample", "Entries kept of each layer's tensor.", "512", "N|full", callback=entries),
 )
 """What the networks are shown."""
+teacher_options = together(
+    option(
+        "--teacher",
+        "What proxies of a teacher compare with: resnet56, resnet110, best (of the bench).",
+        "",
+        "NAME|FILE.py:FUNCTION",
+    ),
+    option("--teacher-weights", "Its weights.", "drawn", "FILE", type=PATH),
+)
+"""The teacher that networks are compared with."""
 cache_option = option(
     "--cache",
     "Where statistics and scores are kept.",
@@ -140,25 +153,45 @@ machine_options = together(
     cache_option,
 )
 """What no result depends on."""
+json_option = option(
+    "--json json_file", "Write everything there; - for standard output.", "", "FILE|-", type=PATH
+)
+latex_option = option(
+    "--latex", "Write tables for a paper there; - for standard output.", "", "FILE|-", type=PATH
+)
+picture_option = option(
+    "--draw picture", "Draw it there too, .svg, .png or .pdf.", "", "FILE", type=PATH
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Show nothing until the end.")
+
+
+def parameters_of(*options: Callable[[Any], Any]) -> set[str]:
+    """Return the names of the parameters that options add."""
+
+    @click.command()
+    @together(*options)
+    def command() -> None: ...
+
+    return {str(param.name) for param in command.params}
+
 
 HIRING = ("jobs", "backend", "scheduler")
 MACHINE = (*HIRING, "cache")
 """The parameters that `machine_options` adds."""
 
 
-def hired(given: Mapping[str, Any]) -> dict[str, Any]:
+def hired(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return who does the work, as `open_workers` takes it, out of what the options gave."""
     return {
-        "jobs": given["jobs"] or cores(),
-        "backend": given["backend"] or "loky",
-        "scheduler": given["scheduler"],
+        "jobs": options["jobs"] or cores(),
+        "backend": options["backend"] or "loky",
+        "scheduler": options["scheduler"],
     }
 
 
-def given_only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def given_only(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the options that have a value; of those called `names`, if there are any."""
-    values = {name: given[name] for name in names or given}
+    values = {name: options[name] for name in names or options}
     return {k: v for k, v in values.items() if v is not None and v is not False and v != ()}
 
 
@@ -166,7 +199,7 @@ def typed(ctx: click.Context, names: Container[str]) -> list[str]:
     """Return which of the options called `names` the user has written, as they are written."""
     written = click.core.ParameterSource.COMMANDLINE
     return [
-        param.opts[0]
+        param.opts[-1]
         for param in ctx.command.params
         if str(param.name) in names and ctx.get_parameter_source(str(param.name)) is written
     ]
@@ -195,10 +228,16 @@ def json_text(data: object) -> str:
 
 def put_json(data: object, file: str | None) -> bool:
     """Write data into a file, if one is named; say whether that is standard output."""
+    return put_text(json_text(data), file)
+
+
+def put_text(text: str, file: str | None) -> bool:
+    """Write JSON or LaTeX into a file, if one is named, and say so; return whether it is stdout."""
     if file == "-":
-        echo_json(json_text(data))
+        echo_json(text)
     elif file is not None:
-        write_text(Path(file), json_text(data), "file")
+        write_text(Path(file), text, "file")
+        click.echo(f"written to {file}", err=True)
     return file == "-"
 
 
@@ -224,7 +263,7 @@ def console(stderr: bool = False) -> Console:
             for text, style, control in super().render(*args, **extra):
                 yield Segment(text if control else printable(text), style, control)
 
-    made = Plain(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
-    if not made.is_terminal:
-        made.width = WIDTH
-    return made
+    out = Plain(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    if not out.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
+        out.width = WIDTH
+    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from autoprox.cli.options import PATH, option
+from autoprox.cli.options import PATH, latex_option, option, put_text
 
 EXAMPLE = "autoprox report runs/vit101-default-0"
 RANKING = "Show these known proxies beside: a file that autoprox rank --json wrote."
@@ -12,13 +12,22 @@ RANKING = "Show these known proxies beside: a file that autoprox rank --json wro
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @click.argument("run", type=PATH)
-@option("--out", "The page.", "report.html in the run's folder", "FILE", type=PATH)
+@option("-o --out", "The page.", "report.html in the run's folder", "FILE", type=PATH)
 @option("--ranking", RANKING, metavar="FILE", type=PATH)
-def report(run: str, out: str | None, ranking: str | None) -> None:
-    """Write a run as one HTML page, which opens offline.
+@latex_option
+def report(run: str, out: str | None, ranking: str | None, latex: str | None) -> None:
+    """Write a run as one HTML page, which opens offline; with --latex as tables for a paper.
 
     RUN is the folder of a run, finished, stopped or still going.
     """
+    if latex is not None:
+        from autoprox.evolution.record import read_run
+        from autoprox.show.latex import run_latex
+
+        if out is not None or ranking is not None:
+            raise click.UsageError("--latex writes tables and no page: leave out --out, --ranking")
+        put_text(run_latex(read_run(run)), latex)
+        return
     from autoprox.show.page import write_page
 
     click.echo(f"written to {write_page(run, out, ranking)}")

@@ -14,7 +14,7 @@ from autoprox.cli.options import PATH, check_test, cores, given_only, option, qu
 from autoprox.cli.train import DATA, TEST
 
 if TYPE_CHECKING:
-    from autoprox.quantise.table import Builder, Row, Settings
+    from autoprox.quantise.table import Builder, QuantisedRow, TableSettings
 
 
 @click.command(
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 @click.argument("network", metavar="NETWORK")
 @option("--data", DATA, metavar="FILE", required=True, type=PATH)
 @option("--test", TEST, "the file of --data", "FILE", type=PATH)
-@option("--images", "Test images, the first N.", "all", type=click.IntRange(min=1))
+@option("--test-images images", "Test images, the first N.", "all", type=click.IntRange(min=1))
 @option("--weights", "Trained weights.", "those that ship", "FILE", type=PATH)
 @option("--set", "234, 234-even, 2-8, or uniform.", "234", "NAME")
 @option("--rows", "Configurations of a drawn set.", "425", type=click.IntRange(min=1))
-@option("--seed", "Of configurations and calibration.", "0", type=click.IntRange(min=0))
+@option("--seed", "Seed of configurations and calibration.", "0", type=click.IntRange(min=0))
 @option("--calibration", "Training images to calibrate on.", "512", type=int)
 @option("--rounding", "fitted, nearest or plain.", "fitted", "NAME")
 @option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
 @option("--row", "Measure one row again, and compare.", metavar="NAME")
-@option("--threads", "Of torch.", "number of cores", type=click.IntRange(min=1))
-@option("--out", "The folder of NETWORK.csv.", "the current one", "DIR", type=PATH)
+@option("--threads", "Threads of torch.", "number of cores", type=click.IntRange(min=1))
+@option("-o --out", "The folder of NETWORK.csv.", "the current one", "DIR", type=PATH)
 @quiet_option
 def quantise(
     network: str,
@@ -49,7 +49,7 @@ def quantise(
     threads: int | None,
     out: str | None,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Measure what random bits leave of a trained NETWORK (resnet20, mobilenetv2 or vit).
 
@@ -60,12 +60,12 @@ def quantise(
     import torch
 
     from autoprox.quantise.quantiser import Method
-    from autoprox.quantise.table import ROWS, Settings, configurations
+    from autoprox.quantise.table import ROWS, TableSettings, configurations
     from autoprox.training.settings import processor_precision
 
     torch.set_num_threads(threads or cores())
     method = Method(rounding or "fitted", precision=precision or processor_precision())
-    settings = Settings(network, method=method, **given_only(given))
+    settings = TableSettings(network, method=method, **given_only(options))
     begun = time.monotonic()
     builder = _builder(settings, data, test or data, images, weights, Path(out or "."))
     if row is not None:
@@ -78,59 +78,53 @@ def quantise(
 
 
 def _builder(
-    settings: Settings,
+    settings: TableSettings,
     data: str,
     test: str,
     images: int | None,
     weights: str | None,
     folder: Path,
 ) -> Builder:
-    """Read network and images, and calibrate.
-
-    Raises:
-        BenchError: there are fewer test images than asked for.
-    """
+    """Read network and images, and calibrate."""
     import torch
 
     from autoprox.benches.cifar import cifar10, normalised, trained
     from autoprox.benches.cifar.networks import SHIPPED
     from autoprox.errors import BenchError
     from autoprox.quantise.table import Builder, Images
-    from autoprox.training.checkpoint import read_weights
+    from autoprox.training.checkpoint import recorded_accuracy
 
     network = trained(settings.network, weights)
-    _, facts = read_weights(Path(weights or SHIPPED / f"{settings.network}.safetensors"))
     shown = cifar10(test, "test")
     if images is not None and images > len(shown.labels):
-        raise BenchError(f"{test} has {len(shown.labels)} test images; got --images {images}")
+        raise BenchError(f"{test} has {len(shown.labels)} test images; got --test-images {images}")
     return Builder(
         network,
         normalised(cifar10(data, "train").images),
         Images(normalised(shown.images[:images]), torch.from_numpy(shown.labels[:images])),
         settings,
         folder,
-        facts.get("accuracy"),
+        recorded_accuracy(Path(weights or SHIPPED / f"{settings.network}.safetensors")),
     )
 
 
 def _compare(builder: Builder, name: str) -> None:
-    """Measure a row again and print both.
-
-    Raises:
-        UnknownNameError: the table has no such row.
-    """
+    """Measure a row again and print both."""
     from autoprox.errors import UnknownNameError
 
     if name not in builder.rows:
         raise UnknownNameError("row", name, builder.rows)
     kept = builder.rows[name]
     again = builder.measured(name, kept.bits)
-    for label, each in (("table", kept), ("again", again)):
-        click.echo(f"{label}  {each.accuracy:.2f} %  loss {each.loss:.5f}  {each.size_bytes} bytes")
+    for label, measured in (("table", kept), ("again", again)):
+        click.echo(
+            f"{label}  {measured.accuracy:.2f} %  loss {measured.loss:.5f}  "
+            f"{measured.size_bytes} bytes"
+        )
     click.echo("the same" if again == kept else f"{again.accuracy - kept.accuracy:+.2f} points")
 
 
-def _report(rows: list[Row], path: Path, seconds: float) -> None:
+def _report(rows: list[QuantisedRow], path: Path, seconds: float) -> None:
     """Print what the table now has of a set."""
     lowest, highest = (bound(row.accuracy for row in rows) for bound in (min, max))
     click.echo(

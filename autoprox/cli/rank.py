@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import readable_seconds
+from autoprox.assessment.wording import EXPLAINED_PARTIAL, readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
@@ -19,19 +19,22 @@ from autoprox.cli.options import (
     entries,
     given_only,
     hired,
+    json_option,
     json_text,
+    latex_option,
+    listing,
     machine_options,
     option,
-    outer_parts,
+    picture_option,
+    put_text,
     quiet_option,
+    teacher_options,
 )
 from autoprox.cli.streams import echo_json, echo_text
-from autoprox.cli.tables import NUMBER, column_tables, grid, table
-from autoprox.runtime.files import write_text
+from autoprox.cli.tables import grid, print_figures, print_partial
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
     from autoprox.measuring.scoring import Outlook
@@ -39,58 +42,48 @@ if TYPE_CHECKING:
 
 HELD_OUT = (
     "Only the part that a search with the same --architectures, --split-seed and the default "
-    "--held-out does not see."
+    "--held-out-share does not see."
 )
 PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
 SAMPLE = "Entries kept of each layer's tensor; 512 takes what autoprox evolve measured."
-EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --plot board.svg"
-
-
-def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Cut each value at its commas."""
-    return tuple(part.strip() for value in values for part in outer_parts(value) if part.strip())
+EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board.svg"
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @click.argument("proxies", metavar="[PROXY]...", nargs=-1)
 @option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
-@option("--space spaces", "Only this space; repeatable.", "all", "NAME", multiple=True)
-@option(
-    "--target --targets targets",
-    "Rank by these; repeatable.",
-    "the bench's",
-    "A,B,…",
-    multiple=True,
-    callback=_several,
-)
+@listing("--space spaces", "Only these spaces.", "all")
+@listing("--target targets", "Rank by these.", "the bench's")
 @architectures_option
 @click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
-@option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
+@option("--split-seed", "Seed of the split into search and held-out part.", "0", type=int)
 @option("--sample", SAMPLE, "full", "N|full", callback=entries)
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
 @option("--images", "Show the networks images, an .npz or a folder.", "seeded noise", "PATH")
-@option("--probe-seed", "Of weights, noise and sample.", "0", type=int)
+@option("--probe-seed", "Seed of weights, noise and sample.", "0", type=int)
 @device_option
+@teacher_options
 @machine_options
 @option("--top", "How many proxies to show.", "all", type=click.IntRange(min=1))
-@option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
+@json_option
 @option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-")
-@option("--plot", "Draw the correlations there, .svg or .png.", "", "FILE")
+@latex_option
+@picture_option
 @quiet_option
 @click.pass_context
-def rank(ctx: click.Context, /, **given: Any) -> None:
+def rank(ctx: click.Context, /, **options: Any) -> None:
     """Rank proxies by how well they rank the architectures of a bench.
 
     PROXY is a name, a file, a run's folder, or an expression; without any, all that ship are
     ranked, on benches of bits those that use bits. Every architecture is measured once for all of
     them, and the scores are kept. Ctrl-C loses only what is in work: call it again to go on.
     """
-    _check_outputs(given)
-    watch = watcher(given["quiet"])
+    _check_outputs(options)
+    watch = watcher(options["quiet"])
     try:
         with watch:
-            board = _ranked(given, watch)
+            board = _ranked(options, watch)
     except KeyboardInterrupt:
         done, total = watch.measured
         click.echo(
@@ -99,43 +92,44 @@ def rank(ctx: click.Context, /, **given: Any) -> None:
             err=True,
         )
         ctx.exit(INTERRUPTED)
-    _report(board, given, watch)
+    _report(board, options, watch)
 
 
-def _check_outputs(given: dict[str, Any]) -> None:
-    """Refuse outputs that would overwrite each other, and pictures of another kind.
-
-    Raises:
-        click.UsageError: two outputs have the same place.
-        AutoproxError: the picture is neither .svg nor .png.
-    """
-    if given["json_file"] == given["csv_file"] == "-":
-        raise click.UsageError("only one of --json and --csv can go to standard output")
+def _check_outputs(options: dict[str, Any]) -> None:
+    """Refuse outputs that would overwrite each other, and pictures of another kind."""
+    if [options["json_file"], options["csv_file"], options["latex"]].count("-") > 1:
+        raise click.UsageError("only one of --json, --csv and --latex can go to standard output")
     places: dict[Path, str] = {}
-    for flag, name in (("--json", "json_file"), ("--csv", "csv_file"), ("--plot", "plot")):
-        if given[name] in (None, "-"):
+    named = {"--json": "json_file", "--csv": "csv_file", "--latex": "latex", "--draw": "picture"}
+    for flag, name in named.items():
+        if options[name] in (None, "-"):
             continue
-        place = Path(given[name]).resolve()
+        place = Path(options[name]).resolve()
         if place in places:
-            raise click.UsageError(f"{places[place]} and {flag} are one file: {given[name]}")
+            raise click.UsageError(f"{places[place]} and {flag} are one file: {options[name]}")
         places[place] = flag
-    if given["plot"] is not None:
+    if options["picture"] is not None:
         from autoprox.show.draw.style import check_path
 
-        check_path(given["plot"])
+        check_path(options["picture"])
 
 
-def _ranked(given: dict[str, Any], watch: Watcher) -> Leaderboard:
+def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
-    own = ("bench", "proxies", "top", "json_file", "csv_file", "plot", "quiet")
-    settings = given_only({name: given[name] for name in given.keys() - {*own, *HIRING}})
+    own = ("bench", "proxies", "top", "json_file", "csv_file", "latex", "picture", "quiet")
+    settings = given_only({name: options[name] for name in options.keys() - {*own, *HIRING}})
+
+    def tell(outlook: Outlook) -> None:
+        watch.slow = outlook.built  # they come first; the scores of the others need no network
+        watch.say(outlook_in_words(outlook))
+
     return run_rank(
-        given["proxies"] or None,
-        given["bench"],
-        **hired(given),
-        progress=watch.measuring,
-        outlook=lambda outlook: watch.say(outlook_in_words(outlook)),
+        options["proxies"] or None,
+        options["bench"],
+        **hired(options),
+        progress=lambda _, done, total: watch.measuring(done, total),
+        outlook=tell,
         **settings,
     )
 
@@ -163,27 +157,33 @@ def outlook_in_words(outlook: Outlook) -> str:
     return said
 
 
-def _report(board: Leaderboard, given: dict[str, Any], watch: Watcher) -> None:
+def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None:
     """Print the table unless standard output is taken, and write the files, the picture last."""
-    outputs = {
-        given["json_file"]: lambda: json_text(board.to_json()),
-        given["csv_file"]: board.to_csv,
+    from autoprox.show.latex import board_latex
+
+    outputs: dict[Any, Callable[[], str]] = {
+        options["json_file"]: lambda: json_text(board.to_json()),
+        options["csv_file"]: board.to_csv,
+        options["latex"]: lambda: board_latex(board, options["top"]),
     }
     outputs.pop(None, None)
     if "-" in outputs:
-        (echo_json if given["json_file"] == "-" else echo_text)(outputs.pop("-")())
+        (echo_json if options["json_file"] == "-" else echo_text)(outputs.pop("-")())
     else:
-        print_board(board, given["top"], watch.seconds, console())
+        print_board(board, options["top"], watch.seconds, console())
     for path, text in outputs.items():
-        write_text(Path(path), text(), "file")
-    if given["plot"] is not None:
+        put_text(text(), path)
+    if options["picture"] is not None:
         from autoprox.show.draw.leaderboards import save_chart
 
-        save_chart(board, given["plot"], given["top"])
+        save_chart(board, options["picture"], options["top"])
+        click.echo(f"drawn into {options['picture']}", err=True)
 
 
 def print_board(board: Leaderboard, top: int | None, seconds: float, out: Console) -> None:
     """Print a leaderboard for a reader."""
+    from autoprox.leaderboard.board import TITLES, cells_of
+
     ranked = [row for row in board if row.place is not None][:top]
     part = "held-out architectures" if board.settings["held_out"] else "architectures"
     out.print(
@@ -192,16 +192,17 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
         soft_wrap=True,
     )
     if ranked:
-        out.print(_main_table(ranked))
-        for table in _column_tables(ranked, board.columns, out.width):
-            out.print(table)
+        print_figures(out, TITLES, [cells_of(row) for row in ranked], keys=2)
+        _print_columns(out, "D ± (ρ)", ranked, board.columns, _somers_cell)  # noqa: RUF001
+        print_partial(out, [(row.marked, row.columns) for row in ranked])
         if ranked[0].best:
-            for table in _best_tables(ranked, board.columns, out.width):
-                out.print(table)
+            shares = ", ".join(f"{best.share:.0%}" for best in ranked[0].columns[0].best)
+            _print_columns(out, f"ρ ± {shares}", ranked, board.columns, _best_cell)  # noqa: RUF001
             out.print(EXPLAINED_BEST, soft_wrap=True)
         shown = {row.name for row in ranked}
         notes = (note for row, note in board.footnotes.items() if row in shown)
-        for line in (*EXPLAINED, *notes):
+        partial = any(each.partial is not None for each in ranked[0].columns)
+        for line in (*EXPLAINED, *[EXPLAINED_PARTIAL] * partial, *notes):
             out.print(line, soft_wrap=True)
     noted = [row for row in ranked if row.reason is not None]
     if noted:
@@ -233,48 +234,26 @@ def _print_reasons(heading: str, rows: list[LeaderboardRow], out: Console) -> No
     out.print(grid((f"  {name}", count, why.partition("\n")[0]) for name, count, why in cells))
 
 
-def _main_table(rows: list[LeaderboardRow]) -> Table:
-    from autoprox.leaderboard.board import TITLES, cells_of
-
-    shown = table([])
-    for title in TITLES:
-        look = {"overflow": "fold", "max_width": 40} if title == "proxy" else NUMBER
-        shown.add_column(title, **look)
-    for row in rows:
-        shown.add_row(*cells_of(row))
-    return shown
-
-
-def _column_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
-    """Return the figures of every column, D ± half its interval (rho), in as many tables as fit."""
-
-    def cell(each: ColumnFigures) -> str:
-        return f"{_with_half(each.somers, each.interval)} ({each.spearman:.2f})"
-
-    return _tables("D ± (ρ)", rows, columns, width, cell)  # noqa: RUF001
-
-
-def _best_tables(rows: list[LeaderboardRow], columns: tuple[str, ...], width: int) -> list[Table]:
-    """Return rho ± half its interval among the best by score, of every column."""
-
-    def cell(each: ColumnFigures) -> str:
-        parts = [_with_half(best.spearman, best.spearman_interval) for best in each.best]
-        return "  ".join(parts)
-
-    shares = [f"{best.share:.0%}" for best in rows[0].columns[0].best]
-    return _tables(f"ρ ± {', '.join(shares)}", rows, columns, width, cell)  # noqa: RUF001
-
-
-def _tables(
+def _print_columns(
+    out: Console,
     title: str,
     rows: list[LeaderboardRow],
     columns: tuple[str, ...],
-    width: int,
     cell: Callable[[ColumnFigures], str],
-) -> list[Table]:
-    """Return a table with a row a proxy and a column a column, cut into as many as fit."""
-    lines = [(row.marked, [cell(each) for each in row.columns]) for row in rows]
-    return column_tables(title, columns, lines, width, overflow="ellipsis", max_width=24)
+) -> None:
+    """Print a row a proxy and a column a column."""
+    lines = [[row.marked, *map(cell, row.columns)] for row in rows]
+    print_figures(out, [title, *columns], lines)
+
+
+def _somers_cell(figures: ColumnFigures) -> str:
+    """Return D ± half its interval, and rho."""
+    return f"{_with_half(figures.somers, figures.interval)} ({figures.spearman:.2f})"
+
+
+def _best_cell(figures: ColumnFigures) -> str:
+    """Return rho ± half its interval among the best by score."""
+    return "  ".join(_with_half(best.spearman, best.spearman_interval) for best in figures.best)
 
 
 def _with_half(value: float, interval: tuple[float, float] | None) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import (
+    EXPLAINED_PARTIAL,
     EXPLAINED_USE,
     best_first,
     code,
@@ -19,10 +20,10 @@ from autoprox.assessment.wording import (
     figure,
     luck_in_words,
     mean_correlation,
+    reservations_in_words,
     short_interval,
-    ties_in_words,
 )
-from autoprox.cli.tables import column_tables, table
+from autoprox.cli.tables import print_figures, print_partial
 from autoprox.ranking import SYMBOLS
 from autoprox.ranking.figures import ColumnFigures
 
@@ -61,14 +62,28 @@ def print_report(run: Run, taken: str, console: Console) -> None:
         what = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         console.print(f"It is {what}.", soft_wrap=True)
     console.print()
-    console.print(f"Written to {run.folder}, for autoprox show and, as a page, autoprox report:")
+    console.print(f"Written to {run.folder}:", soft_wrap=True)
     for name, what in FILES.items():
         console.print(f"  {name:17}{what}")
     console.print()
-    console.print("To use it:")
+    console.print("Next:")
+    for command, what in _next(run):
+        console.print(f"  {command}  # {what}", soft_wrap=True)
+    console.print()
+    console.print("To use the best proxy:")
     lines = code(str(run.folder), run.best.needs_bits).splitlines()
     for line in filter(None, lines):
         console.print(f"  {line}", soft_wrap=True)
+
+
+def _next(run: Run) -> list[tuple[str, str]]:
+    """Return the commands that a reader may want next, and what each is for."""
+    folder = str(run.folder)
+    commands = [(["report", folder], "the run as a page"), (["show", folder], "the best proxy")]
+    if run.null is None:
+        luck = ["evolve", "--resume", folder, "--permutations", "20"]
+        commands.append((luck, "what luck alone finds"))
+    return [(shlex.join(["autoprox", *words]), what) for words, what in commands]
 
 
 def _print_elsewhere(console: Console, run: Run) -> None:
@@ -104,11 +119,18 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
     on_search = {each.name: each for each in run.search}
-    console.print(joint_table(rows, on_search, run.settings, run.benches))
+    last = sum(not row.known for row in rows) - 1
+    headings, lines = joint_figures(rows, on_search, run.settings, run.benches)
+    print_figures(console, headings, lines, ends=last)
     console.print(EXPLAINED_USE)
-    for part in correlation_tables(rows, console.width, run.settings):
-        console.print(part)
-    for text in (difference_in_words(rows, run.settings.joint), *ties_in_words(rows)):
+    print_figures(console, *column_figures(rows, run.settings), ends=last)
+    print_partial(console, [(row.name, row.columns) for row in rows], ends=last)
+    if any(column.partial is not None for column in _columns(rows)):
+        console.print(EXPLAINED_PARTIAL)
+    for row in rows:
+        if row.failure is not None:
+            console.print(f"{row.name} has no score: {row.failure}", soft_wrap=True)
+    for text in (difference_in_words(rows, run.settings.joint), *reservations_in_words(rows)):
         console.print(Padding(Text(text), (1, 0, 0, 0), expand=False))
 
 
@@ -126,13 +148,13 @@ def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
     return sizes
 
 
-def joint_table(
+def joint_figures(
     rows: Sequence[Assessment],
     search: dict[str, Assessment],
     settings: Settings,
     benches: Sequence[str] = (),
-) -> Table:
-    """Return the table of the joint correlations: proxies, then known ones.
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of the joint correlations.
 
     Args:
         rows: assessments on one part.
@@ -146,41 +168,37 @@ def joint_table(
 
     benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
     others = {name: symbol for name, symbol in SYMBOLS.items() if name != settings.measure}
-    headings = ["nodes", settings.joint, "95 %"]
+    headings = ["", settings.joint, "95 %", "nodes"]
     headings += [f"mean {settings.symbol}\n{name}" for name in benches]
     headings += ["search", *others.values(), "lost", "of 5", "top\n10 %"]
-    shown = table([""], headings, no_wrap=True)
-    last = sum(not row.known for row in rows) - 1
-    for place, row in enumerate(rows):
-        if row.failure is not None:
-            shown.add_row(row.name, str(row.complexity), "-", f"no score: {row.failure}")
-            continue
-        shown.add_row(
+    lines = [
+        [
             row.name,
-            str(row.complexity),
             figure(row.joint),
             short_interval(row.joint_interval),
+            str(row.complexity),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
             *(figure(row.mean(name), ".2f") for name in others),
             figure(row.mean("top1_regret"), ".2f"),
             figure(row.mean("top5_regret"), ".2f"),
             figure(row.mean("top_share"), ".0%"),
-            end_section=place == last,
-        )
-    return shown
-
-
-def correlation_tables(rows: Sequence[Assessment], width: int, settings: Settings) -> list[Table]:
-    """Return the correlation with every column, and Spearman's rho, in as many tables as fit."""
-    columns = [each.column for each in _columns(rows)]
-    cells = [
-        (
-            row.name,
-            [f"{x.correlation(settings.measure):.2f} ({x.spearman:.2f})" for x in row.columns],
-        )
+        ]
         for row in rows
     ]
-    last = sum(not row.known for row in rows) - 1
-    title = f"{settings.symbol} (ρ)"  # noqa: RUF001
-    return column_tables(title, columns, cells, width, ends=last)
+    return headings, lines
+
+
+def column_figures(
+    rows: Sequence[Assessment], settings: Settings
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of the correlation with every column, and Spearman's rho."""
+    headings = [f"{settings.symbol} (ρ)", *(each.column for each in _columns(rows))]  # noqa: RUF001
+    lines = [
+        [
+            row.name,
+            *(f"{x.correlation(settings.measure):.2f} ({x.spearman:.2f})" for x in row.columns),
+        ]
+        for row in rows
+    ]
+    return headings, lines

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.architectures import BESIDE_RESUME, architecture_options, search_space
+from autoprox.cli.architectures import (
+    BESIDE_RESUME,
+    SPACES,
+    folder_options,
+    reporting_options,
+    search_space,
+    setting_options,
+)
+from autoprox.cli.by_accuracies import TAKEN, search_accuracies
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     INTERRUPTED,
@@ -17,10 +25,14 @@ from autoprox.cli.options import (
     console,
     entries,
     given_only,
+    json_option,
+    listing,
     machine_options,
     option,
+    parameters_of,
     put_json,
     quiet_option,
+    several,
     together,
     typed,
 )
@@ -31,24 +43,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autoprox.benches import Bench
-    from autoprox.quantise.table import Images, Row
+    from autoprox.quantise.table import Images, QuantisedRow
     from autoprox.runtime.progress import Progress
     from autoprox.search.bits import BitChoice
 
-LIMITS = ("size", "bops", "average_bits")
 BATCH = 32
 DATA = (
     "CIFAR-10 (cifar-10-binary.tar.gz, or an .npz): also measure the true accuracy of the choice "
     "and of others within the limit."
 )
+PROXIES = (
+    "A name, a file, a run's folder, or an expression; with --space several, whose ranks are "
+    "combined."
+)
 BITS_EXAMPLE = "autoprox search --bench mq101 --network resnet20 --proxy hawq_v2 --size 80KB"
 SPACE_EXAMPLE = "autoprox search --space autoformer --proxy l2_norm --params 5M:7M"
-SHARED = ("proxy", "images", "batch", "sample", "budget", "seed", "json_file", "quiet")
-"""The parameters of both searches."""
-
-OF_BITS = ("network", *LIMITS, "widths", "data", "test", "calibration", "trials")
-OF_SPACES = ("params", "flops", "method", "cost", "latency", "probe_seed", "out", *BESIDE_RESUME)
-"""The parameters of one search only, beside those that begin it."""
 
 
 limit_options = together(
@@ -57,6 +66,7 @@ limit_options = together(
     option("--average-bits", "At most so many bits a weight.", "", "X"),
 )
 """The limits, of which one is given."""
+LIMITS = tuple(sorted(parameters_of(limit_options), reverse=True))
 shown_options = together(
     option(
         "--images",
@@ -88,65 +98,64 @@ truth_options = together(
     ),
 )
 """The true accuracies."""
-network_options = together(
-    option("--bench", "Bits: the bench, or a file that defines one.", "", "NAME|FILE.py"),
-    option("--network", "One of the bench's, such as resnet20.", "", "NAME"),
-)
-"""A trained network."""
 
 
-def _widths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Read numbers between commas.
-
-    Raises:
-        click.BadParameter: they are no numbers.
-    """
+def _widths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    """Read numbers between commas."""
     try:
-        return None if value is None else tuple(int(part) for part in value.split(","))
+        return tuple(map(int, several(ctx, param, values)))
     except ValueError:
         raise click.BadParameter(
-            f"expected bits between commas, as in 2,4,8; got {value!r}"
+            f"expected bits between commas, as in 2,4,8; got {', '.join(values)!r}"
         ) from None
 
 
-@click.command(epilog=f"\b\nExamples:\n  {SPACE_EXAMPLE}\n  {BITS_EXAMPLE}")
-@option(
-    "--proxy",
-    "A name, a file, a run's folder, or an expression. With --space repeatable: ranks are "
-    "combined.",
-    "",
-    "PROXY",
-    multiple=True,
+bits_options = together(
+    option("--network", "One of the bench's trained networks, such as resnet20.", "", "NAME"),
+    limit_options,
+    option(
+        "--widths",
+        "The bits to choose from.",
+        "2,3,4,5,6,7,8",
+        "A,B,…",
+        multiple=True,
+        callback=_widths,
+    ),
+    truth_options,
 )
-@architecture_options
-@machine_options
-@network_options
-@limit_options
-@option("--widths", "The bits to choose from.", "2,3,4,5,6,7,8", "A,B,…", callback=_widths)
-@truth_options
+"""What a search of bits alone takes."""
+
+space_options = together(setting_options, reporting_options, folder_options, machine_options)
+"""What a search of architectures alone takes."""
+
+
+@click.command(epilog=f"\b\nExamples:\n  {SPACE_EXAMPLE}\n  {BITS_EXAMPLE}")
+@option("--space", SPACES, "", "NAME|FILE.py")
+@option("--bench", "Bits: the bench, or a file that defines one.", "", "NAME|FILE.py")
+@listing("--proxy", PROXIES, metavar="PROXY,…")
+@space_options
+@bits_options
 @shown_options
 @option(
-    "--budget",
+    "--evaluations",
     "How many architectures, or configurations of evolution, are scored.",
     "1000; of bits 10000",
     type=click.IntRange(min=1),
 )
-@option("--seed", "Of the search; of bits, of batch and sample too.", "0", type=click.IntRange(0))
 @option(
-    "--json json_file",
-    "Write everything there, or to standard output.",
-    "",
-    "[FILE]",
-    is_flag=False,
-    flag_value="-",
+    "--seed", "Seed of the search; of bits, of batch and sample too.", "0", type=click.IntRange(0)
 )
+@json_option
 @quiet_option
 @click.pass_context
-def search(ctx: click.Context, /, **given: Any) -> None:
+def search(ctx: click.Context, /, **options: Any) -> None:
     """Search for networks by a proxy: an architecture, or bits.
 
     With --space: scores untrained architectures within limits of parameters and operations, and
     prints the best and how to build them. Ctrl-C keeps what was found; --resume goes on.
+
+    With --algorithm shgo: fits models to the accuracies of a few architectures instead, and prints
+    the one they promise most of within the limits.
 
     With --bench: chooses bits for the layers of a trained network, within a limit. Prints the bits
     that give the proxy the largest score; the first and the last layer have 8. Where the score goes
@@ -154,20 +163,19 @@ def search(ctx: click.Context, /, **given: Any) -> None:
     ones, found by evolution. With --trials it prints what stays closest to the network itself of
     those tried. Ctrl-C keeps the best by then.
     """
-    _check_usage(ctx, given)
-    if given["bench"] is None:
-        search_space(ctx, given)
+    _check_usage(ctx, options)
+    if options["algorithm"] == "shgo":
+        search_accuracies(options)
+    elif options["bench"] is None:
+        search_space(ctx, options)
     else:
-        _search_bits(ctx, **{name: given[name] for name in ("bench", *OF_BITS, *SHARED)})
+        unused = {"space", *parameters_of(space_options)}
+        _search_bits(ctx, **{name: options[name] for name in options.keys() - unused})
 
 
-def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Refuse options of one search in the other, and what lacks.
-
-    Raises:
-        click.UsageError: the options do not go together.
-    """
-    begun = [name for name in ("resume", "space", "bench") if given[name] is not None]
+def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Refuse options of one search in the other, and what lacks."""
+    begun = [name for name in ("resume", "space", "bench") if options[name] is not None]
     if begun == ["resume", "space"]:  # a space in a file has to be named again
         begun = ["resume"]
     if len(begun) != 1:
@@ -175,15 +183,23 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
             "give --space for an architecture, --bench for bits, or --resume to go on with an "
             f"architecture; got {', '.join(f'--{name}' for name in begun) or 'none of them'}"
         )
-    foreign: tuple[str, ...] = OF_SPACES if begun == ["bench"] else OF_BITS
+    foreign = parameters_of(space_options if begun == ["bench"] else bits_options)
     if begun == ["resume"]:
-        foreign = tuple({*OF_BITS, *OF_SPACES, *SHARED} - {"json_file", "quiet", *BESIDE_RESUME})
+        foreign = options.keys() - {"space", "json_file", "quiet", *BESIDE_RESUME}
     mixed = typed(ctx, foreign)
     if mixed:
         raise click.UsageError(f"--{begun[0]} does not go with {', '.join(mixed)}")
-    if begun != ["resume"] and not given["proxy"]:
+    if options["algorithm"] == "shgo":
+        mixed = typed(ctx, options.keys() - TAKEN - {"json_file", "quiet"})
+        if mixed:
+            raise click.UsageError(f"--algorithm shgo does not go with {', '.join(mixed)}")
+        return
+    mixed = typed(ctx, {"labels", "target"})
+    if mixed:
+        raise click.UsageError(f"{', '.join(mixed)} goes with --algorithm shgo")
+    if begun != ["resume"] and not options["proxy"]:
         raise click.UsageError("give --proxy, such as zico or a run's folder")
-    if begun == ["bench"] and (given["network"] is None or len(given["proxy"]) != 1):
+    if begun == ["bench"] and (options["network"] is None or len(options["proxy"]) != 1):
         raise click.UsageError("--bench goes with one --network and one --proxy")
 
 
@@ -195,11 +211,11 @@ def _search_bits(
     test: str | None,
     json_file: str | None,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Choose bits for the layers of a trained network."""
-    beside = test, given["calibration"], given["trials"]
-    if data is None and any(each is not None for each in beside):
+    beside = test, options["calibration"], options["trials"]
+    if data is None and any(value is not None for value in beside):
         raise click.UsageError("--test, --calibration and --trials go with --data")
     check_test(data, test)
     from autoprox.benches import load_bench
@@ -207,14 +223,14 @@ def _search_bits(
 
     loaded = load_bench(bench)
     train = None if data is None else cifar_images(loaded, data, "train")
-    rows: list[Row] = []
+    rows: list[QuantisedRow] = []
     with counting(quiet) as show:
-        choice = _chosen(loaded, network, train, given, show)
+        choice = _chosen(loaded, network, train, options, show)
         finished = choice.finished
         try:
             if train is not None and finished:
                 parts = train, cifar_images(loaded, test or str(data), "test")
-                for row in _compared(loaded, network, choice, parts, given, show):
+                for row in _compared(loaded, network, choice, parts, options, show):
                     rows.append(row)
         except KeyboardInterrupt:
             finished = False
@@ -225,7 +241,7 @@ def _search_bits(
 
 
 def _chosen(
-    bench: Bench, network: str, train: Images | None, given: dict[str, Any], show: Progress
+    bench: Bench, network: str, train: Images | None, options: dict[str, Any], show: Progress
 ) -> BitChoice:
     """Search with the network shown what the options say."""
     from autoprox.measuring.probe import Probe
@@ -234,15 +250,15 @@ def _chosen(
     from autoprox.search.bits.trials import PLENTY
 
     trained = trained_network(bench, network)
-    batch, seed, images = given["batch"] or BATCH, given["seed"] or 0, given["images"]
+    batch, seed, images = options["batch"] or BATCH, options["seed"] or 0, options["images"]
     if train is not None and images is None:
         shown = drawn_batch(train, batch, seed)
     else:
         shown = Probe(batch, seed, images=images).inputs(bench)
-    settings = given_only(given, *LIMITS, "widths", "sample", "seed", "budget", "trials")
-    if train is not None and given["trials"] is not None:
+    settings = given_only(options, *LIMITS, "widths", "sample", "seed", "evaluations", "trials")
+    if train is not None and options["trials"] is not None:
         settings["images"], _ = drawn_batch(train, PLENTY, seed)
-    return search_bits(trained, *shown, given["proxy"][0], progress=show, **settings)
+    return search_bits(trained, *shown, options["proxy"][0], progress=show, **settings)
 
 
 def _compared(
@@ -250,27 +266,29 @@ def _compared(
     network: str,
     choice: BitChoice,
     parts: tuple[Images, Images],
-    given: dict[str, Any],
+    options: dict[str, Any],
     show: Progress,
-) -> Iterator[Row]:
+) -> Iterator[QuantisedRow]:
     """Measure the true accuracy of the choice and of others within the limit."""
     from autoprox.search.bits.comparison import builder_of, others
     from autoprox.search.bits.limits import limit_of
 
-    limit = limit_of({name: given[name] for name in LIMITS})
+    limit = limit_of({name: options[name] for name in LIMITS})
     named = {"chosen": tuple(choice.bits.values())}
     if choice.untried is not None and choice.untried.bits != choice.bits:
         named["chosen before trials"] = tuple(choice.untried.bits.values())
-    named |= others(bench, network, choice.costs, limit, **given_only(given, "widths"))
+    named |= others(bench, network, choice.costs, limit, **given_only(options, "widths"))
     show("calibrating", 0, 1)
-    builder = builder_of(bench, network, *parts, **given_only(given, "calibration"))
+    builder = builder_of(bench, network, *parts, **given_only(options, "calibration"))
     for done, (name, bits) in enumerate(named.items()):
         show(f"measuring the accuracy of: {name}", done, len(named))
         yield builder.measured(name, bits)
     show("accuracies measured", len(named), len(named))
 
 
-def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | None) -> None:
+def _report(
+    choice: BitChoice, rows: list[QuantisedRow], network: str, json_file: str | None
+) -> None:
     """Print the choice unless standard output is taken, and write the file."""
     facts = {
         "network": network,
@@ -295,12 +313,12 @@ def _report(choice: BitChoice, rows: list[Row], network: str, json_file: str | N
 
 def _how(choice: BitChoice) -> str:
     if choice.untried is not None:
-        found, began = f"divergence {choice.divergence:.3g} nats", _how(choice.untried)
+        distance, began = f"divergence {choice.divergence:.3g} nats", _how(choice.untried)
         if choice.bits == choice.untried.bits:
-            return f"{began}; none of {choice.evaluated} tried is closer to the network, {found}"
+            return f"{began}; none of {choice.evaluated} tried is closer to the network, {distance}"
         return (
-            f"the closest to the network of {choice.evaluated} tried, {found}; the first of them "
-            f"was {began}"
+            f"the closest to the network of {choice.evaluated} tried, {distance}; the first of "
+            f"them was {began}"
         )
     if choice.found_by == "evolution":
         return f"the best of {choice.evaluated} configurations that evolution scored"
@@ -314,7 +332,7 @@ def _layer_table(choice: BitChoice) -> Table:
     return shown
 
 
-def _accuracy_table(choice: BitChoice, rows: list[Row]) -> Table:
+def _accuracy_table(choice: BitChoice, rows: list[QuantisedRow]) -> Table:
     from autoprox.search.bits.limits import average_bits
 
     shown = table(["bits"], ["accuracy", "KB", "G BOPs", "bits a weight"])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import PATH, console, json_text
-from autoprox.cli.streams import echo_json, echo_text
+from autoprox.cli.options import console, json_option, picture_option, put_json
+from autoprox.cli.streams import echo_text
 from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from autoprox.language.graph import Graph
+    from autoprox.proxies.fitted import FittedProxy
     from autoprox.proxies.function import Ensemble, FunctionProxy
     from autoprox.proxies.proxy import Proxy
 
@@ -26,29 +27,30 @@ if TYPE_CHECKING:
 @click.command(
     epilog='\b\nExample:\n  autoprox show "sum(mean(absolute(grad)))" --draw gradient.svg'
 )
-@click.argument("source", metavar="PROXY")
-@click.option(
-    "--draw",
-    "picture",
-    type=PATH,
-    metavar="FILE",
-    help="Draw the graph into an .svg or .png file.",
-)
+@click.argument("source", metavar="[PROXY]", required=False)
+@picture_option
 @click.option(
     "--latex", "only_latex", is_flag=True, help="Print the formula in LaTeX and nothing else."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> None:
+@json_option
+def show(source: str | None, picture: str | None, only_latex: bool, json_file: str | None) -> None:
     """Show a proxy: its formula, tree, statistics and where it comes from.
 
-    PROXY is a name (autoprox show zico), a file, a run's folder, or an expression.
+    PROXY is a name (autoprox show zico), a file, a run's folder, or an expression; without it, all
+    that ship are listed.
     """
+    from autoprox.proxies import get, names
     from autoprox.proxies.loading import load
     from autoprox.proxies.proxy import Proxy
 
+    if source is None:
+        if picture is not None or only_latex or json_file is not None:
+            raise click.UsageError("name the PROXY; alone, autoprox show lists those that ship")
+        console().print(grid((name, get(name).description) for name in names()))
+        return
     proxy = load(source)
     if not isinstance(proxy, Proxy):
-        _show_function(proxy, picture, only_latex, as_json)
+        _show_function(proxy, picture, only_latex, json_file)
         return
     if picture is not None:
         from autoprox.show.draw import save
@@ -57,14 +59,28 @@ def show(source: str, picture: str | None, only_latex: bool, as_json: bool) -> N
         click.echo(f"drawn into {picture}", err=True)
     if only_latex:
         echo_text(proxy.latex() + "\n")
-    elif as_json:
-        echo_json(json_text(_facts(proxy)))
-    elif picture is None:
+    elif not put_json(_facts(proxy), json_file):
         print_proxy(proxy, console())
 
 
+def print_fitted(proxy: FittedProxy, out: Console) -> None:
+    """Print a proxy that was fitted: what it reads, and what it was fitted on."""
+    out.print(f"{proxy.name}  {proxy.description}", soft_wrap=True)
+    out.print()
+    parts = {
+        "reads": "\n".join(graph.text for graph in proxy.inputs),
+        "settings": grid((name, str(value)) for name, value in proxy.settings.items()),
+        "shown": f"{proxy.batch} inputs, {proxy.sample} entries of each tensor",
+        "fitted on": _origin(proxy.provenance),
+    }
+    _print_parts(parts, out, "\n")
+
+
 def _show_function(
-    proxy: FunctionProxy | Ensemble, picture: str | None, only_latex: bool, as_json: bool
+    proxy: FunctionProxy | Ensemble | FittedProxy,
+    picture: str | None,
+    only_latex: bool,
+    json_file: str | None,
 ) -> None:
     """Show a proxy that is no expression.
 
@@ -73,8 +89,12 @@ def _show_function(
     """
     if picture is not None or only_latex:
         proxy.latex()
-    if as_json:
-        echo_json(json_text(proxy.to_json()))
+    if put_json(proxy.to_json(), json_file):
+        return
+    from autoprox.proxies.fitted import FittedProxy
+
+    if isinstance(proxy, FittedProxy):
+        print_fitted(proxy, console())
     else:
         print_function(proxy, console())
 
@@ -120,8 +140,27 @@ def _origin(provenance: Mapping[str, Any]) -> Table:
     """Return where a proxy comes from, as a table."""
     return grid(
         (key, value if isinstance(value, str) else json.dumps(value))
-        for key, value in provenance.items()
+        for key, value in {**provenance, **_asked(provenance)}.items()
     )
+
+
+def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of the search that found a proxy, those that are not the usual ones."""
+    asked = provenance.get("settings")
+    if not isinstance(asked, dict) or "bench" not in asked:
+        return {}
+    from autoprox.evolution.base import ALGORITHMS
+    from autoprox.evolution.settings import Settings
+
+    usual = json.loads(json.dumps(Settings(asked["bench"]).to_json()))  # lists, as in a file
+    if asked.get("algorithm") == usual["algorithm"]:
+        usual["parameters"] = ALGORITHMS[usual["algorithm"]]().parameters()
+    told = {key: value for key, value in asked.items() if value != usual.get(key)}
+    words = [
+        f"{key} {value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in {"bench": asked["bench"], **told}.items()
+    ]
+    return {"settings": f"{', '.join(words)}; the others are the usual ones"}
 
 
 def _facts(proxy: Proxy) -> dict[str, Any]:

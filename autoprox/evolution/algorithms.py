@@ -21,7 +21,7 @@ from autoprox.evolution.base import (
     Proposal,
     World,
     algorithm,
-    check_numbers,
+    check_shares_and_counts,
     ranked,
     worth,
 )
@@ -43,7 +43,7 @@ class Random(Algorithm):
 
     def offspring(self) -> list[Proposal]:
         """Return random graphs."""
-        return [self.newcomer() for _ in range(self.batch)]
+        return [self.newcomer() for _ in range(self.proposals)]
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that differ in behaviour."""
@@ -63,7 +63,9 @@ class AutoProx(Algorithm):
     Draw a share of the population; mutate one of its best; accept the child only if it is better
     than its parent by a margin, else mutate the same parent again; remove the worst. The paper's
     sizes are not published: those here are ours, and so is the cap on repeated mutation, which the
-    algorithm as printed does not have. `batch` such iterations run side by side.
+    algorithm as printed does not have. `proposals` such iterations run side by side. A child that
+    is a member already enters once more, as nothing as printed forbids it: after 1,500 candidates
+    on vit101 69 of the 100 members differ.
     """
 
     sampled: float = 0.5
@@ -73,7 +75,7 @@ class AutoProx(Algorithm):
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(self, ("sampled", "margin"), ("top", "tries"))
+        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with no parent in work."""
@@ -82,7 +84,7 @@ class AutoProx(Algorithm):
 
     def offspring(self) -> list[Proposal]:
         """Mutate the parents whose last child was refused, and new ones."""
-        while len(self.at_work) < self.batch:
+        while len(self.at_work) < self.proposals:
             drawn = random.sample(self.population, max(1, int(self.sampled * len(self.population))))
             self.at_work.append((random.choice(ranked(drawn)[: self.top]), 0))
         return [self.mutant(parent.graph) for parent, _ in self.at_work]
@@ -133,7 +135,7 @@ class Emq(Algorithm):
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(self, ("top", "crossover", "mutation"), ())
+        check_shares_and_counts(self)
 
     def admits(self, candidate: Candidate) -> bool:
         """Reject early what gives the first few architectures the same score."""
@@ -143,7 +145,7 @@ class Emq(Algorithm):
         """Return child and newcomer, child and newcomer, and so on."""
         best = ranked(self.population)[: max(2, int(self.top * len(self.population)))]
         proposals = []
-        for _ in range(self.batch // 2):
+        for _ in range(self.proposals // 2):
             first, second = random.sample(best, 2)
             child, parents = first.graph, [first.graph.text]
             if random.random() < self.crossover:
@@ -190,9 +192,7 @@ class Default(Algorithm):
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(
-            self, ("newcomers", "crossover", "alike", "top", "novel"), ("competing", "patience")
-        )
+        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with a population that has no best yet."""
@@ -253,7 +253,7 @@ class Default(Algorithm):
 
     def offspring(self) -> Iterable[Proposal]:
         """Return children of lexicase parents and a few newcomers."""
-        return (self._cheap_child() for _ in range(self.batch))
+        return (self._cheap_child() for _ in range(self.proposals))
 
     def _cheap_child(self) -> Proposal:
         """Return a child, most often one whose reductions of tensors are known."""

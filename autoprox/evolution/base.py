@@ -14,6 +14,7 @@ from autoprox.errors import RunError
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
 from autoprox.language.graph import Graph
+from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.registry import Registry
 
 
@@ -37,14 +38,14 @@ class World:
     Attributes:
         variation: random proxies and offspring; call it inside of `ask` and `tell` only.
         size: the size of the population.
-        batch: how many graphs `ask` returns; part of the result, so it does not follow the number
-            of jobs.
+        proposals: how many graphs `ask` returns; part of the result, so it does not follow the
+            number of jobs.
         seeds: graphs that the first population starts with.
     """
 
     variation: Variation
     size: int
-    batch: int
+    proposals: int
     seeds: tuple[Graph, ...] = ()
 
 
@@ -53,6 +54,12 @@ PARSIMONY = 1e-3
 
 Simple proxies hold what they promise on unseen architectures.
 """
+
+RULE = (
+    "of the best proxies of the runs, that with the highest fitness on its own search split less "
+    f"{PARSIMONY:g} a node"
+)
+"""How one proxy is picked: no held-out figure is looked at."""
 
 
 def worth(candidate: Candidate) -> float:
@@ -92,7 +99,7 @@ class Algorithm:
         """Start with an empty population."""
         self.variation = world.variation
         self.size = world.size
-        self.batch = world.batch
+        self.proposals = world.proposals
         self.seeds = world.seeds
         self.population: list[Candidate] = []
         self.filled = False
@@ -110,7 +117,7 @@ class Algorithm:
         """Return random graphs until the population is full, offspring from then on."""
         if not self.filled:
             seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
-            return seeds + [self.newcomer() for _ in range(self.batch - len(seeds))]
+            return seeds + [self.newcomer() for _ in range(self.proposals - len(seeds))]
         return self.offspring()
 
     def newcomer(self) -> Proposal:
@@ -244,13 +251,17 @@ def name_of(made: Algorithm) -> str:
     return name
 
 
-def check_numbers(made: Algorithm, shares: Sequence[str], counts: Sequence[str]) -> None:
-    """Raise `RunError` if one of the shares is not in 0 … 1, or one of the counts below 1."""
-    for name in shares:
-        value = getattr(made, name)
-        if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-            raise RunError(f"{name} is a share, from 0 to 1; got {value!r}")
-    for name in counts:
-        value = getattr(made, name)
-        if not (isinstance(value, int) and value >= 1):
-            raise RunError(f"{name} is a count, at least 1; got {value!r}")
+def check_shares_and_counts(checked: Algorithm) -> None:
+    """Check parameters that are all shares, from 0 to 1, or, if whole, counts, from 1.
+
+    Raises:
+        RunError: one is none.
+    """
+    check_numbers(checked, RunError)
+    for field in dataclasses.fields(checked):
+        value = getattr(checked, field.name)
+        if isinstance(field.default, int):
+            if value < 1:
+                raise RunError(f"{field.name} is a count, at least 1; got {value!r}")
+        elif not 0 <= value <= 1:
+            raise RunError(f"{field.name} is a share, from 0 to 1; got {value!r}")

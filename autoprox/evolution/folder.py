@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,9 +39,12 @@ from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy, dumps
-from autoprox.runtime.files import remove_stale, write_text
+from autoprox.runtime.files import write_text
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import read_bytes, sealed_lines
+
+HELD = ("config.json", "runs.json", "settings.json")
+"""The files that say that a folder holds a run, several, or a search of architectures."""
 
 
 class RunFolder:
@@ -85,7 +89,6 @@ class RunFolder:
             raise RunError(
                 f"another process runs in {self.path}; wait for it, or choose another --out"
             ) from None
-        remove_stale(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,11 +102,7 @@ class RunFolder:
         Raises:
             RunError: the folder already holds one.
         """
-        if self._config.exists():
-            raise RunError(
-                f"{self.path} already holds a run; go on with --resume {self.path}, "
-                "or choose another --out"
-            )
+        check_free(self.path)
         self._journal.begin()
         CONFIG.write(self._config, {"bench": bench, "settings": settings.to_json()})
 
@@ -121,6 +120,11 @@ class RunFolder:
         Raises:
             RunError: there is none, or its files are damaged or of a newer autoprox.
         """
+        if holds_several(self.path):
+            raise RunError(
+                f"{self.path} holds several runs: give the folder of one, or go on with all "
+                "by autoprox.evolve_several(resume=…)"
+            )
         if not self._config.is_file():
             raise RunError(f"{self.path} holds no run to resume: it has no config.json")
         try:
@@ -165,21 +169,48 @@ class RunFolder:
         write_text(self.path / "best.json", dumps(best))
         REPORT.write(self.path / "report.json", report)
 
-    def finished(self) -> bool:
+    def finished(self, settings: Settings | None = None) -> bool:
         """Say whether all that is asked of the run in this folder is done and reported.
+
+        Args:
+            settings: what is asked; None for what it was begun with.
 
         Raises:
             AutoproxError: a file is damaged.
         """
         report = self.report()
-        if report is None:
+        if report is None or not report.finished:
             return False
-        return report.finished and report.settings == CONFIG.read(self._config).settings
+        return Settings.from_json(report.settings) == (settings or self.settings())
 
-    def change(self, settings: Settings) -> None:
-        """Let the run go on with other settings, of those that change nothing that it has done."""
-        before = CONFIG.read(self._config)
-        CONFIG.write(self._config, {"bench": before.bench, "settings": settings.to_json()})
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in this folder."""
+        return self._config.is_file()
+
+    def extend(self, settings: Settings) -> None:
+        """Let the run go on with settings that ask for more evaluations or permutations.
+
+        A search that spent its budget cut its last generation short, so it goes back to the one
+        before, and does the last one again as a whole: then it is what it would be if it had been
+        asked for as many from the start. Its searches on shuffled accuracies had the budget of
+        before: they are done again.
+
+        Raises:
+            RunError: the folder cannot be written.
+            AutoproxError: a file is damaged.
+        """
+        before = self.settings()
+        if settings == before:
+            return
+        if settings.evaluations > before.evaluations:
+            if self._journal.state.is_file():
+                last = self.last_checkpoint()
+                if last.evaluations >= before.evaluations:
+                    self._journal.rewind({"rows": [asdict(row) for row in last.rows[:-1]]})
+            (self.path / "permutations.json").unlink(missing_ok=True)
+        config = CONFIG.read(self._config)
+        CONFIG.write(self._config, {"bench": config.bench, "settings": settings.to_json()})
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.
@@ -194,9 +225,7 @@ class RunFolder:
             found = PERMUTATIONS.read(path).found
         except AutoproxError as error:
             raise RunError(f"{error}; remove it to do them again") from None
-        return {
-            each.number: {"fitness": each.fitness, "expression": each.expression} for each in found
-        }
+        return {one.number: {"fitness": one.fitness, "expression": one.expression} for one in found}
 
     def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
@@ -279,6 +308,23 @@ class RunFolder:
             )
         # What an earlier autoprox wrote has no checksums.
         return sealed_lines(content[:size], Line, path, must=checkpoint.saves > 0)
+
+
+def check_free(folder: Path) -> None:
+    """Check that a folder holds no run yet, nor several, nor a search of architectures.
+
+    Raises:
+        RunError: it does.
+    """
+    if any((folder / name).exists() for name in HELD):
+        raise RunError(
+            f"{folder} already holds a run; go on with --resume {folder}, or choose another --out"
+        )
+
+
+def holds_several(folder: str | Path) -> bool:
+    """Say whether a folder is one of several runs, see `autoprox.evolution.several`."""
+    return os.path.isfile(Path(folder) / "runs.json")
 
 
 def resume_words(folder: Path, bench: str) -> list[str]:

@@ -13,24 +13,26 @@ from functools import cached_property
 from pathlib import Path
 
 from autoprox import proxies
-from autoprox.assessment.assess import Assessor, baselines, columns, shipped
-from autoprox.benches import Bench, drawn, joined, load_bench, several, split
+from autoprox.assessment.assess import Assessor, baselines, columns, expressible
+from autoprox.benches import Architecture, Bench, drawn, joined, load_bench, several
+from autoprox.benches.counts import COUNTS
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
+from autoprox.evolution.parts import parts
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.measuring.probe import Probe
+from autoprox.measuring.probe import Probe, takes_images
 from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
-from autoprox.proxies.proxy import Proxy
-from autoprox.ranking import Column, Ranker, balanced
+from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import STATISTICS, Store
+from autoprox.statistics.words import TAUGHT
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,15 @@ class Ground:
         text = json.dumps([rows, self.search, self.held_out, self.bench.version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def networks(self, indices: Sequence[int]) -> frozenset[str]:
+        """Return names of some architectures that hold in every run.
+
+        Architectures that are one network, as those of an isomorphism class, share one.
+        """
+        # A view of several benches names architectures by their benches already.
+        prefix = f"{self.bench.name}/" if len(self.plans) == 1 else ""
+        return frozenset(network_name(self.bench.architectures[i], prefix) for i in indices)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The statistics that are measured, the same of every bench."""
@@ -89,18 +100,8 @@ class Ground:
 
     @cached_property
     def known(self) -> dict[str, Graph]:
-        """The graphs of the known proxies that the measured statistics can express, by name.
-
-        The baselines come first. Proxies that a search discovered are not among them: it may have
-        seen what is held out here.
-        """
-        return {
-            name: proxy.graph
-            for name, proxy in shipped(self.plans[0].bench).items()
-            if isinstance(proxy, Proxy)
-            and set(proxy.statistics) <= set(self.names)
-            and "found_by" not in proxy.provenance
-        }
+        """The graphs of the known proxies that the measured statistics can express, by name."""
+        return expressible(self.plans[0].bench, self.names, taught=True)
 
     @cached_property
     def store(self) -> Store:
@@ -120,15 +121,16 @@ class Ground:
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
         found = columns(self.bench, indices, self.targets)
-        return balanced(found, [self._homes[indices[column.places[0]]] for column in found])
+        homes = [self._homes[indices[column.places[0]]] for column in found]
+        return balanced(found, [self.plans[home].bench.name for home in homes])
 
     def table(self, indices: Sequence[int]) -> Table:
         """Return the table of some architectures."""
         found = load_table(self.store, [self.rows[i] for i in indices], self.names)
         return found.on(device_of(self.settings.device))
 
-    def judge(self, indices: Sequence[int], workers: Workers = HERE) -> Judge:
-        """Return a judge over some architectures."""
+    def judge(self, indices: Sequence[int], workers: Workers = HERE, over: Over = "mean") -> Judge:
+        """Return a judge over some architectures, with one fitness over their families."""
         rows = tuple(self.rows[i] for i in indices)
         stored = tuple(STATISTICS[name].stored_name for name in self.names)
         address = TableAddress(_load, (self.store.folder, rows, self.names, stored))
@@ -137,12 +139,21 @@ class Ground:
             Ranker(self.columns(indices), self.settings.measure),
             address,
             workers if self.settings.device == CPU else HERE,  # a GPU is kept busy by one process
+            over,
+            [self.known[name] for name in COUNTS] if over in AGAINST_COUNTS else (),
         )
 
     def assessor(self, indices: Sequence[int]) -> Assessor:
         """Return an assessor over some architectures, with the known proxies."""
         evaluator, columns = Evaluator(self.table(indices)), self.columns(indices)
         return Assessor(evaluator, columns, self.known, self.settings.measure)
+
+
+def network_name(one: Architecture, prefix: str) -> str:
+    """Return what the architectures of a bench that are one network share."""
+    if one.isomorph is None:
+        return f"alone {prefix}{one.name}"
+    return f"class {prefix}{one.isomorph}"
 
 
 def _shifted(
@@ -164,28 +175,36 @@ def _load(
     return load_table(Store(folder), rows, names)
 
 
-def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) -> tuple[int, ...]:
-    """Return the architectures if there is something to rank them by, else none."""
-    try:
-        return indices if columns(bench, indices, targets) else ()
-    except BenchError:  # a space of two, or of equal figures, says nothing about transfer
-        return ()
+def searched_statistics(
+    bench: Bench, asked: tuple[str, ...] | None = None, own: bool = True
+) -> tuple[str, ...]:
+    """Return the statistics that a search may use: those asked for, or the bench's or the usual.
 
+    Of the usual ones, and of a user's own, those are left out that cannot be measured on a bench's
+    own inputs, such as token ids.
 
-def searched_statistics(bench: Bench, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Return the statistics that a search may use: those asked for, the bench's, or the usual.
-
-    Of the usual ones those are left out that cannot be measured on a bench's own inputs, such as
-    token ids.
+    Args:
+        bench: the bench.
+        asked: those that are asked for; None if none are.
+        own: whether the statistics that a user defined are added to the others.
     """
-    if asked or bench.default_statistics:
-        return asked or bench.default_statistics or ()
-    if bench.inputs is None:
-        return DEFAULT_STATISTICS
+    if asked:
+        return asked
+    usual = bench.default_statistics or DEFAULT_STATISTICS
+    added = own_statistics() if own else ()
+    unsure = added if bench.default_statistics or bench.inputs is None else (*usual, *added)
+    if not unsure:
+        return usual
     from autoprox.statistics.measuring import fits
 
     shown = Probe().inputs(bench)
-    return tuple(name for name in DEFAULT_STATISTICS if fits(STATISTICS[name], *shown, bench.loss))
+    unfit = {name for name in unsure if not fits(STATISTICS[name], *shown, bench.loss)}
+    return tuple(name for name in dict.fromkeys([*usual, *added]) if name not in unfit)
+
+
+def own_statistics() -> tuple[str, ...]:
+    """Return the statistics that a user defined."""
+    return tuple(name for name, each in STATISTICS.items() if each.own is not None)
 
 
 def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
@@ -195,7 +214,11 @@ def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
 
 
 def lay(
-    source: str | Bench, settings: Settings, cache: Path, algorithm: Algorithm | None = None
+    source: str | Bench,
+    settings: Settings,
+    cache: Path,
+    algorithm: Algorithm | None = None,
+    new: bool = False,
 ) -> Ground:
     """Return the ground of a run: names and numbers checked, the benches split.
 
@@ -206,6 +229,7 @@ def lay(
         settings: the run's.
         cache: the folder of measured statistics.
         algorithm: of the search; the registered one that the settings name if None.
+        new: whether it begins now, and writes with the statistics that a user defined by now.
 
     Raises:
         UnknownNameError: there is no such algorithm, parameter of it, bench, space, target,
@@ -222,29 +246,26 @@ def lay(
     check_parameters(algorithm)
     settings = replace(settings, parameters=algorithm.parameters())
     benches = _all_drawn(whole, settings.architectures)
-    if len(benches) == 1:
-        (bench,) = benches
-        targets = settings.targets or bench.default_targets
-        if bench is not whole[0]:
-            settings = replace(settings, architectures=len(bench.architectures))
-    else:
-        bench = joined(benches, settings.targets)
-        targets = bench.targets
-    if settings.correlation is None:
-        settings = replace(settings, correlation=bench.default_correlation)
-    search, held_out, transfer = _parts(bench, benches, settings, targets)
+    bench, settings, targets = _viewed(whole, benches, settings)
+    search, held_out, transfer = parts(bench, benches, settings, targets)
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
-    words = tuple(dict.fromkeys([*_shared_statistics(benches, settings.statistics), *needed]))
+    taught = TAUGHT if settings.teacher and settings.statistics is None else ()
+    if new and settings.statistics is None and own_statistics():
+        own = _shared_statistics(benches, None, own=True)
+        settings = replace(settings, statistics=(*own, *taught))
+    shared = _shared_statistics(benches, settings.statistics)
+    words = tuple(dict.fromkeys([*shared, *taught, *needed]))
     vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(
-        Plan(each, origin, with_baselines(each, words), settings.probe, cache)
+        Plan(each, origin, with_baselines(each, words), _probe(each, benches, settings), cache)
         for each, origin in zip(benches, sources, strict=True)
     )
-    for each in benches:
-        settings.probe.inputs(each)  # a mistake in the images shows before a run begins
+    for plan in plans:
+        plan.probe.inputs(plan.bench)  # a mistake in the images shows before a run begins
+        plan.probe.taught(plan.bench)  # or in the teacher
     return Ground(
         settings,
         vocabulary,
@@ -254,9 +275,51 @@ def lay(
         search,
         held_out,
         transfer,
-        tuple(targets),
+        targets,
         algorithm,
     )
+
+
+def _viewed(
+    whole: Sequence[Bench], benches: Sequence[Bench], settings: Settings
+) -> tuple[Bench, Settings, tuple[str, ...]]:
+    """Return the only bench, or a view of several, with its targets; settings say what was drawn.
+
+    Args:
+        whole: the benches.
+        benches: what is drawn of each.
+        settings: what was asked for.
+
+    Raises:
+        BenchError: there is one family where several are needed, or two cannot be joined.
+        UnknownNameError: there is no such target.
+    """
+    if len(benches) > 1:
+        bench = joined(benches, settings.targets)
+        targets = bench.targets
+    else:
+        (bench,) = benches
+        targets = settings.targets or bench.default_targets
+        if bench is not whole[0]:
+            settings = replace(settings, architectures=len(bench.architectures))
+        if settings.leave_out or settings.over != "mean":
+            raise BenchError(
+                f"{bench.name!r} is one family; leaving out, and a fitness over families, need "
+                "several benches, as in vit101,nb201"
+            )
+    if settings.correlation is None:
+        settings = replace(settings, correlation=bench.default_correlation)
+    return bench, settings, tuple(targets)
+
+
+def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
+    """Return what the networks of a bench are shown: beside others that take images, its own.
+
+    A run on one bench that takes no images refuses them.
+    """
+    if len(benches) > 1 and not takes_images(bench) and any(map(takes_images, benches)):
+        return replace(settings.probe, images=None)
+    return settings.probe
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
@@ -273,62 +336,24 @@ def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
     ]
 
 
-def _parts(
-    bench: Bench, benches: Sequence[Bench], settings: Settings, targets: Sequence[str]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the search, held-out and transfer part, as places in `bench`, the view of `benches`.
-
-    Each bench is split by itself, so that its parts are those of a run on that bench alone.
-    """
-    evolved = _evolved(bench, settings.spaces)
-    search: list[int] = []
-    held_out: list[int] = []
-    start = 0
-    for own in benches:
-        stop = start + len(own.architectures)
-        places = [i for i in range(start, stop) if bench.architectures[i].space in evolved]
-        if places:
-            spaces = {own.architectures[i - start].space for i in places}
-            parts = split(own.restricted(spaces), settings.split_seed, settings.held_out)
-            for part, indices in ((search, parts.search), (held_out, parts.held_out)):
-                chosen = [places[i] for i in indices]
-                _check_ranked(bench, chosen, targets)
-                part += chosen
-        start = stop
-    transfer = tuple(i for i, one in enumerate(bench.architectures) if one.space not in evolved)
-    return tuple(search), tuple(held_out), _rankable(bench, transfer, targets)
-
-
-def _evolved(bench: Bench, spaces: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the spaces to evolve on.
+def _shared_statistics(
+    benches: Sequence[Bench], asked: tuple[str, ...] | None, own: bool = False
+) -> tuple[str, ...]:
+    """Return the statistics that a search on several benches may use: those of every one.
 
     Raises:
-        UnknownNameError: the bench has no such space.
-        BenchError: no space is named.
+        BenchError: several have none in common.
     """
-    if spaces is None:
-        return bench.spaces
-    if not spaces:
-        raise BenchError(f"expected a space to evolve on ({', '.join(bench.spaces)}), got none")
-    for space in spaces:
-        bench.in_space(space)
-    return spaces
-
-
-def _check_ranked(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> None:
-    """Raise `BenchError` if there is nothing to rank some architectures by."""
-    if not columns(bench, indices, targets):
-        spaces = dict.fromkeys(bench.architectures[i].space for i in indices)
+    each = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
+    first, *others = each.values()
+    shared = tuple(name for name in first if all(name in other for other in others))
+    if others and not shared:
+        told = "; ".join(f"{name} has {', '.join(names) or 'none'}" for name, names in each.items())
         raise BenchError(
-            f"no architecture of {', '.join(spaces)} has a figure for "
-            f"{', '.join(targets)}; choose other targets or spaces"
+            f"the benches have no statistic in common: {told}. Name statistics that all of them "
+            "show, or leave a bench out"
         )
-
-
-def _shared_statistics(benches: Sequence[Bench], asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the statistics that a search on several benches may use: those of every one."""
-    first, *others = (searched_statistics(bench, asked) for bench in benches)
-    return tuple(name for name in first if all(name in other for other in others))
+    return shared
 
 
 def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:

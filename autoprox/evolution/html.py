@@ -12,10 +12,13 @@ from autoprox.assessment.wording import (
     interval_text,
     luck_in_words,
 )
+from autoprox.evolution.base import RULE
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
+    from autoprox.evolution.runs import Runs
+    from autoprox.ranking.medians import Median
 
 
 def run_html(run: Run) -> str:
@@ -64,3 +67,37 @@ def run_html(run: Run) -> str:
         f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
     ]
     return join([shown, *(tag("p", text) for text in notes)])
+
+
+def runs_html(runs: Runs) -> str:
+    """Return what several runs found: their figures with medians, and the proxy that is picked."""
+    if not runs.reported:
+        return join([tag("p", f"{runs.title}: none of them is finished yet.")])
+    headings = ["run", "search", "held out", "95 % interval", "over the best known", "nodes"]
+    rows = [
+        [
+            row["run"],
+            figure(row["search"]),
+            figure(row["held_out"]),
+            interval_text(
+                None if row["held_out_low"] is None else (row["held_out_low"], row["held_out_high"])
+            ),
+            figure(row["over_best_known"]),
+            str(row["nodes"]),
+            row["expression"],
+        ]
+        for row in runs.rows()
+    ]
+    middle = [median_text(runs.medians.get(name)) for name in ("search", "held_out")]
+    gain = median_text(runs.medians.get("over_best_known"))
+    rows.append(["median", *middle, "", gain, "", ""])
+    shown = table(runs.title, [*headings, "formula"], rows)
+    told = f"Picked: {runs.best.graph.text} of {runs.pick}: {RULE}. Written to {runs.folder}."
+    return join([shown, tag("p", told)])
+
+
+def median_text(value: Median | None) -> str:
+    """Return a median with its interval, or a dash."""
+    if value is None:
+        return "-"
+    return f"{figure(value.middle)} ({figure(value.low)} to {figure(value.high)})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.facts import NO_FACTS, Facts
 from autoprox.primitives.primitive import negation
-from autoprox.ranking import Ranker, joint, resolved, standardised_ranks
+from autoprox.ranking import Over, Ranker, joint, over_families, resolved, standardised_ranks
 from autoprox.runtime.parallel import HERE, Workers
 
 
@@ -224,6 +224,8 @@ class Judge:
         ranker: the columns; their places refer to `table`.
         address: where other processes find the same table; without it this one does all.
         workers: who reduces tensors.
+        over: how families become one fitness.
+        counts: the trivial counts; only for a fitness that compares with them.
     """
 
     def __init__(
@@ -232,8 +234,10 @@ class Judge:
         ranker: Ranker,
         address: TableAddress | None = None,
         workers: Workers = HERE,
+        over: Over = "mean",
+        counts: Sequence[Graph] = (),
     ) -> None:
-        """Start with nothing judged."""
+        """Start with nothing judged but the counts."""
         self.portions = portions(table, address, workers)
         self.address = address
         self.ranker = ranker
@@ -241,6 +245,8 @@ class Judge:
         for column in ranker.columns:
             by_space.setdefault(column.space, set()).update(column.places.tolist())
         self._spaces = [np.array(sorted(places)) for places in by_space.values()]
+        self._over: Over = over
+        self._counts = ranker.correlations(self.scores(counts)[1]) if counts else None
 
     def scores(self, graphs: Sequence[Graph]) -> tuple[list[str | None], NDArray[np.float64]]:
         """Return why each graph has no scores, or None, and the scores of those that have.
@@ -279,11 +285,25 @@ class Judge:
         correlations = self.ranker.correlations(scores)
         fitnesses = joint(correlations, self.ranker.weights).tolist()
         found = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
-        return [
+        candidates = [
             judged(graph, *next(found))
             if reason is None
             else Candidate(graph, (), None, reason, "")
             for graph, reason in zip(graphs, reasons, strict=True)
+        ]
+        return candidates if self._over == "mean" else self._put_together(candidates)
+
+    def _put_together(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return the candidates with the fitness over their families."""
+        turned = np.array([each.correlations for each in candidates if each.failure is None])
+        columns = self.ranker.columns
+        fitnesses = over_families(
+            turned.reshape(-1, len(columns)), columns, self._over, self._counts
+        )
+        left = iter(fitnesses.tolist())
+        return [
+            replace(each, fitness=next(left)) if each.failure is None else each
+            for each in candidates
         ]
 
     def _ranks(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import ranked, worth
-from autoprox.evolution.folder import RunFolder, candidate_of
+from autoprox.evolution.folder import RunFolder, candidate_of, holds_several
 from autoprox.evolution.judge import Candidate
-from autoprox.evolution.schemas import GenerationRow, Line
+from autoprox.evolution.schemas import GenerationRow, Line, Placed
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
@@ -97,6 +98,7 @@ class Run:
             report.
         search: the same on the search split.
         transfer: the same on the spaces that were not evolved on; empty if there are none.
+        placed: the held-out architectures with the scores of the best proxy.
     """
 
     folder: Path
@@ -115,6 +117,7 @@ class Run:
     held_out: tuple[Assessment, ...] = ()
     search: tuple[Assessment, ...] = ()
     transfer: tuple[Assessment, ...] = ()
+    placed: tuple[Placed, ...] = ()
 
     @property
     def title(self) -> str:
@@ -260,12 +263,17 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        there = "holds no run: it has no config.json" if folder.is_dir() else "is no folder"
+    if holds_several(folder):
+        raise RunError(
+            f"{folder} holds several runs, which autoprox.read_run reads together; give the folder "
+            "of one of them here"
+        )
+    if not os.path.isfile(folder / "config.json"):
+        there = "holds no run: it has no config.json" if os.path.isdir(folder) else "is no folder"
         raise RunError(f"{folder} {there}; give the folder of a run, as autoprox evolve printed it")
     files = RunFolder(folder)
     settings = files.settings()
-    if not (folder / "checkpoint.json").is_file():
+    if not os.path.isfile(folder / "checkpoint.json"):
         raise RunError(
             f"the run in {folder} has judged nothing yet: "
             f"go on with autoprox evolve --resume {folder}"
@@ -275,7 +283,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         judged, failures = _judged(files.lines(checkpoint), graphs or {})
     except AutoproxError as error:
         raise RunError(str(error)) from None
-    told = ("finished", "best_seed", "luck", "null", "elsewhere", *PARTS)
+    told = ("best_seed", "luck", "null", "elsewhere", "placed", *PARTS)
     return Run(
         folder=folder,
         settings=settings,
@@ -285,6 +293,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         judged=judged,
         failures=failures,
         reported=report.evaluations if report else None,
+        finished=files.finished(settings),
         **({name: getattr(report, name) for name in told} if report else {}),
     )
 

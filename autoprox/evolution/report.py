@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 
 import numpy as np
 
 from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.base import PARSIMONY
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import negated
 from autoprox.evolution.record import Run, discovered, read_run, top
+from autoprox.evolution.schemas import Placed
 from autoprox.evolution.search import Search
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
@@ -24,7 +27,12 @@ CONTENDERS = 500
 
 
 def finish(
-    files: RunFolder, ground: Ground, search: Search, finished: bool, nulls: Sequence[float]
+    files: RunFolder,
+    ground: Ground,
+    search: Search,
+    finished: bool,
+    nulls: Sequence[float],
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Assess the best proxies, and write the report and the best one.
 
@@ -34,6 +42,7 @@ def finish(
         search: what was searched.
         finished: whether all that was asked for is done.
         nulls: the best fitness of each search on shuffled accuracies.
+        told: is told how many proxies are assessed, of how many.
 
     Raises:
         RunError: no candidate is valid.
@@ -46,12 +55,8 @@ def finish(
         )
     named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
     named += ground.known.items()
-    parts = {"held_out": ground.held_out, "search": ground.search, "transfer": ground.transfer}
-    tables = {
-        part: _assessed(ground, indices, named) if indices else ()
-        for part, indices in parts.items()
-    }
-    luck = luck_of(search, ground.known)
+    tables = _assessed(ground, named, told)
+    luck = luck_of(search, ground.known) if settings.over == "mean" else None
     null = null_luck(best[0].fitness or 0.0, nulls, settings.measure) if nulls else None
     seeds = zip(settings.seed_proxies, ground.seeds, strict=True)
     turned = (name for name, seed in seeds if best[0].graph in (seed, negated(seed)))
@@ -65,10 +70,33 @@ def finish(
         "null": None if null is None else asdict(null),
         "elsewhere": list(_elsewhere(ground)),
         **{part: [each.to_json() for each in rows] for part, rows in tables.items()},
+        "placed": [asdict(each) for each in placed(ground, best[0].graph)],
     }
     proxy = discovered(settings, best[0].graph, best[0].fitness, tables["held_out"][0])
     files.save_report(report, proxy)
     return read_run(files.path, {each.graph.text: each.graph for each in search.known.values()})
+
+
+def placed(ground: Ground, graph: Graph) -> list[Placed]:
+    """Return the held-out architectures with the scores that a graph gives them."""
+    scores = Evaluator(ground.table(ground.held_out))(graph)
+    values = [float(value) for value in scores.values]
+    return [
+        Placed(
+            architecture.name,
+            architecture.space,
+            ", ".join(f"{name} {value}" for name, value in architecture.config.items()),
+            None if place in scores.failures or not isfinite(value) else value,
+            {
+                target: figure
+                for target in ground.targets
+                if (figure := architecture.accuracies.get(target)) is not None
+            },
+        )
+        for place, (value, architecture) in enumerate(
+            zip(values, (ground.bench.architectures[i] for i in ground.held_out), strict=True)
+        )
+    ]
 
 
 def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
@@ -96,14 +124,29 @@ def _elsewhere(ground: Ground) -> tuple[str, ...]:
     """Return the known proxies that the measured statistics cannot express."""
     return tuple(
         name
-        for name, proxy in shipped(ground.plans[0].bench).items()
+        for name, proxy in shipped(
+            ground.plans[0].bench, taught=ground.settings.teacher is not None
+        ).items()
         if name not in ground.known
         and not (isinstance(proxy, Proxy) and "found_by" in proxy.provenance)
     )
 
 
 def _assessed(
-    ground: Ground, indices: Sequence[int], named: Sequence[tuple[str, Graph]]
-) -> tuple[Assessment, ...]:
-    assessor = ground.assessor(indices)
-    return tuple(assessor(name, graph) for name, graph in named)
+    ground: Ground, named: Sequence[tuple[str, Graph]], told: Callable[[int, int], None]
+) -> dict[str, tuple[Assessment, ...]]:
+    """Assess proxies on each part of the benches; a part without architectures has none."""
+    parts = {"held_out": ground.held_out, "search": ground.search, "transfer": ground.transfer}
+    total = len(named) * sum(map(bool, parts.values()))
+    tables: dict[str, tuple[Assessment, ...]] = dict.fromkeys(parts, ())
+    done = 0
+    for part, indices in parts.items():
+        if not indices:
+            continue
+        told(done, total)
+        assessor = ground.assessor(indices)  # assesses the known proxies, so that it takes long
+        for name, graph in named:
+            tables[part] += (assessor(name, graph),)
+            done += 1
+            told(done, total)
+    return tables

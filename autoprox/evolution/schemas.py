@@ -24,6 +24,13 @@ class Config:
 
 
 @dataclass(frozen=True)
+class Several:
+    """``runs.json``: what each of several runs in one folder is asked for, by its name."""
+
+    runs: dict[str, Config]
+
+
+@dataclass(frozen=True)
 class Line:
     """A line of ``candidates.jsonl``: a candidate with a fitness, or why it has none.
 
@@ -136,6 +143,24 @@ class Permutations:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A held-out architecture, and what the best proxy makes of it.
+
+    Attributes:
+        name, space: the architecture's.
+        config: its description, as text.
+        score: of the best proxy; None if it has none.
+        accuracies: target to accuracy, of the targets of the fitness that it has.
+    """
+
+    name: str
+    space: str
+    config: str
+    score: float | None
+    accuracies: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Report:
     """``report.json``: the numbers of the end.
 
@@ -144,6 +169,7 @@ class Report:
         evaluations, proposals: how many candidates were judged and proposed.
         settings: what was asked for.
         best_seed: the seed proxy that the best one is; None if it is none of them.
+        placed: the held-out architectures; none in reports of earlier versions.
     """
 
     finished: bool
@@ -157,9 +183,12 @@ class Report:
     null: NullLuck | None = None
     elsewhere: tuple[str, ...] = ()
     best_seed: str | None = None
+    placed: tuple[Placed, ...] = ()
 
 
 CONFIG = FileKind("autoprox run", 2, Config, sealed=2)
+SEVERAL = FileKind("autoprox runs", 1, Several, sealed=1)
 CHECKPOINT = FileKind("autoprox checkpoint", 2, Checkpoint, sealed=2)
 PERMUTATIONS = FileKind("autoprox permutations", 2, Permutations, sealed=2)
 REPORT = FileKind("autoprox report", 3, Report, sealed=3)
+SEVERAL_REPORT = FileKind("autoprox runs report", 1, dict[str, Any], sealed=1)

@@ -79,7 +79,7 @@ class Search:
         self.algorithm = copy.deepcopy(
             algorithm or algorithm_of(settings.algorithm, settings.parameters)
         )
-        world = World(variation, settings.population, settings.batch, tuple(seeds))
+        world = World(variation, settings.population, settings.proposals, tuple(seeds))
         self.algorithm.begin(world)
         self._asked: tuple[list[Proposal], dict[str, Proposal]] | None = None
         self._seeds = {unsigned(seed).text for seed in seeds}
@@ -161,7 +161,7 @@ class Search:
         with drawing_from(self.generator):
             for each in self.algorithm.ask():
                 proposed.append(replace(each, graph=unsigned(each.graph)))
-                if len(proposed) == self.settings.batch // 2:
+                if len(proposed) == self.settings.proposals // 2:
                     self.judge.prepare([one.graph for one in self._new(proposed).values()])
         return proposed
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.ranking import DEFAULT_CORRELATION, SYMBOLS, RankCorrelation
+from autoprox.ranking import DEFAULT_CORRELATION, OVER, SYMBOLS, Over, RankCorrelation
 from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import check_known
@@ -47,11 +47,14 @@ class Settings:
     in its own way.
 
     The attributes are the arguments of `autoprox.evolve` of the same names; `bench` is the bench's
-    name, or the path of a user's own, or several of them between commas.
+    name, or the path of a user's own, or several of them between commas; `started_from` has the
+    settings of the run whose front was the first population, if there is one.
     """
 
     bench: str
     spaces: tuple[str, ...] | None = None
+    leave_out: tuple[str, ...] = ()
+    over: Over = "mean"
     targets: tuple[str, ...] | None = None
     architectures: int | None = None
     correlation: RankCorrelation | None = None
@@ -59,7 +62,7 @@ class Settings:
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     evaluations: int = 10_000
     population: int = 100
-    batch: int = 200
+    proposals: int = 200
     complexity: int = 16
     seed: int = 0
     split_seed: int = 0
@@ -67,11 +70,14 @@ class Settings:
     statistics: tuple[str, ...] | None = None
     seed_proxies: tuple[str, ...] = ()
     permutations: int = 0
-    probe_batch: int = DEFAULT_BATCH
+    batch: int = DEFAULT_BATCH
     probe_seed: int = 0
     sample: Sample = DEFAULT_SAMPLE
     images: str | None = None
     device: str = CPU
+    teacher: str | None = None
+    teacher_weights: str | None = None
+    started_from: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         """Check the numbers; one name is taken for a list of one.
@@ -80,19 +86,26 @@ class Settings:
             RunError: a number is out of its range, or none.
             UnknownNameError: there is no such correlation.
         """
-        for name in ("spaces", "targets", "statistics", "seed_proxies"):
+        for name in ("spaces", "leave_out", "targets", "statistics", "seed_proxies"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, listed(getattr(self, name)))
         check_numbers(self, RunError, {"sample": "full"})
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
-        for name, least in (("evaluations", 1), ("population", 2), ("batch", 2), ("complexity", 2)):
+        if self.over not in OVER:
+            raise UnknownNameError("way to put families together", str(self.over), OVER)
+        if self.leave_out and self.spaces is not None:
+            raise RunError("give the spaces to evolve on, or the benches to leave out, not both")
+        lowest = {"evaluations": 1, "population": 2, "proposals": 2, "complexity": 2}
+        for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
         if self.sample != "full" and self.sample < 1:
             raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
         if self.permutations < 0:
             raise RunError(f"permutations is at least 0; got {self.permutations}")
+        if self.permutations and self.over != "mean":
+            raise RunError("searches on shuffled accuracies need a fitness over the mean")
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
             raise RunError("seeds are not negative")
 
@@ -120,11 +133,29 @@ class Settings:
     @property
     def probe(self) -> Probe:
         """What the networks are shown."""
-        return Probe(self.probe_batch, self.probe_seed, self.sample, self.images, self.device)
+        return Probe(
+            self.batch,
+            self.probe_seed,
+            self.sample,
+            self.images,
+            self.device,
+            self.teacher,
+            self.teacher_weights,
+        )
+
+    @property
+    def seeing(self) -> Settings:
+        """The same, but with default ones for all that does not decide what a search sees."""
+        names = ("spaces", "leave_out", "targets", "architectures", "split_seed", "held_out")
+        return Settings(self.bench, **{name: getattr(self, name) for name in names})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON data."""
-        return asdict(self)
+        """Return the settings as JSON data; `started_from` and a teacher only if there is one."""
+        told = asdict(self)
+        for name in ("started_from", "teacher", "teacher_weights"):
+            if told[name] is None:
+                del told[name]
+        return told
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:

@@ -175,6 +175,10 @@ class Tracker:
         """Pass it on."""
         self.observer.permuting(done, total)
 
+    def reporting(self, done: int, total: int) -> None:
+        """Pass it on."""
+        self.observer.reporting(done, total)
+
     def finished(self, run: Run) -> None:
         """Log what was found."""
         self.observer.finished(run)

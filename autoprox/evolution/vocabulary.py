@@ -11,7 +11,8 @@ from autoprox.errors import LanguageError
 from autoprox.evolution.drawing import gp, random
 from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES, Form
-from autoprox.primitives.kinds import KINDS, Kind, Layer, Network, Number
+from autoprox.primitives.kinds import KINDS, MATRIX_KINDS, Kind, Layer, Network, Number
+from autoprox.primitives.matrices import ROW_WISE
 from autoprox.runtime.arguments import listed
 from autoprox.statistics import STATISTICS
 
@@ -28,7 +29,8 @@ REMEMBERED = 100_000
 """How many graphs are remembered by the entry and the arguments that they were made of."""
 
 NUMBERS = (0.5, 2.0, 3.0, 10.0)
-"""The constants that evolution may put beside values of a layer or a network."""
+"""The constants that evolution may put beside values of a layer or a network; and, where there is a
+teacher, beside matrices, as temperatures divide logits."""
 
 
 class Vocabulary:
@@ -52,8 +54,11 @@ class Vocabulary:
     ) -> None:
         """Build the primitive set: one typed entry for each kind that a primitive takes."""
         self.statistics: tuple[str, ...] = listed(statistics)
+        taught = any(STATISTICS[name].needs_teacher for name in self.statistics)
+        numbered = {Layer, Network, *(MATRIX_KINDS if taught else ())}
         if primitives is None:
-            primitives = [name for name, each in PRIMITIVES.items() if each.evolved]
+            rows = ROW_WISE if taught else ()
+            primitives = [name for name, each in PRIMITIVES.items() if each.evolved or name in rows]
         sown = [node.word for seed in seeds for node in seed if node.args]
         self.primitives = tuple(dict.fromkeys([*listed(primitives), *sown]))
         self._trees: dict[Graph, Tree] = {}
@@ -75,7 +80,7 @@ class Vocabulary:
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
                 self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)
                 self._choices[made.result(kind)][made.form].append(self.pset.mapping[typed])
-                if made.arity == 2 and kind in (Layer, Network) and made.kinds == KINDS:
+                if made.arity == 2 and kind in numbered and made.kinds == KINDS:
                     typed = f"{typed}{SEPARATOR}{Number.__name__}"
                     self.pset.addPrimitive(abs, [kind, Number], kind, name=typed)
                     self._choices[kind][made.form].append(self.pset.mapping[typed])

@@ -34,9 +34,10 @@ def exported(proxy: AnyProxy, form: str) -> str:
         raise AutoproxError(f"a proxy is exported to {', '.join(FORMS)}; got {form!r}")
     if not isinstance(proxy, Proxy):
         if form != "json":
+            code = proxy.to_json().get("function")
             raise AutoproxError(
-                f"{proxy} is no expression, but a function of autoprox, and has the form json "
-                f"alone; its code is {proxy.to_json()['function']}"
+                f"{proxy} is no expression and has the form json alone"
+                + (f"; its code is {code}" if code else "")
             )
         return json.dumps(proxy.to_json(), indent=2, ensure_ascii=False) + "\n"
     if form == "python":

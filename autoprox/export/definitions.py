@@ -43,7 +43,7 @@ class Definition:
     text: str
 
 
-Table: TypeAlias = Mapping[str, Definition | Key]
+ModuleNames: TypeAlias = Mapping[str, Definition | Key]
 """What names are in a module: definitions, or where they are imported from."""
 
 
@@ -52,15 +52,15 @@ def top_level(module: str) -> dict[str, Definition | Key]:
     """What a module defines at its top level, and where what it imports comes from."""
     text = inspect.getsource(importlib.import_module(module))
     lines = text.splitlines()
-    found: dict[str, Definition | Key] = {}
+    known: dict[str, Definition | Key] = {}
     body = list(_flattened(ast.parse(text).body))
     for place, node in enumerate(body):
         if isinstance(node, ast.Import):
-            found |= {each.asname or each.name: (each.name, "") for each in node.names}
+            known |= {alias.asname or alias.name: (alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {
-                each.asname or each.name: _origin(node.module or "", each.name)
-                for each in node.names
+            known |= {
+                alias.asname or alias.name: _origin(node.module or "", alias.name)
+                for alias in node.names
             }
         name = _name(node)
         if name is not None:
@@ -68,8 +68,8 @@ def top_level(module: str) -> dict[str, Definition | Key]:
             documented = isinstance(node, (ast.Assign, ast.AnnAssign)) and any(map(_is_text, after))
             last = after[0] if documented else node
             source = "\n".join(lines[first_line(node) - 1 : last.end_lineno])
-            found[name] = Definition(ast.parse(source).body[0], source)
-    return found
+            known[name] = Definition(ast.parse(source).body[0], source)
+    return known
 
 
 def _flattened(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -125,13 +125,13 @@ def definition_of(function: Callable[..., Any]) -> Definition:
         ) from None
 
 
-def names_beside(made: Callable[..., Any]) -> Table:
+def names_beside(definition: Callable[..., Any]) -> ModuleNames:
     """Return what names a definition can have from its module; in a notebook, what is imported."""
     try:
-        return top_level(str(made.__module__))
+        return top_level(str(definition.__module__))
     except (ImportError, OSError, TypeError):
-        around: Mapping[str, object] = getattr(made, "__globals__", {})
-        return {name: _home(value, made.__module__) for name, value in around.items()}
+        around: Mapping[str, object] = getattr(definition, "__globals__", {})
+        return {name: _home(value, definition.__module__) for name, value in around.items()}
 
 
 def _home(value: object, notebook: str) -> Key:
@@ -160,18 +160,18 @@ def parsed(text: str) -> Definition:
 def attributes(text: str) -> frozenset[str]:
     """The names of attributes that a text mentions."""
     nodes = ast.walk(ast.parse(text))
-    return frozenset(each.attr for each in nodes if isinstance(each, ast.Attribute))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
 
 
 @cache
 def imported(definition: Definition) -> list[str]:
     """The modules that are imported inside of a definition."""
     modules: list[str] = []
-    for each in ast.walk(definition.node):
-        if isinstance(each, ast.Import):
-            modules += (alias.name for alias in each.names)
-        elif isinstance(each, ast.ImportFrom):
-            modules.append(each.module or "its own package")
+    for inner in ast.walk(definition.node):
+        if isinstance(inner, ast.Import):
+            modules += (alias.name for alias in inner.names)
+        elif isinstance(inner, ast.ImportFrom):
+            modules.append(inner.module or "its own package")
     return modules
 
 
@@ -181,38 +181,38 @@ def used_names(definition: Definition) -> list[ast.Name]:
     node = definition.node
     if not isinstance(node, ast.ClassDef):
         return _used_in(node)
-    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+    methods = [member for member in node.body if isinstance(member, ast.FunctionDef)]
     outside = copy(node)
-    outside.body = [each for each in node.body if each not in methods]
+    outside.body = [member for member in node.body if member not in methods]
     return [name for part in (outside, *methods) for name in _used_in(part)]
 
 
 def _used_in(node: ast.stmt) -> list[ast.Name]:
-    skipped = {id(each) for mark in _marks(node) for each in ast.walk(mark)}
+    skipped = {id(inner) for mark in _marks(node) for inner in ast.walk(mark)}
     names, own = [], set()
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name):
-            names.append(each)
-            own |= {each.id} if isinstance(each.ctx, ast.Store) else set()
-        elif isinstance(each, ast.arg):
-            own.add(each.arg)
-        elif isinstance(each, ast.alias):
-            own.add(each.asname or each.name.partition(".")[0])
-        elif isinstance(each, ast.ExceptHandler) and each.name:
-            own.add(each.name)
-        elif isinstance(each, ast.FunctionDef):
-            own.add(each.name)
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name):
+            names.append(inner)
+            own |= {inner.id} if isinstance(inner.ctx, ast.Store) else set()
+        elif isinstance(inner, ast.arg):
+            own.add(inner.arg)
+        elif isinstance(inner, ast.alias):
+            own.add(inner.asname or inner.name.partition(".")[0])
+        elif isinstance(inner, ast.ExceptHandler) and inner.name:
+            own.add(inner.name)
+        elif isinstance(inner, ast.FunctionDef):
+            own.add(inner.name)
     own.discard(_name(node) or "")
-    return [each for each in names if each.id not in own and id(each) not in skipped]
+    return [use for use in names if use.id not in own and id(use) not in skipped]
 
 
 def _marks(node: ast.stmt) -> list[ast.expr]:
     """Return the decorators that make a function a primitive or a statistic."""
     return [
-        each
-        for each in getattr(node, "decorator_list", ())
-        if isinstance(each, ast.Call)
-        and ast.unparse(each.func).endswith(("primitive", "statistic"))
+        mark
+        for mark in getattr(node, "decorator_list", ())
+        if isinstance(mark, ast.Call)
+        and ast.unparse(mark.func).endswith(("primitive", "statistic"))
     ]
 
 
@@ -225,25 +225,35 @@ def edited(definition: Definition, names: Mapping[ast.Name, str], new: str) -> s
         new: what the definition itself is called there.
     """
     node, lines = definition.node, definition.text.splitlines()
-    for each in sorted(names, key=lambda each: (each.lineno, each.col_offset), reverse=True):
-        line = lines[each.lineno - 1].encode()  # offsets are those of bytes
-        changed = line[: each.col_offset] + names[each].encode() + line[each.end_col_offset :]
-        lines[each.lineno - 1] = changed.decode()
+    for use in sorted(names, key=lambda use: (use.lineno, use.col_offset), reverse=True):
+        line = lines[use.lineno - 1].encode()  # offsets are those of bytes
+        changed = line[: use.col_offset] + names[use].encode() + line[use.end_col_offset :]
+        lines[use.lineno - 1] = changed.decode()
     first = node.lineno - 1
     lines[first] = re.sub(r"^(def|class) \w+", rf"\1 {new}", lines[first])
-    dropped = {
-        place
-        for mark in _marks(node)
-        for place in range(mark.lineno - 1, mark.end_lineno or mark.lineno)
-    }
-    for part in ast.walk(node):
+    dropped, closed = _left_out(definition)
+    for place, end in closed.items():
+        lines[place] += end
+    text = "\n".join(line for place, line in enumerate(lines) if place not in dropped)
+    return re.sub(rf"\b(?:{'|'.join(PLAIN_ERRORS)})\b", "ValueError", text)
+
+
+@cache
+def _left_out(definition: Definition) -> tuple[frozenset[int], Mapping[int, str]]:
+    """Return the places of lines that only autoprox needs, and how lines before them now end.
+
+    These are marks, and docstrings after their first paragraph.
+    """
+    lines, dropped, closed = definition.text.splitlines(), set[int](), dict[int, str]()
+    for mark in _marks(definition.node):
+        dropped |= {*range(mark.lineno - 1, mark.end_lineno or mark.lineno)}
+    for part in ast.walk(definition.node):
         first, last = _documentation(part)
         end = next((place for place in range(first, last) if not lines[place].strip()), last)
         if end < last:
-            lines[end - 1] += lines[last].strip()[-3:]
+            closed[end - 1] = lines[last].strip()[-3:]
             dropped |= {*range(end, last + 1)}
-    text = "\n".join(line for place, line in enumerate(lines) if place not in dropped)
-    return re.sub(rf"\b(?:{'|'.join(PLAIN_ERRORS)})\b", "ValueError", text)
+    return frozenset(dropped), closed
 
 
 def _documentation(node: ast.AST) -> tuple[int, int]:

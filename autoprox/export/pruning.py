@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 Facts: TypeAlias = Mapping[str, object]
 """What parameters (``"name"``) and attributes (``".name"``) are, wherever they occur."""
 
-Block: TypeAlias = list[ast.stmt]
+Statements: TypeAlias = list[ast.stmt]
 
 Edit: TypeAlias = tuple[int, int, Sequence[str]]
 """The first and the last of some lines, counted from 1, and what they become."""
@@ -89,7 +89,7 @@ class _Function:
             for name in _targets(node)
             if self.stored[name] == 1 and name not in parameters
         }
-        self.homes: dict[ast.stmt, tuple[ast.AST, Block]] = {
+        self.homes: dict[ast.stmt, tuple[ast.AST, Statements]] = {
             statement: (parent, block)
             for parent in self.nodes
             for block in (getattr(parent, name, []) for name in ("body", "orelse", "finalbody"))
@@ -107,11 +107,7 @@ class _Function:
                 yield from self._of_operands(node)
 
     def value(self, node: ast.expr) -> Any:  # a constant of any type
-        """Return what an expression gives.
-
-        Raises:
-            _Unknown: it is not known.
-        """
+        """Return what an expression gives."""
         match node:
             case ast.Constant():
                 return node.value
@@ -149,17 +145,19 @@ class _Function:
         """Leave out what does not matter, but for the last operand, which may be the result."""
         truths, neutral = [*map(self.truth, node.values)], isinstance(node.op, ast.And)
         *others, last = node.values
-        left = [each for each, truth in zip(others, truths, strict=False) if truth is not neutral]
+        left = [
+            operand for operand, truth in zip(others, truths, strict=False) if truth is not neutral
+        ]
         if neutral and False in truths:
             yield self._replaced(node, "False")
         elif len(left) < len(others):
-            texts = [self._text(each) for each in (*left, last)]
-            for place, each in enumerate(left and (*left, last)):
-                if isinstance(each, ast.BoolOp):
+            texts = [self._text(operand) for operand in (*left, last)]
+            for place, operand in enumerate(left and (*left, last)):
+                if isinstance(operand, ast.BoolOp):
                     texts[place] = f"({texts[place]})"
             yield self._replaced(node, (" and " if neutral else " or ").join(texts))
 
-    def _of_statement(self, node: ast.stmt, block: Block) -> Iterator[Edit]:
+    def _of_statement(self, node: ast.stmt, block: Statements) -> Iterator[Edit]:
         place = block.index(node)
         if isinstance(node, LEAVES) and place + 1 < len(block):
             yield first_line(block[place + 1]), last_line(block[-1]), []
@@ -170,7 +168,7 @@ class _Function:
         elif self._is_idle(node):
             yield self._without(node)
 
-    def _taken(self, node: ast.If, branch: Block) -> Edit:
+    def _taken(self, node: ast.If, branch: Statements) -> Edit:
         """Leave the branch of a condition that is taken."""
         if not branch:
             return self._without(node)
@@ -185,7 +183,7 @@ class _Function:
             inside = self._outside(node, branch)
         return node.lineno, last_line(node), inside
 
-    def _outside(self, node: ast.stmt, block: Block) -> list[str]:
+    def _outside(self, node: ast.stmt, block: Statements) -> list[str]:
         """Return the lines of a block in the place of the statement around it."""
         inside = self.lines[first_line(block[0]) - 1 : last_line(block[-1])]
         depth = block[0].col_offset - node.col_offset
@@ -210,7 +208,7 @@ class _Function:
             return is_nested and node.name not in self.loaded
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             return False
-        calls = any(isinstance(each, (ast.Call, ast.NamedExpr)) for each in ast.walk(node.value))
+        calls = any(isinstance(inner, (ast.Call, ast.NamedExpr)) for inner in ast.walk(node.value))
         names = _targets(node)
         return bool(names) and not calls and not self.loaded & {*names}
 

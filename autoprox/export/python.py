@@ -43,9 +43,12 @@ def score({signature}) -> float:
     The network is measured in {mode} mode, and left as it was.
 
     Args:
-        network: any module that maps the inputs to logits.
-        inputs: ``(batch, ...)``.
-        targets: ``(batch,)``, class numbers{unused}.{bits}
+        network: any module.
+        inputs: what it is called with: a tensor ``(batch, ...)``, a tuple of positional or a dict
+            of keyword arguments.
+        targets: ``(batch,)``, class numbers, or what `loss` takes{unused}.
+        loss: of what the network returns and the targets; by default the mean cross-entropy.
+        outputs: what takes the logits from what the network returns; by default the usual.{bits}
 
     Raises:
         ValueError: the network cannot be measured, or the formula has no finite value on it.
@@ -57,7 +60,14 @@ def score({signature}) -> float:
 '''
 
 UNTRAINED = {
-    "signature": "network: nn.Module, inputs: Tensor, targets: Tensor | None = None",
+    "signature": """
+    network: nn.Module,
+    inputs: Inputs,
+    targets: Targets = None,
+    *,
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
+""",
     "told": "Return the score of an untrained network; a higher one predicts a higher accuracy.",
     "mode": "train",
     "bits": "",
@@ -67,10 +77,12 @@ UNTRAINED = {
 TRAINED = {
     "signature": """
     network: nn.Module,
-    inputs: Tensor,
-    targets: Tensor | None = None,
+    inputs: Inputs,
+    targets: Targets = None,
     *,
     bits: Sequence[int],
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
 """,
     "told": "Return the score of a network's bits; a higher one predicts a higher accuracy.",
     "mode": "eval",
@@ -98,7 +110,7 @@ def to_python(proxy: Proxy) -> str:
                 f"{word.unexportable}; latex, json and svg can be had"
             )
     copier = _copier(proxy)
-    for name in ("nn", "Tensor"):
+    for name in ("nn", "Inputs", "Targets", "Loss", "Outputs"):
         copier.named(measure.__module__, name)
     if proxy.needs_bits:
         copier.named(values.__name__, "Sequence")
@@ -247,7 +259,7 @@ class _NetworkFormula(_Formula):
 
     def entries(self, node: Graph) -> str:
         """Return the variable of the layers that a node's value has numbers of."""
-        selectors = {each.word for each in node if _is_selector(each)}
+        selectors = {below.word for below in node if _is_selector(below)}
         return self._having(frozenset(node.statistics), frozenset(selectors))
 
     def _having(self, statistics: frozenset[str], selectors: frozenset[str]) -> str:
@@ -285,7 +297,7 @@ def _layer_function(name: str, reduction: Graph, copier: Copier) -> str:
         *formula.lines,
         f"return {result}",
     ]
-    arguments = ", ".join(f"{each}: Tensor" for each in statistics)
+    arguments = ", ".join(f"{name}: Tensor" for name in statistics)
     documentation = f'"""Return {reduction} of a layer."""'
     if len(documentation) > 96:
         documentation = (
@@ -329,10 +341,11 @@ def _copier(proxy: Proxy) -> Copier:
 
 def _measuring(proxy: Proxy, copier: Copier) -> list[str]:
     """Return the lines that measure the statistics of a proxy."""
-    given = f'network, inputs, targets, [{_listed(proxy.statistics)}], sample="full"'
-    given += ", bits=bits" if proxy.needs_bits else ""
+    arguments = f'network, inputs, targets, [{_listed(proxy.statistics)}], sample="full"'
+    arguments += ", loss=loss, outputs=outputs"
+    arguments += ", bits=bits" if proxy.needs_bits else ""
     return [
-        f"measured = {copier.copied(measure)}({given})",
+        f"measured = {copier.copied(measure)}({arguments})",
         *(
             f"{name} = measured.values[{_listed([name])}]"
             + ("[None]" if STATISTICS[name].kind is Layer else "")

@@ -18,7 +18,7 @@ from autoprox.export.definitions import (
     PLAIN_ERRORS,
     Definition,
     Key,
-    Table,
+    ModuleNames,
     attributes,
     definition_of,
     edited,
@@ -52,7 +52,6 @@ class Copier:
         values: Mapping[Key, Mapping[str, object]] = MappingProxyType({}),
         replaced: Mapping[Key, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:
-        """Start with nothing copied."""
         self._taken = {*reserved, *dir(builtins), *keyword.kwlist}
         self._facts, self._values, self._replaced = facts, values, replaced
         self._pruned: dict[str, str] = {}
@@ -63,10 +62,10 @@ class Copier:
         self._methods: set[str] = set()
         self._mentioned: set[str] = set()
 
-    def copied(self, made: Callable[..., Any]) -> str:
+    def copied(self, definition: Callable[..., Any]) -> str:
         """Copy a function or class, and return its name in the copy."""
-        key = made.__module__, made.__qualname__
-        self._roots[key] = lambda: self._object(made)
+        key = definition.__module__, definition.__qualname__
+        self._roots[key] = lambda: self._object(definition)
         return self._name(key)
 
     def named(self, module: str, name: str) -> str:
@@ -81,44 +80,46 @@ class Copier:
         Raises:
             AutoproxError: it cannot be copied.
         """
-        while not self._copies or self._mentioned - self._methods:
+        complete = False
+        while not complete:
             self._methods = {*self._mentioned}
             self._copies.clear()
             for root in self._roots.values():
                 root()
+            complete = self._mentioned <= self._methods
 
     def _name(self, key: Key) -> str:
         if key not in self._names:
             self._names[key] = self._free(key[1].rpartition(".")[2])
         return self._names[key]
 
-    def _object(self, made: Callable[..., Any]) -> str:
+    def _object(self, definition: Callable[..., Any]) -> str:
         """Copy a function or class."""
-        key, known = (made.__module__, made.__qualname__), names_beside(made)
+        key, known = (definition.__module__, definition.__qualname__), names_beside(definition)
         if isinstance(known.get(key[1]), Definition):
             return self._found(*key, known)
         if key not in self._copies:
-            self._copy(key, definition_of(made), known)
+            self._copy(key, definition_of(definition), known)
         return self._name(key)
 
-    def _found(self, module: str, name: str, known: Table) -> str:
+    def _found(self, module: str, name: str, known: ModuleNames) -> str:
         """Copy the definition or the import that `name` is in a module, and return its name."""
         key = module, name
         if key in self._replaced:
             return self._object(self._replaced[key])
-        found = known[name]
-        if isinstance(found, Definition):
+        origin = known[name]
+        if isinstance(origin, Definition):
             if key in self._values and key not in self._copies:
                 text = f"{self._name(key)} = {self._written(self._values[key])}"
                 self._copies[key] = lambda: text
             elif key not in self._copies:
-                self._copy(key, self._reduced(module, found), known)
+                self._copy(key, self._reduced(module, origin), known)
             return self._name(key)
-        source, original = found
+        source, original = origin
         if is_allowed(source):
-            if found not in self._imports:
-                self._imports[found] = self._free(name)
-            return self._imports[found]
+            if origin not in self._imports:
+                self._imports[origin] = self._free(name)
+            return self._imports[origin]
         if original and source.partition(".")[0] in ("autoprox", module.partition(".")[0]):
             return self.named(source, original)
         raise AutoproxError(
@@ -144,26 +145,22 @@ class Copier:
                 lines[place] = [self._pruned[text]]
         return parsed("\n".join(lines))
 
-    def _copy(self, key: Key, definition: Definition, known: Table) -> None:
-        """Copy a definition after what it needs.
-
-        Raises:
-            AutoproxError: it needs what a copy cannot have.
-        """
+    def _copy(self, key: Key, definition: Definition, known: ModuleNames) -> None:
+        """Copy a definition after what it needs."""
         module, name = key[0], key[1].rpartition(".")[2]
         new = self._name(key)
         self._copies[key] = str  # lest what needs itself is copied without end
         self._mentioned |= attributes(definition.text)
         needed = {name: new}
         used = used_names(definition)
-        for each in used:
-            if each.id in needed or each.id in PLAIN_ERRORS:
+        for use in used:
+            if use.id in needed or use.id in PLAIN_ERRORS:
                 continue
-            if each.id in known:
-                needed[each.id] = self._found(module, each.id, known)
-            elif not hasattr(builtins, each.id):
+            if use.id in known:
+                needed[use.id] = self._found(module, use.id, known)
+            elif not hasattr(builtins, use.id):
                 raise AutoproxError(
-                    f"{name!r} cannot be exported: {each.id!r}, which it uses, is not defined by a "
+                    f"{name!r} cannot be exported: {use.id!r}, which it uses, is not defined by a "
                     f"statement of its own in {module}"
                 )
         for source in imported(definition):
@@ -172,7 +169,7 @@ class Copier:
                     f"{name!r} cannot be exported: it imports {source}, but an export needs torch "
                     "alone"
                 )
-        names = {each: needed.get(each.id, each.id) for each in used}
+        names = {use: needed.get(use.id, use.id) for use in used}
         del self._copies[key]  # it comes after what it needs
         self._copies[key] = lambda: edited(definition, names, new)
 
@@ -181,14 +178,16 @@ class Copier:
         if isinstance(value, str):
             return json.dumps(value, ensure_ascii=False)
         if isinstance(value, Mapping):
-            lines = [f"{self._written(key)}: {self._written(each)}," for key, each in value.items()]
+            lines = [
+                f"{self._written(key)}: {self._written(member)}," for key, member in value.items()
+            ]
             return "{\n" + textwrap.indent("\n".join(lines), "    ") + "\n}"
         if is_dataclass(value) and not isinstance(value, type):
-            given = {each.name: getattr(value, each.name) for each in fields(value)}
+            held = {field.name: getattr(value, field.name) for field in fields(value)}
             changed = [
-                f"    {each.name}={self._written(given[each.name])},"
-                for each in fields(value)
-                if given[each.name] != each.default
+                f"    {field.name}={self._written(held[field.name])},"
+                for field in fields(value)
+                if held[field.name] != field.default
             ]
             return "\n".join([f"{self._object(type(value))}(", *changed, ")"])
         return self._object(value) if isinstance(value, (type, FunctionType)) else repr(value)

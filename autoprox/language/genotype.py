@@ -85,11 +85,24 @@ def _branch(graph: Graph, operations: Sequence[int]) -> Graph:
             raise LanguageError(
                 f"the unary operations are numbered 0 to {len(UNARY) - 1}; got {number}"
             )
-        word = UNARY[number][1]
+    return applied(graph, [UNARY[number][1] for number in operations])
+
+
+def applied(graph: Graph, operations: Sequence[str]) -> Graph:
+    """Return operations applied to a layer's entries, reduced to a number a layer.
+
+    Args:
+        graph: of the entries.
+        operations: the words of each, outermost first; the one applied first in front.
+
+    Raises:
+        LanguageError: an operation gives every layer the same number.
+    """
+    for word in operations:
         if graph.kind is Layer:
             if word in CONSTANT:
                 raise LanguageError(f"{word} of one number is the same for every layer")
             word = OF_A_NUMBER.get(word, word)
-        for each in reversed(word.split()):
-            graph = apply(each, graph)
+        for name in reversed(word.split()):
+            graph = apply(name, graph)
     return graph if graph.kind is Layer else apply("mean", graph)

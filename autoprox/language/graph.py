@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from autoprox.errors import LanguageError, short
+from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network
+from autoprox.statistics import STATISTICS
 
 if TYPE_CHECKING:
     import networkx
 
-    from autoprox.primitives import Primitive
-    from autoprox.statistics import Statistic
 
 JSON_VERSION = 1
 
@@ -59,16 +59,13 @@ class Graph:
     below: tuple[Graph, ...] = field(repr=False)
 
     def __str__(self) -> str:
-        """Return the canonical text."""
         return self.text
 
     def __repr__(self) -> str:
-        """Return the call that parses the canonical text."""
         return f"parse({self.text!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to other processes as JSON, and become one object with its equals there."""
-        return from_json, (self.to_json(),)
+        return from_json, (self.to_json(),)  # in another process it is one object with its equals
 
     def nodes(self) -> tuple[Graph, ...]:
         """Return the distinct nodes, arguments before those that use them, this one last."""
@@ -103,9 +100,9 @@ class Graph:
         if self.kind is None:
             return self.word
         if not self.args:
-            return statistic(self.word).latex
+            return STATISTICS[self.word].latex
         index = LAYER if self.args[0].kind is Layer else ENTRY
-        return primitive(self.word).latex.format(*(arg.latex() for arg in self.args), index=index)
+        return PRIMITIVES[self.word].latex.format(*(arg.latex() for arg in self.args), index=index)
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as JSON data: the nodes in order, arguments by their place."""
@@ -122,8 +119,6 @@ class Graph:
         with attribute ``places``, the argument positions.
         """
         import networkx
-
-        from autoprox.primitives import PRIMITIVES
 
         view = networkx.DiGraph(text=self.text)
         nodes = self.nodes()
@@ -162,7 +157,7 @@ def leaf(name: str) -> Graph:
     Raises:
         UnknownNameError: there is no statistic of that name.
     """
-    return _intern(name, (), statistic(name).kind)
+    return _intern(name, (), STATISTICS[name].kind)
 
 
 def number(value: float) -> Graph:
@@ -183,9 +178,9 @@ def apply(word: str, *args: Graph) -> Graph:
         UnknownNameError: there is no primitive of that name.
         LanguageError: the number of arguments or their kinds do not fit.
     """
-    made = primitive(word)
-    if len(args) != made.arity:
-        raise LanguageError(f"{word} takes {made.arity} argument(s); got {len(args)}")
+    called = PRIMITIVES[word]
+    if len(args) != called.arity:
+        raise LanguageError(f"{word} takes {called.arity} argument(s); got {len(args)}")
     kinds = dict.fromkeys(arg.kind for arg in args if arg.kind is not None)
     if not kinds:
         raise LanguageError(
@@ -195,16 +190,16 @@ def apply(word: str, *args: Graph) -> Graph:
         names = " and ".join(kind.__name__ for kind in kinds)
         raise LanguageError(f"the arguments of {word} have one kind; got {names}")
     (kind,) = kinds
-    if kind not in made.kinds:
-        takes = ", ".join(each.__name__ for each in made.kinds)
+    if kind not in called.kinds:
+        takes = ", ".join(fitting.__name__ for fitting in called.kinds)
         raise LanguageError(f"{word} takes {takes}; got {kind.__name__}")
-    if any(arg.kind is None for arg in args) and made.kinds != KINDS:
+    if any(arg.kind is None for arg in args) and called.kinds != KINDS:
         raise LanguageError(
-            f"{word} takes no numbers, only {', '.join(k.__name__ for k in made.kinds)}"
+            f"{word} takes no numbers, only {', '.join(k.__name__ for k in called.kinds)}"
         )
-    if made.commutative:
+    if called.commutative:
         args = tuple(sorted(args, key=lambda arg: arg.text))
-    return _intern(word, args, made.result(kind))
+    return _intern(word, args, called.result(kind))
 
 
 def check_root(graph: Graph) -> Graph:
@@ -214,9 +209,9 @@ def check_root(graph: Graph) -> Graph:
         LanguageError: it is of another kind.
     """
     if graph.kind is not Network:
-        found = graph.kind.__name__ if graph.kind else "a number"
+        kind = graph.kind.__name__ if graph.kind else "a number"
         raise LanguageError(
-            f"a proxy is one number a network, but {short(graph.text)!r} is {found}; "
+            f"a proxy is one number a network, but {short(graph.text)!r} is {kind}; "
             "reduce it, for example sum(...) once to layers and once more to the network"
         )
     return graph
@@ -248,12 +243,12 @@ def from_json(data: Mapping[str, Any]) -> Graph:
                     f"node {len(nodes)} ({short(repr(word))}) refers to {short(repr(places))}: "
                     "not before it"
                 )
-            depths.append(max((depths[at] + 1 for at in places), default=0))
+            depths.append(1 + max(map(depths.__getitem__, places), default=-1))
             if depths[-1] > MAX_DEPTH:
                 raise LanguageError(f"an expression is at most {MAX_DEPTH} calls deep")
-            if sum(len(nodes[at].text) for at in places) > MAX_TEXT:
+            nodes.append(apply(word, *map(nodes.__getitem__, places)) if places else atom(word))
+            if len(nodes[-1].text) > MAX_TEXT:  # so none is longer than a few times that
                 raise LanguageError(f"an expression is at most {MAX_TEXT:,} characters long")
-            nodes.append(apply(word, *(nodes[at] for at in places)) if places else atom(word))
     except (TypeError, ValueError):
         raise LanguageError(
             "each node of a graph is a list: a word, then places of nodes"
@@ -270,17 +265,3 @@ def atom(word: str) -> Graph:
     except ValueError:
         return leaf(word)
     return number(value)
-
-
-def statistic(name: str) -> Statistic:
-    """Return the statistic called `name`; torch is imported only now."""
-    from autoprox.statistics import STATISTICS
-
-    return STATISTICS[name]
-
-
-def primitive(name: str) -> Primitive:
-    """Return the primitive called `name`; torch is imported only now."""
-    from autoprox.primitives import PRIMITIVES
-
-    return PRIMITIVES[name]

@@ -109,11 +109,11 @@ def _by_graphviz(
         drawn.add_node(node, width=size / POINTS, **box)
     drawn.add_edges_from(links.edges)
     drawn.layout("dot")
-    found = {node: float(drawn.get_node(node).attr["pos"].split(",")[0]) for node in sizes}
+    middles = {node: float(drawn.get_node(node).attr["pos"].split(",")[0]) for node in sizes}
     xs: dict[Node, float] = {}
     for layer in layers:
-        ordered = sorted(layer, key=found.__getitem__)
-        wished = [found[node] for node in ordered]
+        ordered = sorted(layer, key=middles.__getitem__)
+        wished = [middles[node] for node in ordered]
         places = apart(wished, [sizes[node] for node in ordered], gap)
         xs |= dict(zip(ordered, places, strict=True))
     return xs

@@ -55,7 +55,7 @@ def from_latex(latex: str, display: str = "inline") -> Markup:
     >>> print(from_latex(r"\sqrt{x}"))
     <math display="inline" alttext="\sqrt{x}"><msqrt><mi>x</mi></msqrt></math>
     """
-    reader = _Reader(latex)
+    reader = _LatexReader(latex)
     try:
         content = reader.row()
         if reader.next is not None:
@@ -65,7 +65,7 @@ def from_latex(latex: str, display: str = "inline") -> Markup:
     return tag("math", content, display=display, alttext=latex)
 
 
-class _Reader:
+class _LatexReader:
     """Reads LaTeX from left to right.
 
     Args:
@@ -73,7 +73,6 @@ class _Reader:
     """
 
     def __init__(self, latex: str) -> None:
-        """Stand before the first token."""
         self.latex = latex
         self.tokens = list(_TOKEN.finditer(latex))
         self.at = 0
@@ -124,7 +123,7 @@ class _Reader:
     def _at(self, *tokens: str) -> bool:
         """Say whether these tokens come next."""
         following = self.tokens[self.at : self.at + len(tokens)]
-        return tuple(each.group() for each in following) == tokens
+        return tuple(token.group() for token in following) == tokens
 
     def _function(self) -> str:
         """Pass the name of a function and return it; nothing if something else comes."""

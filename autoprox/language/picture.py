@@ -96,7 +96,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Arrow:
     """A line of a picture, from an argument up to what uses it.
 
     Attributes:
@@ -149,7 +149,7 @@ class Picture:
     """
 
     boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Arrow, ...]
     width: float
     height: float
 
@@ -182,7 +182,7 @@ def box_width(data: Mapping[str, Any]) -> float:
     return float(MARGIN + words + SLANT * max(lean))
 
 
-def _lines(view: networkx.DiGraph, laid: Layout, user: int) -> list[Line]:
+def _lines(view: networkx.DiGraph, laid: Layout, user: int) -> list[Arrow]:
     """Return the lines from the arguments of a node, from left to right."""
     x, y = laid.places[user]
     data = view.nodes[user]
@@ -197,7 +197,7 @@ def _lines(view: networkx.DiGraph, laid: Layout, user: int) -> list[Line]:
         numbered = _order_matters(data["word"]) or len(positions) > 1
         numbers = ", ".join(str(place + 1) for place in positions) if numbered else ""
         side = 1 if entries[arg] <= end[0] else -1
-        lines.append(Line((start, *laid.ways[arg, user], end), numbers, side))
+        lines.append(Arrow((start, *laid.ways[arg, user], end), numbers, side))
     return lines
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from autoprox.language.glossary import meaning
 from autoprox.language.graph import Graph
 from autoprox.language.layout import Place
-from autoprox.language.picture import BOX_HEIGHT, GREY, INK, ROOT_EDGE, Box, Line, picture
+from autoprox.language.picture import BOX_HEIGHT, GREY, INK, ROOT_EDGE, Arrow, Box, picture
 from autoprox.runtime.markup import Markup, join, tag
 
 TITLE = 30.0
@@ -42,7 +42,7 @@ def _points(places: Iterable[Place]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
-def _line(line: Line) -> Markup:
+def _line(line: Arrow) -> Markup:
     """Return an arrow with its numbers."""
     curve = "".join(("L" if len(part) == 1 else "C") + _points(part) for part in line.curve)
     parts = [

@@ -29,7 +29,9 @@ from autoprox.language.graph import (
     leaf,
     number,
 )
+from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import Kind
+from autoprox.statistics import STATISTICS
 
 TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<mark>[(),]))"
@@ -49,7 +51,7 @@ def parse(text: str) -> Graph:
         raise LanguageError(
             f"an expression is at most {MAX_TEXT:,} characters long; got {len(text):,}"
         )
-    reader = _Reader(text)
+    reader = _ExpressionReader(text)
     graph = reader.expression(0)
     reader.end()
     return graph
@@ -64,7 +66,7 @@ def parse_proxy(text: str) -> Graph:
     return check_root(parse(text))
 
 
-class _Reader:
+class _ExpressionReader:
     """A recursive-descent reader over one text."""
 
     def __init__(self, text: str) -> None:
@@ -85,11 +87,12 @@ class _Reader:
 
     def mark(self, wanted: str) -> bool:
         """Consume the mark if it comes next."""
-        self._skip()
-        if self.text.startswith(wanted, self.at):
-            self.at += 1
-            return True
-        return False
+        if not self.text.startswith(wanted, self.at):
+            self._skip()
+            if not self.text.startswith(wanted, self.at):
+                return False
+        self.at += 1
+        return True
 
     def end(self) -> None:
         self._skip()
@@ -102,17 +105,15 @@ class _Reader:
         if depth > MAX_DEPTH:
             self.fail(f"an expression is at most {MAX_DEPTH} calls deep", start)
         match = TOKEN.match(self.text, start)
-        if match is None or match["mark"]:
+        if match is None or match.lastgroup == "mark":
             self.fail("expected a statistic, a primitive or a number", start)
         self.at = match.end()
-        if match["number"]:
+        if match.lastgroup == "number":
             return number(float(match["number"]))
         word = match["name"]
         return self.call(word, start, depth) if self.mark("(") else self.name(word, start)
 
     def name(self, word: str, start: int) -> Graph:
-        from autoprox.primitives import PRIMITIVES
-        from autoprox.statistics import STATISTICS
 
         if word in STATISTICS:
             return leaf(word)
@@ -121,8 +122,6 @@ class _Reader:
         self.fail(_unknown("statistic", word, STATISTICS), start)
 
     def call(self, word: str, start: int, depth: int) -> Graph:
-        from autoprox.primitives import PRIMITIVES
-        from autoprox.statistics import STATISTICS
 
         if word in STATISTICS and word not in PRIMITIVES:
             self.fail(f"{word} is a statistic and takes no arguments", start)
@@ -141,15 +140,13 @@ class _Reader:
 
     def checked(self, word: str, start: int, args: list[Graph], places: list[int]) -> Graph:
         """Apply the primitive; a kind that does not fit is shown with those that do."""
-        from autoprox.primitives import PRIMITIVES
-
-        made = PRIMITIVES[word]
-        if len(args) == made.arity:
+        called = PRIMITIVES[word]
+        if len(args) == called.arity:
             kinds = [arg.kind for arg in args]
             first = next((kind for kind in kinds if kind is not None), None)
             for place, arg in zip(places, args, strict=True):
-                if arg.kind is not None and arg.kind not in made.kinds:
-                    takes = ", ".join(kind.__name__ for kind in made.kinds)
+                if arg.kind is not None and arg.kind not in called.kinds:
+                    takes = ", ".join(kind.__name__ for kind in called.kinds)
                     self.fail(
                         f"{short(arg.text)} is {arg.kind.__name__}, but {word} takes {takes}", place
                     )
@@ -169,9 +166,8 @@ def _unknown(noun: str, word: str, known: Iterable[str]) -> str:
 
 
 def _misfit(word: str, first: Graph, arg: Graph, kind: type[Kind]) -> str:
-    from autoprox.statistics import STATISTICS
 
-    fits = [name for name, each in STATISTICS.items() if each.kind is kind]
+    fits = [name for name, word_of_kind in STATISTICS.items() if word_of_kind.kind is kind]
     return (
         f"{short(arg.text)} is {arg.kind.__name__ if arg.kind else 'a number'}, "
         f"but beside {short(first.text)} {word} takes {kind.__name__} "

@@ -1,5 +1,5 @@
 """The leaderboard: how well proxies rank the architectures of a bench, and what they cost.
 
-`rank` computes it; `scoring` gets the scores, each architecture built and measured once; `figures`
-compares them with the accuracies; `board` holds the result.
+`run.rank` computes it, `board` holds it, `by_column` reads it from files, and `searched` counts the
+architectures that the search of a discovered proxy saw.
 """

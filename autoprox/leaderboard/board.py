@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,14 +12,50 @@ from numpy.typing import NDArray
 from autoprox.assessment.wording import figure, short_interval
 from autoprox.errors import UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
-from autoprox.runtime.frames import frame_of
+from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.markup import join, table, tag
+from autoprox.runtime.schema import Correlation, Count, FileKind
 
 if TYPE_CHECKING:
     import pandas
 
-FORMAT = "autoprox leaderboard"
-VERSION = 2
+
+@dataclass(frozen=True)
+class WrittenColumn:
+    """Of a proxy on a column, what is read from a file."""
+
+    column: str
+    somers: Correlation
+
+
+@dataclass(frozen=True)
+class WrittenRow:
+    """Of a `LeaderboardRow`, what is read from a file."""
+
+    name: str
+    formula: str
+    columns: tuple[WrittenColumn, ...]
+    joint: Correlation | None = None
+    joint_interval: tuple[Correlation, Correlation] | None = None
+    joint_kendall: Correlation | None = None
+    joint_spearman: Correlation | None = None
+    reason: str | None = None
+    searched_on: Count | None = None
+
+
+@dataclass(frozen=True)
+class WrittenBoard:
+    """Of a `Leaderboard`, what is read from a file, and how many architectures were ranked."""
+
+    bench: str
+    settings: dict[str, Any]
+    architectures: Count
+    columns: tuple[str, ...]
+    rows: tuple[WrittenRow, ...]
+
+
+BOARD = FileKind("autoprox leaderboard", 2, WrittenBoard)
+"""What ``autoprox rank --json`` writes."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +103,11 @@ class LeaderboardRow:
     @property
     def best(self) -> dict[float, float]:
         """Share of the architectures, the best by score, to the mean of rho over the columns."""
-        shares = [each.share for each in self.columns[0].best] if self.columns else []
-        found = [[best.spearman for best in each.best] for each in self.columns]
-        return dict(zip(shares, np.mean(found, axis=0).tolist(), strict=True)) if shares else {}
+        shares = [best.share for best in self.columns[0].best] if self.columns else []
+        correlations = [[best.spearman for best in column.best] for column in self.columns]
+        return (
+            dict(zip(shares, np.mean(correlations, axis=0).tolist(), strict=True)) if shares else {}
+        )
 
     @property
     def marked(self) -> str:
@@ -135,8 +171,8 @@ class Leaderboard:
     def to_json(self) -> dict[str, Any]:
         """Return everything but the scores as JSON data."""
         return {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": BOARD.form,
+            "version": BOARD.version,
             "bench": self.bench,
             "settings": dict(self.settings),
             "architectures": len(self.architectures),
@@ -150,13 +186,7 @@ class Leaderboard:
 
     def to_csv(self) -> str:
         """Return the records as the text of a CSV file with a header."""
-        out = io.StringIO()
-        records = self.records()
-        header = max(records, key=len)  # those of proxies without a rank may be shorter
-        writer = csv.DictWriter(out, list(header), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return out.getvalue()
+        return csv_of(self.records())
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the records as a data frame.
@@ -170,7 +200,7 @@ class Leaderboard:
         """Show the table in a notebook."""
 
         def cells(row: LeaderboardRow) -> list[str]:
-            own = {each.column: f"{each.somers:.2f}" for each in row.columns}
+            own = {column.column: f"{column.somers:.2f}" for column in row.columns}
             return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
 
         part = "held-out architectures" if self.settings["held_out"] else "architectures"
@@ -204,6 +234,12 @@ def cells_of(row: LeaderboardRow) -> tuple[str, ...]:
     )
 
 
+ROW_FIGURES = (
+    "top_share", "top1_regret", "top5_regret", "seconds", "failures", "reason", "searched_on",
+)  # fmt: skip
+COLUMN_FIGURES = ("kendall", "spearman", "top1_regret", "top5_regret", "top_share")
+
+
 def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
     low, high = row.joint_interval or (None, None)
     record = {
@@ -216,29 +252,21 @@ def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
         "joint_kendall": row.joint_kendall,
         "joint_spearman": row.joint_spearman,
         **{f"joint_spearman@{share:.0%}": mean for share, mean in row.best.items()},
-        "top_share": row.top_share,
-        "top1_regret": row.top1_regret,
-        "top5_regret": row.top5_regret,
-        "seconds": row.seconds,
-        "failures": row.failures,
-        "reason": row.reason,
-        "searched_on": row.searched_on,
+        **{name: getattr(row, name) for name in ROW_FIGURES},
     }
-    known = {each.column: each for each in row.columns}
+    known = {column.column: column for column in row.columns}
     for name in columns:
-        each = known.get(name)
-        low, high = each.interval if each else (None, None)
+        figures = known.get(name)
+        low, high = figures.interval if figures else (None, None)
         record |= {
-            f"{name} somers": each.somers if each else None,
+            f"{name} somers": getattr(figures, "somers", None),
             f"{name} somers_low": low,
             f"{name} somers_high": high,
-            f"{name} kendall": each.kendall if each else None,
-            f"{name} spearman": each.spearman if each else None,
-            f"{name} top1_regret": each.top1_regret if each else None,
-            f"{name} top5_regret": each.top5_regret if each else None,
-            f"{name} top_share": each.top_share if each else None,
+            **{f"{name} {other}": getattr(figures, other, None) for other in COLUMN_FIGURES},
         }
-        for best in each.best if each else ():
+        if figures and figures.partial is not None:
+            record[f"{name} partial_spearman"] = figures.partial
+        for best in figures.best if figures else ():
             share = f"{name} spearman@{best.share:.0%}"
             least, most = best.spearman_interval or (None, None)
             record |= {share: best.spearman, f"{share}_low": least, f"{share}_high": most}

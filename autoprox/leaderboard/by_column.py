@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError
-from autoprox.leaderboard.board import FORMAT, VERSION, Leaderboard
-from autoprox.runtime.schema import read_json
+from autoprox.leaderboard.board import BOARD, Leaderboard
+from autoprox.runtime.schema import read_text
 
 if TYPE_CHECKING:
     import pandas
@@ -71,26 +71,23 @@ def by_column(ranking: Ranking) -> ByColumn:
 def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
     """Return the names of proxies and columns, and a row of D a proxy."""
     if isinstance(ranking, Leaderboard):
-        return _of_board(ranking.to_json())
+        return _of_records(ranking.records())
     if not isinstance(ranking, str | Path):
         return _of_records(ranking.to_dict("records"))
     path = Path(ranking)
     if path.suffix.lower() != ".csv":
-        return _of_board(read_json(path, FORMAT, VERSION))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise AutoproxError(f"cannot read {path}: {error.strerror or error}") from None
-    return _of_records(list(csv.DictReader(io.StringIO(text), strict=True)))
+        return _of_records(_records(asdict(BOARD.read(path))))
+    return _of_records(list(csv.DictReader(io.StringIO(read_text(path)), strict=True)))
 
 
-def _of_board(board: Mapping[str, Any]) -> tuple[list[str], list[str], list[list[float]]]:
-    columns = list(board["columns"])
-    rows = []
+def _records(board: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the names and D of `Leaderboard.records` out of `Leaderboard.to_json`."""
+    records = []
     for row in board["rows"]:
-        known = {each["column"]: each["somers"] for each in row["columns"]}
-        rows.append([float(known.get(name, math.nan)) for name in columns])
-    return [row["name"] for row in board["rows"]], columns, rows
+        somers = {column["column"]: column["somers"] for column in row["columns"]}
+        figures = {f"{name}{HEADING}": somers.get(name) for name in board["columns"]}
+        records.append({"proxy": row["name"], **figures})
+    return records
 
 
 def _of_records(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,13 +15,14 @@ from autoprox.assessment.assess import columns as columns_of
 from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
-from autoprox.errors import AutoproxError, BenchError, StatisticError
+from autoprox.errors import AutoproxError, BenchError
 from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.measuring.scores import Kept, identity
-from autoprox.measuring.scoring import Job, Outlook, Scorable, score_all
+from autoprox.measuring.scores import Kept, Scorable, identity
+from autoprox.measuring.scoring import Job, Outlook, score_all
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy, load, named
 from autoprox.proxies.proxy import Proxy
@@ -30,8 +32,8 @@ from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.digest import called
 from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.progress import Progress, notebook_bar, silent
 from autoprox.statistics import Sample
-from autoprox.statistics.inputs import LARGEST_SEED
 from autoprox.statistics.store import default_folder
 
 Source: TypeAlias = str | Path | Graph | AnyProxy
@@ -57,12 +59,14 @@ def rank(
     probe_seed: int = 0,
     images: str | None = None,
     device: str = CPU,
+    teacher: str | None = None,
+    teacher_weights: str | None = None,
     jobs: int = 1,
     backend: str = "loky",
     scheduler: str | None = None,
     cache: str | Path | None = None,
     timed: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     outlook: Callable[[Outlook], None] | None = None,
 ) -> Leaderboard:
     """Return how well proxies rank the architectures of a bench, and what they cost.
@@ -88,40 +92,38 @@ def rank(
         probe_seed: of the networks' weights, the inputs, and the sample's places; below 2**32.
         images: an .npz file or a folder of images; None for seeded noise.
         device: where the networks run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        teacher: what proxies of a teacher compare the networks with, as
+            `autoprox.benches.teachers.build_teacher` takes it, such as ``"resnet110"``.
+        teacher_weights: the file of its weights; None for weights drawn from `probe_seed`.
         jobs: processes; no figure but the times depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
             machine or a cluster; see `autoprox.runtime.parallel.open_workers`.
         scheduler: the address of Dask's, as in ``"tcp://host:8786"``.
         cache: the folder of scores; None for the usual one.
         timed: whether to time proxies whose cost is not known, on three architectures a space.
-        progress: told how many architectures are scored, and of how many.
-        outlook: told what has to be measured before that begins, and again with about how long it
-            takes.
+        progress: called as ``progress(task, done, total)``; a notebook shows a bar if None.
+        outlook: called with what has to be measured before that begins, and again with an estimate
+            of the time.
 
     Raises:
         UnknownNameError: there is no such bench, proxy, space or target.
         LanguageError: an expression cannot be read.
-        BenchError: nothing is left to rank, or too little.
+        BenchError: nothing is left to rank, or too little, or there is no such teacher.
         StatisticError: the images cannot be read, a number is out of its range, or there is no
             such device.
         CacheError: the cache cannot be used.
     """
-    if batch < 1:
-        raise StatisticError(f"batch is at least 1; got {batch}")
-    if not 0 <= probe_seed <= LARGEST_SEED:
-        raise StatisticError(f"probe_seed is at least 0, at most {LARGEST_SEED}; got {probe_seed}")
-    if sample != "full" and sample < 1:
-        raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
+    probe = Probe(batch, probe_seed, sample, images, device, teacher, teacher_weights)
     if plain and held_out:
         raise BenchError(
             "held_out and plain do not go together: no search draws equal architectures like all "
             "others, so none has held out a part of such a draw; leave one of the two out"
         )
-    source = bench if isinstance(bench, Bench) else str(bench)
-    whole = load_bench(source) if isinstance(source, str) else source
+    source, whole = bench if isinstance(bench, Bench) else str(bench), load_bench(bench)
     sources: tuple[Source, ...] = () if proxies is None else listed(proxies, Path, Graph)
-    given = shipped(whole).values() if proxies is None else map(load, sources)
-    chosen = named(list(given))
+    taught = teacher is not None
+    loaded = shipped(whole, taught=taught).values() if proxies is None else map(load, sources)
+    chosen = named(list(loaded))
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, listed(spaces) if spaces else None, split_seed if held_out else None)
     wanted: tuple[str, ...] = listed(targets or part.default_targets)
@@ -132,15 +134,18 @@ def rank(
             f"{', '.join(wanted)}"
         )
     device_of(device)
-    probe = Probe(batch, probe_seed, sample, images, device)
+    probe.taught(part)  # a mistake in the teacher shows before anything is measured
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        found = _KeptScores(part, score_all(job, workers, progress, outlook))
+        told = progress or notebook_bar() or silent
+        scores = _KeptScores(
+            part, score_all(job, workers, partial(told, "scoring architectures"), outlook)
+        )
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [
-        _with_search(found.row(name, proxy, compare), proxy, searched)
+        _with_search(scores.row(name, proxy, compare), proxy, searched)
         for name, proxy in chosen.items()
     ]
     settings = {
@@ -151,19 +156,20 @@ def rank(
         "held_out": held_out,
         "split_seed": split_seed,
         **{name: getattr(probe, name) for name in ("sample", "batch", "seed", "images", "device")},
+        **({"teacher": teacher, "teacher_weights": teacher_weights} if taught else {}),
     }
     return Leaderboard(
         bench=part.name,
         settings=settings,
-        architectures=tuple(each.name for each in part.architectures),
+        architectures=tuple(architecture.name for architecture in part.architectures),
         columns=tuple(column.name for column in columns),
         rows=_placed(rows),
-        scores={name: found.scores(proxy)[0] for name, proxy in chosen.items()},
+        scores={name: scores.scores(proxy)[0] for name, proxy in chosen.items()},
     )
 
 
 def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:
-    """Return the part that is ranked of what is drawn of a bench."""
+    """Return the architectures that are ranked: of some spaces, or held out."""
     part = drawn.restricted(spaces or None)
     if split_seed is None:
         return part
@@ -172,20 +178,20 @@ def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None
 
 
 def _scorable(chosen: dict[str, AnyProxy]) -> tuple[Scorable, ...]:
-    """Return what has to be scored: the proxies, and the parts of the ensembles, each once."""
-    found: dict[str, Scorable] = {}
+    """Return the proxies to score, ensembles replaced by their parts, without duplicates."""
+    scorable: dict[str, Scorable] = {}
     for proxy in chosen.values():
         for part in _parts(proxy):
-            found[identity(part)] = part
-    return tuple(found.values())
+            scorable[identity(part)] = part
+    return tuple(scorable.values())
 
 
 def _parts(proxy: AnyProxy) -> tuple[Scorable, ...]:
-    """Return the proxies that have scores of their own, of which one is made, each once."""
+    """Return the leaf proxies of an ensemble, without duplicates; any other proxy alone."""
     if not isinstance(proxy, Ensemble):
         return (proxy,)
-    found = {identity(part): part for name in proxy.parts for part in _parts(load(name))}
-    return tuple(found.values())
+    parts = {identity(part): part for name in proxy.parts for part in _parts(load(name))}
+    return tuple(parts.values())
 
 
 def _with_search(row: LeaderboardRow, proxy: AnyProxy, searched: Searched) -> LeaderboardRow:
@@ -197,7 +203,7 @@ def _with_search(row: LeaderboardRow, proxy: AnyProxy, searched: Searched) -> Le
 
 
 class _KeptScores:
-    """What all proxies gave on all architectures."""
+    """The scores of all proxies on all architectures."""
 
     def __init__(self, bench: Bench, kept: Sequence[Kept]) -> None:
         self.bench = bench
@@ -208,18 +214,18 @@ class _KeptScores:
         if isinstance(proxy, Ensemble):
             return self._ensemble(proxy)
         name = identity(proxy)
-        values = np.array([each.scores.get(name, np.nan) for each in self.kept])
-        failed = (each for each in self.kept if name not in each.scores)
-        reason = next((each.failures[name] for each in failed if name in each.failures), None)
+        values = np.array([known.scores.get(name, np.nan) for known in self.kept])
+        failed = (known for known in self.kept if name not in known.scores)
+        reason = next((known.failures[name] for known in failed if name in known.failures), None)
         return values, reason and reason.removeprefix(f"{proxy}: ")
 
     def _ensemble(self, proxy: Ensemble) -> tuple[NDArray[np.float64], str | None]:
         """Apply the rule to the architectures of each space that have a score of every part."""
-        found = [self.scores(load(name)) for name in proxy.parts]
-        parts = np.stack([values for values, _ in found])
+        scored = [self.scores(load(name)) for name in proxy.parts]
+        parts = np.stack([values for values, _ in scored])
         there = np.isfinite(parts).all(0)
-        reason = next((reason for _, reason in found if reason is not None), None)
-        spaces = np.array([each.space for each in self.bench.architectures])
+        reason = next((reason for _, reason in scored if reason is not None), None)
+        spaces = np.array([architecture.space for architecture in self.bench.architectures])
         values = np.full(len(spaces), np.nan)
         for space in self.bench.spaces:
             places = np.flatnonzero(there & (spaces == space))
@@ -237,9 +243,9 @@ class _KeptScores:
         """Return the median cost on what was timed; an ensemble costs what its parts do."""
         names = [identity(part) for part in _parts(proxy)]
         totals = [
-            sum(each.seconds[name] for name in names)
-            for each in self.kept
-            if all(name in each.seconds for name in names)
+            sum(known.seconds[name] for name in names)
+            for known in self.kept
+            if all(name in known.seconds for name in names)
         ]
         return float(np.median(totals)) if totals else None
 
@@ -251,12 +257,14 @@ class _KeptScores:
         if ranked and (lack := compare.too_short(values)) is not None:
             ranked, reason = False, lack if reason is None else f"{lack}: {reason}"
         figures = compare(values) if ranked else None
-        each = figures.columns if figures else ()
+        by_column = figures.columns if figures else ()
         if ranked and np.ptp(resolved(values[np.isfinite(values)])) == 0:
             reason = "the same score for every architecture"
+        elif silent := [column.column for column in by_column if column.distinct == 1]:
+            reason = f"the same score for every architecture of {', '.join(silent)}"
 
         def mean(attribute: str) -> float | None:
-            return float(np.mean([getattr(c, attribute) for c in each])) if each else None
+            return float(np.mean([getattr(c, attribute) for c in by_column])) if by_column else None
 
         return LeaderboardRow(
             place=None,
@@ -272,7 +280,7 @@ class _KeptScores:
             seconds=self.seconds(proxy),
             failures=failures,
             reason=reason,
-            columns=each,
+            columns=by_column,
         )
 
 
@@ -280,6 +288,8 @@ def _formula(proxy: AnyProxy) -> str:
     """Return the expression, or what else the proxy is."""
     if isinstance(proxy, Proxy):
         return proxy.graph.text
+    if isinstance(proxy, FittedProxy):
+        return proxy.description
     if isinstance(proxy, FunctionProxy):
         return f"function {called(proxy.function)}"
     return f"ensemble of {', '.join(proxy.parts)}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoprox.benches import Architecture, Bench, several
 from autoprox.errors import AutoproxError
-from autoprox.evolution.ground import lay
+from autoprox.evolution.ground import lay, network_name
 from autoprox.evolution.settings import Settings
+from autoprox.evolution.unseen import ancestry
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 
@@ -23,14 +26,13 @@ class Searched:
     """
 
     def __init__(self, bench: Bench, source: str | Bench, ranked: Sequence[Architecture]) -> None:
-        """Lay no search's ground yet."""
         self.bench = bench
         self.source = source
-        self.ranked = [_network(each, f"{bench.name}/") for each in ranked]
+        self.ranked = [network_name(architecture, f"{bench.name}/") for architecture in ranked]
         self._parts: dict[Settings, frozenset[str]] = {}
 
     def __call__(self, proxy: AnyProxy) -> int | None:
-        """Return how many of the architectures the proxy's search saw.
+        """Return how many of the architectures the proxy's search saw, or those it started from.
 
         Other architectures of the same isomorphism class count: they are the same network.
 
@@ -44,56 +46,52 @@ class Searched:
             AutoproxError: the settings are damaged, or their bench is not to be had.
         """
         seen = self._seen(proxy)
-        return None if seen is None else sum(each in seen for each in self.ranked)
+        return None if seen is None else sum(network in seen for network in self.ranked)
 
     def _seen(self, proxy: AnyProxy) -> frozenset[str] | None:
         """Return the networks that the search saw, or the searches of an ensemble's parts."""
         if isinstance(proxy, Ensemble):
             parts = [part for name in proxy.parts if (part := self._seen(load(name))) is not None]
             return frozenset().union(*parts) if parts else None
-        given = proxy.provenance.get("settings")
-        if given is None:
+        if isinstance(proxy, FittedProxy):
+            return self._labelled(proxy)
+        recorded = proxy.provenance.get("settings")
+        if recorded is None:
             return None
         try:
-            whole = Settings.from_json(given)
-            settings = Settings(  # of a search's settings these decide what it sees
-                whole.bench,
-                spaces=whole.spaces,
-                targets=whole.targets,
-                architectures=whole.architectures,
-                split_seed=whole.split_seed,
-                held_out=whole.held_out,
-            )
-            if settings not in self._parts:
-                self._parts[settings] = self._part(settings)
+            parts = [self._part_of(told) for told in ancestry(recorded)]
         except (TypeError, ValueError) as error:
             raise AutoproxError(f"the settings of its search are damaged: {error}") from None
+        return frozenset().union(*parts)
+
+    def _part_of(self, recorded: Mapping[str, Any]) -> frozenset[str]:
+        """Return the networks that a search with these settings saw; each part is made once."""
+        settings = Settings.from_json(recorded).seeing
+        if settings not in self._parts:
+            self._parts[settings] = self._part(settings)
         return self._parts[settings]
 
-    def _part(self, settings: Settings) -> frozenset[str]:
-        """Return the networks that a search sees.
+    def _labelled(self, proxy: FittedProxy) -> frozenset[str]:
+        """Return the networks whose accuracies a proxy was fitted to."""
+        labels = proxy.provenance.get("labels")
+        names: Any = ()
+        if isinstance(labels, Mapping) and labels.get("bench") == self.bench.name:
+            names = labels.get("architectures")
+        names = {*map(str, names)} if isinstance(names, list | tuple) else ()
+        rows = (row for row in self.bench.architectures if row.name in names)
+        return frozenset(network_name(row, f"{self.bench.name}/") for row in rows)
 
-        Raises:
-            AutoproxError: its bench is a file that is not being ranked: no proxy gets it executed.
-        """
+    def _part(self, settings: Settings) -> frozenset[str]:
+        """Return the networks that a search sees."""
         sources = several(settings.bench)
-        foreign = [each for each in sources if each.endswith(".py") and not self._is_ranked(each)]
+        foreign = [path for path in sources if path.endswith(".py") and not self._is_ranked(path)]
         if foreign:
             raise AutoproxError(f"its search was on {', '.join(foreign)}, which is not ranked here")
         alone = len(sources) == 1 and (self._is_ranked(sources[0]) or sources[0] == self.bench.name)
         ground = lay(self.bench if alone else settings.bench, settings, Path())
-        # A view of several benches names architectures by their benches already.
-        prefix = f"{ground.bench.name}/" if len(sources) == 1 else ""
-        return frozenset(_network(ground.bench.architectures[i], prefix) for i in ground.search)
+        return ground.networks(ground.search)
 
     def _is_ranked(self, path: str) -> bool:
         """Say whether a path is that of the ranked bench."""
-        given = isinstance(self.source, str) and self.source.endswith(".py")
-        return given and Path(path).resolve() == Path(str(self.source)).resolve()
-
-
-def _network(one: Architecture, prefix: str) -> str:
-    """Return what the architectures of a bench that are one network share."""
-    if one.isomorph is None:
-        return f"alone {prefix}{one.name}"
-    return f"class {prefix}{one.isomorph}"
+        is_file = isinstance(self.source, str) and self.source.endswith(".py")
+        return is_file and Path(path).resolve() == Path(str(self.source)).resolve()

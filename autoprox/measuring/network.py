@@ -9,26 +9,30 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias, TypeGuard
+
+from torch import nn
 
 from autoprox.benches import Architecture, Bench
 from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, StatisticError
+from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Exhibit, Probe
-from autoprox.measuring.scores import Kept, ScoreStore
+from autoprox.measuring.scores import Kept, Scorable, ScoreStore
 from autoprox.measuring.tables import TableRow, by_bits, table_of
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
-from autoprox.proxies.proxy import Proxy, scores_of
+from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.device import full_precision
 from autoprox.runtime.threads import one_thread
-from autoprox.statistics import Store
+from autoprox.statistics import Measurement, Store
 
-if TYPE_CHECKING:
-    from torch import nn
+Sent: TypeAlias = str | FunctionProxy | FittedProxy
+"""A proxy on its way to another process: an expression as its text."""
 
-    from autoprox.evaluation.evaluate import Evaluator, Table
-    from autoprox.statistics import Measurement
+Measured: TypeAlias = Proxy | FittedProxy
+"""What is computed from statistics."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class ScoringWork:
         architecture: the architecture.
         probe: what its network is shown.
         key: of the cache.
-        scored: the proxies without a score, by identity: functions, or the texts of expressions,
+        scored: the proxies without a score, by identity; of expressions the texts,
             which other processes can read once they know the caller's primitives.
         timed: likewise, those whose cost is not known.
-        fleeting: the identities of which nothing is saved.
+        fleeting: identities of proxies whose code has no digest; their scores are not saved.
         bits: of the layers, on a bench of configurations.
         kept: whether sampled statistics that have to be measured are kept in the cache, where a
             search finds them; whole tensors never are.
@@ -51,8 +55,8 @@ class ScoringWork:
     architecture: Architecture
     probe: Probe
     key: Mapping[str, Any]
-    scored: Mapping[str, str | FunctionProxy]
-    timed: Mapping[str, str | FunctionProxy]
+    scored: Mapping[str, Sent]
+    timed: Mapping[str, Sent]
     fleeting: frozenset[str]
     bits: tuple[int, ...] | None = None
     kept: bool = True
@@ -60,12 +64,12 @@ class ScoringWork:
     @property
     def functions(self) -> list[FunctionProxy]:
         """Those without a score that are computed on the network itself."""
-        return [each for each in self.scored.values() if isinstance(each, FunctionProxy)]
+        return [proxy for proxy in self.scored.values() if isinstance(proxy, FunctionProxy)]
 
     def missing(self, bench: Bench, store: Store) -> list[str]:
         """Return the statistics without which expressions have no score, and the cache lacks."""
-        texts = [each for each in self.scored.values() if isinstance(each, str)]
-        names = dict.fromkeys(chain(*(parse_proxy(text).statistics for text in texts)))
+        measured = [proxy for proxy in map(_received, self.scored.values()) if is_measured(proxy)]
+        names = dict.fromkeys(chain(*(proxy.statistics for proxy in measured)))
         if not bench.trained:
             return list(store.missing(self.key, names))
         plain, quantised = by_bits(tuple(names))
@@ -99,7 +103,7 @@ def score_network(bench: Bench, works: list[ScoringWork], folder: Path) -> dict[
 
 
 def _builder(bench: Bench, work: ScoringWork) -> Callable[[], nn.Module]:
-    """Return what builds a network when it is first asked for it, and says if that failed."""
+    """Return a function that builds the network on its first call, and keeps it or the error."""
 
     @cache
     def built() -> nn.Module | StatisticError:
@@ -128,7 +132,7 @@ class _Notes:
     Attributes:
         work: what is asked of them.
         lasting: what is saved.
-        passing: what may be otherwise the next time.
+        passing: failures of the environment and scores of unhashable code, which are not saved.
     """
 
     work: ScoringWork
@@ -158,10 +162,10 @@ class _Notes:
 
 
 def _comes_again(error: BaseException | None) -> bool:
-    """Say whether an error says something of the proxy and the network, not of the surroundings.
+    """Say whether an error is due to the proxy and the network, not to the environment.
 
-    It does if it, and all that caused it, are autoprox's own: memory, files and modules may be
-    there the next time, and a network's own error may be about any of them.
+    It is if the error and its causes are all raised by autoprox: any other may be due to memory,
+    files or modules that are there the next time.
     """
     while isinstance(error, AutoproxError) and not isinstance(error, (CacheError, RunError)):
         error = error.__cause__
@@ -171,16 +175,16 @@ def _comes_again(error: BaseException | None) -> bool:
 def _notes(exhibit: Exhibit, works: Sequence[ScoringWork]) -> list[_Notes]:
     """Return the scores and costs that works ask for which show one network the same batch."""
     notes = [_Notes(work) for work in works]
-    proxies = {name: _received(each) for work in works for name, each in work.scored.items()}
-    expressions = {name: each for name, each in proxies.items() if isinstance(each, Proxy)}
+    proxies = {name: _received(proxy) for work in works for name, proxy in work.scored.items()}
+    expressions = {name: proxy for name, proxy in proxies.items() if is_measured(proxy)}
     _score_expressions(notes, expressions, exhibit)
     for name, proxy in proxies.items():
         if isinstance(proxy, FunctionProxy):
             _score_function(
-                [each for each in notes if name in each.work.scored], name, proxy, exhibit
+                [noted for noted in notes if name in noted.work.scored], name, proxy, exhibit
             )
-    for each in notes:
-        _time(each, exhibit)
+    for noted in notes:
+        _time(noted, exhibit)
     return notes
 
 
@@ -189,15 +193,15 @@ def _score_function(
 ) -> None:
     """Note the scores of a function: one for all bits of a network if it does not use them."""
     scores: dict[tuple[int, ...] | None, float | Exception] = {}
-    for each in notes:
-        used = each.work.bits if proxy.needs_bits else None
+    for noted in notes:
+        used = noted.work.bits if proxy.needs_bits else None
         if used not in scores:
             try:
-                seed, bits = each.work.probe.seed, each.work.bits
-                scores[used] = proxy(*exhibit.shown, seed=seed, bits=bits, **exhibit.bench.how)
+                seed, bits = noted.work.probe.seed, noted.work.bits
+                scores[used] = proxy(*exhibit.shown, seed=seed, bits=bits, **exhibit.how)
             except Exception as error:  # a network may be anybody's and raise anything
                 scores[used] = error
-        each.note(name, scores[used])
+        noted.note(name, scores[used])
 
 
 def _time(notes: _Notes, exhibit: Exhibit) -> None:
@@ -205,45 +209,48 @@ def _time(notes: _Notes, exhibit: Exhibit) -> None:
 
     Other work on the machine changes it little.
     """
-    work, how = notes.work, exhibit.bench.how
+    work, how = notes.work, exhibit.how if notes.work.timed else {}
     if work.timed:  # what a first call builds and imports is no proxy's cost
         with suppress(Exception):  # the network may be anybody's and raise anything
             load("params")(*exhibit.shown, **how)
-    for name, each in work.timed.items():
+    for name, proxy in work.timed.items():
         if notes.failed(name):
             continue
         sample, seed = work.probe.sample, work.probe.seed
         begun = time.thread_time()
         try:
-            _received(each)(*exhibit.shown, sample=sample, seed=seed, bits=work.bits, **how)
+            _received(proxy)(*exhibit.shown, sample=sample, seed=seed, bits=work.bits, **how)
         except Exception:  # torch may raise anything, as for want of memory: no cost is known
             continue
         notes.of(name).seconds[name] = time.thread_time() - begun
 
 
-def _received(proxy: str | FunctionProxy) -> Proxy | FunctionProxy:
+def is_measured(proxy: Scorable) -> TypeGuard[Measured]:
+    """Say whether a proxy is computed from statistics, which networks share."""
+    return not isinstance(proxy, FunctionProxy)
+
+
+def _received(proxy: Sent) -> Scorable:
     return Proxy(parse_proxy(proxy)) if isinstance(proxy, str) else proxy
 
 
 def _score_expressions(
-    notes: Sequence[_Notes], proxies: Mapping[str, Proxy], exhibit: Exhibit
+    notes: Sequence[_Notes], proxies: Mapping[str, Measured], exhibit: Exhibit
 ) -> None:
     """Note the scores of expressions on one network: the union of their statistics, measured once.
 
     What the cache holds is not measured. If the union cannot be measured, what each needs is
     measured alone, so that a statistic that the network cannot show costs only those that use it.
     """
-    from autoprox.evaluation.evaluate import Evaluator
-
     if not proxies:
         return
-    names = tuple(dict.fromkeys(name for each in proxies.values() for name in each.statistics))
+    names = tuple(dict.fromkeys(name for proxy in proxies.values() for name in proxy.statistics))
     try:
-        evaluator = Evaluator(_table([each.work for each in notes], names, exhibit))
+        evaluator = Evaluator(_table([noted.work for noted in notes], names, exhibit))
     except CacheError:
         raise
     except Exception as error:  # torch may raise anything, as of memory or eigenvalues
-        groups: dict[tuple[str, ...], dict[str, Proxy]] = {}
+        groups: dict[tuple[str, ...], dict[str, Measured]] = {}
         for name, proxy in proxies.items():
             groups.setdefault(proxy.statistics, {})[name] = proxy
         if len(groups) == 1:
@@ -259,15 +266,13 @@ def _score_expressions(
 
 def _note_all(notes: Sequence[_Notes], name: str, scores: Sequence[float | Exception]) -> None:
     """Note the scores of a proxy where they are asked for."""
-    for each, score in zip(notes, scores, strict=True):
-        if name in each.work.scored:
-            each.note(name, score)
+    for noted, score in zip(notes, scores, strict=True):
+        if name in noted.work.scored:
+            noted.note(name, score)
 
 
 def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit) -> Table:
     """Measure one network; if it has several configurations, at every number of bits in them."""
-    from autoprox.evaluation.evaluate import Table
-
     first, bench, store = works[0], exhibit.bench, exhibit.store
     sampled = exhibit.probe.sample != "full"
 
@@ -286,10 +291,10 @@ def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit)
     return Table((at(first.key, names, first.bits),))
 
 
-def _scores(proxy: Proxy, evaluator: Evaluator) -> list[float | Exception]:
+def _scores(proxy: Measured, evaluator: Evaluator) -> list[float | Exception]:
     """Return the score of an expression on every row of a table, or why it has none."""
     try:
-        scores = scores_of(proxy.graph, evaluator)
+        scores = proxy.scores(evaluator)
     except ScoreError as error:
         return [error] * len(evaluator.table)
     return [

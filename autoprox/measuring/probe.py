@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from autoprox.benches import Architecture, Bench
-from autoprox.errors import BenchError
+from autoprox.benches.teachers import build_teacher, teacher_mark
+from autoprox.errors import BenchError, StatisticError
+from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.device import CPU, device_of, full_precision
 from autoprox.runtime.digest import digest
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS_VERSION, Sample
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from autoprox.statistics import Measurement, Store
-    from autoprox.statistics.trees import Inputs, Targets
+from autoprox.runtime.files import canonical
+from autoprox.statistics import (
+    DEFAULT_SAMPLE,
+    STATISTICS_VERSION,
+    Measurement,
+    Sample,
+    Store,
+    images,
+    measure,
+    noise,
+)
+from autoprox.statistics.inputs import IMAGENET, LARGEST_SEED
+from autoprox.statistics.taught import Teacher
+from autoprox.statistics.trees import Inputs, Targets, mapped
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -33,6 +45,8 @@ class Probe:
         sample: entries kept of each tensor of a layer, or ``"full"``.
         images: an .npz file or a folder of real images; None for seeded noise and labels.
         device: where the networks run; places and noise are the same on all, numbers to rounding.
+        teacher: what the networks are compared with, see `autoprox.benches.teachers`; or None.
+        teacher_weights: the file of its weights; None for weights drawn from the seed.
     """
 
     batch: int = DEFAULT_BATCH
@@ -40,6 +54,22 @@ class Probe:
     sample: Sample = DEFAULT_SAMPLE
     images: str | None = None
     device: str = CPU
+    teacher: str | None = None
+    teacher_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            StatisticError: one is out of its range, or none.
+        """
+        check_numbers(self, StatisticError, {"sample": "full"})
+        if self.batch < 1:
+            raise StatisticError(f"batch is at least 1; got {self.batch}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise StatisticError(f"probe_seed is from 0 to {LARGEST_SEED}; got {self.seed}")
+        if self.sample != "full" and self.sample < 1:
+            raise StatisticError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
 
     def inputs(self, bench: Bench) -> tuple[Inputs, Targets]:
         """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.
@@ -50,10 +80,6 @@ class Probe:
             StatisticError: the images cannot be read, or the bench's networks take none.
             BenchError: the bench's own inputs fail.
         """
-        from autoprox.errors import StatisticError
-        from autoprox.statistics import images, noise
-        from autoprox.statistics.inputs import IMAGENET
-
         if bench.inputs is not None:
             if self.images is None:
                 return _own_inputs(bench, self.batch, self.seed)
@@ -62,7 +88,7 @@ class Probe:
             )
         if self.images is None:
             return noise(bench.input_shape, bench.classes, batch=self.batch, seed=self.seed)
-        if len(bench.input_shape) != 3:
+        if not takes_images(bench):
             raise StatisticError(
                 f"the networks of bench {bench.name!r} take inputs of shape {bench.input_shape}; "
                 f"images are (channels, height, width): leave out {self.images}"
@@ -85,8 +111,6 @@ class Probe:
         Raises:
             StatisticError: there is no such device.
         """
-        from autoprox.statistics.trees import mapped
-
         device = device_of(self.device)
         moved = [mapped(tree, lambda tensor: tensor.to(device)) for tree in (inputs, targets)]
         return network.to(device), moved[0], moved[1]
@@ -96,7 +120,12 @@ class Probe:
         bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         functions = {"loss": bench.loss, "outputs": bench.outputs}
-        own = {name: digest(each).text for name, each in functions.items() if each is not None}
+        own = {
+            name: digest(function).text
+            for name, function in functions.items()
+            if function is not None
+        }
+        taught = {} if self.teacher is None else {"teacher": self.teacher_mark}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -112,7 +141,38 @@ class Probe:
             **elsewhere,
             **bits,
             **own,
+            **taught,
         }
+
+    @property
+    def teacher_mark(self) -> dict[str, str]:
+        """All that the teacher depends on beside the bench and the seed.
+
+        Raises:
+            BenchError: its file, or that of its weights, cannot be read.
+        """
+        assert self.teacher is not None
+        return teacher_mark(self.teacher, self.teacher_weights)
+
+    def taught(self, bench: Bench) -> Teacher | None:
+        """Return the teacher of a bench's networks where they run, built once a process.
+
+        Raises:
+            BenchError: there are weights and no teacher, or it cannot be built.
+        """
+        if self.teacher is None:
+            if self.teacher_weights is not None:
+                raise BenchError(
+                    f"{self.teacher_weights} are weights of a teacher; say of which, as in "
+                    "--teacher resnet56"
+                )
+            return None
+        key = bench.name, bench.version, bench.classes, self, canonical(self.teacher_mark)
+        if key not in _TEACHERS:
+            _TEACHERS.clear()
+            network = build_teacher(self.teacher, bench, self.teacher_weights, self.seed)
+            _TEACHERS[key] = Teacher(network.to(device_of(self.device)))
+        return _TEACHERS[key]
 
     def network_key(
         self, bench: Bench, space: str, fingerprint: str, bits: int | None = None
@@ -129,14 +189,13 @@ class Probe:
         return {**key, "architecture": space, "config": {}, "bits": bits}
 
 
+def takes_images(bench: Bench) -> bool:
+    """Whether the networks of a bench can be shown images: (channels, height, width)."""
+    return bench.inputs is None and len(bench.input_shape) == 3
+
+
 def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
-    """Return what a bench's own function gives.
-
-    Raises:
-        BenchError: it fails, or gives something else than inputs and targets.
-    """
-    import torch
-
+    """Return what a bench's own function gives."""
     assert bench.inputs is not None
     try:
         with torch.random.fork_rng(devices=[]):
@@ -154,6 +213,10 @@ _BATCHES: dict[str, tuple[Inputs, Targets]] = {}
 """The batches that this process shows its networks, by their fingerprints."""
 
 
+_TEACHERS: dict[tuple[object, ...], Teacher] = {}
+"""The teacher that this process shows its networks beside."""
+
+
 class Exhibit:
     """A network of a bench on a batch; built, and shown it, only if something has to be measured.
 
@@ -168,7 +231,6 @@ class Exhibit:
     def __init__(
         self, bench: Bench, probe: Probe, build: Callable[[], nn.Module], mark: str, store: Store
     ) -> None:
-        """Build nothing yet."""
         self.bench = bench
         self.probe = probe
         self.store = store
@@ -186,13 +248,16 @@ class Exhibit:
 
     def measure(self, names: Sequence[str], bits: tuple[int, ...] | None = None) -> Measurement:
         """Return statistics, measured now."""
-        from autoprox.statistics import measure
-
-        probe, how = self.probe, self.bench.how
+        probe, how = self.probe, self.how
         with full_precision():
             return measure(
                 *self.shown, names, sample=probe.sample, seed=probe.seed, bits=bits, **how
             )
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the network is read, and its teacher, as keywords of a proxy's call."""
+        return {**self.bench.how, "teacher": self.probe.taught(self.bench)}
 
     def measure_missing(
         self, key: Mapping[str, Any], names: Sequence[str], bits: tuple[int, ...] | None = None

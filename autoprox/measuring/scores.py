@@ -12,16 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from autoprox.errors import AutoproxError, CacheError
+from autoprox.primitives import PRIMITIVES
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.digest import Digest, digest
-from autoprox.runtime.files import canonical, digits, remove_stale, replace
+from autoprox.runtime.files import canonical, digits, replace
 from autoprox.runtime.schema import FileKind
 from autoprox.statistics import STATISTICS
+
+Scorable: TypeAlias = Proxy | FunctionProxy | FittedProxy
+"""What has a score on one network."""
 
 SCORES_VERSION = 2
 """Raised whenever a primitive, or the way expressions are evaluated, changes a score."""
@@ -29,7 +34,7 @@ SCORES_VERSION = 2
 
 @dataclass
 class Kept:
-    """What is known of one architecture, by the proxies' identities (see `identity`).
+    """The scores of proxies on one architecture, by the proxies' identities (see `identity`).
 
     Attributes:
         scores: finite scores.
@@ -53,7 +58,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Written:
+class ScoreFile:
     """A file of scores: the key, and what is kept under it; see `Kept`."""
 
     key: dict[str, Any]
@@ -62,43 +67,47 @@ class Written:
     seconds: dict[str, float]
 
 
-SCORES = FileKind("autoprox scores", 2, Written, sealed=2)
+SCORES = FileKind("autoprox scores", 2, ScoreFile, sealed=2)
 
 
-def identity(proxy: Proxy | FunctionProxy) -> str:
-    """Return a text that is another one whenever the proxy may give other scores.
+def identity(proxy: Scorable) -> str:
+    """Return a text that changes whenever the proxy may give other scores.
 
-    It holds the expression, or the function's name and version; besides, a digest of the code that
-    does not come with autoprox, whose version says nothing of it. It is the same in every process
-    if the scores can be kept, see `keepable`.
+    It holds the expression, the function's name and version, or the digest of what was fitted, the
+    versions of its statistics, and a digest of all code that does not ship with autoprox. It is the
+    same in every process if the scores can be cached, see `keepable`.
     """
     name, digests = _own_code(proxy)
-    marks = [f" {each.text}" for each in digests]
+    marks = [f" {own.text}" for own in digests]
+    if not isinstance(proxy, FunctionProxy):
+        used = [STATISTICS[word] for word in proxy.statistics]
+        marks += [f" {one.stored_name}" for one in used if one.version and not one.own]
     if not keepable(proxy):  # the objects themselves are all that tells such proxies apart
-        marks += [f" {id(value):x}" for each in digests for value in each.missing]
+        marks += [f" {id(value):x}" for own in digests for value in own.missing]
     return name + "".join(marks)
 
 
-def keepable(proxy: Proxy | FunctionProxy) -> bool:
-    """Say whether scores can be kept: the digests tell everything, or a version was given."""
+def keepable(proxy: Scorable) -> bool:
+    """Say whether scores can be cached: all code has a digest, or a version was declared."""
     if isinstance(proxy, FunctionProxy) and proxy.version is not None:
         return True
-    return not any(each.missing for each in _own_code(proxy)[1])
+    return not any(own.missing for own in _own_code(proxy)[1])
 
 
-def _own_code(proxy: Proxy | FunctionProxy) -> tuple[str, list[Digest]]:
+def _own_code(proxy: Scorable) -> tuple[str, list[Digest]]:
     """Return what a proxy is called, and digests of its code that does not ship."""
     if isinstance(proxy, FunctionProxy):
         name = f"{proxy.name} {1 if proxy.version is None else proxy.version}"
         ships = proxy.name in HOMES and _from_autoprox(proxy.function)
         return name, [] if ships else [digest(proxy.function)]
-    from autoprox.primitives import PRIMITIVES
 
-    words = sorted({node.word for node in proxy.graph if node.args})
+    graphs = proxy.inputs if isinstance(proxy, FittedProxy) else (proxy.graph,)
+    words = sorted({node.word for graph in graphs for node in graph if node.args})
     functions = [PRIMITIVES[word].function for word in words]
-    functions = [each for each in functions if not _from_autoprox(each)]
+    functions = [function for function in functions if not _from_autoprox(function)]
     functions += [own.function for name in proxy.statistics if (own := STATISTICS[name].own)]
-    return proxy.graph.text, [digest(each) for each in functions]
+    name = f"fitted {proxy.digest}" if isinstance(proxy, FittedProxy) else proxy.graph.text
+    return name, [digest(function) for function in functions]
 
 
 def _from_autoprox(function: Callable[..., Any]) -> bool:
@@ -109,22 +118,21 @@ class ScoreStore:
     """Scores in the folder ``scores`` of a cache, which any number of processes may share."""
 
     def __init__(self, cache: Path) -> None:
-        """Nothing is read or written yet."""
         self.folder = cache / "scores"
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
         """The files of each key, by its digest, as they were when the first was asked for."""
-        found: dict[str, list[Path]] = {}
+        paths: dict[str, list[Path]] = {}
         try:
             for path in sorted(self.folder.glob("??/*.json")):
-                found.setdefault(path.name.partition(".")[0], []).append(path)
+                paths.setdefault(path.name.partition(".")[0], []).append(path)
         except OSError as error:
             raise CacheError(
                 f"cannot read the cache folder {self.folder}: {error.strerror or error}; choose "
                 "another one with --cache or the environment variable AUTOPROX_CACHE"
             ) from None
-        return found
+        return paths
 
     def load(self, key: Mapping[str, Any]) -> Kept:
         """Return what is kept under `key`; damaged files, and those of others, count as missing.
@@ -133,15 +141,15 @@ class ScoreStore:
             CacheError: the folder cannot be read, or `key` is not made of JSON values.
         """
         text = _text(key)
-        found = Kept()
+        kept = Kept()
         for path in self._files.get(digits(text, 16), ()):
             try:
                 written = SCORES.read(path)
             except AutoproxError:
                 continue
             if written.key == json.loads(text):
-                found.add(Kept(written.scores, written.failures, written.seconds))
-        return found
+                kept.add(Kept(written.scores, written.failures, written.seconds))
+        return kept
 
     def save(self, key: Mapping[str, Any], kept: Kept) -> None:
         """Write scores under `key`.
@@ -163,7 +171,6 @@ class ScoreStore:
         )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_stale(path.parent)
             replace(path, content.encode(), lasting=False)
         except OSError as error:
             raise CacheError(

@@ -21,13 +21,12 @@ from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import ScoringWork, score_network
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
+from autoprox.measuring.scores import Kept, Scorable, ScoreStore, identity, keepable
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import HERE, Workers
-from autoprox.statistics import Sample, Store
-
-Scorable: TypeAlias = Proxy | FunctionProxy
+from autoprox.statistics import Sample, Store, fingerprint
 
 TIMED = 3
 """On how many architectures of each space the proxies are timed."""
@@ -71,25 +70,27 @@ class Job:
 
     def probes(self) -> dict[Probe, tuple[Scorable, ...]]:
         """Return the batches that are shown, and to which proxies."""
-        found: dict[Probe, tuple[Scorable, ...]] = {}
+        shown: dict[Probe, tuple[Scorable, ...]] = {}
         for proxy in self.proxies:
             least = proxy.batch if isinstance(proxy, FunctionProxy) else 1
             probe = replace(self.probe, batch=max(self.probe.batch, least))
-            found[probe] = (*found.get(probe, ()), proxy)
-        return found
+            if isinstance(proxy, FittedProxy):  # shown what it was fitted on
+                probe = replace(self.probe, batch=proxy.batch, sample=proxy.sample)
+            if not proxy.needs_teacher:  # scored once, whoever is the teacher of others
+                probe = replace(probe, teacher=None, teacher_weights=None)
+            shown[probe] = (*shown.get(probe, ()), proxy)
+        return shown
 
     @cached_property
     def marks(self) -> dict[Probe, str | StatisticError]:
         """The fingerprint of each batch, or why it cannot be had; images are read once for it."""
-        from autoprox.statistics import fingerprint
-
-        found: dict[Probe, str | StatisticError] = {}
+        marks: dict[Probe, str | StatisticError] = {}
         for probe in self.probes():
             try:
-                found[probe] = fingerprint(*probe.inputs(self.bench))
+                marks[probe] = fingerprint(*probe.inputs(self.bench))
             except StatisticError as error:
-                found[probe] = error
-        return found
+                marks[probe] = error
+        return marks
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ def score_all(
     Args:
         job: proxies and architectures.
         workers: who scores.
-        progress: told how many networks are done, and of how many.
-        outlook: told what has to be done before it begins, and again, with about how long it takes,
-            when the first networks are done.
+        progress: called as ``progress(done, total)``, in networks.
+        outlook: called with what has to be done before it begins, and again, with an estimate of
+            the time, when the first networks are done.
 
     Raises:
         BenchError: networks have other outputs than the bench has classes.
@@ -179,7 +180,7 @@ def score_all(
                 f"the scores of {', '.join(lost[:3])} were computed, but are not in the "
                 f"cache {job.folder}; is something else removing files there?"
             )
-    return [known[each.name] for each in job.bench.architectures]
+    return [known[architecture.name] for architecture in job.bench.architectures]
 
 
 def _known(
@@ -198,30 +199,36 @@ def _known(
         names = {identity(proxy): proxy for proxy in proxies}
         mark = job.marks[probe]
         if isinstance(mark, StatisticError):
-            if probe == job.probe:
+            if probe.batch <= job.probe.batch:
                 raise mark
-            for each in job.bench.architectures:  # there are not as many images as these need
-                known.setdefault(each.name, Kept()).failures |= dict.fromkeys(names, str(mark))
+            for (
+                architecture
+            ) in job.bench.architectures:  # there are not as many images as these need
+                known.setdefault(architecture.name, Kept()).failures |= dict.fromkeys(
+                    names, str(mark)
+                )
             continue
         fleeting = frozenset(name for name, proxy in names.items() if not keepable(proxy))
-        for each in job.bench.architectures:
-            if only is not None and job.network(each) not in only:
+        for architecture in job.bench.architectures:
+            if only is not None and job.network(architecture) not in only:
                 continue
-            key = probe.key(job.bench, each, mark)
-            found = store.load(key)
-            kept = known.setdefault(each.name, Kept())
+            key = probe.key(job.bench, architecture, mark)
+            cached = store.load(key)
+            kept = known.setdefault(architecture.name, Kept())
             for name in names:
-                _take(kept, found, name)
-            scored = {name: _sent(p) for name, p in names.items() if not found.knows(name)}
+                _take(kept, cached, name)
+            scored = {name: _sent(p) for name, p in names.items() if not cached.knows(name)}
             slow = {
                 name: _sent(proxy)
                 for name, proxy in names.items()
-                if each.name in timed and name not in found.seconds and name not in found.failures
+                if architecture.name in timed
+                and name not in cached.seconds
+                and name not in cached.failures
             }
             if scored or slow:
-                bits = None if job.bench.bits is None else job.bench.bits(each)
-                work = ScoringWork(each, probe, key, scored, slow, fleeting, bits, job.kept)
-                works.setdefault(job.network(each), []).append(work)
+                bits = None if job.bench.bits is None else job.bench.bits(architecture)
+                work = ScoringWork(architecture, probe, key, scored, slow, fleeting, bits, job.kept)
+                works.setdefault(job.network(architecture), []).append(work)
     return known, works
 
 
@@ -232,11 +239,11 @@ def _outlook(
     store, statistics, functions = Store(job.folder), {}, {}
     for network, parts in works.items():
         statistics[network] = list(chain(*(work.missing(job.bench, store) for work in parts)))
-        functions[network] = [each.name for work in parts for each in work.functions]
+        functions[network] = [proxy.name for work in parts for proxy in work.functions]
     timed = {network for network, parts in works.items() if any(work.timed for work in parts)}
     built = [name for name in works if statistics[name] or functions[name] or name in timed]
     outlook = Outlook(
-        networks=len({job.network(each) for each in job.bench.architectures}),
+        networks=len({job.network(architecture) for architecture in job.bench.architectures}),
         lacking=len(works),
         built=len(built),
         statistics=tuple(dict.fromkeys(chain(*statistics.values()))),
@@ -256,17 +263,17 @@ def _any_built(job: Job, works: Mapping[str, list[ScoringWork]]) -> bool:
     )
 
 
-def _take(into: Kept, found: Kept, name: str) -> None:
+def _take(into: Kept, known: Kept, name: str) -> None:
     """Copy what is known of one proxy."""
-    if name in found.scores:
-        into.scores[name] = found.scores[name]
-    elif name in found.failures:
-        into.failures[name] = found.failures[name]
-    if name in found.seconds:
-        into.seconds[name] = found.seconds[name]
+    if name in known.scores:
+        into.scores[name] = known.scores[name]
+    elif name in known.failures:
+        into.failures[name] = known.failures[name]
+    if name in known.seconds:
+        into.seconds[name] = known.seconds[name]
 
 
-def _sent(proxy: Scorable) -> str | FunctionProxy:
+def _sent(proxy: Scorable) -> str | FunctionProxy | FittedProxy:
     return proxy.graph.text if isinstance(proxy, Proxy) else proxy
 
 
@@ -279,5 +286,4 @@ def _done(
 
 
 def _score(source: str | Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
-    bench = load_bench(source) if isinstance(source, str) else source
-    return score_network(bench, works, folder)
+    return score_network(load_bench(source), works, folder)

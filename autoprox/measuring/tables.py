@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from autoprox.benches import Architecture, Bench
+import torch
+from torch import nn
+
+from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.checks import check_outputs
-from autoprox.errors import AutoproxError, BenchError
+from autoprox.errors import AutoproxError, BenchError, StatisticError
+from autoprox.evaluation.evaluate import Table
 from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.threads import one_thread
-from autoprox.statistics import STATISTICS
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from autoprox.evaluation.evaluate import Table
-    from autoprox.statistics import Measurement, Store
+from autoprox.statistics import STATISTICS, Measurement, Store, fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,19 @@ class Plan:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
-            keys = (self.probe.key(bench, each, self._mark) for each in bench.architectures)
+            keys = (
+                self.probe.key(bench, architecture, self._mark)
+                for architecture in bench.architectures
+            )
             return [TableRow(canonical(key)) for key in keys]
         keys_of = {
             space: canonical(self.probe.network_key(bench, space, self._mark))
             for space in bench.spaces
         }
-        return [TableRow(keys_of[each.space], bits(each)) for each in bench.architectures]
+        return [
+            TableRow(keys_of[architecture.space], bits(architecture))
+            for architecture in bench.architectures
+        ]
 
     @cached_property
     def works(self) -> list[StatisticsWork]:
@@ -69,29 +73,28 @@ class Plan:
         if bits is None or not bench.trained:
             return [
                 StatisticsWork(
-                    each,
-                    self.probe.key(bench, each, self._mark),
+                    architecture,
+                    self.probe.key(bench, architecture, self._mark),
                     self.names,
-                    None if bits is None else bits(each),
+                    None if bits is None else bits(architecture),
                 )
-                for each in bench.architectures
+                for architecture in bench.architectures
             ]
         plain, quantised = by_bits(self.names)
-        found = []
+        works = []
         for space in bench.spaces:
             rows = bench.in_space(space)
             first, layers = rows[0], len(bits(rows[0]))
-            found.append(
+            works.append(
                 StatisticsWork(first, self.probe.network_key(bench, space, self._mark), plain)
             )
-            for width in sorted({width for each in rows for width in bits(each)}):
+            for width in sorted({width for row in rows for width in bits(row)}):
                 key = self.probe.network_key(bench, space, self._mark, width)
-                found.append(StatisticsWork(first, key, quantised, (width,) * layers))
-        return [work for work in found if work.names]
+                works.append(StatisticsWork(first, key, quantised, (width,) * layers))
+        return [work for work in works if work.names]
 
     @cached_property
     def _mark(self) -> str:
-        from autoprox.statistics import fingerprint
 
         return fingerprint(*self.probe.inputs(self.bench))
 
@@ -154,7 +157,7 @@ def measure_bench(
         plan: what is needed.
         store: the cache.
         workers: who measures.
-        progress: told how many architectures are done, and of how many.
+        progress: called as ``progress(done, total)``, in architectures.
 
     Raises:
         BenchError: a network cannot be built, or has other outputs than the bench has classes.
@@ -178,11 +181,7 @@ def measure_bench(
 @one_thread()
 def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Path) -> None:
     """Build, measure and save one architecture, in one thread."""
-    from autoprox.benches import load_bench
-    from autoprox.errors import StatisticError
-    from autoprox.statistics import Store
-
-    bench = load_bench(source) if isinstance(source, str) else source
+    bench = load_bench(source)
     build = partial(_built, bench, work.architecture, probe.seed)
     exhibit = Exhibit(bench, probe, build, work.key["inputs"], Store(folder))
     try:
@@ -192,11 +191,7 @@ def _measure(source: str | Bench, probe: Probe, work: StatisticsWork, folder: Pa
 
 
 def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
-    """Build a network, by code that may be anybody's and raise anything.
-
-    Raises:
-        BenchError: it cannot be built.
-    """
+    """Build a network, by code that may be anybody's and raise anything."""
     try:
         return bench.network(architecture, seed)
     except AutoproxError:
@@ -234,10 +229,6 @@ def table_of(
     Raises:
         BenchError: a configuration has not as many numbers of bits as its network has layers.
     """
-    import torch
-
-    from autoprox.evaluation.evaluate import Table
-
     if all(row.bits is None for row in rows):
         return Table(tuple(measured(row.key, tuple(names), None) for row in rows))
     plain, quantised = by_bits(names)
@@ -250,8 +241,8 @@ def table_of(
         return without_bits(key).joined(own) if plain else own
 
     homes = [tuple((row.key, width) for width in row.bits or (None,)) for row in rows]
-    places = {each: place for place, each in enumerate(dict.fromkeys(chain(*homes)))}
-    table = Table(tuple(at(*each) for each in places))
+    places = {home: place for place, home in enumerate(dict.fromkeys(chain(*homes)))}
+    table = Table(tuple(at(*home) for home in places))
     sources = torch.zeros(len(rows), table.widest, dtype=torch.int64)
     for i, (row, home) in enumerate(zip(rows, homes, strict=True)):
         layers = table.measurements[places[home[0]]].layers
@@ -262,5 +253,5 @@ def table_of(
             )
         sources[i] = places[home[0]]  # beyond the last layer as well: that nothing is there
         if row.bits is not None:
-            sources[i, : len(home)] = torch.tensor([places[each] for each in home])
+            sources[i, : len(home)] = torch.tensor([places[place] for place in home])
     return Table(table.measurements, sources)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, StatisticError, UnknownNameError
 from autoprox.language.graph import Graph
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy, load, named
 from autoprox.proxies.proxy import Proxy, score_of
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Measurement, Mode
     from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.taught import Teacher
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox network scores"
 VERSION = 1
 
-Scorable: TypeAlias = Proxy | FunctionProxy
+Scorable: TypeAlias = Proxy | FunctionProxy | FittedProxy
 """What has a score on one network."""
 
 Outcome: TypeAlias = float | str
@@ -146,10 +148,21 @@ class ScoreFrame:
         for (network, proxy), reason in self.failures.items():
             told = reason.partition("\n")[0].removeprefix(f"{proxy}: ")
             reasons.setdefault((proxy, told), []).append(network)
-        notes = [] if self.loss is None else [f"loss: {self.loss}"]
+        alike: dict[tuple[str, str], list[str]] = {}
         for (proxy, reason), failing in reasons.items():
             where = "every network" if len(failing) == len(self) > 1 else ", ".join(failing)
-            notes.append(f"{proxy} on {where}: {reason}")
+            alike.setdefault((where, reason), []).append(proxy)
+        notes = [] if self.loss is None else [f"loss: {self.loss}"]
+        notes += [f"{', '.join(each)} on {where}: {why}" for (where, why), each in alike.items()]
+        silent = [
+            proxy
+            for proxy, column in zip(self.proxies, self.scores.T, strict=True)
+            if len(self) > 1 and np.ptp(column) == 0
+        ]
+        if silent:
+            notes.append(
+                f"the same score on every network, which says nothing: {', '.join(silent)}"
+            )
         return notes
 
 
@@ -165,6 +178,7 @@ def score(
     seed: int = 0,
     bits: Bits | None = None,
     mode: Mode | None = None,
+    teacher: nn.Module | Teacher | None = None,
 ) -> ScoreFrame:
     """Return the scores of some networks by some proxies, on one batch.
 
@@ -183,6 +197,7 @@ def score(
         seed: as in the call of a proxy.
         bits: likewise.
         mode: likewise.
+        teacher: likewise; it is run once for all networks.
 
     Raises:
         UnknownNameError, LanguageError, AutoproxError: there is no such proxy.
@@ -195,17 +210,20 @@ def score(
     a       9     12
     b      15     20
     """
+    from torch.nn import Module
+
     from autoprox.statistics.measuring import check_batch, check_types
+    from autoprox.statistics.taught import Teacher
 
     named_networks = _named(networks)
-    if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble)):
+    if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble, FittedProxy)):
         proxies = [proxies]
     chosen = named(list(map(load, proxies)))
     if not chosen:
         raise StatisticError("expected at least one proxy to score by; got none")
     for network in named_networks.values():
         check_types(network, inputs, targets)
-    check_batch(inputs, targets, [])
+    check_batch(inputs, targets, [], loss)
     how = {
         "loss": loss,
         "outputs": outputs,
@@ -213,6 +231,7 @@ def score(
         "seed": seed,
         "bits": bits,
         "mode": mode,
+        "teacher": Teacher(teacher) if isinstance(teacher, Module) else teacher,
     }
     parts = _parts(chosen.values())
     found = [_scored(each, parts, (inputs, targets), how) for each in named_networks.values()]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autoprox.statistics import Mode, Sample
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.subject import Subject
+    from autoprox.statistics.taught import Teacher
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox function"
@@ -34,7 +35,7 @@ class NoGraphError(LanguageError, AttributeError):
     """A proxy that is no expression was asked for its graph; so it has no such attribute."""
 
 
-class _Graphless:
+class Graphless:
     """What proxies without a graph share: the call, and what they answer to who expects a graph."""
 
     name: str
@@ -53,6 +54,7 @@ class _Graphless:
         seed: int = 0,
         bits: Bits | None = None,
         mode: Mode | None = None,
+        teacher: nn.Module | Teacher | None = None,
     ) -> float:
         """Return the score of a network, which is left as it was.
 
@@ -64,10 +66,11 @@ class _Graphless:
             loss: a function of outputs and targets, as for every proxy.
             outputs: a function that takes the logits of what the network returns, likewise.
             sample: accepted, so that it is called as every proxy is, and ignored: a function reads
-                whole tensors.
+                whole tensors, and a fitted proxy what it was fitted on.
             seed: of what it draws.
             bits: what the weights are to be quantised to, as for every proxy.
             mode: that the network runs in, likewise.
+            teacher: another network that this one is compared with, likewise.
 
         Raises:
             QuantisationError, UnknownNameError: the bits do not fit the network.
@@ -76,7 +79,7 @@ class _Graphless:
                 an ensemble: one network has no rank.
         """
         mode = mode or ("train" if bits is None else "eval")
-        return self._score(network, inputs, targets, loss, outputs, seed, bits, mode)
+        return self._score(network, inputs, targets, loss, outputs, seed, bits, mode, teacher)
 
     def _score(
         self,
@@ -88,6 +91,7 @@ class _Graphless:
         seed: int,
         bits: Bits | None,
         mode: Mode,
+        teacher: nn.Module | Teacher | None,
     ) -> float:
         """Compute what the call returns."""
         raise NotImplementedError
@@ -138,7 +142,7 @@ class _Graphless:
 
 
 @dataclass(frozen=True, repr=False)
-class FunctionProxy(_Graphless):
+class FunctionProxy(Graphless):
     """A zero-cost proxy that is a Python function.
 
     It is called as every proxy is; a higher score predicts a higher accuracy.
@@ -152,6 +156,7 @@ class FunctionProxy(_Graphless):
         provenance: paper, equation, year, deviations.
         needs_labels: whether it uses the targets.
         needs_bits: whether it uses `Subject.bits`; others have one score for all bits of a network.
+        needs_teacher: whether it uses `Subject.teacher`.
         batch: the fewest inputs on which it says something; `autoprox.rank` shows so many at least.
         version: part of the key of cached scores; raised whenever a score changes. A function of
             your own that refers to what has no digest (an object, a tensor) is cached only if it
@@ -166,6 +171,7 @@ class FunctionProxy(_Graphless):
     batch: int = 1
     version: int | None = None
     needs_bits: bool = False
+    needs_teacher: bool = False
 
     def _score(
         self,
@@ -177,6 +183,7 @@ class FunctionProxy(_Graphless):
         seed: int,
         bits: Bits | None,
         mode: Mode,
+        teacher: nn.Module | Teacher | None,
     ) -> float:
         import torch
 
@@ -190,11 +197,13 @@ class FunctionProxy(_Graphless):
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
         from autoprox.statistics.subject import Subject, traced
+        from autoprox.statistics.taught import check_teacher, with_teacher
         from autoprox.statistics.trees import mapped
 
         check_types(network, inputs, targets)
         check_batch(inputs, targets, [self.name] if self.needs_labels else [], loss)
         check_bits(bits, [self.name] if self.needs_bits else [])
+        check_teacher(teacher, network, [self.name] if self.needs_teacher else [])
         inputs = mapped(inputs, torch.Tensor.detach)
         with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
             own = private_copy(network, mode)
@@ -210,6 +219,7 @@ class FunctionProxy(_Graphless):
                 loss=loss,
                 outputs=outputs,
             )
+            subject = with_teacher(subject, teacher)
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
             try:
@@ -235,15 +245,16 @@ class FunctionProxy(_Graphless):
             needs_labels=self.needs_labels,
             batch=self.batch,
             needs_bits=self.needs_bits,
+            **({"needs_teacher": True} if self.needs_teacher else {}),
         )
 
 
 @dataclass(frozen=True, repr=False)
-class Ensemble(_Graphless):
+class Ensemble(Graphless):
     """A proxy that compares networks with each other, by the scores of its parts.
 
-    One network alone has no score; `autoprox.rank` computes the scores of a space's architectures
-    from those of the parts.
+    One network alone has no score; `autoprox.score` computes those of several networks, and
+    `autoprox.rank` those of a space's architectures, from the scores of the parts.
 
     Attributes:
         name: what it is called.
@@ -252,6 +263,7 @@ class Ensemble(_Graphless):
         description: what it is, in a sentence.
         provenance: paper, equation, year, deviations.
         needs_bits: whether a part depends on bits.
+        needs_teacher: whether a part looks at a teacher.
     """
 
     name: str
@@ -260,11 +272,13 @@ class Ensemble(_Graphless):
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     needs_bits: bool = False
+    needs_teacher: bool = False
 
     def _score(self, *_: object) -> NoReturn:
         raise ScoreError(
             f"{self.name} compares networks with each other and has no score for one alone; use "
-            f"autoprox.rank, or score each with its parts: {', '.join(self.parts)}"
+            "autoprox.score or autoprox.rank, or score each with its parts: "
+            f"{', '.join(self.parts)}"
         )
 
     def __repr__(self) -> str:

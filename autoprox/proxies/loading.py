@@ -9,18 +9,21 @@ from typing import TypeAlias
 from autoprox.errors import AutoproxError, UnknownNameError, short
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse_proxy
+from autoprox.proxies import fitted
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy, from_file
 from autoprox.proxies.shipped import get, names
 
-AnyProxy: TypeAlias = Proxy | FunctionProxy | Ensemble
+AnyProxy: TypeAlias = Proxy | FunctionProxy | Ensemble | FittedProxy
 """What can be loaded, shown and ranked."""
 
 
 def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
     """Return a proxy by name, by file, by a run's folder, or from an expression.
 
-    Those that are no expressions come by name only: a `FunctionProxy` or an `Ensemble`.
+    Those that are no expressions come by name only, a `FunctionProxy` or an `Ensemble`, or from the
+    file that `autoprox.fit` writes, a `FittedProxy`.
 
     Raises:
         UnknownNameError: it is a plain word that is no known proxy.
@@ -30,7 +33,7 @@ def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
     >>> load("sum(mean(absolute(grad)))")
     Proxy(sum(mean(absolute(grad))))
     """
-    if isinstance(source, (Proxy, FunctionProxy, Ensemble)):
+    if isinstance(source, (Proxy, FunctionProxy, Ensemble, FittedProxy)):
         return source
     if isinstance(source, Graph):
         return Proxy(source)
@@ -41,6 +44,8 @@ def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
         path = Path(source).expanduser()
     except RuntimeError as error:  # a path in the home of somebody whom nobody knows
         raise AutoproxError(f"there is no proxy file {short(text)!r}: {error}") from None
+    if path.suffix == fitted.SUFFIX:
+        return fitted.from_file(path)
     if isinstance(source, Path) or text.endswith(".json") or _exists(path):
         return from_file(path)
     if text.isidentifier():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.errors import AutoproxError, LanguageError, ScoreError
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
-from autoprox.primitives.kinds import TENSOR_KINDS
+from autoprox.primitives.kinds import TENSOR_KINDS, Layer
 from autoprox.runtime.schema import MIB, FileKind
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Measurement, Mode
     from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.taught import Teacher
     from autoprox.statistics.trees import Inputs, Targets
 
 
@@ -85,6 +87,7 @@ class Proxy:
         seed: int = 0,
         bits: Bits | None = None,
         mode: Mode | None = None,
+        teacher: nn.Module | Teacher | None = None,
     ) -> float:
         """Return the score of a network.
 
@@ -106,20 +109,19 @@ class Proxy:
                 by name, or one for all but the first and the last; what is not given is 8.
             mode: that the network is measured in; by default ``"train"``, or ``"eval"`` given
                 `bits`, as what is to be quantised has been trained.
+            teacher: another network that this one is compared with, see `autoprox.measure`; needed
+                if the proxy looks at one.
 
         Raises:
             QuantisationError: the bits do not fit the network.
             StatisticError: a statistic cannot be measured on this network.
             ScoreError: the formula has no finite value on it.
         """
-        from autoprox.evaluation.evaluate import Evaluator, Table
-        from autoprox.statistics import measure
-
-        names = self.graph.statistics
         how: dict[str, Any] = {"loss": loss, "outputs": outputs, "bits": bits, "mode": mode}
-        measurement = measure(network, inputs, targets, names, sample=sample, seed=seed, **how)
+        how |= {"sample": sample, "seed": seed, "teacher": teacher}
+        evaluator = evaluator_on(network, inputs, targets, self.graph.statistics, **how)
         try:
-            return score_of(self.graph, Evaluator(Table((measurement,))))
+            return score_of(self.graph, evaluator)
         except ScoreError as error:
             raise ScoreError(f"{self} has no score on this network: {error}") from error.__cause__
 
@@ -136,10 +138,23 @@ class Proxy:
         """The statistics that have to be measured for it."""
         return self.graph.statistics
 
+    def scores(self, evaluator: Evaluator) -> Scores:
+        """Return the scores of the networks of a table, which share layers.
+
+        Raises:
+            ScoreError: it fails on them; the message is the reason alone.
+        """
+        return scores_of(self.graph, evaluator)
+
     @property
     def needs_bits(self) -> bool:
         """Whether it depends on the bits that the layers' weights are quantised to."""
         return any(STATISTICS[name].needs_bits for name in self.statistics)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether it looks at a teacher."""
+        return any(STATISTICS[name].needs_teacher for name in self.statistics)
 
     def latex(self) -> str:
         """Return the formula in LaTeX."""
@@ -164,16 +179,44 @@ class Proxy:
         }
 
 
+def evaluator_on(
+    network: nn.Module, inputs: Inputs, targets: Targets, names: Sequence[str], **how: Any
+) -> Evaluator:
+    """Return an evaluator over a network that is measured now; `how` is of `autoprox.measure`."""
+    from autoprox.evaluation.evaluate import Evaluator, Table
+    from autoprox.statistics import measure
+
+    return Evaluator(Table((measure(network, inputs, targets, names, **how),)))
+
+
 def score_of(graph: Graph, evaluator: Evaluator) -> float:
     """Return the score of a graph on the only network of an evaluator's table.
 
     Raises:
-        ScoreError: it has none; the message is the reason alone.
+        ScoreError: it has none, or is 0 because a part of it is 0 in every layer, which says
+            nothing of the network; the message is the reason alone.
     """
     scores = scores_of(graph, evaluator)
     if scores.failure is not None:
         raise ScoreError(scores.failure)
-    return float(scores.values[0])
+    score = float(scores.values[0])
+    if score == 0 and (part := _silent(graph, evaluator)) is not None:
+        raise ScoreError(f"it says nothing: {part} is 0 in every layer")
+    return score
+
+
+def _silent(graph: Graph, evaluator: Evaluator) -> str | None:
+    """Return the first part of a graph that is 0 in all layers of the only network, or None.
+
+    A statistic of layers may be 0 in all of them, as a count can.
+    """
+    for node in graph.nodes():
+        if node.kind is Layer and node.args:
+            value = evaluator.value(node)
+            assert value.present is not None
+            if not value.numbers[value.present].any():
+                return node.text
+    return None
 
 
 def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
@@ -208,8 +251,8 @@ def from_file(path: Path) -> Proxy:
         AutoproxError: the file cannot be read, is no proxy, or is newer than this autoprox.
         LanguageError: its expression is not of this language.
     """
-    if path.is_dir():
-        if not (path / "best.json").is_file():
+    if os.path.isdir(path):
+        if not os.path.isfile(path / "best.json"):
             raise AutoproxError(
                 f"{path} is no finished run: it has no best.json; resume the run first"
             )

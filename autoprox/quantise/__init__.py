@@ -10,7 +10,13 @@ The integers are those that suit the layer's inputs, and every layer's outputs g
 deviation back that they have at full precision.
 """
 
-from autoprox.quantise.layers import Costs, Layer, bits_per_layer, costs, quantisable_layers
+from autoprox.quantise.layers import (
+    Costs,
+    QuantisableLayer,
+    bits_per_layer,
+    costs,
+    quantisable_layers,
+)
 from autoprox.quantise.quantiser import ROUNDINGS, Method, Quantiser, quantise
 from autoprox.quantise.running import accuracy, logits
 from autoprox.quantise.weights import quantised, scales
@@ -18,8 +24,8 @@ from autoprox.quantise.weights import quantised, scales
 __all__ = [
     "ROUNDINGS",
     "Costs",
-    "Layer",
     "Method",
+    "QuantisableLayer",
     "Quantiser",
     "accuracy",
     "bits_per_layer",

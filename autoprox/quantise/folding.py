@@ -29,13 +29,13 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
         images: a batch to see the order of the modules on.
     """
     plain = copy.deepcopy(network).eval()
-    made = copy.deepcopy(plain)
+    together = copy.deepcopy(plain)
     for convolution, norm in _pairs(plain, images):
-        _fold(made, convolution, norm)
+        _fold(together, convolution, norm)
     with evaluating(plain):
-        expected, got = plain(images), made(images)
+        expected, got = plain(images), together(images)
     same = (expected - got).abs().max() <= TOLERANCE * expected.abs().max()
-    return made if same else plain
+    return together if same else plain
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, str]]:

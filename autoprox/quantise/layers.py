@@ -26,7 +26,7 @@ OTHER_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class QuantisableLayer:
     """One layer that can be quantised.
 
     Attributes:
@@ -49,7 +49,7 @@ class Costs:
         others: parameters that are not quantised: biases, norms, positions.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantisableLayer, ...]
     others: int
 
     def size_bytes(self, bits: Bits) -> int:
@@ -58,7 +58,7 @@ class Costs:
         The scales (32 bits a channel) do not count, as usual.
         """
         pairs = zip(self.layers, bits_per_layer(self.layers, bits), strict=True)
-        own = sum(math.ceil(layer.weights * each / 8) for layer, each in pairs)
+        own = sum(math.ceil(layer.weights * width / 8) for layer, width in pairs)
         return own + self.others * OTHER_BITS // 8
 
     def bops(self, bits: Bits) -> int:
@@ -67,10 +67,10 @@ class Costs:
         Those inside attention, of activations with activations, do not count.
         """
         pairs = zip(self.layers, bits_per_layer(self.layers, bits), strict=True)
-        return sum(layer.macs * each * ACTIVATION_BITS for layer, each in pairs)
+        return sum(layer.macs * width * ACTIVATION_BITS for layer, width in pairs)
 
 
-def bits_per_layer(layers: Sequence[Layer], bits: Bits) -> tuple[int, ...]:
+def bits_per_layer(layers: Sequence[QuantisableLayer], bits: Bits) -> tuple[int, ...]:
     """The bits of each layer.
 
     Args:
@@ -97,7 +97,7 @@ def bits_per_layer(layers: Sequence[Layer], bits: Bits) -> tuple[int, ...]:
             f"the network has {len(names)} layers to quantise, from {names[0]!r} to "
             f"{names[-1]!r}; got bits for {len(bits)}"
         )
-    return tuple(checked_bits(each) for each in bits)
+    return tuple(checked_bits(width) for width in bits)
 
 
 def quantisable_layers(network: nn.Module, images: Tensor) -> tuple[str, ...]:
@@ -121,13 +121,13 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
             own, or the images are of an integer type.
     """
     check_normalised(images)
-    layers: list[Layer] = []
+    layers: list[QuantisableLayer] = []
     owners: dict[Tensor, str] = {}
 
     def note(name: str, module: Module, _: Tensor, output: Tensor) -> None:
         _check_weight(name, module, owners)
         macs = output[0].numel() * module.weight[0].numel()
-        layers.append(Layer(name, module.weight.numel(), macs))
+        layers.append(QuantisableLayer(name, module.weight.numel(), macs))
 
     with evaluating(network), torch.no_grad():
         watched(network, images[:1], note)

@@ -46,16 +46,16 @@ class Observed:
 @torch.no_grad()
 def observed(network: nn.Module, images: Tensor) -> dict[str, Observed]:
     """What each layer of `network` shows on `images`, by name."""
-    found: dict[str, Observed] = {}
+    by_layer: dict[str, Observed] = {}
 
     def observe(name: str, layer: Module, inputs: Tensor, output: Tensor) -> None:
         grid = searched(inputs)
         vectors = output[0].numel() // len(layer.weight)
         some = grid.nearest(inputs[: max(1, COVARIANCE_ROWS // vectors)])
-        found[name] = Observed(grid, _covariance(layer, some), moments(layer, output))
+        by_layer[name] = Observed(grid, _covariance(layer, some), moments(layer, output))
 
     watched(network, images, observe)
-    return found
+    return by_layer
 
 
 def moments(layer: Module, output: Tensor) -> Moments:

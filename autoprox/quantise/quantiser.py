@@ -104,28 +104,28 @@ class Quantiser:
         """
         layers = self.costs.layers
         chosen = bits_per_layer(layers, bits)
-        made: nn.Module = copy.deepcopy(self._base)
-        for layer, each in zip(layers, chosen, strict=True):
-            module = made.get_submodule(layer.name)
+        copied: nn.Module = copy.deepcopy(self._base)
+        for layer, width in zip(layers, chosen, strict=True):
+            module = copied.get_submodule(layer.name)
             assert isinstance(module, Module)
-            module.weight.copy_(self._weight(layer.name, each))
+            module.weight.copy_(self._weight(layer.name, width))
             module.register_forward_pre_hook(InputGrid(self._observed[layer.name].grid))
         if self._method.corrected:
             with computing(self._method.precision):
-                watched(made, self._images, self._correct)
-        return made
+                watched(copied, self._images, self._correct)
+        return copied
 
     def _weight(self, name: str, bits: int) -> Tensor:
         """The rounded weight of a layer."""
         if (name, bits) not in self._rounded:
             weight = self._base.get_parameter(f"{name}.weight")
             if self._method.rounding == "fitted":
-                made = fitted(weight, self._observed[name].covariance, bits)
+                rounded = fitted(weight, self._observed[name].covariance, bits)
             elif self._method.rounding == "nearest" or bits == 1:
-                made = quantised(weight, bits)
+                rounded = quantised(weight, bits)
             else:
-                made = on_grid(weight, widest_scales(weight, bits), bits)
-            self._rounded[name, bits] = made
+                rounded = on_grid(weight, widest_scales(weight, bits), bits)
+            self._rounded[name, bits] = rounded
         return self._rounded[name, bits]
 
     def _correct(self, name: str, layer: Module, _: Tensor, output: Tensor) -> None:
@@ -141,7 +141,7 @@ class Quantiser:
         assert layer.bias is not None
         layer.weight.mul_(factor.reshape(-1, *[1] * (layer.weight.ndim - 1)))
         layer.bias.mul_(factor).add_(shift)
-        factor, shift = (along_channels(layer, each, output.ndim) for each in (factor, shift))
+        factor, shift = (along_channels(layer, values, output.ndim) for values in (factor, shift))
         for part in torch.split(output, TOGETHER):
             part.copy_(torch.addcmul(shift, part, factor))
 

@@ -31,11 +31,16 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def check_normalised(images: Tensor) -> None:
-    """Refuse images that come straight from a file.
+    """Refuse images that come straight from a file, and what is no tensor.
 
     Raises:
-        QuantisationError: they are of an integer type.
+        QuantisationError: they are of an integer type, or no tensor.
     """
+    if not isinstance(images, Tensor):
+        raise QuantisationError(
+            "quantising runs the network on one tensor of images, (batch, ...); got a "
+            f"{type(images).__name__}: put what takes more into a module that takes one tensor"
+        )
     if not images.is_floating_point():
         raise QuantisationError(
             f"expected normalised images of a floating type; got {images.dtype}: divide by 255, "

@@ -19,14 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoprox.errors import QuantisationError, UnknownNameError
+from autoprox.errors import AutoproxError, QuantisationError, UnknownNameError
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
-from autoprox.quantise.layers import END_BITS, Layer
+from autoprox.quantise.layers import END_BITS, QuantisableLayer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
 from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.quantities import read_bits
-from autoprox.runtime.schema import read_json
+from autoprox.runtime.schema import read_json, read_text
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),
@@ -47,7 +47,7 @@ SLACK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QuantisedRow:
     """One configuration and what it leaves and costs.
 
     Attributes:
@@ -70,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TableSettings:
     """What determines the rows of a table beside network and images.
 
     Attributes:
@@ -112,8 +112,8 @@ def configurations(set_name: str, layers: int, rows: int, seed: int) -> dict[str
         inner = layers - 2
         return {f"uniform/{bits}": (END_BITS, *[bits] * inner, END_BITS) for bits in widths}
     draw = drawn_evenly if set_name == "234-even" else drawn_spread
-    found = draw(layers, widths, rows, seed)
-    return {f"{set_name}/{place:04}": bits for place, bits in enumerate(found)}
+    drawn = draw(layers, widths, rows, seed)
+    return {f"{set_name}/{place:04}": bits for place, bits in enumerate(drawn)}
 
 
 class Builder:
@@ -130,15 +130,15 @@ class Builder:
     """
 
     path: Path
-    rows: dict[str, Row]
-    layers: tuple[Layer, ...]
+    rows: dict[str, QuantisedRow]
+    layers: tuple[QuantisableLayer, ...]
 
     def __init__(
         self,
         network: nn.Module,
         train: Tensor,
         test: Images,
-        settings: Settings,
+        settings: TableSettings,
         folder: Path,
         recorded: float | None = None,
     ) -> None:
@@ -200,12 +200,8 @@ class Builder:
             self._write()
             observer(done, len(missing))
 
-    def _check(self, row: Row, bits: tuple[int, ...]) -> None:
-        """Hold a row against what it has to be.
-
-        Raises:
-            QuantisationError: it is another configuration's, or costs something else.
-        """
+    def _check(self, row: QuantisedRow, bits: tuple[int, ...]) -> None:
+        """Hold a row against what it has to be."""
         costs = self._quantiser.costs
         if (row.bits, row.size_bytes, row.bops) != (bits, costs.size_bytes(bits), costs.bops(bits)):
             raise QuantisationError(
@@ -214,10 +210,10 @@ class Builder:
                 f"of {'-'.join(map(str, bits))}: take the row away and build again"
             )
 
-    def measured(self, name: str, bits: tuple[int, ...]) -> Row:
+    def measured(self, name: str, bits: tuple[int, ...]) -> QuantisedRow:
         """Quantise, test, and return the row; nothing is written."""
         test, costs, outputs = self._test, self._quantiser.costs, self.outputs(bits)
-        return Row(
+        return QuantisedRow(
             name,
             name.partition("/")[0],
             bits,
@@ -231,9 +227,9 @@ class Builder:
         """What the quantised network returns on the test images, ``(images, classes)``."""
         return logits(self._quantiser(bits), self._test.images, self._settings.method.precision)
 
-    def _kept(self) -> dict[str, Row]:
+    def _kept(self) -> dict[str, QuantisedRow]:
         """The rows of the table in the folder; none if there is no table."""
-        if not self._json.exists():
+        if not os.path.exists(self._json):
             return {}
         facts = read_json(self._json, FORMAT, VERSION)
         for key, value in self._facts.items():
@@ -247,13 +243,13 @@ class Builder:
 
     def _write(self) -> None:
         # The facts come first: rows without them would be nobody's.
-        if not self._json.exists():
+        if not os.path.exists(self._json):
             head = {"format": FORMAT, "version": VERSION}
             write_json(self._json, {**head, **self._facts, **self._notes})
         write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[QuantisedRow]:
     """The rows of a table; none if there is no such file.
 
     Raises:
@@ -261,17 +257,16 @@ def read_rows(path: Path) -> list[Row]:
     """
     if not os.path.exists(path):
         return []
-    line, rows = 1, dict[str, Row]()
+    line, rows = 1, dict[str, QuantisedRow]()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            for record in reader:
-                line = reader.line_num
-                row = _row(record)
-                if row.name in rows:
-                    raise ValueError(f"the name {row.name!r} occurs twice")
-                rows[row.name] = row
-    except (OSError, csv.Error, ValueError) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+        for record in reader:
+            line = reader.line_num
+            row = _row(record)
+            if row.name in rows:
+                raise ValueError(f"the name {row.name!r} occurs twice")
+            rows[row.name] = row
+    except (AutoproxError, csv.Error, ValueError) as error:
         raise QuantisationError(
             f"{path} is damaged or no table of quantised networks: line {line}: {error}; move it "
             "away and build again"
@@ -279,16 +274,12 @@ def read_rows(path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def _row(record: Mapping[str, str]) -> Row:
-    """Read a row.
-
-    Raises:
-        ValueError: a cell is missing, there is one too many, or a number is none or cannot be.
-    """
-    columns = [field.name for field in dataclasses.fields(Row)]
+def _row(record: Mapping[str, str]) -> QuantisedRow:
+    """Read a row."""
+    columns = [field.name for field in dataclasses.fields(QuantisedRow)]
     if list(record) != columns or None in record.values():
         raise ValueError(f"expected the columns {', '.join(columns)}")
-    row = Row(
+    row = QuantisedRow(
         record["name"],
         record["set"],
         read_bits(record["bits"]),
@@ -311,10 +302,10 @@ def _row(record: Mapping[str, str]) -> Row:
     return row
 
 
-def _text(rows: list[Row]) -> str:
+def _text(rows: list[QuantisedRow]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(Row))
+    writer.writerow(field.name for field in dataclasses.fields(QuantisedRow))
     for row in rows:
         bits = "-".join(map(str, row.bits))
         writer.writerow({**dataclasses.asdict(row), "bits": bits}.values())
@@ -322,11 +313,7 @@ def _text(rows: list[Row]) -> str:
 
 
 def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
-    """Refuse a network that does not do what is said of it.
-
-    Raises:
-        QuantisationError: it does not.
-    """
+    """Refuse a network that does not do what is said of it."""
     if recorded is None:
         return
     share = recorded / 100
@@ -339,12 +326,8 @@ def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
         )
 
 
-def _calibration(train: Tensor, settings: Settings) -> Tensor:
-    """The training images that calibrate.
-
-    Raises:
-        QuantisationError: there are too few.
-    """
+def _calibration(train: Tensor, settings: TableSettings) -> Tensor:
+    """The training images that calibrate."""
     count = settings.calibration
     if not 2 <= count <= len(train):
         raise QuantisationError(

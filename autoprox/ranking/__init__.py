@@ -1,6 +1,7 @@
 """Ranking: how well scores rank accuracies, and what that is worth.
 
-`correlation` holds the rank correlations, `resampling` bootstraps them, `figures` puts everything
+`correlation` holds the rank correlations of two vectors, `ranker` those of many candidates with all
+columns of a bench, `resampling` bootstraps them, `figures` puts everything
 that is said of a proxy's scores together, and `luck` says how much of a winner is luck.
 """
 
@@ -10,42 +11,52 @@ from autoprox.ranking.correlation import (
     MINIMUM,
     SYMBOLS,
     Array,
-    Column,
     RankCorrelation,
-    Ranker,
     Ranks,
-    Scratch,
-    balanced,
-    check_column,
     dense_ranks,
-    joint,
     kendall,
-    pair_signs,
+    partial_spearman,
     resolved,
     somers,
     spearman,
     standardised_ranks,
     untied_pairs,
+)
+from autoprox.ranking.families import AGAINST_COUNTS, OVER, Over, by_family, over_families
+from autoprox.ranking.ranker import (
+    Column,
+    Ranker,
+    Scratch,
+    balanced,
+    check_column,
+    joint,
+    pair_signs,
     weights,
 )
 
 __all__ = [
+    "AGAINST_COUNTS",
     "CORRELATIONS",
     "DEFAULT_CORRELATION",
     "MINIMUM",
+    "OVER",
     "SYMBOLS",
     "Array",
     "Column",
+    "Over",
     "RankCorrelation",
     "Ranker",
     "Ranks",
     "Scratch",
     "balanced",
+    "by_family",
     "check_column",
     "dense_ranks",
     "joint",
     "kendall",
+    "over_families",
     "pair_signs",
+    "partial_spearman",
     "resolved",
     "somers",
     "spearman",

@@ -21,15 +21,14 @@ from autoprox.ranking.correlation import (
     DEFAULT_CORRELATION,
     MINIMUM,
     Array,
-    Column,
     RankCorrelation,
-    joint,
     kendall,
+    partial_spearman,
     resolved,
-    somers,
+    somers_of,
     spearman,
-    weights,
 )
+from autoprox.ranking.ranker import Column, joint, weights
 from autoprox.ranking.resampling import (
     LARGEST_RESAMPLED,
     RESAMPLED,
@@ -89,6 +88,8 @@ class ColumnFigures:
         top5_regret: the best accuracy minus the best among the five best scores.
         distinct: how many different scores there are.
         best: the correlations among shares of the architectures, if they are asked for.
+        partial: Spearman's partial correlation with accuracies from training with a teacher, given
+            those from training without one; None where they are not known.
     """
 
     column: str
@@ -102,6 +103,7 @@ class ColumnFigures:
     top5_regret: float
     distinct: int
     best: tuple[BestFigures, ...] = ()
+    partial: float | None = None
 
     def correlation(self, name: RankCorrelation) -> float:
         """Return one of the three by its name."""
@@ -216,17 +218,21 @@ def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFi
     """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
     own, accuracies = scores[there], column.accuracies[there]
     most = float(column.accuracies.max())
+    tau = kendall(own, accuracies)
     return ColumnFigures(
         column=column.name,
         architectures=len(own),
-        somers=somers(own, accuracies),
-        kendall=kendall(own, accuracies),
+        somers=somers_of(tau, own, accuracies),
+        kendall=tau,
         spearman=spearman(own, accuracies),
         interval=(-1.0, 1.0),
         top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
         top1_regret=most - best_of_top(own, accuracies, 1),
         top5_regret=most - best_of_top(own, accuracies, FEW),
         distinct=len(np.unique(resolved(own))),
+        partial=None
+        if column.apart is None
+        else partial_spearman(own, accuracies, column.apart[there]),
     )
 
 

@@ -18,15 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from autoprox.ranking.correlation import (
-    CORRELATIONS,
-    MINIMUM,
-    Array,
-    Column,
-    RankCorrelation,
-    joint,
-    weights,
-)
+from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
+from autoprox.ranking.ranker import Column, joint, weights
 from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
 
 RESAMPLES = 200
@@ -324,5 +317,8 @@ def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Colum
     for column in columns:
         new = np.array([moved[column.space][place] for place in column.places.tolist()])
         order = np.argsort(new)
-        found.append(replace(column, places=new[order], accuracies=column.accuracies[order]))
+        apart = None if column.apart is None else column.apart[order]
+        found.append(
+            replace(column, places=new[order], accuracies=column.accuracies[order], apart=apart)
+        )
     return found

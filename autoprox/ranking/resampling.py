@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.ranking.correlation import (
-    Array,
-    Column,
-    RankCorrelation,
-    Ranks,
-    dense_ranks,
-    resolved,
-)
+from autoprox.ranking.correlation import Array, RankCorrelation, Ranks, dense_ranks, resolved
+from autoprox.ranking.ranker import Column
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -21,8 +22,14 @@ STALE_SECONDS = 3600.0
 """A temporary file that is older belongs to nobody who still writes it."""
 
 
+_TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})\.(?P<process>[0-9]+)\.[0-9a-f]{8}\.tmp")
+"""What `replace` calls a file before it is whole."""
+
+
 def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     """Write `content` as `replace` does, for good; make the folder first.
+
+    A pipe, and what the user calls ``/dev/…``, is written into.
 
     Args:
         path: the file.
@@ -34,7 +41,11 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, content)
+        if _is_stream(path):
+            with path.open("wb") as stream:
+                stream.write(content)
+        else:
+            replace(path, content)
     except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         raise RunError(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}; choose "
@@ -42,8 +53,17 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
         ) from None
 
 
+def _is_stream(path: Path) -> bool:
+    """Say whether a path names no file, but what takes bytes; a link in a folder is replaced."""
+    if path.parts[:2] == ("/", "dev"):
+        return path.exists()
+    return path.exists() and not (path.is_symlink() or path.is_file() or path.is_dir())
+
+
 def replace(path: Path, content: bytes, lasting: bool = True) -> None:
     """Write `content` to a temporary name beside `path`, then rename it: all of it, or nothing.
+
+    What processes that were killed have left half written beside it goes first.
 
     Args:
         path: the file.
@@ -60,6 +80,7 @@ def replace(path: Path, content: bytes, lasting: bool = True) -> None:
         raise ValueError("it is no name of a file")
     mark = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
     temporary = path.with_name(f".{mark}.tmp")
+    remove_stale(path.parent)
     try:
         temporary.write_bytes(content)
         if lasting:
@@ -91,13 +112,17 @@ def _machine() -> str:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the temporary files that processes left behind which were killed."""
-    for path in folder.glob(".*.tmp"):
-        machine, process, *_ = [*path.name.split(".")[1:], ""]
-        with suppress(OSError):
-            here = machine == _machine() and process.isdecimal() and not _runs(int(process))
-            if here or time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
+    """Remove the temporary files of `replace` whose processes were killed, and nobody else's."""
+    with suppress(OSError):  # a folder that cannot be read
+        names = [entry.name for entry in os.scandir(folder)]
+        for name in names:
+            if (ours := _TEMPORARY.fullmatch(name)) is None:
+                continue
+            path = folder / name
+            with suppress(OSError):
+                here = ours["machine"] == _machine() and not _runs(int(ours["process"]))
+                if here or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
 
 def _runs(process: int) -> bool:

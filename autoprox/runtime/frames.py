@@ -1,14 +1,27 @@
-"""Data frames, where pandas is installed."""
+"""Records as tables: CSV, and data frames where pandas is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoprox.errors import AutoproxError
 
 if TYPE_CHECKING:
     import pandas
+
+
+def csv_of(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV with a header: the keys of the longest of them; nothing of none."""
+    if not records:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, max(map(list, records), key=len), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
 
 
 def frame_of(records: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:

@@ -9,14 +9,39 @@ all there takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from autoprox.errors import AutoproxError, RunError
+from autoprox.errors import AutoproxError, RunError, short
 from autoprox.runtime.files import append_text, write_bytes
-from autoprox.runtime.schema import Count, FileKind, check_seal, decoded, sealed, sealed_lines
+from autoprox.runtime.schema import (
+    Count,
+    FileKind,
+    check_seal,
+    decoded,
+    read_bytes,
+    sealed,
+    sealed_lines,
+)
+
+
+@contextmanager
+def restoring(place: Path) -> Iterator[None]:
+    """Say that a state is none of this search, whatever it is that fails when it is taken up.
+
+    Raises:
+        RunError: what is done inside fails; the message names the file or folder.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        raise RunError(
+            f"{place} cannot be resumed: its state is none that this autoprox writes "
+            f"({type(e).__name__}: {short(str(e))})"
+        ) from None
 
 
 class State(Protocol):
@@ -102,6 +127,25 @@ class Journal(Generic[S, L]):
             ) from None
         self._kind.write(self.state, {**whole, **last}, indent=None)
         self._saves += 1
+
+    def rewind(self, last: Mapping[str, Any]) -> None:
+        """Go back to the state before the last one: the next `load` returns it.
+
+        Args:
+            last: what the last state says besides.
+
+        Raises:
+            AutoproxError: a file was altered, or cannot be written.
+        """
+        saves = self._kind.read(self.state, oldest=self._kind.version).saves
+        if saves < 2:
+            self.begin()
+            return
+        line = read_bytes(self.states).splitlines()[saves - 2]
+        check_seal(line, f"{self.states}, line {saves - 1},")
+        state = decoded(line, dict[str, Any], str(self.states))
+        del state["checksum"]
+        self._kind.write(self.state, {**state, **last}, indent=None)
 
     def load(self) -> tuple[S, S, list[L]] | None:
         """Return the state to go on from, the last state, and the lines until the first of them.

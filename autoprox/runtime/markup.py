@@ -7,8 +7,21 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup as Markup
 from markupsafe import escape
 
-join = Markup().join
-"""Return parts one after the other, escaped unless they are markup."""
+from autoprox.runtime.arguments import printable
+
+
+def join(parts: Iterable[str]) -> Markup:
+    r"""Return parts one after the other, escaped unless they are markup.
+
+    Control characters, which would make a file no HTML or XML, and those that reorder text are
+    left out.
+
+    >>> print(join(["a < b", Markup("<br>"), "red \x1b[31m"]))
+    a &lt; b<br>red [31m
+    """
+    return Markup().join(
+        part if isinstance(part, Markup) else escape(printable(part)) for part in parts
+    )
 
 
 def tag(name: str, *children: str, **attributes: str | float | bool | None) -> Markup:
@@ -34,7 +47,7 @@ def tag(name: str, *children: str, **attributes: str | float | bool | None) -> M
 def _value(value: str | float | bool) -> Markup:
     if value is True:
         return Markup()
-    return escape(f"{value:.2f}" if isinstance(value, float) else str(value))
+    return join([f"{value:.2f}" if isinstance(value, float) else str(value)])
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:

@@ -12,12 +12,13 @@ from autoprox.runtime.files import absolute, tupled
 def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
     """Return those arguments that are fields of a dataclass of settings.
 
-    Lists become tuples, and the path of images one that holds in any folder.
+    Lists become tuples, and paths of images and weights ones that hold in any folder.
     """
     names = {field.name for field in fields(record)}
     found = tupled({name: value for name, value in arguments.items() if name in names})
-    if found.get("images"):
-        found["images"] = absolute(found["images"])
+    for name in ("images", "teacher_weights"):
+        if found.get(name):
+            found[name] = absolute(found[name])
     return found
 
 

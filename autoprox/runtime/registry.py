@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from autoprox.errors import AutoproxError, UnknownNameError
@@ -43,7 +43,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def register(self, name: str, member: T) -> T:
         """Add `member` under `name` and return it.
 
-        What was received under that name holds.
+        A definition of that name that another process sent wins.
 
         Raises:
             AutoproxError: the name is taken.
@@ -59,6 +59,11 @@ class Registry(Mapping[str, T], Generic[T]):
         """Put another process's `member` under `name`, whatever is or will be registered here."""
         self._members[name] = member
         self._received.add(name)
+
+    def forget(self, kept: Collection[str]) -> None:
+        """Remove what was received under other names than those that are kept."""
+        for name in self._received - {*kept}:
+            self.unregister(name)
 
     def unregister(self, name: str) -> T:
         """Remove `name`, so that a notebook cell can be run twice; returns what it stood for."""
@@ -108,7 +113,11 @@ def own_members() -> tuple[OwnMember, ...]:
 def take_members(members: Iterable[OwnMember]) -> None:
     """Take another process's own members; its definitions win over those that are or will be here.
 
-    That members can be unpickled has imported the modules of their registries.
+    What was taken before and is no longer there is gone here, too. That members can be unpickled
+    has imported the modules of their registries.
     """
-    for noun, name, member in members:
+    taken = list(members)
+    for registry in _TRAVELLING.values():
+        registry.forget({name for noun, name, _ in taken if noun == registry.noun})
+    for noun, name, member in taken:
         _TRAVELLING[noun].receive(name, member)

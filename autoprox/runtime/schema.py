@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +29,14 @@ T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A whole number that is not negative."""
 
+Correlation: TypeAlias = Annotated[float, msgspec.Meta(ge=-1.001, le=1.001)]
+Percent: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=100)]
+
 MIB = 2**20
 MOST_BYTES = 64 * MIB
 """No file of JSON is larger, unless its kind says so."""
+
+_CHUNK = 2**16
 
 _CHECKSUM = '"checksum": "'
 _DIGITS = 16
@@ -235,19 +243,57 @@ def sealed_lines(content: bytes, schema: type[T], path: Path, must: bool = True)
 def read_bytes(path: Path, most: int | None = None) -> bytes:
     """Return what a file holds.
 
+    What has no end, or a pipe that nobody may ever write into, is no file; but a pipe that the
+    shell opened, as ``<(...)`` does, is read like one.
+
+    Args:
+        path: the file.
+        most: its largest size in bytes; None for any size.
+
     Raises:
-        AutoproxError: it cannot be read, or is larger than `most` bytes.
+        AutoproxError: it cannot be read, is no file, or is larger than `most` bytes.
     """
     try:
+        kind = os.stat(path).st_mode
+        opened = path.parts[:2] in (("/", "dev"), ("/", "proc"))
+        if (stat.S_ISFIFO(kind) and not opened) or (most is None and not stat.S_ISREG(kind)):
+            raise OSError(
+                f"it is a {'folder' if stat.S_ISDIR(kind) else 'pipe or device'}, no file"
+            )
         with path.open("rb") as file:
-            content = file.read(-1 if most is None else most + 1)
+            limit = math.inf if most is None else most
+            # Not `read(most + 1)`: it would take that much memory, and a pipe has no size.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(size + 1) if size <= limit else b""
+            parts = [content]
+            while size <= limit and (more := file.read(_CHUNK)):
+                parts.append(more)
+                size += len(more)
     except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         raise AutoproxError(
             f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
         ) from None
-    if most is not None and len(content) > most:
+    if most is not None and size > most:
         raise AutoproxError(f"{path} is larger than {most // MIB} MiB, which no such file is")
-    return content
+    return b"".join(parts) if len(parts) > 1 else content
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Return the text of a file in UTF-8, without the byte-order mark that spreadsheets write.
+
+    Raises:
+        AutoproxError: it cannot be read, is no file, no text, or larger than `most` bytes.
+    """
+    try:
+        text = read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AutoproxError(
+            f"cannot read {path}: it is no text in UTF-8 ({error.reason} at byte {error.start}); "
+            "save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        raise AutoproxError(f"cannot read {path}: it is no text, it has a NUL")
+    return text
 
 
 def _reason(told: str, content: bytes) -> str:

@@ -31,7 +31,11 @@ NARROW, WIDE = "420px", "480px"
 
 @one_thread()
 def explore(
-    run: str | Path | Run, bench: str | Path | Bench = "", *, cache: str | Path | None = None
+    run: str | Path | Run,
+    bench: str | Path | Bench = "",
+    *,
+    teacher: str | None = None,
+    cache: str | Path | None = None,
 ) -> Explorer:
     """Show a run in a notebook: pick a proxy with the slider or by its name.
 
@@ -40,6 +44,7 @@ def explore(
     Args:
         run: a run, or its folder.
         bench: the bench, if the run began with a `Bench` object or a file.
+        teacher: ``FILE.py:FUNCTION``, if that makes the run's teacher.
         cache: the folder of the measured statistics; the user's cache folder if None.
 
     Raises:
@@ -51,16 +56,16 @@ def explore(
         import ipywidgets  # noqa: F401
     except ImportError:
         raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
-    from autoprox.benches import Bench
     from autoprox.evolution.folder import RunFolder
     from autoprox.evolution.ground import lay
     from autoprox.evolution.record import Run, read_run
+    from autoprox.evolution.running import source_of
     from autoprox.runtime.parallel import HERE
     from autoprox.statistics.store import default_folder
 
     found = run if isinstance(run, Run) else read_run(run)
     files = RunFolder(found.folder)
-    source = bench if isinstance(bench, Bench) else str(bench) or files.bench(found.settings)
+    source = source_of(bench, found.settings, files, teacher)
     ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
     files.check_bench(ground.digest)
     ground.measure(HERE, lambda done, total: None)

@@ -13,11 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from autoprox.statistics.trees import listed_tensors
+
 _SOFTMAX = frozenset({torch.softmax, torch.special.softmax, Tensor.softmax, F.softmax})
 _PRODUCTS = frozenset(
     {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, Tensor.__rmatmul__}
 )
 _ADDED_PRODUCTS = frozenset({torch.baddbmm, Tensor.baddbmm})
+_BEGINNING = _PRODUCTS | _ADDED_PRODUCTS | {torch.einsum}
+_WIDENING = frozenset({torch.cat, torch.concat, torch.concatenate, F.pad})
 
 
 class AttentionMaps(TorchFunctionMode):
@@ -27,15 +31,16 @@ class AttentionMaps(TorchFunctionMode):
     `F.scaled_dot_product_attention`, whose maps are computed again from its queries and keys;
     `F.multi_head_attention_forward`, which calls it where no mode can look and is asked again for
     its weights; and every softmax over the last dimension of the products of two tensors with a
-    batch, queries and keys, however they were scaled, masked or reshaped. So neither a softmax over
-    features or experts is attention, nor one of a single query and key. Maps carry no gradient and
-    are those before dropout.
+    batch, queries and keys, however they were scaled, masked, mixed over the heads, reshaped, or
+    given further keys (sinks). So neither a softmax over features or experts is attention, nor one
+    of a single query and key. Maps carry no gradient and are those before dropout.
     """
 
     def __init__(self, show: Callable[[int, Callable[[], Tensor]], None]) -> None:
         """Call `show` after each attention, with its heads and a function that gives its maps."""
         super().__init__()
         self.show = show
+        self._marked = False
 
     def __torch_function__(
         self,
@@ -54,24 +59,29 @@ class AttentionMaps(TorchFunctionMode):
         elif func is F.multi_head_attention_forward:
             call = inspect.signature(func).bind(*args, **kwargs)
             self.show(call.arguments["num_heads"], partial(_multi_head_maps, call))
-        elif isinstance(result, Tensor) and result.ndim > 2:
-            scores = _are_scores(func, args, kwargs, result)
-            if scores and func in _SOFTMAX:
+        elif (
+            (self._marked or func in _BEGINNING) and isinstance(result, Tensor) and result.ndim > 2
+        ):
+            part = _part(func, args, kwargs, result)
+            if part == "scores" and func in _SOFTMAX:
+                part = None
                 if _over_keys(result, args, kwargs):
                     self.show(result.shape[-3], result.detach)
-            elif scores:
-                result._attention_scores = True  # type: ignore[attr-defined]  # a mark of our own
+                    part = "maps"
+            if part is not None:
+                self._marked = True
+                result._attention_part = part  # type: ignore[attr-defined]  # a mark of our own
         return result
 
 
-def _are_scores(
+def _part(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor
-) -> bool:
-    """Say whether a function gave products of queries and keys, or something made of such.
+) -> str | None:
+    """Say whether a function gave "scores" or "maps" of attention, or something made of such.
 
-    Products are those of two tensors of three dimensions or more, ``(..., query, entry)`` and
-    ``(..., entry, key)``; a weight has fewer. What is as large as the products
-    that it was made of is a scaled, masked or reshaped form of them.
+    Scores are products of two tensors of three dimensions or more, ``(..., query, entry)`` and
+    ``(..., entry, key)``, neither of which is a map; a weight has fewer. What is as large as scores
+    or maps that it was made of, or has more keys, is another form of them.
     """
     factors: tuple[Any, ...] = ()
     if func in _PRODUCTS:
@@ -80,12 +90,22 @@ def _are_scores(
         factors = args[1:3]
     elif func is torch.einsum:
         factors = tuple(args[1]) if isinstance(args[1], (list, tuple)) else args[1:]
-    if factors:
-        whole = [isinstance(each, Tensor) and each.ndim > 2 for each in factors]
-        return len(factors) == 2 and all(whole)
-    given = (*args, *kwargs.values())
-    marked = (each for each in given if getattr(each, "_attention_scores", False))
-    return any(isinstance(each, Tensor) and each.numel() == result.numel() for each in marked)
+    elif func is F.linear:
+        return None
+    if len(factors) == 2 and all(isinstance(each, Tensor) and each.ndim > 2 for each in factors):
+        return None if "maps" in map(_mark, factors) else "scores"
+    for each in listed_tensors((*args, *kwargs.values())):
+        part = _mark(each)
+        if part is not None:
+            wider = func in _WIDENING and each.shape[:-1] == result.shape[:-1]
+            return part if wider or each.numel() == result.numel() else None
+    return None
+
+
+def _mark(tensor: Tensor) -> str | None:
+    """Return what part of attention a tensor was found to be, if any."""
+    mark: str | None = getattr(tensor, "_attention_part", None)
+    return mark
 
 
 def _over_keys(result: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -89,7 +89,7 @@ def _times(
     dot = torch.stack([(a * b).sum() for a, b in zip(first, vectors, strict=True)]).sum()
     if not dot.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
-    with explained(subject.inputs):
+    with explained(subject.inputs, backward=True):
         return list(
             torch.autograd.grad(
                 dot,

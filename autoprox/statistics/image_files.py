@@ -29,7 +29,7 @@ MOST_PIXELS = 2**25
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Files of an image folder that are images."""
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 """What such files may hold: for some other formats Pillow would start programs."""
 
 EXPECTED = (
@@ -76,7 +76,7 @@ def stored(path: Path, draw: Draw | None = None) -> tuple[NDArray[np.uint8], NDA
     except StatisticError:
         raise
     except Exception as error:  # damaged bytes make zipfile, zlib and numpy raise anything
-        reason = str(error)[:200] or type(error).__name__
+        reason = _reason(error)
         raise StatisticError(f"cannot read {path}: {reason}; {EXPECTED}: get it again") from None
 
 
@@ -129,8 +129,13 @@ def read_picture(source: Path | IO[bytes], name: object) -> NDArray[np.uint8]:
                     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
                 return np.array(image.convert("RGB"))
     except Exception as error:  # damaged bytes make decoders raise anything
-        reason = str(error)[:200] or type(error).__name__
+        reason = _reason(error)
         raise StatisticError(f"cannot read {name}: {reason}; get the image again") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return what a decoder says, on one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Array:

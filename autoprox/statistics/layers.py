@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
@@ -19,6 +20,13 @@ Arrangement: TypeAlias = Literal[
 NORM = re.compile(r"norm(?!.*(linear|conv|embed|attention))", re.IGNORECASE)
 """Names of classes that normalise: their weights scale channels and are no layers."""
 
+HOOKED = (("_g", "_v"), ("_orig",))
+"""Ends of the names of the parameters that a weight is computed from by a hook: those of
+`torch.nn.utils.weight_norm`, and of `spectral_norm` and `prune`."""
+
+PARAMETRISED = re.compile(r"parametrizations\.(\w+)\..*")
+"""Names of the parameters that a parametrised weight is computed from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axes:
@@ -27,10 +35,13 @@ class Axes:
     Attributes:
         arrangement: what its dimensions are.
         groups: into how many parts a convolution divides its channels.
+        shape: the last two dimensions of a matrix that data are multiplied by, where the weight is
+            stored in others; None where it is not.
     """
 
     arrangement: Arrangement
     groups: int = 1
+    shape: tuple[int, int] | None = None
 
     @property
     def channels_last(self) -> bool:
@@ -42,9 +53,8 @@ class Axes:
 
         Those of a convolution are counted as if its stride were 1 and the image had no border.
         """
-        kernel = 1
-        for size in shape[2:]:
-            kernel *= size
+        kernel = prod(shape[2:])
+        shape = self.shape or shape
         if self.arrangement == "matrix":
             return shape[-1], shape[-2]
         if self.arrangement == "transposed matrix":
@@ -57,6 +67,7 @@ class Axes:
 
     def matrix(self, weight: Tensor) -> Tensor:
         """View a tensor of the weight's shape as ``(out, rest)``."""
+        weight = weight.reshape(-1, *self.shape) if self.shape else weight
         if self.arrangement == "matrix":
             return weight.flatten(0, -2)
         if self.arrangement == "transposed matrix":
@@ -82,7 +93,7 @@ def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
         name: the parameter's own, in the module.
         parameter: itself.
     """
-    if parameter.ndim < 2 or not parameter.is_floating_point():
+    if not _may_be_weight(parameter):
         return None
     if isinstance(module, _ConvNd):
         transposed = isinstance(module, _ConvTransposeNd)
@@ -101,6 +112,11 @@ def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
     if sum(size > 1 for size in parameter.shape) < 2:
         return None
     return Axes("convolution") if "conv" in type(module).__name__.lower() else MATRIX
+
+
+def _may_be_weight(parameter: Tensor) -> bool:
+    """Say whether a parameter is a real tensor of two dimensions or more."""
+    return parameter.ndim > 1 and parameter.is_floating_point()
 
 
 def _is_conv1d(module: nn.Module) -> bool:
@@ -135,7 +151,7 @@ def used_axes(
 
     A parameter is a weight if data are multiplied by it as by a matrix, or looked up in it. So
     tables that are looked up by position, or added, are none, whatever holds them; and parameters
-    of a module of unknown type are, whatever they are called.
+    of other names, or of a module of unknown type, are.
 
     Args:
         network: the network.
@@ -150,6 +166,40 @@ def used_axes(
         certain = known and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         if name in axes and (certain or name in factors or name not in seen):
             found[name] = axes[name] if known else factors.get(name, axes[name])
-        elif not known and name in factors and parameter.ndim > 1:
+        elif name in factors and _may_be_weight(parameter):
             found[name] = factors[name]
     return found
+
+
+def unseen(names: Iterable[str], layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the parameters of a network that are no layer, and that none is computed from.
+
+    Args:
+        names: of the network's parameters.
+        layers: names of its layers, as its private copy has them: compiled modules are replaced
+            there by what was compiled, and weights that are computed have their own names.
+
+    >>> unseen(["a._orig_mod.weight_g", "a._orig_mod.weight_v", "a._orig_mod.bias"], ["a.weight"])
+    ('a._orig_mod.bias',)
+    """
+    known = set(layers)
+    ends = [end for group in HOOKED for end in group]
+
+    def computed(name: str) -> set[str]:
+        plain = PARAMETRISED.sub(r"\1", name.replace("_orig_mod.", ""))
+        return {plain, *(plain.removesuffix(end) for end in ends)}
+
+    return tuple(name for name in names if not computed(name) & known)
+
+
+def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
+    """How many parameters a module has more than its private copy, where weights are computed."""
+    try:
+        module = original.get_submodule(owner)
+    except AttributeError:  # inside of what torch.compile returned, which computes no weights
+        return 0
+    own = sum(each.numel() for each in module.parameters(recurse=False))
+    inner = module._modules.get("parametrizations")
+    own += sum(each.numel() for each in inner.parameters()) if inner is not None else 0
+    copied = network.get_submodule(owner)
+    return own - sum(each.numel() for each in copied.parameters(recurse=False))

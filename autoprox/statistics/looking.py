@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.structure import Structure, first_tensor, hooked
-from autoprox.statistics.trees import first_sample
+from autoprox.statistics.trees import one_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class _Pair:
 def look(
     network: nn.Module,
     structure: Structure,
-    run: Callable[[int, int], object],
+    run: Callable[..., object],
+    samples: int,
     *,
     known_coupled: bool,
 ) -> Arrangement:
@@ -57,23 +58,29 @@ def look(
 
     With the same random numbers, what is the same in both runs belongs to the first sample alone,
     and if its result is not the same, the samples are coupled. The second run is left out if the
-    first one says of the first sample what it says of it alone.
+    first one says of the first sample what it says of it alone. A network that chooses by the data
+    (routers with limits, branches) shows only in some batches that it looks at other samples: the
+    whole batch runs too, and each sample alone.
 
     Args:
         network: the network.
         structure: what it shows of its first sample alone.
-        run: runs the samples of two numbers, together and with the same random numbers each time,
+        run: runs the samples of some numbers, together and with the same random numbers each time,
             and returns what the network does.
+        samples: of the batch.
         known_coupled: whether the samples are known to be coupled, by batch norm.
     """
     if known_coupled and not several_rows(structure):
         return Arrangement(coupled=True)
     two = _watched(network, structure, lambda: run(0, 1))
     alike = close(two.result, structure.result)
+    chosen = structure.chooses and not structure.draws and not known_coupled
+    if chosen and alike and _chosen_among(run, samples):
+        return Arrangement(coupled=True, unclear=two.unclear)
     if alike and not two.rows:
         return Arrangement(known_coupled, unclear=two.unclear)
     same = _watched(network, structure, lambda: run(0, 0))
-    coupled = not alike and not close(two.result, same.result)
+    coupled = not alike and (not structure.draws or not close(two.result, same.result))
     stacked, unclear = set[str | int](), set(two.unclear)
     for owner in () if coupled else two.rows.keys() & same.rows.keys():
         equal = (two.rows[owner] == same.rows[owner]).all(1)
@@ -83,6 +90,16 @@ def look(
         elif not beside:
             unclear.add(owner)
     return Arrangement(known_coupled or coupled, frozenset(stacked), frozenset(unclear))
+
+
+def _chosen_among(run: Callable[..., object], samples: int) -> bool:
+    """Say whether some sample of the whole batch has another result than alone."""
+    with torch.no_grad():
+        whole = run(*range(samples))
+        return any(
+            not close(one_sample(run(at), 1), one_sample(whole, samples, at))
+            for at in range(samples)
+        )
 
 
 def several_rows(structure: Structure) -> bool:
@@ -127,7 +144,7 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
 
     with hooked(attach), ActivationInputs(activating), torch.no_grad():
         result = run()
-    return _Pair(first_sample(result, 2), rows, frozenset(unclear))
+    return _Pair(one_sample(result, 2), rows, frozenset(unclear))
 
 
 def _grown(shape: torch.Size, single: torch.Size) -> int | None:

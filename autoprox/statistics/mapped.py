@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +12,17 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from autoprox.errors import CacheError
+from autoprox.errors import AutoproxError, CacheError, short
+from autoprox.runtime.schema import decoded
+from autoprox.runtime.tensors import Dtype, TensorFact
 from autoprox.statistics.measurement import Sample
 
-TYPES = {"F32": torch.float32, "F64": torch.float64, "BOOL": torch.bool, "I64": torch.int64}
+TYPES: Mapping[Dtype, torch.dtype] = {
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "BOOL": torch.bool,
+    "I64": torch.int64,
+}
 """The types of numbers, by the names that safetensors gives them."""
 
 Part = TypeVar("Part")
@@ -123,20 +129,33 @@ class OnDisk(Mapping[str, Part], Generic[Part]):
 
 @lru_cache(maxsize=1024)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a list in JSON."""
-    return tuple(json.loads(text))
+    """The words of a list in JSON.
+
+    Raises:
+        AutoproxError: it is none.
+    """
+    return decoded(text.encode(), tuple[str, ...], "its list of names")
 
 
 @lru_cache(maxsize=1024)
-def places(text: str, start: int) -> Mapping[str, Place]:
-    """Where the tensors of a file lie whose data begin at `start`, from its header in JSON."""
+def places(text: str, start: int, size: int) -> Mapping[str, Place]:
+    """Where tensors lie in a file.
+
+    Args:
+        text: what its header says of them, in JSON.
+        start: where the header ends.
+        size: of the file.
+
+    Raises:
+        AutoproxError: one is of another type, or does not lie in the file.
+    """
+    facts = decoded(text.encode(), dict[str, TensorFact], "its header")
+    for name, fact in facts.items():
+        if fact.dtype not in TYPES or start + fact.data_offsets[1] > size:
+            raise AutoproxError(f"its tensor {short(name)!r} is no statistic, or not in the file")
     return {
-        name: Place(
-            TYPES[fact["dtype"]],
-            tuple(fact["shape"]),
-            *(start + offset for offset in fact["data_offsets"]),
-        )
-        for name, fact in json.loads(text).items()
+        name: Place(TYPES[fact.dtype], fact.shape, *(start + at for at in fact.data_offsets))
+        for name, fact in facts.items()
     }
 
 

@@ -37,6 +37,9 @@ class Measurement:
         present: statistic -> bool ``(layers,)``: which layers show it.
         sizes: statistic -> float64 ``(layers,)``: how many entries the layer's whole tensor has (1
             for Layer statistics, 0 where absent).
+        unseen: names of the network's parameters that no layer has, nor is computed from: biases,
+            norms, tables of positions, complex weights. Only `params` counts them. None if it comes
+            from the cache, which does not keep them.
     """
 
     layers: tuple[str, ...]
@@ -45,6 +48,7 @@ class Measurement:
     values: Mapping[str, Tensor | tuple[Tensor | None, ...]]
     present: Mapping[str, Tensor]
     sizes: Mapping[str, Tensor]
+    unseen: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,12 +65,12 @@ class Measurement:
         )
 
     def renamed(self, names: Mapping[str, str]) -> Measurement:
-        """Return the same with the statistics named as `names` says."""
+        """Return those statistics that `names` has, under the names that it gives them."""
         return replace(
             self,
-            values={names[name]: each for name, each in self.values.items()},
-            present={names[name]: each for name, each in self.present.items()},
-            sizes={names[name]: each for name, each in self.sizes.items()},
+            values={new: self.values[name] for name, new in names.items()},
+            present={new: self.present[name] for name, new in names.items()},
+            sizes={new: self.sizes[name] for name, new in names.items()},
         )
 
     def __repr__(self) -> str:

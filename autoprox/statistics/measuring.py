@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from autoprox.errors import StatisticError
-from autoprox.primitives.kinds import Layer, Relation
+from autoprox.primitives.kinds import MATRIX_KINDS, Layer
 from autoprox.quantise.layers import Bits
 from autoprox.runtime.arguments import listed
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.findings import Findings, Picker
+from autoprox.statistics.layers import unseen
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
@@ -33,6 +36,7 @@ from autoprox.statistics.subject import (
     told_apart,
     traced,
 )
+from autoprox.statistics.taught import Teacher, check_teacher, measure_taught, with_teacher
 from autoprox.statistics.trees import (
     Inputs,
     Targets,
@@ -65,6 +69,7 @@ def measure(
     seed: int = 0,
     bits: Bits | None = None,
     mode: Mode | None = None,
+    teacher: nn.Module | Teacher | None = None,
 ) -> Measurement:
     """The statistics `names` of `network` on one batch.
 
@@ -99,6 +104,9 @@ def measure(
             first and the last; what is not given is 8.
         mode: ``"train"`` or ``"eval"``; by default that of training, or, given `bits`, that of
             use, as what is to be quantised has been trained.
+        teacher: another network, which statistics of a teacher look at: any module that takes the
+            same inputs, resized to ``(…, image_size, image_size)`` if it has the attribute
+            `image_size`. It runs in the mode that it is in, and is left as it was.
 
     Raises:
         UnknownNameError: a name is not a statistic, or not a layer of the network.
@@ -111,12 +119,14 @@ def measure(
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
+    check_teacher(teacher, network, [name for name, word in words.items() if word.needs_teacher])
     with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
         own = private_copy(network, mode)
         layers = layer_names(own)
         subject = Subject(
             own, inputs, targets, layers, seed, mode, original=network, loss=loss, outputs=outputs
         )
+        subject = with_teacher(subject, teacher)
         _check(subject, tuple(words), sample)
         subject, structure = arranged(subject, traced(subject), groups)
         if bits is not None:
@@ -124,7 +134,21 @@ def measure(
         state = subject.state()
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
         passes = _passed(subject, structure, picker, frozenset(words), groups)
-    return _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+    rest = unseen([name for name, _ in network.named_parameters()], structure.layers)
+    _warn_of_complex(network)
+    found = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+    return replace(found, unseen=rest)
+
+
+def _warn_of_complex(network: nn.Module) -> None:
+    """Warn of complex weights, which no statistic can hold: a score without them is a part."""
+    names = [name for name, each in network.named_parameters() if each.is_complex()]
+    if names:
+        warnings.warn(
+            f"complex parameters are not measured: {', '.join(names)}; scores are those of the "
+            "other layers (params counts all)",
+            stacklevel=3,
+        )
 
 
 def _passed(
@@ -174,6 +198,8 @@ def _run(passes: Passes, groups: set[str]) -> None:
         measure_curvature(passes)
     if "bits" in groups:
         measure_quantised(passes)
+    if "teacher" in groups:
+        measure_taught(passes)
     if "own" in groups:
         for word in (STATISTICS[name] for name in sorted(passes.asked)):
             if word.own:
@@ -192,14 +218,25 @@ def check_types(network: nn.Module, inputs: Inputs, targets: Targets) -> None:
             raise StatisticError(
                 "expected a torch.nn.Module, inputs that are a tensor, a tuple (positional) or a "
                 "dict (keywords) of tensors, and targets that are a tensor, a tree of tensors or "
-                f"None; got {came} for the {name}"
+                f"None; got {came} for the {name}{_WAYS_OUT.get(came, '')}"
             )
+
+
+_WAYS_OUT = {
+    "ndarray": ": torch.as_tensor makes a tensor of it",
+    "list": ": torch.as_tensor makes a tensor of numbers",
+    "type": ": pass an object of the class",
+    "DataLoader": ": pass one batch, as next(iter(loader)) gives it",
+}
+"""What to do about what is not taken, by the name of its type."""
 
 
 def check_batch(
     inputs: Inputs, targets: Targets, labelled: Sequence[str], loss: Loss | None = None
 ) -> None:
     """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need.
+
+    And if the loss is no function.
 
     Args:
         inputs: of the network.
@@ -212,6 +249,11 @@ def check_batch(
     if batch == 0 or alone:
         raise StatisticError(
             f"expected inputs of shape (batch, ...) with at least one sample; got {told(inputs)}"
+        )
+    if loss is not None and not callable(loss):
+        raise StatisticError(
+            "loss is a function of (outputs, targets), such as torch.nn.functional.mse_loss; got "
+            f"{loss!r}"
         )
     if not labelled:
         return
@@ -243,7 +285,7 @@ def check_bits(bits: Bits | None, quantised: Sequence[str]) -> None:
 
 def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
     """Raise `StatisticError` if the batch cannot show the statistics `names`."""
-    if sample != "full" and sample < 1:
+    if sample != "full" and not (isinstance(sample, int) and sample >= 1):
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
     words = [STATISTICS[name] for name in names]
     lossless = subject.loss is not None and subject.targets is None  # a loss that does without
@@ -317,8 +359,8 @@ def _tabulate(
         if sample == "full":
             values[name] = tuple(found.get(layer) for layer in range(count))
         else:
-            relation = STATISTICS[name].kind is Relation
-            dtype = next((tensor.dtype for tensor in found.values()), torch.float32)
-            empty = torch.zeros((batch, batch) if relation else (sample,), dtype=dtype)
+            matrix = STATISTICS[name].kind in MATRIX_KINDS
+            like = next(iter(found.values()), torch.zeros(batch, batch))
+            empty = torch.zeros(like.shape if matrix else (sample,), dtype=like.dtype)
             values[name] = torch.stack([found.get(layer, empty) for layer in range(count)])
     return Measurement(structure.layers, structure.roles, sample, values, present, sizes)

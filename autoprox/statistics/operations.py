@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from autoprox.statistics.layers import MATRIX, TRANSPOSED, Axes
+from autoprox.statistics.trees import listed_tensors
 
 aten = torch.ops.aten
 
@@ -20,8 +25,10 @@ FACTORS: Mapping[str, tuple[int, ...]] = {
     "_trilinear": (0, 1, 2),
     "addbmm": (1, 2),
     "addmm": (1, 2),
+    "addmm_": (1, 2),
     "addmv": (1, 2),
     "baddbmm": (1, 2),
+    "baddbmm_": (1, 2),
     "bmm": (0, 1),
     "convolution": (0, 1),
     "dot": (0, 1),
@@ -41,14 +48,23 @@ TABLES: Mapping[str, tuple[int, int]] = {
 }
 """What looks entries up, and which of its arguments are the table and the places."""
 
+CHOICES = frozenset({
+    "_local_scalar_dense", "_unique2", "bincount", "cumsum", "ge", "gt", "kthvalue", "le", "lt",
+    "masked_select", "median", "nonzero", "scatter", "scatter_add", "sort", "topk", "unique_dim",
+})  # fmt: skip
+"""What is chosen or counted by the data: another sample may change it at once, or not at all."""
+
 SHAPES_ONLY = frozenset(
     f"{name}_like" for name in ("empty", "full", "ones", "rand", "randint", "randn", "zeros")
 ) | {"new_empty", "new_full", "new_ones", "new_zeros"}
 """What depends on the shape of its argument alone."""
 
-COSTLY = ("_cdist", "_fft", "_linalg", "_pdist", "_sparse", "cholesky", "fft", "linalg", "lu_",
-          "matrix_exp", "svd", "triangular_solve")  # fmt: skip
-"""How the names of torch's operations begin that cost much and have no formula here."""
+COSTLY = re.compile(
+    r"^_?(cdist|cholesky|euclidean_dist|fft|geqrf|linalg(?!_vector_norm|_cross|_diagonal|__powsum)|lu_"
+    r"|matrix_exp|ormqr|pdist|sparse|spsolve|svd|triangular_solve)"
+    r"|mm(_|$)|matmul|linear$|conv(?!ert)|attention|transformer|rnn(_layer)?$|lstm(_mps)?$|gru$"
+)
+"""Names of torch's operations that cost much where they have no formula here."""
 
 
 def _of_shapes(*factors: int) -> Callable[..., int]:
@@ -71,6 +87,12 @@ def _lstm(inputs: Tensor, into: Tensor, within: Tensor, *_: Any, **__: Any) -> i
     return 2 * inputs.shape[0] * inputs.shape[1] * (into.numel() + within.numel())
 
 
+def _flash(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """Count attention that a network asks for in one operation, on a CPU."""
+    count = sdpa_flop_count(query.shape, key.shape, value.shape)  # type: ignore[no-untyped-call]
+    return int(count)
+
+
 def _cudnn_rnn(inputs: Tensor, weights: Iterable[Tensor], *_: Any, **__: Any) -> int:
     """Count a recurrent module on a GPU, from all its weights, ``(time, batch, entries)``."""
     matrices = sum(weight.numel() for weight in weights if weight.ndim > 1)
@@ -84,11 +106,56 @@ FORMULAS: Mapping[Any, Callable[..., int]] = {
     aten.dot: _of_shapes(0, 1),
     aten.vdot: _of_shapes(0, 1),
     aten.addbmm: _of_shapes(1, 2),
+    aten.addbmm_: _of_shapes(1, 2),
+    aten.addmm_: _of_shapes(1, 2),
+    aten.baddbmm_: _of_shapes(1, 2),
+    aten._scaled_dot_product_flash_attention_for_cpu: _flash,
     aten._trilinear: _trilinear,
     aten.mkldnn_rnn_layer: _lstm,
     aten._cudnn_rnn: _cudnn_rnn,
 }
 """Counts of products that torch's own table of formulas lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of an operation of torch, whatever it runs on.
+
+    Attributes:
+        name: its own.
+        formula: counts it from its arguments; None if there is none.
+        own: whether that is one of `FORMULAS`, and not of torch's, which take the result too.
+        composite: whether torch has it as a sequence of others.
+        unknown: whether it costs much, or may, and there is no formula.
+        draws: whether it draws random numbers.
+    """
+
+    name: str
+    formula: Callable[..., int] | None
+    own: bool
+    composite: bool
+    unknown: bool
+    draws: bool
+
+
+@lru_cache(maxsize=4096)
+def _facts(func: Any) -> _Facts:
+    """Look an operation up."""
+    packet = getattr(func, "_overloadpacket", func)
+    name = getattr(packet, "__name__", str(packet))
+    formula = FORMULAS.get(packet) or flop_registry.get(packet)
+    known = getattr(func, "namespace", "") in ("aten", "prim", "prims", "profiler")
+    return _Facts(
+        name=name,
+        formula=formula,
+        own=packet in FORMULAS,
+        composite=hasattr(func, "decompose")
+        and torch._C._dispatch_has_kernel_for_dispatch_key(
+            func.name(), "CompositeImplicitAutograd"
+        ),
+        unknown=formula is None and (not known or bool(COSTLY.search(name))),
+        draws=torch.Tag.nondeterministic_seeded in getattr(func, "tags", ()),
+    )
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torch has it
@@ -104,20 +171,32 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         uncounted: names of operations that have no formula.
         factors: the parameters that data were multiplied by, or looked up in, and their axes.
         seen: the parameters that took part in any operation.
+        draws: whether random numbers of torch were drawn.
+        chooses: whether one of `CHOICES` was made among the data.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], parameters: Iterable[str]) -> None:
-        """Watch what happens to the `parameters` of a network that runs with `state`."""
+    def __init__(
+        self, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor], free: Iterable[str]
+    ) -> None:
+        """Watch what happens to the `parameters` of a network that runs with `state`.
+
+        Args:
+            state: the tensors that it runs with, by name.
+            parameters: which of them are parameters.
+            free: those of modules whose type does not say what they are.
+        """
         super().__init__()  # type: ignore[no-untyped-call]  # as torch has it
         self.total = 0
         self.uncounted: set[str] = set()
         self.factors: dict[str, Axes] = {}
         self.seen: set[str] = set()
-        names = set(parameters)
+        self.draws = self.chooses = False
+        self._parameters, self._free = parameters, frozenset(free)
         self._held: list[Tensor] = list(state.values())
         self._sources: dict[int, frozenset[str]] = {
-            id(tensor): frozenset({name} & names) for name, tensor in state.items()
+            id(tensor): frozenset({name} & parameters.keys()) for name, tensor in state.items()
         }
+        self._picked: dict[int, frozenset[str]] = {}
 
     def __torch_dispatch__(
         self,
@@ -128,68 +207,82 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
     ) -> Any:  # an operation returns anything
         """Run an operation, count it, and note where its results come from."""
         kwargs = dict(kwargs or {})
-        packet = getattr(func, "_overloadpacket", func)
-        formula = FORMULAS.get(packet) or flop_registry.get(packet)
-        if formula is None and hasattr(func, "decompose"):
+        facts = _facts(func)
+        if facts.formula is None and facts.composite:
             with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+                return func.decompose(*args, **kwargs)
         result = func(*args, **kwargs)
-        if formula is not None:
-            own = packet in FORMULAS
-            self.total += (
-                formula(*args, **kwargs) if own else formula(*args, **kwargs, out_val=result)
-            )
-        self._note(func, packet, args, kwargs, result, counted=formula is not None)
+        if facts.formula is not None:
+            more = {} if facts.own else {"out_val": result}
+            self.total += facts.formula(*args, **kwargs, **more)
+        if facts.unknown:
+            self.uncounted.add(str(getattr(func, "_overloadpacket", func)))
+        self.draws |= facts.draws
+        self._note(facts.name, args, kwargs, result)
         return result
 
     def _note(
-        self,
-        func: Any,
-        packet: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        result: Any,
-        *,
-        counted: bool,
+        self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
-        """Note what an operation does with parameters, and whether its cost is known."""
-        name = getattr(packet, "__name__", str(packet))
-        if not counted and (
-            getattr(func, "namespace", "") not in ("aten", "prim", "prims", "profiler")
-            or name.startswith(COSTLY)
-        ):
-            self.uncounted.add(str(packet))
-        given = list(_tensors((*args, *kwargs.values())))
+        """Note what an operation does with parameters."""
+        given = list(listed_tensors((*args, *kwargs.values())))
         sources = [self._sources.get(id(tensor)) for tensor in given]
         self.seen.update(*(source for source in sources if source))
         constant = name in SHAPES_ONLY or None not in sources
+        self.chooses |= name in CHOICES and not constant
+        picked = frozenset[str]()
         if not constant:
             self._multiplied(name, args)
-        mixed = name in FACTORS or name in TABLES
-        origin = frozenset() if mixed else frozenset().union(*filter(None, sources))
-        for tensor in _tensors((result,)):
+            picked = self._chosen(name, args)
+        origin = frozenset().union(*filter(None, sources))
+        if name in TABLES or (name in FACTORS and not _all_in(sources, self._free)):
+            origin = frozenset()
+        for tensor in listed_tensors((result,)):
+            self._sources.pop(id(tensor), None)
+            self._picked.pop(id(tensor), None)
             if constant:
-                self._held.append(tensor)
                 self._sources[id(tensor)] = origin
-            else:
-                self._sources.pop(id(tensor), None)
+            elif picked:
+                self._picked[id(tensor)] = picked
+            if constant or picked:
+                self._held.append(tensor)
+
+    def _chosen(self, name: str, args: tuple[Any, ...]) -> frozenset[str]:
+        """Parameters of which an operation gives some matrices, chosen by the data."""
+        if name == "index":
+            matrices = args[0].ndim > 1 + sum(place is not None for place in args[1])
+            return self._sources.get(id(args[0]), frozenset()) if matrices else frozenset()
+        given = list(listed_tensors(args))
+        return self._picked.get(id(given[0]), frozenset()) if len(given) == 1 else frozenset()
 
     def _multiplied(self, name: str, args: tuple[Any, ...]) -> None:
         """Note the parameters among the arguments that data are multiplied by or looked up in."""
         if name in TABLES:
             table, places = TABLES[name]
-            looked_up = any(id(each) not in self._sources for each in _tensors((args[places],)))
+            looked_up = any(
+                id(each) not in self._sources for each in listed_tensors((args[places],))
+            )
             for source in self._sources.get(id(args[table]), ()) if looked_up else ():
                 self.factors.setdefault(source, TRANSPOSED)
-        for order, place in enumerate(FACTORS.get(name, ())):
-            factor = args[place]
+        factors = [args[place] for place in FACTORS.get(name, ())]
+        data = all(id(factor) not in self._sources for factor in factors)
+        for order, factor in enumerate(factors):
             for source in self._sources.get(id(factor), ()):
-                self.factors.setdefault(source, _axes_of(name, factor, order, args))
+                axes = _axes_of(name, factor, order, args, self._parameters[source])
+                self.factors.setdefault(source, axes)
+            for source in self._picked.get(id(factor), ()) if data else ():
+                axes = _axes_of(name, factor, order, args, self._parameters[source])
+                self.factors[source] = axes
 
 
-def _axes_of(name: str, factor: Tensor, order: int, args: tuple[Any, ...]) -> Axes:
+def _all_in(sources: Iterable[frozenset[str] | None], names: frozenset[str]) -> bool:
+    """Say whether all of some tensors come from parameters of these names."""
+    return all(source and source <= names for source in sources)
+
+
+def _axes_of(
+    name: str, factor: Tensor, order: int, args: tuple[Any, ...], parameter: Tensor
+) -> Axes:
     """Axes of a parameter that is a factor, or a view of it, from how it is multiplied.
 
     Args:
@@ -197,22 +290,23 @@ def _axes_of(name: str, factor: Tensor, order: int, args: tuple[Any, ...]) -> Ax
         factor: the factor.
         order: 0 for the left one, of which the columns are summed over, 1 for the right one.
         args: of the product.
+        parameter: that the factor is, or is made of.
     """
     if name == "convolution":
         arrangement = "transposed convolution" if args[6] else "convolution"
         return Axes(arrangement, int(args[8]))  # type: ignore[arg-type]  # one of the two
     if name == "_trilinear":
         return Axes("bilinear")
-    if factor.ndim < 2:
+    if factor.ndim < 2 or parameter.ndim < 2:
         return MATRIX
     rows_stored = factor.stride(-1) == 1  # the last dimension of the parameter is the factor's
-    return MATRIX if rows_stored == (order == 0) else TRANSPOSED
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Yield the tensors among values, and in lists and tuples among them."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
+    plain = rows_stored == (order == 0)
+    rows, columns = factor.shape[-2:]
+    shape = (rows, columns) if rows_stored else (columns, rows)
+    own = tuple(parameter.shape[-2:])
+    pairs = zip(factor.shape, factor.stride(), strict=True)
+    if shape == own or prod(size for size, stride in pairs if stride) != parameter.numel():
+        return MATRIX if plain else TRANSPOSED
+    if shape == own[::-1]:  # a copy that is stored the other way round
+        return TRANSPOSED if plain else MATRIX
+    return Axes("matrix" if plain else "transposed matrix", shape=shape)

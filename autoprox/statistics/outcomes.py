@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoprox.errors import StatisticError
 from autoprox.runtime.digest import called
-from autoprox.statistics.trees import Targets, rows, tensors
+from autoprox.statistics.trees import Targets, mapped, rows, tensors
 
 if TYPE_CHECKING:
     from autoprox.statistics.subject import Subject
@@ -120,17 +120,17 @@ def loss_of(subject: Subject, output: object, low: int, high: int) -> Tensor:
 def _own(loss: Loss, output: object, targets: Targets) -> Tensor:
     """Return the number that a user's loss gives."""
     try:
-        found = loss(output, targets)
+        found = loss(output, mapped(targets, Tensor.clone))  # it may write into them
     except Exception as error:  # the function is a user's and may raise anything
         raise StatisticError(
             f"the loss failed: {type(error).__name__}: {error}; expected a function of (outputs, "
             "targets), which are what the network returns and the targets of the same samples"
         ) from error
     if not isinstance(found, Tensor) or found.numel() != 1:
-        came = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise StatisticError(
-            f"expected the loss to be a tensor of one number; got {came}: take its mean"
-        )
+        came = f"a {type(found).__name__}: return the number alone"
+        if isinstance(found, Tensor):
+            came = f"shape {tuple(found.shape)}: take its mean"
+        raise StatisticError(f"expected the loss to be a tensor of one number; got {came}")
     return found.reshape(())
 
 

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.findings import Findings, Picker
+from autoprox.statistics.layers import more_parameters
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.private import result_of
 from autoprox.statistics.recorder import RECORDED, Recorder
 from autoprox.statistics.sampling import singular_values, spread
-from autoprox.statistics.structure import Structure, credited_parameters, more_parameters
-from autoprox.statistics.subject import Subject, explained, gradients, reseed
-from autoprox.statistics.trees import check_numbers, mapped, numbers
+from autoprox.statistics.structure import Structure, credited_parameters
+from autoprox.statistics.subject import Subject, check_heard, explained, gradients, reseed
+from autoprox.statistics.trees import check_floating, mapped, numbers
 from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 
 SHOWN_ONES = ("flow", "ones")
@@ -120,20 +121,14 @@ class Passes:
                 self._spectrum("grad_spectrum", layer, grad)
         return total
 
-    def _check_heard(self, total: Sequence[Tensor]) -> None:
-        """Raise `StatisticError` if one layer alone learns from the loss, and its weight is 0."""
-        learning = [
-            name for name, grad in zip(self.subject.names, total, strict=True) if grad.any()
-        ]
-        if len(learning) == 1 and not self.subject.state()[learning[0]].any():
-            raise StatisticError(
-                "the gradient of the loss says nothing on this network: it is 0 in every layer "
-                f"but {learning[0]!r}, whose weights are all 0; initialise it with other weights"
-            )
-
     def measure_micro(self) -> None:
         """Measure the gradients of micro-batches, where `measure_loss` did not already."""
-        self._accumulate(self.subject.micro_batches(), record=False)
+        self._check_heard(self._accumulate(self.subject.micro_batches(), record=False))
+
+    def _check_heard(self, total: Sequence[Tensor]) -> None:
+        """Raise `StatisticError` if none but layers whose weights are 0 learn from the loss."""
+        pairs = zip(self.subject.names, total, strict=True)
+        check_heard(self.subject, [name for name, grad in pairs if grad.any()])
 
     def _accumulate(self, parts: list[tuple[int, int]], *, record: bool) -> list[Tensor]:
         """Gradient of the batch's loss from those of its `parts`.
@@ -215,10 +210,12 @@ class Passes:
         state = {}
         for name, tensor in subject.state().items():
             shown = tensor.abs() if absolute and name in parameters else tensor
-            state[name] = shown.double() if shown.is_floating_point() else shown
+            if tensor.is_floating_point() or tensor.is_complex():
+                shown = shown.to(torch.complex128 if tensor.is_complex() else torch.float64)
+            state[name] = shown
             state[name].requires_grad_(name in subject.names)
         asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
-        check_numbers(subject.inputs, ", ".join(asked), "as it shows an input of ones")
+        check_floating(subject.inputs, ", ".join(asked), "as it shows an input of ones")
         ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
         with explained(ones):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import CellType, FunctionType
+from functools import lru_cache, partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -15,12 +17,9 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.layers import HOOKED
 from autoprox.statistics.measurement import Mode
-from autoprox.statistics.trees import Inputs, arguments
-
-HOOKED = (("_g", "_v"), ("_orig",))
-"""Ends of the names of the parameters that a weight is computed from by a hook: those of
-`torch.nn.utils.weight_norm`, and of `spectral_norm` and `prune`."""
+from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
 
 
 def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
@@ -36,10 +35,13 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
     """
     check_finite(network)
     try:
-        memo, closures = _memo(network)
+        memo, later = _memo(network)
+        _copy_modules(network, memo)
         copied = copy.deepcopy(network, memo)
-        for cell, value in closures:
-            cell.cell_contents = copy.deepcopy(value, memo)
+        for fill, value in later:
+            fill(copy.deepcopy(value, memo))
+        for module, own in zip(network.modules(), copied.modules(), strict=True):
+            _set_slots(own, copy.deepcopy(_slots(module), memo))
     except StatisticError:
         raise
     except Exception as error:  # what a network holds is anybody's
@@ -48,7 +50,9 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
             f"the network is left as it was: {type(error).__name__}: {error}; remove what cannot "
             "be copied (open files, locks) from its attributes"
         ) from error
-    copied = _uncompiled(copied).train(mode == "train")
+    copied = _uncompiled(copied)
+    for module in copied.modules():
+        vars(module)["training"] = mode == "train"
     for module in copied.modules():
         _compute_weights(module)
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
@@ -61,6 +65,12 @@ def check_finite(network: nn.Module) -> None:
 
     One sentence for all proxies, whether they would notice or not.
     """
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise StatisticError(
+                f"{name or 'the network'} is a TorchScript module, in which a measurement sees "
+                "nothing; pass the module that it was made from"
+            )
     for name, parameter in network.named_parameters():
         if isinstance(parameter, UninitializedParameter) or parameter.is_meta:
             raise StatisticError(
@@ -74,64 +84,144 @@ def check_finite(network: nn.Module) -> None:
             )
 
 
-def _memo(network: nn.Module) -> tuple[dict[int, Any], list[tuple[CellType, Any]]]:
-    """Return what `copy.deepcopy` cannot copy itself, by identity, and cells still to be filled.
+def _copy_modules(network: nn.Module, memo: dict[int, Any]) -> None:
+    """Put copies of the modules that torch's own rules would copy into `memo`, in a shorter way."""
+    kinds: dict[nn.Module, Any] = {module: type(module) for module in network.modules()}
+    plain = [module for module, kind in kinds.items() if _copied_plainly(kind)]
+    memo |= {id(module): object.__new__(type(module)) for module in plain}
+    for module in plain:
+        own = vars(memo[id(module)])
+        for key, value in vars(module).items():
+            if _empty(value):
+                own[key] = type(value)()
+            else:
+                own[key] = value if _constant(value) else copy.deepcopy(value, memo)
 
-    Tensors that carry a graph, parameters (whose gradients are not wanted), and functions inside of
-    which parts of the network are referred to.
+
+@lru_cache(maxsize=1024)
+def _copied_plainly(kind: type) -> bool:
+    """Say whether a copy of a module is one of its attributes, as its class says nothing else."""
+    own = ("__deepcopy__", "__getstate__", "__new__", "__reduce__", "__reduce_ex__")
+    setting = next(base for base in kind.__mro__ if "__setstate__" in vars(base))
+    return setting.__module__.startswith("torch.nn.") and all(
+        getattr(kind, name, None) is getattr(nn.Module, name, None) for name in own
+    )
+
+
+def _empty(value: object) -> bool:
+    """Say whether a value is a dict that holds nothing."""
+    return type(value) in (dict, OrderedDict) and not value
+
+
+def _constant(value: object) -> bool:
+    """Say whether a value is a constant, or a tuple of such."""
+    if type(value) is tuple:
+        return all(isinstance(inner, CONSTANTS) for inner in value)
+    return isinstance(value, CONSTANTS)
+
+
+REGISTRIES = frozenset({"_parameters", "_buffers", "_modules"})
+"""Where a module keeps tensors and other modules."""
+
+Later = list[tuple[Callable[[Any], Any], Any]]
+"""What takes the copy of a value when all is copied, and the value."""
+
+
+def _memo(network: nn.Module) -> tuple[dict[int, Any], Later]:
+    """Return what `copy.deepcopy` cannot copy itself, by identity, and what is filled in later.
+
+    Tensors that carry a graph, parameters (whose gradients are not wanted), and functions that
+    refer to parts of the network; of compiled functions what was compiled.
     """
     memo: dict[int, Any] = {}
-    cells: dict[int, tuple[CellType, Any]] = {}
+    cells: dict[int, CellType] = {}
+    later: Later = []
     parts = {id(module) for module in network.modules()}
     for module in network.modules():
-        for value in _values(vars(module)):
+        held = [
+            value
+            for key, value in vars(module).items()
+            if not (key in REGISTRIES or _empty(value) or _constant(value))
+        ]
+        tensors = (*module._parameters.values(), *module._buffers.values())
+        for value in (*tensors, *_reached(held)):
             if type(value) is nn.Parameter:
                 memo[id(value)] = nn.Parameter(value.detach().clone(), value.requires_grad)
                 vars(memo[id(value)]).update(vars(value))
             elif isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-            elif isinstance(value, FunctionType) and _refers(value, parts):
-                memo[id(value)] = _rebuilt(value, cells)
-    return memo, list(cells.values())
+            elif isinstance(value, FunctionType) and id(value) not in memo:
+                if hasattr(value, "_torchdynamo_orig_callable"):
+                    memo[id(value)] = _uncompiled_function(value, later)
+                elif parts & _refers(value):
+                    memo[id(value)] = _rebuilt(value, parts, cells, later)
+    return memo, later
 
 
-def _values(value: object, depth: int = 3) -> Iterator[object]:
-    """Yield what is held in containers, and in containers in them."""
+def _held(value: object) -> Iterable[object]:
+    """Return what a container holds, or a function refers to."""
     if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple, set)) and depth:
-        for inner in value:
-            yield from _values(inner, depth - 1)
-    else:
+        return list(value.values())
+    if isinstance(value, (list, tuple, set)):
+        return value
+    if isinstance(value, MethodType):
+        return [value.__self__]
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, FunctionType):
+        full = [cell for cell in value.__closure__ or () if cell != CellType()]
+        defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return [*(cell.cell_contents for cell in full), *defaults, *_globals(value).values()]
+    return ()
+
+
+def _globals(function: FunctionType) -> dict[str, object]:
+    """Return what a function finds by its name in its file or notebook, but for functions."""
+    known = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    return {name: value for name, value in known.items() if not isinstance(value, FunctionType)}
+
+
+def _reached(value: object, seen: set[int] | None = None) -> Iterator[object]:
+    """Yield a value, what it holds, and what that holds, each once; nothing of modules."""
+    seen = set() if seen is None else seen
+    if id(value) not in seen:
+        seen.add(id(value))
         yield value
+        for inner in _held(value):
+            if not _constant(inner):
+                yield from _reached(inner, seen)
 
 
-def _refers(function: FunctionType, parts: set[int]) -> bool:
-    """Say whether a function is defined where modules of the network were at hand."""
-    for cell in function.__closure__ or ():
-        try:
-            if id(cell.cell_contents) in parts:
-                return True
-        except ValueError:  # an empty cell
-            continue
-    return False
+def _refers(value: object) -> set[int]:
+    """Return the identities of the modules that a function refers to, or a value holds."""
+    return {id(inner) for inner in _reached(value) if isinstance(inner, nn.Module)}
 
 
-def _rebuilt(function: FunctionType, cells: dict[int, tuple[CellType, Any]]) -> FunctionType:
-    """Return the same function with cells of its own, which are filled when all is copied."""
+def _uncompiled_function(function: Any, later: Later) -> Callable[..., Any]:
+    """Return a function that calls the copy of what was compiled."""
+    cell = CellType()
+    later.append((partial(setattr, cell, "cell_contents"), function._torchdynamo_orig_callable))
+    return lambda *args, **kwargs: cell.cell_contents(*args, **kwargs)
+
+
+def _rebuilt(
+    function: FunctionType, parts: set[int], cells: dict[int, CellType], later: Later
+) -> FunctionType:
+    """Return the same function with cells, defaults and globals of its own, to be filled later."""
     own = []
     for cell in function.__closure__ or ():
         if id(cell) not in cells:
-            cells[id(cell)] = CellType(), cell.cell_contents
-        own.append(cells[id(cell)][0])
-    rebuilt = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        tuple(own),
-    )
-    rebuilt.__kwdefaults__ = function.__kwdefaults__
+            cells[id(cell)] = CellType()
+            if cell != CellType():  # it is full
+                fill = partial(setattr, cells[id(cell)], "cell_contents")
+                later.append((fill, cell.cell_contents))
+        own.append(cells[id(cell)])
+    names = {key: value for key, value in _globals(function).items() if parts & _refers(value)}
+    known = {**function.__globals__} if names else function.__globals__
+    later.extend((partial(known.__setitem__, key), value) for key, value in names.items())
+    rebuilt = FunctionType(function.__code__, known, function.__name__, None, tuple(own))
+    for key in ("__defaults__", "__kwdefaults__"):
+        later.append((partial(setattr, rebuilt, key), getattr(function, key)))
     vars(rebuilt).update(vars(function))
     return rebuilt
 
@@ -148,6 +238,7 @@ def _uncompiled(module: nn.Module) -> nn.Module:
 def _compute_weights(module: nn.Module) -> None:
     """Make the weights of a module that are computed from others parameters of the module."""
     if parametrize.is_parametrized(module):
+        module.__class__ = _own_class(type(module))
         for name in list(module._modules["parametrizations"]._modules):  # type: ignore[union-attr]
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     for ends in HOOKED:
@@ -156,6 +247,15 @@ def _compute_weights(module: nn.Module) -> None:
             sources = [name + end for end in ends]
             if all(source in module._parameters for source in sources):
                 _compute_hooked(module, name, sources)
+
+
+def _own_class(shared: type) -> type:
+    """Return a class like that of a parametrised module, which its copies share: its properties go.
+
+    Torch makes one for each such module, and takes a property off it with the parametrisation.
+    """
+    ours = {key: each for key, each in vars(shared).items() if not hasattr(each, "__objclass__")}
+    return type(shared.__name__, shared.__bases__, ours)
 
 
 def _compute_hooked(module: nn.Module, name: str, sources: list[str]) -> None:
@@ -194,8 +294,8 @@ def placed(
     names: dict[int, str] = {}
     for prefix, module in modules:
         normal = mode == "train" and (batch_norm or not isinstance(module, _BatchNorm))
-        module.training = normal
-        for registry in (module._parameters, module._buffers):
+        vars(module)["training"] = normal
+        for registry in filter(None, (module._parameters, module._buffers)):
             for key, tensor in registry.items():
                 if tensor is not None:
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
@@ -203,11 +303,12 @@ def placed(
     try:
         yield
     finally:
-        for module, (attributes, parameters, buffers) in before:
+        for module, (attributes, parameters, buffers, slots) in before:
             vars(module).clear()
             vars(module).update(attributes)
             module._parameters.update(parameters)
             module._buffers.update(buffers)
+            _set_slots(module, slots)
 
 
 def result_of(
@@ -218,12 +319,41 @@ def result_of(
     *,
     batch_norm: bool = True,
 ) -> Any:
-    """Return what a network returns for `inputs`, with other tensors; see `placed`."""
-    positional, keywords = arguments(inputs)
+    """Return what a network returns for `inputs`, with other tensors; see `placed`.
+
+    It is given copies of the inputs, into which it may write.
+    """
+    positional, keywords = arguments(mapped(inputs, Tensor.clone))
     with placed(network, state, mode, batch_norm=batch_norm):
         return network(*positional, **keywords)
 
 
-def _contents(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the attributes, parameters and buffers that a module holds now."""
-    return dict(vars(module)), dict(module._parameters), dict(module._buffers)
+def _contents(
+    module: nn.Module,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the attributes, parameters, buffers and slots that a module holds now."""
+    parameters, buffers = module._parameters, module._buffers
+    return dict(vars(module)), dict(parameters), dict(buffers), _slots(module)
+
+
+@lru_cache(maxsize=1024)
+def _slot_names(kind: type) -> tuple[str, ...]:
+    """Names of the attributes that a class keeps in slots."""
+    names: list[str] = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else slots
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+def _slots(module: nn.Module) -> dict[str, Any]:
+    """Return the values of the slots of a module that are filled."""
+    kind: Any = type(module)
+    names = _slot_names(kind)
+    return {name: getattr(module, name) for name in names if hasattr(module, name)}
+
+
+def _set_slots(module: nn.Module, values: Mapping[str, Any]) -> None:
+    """Fill the slots of a module, past what torch does with attributes."""
+    for name, value in values.items():
+        object.__setattr__(module, name, value)

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import QuantisationError
-from autoprox.quantise.layers import Bits, Layer, bits_per_layer
+from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
 from autoprox.quantise.weights import quantised
 from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes
@@ -37,7 +37,7 @@ def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
     }
     if not names:
         raise QuantisationError("the network runs no nn.Conv2d or nn.Linear; it cannot have bits")
-    given = bits_per_layer([Layer(owner, 0, 0) for owner in names], bits)
+    given = bits_per_layer([QuantisableLayer(owner, 0, 0) for owner in names], bits)
     return replace(subject, bits=dict(zip(names.values(), given, strict=True)))
 
 

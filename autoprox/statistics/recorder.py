@@ -78,7 +78,7 @@ class Recorder:
         self._codes: dict[int, list[Tensor]] = {}
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
-        self._current = ""
+        self._current: str | None = None
 
     @contextmanager
     def part(self, network: nn.Module, low: int, high: int) -> Iterator[None]:
@@ -217,7 +217,7 @@ class Recorder:
         """Keep what is needed of an attention map of the layer that runs."""
         low, high = self._parts[-1]
         tensor = maps()
-        if self._current and tensor.shape[0] % (high - low) == 0:
+        if self._current is not None and tensor.shape[0] % (high - low) == 0:
             self._keep("attention", self._current, tensor.reshape(high - low, -1))
 
     def _keep(self, name: str, owner: str, rows: Tensor, share: float = 1.0) -> None:

@@ -13,7 +13,7 @@ from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.passes import Passes
 from autoprox.statistics.private import placed
 from autoprox.statistics.sampling import spread
-from autoprox.statistics.subject import Subject, explained, gradients
+from autoprox.statistics.subject import Subject, check_heard, explained, gradients
 from autoprox.statistics.trees import holds_lists, mapped, rows, tensors, told
 
 HELD_BYTES = 2**30
@@ -36,12 +36,15 @@ def measure_losses(passes: Passes) -> None:
 
     layers = dict(enumerate(layer for layer, _ in passes.places()))
     gram = torch.zeros(subject.batch, subject.batch, dtype=torch.float64)
+    heard = []
     for place, grads in _by_weight(subject, losses):
+        heard += [subject.names[place]] if grads.any() else []
         gram += _products(grads)
         if "grad_sign" in passes.asked:
             layer, signs = layers[place], grads.sign().sum(0)
             picked = passes.picker.weight(signs, layer)
             passes.findings.put("grad_sign", layer, picked, signs.numel())
+    check_heard(subject, heard)
     if "grad_gram" in passes.asked:
         passes.findings.put("grad_gram", 0, gram, gram.numel())
 
@@ -174,7 +177,10 @@ def _jacobian(subject: Subject, name: str) -> Tensor:
         logits = subject.logits(subject.forward(part, state, low), high - low)
         grads: tuple[Tensor | None, ...] = (None,) * len(inputs)
         if logits.requires_grad:
-            with placed(subject.network, state, subject.mode), explained(subject.inputs):
+            with (
+                placed(subject.network, state, subject.mode),
+                explained(subject.inputs, backward=True),
+            ):
                 grads = torch.autograd.grad(logits.sum(), inputs, allow_unused=True)
         if all(grad is None for grad in grads):
             raise StatisticError(

@@ -12,25 +12,28 @@ of any size takes little memory, and only what is used is read.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import save as serialised
 from torch import Tensor
 
 from autoprox.errors import AutoproxError, CacheError
-from autoprox.runtime.files import canonical, digits, remove_stale, replace, user_path
+from autoprox.runtime.files import canonical, digits, replace, user_path
+from autoprox.runtime.schema import converted, decoded
+from autoprox.runtime.tensors import opened, tensor_bytes
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
-from autoprox.statistics.measurement import Measurement
+from autoprox.statistics.measurement import Measurement, Sample
 from autoprox.statistics.words import STATISTICS
 
 FORMAT = 1
 """Version of the layout of a file."""
+
+TEACHER = "teacher"
+"""What a key says of a teacher; what is measured of a network alone is kept under a key without."""
 
 _SUFFIX = ".safetensors"
 
@@ -92,18 +95,29 @@ class Store:
         return tuple(name for name in names if _stored_name(name) not in held)
 
     def save(self, key: Mapping[str, object], measurement: Measurement) -> Path:
-        """Write `measurement` under `key` and return the file.
+        """Write `measurement` under `key` and return the file, or one of two.
+
+        Beside a teacher, what is measured of the network alone has a file that other teachers read.
 
         Raises:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
-        text = canonical(key)
-        measurement = measurement.renamed({name: _stored_name(name) for name in measurement.names})
+        taught = [name for name in measurement.names if TEACHER in key and _needs_teacher(name)]
+        alone = [name for name in measurement.names if name not in taught]
+        parts = [(_alone(key), alone), (key, taught)]
+        *_, path = [
+            self._write(canonical(own), measurement.renamed({n: _stored_name(n) for n in names}))
+            for own, names in parts
+            if names
+        ]
+        return path
+
+    def _write(self, text: str, measurement: Measurement) -> Path:
+        """Write one file under the text of a key."""
         path = self._path(text, measurement.names)
         content = _content(text, measurement)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_stale(path.parent)
             replace(path, content, lasting=False)
         except OSError as error:
             raise self._unusable("write to", error) from None
@@ -118,8 +132,7 @@ class Store:
 
         Raises:
             CacheError: some are missing or damaged, a file belongs to another key, or was written
-            by a
-                newer version.
+                by a newer version.
         """
         wanted = {name: _stored_name(name) for name in names}
         files = self._files(key)
@@ -164,8 +177,12 @@ class Store:
         return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
 
     def _files(self, key: Mapping[str, object]) -> list[File]:
-        """The readable files of `key`, in alphabetical order; damaged ones are noted."""
-        text = canonical(key)
+        """The readable files of `key`, with a teacher and without; damaged ones are noted."""
+        texts = dict.fromkeys(canonical(part) for part in (key, _alone(key)))
+        return [file for text in texts for file in self._files_of(text)]
+
+    def _files_of(self, text: str) -> list[File]:
+        """The readable files of the text of a key, in alphabetical order."""
         digest = digits(text, 16)
         found = []
         for path in sorted((self.folder / digest[:2]).glob(f"{digest}.*{_SUFFIX}")):
@@ -207,6 +224,15 @@ class Store:
         )
 
 
+def _alone(key: Mapping[str, object]) -> dict[str, object]:
+    """The key of what does not depend on a teacher."""
+    return {name: value for name, value in key.items() if name != TEACHER}
+
+
+def _needs_teacher(name: str) -> bool:
+    return name in STATISTICS and STATISTICS[name].needs_teacher
+
+
 def _stored_name(name: str) -> str:
     """The name that files keep a statistic under."""
     return STATISTICS[name].stored_name if name in STATISTICS else name
@@ -222,8 +248,6 @@ def _content(key: str, measurement: Measurement) -> bytes:
                 tensors[f"values/{name}/{part}"] = tensor
         tensors[f"present/{name}"] = measurement.present[name]
         tensors[f"sizes/{name}"] = measurement.sizes[name]
-    # Separate copies: safetensors refuses tensors that share memory.
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     facts = {
         "format": str(FORMAT),
         "key": key,
@@ -232,62 +256,46 @@ def _content(key: str, measurement: Measurement) -> bytes:
         "sample": json.dumps(measurement.sample),
         "names": json.dumps(measurement.names),
     }
-    header, start = _parsed(draft := serialised(tensors, facts))
-    data = draft[start:]
-    header["__metadata__"]["checksum"] = _checksum(header, data)
-    # safetensors writes its metadata in random order; here, equal measurements give equal files.
-    text = canonical(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data
+    return tensor_bytes(tensors, facts)
 
 
-def _parsed(content: bytes) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file and the place where its data start."""
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > len(content) - 8:
-        raise _Damaged("it is truncated")
-    try:
-        header = json.loads(content[8 : 8 + length])
-    except (ValueError, RecursionError):
-        raise _Damaged("its header is not readable") from None
-    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
-        raise _Damaged("it was not written by autoprox")
-    return header, 8 + length
+@dataclass(frozen=True)
+class _Facts:
+    """What a file says of its tensors: a key, and JSON."""
 
-
-def _checksum(header: Mapping[str, Any], data: bytes) -> str:
-    """SHA-256 of a header, but for the checksum itself, and of the data."""
-    facts = {name: fact for name, fact in header["__metadata__"].items() if name != "checksum"}
-    digest = hashlib.sha256(canonical({**header, "__metadata__": facts}).encode())
-    digest.update(data)
-    return digest.hexdigest()
+    key: str
+    layers: str
+    roles: str
+    sample: str
+    names: str
 
 
 def _checked_header(path: Path) -> Header:
     """The header of `path`, with its version and checksum checked."""
     content = path.read_bytes()
-    header, start = _parsed(content)
-    facts = header["__metadata__"]
-    version = facts.get("format", "")
-    if "checksum" not in facts or not version.isdigit():
-        raise _Damaged("it was not written by autoprox")
-    if _checksum(header, content[start:]) != facts["checksum"]:
-        raise _Damaged("its checksum does not match: it is truncated or altered")
-    if int(version) > FORMAT:
-        raise CacheError(
-            f"{path} has format {version}, this autoprox reads up to {FORMAT}: upgrade "
-            f"autoprox, or choose "
-            "another folder with --cache or the environment variable AUTOPROX_CACHE"
-        )
-    if int(version) < FORMAT:
-        raise _Damaged(f"it has the old format {version}")
-    tensors = {name: fact for name, fact in header.items() if name != "__metadata__"}
-    return Header(
-        facts["key"],
-        words(facts["layers"]),
-        words(facts["roles"]),
-        json.loads(facts["sample"]),
-        words(facts["names"]),
-        places(canonical(tensors), start),
-        len(content),
+    try:
+        header = opened(content, "it")
+        version = header.facts.get("format", "")
+        if header.intact is None or not re.fullmatch("[0-9]{1,9}", version):
+            raise AutoproxError("it was not written by autoprox")
+        if not header.intact:
+            raise AutoproxError("its checksum does not match: it is truncated or altered")
+        if int(version) < FORMAT:
+            raise AutoproxError(f"it has the old format {version}")
+        if int(version) == FORMAT:
+            facts = converted(header.facts, _Facts)
+            return Header(
+                facts.key,
+                words(facts.layers),
+                words(facts.roles),
+                decoded(facts.sample.encode(), Sample, "its sample"),  # type: ignore[arg-type]
+                words(facts.names),
+                places(canonical(header.tensors), header.start, len(content)),
+                len(content),
+            )
+    except AutoproxError as error:
+        raise _Damaged(str(error)) from None
+    raise CacheError(
+        f"{path} has format {version}, this autoprox reads up to {FORMAT}: upgrade autoprox, or "
+        "choose another folder with --cache or the environment variable AUTOPROX_CACHE"
     )

@@ -17,11 +17,11 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
-from autoprox.statistics.layers import Axes, static_axes, used_axes
+from autoprox.statistics.layers import Axes, of_known_type, static_axes, used_axes
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.operations import Operations
 from autoprox.statistics.private import result_of
-from autoprox.statistics.trees import Inputs, first_sample
+from autoprox.statistics.trees import Inputs, one_sample
 
 INTERCEPTED = frozenset({"heads", "roles", "code_total"})
 """What `trace` sees only by intercepting the functions of torch that a network calls."""
@@ -46,6 +46,8 @@ class Structure:
         runs: owner -> how often it runs on one sample.
         uncounted: names of operations that ran and have no known count.
         written: parameters that the network writes into while it runs.
+        draws: whether it draws random numbers of torch.
+        chooses: whether it chooses or counts by the data, see `operations.CHOICES`.
         result: the first sample of the tensors that the network returns.
         stacked: owners whose outputs hold the rows of a sample apart, and places among the
             `activated`; see `looking`.
@@ -63,6 +65,8 @@ class Structure:
     runs: Mapping[str, int] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
+    draws: bool = False
+    chooses: bool = False
     result: tuple[Tensor, ...] = ()
     stacked: frozenset[str | int] = frozenset()
     unclear: frozenset[str | int] = frozenset()
@@ -160,19 +164,6 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
     return credit
 
 
-def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
-    """How many parameters a module has more than its private copy, where weights are computed."""
-    try:
-        module = original.get_submodule(owner)
-    except AttributeError:  # inside of what torch.compile returned, which computes no weights
-        return 0
-    own = sum(each.numel() for each in module.parameters(recurse=False))
-    inner = module._modules.get("parametrizations")
-    own += sum(each.numel() for each in inner.parameters()) if inner is not None else 0
-    copied = network.get_submodule(owner)
-    return own - sum(each.numel() for each in copied.parameters(recurse=False))
-
-
 @contextmanager
 def in_mode(network: nn.Module, mode: Mode, *, batch_norm: bool = True) -> Iterator[None]:
     """Put every module in `mode`, batch norm in training only if asked, and restore the modes."""
@@ -234,7 +225,9 @@ def trace(
     watched = {owner_of(name) for name, each in parameters.items() if each.ndim > 1}
     found, stack = _Trace(), list[str]()
     used = {name: each.clone() if name in parameters else each for name, each in state.items()}
-    operations = Operations(used, parameters)
+    known = {name for name, module in network.named_modules() if of_known_type(module)}
+    free = [name for name in parameters if owner_of(name) not in known]
+    operations = Operations(used, parameters, free)
 
     def attach(handles: list[RemovableHandle]) -> None:
         for name, module in network.named_modules():
@@ -281,7 +274,9 @@ def trace(
         runs=Counter(name for name, _ in found.entered),
         uncounted=tuple(sorted(operations.uncounted)),
         written=frozenset(written) | _renormalised(network),
-        result=first_sample(result, 1),
+        draws=operations.draws,
+        chooses=operations.chooses,
+        result=one_sample(result, 1),
     )
 
 

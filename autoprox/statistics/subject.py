@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,14 @@ from autoprox.statistics.measurement import Mode
 from autoprox.statistics.outcomes import Loss, Outputs, adds_up, check_output, logits_of
 from autoprox.statistics.private import placed, result_of
 from autoprox.statistics.structure import Structure, couples_samples, trace
-from autoprox.statistics.trees import Inputs, Targets, batch_of, first_sample, rows, told
+from autoprox.statistics.trees import Inputs, Targets, batch_of, one_sample, rows, told
 from autoprox.statistics.words import MICRO_BATCHES
 
-ONE_SAMPLE = frozenset({"count", "flow", "ones", "own", "static"})
-"""The groups of statistics that are measured on one sample at most, or by functions of others."""
+if TYPE_CHECKING:
+    from autoprox.statistics.taught import Teacher
+
+ONE_SAMPLE = frozenset({"count", "flow", "ones", "own", "static", "teacher"})
+"""The groups of statistics for which it does not matter whether samples depend on others."""
 
 COMPARING_PARTS = frozenset({"forward", "hessian", "jacobian", "loss"})
 """The groups whose passes run the first sample among others, and show if it depends on them."""
@@ -50,6 +53,7 @@ class Subject:
         dependent: whether samples were seen to depend on others.
         alone: what the network returns for the first sample alone, to be compared with what it
             returns for it among others; empty if that is known.
+        teacher: that the network is compared with, or None.
     """
 
     network: nn.Module
@@ -65,6 +69,7 @@ class Subject:
     written: frozenset[str] = frozenset()
     dependent: bool = False
     alone: tuple[Tensor, ...] = ()
+    teacher: Teacher | None = None
 
     @property
     def batch(self) -> int:
@@ -123,7 +128,7 @@ class Subject:
             output = result_of(self.network, inputs, state, self.mode)
         if self.alone and low == 0:
             samples = batch_of(inputs)
-            if samples > 1 and not close(first_sample(output, samples), self.alone):
+            if samples > 1 and not close(one_sample(output, samples), self.alone):
                 raise OtherResult
         check_output(output)
         return output
@@ -140,23 +145,34 @@ class OtherResult(Exception):
 def reseed(seed: int, place: object) -> None:
     """Seed all that a network may draw from, so that a pass does not depend on those before it."""
     number = zlib.crc32(f"{seed} {place}".encode())
-    torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)  # manual_seed keeps a traceback for each idle GPU
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
     random.seed(number)
     if numpy := sys.modules.get("numpy"):  # a network may draw from it
         numpy.random.seed(number)
 
 
 @contextmanager
-def explained(inputs: Inputs) -> Iterator[None]:
-    """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`."""
+def explained(inputs: Inputs, *, backward: bool = False) -> Iterator[None]:
+    """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`.
+
+    Args:
+        inputs: what it runs on.
+        backward: whether it has run, and is differentiated.
+    """
     try:
         yield
     except StatisticError:
         raise
     except Exception as error:  # the network is foreign code and may raise anything
+        what, hint = "the network", "expected a network that runs on them"
+        if backward:
+            what = "the gradient of the network"
+            hint = "leave out what needs it for this network"
         raise StatisticError(
-            f"the network failed on inputs of {told(inputs)}: {type(error).__name__}: {error}; "
-            "expected a network that runs on them"
+            f"{what} failed on inputs of {told(inputs)}: {type(error).__name__}: "
+            f"{str(error).rstrip('.')}; {hint}"
         ) from error
 
 
@@ -192,7 +208,7 @@ def gradients(
     if outcome.requires_grad:
         with (
             placed(subject.network, state, subject.mode, batch_norm=batch_norm),
-            explained(subject.inputs),
+            explained(subject.inputs, backward=True),
         ):
             found = torch.autograd.grad(
                 outcome, weights, allow_unused=True, retain_graph=again or None, create_graph=twice
@@ -208,6 +224,21 @@ def gradients(
             "training, use mode='eval'"
         )
     return [grad.to_dense() if grad.is_sparse else grad for grad in found if grad is not None]
+
+
+def check_heard(subject: Subject, heard: Sequence[str]) -> None:
+    """Raise `StatisticError` if the layers that learn from the loss have weights of 0, all of them.
+
+    Args:
+        subject: the network and the batch.
+        heard: the layers whose gradients are not 0.
+    """
+    state = subject.state()
+    if heard and not any(state[name].any() for name in heard):
+        raise StatisticError(
+            "the gradient of the loss says nothing on this network: it is 0 in every layer but "
+            f"{', '.join(map(repr, heard))}, whose weights are all 0; initialise with other weights"
+        )
 
 
 def traced(subject: Subject) -> Structure:
@@ -240,7 +271,7 @@ def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[
     if subject.batch < 2 or not groups - ONE_SAMPLE:
         return subject, structure
     if groups & COMPARING_PARTS and subject.batch >= 2 * MICRO_BATCHES:
-        if not subject.coupled and not several_rows(structure):
+        if not (subject.coupled or structure.chooses or several_rows(structure)):
             return replace(subject, alone=structure.result), structure
     return told_apart(subject, structure)
 
@@ -249,12 +280,12 @@ def told_apart(subject: Subject, structure: Structure) -> tuple[Subject, Structu
     """What is known after pairs of samples ran; see `look`."""
     network = subject.network
 
-    def run(first: int, second: int) -> object:
+    def run(*places: int) -> object:
         reseed(subject.seed, "trace")
-        pair = rows(subject.inputs, torch.tensor([first, second]))
-        with explained(pair):
-            return result_of(network, pair, subject.state(), subject.mode, batch_norm=False)
+        chosen = rows(subject.inputs, torch.tensor(places))
+        with explained(chosen):
+            return result_of(network, chosen, subject.state(), subject.mode, batch_norm=False)
 
-    arrangement = look(network, structure, run, known_coupled=subject.coupled)
+    arrangement = look(network, structure, run, subject.batch, known_coupled=subject.coupled)
     structure = replace(structure, stacked=arrangement.stacked, unclear=arrangement.unclear)
     return replace(subject, dependent=arrangement.coupled, alone=()), structure

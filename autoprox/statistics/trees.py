@@ -7,7 +7,7 @@ a text) is the same for every sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
@@ -54,6 +54,15 @@ def leaves(tree: object, where: str = "") -> Iterator[tuple[str, Any]]:
 def tensors(tree: object) -> list[Tensor]:
     """Return the tensors of a tree."""
     return [leaf for _, leaf in leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def listed_tensors(values: Iterable[object]) -> Iterator[Tensor]:
+    """Yield the tensors among values, and in lists and tuples among them: arguments of torch."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from listed_tensors(value)
 
 
 def mapped(
@@ -103,24 +112,25 @@ def rows(tree: Any, chosen: slice | Tensor) -> Any:
     )
 
 
-def first_sample(output: object, samples: int) -> tuple[Tensor, ...]:
-    """Return the first sample of the floating-point tensors that a network returned, as copies.
+def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
+    """Return one sample of the floating-point tensors that a network returned, as copies.
 
     A list holds an item a sample, unless it has another length, or holds tensors of the batch.
 
     Args:
         output: what the network returned.
         samples: for how many samples.
+        at: which one.
     """
 
     def of_list(items: list[Any]) -> list[Any]:
         parts = all(isinstance(each, Tensor) and each.shape[:1] == (samples,) for each in items)
         if len(items) == samples and not parts:
-            return items[:1]
+            return items[at : at + 1]
         return [mapped(each, of_tensor, of_list) for each in items]
 
     def of_tensor(tensor: Tensor) -> Tensor | None:
-        return tensor[:1] if tensor.ndim else None
+        return tensor[at : at + 1] if tensor.ndim else None
 
     found = tensors(mapped(output, of_tensor, of_list))
     return tuple(each.detach().clone() for each in found if each.is_floating_point())
@@ -225,7 +235,7 @@ def numbers(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def check_numbers(inputs: Inputs, names: str, why: str) -> None:
+def check_floating(inputs: Inputs, names: str, why: str) -> None:
     """Raise `StatisticError` if a tensor of the inputs holds integers, such as token ids.
 
     Args:

@@ -14,8 +14,13 @@ from autoprox.primitives.kinds import (
     Activation,
     Attention,
     Channel,
+    Channels,
+    ClassGrad,
+    Feature,
     Kind,
     Layer,
+    Logit,
+    Place,
     Relation,
     Spectrum,
     Weight,
@@ -87,6 +92,7 @@ GROUPS: dict[str, Group] = {
         "none for `bits` and `weight_error`; one forward pass of the batch, in which every layer "
         "runs twice, for `act_error`"
     ),
+    "teacher": Group("one forward pass of the batch; one of the teacher for all networks"),
 }
 """The passes over the network that measure statistics."""
 
@@ -138,13 +144,20 @@ class Statistic:
     @property
     def needs_labels(self) -> bool:
         """Say whether it is measured on the loss."""
-        return self.own.needs_labels if self.own else GROUPS[self.group].needs_labels
+        if self.own:
+            return self.own.needs_labels
+        return GROUPS[self.group].needs_labels or self.kind is ClassGrad
 
     @property
     def stored_name(self) -> str:
         """The name that it is kept under, another one for other code or another definition."""
         version = self.own.version if self.own else self.version
         return f"{self.name} {version}" if version else self.name
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Say whether it compares the network with a teacher, or is the teacher's."""
+        return self.group == "teacher"
 
     @property
     def needs_bits(self) -> bool:
@@ -267,3 +280,34 @@ for _statistic in (
               f"size: at most {ITERATIONS} steps of power iteration", _HAWQ),
 ):  # fmt: skip
     STATISTICS.register(_statistic.name, _statistic)
+
+_OF_BOTH: tuple[tuple[str, type[Kind], str, str, str], ...] = (
+    ("map_gram", Relation, "K_F", "inner products of the samples' last maps",
+     "DisWOT (Dong et al., CVPR 2023)"),
+    ("map_energy", Place, "E_F", "mean over the channels of the squares of the last map",
+     "TVT (Dong et al., 2023)"),
+    ("map_channels", Channels, "C_F", "inner products of the channels of the last map, over all "
+     "samples and positions", "ICKD (Liu et al., ICCV 2021)"),
+    ("pooled", Feature, "F", "the vectors that the last layer takes",
+     "FitNets (Romero et al., ICLR 2015)"),
+    ("pooled_gram", Relation, "K_P", "inner products of the vectors that the last layer takes",
+     "SP (Tung and Mori, ICCV 2019)"),
+    ("logits", Logit, "Z", "the logits", "KD (Hinton et al., 2015)"),
+    ("class_grad", ClassGrad, "g", "gradient of the mean cross-entropy by the last layer's weight",
+     "DisWOT (Dong et al., CVPR 2023)"),
+)  # fmt: skip
+
+WITHOUT_TEACHER = "it needs a teacher beside the network"
+
+for _name, _kind, _latex, _description, _reference in _OF_BOTH:
+    for _prefix, _of, _mark in (("", "", "{}"), ("teacher_", "the teacher's: ", "{}^{{T}}")):
+        _word = Statistic(
+            f"{_prefix}{_name}", _kind, "teacher", _mark.format(_latex),
+            f"{_of}{_description}; on the last layer only", _reference,
+            unexportable=WITHOUT_TEACHER, nonnegative=_kind is Place,
+            version=int(_name.startswith("map_")),
+        )  # fmt: skip
+        STATISTICS.register(_word.name, _word)
+
+TAUGHT = tuple(name for name, word in STATISTICS.items() if word.needs_teacher)
+"""The statistics of a network beside a teacher, and of the teacher."""

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autoprox.timing import candidates, correlations, expressions, measuring, rival
-from autoprox.timing.laps import Lap, Way
-from autoprox.timing.stage import Stage
+from autoprox.timing import rival, ways
+from autoprox.timing.stage import Lap, Stage, Way
 
 CHECKED = 100
 """How many candidates' fitness is compared."""
@@ -46,7 +45,7 @@ class Pair:
         title: what is done.
         unit: of the figures.
         first, second: the ways; the ratio says how many times as fast the second one is.
-        share: what a second of the first counts, beside a second of the second.
+        share: the factor that the first way's seconds are multiplied by before the comparison.
         difference: how far what they computed lies apart; None where they do not compute the same.
         tolerance: how far it may.
     """
@@ -72,7 +71,7 @@ def _all_processes(stage: Stage) -> float:
 
 def _search_split(stage: Stage) -> float:
     """Count the networks of the search split alone, and as if all processes shared them evenly."""
-    return len(stage.search_split) / len(stage.bench.architectures) / stage.jobs
+    return len(stage.ground.search) / len(stage.places) / stage.jobs
 
 
 def _relative(first: np.ndarray, second: np.ndarray) -> float:
@@ -89,8 +88,8 @@ def _of_gradients(first: list[list[Any]], second: list[list[Any]]) -> float:
     """Return the largest difference of gradients, relative to the largest entry of the layer."""
     return max(
         float((a.flatten() - b.flatten()).abs().max() / a.abs().max().clamp_min(1e-30))
-        for one, other in zip(first, second, strict=True)
-        for a, b in zip(one, other, strict=True)
+        for network, other in zip(first, second, strict=True)
+        for a, b in zip(network, other, strict=True)
     )
 
 
@@ -109,80 +108,24 @@ def _of_fitness(fitness: Callable[[Any], float], judged: Mapping[Any, float]) ->
     return statistics.median(abs(fitness(graph) - judged[graph]) for graph in shared)
 
 
-PAIRS = {
-    each.name: each
-    for each in (
-        Pair(
-            "cold",
-            "One candidate, nothing of it known",
-            A_SECOND,
-            candidates.RERUN,
-            candidates.COLD,
-            difference=_relative,
-            tolerance=1e-5,
-        ),
-        Pair(
-            "warm",
-            "Candidates whose arguments are known",
-            A_SECOND,
-            candidates.RERUN,
-            candidates.WARM,
-            difference=_relative,
-            tolerance=1e-5,
-        ),
-        Pair(
-            "run",
-            "Candidates of a whole run",
-            A_SECOND,
-            candidates.RERUN,
-            candidates.WHOLE_RUN,
-            share=_search_split,
-        ),
-        Pair(
-            "search",
-            "The search loop",
-            A_SECOND,
-            rival.DEAP,
-            candidates.WHOLE_RUN,
-            share=_all_processes,
-            difference=_of_fitness,
-            tolerance=1e-3,
-        ),
-        Pair(
-            "kendall",
-            "Somers' D with every target",
-            MICROSECONDS,
-            correlations.SCIPY,
-            correlations.RANKER,
-            difference=_absolute,
-            tolerance=1e-9,
-        ),
-        Pair(
-            "expressions",
-            "Sub-expressions over tensors",
-            ELEMENTS,
-            expressions.NUMPY,
-            expressions.PROGRAM,
-            difference=_relative,
-            tolerance=1e-3,
-        ),
-        Pair(
-            "extraction",
-            "Measuring a network",
-            SECONDS,
-            measuring.EXTRACTION,
-            measuring.BARE,
-            difference=_of_gradients,
-            tolerance=1e-4,
-        ),
-        Pair(
-            "workers",
-            "Measuring networks in parallel",
-            NETWORKS,
-            measuring.ONE,
-            measuring.SEVERAL,
-            difference=_of_files,
-        ),
-    )
-}
+_ALL = (
+    Pair("cold", "One candidate, nothing of it known", A_SECOND, ways.RERUN, ways.COLD,
+         difference=_relative, tolerance=1e-5),
+    Pair("warm", "Candidates whose arguments are known", A_SECOND, ways.RERUN, ways.WARM,
+         difference=_relative, tolerance=1e-5),
+    Pair("run", "Candidates of a whole run", A_SECOND, ways.RERUN, ways.WHOLE_RUN,
+         share=_search_split),
+    Pair("search", "The search loop", A_SECOND, rival.DEAP, ways.WHOLE_RUN,
+         share=_all_processes, difference=_of_fitness, tolerance=1e-3),
+    Pair("kendall", "Somers' D with every target", MICROSECONDS, ways.SCIPY, ways.RANKER,
+         difference=_absolute, tolerance=1e-9),
+    Pair("expressions", "Sub-expressions over tensors", ELEMENTS, ways.NUMPY, ways.PROGRAM,
+         difference=_relative, tolerance=1e-3),
+    Pair("extraction", "Measuring a network", SECONDS, ways.EXTRACTION, ways.BARE,
+         difference=_of_gradients, tolerance=1e-4),
+    Pair("workers", "Measuring networks in parallel", NETWORKS, ways.ONE, ways.SEVERAL,
+         difference=_of_files),
+)  # fmt: skip
+
+PAIRS = {pair.name: pair for pair in _ALL}
 """The comparisons by name."""

@@ -1,9 +1,9 @@
 """The search as a user of DEAP would write it: `eaSimple`, `gp.compile` and NumPy.
 
 On the same sampled arrays, trees of the same distribution, networks and figures as those of
-`autoprox evolve`, with those of its words that are a line of NumPy, and all selectors. `gp.compile`
-calls `eval` on text that DEAP wrote of trees in memory; nothing that comes from a file or a user is
-evaluated. Nothing but the comparison uses this module.
+`autoprox evolve`, with those of its words that are a line of NumPy. `gp.compile` calls `eval` on
+text that DEAP wrote of trees in memory; nothing that comes from a file or a user is evaluated.
+Nothing but the comparison uses this module.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from autoprox.evaluation.evaluate import Table
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import NUMBERS, Vocabulary
 from autoprox.language.graph import Graph
-from autoprox.primitives import PRIMITIVES, Form
-from autoprox.primitives.kinds import KINDS, TENSOR_KINDS, Kind, KindType, Layer, Network, Number
+from autoprox.primitives import PRIMITIVES
+from autoprox.primitives.kinds import Kind, Layer, Network, Number
 from autoprox.ranking import Column, resolved, somers
 from autoprox.statistics import STATISTICS, Measurement
-from autoprox.timing.laps import Lap, Way, seconds_of
-from autoprox.timing.stage import Stage
+from autoprox.timing.stage import Lap, Stage, Way, seconds_of
 
 CROSSOVER, MUTATION = 0.5, 0.2
 TOURNAMENT = 3
@@ -46,8 +45,7 @@ FAILED = -1.0
 Array = NDArray[Any]
 """Of one network: ``(layers, …)`` of a tensor, ``(layers,)`` of a Layer, one number of a Network.
 
-NaN stands for a layer that lacks a statistic.
-"""
+NaN stands for a layer that lacks a statistic."""
 
 
 def _mean(x: Array) -> Array:
@@ -72,48 +70,20 @@ ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
 }
 """Functions of one or two values. Not guarded against rounding, which would make them slower."""
 
-REDUCTIONS: Mapping[str, Callable[[Array, Array], Array]] = {
-    "sum": lambda x, size: _mean(x) * size,
-    "mean": lambda x, size: _mean(x),
-    "std": lambda x, size: np.asarray(
-        np.nanstd(x) if x.ndim == 1 else x.reshape(len(x), -1).std(1)
-    ),
-    "norm": lambda x, size: np.sqrt(_mean(x * x) * size),
-    "max": lambda x, size: np.nanmax(x) if x.ndim == 1 else x.reshape(len(x), -1).max(1),
-    "min": lambda x, size: np.nanmin(x) if x.ndim == 1 else x.reshape(len(x), -1).min(1),
+REDUCTIONS: Mapping[str, Callable[[Array], Array]] = {
+    "mean": _mean,
+    "std": lambda x: np.asarray(np.nanstd(x) if x.ndim == 1 else x.reshape(len(x), -1).std(1)),
+    "max": lambda x: np.nanmax(x) if x.ndim == 1 else x.reshape(len(x), -1).max(1),
+    "min": lambda x: np.nanmin(x) if x.ndim == 1 else x.reshape(len(x), -1).min(1),
 }
-"""Functions of a value and the numbers of entries of its rows' whole tensors: a number a row."""
+"""Functions of a value to a number a row; sums would need to know what a sample is a sample of."""
 
-
-def of_layers(function: Callable[[Array, Array], Array]) -> Callable[[Array], Array]:
-    """Make a reduction count the layers that are there itself."""
-    return lambda x: function(x, np.asarray(np.count_nonzero(~np.isnan(x))))
-
-
-def select(x: Array, chosen: Array) -> Array:
-    """Keep the layers that are chosen."""
-    return np.where(chosen, x, np.nan)
-
-
-def words() -> tuple[str, ...]:
-    """Return the words that the rival writes with."""
-    selectors = (name for name, each in PRIMITIVES.items() if each.form is Form.SELECTOR)
-    return (*ELEMENTWISE, *REDUCTIONS, *selectors)
+WORDS = (*ELEMENTWISE, *REDUCTIONS)
 
 
 def writes(graph: Graph) -> bool:
     """Say whether the rival can write a graph."""
-    return {node.word for node in graph if node.args} <= set(words())
-
-
-class Chosen(Kind):
-    """Which layers a selector keeps: ``(layers,)`` of bool."""
-
-
-SIZES: dict[type[Kind], KindType] = {
-    kind: KindType(f"{kind.__name__}Sizes", (Kind,), {}) for kind in TENSOR_KINDS
-}
-"""The types of the numbers of entries of the layers' whole tensors, ``(layers,)``, of each kind."""
+    return {node.word for node in graph if node.args} <= {*WORDS}
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP ships no types
@@ -126,12 +96,11 @@ class Individual(gp.PrimitiveTree):  # type: ignore[misc]
     """A tree with its fitness."""
 
     def __init__(self, content: Any) -> None:
-        """Start without a fitness."""
         super().__init__(content)
         self.fitness = Fitness()
 
 
-class Rival:
+class DeapSearch:
     """DEAP's primitive set for the words of a search, on the networks of a table.
 
     Args:
@@ -140,91 +109,39 @@ class Rival:
     """
 
     def __init__(self, stage: Stage, table: Table) -> None:
-        """Read the arrays of every network."""
-        vocabulary = Vocabulary(stage.words, words())
-        self.variation = Variation(vocabulary, complexity=stage.settings.complexity)
-        self._statistics = stage.words
-        kinds = dict.fromkeys(STATISTICS[name].kind for name in self._statistics)
-        self._sized = tuple(kind for kind in kinds if kind in SIZES)
-        self._selectors = tuple(w for w in words() if PRIMITIVES[w].form is Form.SELECTOR)
-        self.pset = self._primitive_set()
-        self.inputs = [self._arrays(each) for each in table.measurements]
-
-    def _primitive_set(self) -> Any:
-        types: list[KindType] = [STATISTICS[name].kind for name in self._statistics]
-        types += [SIZES[kind] for kind in self._sized] + [Chosen for _ in self._selectors]
-        names = [*self._statistics, *(SIZES[kind].__name__ for kind in self._sized)]
-        pset = gp.PrimitiveSetTyped("rival", types, Network)
-        pset.renameArguments(
-            **{f"ARG{i}": name for i, name in enumerate([*names, *self._selectors])}
-        )
+        statistics = stage.ground.vocabulary.statistics
+        vocabulary = Vocabulary(statistics, WORDS)
+        self.variation = Variation(vocabulary, complexity=stage.ground.settings.complexity)
+        kinds = [STATISTICS[name].kind for name in statistics]
+        self.pset = gp.PrimitiveSetTyped("rival", kinds, Network)
+        self.pset.renameArguments(**{f"ARG{i}": name for i, name in enumerate(statistics)})
         for value in NUMBERS:
-            pset.addTerminal(value, Number, name=repr(value))
-        pset.addPrimitive(select, [Layer, Chosen], Layer, name="select")
-        for word in (*ELEMENTWISE, *REDUCTIONS):
-            self._add(pset, word)
-        return pset
+            self.pset.addTerminal(value, Number, name=repr(value))
+        for word in WORDS:
+            for kind in PRIMITIVES[word].kinds:
+                if kind in (*kinds, Layer, Network):
+                    self._add(word, kind)
+        self.inputs = [_arrays(measured, statistics) for measured in table.measurements]
 
-    def _add(self, pset: Any, word: str) -> None:
-        """Add a word, for each kind that there are values of."""
-        made = PRIMITIVES[word]
-        for kind in made.kinds:
-            if kind not in (*self._sized, Layer, Network):
-                continue
-            name = f"{word}_{kind.__name__}"
-            if made.form is Form.ELEMENTWISE:
-                pset.addPrimitive(ELEMENTWISE[word], [kind] * made.arity, kind, name=name)
-                if made.arity == 2 and made.kinds == KINDS:
-                    name += "_Number"
-                    pset.addPrimitive(ELEMENTWISE[word], [kind, Number], kind, name=name)
-                continue
-            function = REDUCTIONS[word]
-            if kind is Layer:
-                pset.addPrimitive(of_layers(function), [kind], made.result(kind), name=name)
-            else:
-                pset.addPrimitive(function, [kind, SIZES[kind]], made.result(kind), name=name)
-
-    def _arrays(self, measurement: Measurement) -> tuple[Array, ...]:
-        """Return a network's statistics, sizes and chosen layers, in the order of the arguments."""
-        values: list[Array] = []
-        sizes: dict[type[Kind], Array] = {}
-        for name in self._statistics:
-            kind = STATISTICS[name].kind
-            array = whole(measurement.values[name]).numpy().copy()
-            array[~measurement.present[name].numpy()] = np.nan
-            values.append(array)
-            sizes.setdefault(kind, measurement.sizes[name].numpy())
-        position = np.arange(len(measurement.layers)) / max(len(measurement.layers) - 1, 1)
-        chosen = (
-            PRIMITIVES[word].function(measurement.roles, position) for word in self._selectors
-        )
-        return (
-            *values,
-            *(sizes[kind] for kind in self._sized),
-            *(np.asarray(each) for each in chosen),
-        )
+    def _add(self, word: str, kind: type[Kind]) -> None:
+        """Add a word for one kind; one of two values takes a number as its second too."""
+        primitive, name = PRIMITIVES[word], f"{word}_{kind.__name__}"
+        function: Callable[..., Array] = {**ELEMENTWISE, **REDUCTIONS}[word]
+        result = primitive.result(kind)
+        self.pset.addPrimitive(function, [kind] * primitive.arity, result, name=name)
+        if primitive.arity == 2:
+            self.pset.addPrimitive(function, [kind, Number], kind, name=f"{name}_Number")
 
     def tree(self, graph: Graph) -> list[Any]:
         """Return a graph as a tree of this set; shared sub-expressions are written out."""
         args = graph.args
         if not args:
-            return [self._node(graph.word)]
-        if len(args) == 2 and args[0].kind is None:  # commutative: evolution puts numbers second
+            return [self.pset.mapping[graph.word]]
+        if args[0].kind is None:  # of a commutative word: evolution puts numbers second
             args = args[::-1]
-        made, kind = PRIMITIVES[graph.word], args[0].kind
-        assert kind is not None
-        below = [node for arg in args for node in self.tree(arg)]
-        if made.form is Form.SELECTOR:
-            return [self._node("select"), *below, self._node(graph.word)]
-        name = f"{graph.word}_{kind.__name__}"
-        if args[-1].kind is None:
-            name += "_Number"
-        if made.form is not Form.ELEMENTWISE and kind in SIZES:
-            below.append(self._node(SIZES[kind].__name__))
-        return [self._node(name), *below]
-
-    def _node(self, name: str) -> Any:
-        return self.pset.mapping[name]
+        assert args[0].kind is not None
+        name = f"{graph.word}_{args[0].kind.__name__}{'' if args[-1].kind else '_Number'}"
+        return [self.pset.mapping[name], *(node for arg in args for node in self.tree(arg))]
 
     def compiled(self, graph: Graph) -> Callable[..., Any]:
         """Return the function of a network's arrays that computes a graph."""
@@ -251,6 +168,16 @@ class Rival:
                 return list(tree[tree.searchSubtree(random.choice(places))])
 
 
+def _arrays(measured: Measurement, statistics: Sequence[str]) -> list[Array]:
+    """Return a network's statistics, in the order of the arguments."""
+    arrays = []
+    for name in statistics:
+        array = whole(measured.values[name]).numpy().copy()
+        array[~measured.present[name].numpy()] = np.nan
+        arrays.append(array)
+    return arrays
+
+
 @contextmanager
 def global_random(seed: int) -> Iterator[None]:
     """Seed the global `random`, from which DEAP draws, and put its state back afterwards."""
@@ -274,10 +201,10 @@ def joint_correlation(scores: NDArray[np.float64], columns: Sequence[Column]) ->
     """Return the mean of Somers' D over the columns, by SciPy; `FAILED` where there is none."""
     if not np.isfinite(scores).all() or not np.ptp(scores):
         return FAILED
-    return float(np.mean([somers(scores[each.places], each.accuracies) for each in columns]))
+    return float(np.mean([somers(scores[column.places], column.accuracies) for column in columns]))
 
 
-def search(rival: Rival, columns: Sequence[Column], population: int, generations: int) -> int:
+def search(rival: DeapSearch, columns: Sequence[Column], population: int, generations: int) -> int:
     """Run `eaSimple`; return how many distinct trees it judged. It draws from `random`."""
     seen: set[str] = set()
     toolbox = base.Toolbox()
@@ -308,34 +235,31 @@ def search(rival: Rival, columns: Sequence[Column], population: int, generations
     return len(seen)
 
 
-def _deap(stage: Stage) -> Callable[[], Lap]:
+def _deap(stage: Stage) -> Iterator[Lap]:
     """Run DEAP's `eaSimple` on the search split, in one process."""
-    table = stage.table.subset(stage.search_split)
-    columns = stage.columns(stage.search_split, stage.bench.default_targets)
-    rival = Rival(stage, table)
+    ground = stage.ground
+    columns = ground.columns(ground.search)
+    rival = DeapSearch(stage, stage.table.subset(ground.search))
+    judged = 0
 
     def fitness(graph: Graph) -> float:
         with silence():  # what differs by rounding alone ties, as it does in a run
             return joint_correlation(resolved(rival.scores(rival.compiled(graph))), columns)
 
-    def lap() -> Lap:
-        judged = 0
+    def work() -> None:
+        nonlocal judged
+        with global_random(ground.settings.seed):
+            judged = search(rival, columns, ground.settings.population, GENERATIONS)
 
-        def work() -> None:
-            nonlocal judged
-            with global_random(stage.seed):
-                judged = search(rival, columns, stage.settings.population, GENERATIONS)
-
+    while True:
         seconds = seconds_of(work)
         note = (
             f"DEAP's search judged {judged} distinct candidates in {seconds:.1f} s in one process, "
             f"and is counted {stage.jobs} times, as if {stage.jobs} processes were so many times "
             "as fast; it writes with those words that are a line of NumPy: "
-            f"{', '.join((*ELEMENTWISE, *REDUCTIONS))}, and the selectors"
+            f"{', '.join(WORDS)}"
         )
-        return Lap(seconds / judged, fitness, note)
-
-    return lap
+        yield Lap(seconds / judged, fitness, note)
 
 
 DEAP = Way("DEAP's eaSimple, gp.compile and NumPy", _deap)

@@ -17,9 +17,8 @@ from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
-from autoprox.timing.laps import Lap, Way
 from autoprox.timing.pairs import PAIRS, Pair
-from autoprox.timing.stage import Stage, laid
+from autoprox.timing.stage import Lap, Stage, Way, laid
 
 REPORT_VERSION = 1
 PARALLEL = "workers"
@@ -27,7 +26,7 @@ PARALLEL = "workers"
 
 
 @dataclass(frozen=True)
-class Figures:
+class TimedWay:
     """What one way takes.
 
     Attributes:
@@ -42,7 +41,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TimedPair:
     """Two ways of doing the same, side by side.
 
     Attributes:
@@ -59,8 +58,8 @@ class Comparison:
     name: str
     title: str
     unit: str
-    first: Figures
-    second: Figures
+    first: TimedWay
+    second: TimedWay
     ratio: float
     ratio_range: tuple[float, float]
     difference: float | None
@@ -81,20 +80,20 @@ class Speed:
     machine: Mapping[str, Any]
     settings: Mapping[str, Any]
     repeats: int
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[TimedPair, ...]
 
     @property
     def finished(self) -> bool:
         """Whether there are as many repetitions as were asked for."""
         return bool(self.repeats == self.settings["repeats"])
 
-    def __getitem__(self, name: str) -> Comparison:
+    def __getitem__(self, name: str) -> TimedPair:
         """Return the comparison called `name`.
 
         Raises:
             UnknownNameError: there is none.
         """
-        by_name = {each.name: each for each in self.comparisons}
+        by_name = {pair.name: pair for pair in self.comparisons}
         if name not in by_name:
             raise UnknownNameError("comparison", name, by_name)
         return by_name[name]
@@ -139,7 +138,7 @@ def speed(
         jobs: how many processes work where there are several.
         seed: of candidates, runs and networks.
         cache: the folder of the measured statistics; the user's cache folder if None.
-        progress: is told what is done, how much of it is, and of how much.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         UnknownNameError: there is no such comparison, bench or space.
@@ -163,8 +162,8 @@ def speed(
         "jobs": jobs,
         "seed": seed,
     }
-    found = tuple(_compared(stage, each, laps) for each in pairs)
-    return Speed(_machine(), settings, len(found[0].first.repetitions), found)
+    compared = tuple(_compared(stage, pair, laps) for pair in pairs)
+    return Speed(_machine(), settings, len(compared[0].first.repetitions), compared)
 
 
 def chosen(only: Sequence[str], jobs: int) -> list[Pair]:
@@ -180,39 +179,31 @@ def chosen(only: Sequence[str], jobs: int) -> list[Pair]:
     if jobs == 1 and PARALLEL in only:
         raise RunError(f"{PARALLEL!r} compares one process with several; give it 2 jobs or more")
     return [
-        each
-        for name, each in PAIRS.items()
+        pair
+        for name, pair in PAIRS.items()
         if (name in only if only else jobs > 1 or name != PARALLEL)
     ]
 
 
 def _laps(stage: Stage, pairs: Sequence[Pair], repeats: int) -> dict[Way, list[Lap]]:
-    """Let all ways take turns; stopped by Ctrl-C, return the complete repetitions.
-
-    Raises:
-        KeyboardInterrupt: there is none yet.
-        RunError: two ways did not compute the same.
-    """
-    ways = list(dict.fromkeys(way for each in pairs for way in (each.first, each.second)))
+    """Let all ways take turns; stopped by Ctrl-C, return the complete repetitions."""
+    ways = list(dict.fromkeys(way for pair in pairs for way in (pair.first, pair.second)))
     laps: dict[Way, list[Lap]] = {way: [] for way in ways}
-    prepared = {}
-    for number, way in enumerate(ways):
-        stage.progress(f"preparing: {way.label}", number, len(ways))
-        prepared[way] = way.prepare(stage)
+    endless = {way: way.laps(stage) for way in ways}
     try:
         for repeat in range(repeats):
             for number, way in enumerate(ways):
                 done = repeat * len(ways) + number
                 what = f"repetition {repeat + 1} of {repeats}: {way.label}"
                 stage.progress(what, done, repeats * len(ways))
-                laps[way].append(prepared[way]())
+                laps[way].append(next(endless[way]))
             for pair in pairs:
                 _check(pair, laps[pair.first][-1], laps[pair.second][-1])
     except KeyboardInterrupt:
         if not laps[ways[-1]]:
             raise
     complete = min(map(len, laps.values()))
-    return {way: each[:complete] for way, each in laps.items()}
+    return {way: timed[:complete] for way, timed in laps.items()}
 
 
 def _check(pair: Pair, first: Lap, second: Lap) -> None:
@@ -226,13 +217,13 @@ def _check(pair: Pair, first: Lap, second: Lap) -> None:
         )
 
 
-def _compared(stage: Stage, pair: Pair, laps: Mapping[Way, list[Lap]]) -> Comparison:
+def _compared(stage: Stage, pair: Pair, laps: Mapping[Way, list[Lap]]) -> TimedPair:
     """Return one comparison."""
     first, second = laps[pair.first], laps[pair.second]
     share = pair.share(stage)
     ones, others = [share * lap.seconds for lap in first], [lap.seconds for lap in second]
-    ratios = [one / other for one, other in zip(ones, others, strict=True)]
-    return Comparison(
+    ratios = [seconds / other for seconds, other in zip(ones, others, strict=True)]
+    return TimedPair(
         name=pair.name,
         title=pair.title,
         unit=pair.unit.name,
@@ -245,9 +236,9 @@ def _compared(stage: Stage, pair: Pair, laps: Mapping[Way, list[Lap]]) -> Compar
     )
 
 
-def _figures(pair: Pair, way: Way, seconds: Sequence[float]) -> Figures:
+def _figures(pair: Pair, way: Way, seconds: Sequence[float]) -> TimedWay:
     figure = pair.unit.figure
-    return Figures(way.label, figure(statistics.median(seconds)), tuple(map(figure, seconds)))
+    return TimedWay(way.label, figure(statistics.median(seconds)), tuple(map(figure, seconds)))
 
 
 def _machine() -> dict[str, Any]:

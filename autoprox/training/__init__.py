@@ -1,6 +1,15 @@
 """Training the networks of `autoprox.benches.cifar`."""
 
-from autoprox.training.settings import RECIPES, Settings, recipe
-from autoprox.training.train import Progress, checkpoint_path, train
+from autoprox.training.distilling import Distillation
+from autoprox.training.settings import RECIPES, TrainingSettings, recipe
+from autoprox.training.train import TrainingProgress, checkpoint_path, train
 
-__all__ = ["RECIPES", "Progress", "Settings", "checkpoint_path", "recipe", "train"]
+__all__ = [
+    "RECIPES",
+    "Distillation",
+    "TrainingProgress",
+    "TrainingSettings",
+    "checkpoint_path",
+    "recipe",
+    "train",
+]

@@ -7,30 +7,58 @@ in the end the weights in half precision.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from autoprox.errors import RunError
+from autoprox.errors import AutoproxError, RunError
 from autoprox.runtime.files import write_bytes
+from autoprox.runtime.schema import Percent, decoded
+from autoprox.runtime.tensors import read_tensors, tensor_bytes
+from autoprox.training.settings import TrainingSettings
+
+T = TypeVar("T")
 
 _KEY = "autoprox"
 _NETWORK, _OPTIMISER = "network.", "optimiser."
 
 
-def write_weights(path: Path, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Recorded:
+    """What the header of weights says that others go by."""
+
+    accuracy: Percent | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the header of a checkpoint says.
+
+    Attributes:
+        settings: of the training.
+        data: the digest of its images.
+        history: loss and accuracy of each epoch that is over.
+        distillation: what tells the teacher and its distances from others; None without one.
+    """
+
+    settings: TrainingSettings
+    data: str
+    history: list[dict[str, float]]
+    distillation: dict[str, Any] | None = None
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and facts about them, whole or not at all.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    write_bytes(path, save(tensors, {_KEY: json.dumps(facts)}))
+    write_bytes(path, tensor_bytes(weights, {_KEY: json.dumps(facts)}))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -39,16 +67,36 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         RunError: the file is missing, damaged, or not one of these.
     """
+    return _read(path, dict[str, Any], sealed=False)  # what an earlier autoprox wrote has none
+
+
+def recorded_accuracy(path: Path) -> float | None:
+    """Return the accuracy in percent that stands with weights; None if there is none.
+
+    Raises:
+        RunError: the file is missing, damaged, or not one of these.
+    """
+    return _read(path, Recorded, sealed=False)[1].accuracy
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Begun]:
+    """Read what `write_checkpoint` wrote.
+
+    Raises:
+        RunError: the file is missing, damaged, or not one of these.
+    """
+    return _read(path, Begun, sealed=True)
+
+
+def _read(path: Path, schema: type[T], sealed: bool) -> tuple[dict[str, Tensor], T]:
+    """Read tensors, and the facts about them as `schema` has them."""
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_KEY])
-            if not isinstance(facts, dict):
-                raise ValueError(f"its facts are to be an object; got {type(facts).__name__}")
-            return {name: file.get_tensor(name) for name in file.keys()}, facts
-    except FileNotFoundError:
-        raise RunError(f"there is nothing at {path}") from None
-    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
-        raise RunError(f"{path} is damaged, or nothing that training wrote: {error}") from None
+        tensors, facts = read_tensors(path, sealed)
+        if _KEY not in facts:
+            raise AutoproxError(f"{path} is nothing that training wrote")
+        return tensors, decoded(facts[_KEY].encode(), schema, f"{path}, its header,")
+    except AutoproxError as error:
+        raise RunError(str(error)) from None
 
 
 def half(network: nn.Module) -> dict[str, Tensor]:
@@ -79,7 +127,7 @@ def restore(tensors: dict[str, Tensor], network: nn.Module, optimiser: Optimizer
             if name.startswith(_NETWORK)
         }
     )
-    parameters = [each for group in optimiser.param_groups for each in group["params"]]
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMISER):

@@ -29,7 +29,7 @@ WARM_UP = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """All that a training depends on besides its images.
 
     Attributes:
@@ -82,7 +82,7 @@ class Settings:
         return self.rate * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def recipe(network: str, **given: Any) -> Settings:
+def recipe(network: str, **changes: Any) -> TrainingSettings:
     """The settings of a training of `network`: its recipe, with what is given instead.
 
     Raises:
@@ -90,8 +90,8 @@ def recipe(network: str, **given: Any) -> Settings:
         RunError: a setting makes no sense.
     """
     NETWORKS[network]
-    return Settings(
-        **{"network": network, "precision": quick_precision(), **RECIPES[network], **given}
+    return TrainingSettings(
+        **{"network": network, "precision": quick_precision(), **RECIPES[network], **changes}
     )
 
 

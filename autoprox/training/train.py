@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,24 @@ from torch.optim import SGD, AdamW, Optimizer
 from autoprox.benches.cifar import DEVIATION, MEAN, NETWORKS, Labelled, normalised
 from autoprox.errors import RunError
 from autoprox.quantise.running import accuracy
+from autoprox.runtime.arguments import named_options
+from autoprox.runtime.journal import restoring
 from autoprox.training.checkpoint import (
     half,
-    read_weights,
+    read_checkpoint,
     restore,
     write_checkpoint,
     write_weights,
 )
-from autoprox.training.settings import Settings, recipe
+from autoprox.training.distilling import Distillation, Distilled
+from autoprox.training.settings import TrainingSettings, recipe
 
 SHIFT = 4
 """How many pixels an image is moved at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """How far a training is.
 
     Attributes:
@@ -54,6 +58,7 @@ class Progress:
     accuracy: float
 
 
+@named_options(TrainingSettings, replaced=("network",))
 def train(
     network: str,
     images: Labelled,
@@ -61,8 +66,9 @@ def train(
     folder: str | Path = ".",
     *,
     resume: bool = False,
-    observer: Callable[[Progress], None] = lambda _: None,
-    **given: Any,
+    distillation: Distillation | None = None,
+    observer: Callable[[TrainingProgress], None] = lambda _: None,
+    **changes: Any,
 ) -> Path:
     """Train a network and write its weights, in half precision.
 
@@ -72,9 +78,11 @@ def train(
         test: what the accuracy is measured on, once, when the training is over.
         folder: where ``NETWORK.safetensors`` is written, and beside it, until then, a checkpoint
             after each epoch.
-        resume: go on with the checkpoint in `folder`; settings that are given must be its own.
+        resume: go on with the checkpoint in `folder`; settings that are given must be its own, and
+            its teacher has to be given again.
+        distillation: what a teacher adds to the loss; None for the labels alone.
         observer: called after each step.
-        **given: `Settings` that replace those of the network's recipe.
+        **changes: `TrainingSettings` that replace those of the network's recipe.
 
     Returns:
         The path of the weights; what is known about them stands in the file's header.
@@ -87,9 +95,12 @@ def train(
     NETWORKS[network]
     result = Path(folder) / f"{network}.safetensors"
     kept = checkpoint_path(network, folder)
-    if result.exists():
+    if os.path.exists(result) and not (resume and os.path.exists(kept)):
         raise RunError(f"{result} is there already: choose another --out, or remove it")
-    training = _resumed(kept, images, given) if resume else _begun(kept, images, network, given)
+    beside = distillation, changes
+    training = _resumed(kept, images, *beside) if resume else _begun(kept, images, network, *beside)
+    if os.path.exists(result) and len(training.history) < training.settings.epochs:
+        raise RunError(f"{result} is not of the training in {kept}: move one of them away")
     training.write(kept)  # finds out at once if the folder cannot be written
     for epoch in range(len(training.history), training.settings.epochs):
         training.epoch(epoch, images, observer)
@@ -107,9 +118,10 @@ def checkpoint_path(network: str, folder: str | Path) -> Path:
 class _Training:
     """A network, its optimiser, and what the epochs so far brought."""
 
-    def __init__(self, settings: Settings, data: str) -> None:
-        """Build the network with the seed's weights; `data` is the digest of the images."""
-        self.settings, self.data = settings, data
+    def __init__(
+        self, settings: TrainingSettings, data: str, distillation: Distillation | None
+    ) -> None:
+        self.settings, self.data, self.distillation = settings, data, distillation
         self.history: list[dict[str, float]] = []
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
@@ -117,6 +129,9 @@ class _Training:
             network = NETWORKS[settings.network]()
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = _optimiser(self.network, settings)
+        self.distilled = (
+            None if distillation is None else Distilled(self.network, distillation, self.device)
+        )
 
     def facts(self) -> dict[str, Any]:
         """What the header of a file says, besides the tensors."""
@@ -124,13 +139,16 @@ class _Training:
             "settings": dataclasses.asdict(self.settings),
             "data": self.data,
             "history": self.history,
+            **({} if self.distillation is None else {"distillation": self.distillation.facts()}),
         }
 
     def write(self, path: Path) -> None:
         """Write all that the training needs to go on."""
         write_checkpoint(path, self.network, self.optimiser, self.facts())
 
-    def epoch(self, epoch: int, images: Labelled, observer: Callable[[Progress], None]) -> None:
+    def epoch(
+        self, epoch: int, images: Labelled, observer: Callable[[TrainingProgress], None]
+    ) -> None:
         """Show the network each image once, in whole batches."""
         settings, generator = self.settings, torch.Generator()
         generator.manual_seed(settings.seed << 32 | epoch)
@@ -149,7 +167,7 @@ class _Training:
             loss, correct = self._step(shown.to(self.device), labels.to(self.device))
             loss_sum, right = loss_sum + loss, right + correct
             mean, share = loss_sum / (step + 1), 100 * right / ((step + 1) * size)
-            observer(Progress(epoch + 1, settings.epochs, step + 1, steps, mean, share))
+            observer(TrainingProgress(epoch + 1, settings.epochs, step + 1, steps, mean, share))
         if not math.isfinite(loss_sum):
             raise RunError(f"the loss of epoch {epoch + 1} is {loss_sum}: choose a smaller --rate")
         self.history.append({"loss": mean, "accuracy": share})
@@ -163,8 +181,12 @@ class _Training:
             torch.autocast(self.device.type, torch.bfloat16, enabled=low),
             sdpa_kernel(SDPBackend.MATH),
         ):
-            logits = self.network(shown).float()
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.smoothing)
+            added: Tensor | float = 0.0
+            if self.distilled is None:
+                logits = self.network(shown).float()
+            else:
+                logits, added = self.distilled(shown, labels)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.smoothing) + added
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -184,10 +206,10 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
 
 
-def _optimiser(network: nn.Module, settings: Settings) -> Optimizer:
+def _optimiser(network: nn.Module, settings: TrainingSettings) -> Optimizer:
     """The optimiser, which decays the weights of layers and nothing else."""
-    decayed = [each for each in network.parameters() if each.dim() > 1]
-    others = [each for each in network.parameters() if each.dim() <= 1]
+    decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [
         {"params": decayed, "weight_decay": settings.decay},
         {"params": others, "weight_decay": 0.0},
@@ -204,34 +226,41 @@ def _digest(images: Labelled) -> str:
     return digest.hexdigest()
 
 
-def _begun(kept: Path, images: Labelled, network: str, given: dict[str, Any]) -> _Training:
+def _begun(
+    kept: Path,
+    images: Labelled,
+    network: str,
+    distillation: Distillation | None,
+    changes: dict[str, Any],
+) -> _Training:
     """Start a training."""
-    if kept.exists():
+    if os.path.exists(kept):
         raise RunError(f"{kept} is a training that is not over: --resume goes on; or remove it")
-    return _Training(recipe(network, **given), _digest(images))
+    return _Training(recipe(network, **changes), _digest(images), distillation)
 
 
-def _resumed(kept: Path, images: Labelled, given: dict[str, Any]) -> _Training:
-    """Go on with a training.
-
-    Raises:
-        RunError: there is none, or it was begun with other settings or images.
-    """
-    if not kept.exists():
+def _resumed(
+    kept: Path, images: Labelled, distillation: Distillation | None, changes: dict[str, Any]
+) -> _Training:
+    """Go on with a training."""
+    if not os.path.exists(kept):
         raise RunError(f"there is no {kept} to go on with; leave out --resume")
-    tensors, facts = read_weights(kept)
-    settings = Settings(**facts["settings"])
-    for name, value in given.items():
+    tensors, begun = read_checkpoint(kept)
+    settings = begun.settings
+    for name, value in changes.items():
         if getattr(settings, name) != value:
             raise RunError(
                 f"{kept} was begun with {name} {getattr(settings, name)}, not {value}: leave it "
                 "out, or start anew with another --out"
             )
-    training = _Training(settings, _digest(images))
-    if facts["data"] != training.data:
+    training = _Training(settings, _digest(images), distillation)
+    if begun.distillation != (distillation and distillation.facts()):
+        raise RunError(f"{kept} was begun with another teacher or distance: give the same")
+    if begun.data != training.data:
         raise RunError(f"{kept} was begun with other training images: give the same --data")
-    restore(tensors, training.network, training.optimiser)
-    training.history = facts["history"]
+    with restoring(kept):
+        restore(tensors, training.network, training.optimiser)
+    training.history = begun.history
     return training
 
 
@@ -254,7 +283,7 @@ def _write_result(path: Path, training: _Training, test: Labelled) -> None:
     write_weights(path, weights, facts)
 
 
-def _command(settings: Settings) -> str:
+def _command(settings: TrainingSettings) -> str:
     """The command that trains with these settings."""
     names = ("epochs", "batch", "rate", "seed", "precision")
     options = " ".join(f"--{name} {getattr(settings, name)}" for name in names)

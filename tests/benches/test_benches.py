@@ -87,9 +87,11 @@ def test_a_target_without_any_figure_is_refused() -> None:
         toy(architectures=with_figure(None)[:1])
 
 
-def test_default_targets_must_be_targets() -> None:
+def test_default_targets_and_losses_must_be_targets() -> None:
     with pytest.raises(BenchError, match="default target 'z' is not among its targets"):
         toy(default_targets=("z",))
+    with pytest.raises(BenchError, match="lower-is-better target 'z' is not among its targets"):
+        toy(lower_is_better="z")
 
 
 @pytest.mark.parametrize("changes", [{"targets": ()}, {"default_targets": ()}])

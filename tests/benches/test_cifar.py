@@ -224,7 +224,7 @@ def test_weights_that_are_missing_damaged_or_another_networks_are_refused(tmp_pa
     with pytest.raises(BenchError, match=r"no weights at .*autoprox bench train vit"):
         trained("vit", path)
     path.write_bytes(b"0")
-    with pytest.raises(BenchError, match=r"cannot read .*autoprox bench train vit"):
+    with pytest.raises(BenchError, match=r"is damaged: .*autoprox bench train vit"):
         trained("vit", path)
     save_file(NETWORKS["resnet20"]().state_dict(), path)
     with pytest.raises(BenchError, match="holds no weights of vit"):

@@ -113,3 +113,20 @@ def test_a_file_with_a_comma_in_its_path_is_one_bench(tmp_path: Path) -> None:
     path = tmp_path / "a,b.py"
     path.write_text("")
     assert several(str(path)) == (str(path),)
+
+
+def test_losses_stay_losses_and_are_turned_once(tiny: Bench) -> None:
+    losing = dataclasses.replace(tiny, lower_is_better="coarse")
+    view = joined([losing])
+    assert view.lower_is_better == ("coarse",)
+    figures = losing.figures("coarse")
+    assert (losing.accuracies("coarse") == -figures).all()
+    assert (figures == tiny.accuracies("coarse")).all()
+    assert (view.accuracies("coarse")[: len(figures)] == -figures).all()
+    assert losing.sampled(12).lower_is_better == ("coarse",)
+
+
+def test_a_target_of_two_directions_is_refused(tiny: Bench) -> None:
+    losing = dataclasses.replace(tiny, name="losing", lower_is_better=("coarse",))
+    with pytest.raises(BenchError, match="'coarse': lower is better in bench losing and higher in"):
+        joined([tiny, losing])

@@ -84,6 +84,7 @@ def test_rows_of_one_cell_are_never_split(bench):
     assert not cells[0] & cells[1]
 
 
+@pytest.mark.slow
 def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(bench, tmp_path):
     bench, text = bench.sampled(10), "sum(multiply(bits, norm(weight_error)))"
     names = load(text).statistics

@@ -170,18 +170,16 @@ def test_the_list_of_benches_names_those_whose_tables_are_missing(monkeypatch):
     assert "AUTOPROX_MPNB201" in result.output
 
 
-@pytest.mark.parametrize("algorithm", ["default", "emq"])
-def test_evolving_on_one_network_reports_the_other_as_transfer(bench, tmp_path, algorithm):
+def test_evolving_on_one_network_reports_the_other_as_transfer(bench, tmp_path):
     run = evolve(
         bench,
         out=tmp_path / "run",
         cache=tmp_path,
-        algorithm=algorithm,
         spaces=("resnet20",),
         statistics=("bits", "position", "params", "weight_error"),
         evaluations=60,
         population=10,
-        batch=20,
+        proposals=20,
     )
     assert {each.column.split("/")[0] for each in run.held_out[0].columns} == {"resnet20"}
     assert {each.column.split("/")[0] for each in run.transfer[0].columns} == {"vit"}

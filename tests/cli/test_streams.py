@@ -18,8 +18,8 @@ TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 STEERING = "a\x1b[31mred\x9b2J\x07\u202e\x00b"
 
 
-def called(words, folder, encoding="utf-8", flags=(), **extra):
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", **extra}
+def called(words, folder, flags, **extra):
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "0", **extra}
     return subprocess.run(
         [sys.executable, *flags, "-m", "autoprox", *words],
         capture_output=True,
@@ -41,6 +41,16 @@ def written(path, name):
     return path
 
 
+def printed(words, encoding):
+    """What a command prints in this process to a standard output of that encoding."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "stdout", output)
+        main.main(words, standalone_mode=False)
+    output.flush()
+    return output.buffer.getvalue().decode(encoding)
+
+
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory):
     """A proxy file whose texts hold what does not belong there."""
@@ -53,19 +63,14 @@ def proxy(tmp_path_factory):
     [
         ["show", "p.json"],
         ["show", "p.json", "--latex"],
-        ["show", "p.json", "--json"],
+        ["show", "p.json", "--json", "-"],
         ["export", "p.json", "--to", "json"],
         ["export", "p.json", "--to", "python"],
     ],
 )
 def test_a_hostile_name_neither_fails_nor_steers(proxy, encoding, words, monkeypatch):
     monkeypatch.chdir(proxy.parent)
-    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys, "stdout", output)
-        main.main(words, standalone_mode=False)
-    output.flush()
-    shown = output.buffer.getvalue().decode(encoding)
+    shown = printed(words, encoding)
     assert not set(shown) & set("\x1b\x9b\x07\u202e\x00")
     if "json" in "".join(words[1:]).replace("p.json", ""):
         assert json.loads(shown)["name"] == f"{STEERING}\u03c4"
@@ -75,7 +80,7 @@ def test_a_hostile_name_neither_fails_nor_steers(proxy, encoding, words, monkeyp
     "words",
     [
         ["show", "p.json"],
-        ["show", "p.json", "--json"],
+        ["show", "p.json", "--json", "-"],
         ["show", "p.json", "--draw", "x.svg"],
         ["export", "p.json", "--to", "json"],
         ["export", "p.json", "--to", "python", "--out", "x.py"],
@@ -105,11 +110,8 @@ def test_a_drawing_is_made_whatever_a_proxy_is_called(proxy, tmp_path):
 
 
 def test_words_stand_for_what_an_encoding_lacks(tmp_path):
-    extra = {"AUTOPROX_CACHE": str(tmp_path / "cache")}
-    words = ["rank", "--bench", TINY, "params", "--jobs", "1", "--quiet"]
-    done = called(words, tmp_path, "ascii", **extra)
-    assert done.returncode == 0, done.stderr
-    shown = done.stdout.decode("ascii")
+    words = ["rank", "--bench", TINY, "params", "--quiet", "--cache", str(tmp_path)]
+    shown = printed(words, "ascii")
     assert " tau " in shown
     assert " rho " in shown
     assert "+/-" in shown
@@ -121,6 +123,7 @@ def test_an_error_quotes_a_name_without_steering(tmp_path):
     assert "\x1b" not in result.stderr
 
 
+@pytest.mark.slow
 def test_optimised_python_shows_and_ranks(tmp_path):
     extra = {"AUTOPROX_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     for words in (["show", "zico"], ["rank", "--bench", TINY, "params", "--jobs", "1", "--quiet"]):

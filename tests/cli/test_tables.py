@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
-from autoprox.cli.tables import column_tables, table
+from autoprox.assessment.assess import Assessment
+from autoprox.benches import BENCHES, load_bench
+from autoprox.cli import main
+from autoprox.cli.options import console
+from autoprox.cli.report import print_report
+from autoprox.cli.tables import print_figures, table
+from autoprox.language.text import parse
+from autoprox.ranking import Column
+from autoprox.ranking.figures import Comparison
+from tests.made_runs import found, judged
 
-ROWS = [("best", ["0.50 (0.60)", "0.40 (0.50)", "-0.10 (0.00)"]), ("none", [])]
-COLUMNS = ["cnn/coarse", "cnn/fine", "mlp/coarse"]
+ROWS = [["best", "0.50 (0.60)", "0.40 (0.50)", "-0.10 (0.00)"], ["none"]]
+HEADINGS = ["D", "cnn/coarse", "cnn/fine", "mlp/coarse"]
 
 
 def printed(shown: object, width: int = 80) -> list[str]:
@@ -17,28 +32,46 @@ def printed(shown: object, width: int = 80) -> list[str]:
     return [line.strip() for line in capture.get().splitlines() if line.strip()]
 
 
+def lines_at(width: int, headings=HEADINGS, rows=ROWS, **how) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        print_figures(console, headings, rows, **how)
+    return [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+
+
 def test_columns_that_do_not_fit_go_into_further_tables_with_the_names_again() -> None:
-    (whole,) = column_tables("D", COLUMNS, ROWS, 80)
-    assert [each.header for each in whole.columns] == [
-        "D",
-        *(c.replace("/", "\n") for c in COLUMNS),
+    whole = lines_at(80)
+    assert len(whole) == 2 + 1 + len(ROWS)
+    assert whole[0].split() == ["cnn", "cnn", "mlp"]
+    assert whole[1].split() == ["D", "coarse", "fine", "coarse"]
+    cut = lines_at(40)
+    assert [line.split() for line in cut if "coarse" in line or "fine" in line] == [
+        ["D", "coarse", "fine"],
+        ["D", "coarse"],
     ]
-    cut = column_tables("D", COLUMNS, ROWS, 34)
-    assert [len(each.columns) - 1 for each in cut] == [2, 1]
-    for each in cut:
-        lines = printed(each, 34)
-        assert [line.split()[0] for line in lines[-2:]] == ["best", "none"]
-        assert max(map(len, lines)) <= 34
-    assert printed(cut[1], 34)[-2].endswith("-0.10 (0.00)")
+    assert [line.split()[0] for line in cut if "0.50 (" in line or "-0.10" in line] == ["best"] * 2
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_no_figure_is_cut_at_any_width_and_nothing_is_wider(width) -> None:
+    names = ["sum(sum(absolute(multiply(weight, grad))))", "runs/a-long-way/to-the-run-7", "snip"]
+    rows = [[str(i), name, *[f"{i}.{j}2345" for j in range(9)]] for i, name in enumerate(names)]
+    headings = ["", "proxy", *[f"space/target_{j}" for j in range(8)], "a" * 70]
+    shown = lines_at(width, headings, rows, keys=2)
+    tables = [line for line in shown if " is " not in line]
+    assert max(map(len, tables)) <= width
+    text = " ".join(tables).split()
+    for row in rows:
+        assert all(figure in text for figure in row[2:])
+    assert all(name in "\n".join(shown) for name in (*names, "a" * 70))  # whole, if only below
 
 
 def test_a_row_without_figures_has_dashes() -> None:
-    (whole,) = column_tables("D", COLUMNS, ROWS, 80)
-    assert printed(whole)[-1].split() == ["none", "-", "-", "-"]
+    assert lines_at(80)[-1].split() == ["none", "-", "-", "-"]
 
 
 def test_even_the_narrowest_console_gets_a_column_a_table() -> None:
-    assert len(column_tables("D", COLUMNS, ROWS, 1)) == len(COLUMNS)
+    assert sum("best" in line for line in lines_at(21)) == len(HEADINGS) - 1
 
 
 def test_numbers_are_right_and_never_cut_while_words_are_folded() -> None:
@@ -49,3 +82,38 @@ def test_numbers_are_right_and_never_cut_while_words_are_folded() -> None:
     assert any(line.endswith(" 0.123") for line in lines)
     assert lines[-1].endswith("10.123")
     assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("200", 200), ("", 100), ("x", 100)])
+def test_a_pipe_heeds_columns(columns, width, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert console().width == width
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120", "200"])
+def test_the_list_of_benches_breaks_no_name(width: str) -> None:
+    done = CliRunner().invoke(main, ["bench", "list"], env={"COLUMNS": width})
+    assert done.exit_code == 0
+    assert max(map(len, done.stdout.splitlines())) <= int(width)
+    words = re.split(r"[\s,]+", done.stdout)
+    for name in BENCHES:
+        assert name in words
+    listed = load_bench("vit101")
+    assert {*listed.spaces, *listed.targets} <= {*words}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_report_shows_the_joint_correlation_and_whole_formulas_at_any_width(width: int) -> None:
+    figures = Comparison([Column("cnn", "c10", np.arange(20), np.arange(20.0))])(np.arange(20.0))
+    long = parse("sum(mean(absolute(divide(multiply(weight, grad), add(grad_std, weight)))))").text
+    run = found(judged((long, 0.7, None)))
+    row = Assessment("top 1", long, 9, False, 0.7, (0.6, 0.8), None, None, figures.columns, None)
+    out = Console(width=width, color_system=None)
+    with out.capture() as capture:
+        print_report(replace(run, held_out=(row,), search=(row,)), "after 2 s", out)
+    shown = capture.get()
+    lines = shown.splitlines()
+    assert any(re.search(r"top 1 +0\.700 +0\.60 … 0\.80 +9\b", line) for line in lines)
+    assert f"  top 1   {long}" in lines
+    commands = [line for line in lines if line.startswith("  autoprox ")]
+    assert [line.split()[1] for line in commands] == ["report", "show", "evolve"]

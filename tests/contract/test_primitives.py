@@ -10,7 +10,7 @@ import torch
 from autoprox.errors import PrimitiveError
 from autoprox.primitives import PRIMITIVES, Entries, Facts, Form
 from autoprox.primitives.checks import check, probe
-from autoprox.primitives.fact_checks import CHECKS, FITTING, Probe, declared
+from autoprox.primitives.fact_checks import CHECKS, FITTING, Trial, declared
 from autoprox.primitives.kinds import Layer, Network, Relation
 from autoprox.primitives.primitive import call
 
@@ -54,7 +54,7 @@ def random_value(kind, generator):
     return x, Entries(size, present)
 
 
-class Elsewhere(Probe):
+class Elsewhere(Trial):
     """A probe with other values."""
 
     def __init__(self, made, kind, seed):
@@ -160,7 +160,7 @@ def test_a_fact_that_does_not_hold_is_refused(fact):
 
 @pytest.mark.parametrize(("name", "fact"), FACTS)
 def test_a_declared_fact_is_no_accident_of_the_probes(name, fact):
-    """Hold each fact against values that registration does not try, as other cases of `Probe`."""
+    """Hold each fact against values that registration does not try, as other cases of `Trial`."""
     made = PRIMITIVES[name]
     for kind in made.kinds:
         for seed in range(1, 6):

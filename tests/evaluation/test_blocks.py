@@ -57,6 +57,7 @@ def test_what_a_block_gives_is_computed_on_its_device(measurements, monkeypatch)
         "torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True, raising=False
     )
     graphs = drawn(0, lambda: [VARIATION.mutated(VARIATION.random()) for _ in range(200)])
+    graphs.append(parse("sum(mean(coarsen(weight)))"))  # rare words, whatever is drawn
     reductions = [n for n in dict.fromkeys(n for g in graphs for n in g) if reduces_tensor(n)]
     words = {node.word for each in reductions for node in each}
     assert {"softmax", "entropy", "std", "coarsen", "log_determinant", "add"} <= words

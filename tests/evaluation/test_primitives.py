@@ -92,10 +92,28 @@ def test_matrix_primitives_agree_with_numpy():
     np.testing.assert_allclose(PRIMITIVES["log_determinant"].function(value, entries), truth)
 
 
+MATRIX_TRUTH = {
+    "row_unit": lambda x: x / np.sqrt((x**2).sum(-1, keepdims=True)),
+    "row_sign": np.sign,
+    "row_mean": lambda x: np.broadcast_to(x.mean(-1, keepdims=True), x.shape),
+    "column_mean": lambda x: np.broadcast_to(x.mean(-2, keepdims=True), x.shape),
+    "row_softmax": lambda x: scipy.special.softmax(x, axis=-1),
+    "row_log_softmax": lambda x: scipy.special.log_softmax(x, axis=-1),
+    "column_softmax": lambda x: scipy.special.softmax(x, axis=-2),
+}
+
+
+@pytest.mark.parametrize("name", MATRIX_TRUTH)
+def test_a_word_of_rows_or_columns_agrees_with_numpy_and_scipy(name):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    result = call(PRIMITIVES[name], (torch.from_numpy(x),), Entries(torch.tensor([12.0, 12.0])))
+    np.testing.assert_allclose(result.numpy(), MATRIX_TRUTH[name](x), rtol=1e-9)
+
+
 def test_every_word_is_checked_against_an_independent_formula():
-    others = {"add", "subtract", "multiply", "divide", "matmul", "trace", "log_determinant"}
+    others = {"add", "subtract", "multiply", "divide", "matmul", "trace", "log_determinant", "wave"}
     selectors = {name for name in PRIMITIVES if name.startswith("only_")}
-    assert set(PRIMITIVES) == set(TRUTH) | others | selectors
+    assert set(PRIMITIVES) == set(TRUTH) | set(MATRIX_TRUTH) | others | selectors
 
 
 def impure(x):

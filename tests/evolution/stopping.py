@@ -4,8 +4,11 @@ from autoprox.evolution.run import Silent
 
 
 class Stopper(Silent):
-    """Stops a run after its second generation."""
+    """Stops a run after its second generation; a resumed one after the next, if `again`."""
+
+    def __init__(self, again=False):
+        self.again = again
 
     def generation(self, generation, held_out):
-        if generation.number == 2:
+        if generation.number == 2 or self.again:
             raise KeyboardInterrupt

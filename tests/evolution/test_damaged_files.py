@@ -12,6 +12,10 @@ from autoprox.errors import AutoproxError
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
+from autoprox.evolution.runs import asked_in, read_runs
+from autoprox.evolution.series import evolve_seeds
+from autoprox.evolution.settings import Settings
+from autoprox.hardware.cost import CostModel, cost_model
 from autoprox.language.text import parse
 from autoprox.measuring.scores import Kept, ScoreStore
 from autoprox.proxies.loading import load
@@ -34,10 +38,16 @@ def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     cache = folder / "cache"
     evolve(
-        TINY, out=folder / "run", cache=cache, evaluations=40, population=10, batch=20,
+        TINY, out=folder / "run", cache=cache, evaluations=40, population=10, proposals=20,
         permutations=1,
     )  # fmt: skip
-    search_architectures("nb201", "params", out=folder / "search", cache=cache, budget=4)
+    small = {"evaluations": 10, "population": 5, "proposals": 5}
+    evolve_seeds(TINY, 2, out=folder / "several", cache=cache, **small)
+    (folder / "cost").mkdir()
+    CostModel("phone", "ms", "any", {"flops": 1e-9, "layers": 0.5}, 10, 0.1, 0.9).save(
+        folder / "cost" / "phone.json"
+    )
+    search_architectures("nb201", "params", out=folder / "search", cache=cache, evaluations=4)
     ScoreStore(folder / "scores").save(KEY, Kept({"p": 1.25}, {"q": "why"}, {"p": 0.5}))
     return folder
 
@@ -52,6 +62,13 @@ def resumable(folder):
 def checkpoint(folder):
     with RunFolder(folder) as files:
         files.checkpoint()
+
+
+def asked(folder):
+    """Read what several runs are resumed from."""
+    for config in asked_in(folder).values():
+        Settings.from_json(config.settings)
+    assert isinstance(read_runs(folder).written, bool)
 
 
 def searched(folder):
@@ -74,6 +91,11 @@ TARGETS = {
     "run/permutations.json": (lambda f: RunFolder(f / "run").permutations(),),
     "run/report.json": (lambda f: page(f / "run"), lambda f: RunFolder(f / "run").finished()),
     "run/best.json": (lambda f: load(f / "run"),),
+    "several/runs.json": (lambda f: page(f / "several"), lambda f: asked(f / "several")),
+    "several/report.json": (lambda f: read_runs(f / "several").written,),
+    "several/best.json": (lambda f: load(f / "several"), lambda f: asked(f / "several")),
+    "several/seed-1/report.json": (lambda f: read_runs(f / "several").to_json(),),
+    "cost/phone.json": (lambda f: cost_model(f / "cost" / "phone.json"),),
     "search/settings.json": (lambda f: searched(f / "search"),),
     "search/scored.jsonl": (lambda f: searched(f / "search"),),
     "search/state.json": (lambda f: searched(f / "search"),),

@@ -1,24 +1,18 @@
-"""A run that ends at any point of its writing: resumed or begun again, it is as if it had not."""
+"""What a process that ended leaves behind: see tests/contract/test_every_end.py, too."""
 
-import itertools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from autoprox.evolution import run as running
-from autoprox.evolution.folder import RunFolder
+from autoprox.evolution import running
 from autoprox.evolution.run import evolve
-from autoprox.proxies.loading import load
-from tests.crashes import contents, writing
+from tests.crashes import contents
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
-SMALL = {"evaluations": 40, "population": 10, "batch": 20, "permutations": 1}
-
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+SMALL = {"evaluations": 40, "population": 10, "proposals": 20, "permutations": 1}
 
 
 @pytest.fixture(scope="module")
@@ -33,46 +27,6 @@ def cache(tmp_path_factory):
 def still(monkeypatch):
     """No second passes: times are in the files."""
     monkeypatch.setattr(running.time, "monotonic", lambda: 0.0)
-
-
-def ends(monkeypatch, cache, folder, torn, points):
-    """End a run after each event of its writing in turn; yield the folders, each gone on with."""
-    for last in points:
-        out = folder / str(last)
-        with writing(monkeypatch, last, torn) as counter:
-            evolve(TINY, out=out, cache=cache, **SMALL)
-        if counter.events < last:
-            return
-        # Nothing that is written says that it is finished and is not.
-        if (out / "report.json").exists():
-            load(out)
-        if not (out / "config.json").exists():
-            evolve(TINY, out=out, cache=cache, **SMALL)
-        elif not RunFolder(out).finished():
-            evolve(resume=out, cache=cache)
-        yield last, out
-
-
-@pytest.mark.parametrize(
-    ("torn", "step"),
-    [
-        (False, 13),
-        pytest.param(False, 1, marks=pytest.mark.slow),
-        pytest.param(True, 1, marks=pytest.mark.slow),
-    ],
-)
-def test_a_run_that_ends_at_any_point_loses_nothing(
-    torn, step, cache, still, tmp_path, monkeypatch
-):
-    with writing(monkeypatch) as whole:
-        evolve(TINY, out=tmp_path / "whole", cache=cache, **SMALL)
-    wanted = contents(tmp_path / "whole")
-    number = 0
-    for last, out in ends(monkeypatch, cache, tmp_path, torn, itertools.count(1, step)):
-        assert contents(out) == wanted, last
-        shutil.rmtree(out)
-        number = last
-    assert 30 < whole.events < number + step
 
 
 def test_half_written_files_of_dead_processes_are_removed(cache, tmp_path):

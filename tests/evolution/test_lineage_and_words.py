@@ -100,7 +100,7 @@ def test_no_best_ones_are_refused(best):
 def test_a_real_run_has_the_lineage_that_its_file_tells(tmp_path):
     tiny = str(Path(__file__).parents[1] / "tiny_bench.py")
     evolve(tiny, out=tmp_path / "run", cache=tmp_path / "c", evaluations=160, population=20,
-           batch=40)  # fmt: skip
+           proposals=40)  # fmt: skip
     run = read_run(tmp_path / "run")
     told = {}
     for line in (tmp_path / "run" / "candidates.jsonl").read_text().splitlines():

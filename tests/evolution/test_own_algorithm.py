@@ -17,7 +17,7 @@ from autoprox.evolution.drawing import random
 from tests.evolution.worlds import TEXTS, Spelling, candidate
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
-SMALL = {"evaluations": 60, "population": 10, "batch": 10}
+SMALL = {"evaluations": 60, "population": 10, "proposals": 10}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +32,7 @@ class Climber(Algorithm):
         best = self.population[0].graph
         return [
             self.newcomer() if random.random() < self.restarts else self.mutant(best)
-            for _ in range(self.batch)
+            for _ in range(self.proposals)
         ]
 
     def survive(self, candidates):
@@ -101,7 +101,7 @@ def test_a_run_with_an_object_goes_on_only_if_it_is_given_again(cache, tmp_path)
     assert lines(tmp_path / "run") == lines(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ["default", "emq"])
 def test_a_stopped_run_goes_on_with_the_parameters_that_it_began_with(name, cache, tmp_path):
     changed = {
         each.name: each.default / 2 if isinstance(each.default, float) else each.default
@@ -176,7 +176,7 @@ class Halves(autoprox.Algorithm):
 
     def offspring(self):
         best = self.population[: max(1, int(self.share * self.size))]
-        return [self.mutant(best[i % len(best)].graph) for i in range(self.batch)]
+        return [self.mutant(best[i % len(best)].graph) for i in range(self.proposals)]
 
     def survive(self, candidates):
         self.population += [each for each in candidates if self.admits(each)]

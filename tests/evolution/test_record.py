@@ -22,7 +22,7 @@ TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     return autoprox.evolve(TINY, out=folder / "a", cache=folder / "c", evaluations=160,
-                           population=20, batch=40)  # fmt: skip
+                           population=20, proposals=40)  # fmt: skip
 
 
 def sealed_again(data: dict[str, Any]) -> str:

@@ -69,7 +69,13 @@ class Verdicts:
 
 
 def search(variation, judge, seeds=(), method=None, **settings):
-    chosen = {"algorithm": "random", "evaluations": 100, "population": 2, "batch": 2, **settings}
+    chosen = {
+        "algorithm": "random",
+        "evaluations": 100,
+        "population": 2,
+        "proposals": 2,
+        **settings,
+    }
     return Search(
         Settings("none", **chosen), variation, judge, [parse(each) for each in seeds], method
     )
@@ -125,7 +131,7 @@ def test_the_sign_of_any_proxy_is_turned_there_and_back(seed):
 def test_a_proxy_and_its_negative_are_judged_once():
     judge = Verdicts()
     variation = Prepared(f"negative({SUM})", OPPOSITE, SUM, DIFFERENCE, OPPOSITE, SUM)
-    made = search(variation, judge, population=9, batch=4)
+    made = search(variation, judge, population=9, proposals=4)
     one = made.step()
     assert judge.asked == [[SUM, DIFFERENCE]]
     assert judge.prepared == [[SUM, DIFFERENCE]]
@@ -162,7 +168,7 @@ def test_what_its_sign_makes_too_large_is_a_failure_with_a_sentence():
         Prepared(large, f"log({SUM})", SUM, difference),
         Verdicts({large: -0.9, f"log({SUM})": 0.2, SUM: -0.3}),
         population=9,
-        batch=4,
+        proposals=4,
         complexity=size,
     )
     judge = made.judge

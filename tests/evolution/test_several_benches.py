@@ -8,23 +8,23 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import somersd
 
-from autoprox.assessment.assess import COUNTS
 from autoprox.benches import load_bench, split
+from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
-from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.ground import lay
 from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
+from autoprox.ranking.families import gain
 from tests.evolution.stopping import Stopper
 
 TINY, OTHER = (
     str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")
 )
 BOTH = f"{TINY},{OTHER}"
-SMALL = {"evaluations": 160, "population": 20, "batch": 40}
+SMALL = {"evaluations": 160, "population": 20, "proposals": 40}
 COLUMNS = [f"tiny/{space}/{target}" for space in ("mlp", "cnn") for target in ("coarse", "fine")]
 
 
@@ -129,14 +129,10 @@ def test_spaces_of_any_bench_can_be_left_to_transfer(spaces, transfer, cache, tm
     assert run.transfer[0].joint == pytest.approx(np.mean(means))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_result_is_the_same_for_two_jobs(algorithm, cache, tmp_path):
-    folders = [tmp_path / str(jobs) for jobs in (1, 2)]
-    own = (cache, tmp_path / "measured by two") if algorithm == "default" else (cache, cache)
-    for jobs, folder, measured in zip((1, 2), folders, own, strict=True):
-        evolve(BOTH, out=folder, jobs=jobs, cache=measured, algorithm=algorithm, **SMALL)
-    one, two = ([lines(folder), lines(folder, "report.json")] for folder in folders)
-    assert one == two
+def test_the_result_is_the_same_for_two_jobs(run, tmp_path):
+    two = evolve(BOTH, out=tmp_path / "two", jobs=2, cache=tmp_path / "measured by two", **SMALL)
+    for name in ("candidates.jsonl", "report.json"):
+        assert lines(two.folder, name) == lines(run.folder, name)
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(run, cache, tmp_path, monkeypatch):
@@ -226,7 +222,7 @@ def test_a_changed_second_bench_is_not_resumed(cache, tmp_path):
 
 
 def test_the_command_names_bench_space_and_target(cache, tmp_path):
-    small = ("--evaluations", 60, "--population", 20, "--batch", 40, "--jobs", 1, "--quiet")
+    small = ("--evaluations", 60, "--population", 20, "--proposals", 40, "--jobs", 1, "--quiet")
     shown = invoked(
         "--bench", BOTH, "--architectures", 22, "--space", "tiny/mlp", "--space", "other/mlp",
         "--cache", cache, "--out", tmp_path / "run", *small,
@@ -235,7 +231,7 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
     assert f"benches {BOTH}, which count the same" in shown.stdout
     assert "22 architectures of each bench drawn" in shown.stdout
     held_out, _, transfer = shown.stdout.partition("Transfer:")
-    assert "(4 of tiny/mlp, 5 of other/mlp)" in held_out
+    assert "(4 of tiny/mlp, 5 of other/mlp)" in " ".join(held_out.split())
     assert "(11 of tiny/cnn)" in transfer
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     best = report["held_out"][0]
@@ -261,7 +257,7 @@ def test_a_folder_that_is_not_named_is_called_by_all_benches(cache, tmp_path, mo
     ],
 )
 def test_the_report_says_that_the_best_is_a_seed_proxy(seeds, best, cache, tmp_path):
-    small = ("--evaluations", 1, "--population", 2, "--batch", 2, "--jobs", 1, "--quiet")
+    small = ("--evaluations", 1, "--population", 2, "--proposals", 2, "--jobs", 1, "--quiet")
     out = ("--cache", cache, "--out", tmp_path / "run")
     shown = invoked("--bench", BOTH, "--seed-proxies", seeds, *small, *out)
     assert f"seed proxies {seeds.replace(',', ', ')}" in shown.stdout
@@ -290,3 +286,61 @@ def test_a_run_started_from_a_file_goes_on_without_it(cache, tmp_path):
     assert run.settings.seed_proxies == (load("snip").graph.text, "zico")
     path.unlink()
     assert evolve(resume=run.folder, cache=cache).finished
+
+
+def test_a_bench_that_is_left_out_is_transfer(cache, tmp_path):
+    options = {**SMALL, "statistics": ["weight", "grad", "act"], "cache": cache}
+    left = evolve(BOTH, leave_out="other", out=tmp_path / "left", **options)
+    alone = evolve(TINY, out=tmp_path / "alone", **options)
+    assert [each.column for each in left.transfer[0].columns] == ["other/mlp/top1"]
+    assert [each.column for each in left.search[0].columns] == COLUMNS
+    # What is left out tells the search nothing: it finds what it finds without it.
+    assert left.best.graph == alone.best.graph
+
+
+@pytest.mark.parametrize("over", ["median", "worst", "gain", "wins"])
+def test_a_fitness_over_families_is_what_its_columns_give(over, cache, tmp_path):
+    found = evolve(BOTH, over=over, out=tmp_path / over, cache=cache, **SMALL)
+    counts = [each for each in found.search if each.name in COUNTS]
+    rivals = np.array([families(each) for each in counts])
+    rules = {
+        "median": np.median,
+        "worst": np.min,
+        "gain": lambda families: np.min(gain(np.array(families), rivals.max(0))),
+        "wins": lambda families: ((families > rivals).sum(1).min() + np.mean(families)) / 3,
+    }
+    for row in found.search:
+        if not row.known and row.failure is None:
+            fitness = next(
+                each["fitness"]
+                for each in map(json.loads, lines(found.folder))
+                if each.get("expression") == row.expression
+            )
+            assert fitness == pytest.approx(rules[over](families(row)))
+
+
+def families(assessment):
+    *tiny, other = (column.somers for column in assessment.columns)
+    return np.mean(tiny), other
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"leave_out": "othr"}, "unknown bench of this run 'othr'"),
+        ({"leave_out": ["tiny", "other"]}, "nothing is left to evolve on"),
+        ({"over": "best"}, "unknown way to put families together 'best'"),
+        ({"leave_out": "other", "spaces": ["tiny/mlp"]}, "not both"),
+        ({"over": "worst", "permutations": 3}, "shuffled accuracies need"),
+    ],
+)
+def test_what_makes_no_sense_over_families_is_refused(options, words, cache, tmp_path):
+    with pytest.raises(AutoproxError, match=words):
+        evolve(BOTH, out=tmp_path / "run", cache=cache, **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{"leave_out": "tiny"}, {"over": "worst"}])
+def test_one_bench_is_one_family(options, cache, tmp_path):
+    with pytest.raises(BenchError, match="'tiny' is one family"):
+        evolve(TINY, out=tmp_path / "run", cache=cache, **options)

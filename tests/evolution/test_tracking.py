@@ -21,7 +21,7 @@ from autoprox.evolution.tracking import TensorBoard
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 DOCS = Path(__file__).parents[2] / "docs" / "tracking.md"
-SMALL = {"evaluations": 120, "population": 20, "batch": 40}
+SMALL = {"evaluations": 120, "population": 20, "proposals": 40}
 
 
 class Notes:
@@ -151,7 +151,7 @@ def test_event_files_have_the_figures_of_generations_csv(cache: Path, tmp_path: 
 
 def test_the_command_logs_into_a_folder(cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    words = ["evolve", "--bench", TINY, "--evaluations", "60", "--batch", "40", "--jobs", "1"]
+    words = ["evolve", "--bench", TINY, "--evaluations", "60", "--proposals", "40", "--jobs", "1"]
     words += ["--cache", str(cache), "--out", str(tmp_path / "run"), "--quiet"]
     result = CliRunner().invoke(main, [*words, "--log", f"tensorboard:{tmp_path / 'events'}"])
     assert result.exit_code == 0, result.output

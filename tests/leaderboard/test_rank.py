@@ -69,7 +69,6 @@ def built(monkeypatch, refused=()):
 
 def counted_measures(monkeypatch):
     """Note the statistics of each call of `measure`."""
-    import autoprox.statistics
     from autoprox.statistics.measuring import measure
 
     calls = []
@@ -78,7 +77,7 @@ def counted_measures(monkeypatch):
         calls.append(tuple(names))
         return measure(network, inputs, targets, names, **kwargs)
 
-    monkeypatch.setattr(autoprox.statistics, "measure", counted, raising=False)
+    monkeypatch.setattr("autoprox.measuring.probe.measure", counted)
     return calls
 
 
@@ -332,6 +331,16 @@ def test_a_proxy_discovered_on_some_of_a_bench_was_searched_for_on_those(cache):
     assert one_space["found"].searched_on == sum(name.startswith("mlp") for name in names)
 
 
+def test_what_the_search_saw_that_another_one_started_from_counts_too():
+    bench = load_bench(TINY)
+    spaces = ("mlp", "cnn")
+    first, second = ({"bench": TINY, "spaces": [space], "split_seed": 3} for space in spaces)
+    count = Searched(bench, TINY, bench.architectures)
+    alone = [count(discovered(**each)) for each in (first, second)]
+    assert min(alone) > 0
+    assert count(discovered(**second, started_from=first)) == sum(alone)
+
+
 def test_another_architecture_with_the_same_network_counts_as_searched_on(cache):
     tiny = load_bench(TINY)
     first, *others = tiny.architectures
@@ -359,6 +368,7 @@ def test_a_proxy_of_several_benches_was_searched_for_on_its_part_of_each():
         ({"bench": "other.py"}, "its search was on other.py, which is not ranked here"),
         ({"bench": "nowhere"}, "unknown bench 'nowhere'"),
         ({"more": 1}, "unknown settings more"),
+        ({"started_from": {"bench": "other.py"}}, "its search was on other.py, which is not"),
         ({"split_seed": "x"}, "settings.split_seed: expected a whole number, got text"),
     ],
 )
@@ -497,7 +507,7 @@ def test_an_interrupted_ranking_goes_on_where_it_was(tmp_path, monkeypatch, boar
         FEW, TINY, cache=tmp_path, timed=False, progress=lambda *each: progress.append(each)
     )
     left = 24 - (len(calls) - 1)
-    assert progress == [(done, left) for done in range(left + 1)]
+    assert progress == [("scoring architectures", done, left) for done in range(left + 1)]
     assert [dataclasses.replace(row, seconds=None) for row in board] == list(again)
 
 
@@ -589,7 +599,7 @@ def test_a_failure_of_the_environment_is_told_and_tried_again(tmp_path, monkeypa
         return autoprox.statistics.measuring.measure(*args, **kwargs)
 
     if where == "measure":
-        monkeypatch.setattr(autoprox.statistics, "measure", measure)
+        monkeypatch.setattr("autoprox.measuring.probe.measure", measure)
     bench = dataclasses.replace(tiny, build=build, name="reading")
     proxy = FunctionProxy("mine", function, version=1) if where == "function" else "snip"
     options = {"cache": tmp_path / "cache", "jobs": jobs, "spaces": ["mlp"]}
@@ -677,9 +687,11 @@ def test_an_ensemble_fails_where_a_part_does(tmp_path):
         (["snip"], {"targets": ["fin"]}, UnknownNameError, "unknown target 'fin'"),
         (["snip"], {"architectures": 400}, BenchError, "400"),
         (["snip"], {"batch": 0}, StatisticError, "batch is at least 1"),
-        (["snip"], {"probe_seed": -1}, StatisticError, "probe_seed is at least 0"),
-        (["snip"], {"probe_seed": 2**32}, StatisticError, "at most 4294967295; got 4294967296"),
+        (["snip"], {"probe_seed": -1}, StatisticError, "probe_seed is from 0 to"),
+        (["snip"], {"probe_seed": 2**32}, StatisticError, "from 0 to 4294967295; got 4294967296"),
         (["snip"], {"sample": 0}, StatisticError, "1 or more, or 'full'"),
+        (["snip"], {"sample": "all"}, StatisticError, "or 'full'; got 'all'"),
+        (["snip"], {"batch": "8"}, StatisticError, "batch is a whole number; got '8'"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(tmp_path, proxies, options, error, reason):
@@ -703,8 +715,10 @@ def test_json_holds_every_figure(board):
     assert data["bench"] == "tiny"
     assert data["columns"] == list(board.columns)
     assert [row["name"] for row in data["rows"]] == [row.name for row in board]
-    assert data["rows"][0]["joint"] == board.rows[0].joint
-    assert data["rows"][0]["columns"][1]["spearman"] == board.rows[0].columns[1].spearman
+    for written, row in zip(data["rows"], board, strict=True):
+        assert written["joint"] == row.joint
+        spearman = {column["column"]: column["spearman"] for column in written["columns"]}
+        assert spearman == {column.column: column.spearman for column in row.columns}
 
 
 def test_csv_has_a_line_a_proxy_and_a_column_a_figure(board):
@@ -714,10 +728,11 @@ def test_csv_has_a_line_a_proxy_and_a_column_a_figure(board):
         assert float(line["joint_somers"]) == row.joint
         assert float(line["joint_kendall"]) == row.joint_kendall
         assert float(line["top5_regret"]) == row.top5_regret
-        assert float(line["cnn/fine somers_low"]) == row.columns[3].interval[0]
-        assert float(line["cnn/fine somers"]) == row.columns[3].somers
-        assert float(line["cnn/fine kendall"]) == row.columns[3].kendall
-        assert float(line["cnn/fine top1_regret"]) == row.columns[3].top1_regret
+        (fine,) = (column for column in row.columns if column.column == "cnn/fine")
+        assert float(line["cnn/fine somers_low"]) == fine.interval[0]
+        assert float(line["cnn/fine somers"]) == fine.somers
+        assert float(line["cnn/fine kendall"]) == fine.kendall
+        assert float(line["cnn/fine top1_regret"]) == fine.top1_regret
         assert float(line["cnn/fine spearman"]) == row.columns[3].spearman
         assert line["reason"] == ""
 

@@ -159,7 +159,7 @@ def test_without_bits_the_message_says_how_to_give_them(probe):
 
 
 def test_judging_with_two_jobs_is_judging_with_one(tmp_path):
-    settings = Settings(BENCH, probe_batch=8)
+    settings = Settings(BENCH, batch=8)
     ground = lay(BENCH, settings, tmp_path)
     ground.measure(HERE, lambda *_: None)
     known = {*ground.names}
@@ -175,7 +175,7 @@ def test_judging_with_two_jobs_is_judging_with_one(tmp_path):
 
 
 def test_evolution_finds_what_the_figures_are_made_of(tmp_path):
-    small = {"evaluations": 120, "population": 20, "batch": 40}
+    small = {"evaluations": 120, "population": 20, "proposals": 40}
     run = evolve(BENCH, out=tmp_path / "run", jobs=1, cache=tmp_path, **small)
     assert run.finished
     assert run.held_out[0].joint > 0.5

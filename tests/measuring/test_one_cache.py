@@ -18,7 +18,7 @@ from autoprox.proxies.loading import load
 from autoprox.statistics import Store
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
-SMALL = {"evaluations": 40, "population": 20, "batch": 20, "statistics": ("weight", "grad")}
+SMALL = {"evaluations": 40, "population": 20, "proposals": 20, "statistics": ("weight", "grad")}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,7 +43,7 @@ def measured(monkeypatch):
         calls.append(tuple(names))
         return real(network, inputs, targets, names, **options)
 
-    monkeypatch.setattr(autoprox.statistics, "measure", counted, raising=False)
+    monkeypatch.setattr("autoprox.measuring.probe.measure", counted)
     return calls
 
 
@@ -95,7 +95,7 @@ def test_whole_tensors_are_not_kept(tmp_path):
 
 
 def test_a_search_of_architectures_keeps_no_statistics(tmp_path):
-    options = {"sample": 64, "budget": 4, "cache": tmp_path / "cache", "out": tmp_path / "out"}
+    options = {"sample": 64, "evaluations": 4, "cache": tmp_path / "cache", "out": tmp_path / "out"}
     autoprox.search_architectures("nb201", ["sum(norm(weight))"], **options)
     assert Store(tmp_path / "cache").info().files == 0
 
@@ -123,7 +123,7 @@ def test_images_are_not_read_once_an_architecture(tmp_path, monkeypatch, command
         reads.append(args)
         return real(*args, **options)
 
-    monkeypatch.setattr(autoprox.statistics, "images", read, raising=False)
+    monkeypatch.setattr("autoprox.measuring.probe.images", read)
     shown = {"images": str(tmp_path / "images.npz"), "cache": tmp_path / "cache"}
     if command == "evolve":
         evolve(TINY, out=tmp_path / "run", **SMALL, **shown)

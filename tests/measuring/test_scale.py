@@ -131,7 +131,7 @@ def test_sorting_gives_the_figures_of_all_pairs_and_of_scipy(monkeypatch, ties, 
     candidates = values.astype(float)
     candidates[0] = 1.0
     by_pairs = Ranker(columns, correlation).correlations(candidates)
-    monkeypatch.setattr(ranking.correlation, "LARGEST", 100)
+    monkeypatch.setattr(ranking.ranker, "LARGEST", 100)
     by_sorting = Ranker(columns, correlation).correlations(candidates)
     np.testing.assert_allclose(by_sorting, by_pairs, atol=1e-12)
     assert by_sorting[0].tolist() == [0.0, 0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -19,8 +20,18 @@ from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions.patterns import distinct_neurons, distinct_samples, regularised
 from autoprox.proxies.loading import load
 from autoprox.runtime.digest import _installed
+from autoprox.statistics import STATISTICS
 
 KEY = {"bench": "tiny", "architecture": "a", "seed": 0}
+
+
+def test_a_statistic_that_is_defined_anew_gives_its_expressions_another_identity(monkeypatch):
+    proxies = [load(name) for name in ("tvt_teacher", "snip", "rkd")]
+    before = [identity(proxy) for proxy in proxies]
+    raised = dataclasses.replace(STATISTICS["map_energy"], version=99)
+    monkeypatch.setitem(STATISTICS._members, "map_energy", raised)
+    after = [identity(proxy) for proxy in proxies]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True, True]
 
 
 def test_what_is_saved_is_loaded_to_the_last_digit(tmp_path):

@@ -15,18 +15,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoprox import proxies
-from autoprox.benches.transformer import Block as PreNorm
+from autoprox.benches.transformer import EncoderBlock
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxies.functions.az_nas import sum_of_log_ranks
+from autoprox.proxies.functions.knowledge import entropy_of_deciles
 from autoprox.proxies.functions.patterns import regularised
 from autoprox.proxies.loading import load
 from tests.known_networks import Convolutions, Transformer, case, left, random_states
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FUNCTIONS = [name for name in HOMES if isinstance(proxies.get(name), FunctionProxy)]
+FUNCTIONS = [
+    name
+    for name in HOMES
+    if isinstance(proxies.get(name), FunctionProxy) and not proxies.get(name).needs_teacher
+]
 
 
 class Block(nn.Module):
@@ -222,6 +227,52 @@ def test_regularised_swap_prefers_networks_of_one_size():
         regularised(count, 0)
 
 
+def test_wrcor_weighs_the_correlations_of_a_block_twice_those_of_the_one_before():
+    network, x, y = case(Blocks)
+    twin, arguments = copy.deepcopy(network), []
+
+    def argument(block, x):
+        arguments.append(block.norm(block.conv(x)))
+        return F.relu(arguments[-1])
+
+    features = twin.stem(x)
+    for block in (*twin.blocks[0], twin.blocks[1]):
+        features = argument(block, features)
+    loss = F.cross_entropy(twin.head(features.mean((2, 3))), y)
+    given = torch.autograd.grad(loss, arguments)
+    total = sum(
+        2**place * np.abs(np.corrcoef(each.detach().double().flatten(1)))
+        for pair in (arguments, given)
+        for place, each in enumerate(pair)
+    )
+    expected = np.linalg.slogdet(total)[1]
+    assert proxies.get("wrcor")(network, x, y) == pytest.approx(expected, rel=1e-3)
+
+
+def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors():
+    network, x, _ = case(Convolutions)
+    twin = copy.deepcopy(network).double()
+    logits = twin(x.double())
+    chances = 0.95 * logits.softmax(-1) + 0.05 / 5
+    fisher = 0.0
+    for sample, chance in zip(logits, chances.detach(), strict=True):
+        rows = []
+        for logit in sample:
+            given = torch.autograd.grad(logit, list(twin.parameters()), retain_graph=True)
+            rows.append([each.flatten()[0].item() for each in given])
+        jacobian, p = np.array(rows), chance.numpy()
+        fisher = fisher + jacobian.T @ (np.diag(p) - np.outer(p, p)) @ jacobian / len(x)
+    deciles = np.quantile(np.linalg.eigvalsh(fisher), np.arange(1, 10) / 10).clip(0)
+    shares = deciles / deciles.sum()
+    expected = len(rows[0]) - sum(p * math.log(p) for p in shares if p > 0)
+    assert proxies.get("vkdnw")(network, x) == pytest.approx(expected, rel=1e-3)
+
+
+def test_vkdnw_is_highest_where_no_direction_is_known_better():
+    assert entropy_of_deciles(torch.ones(20)) == pytest.approx(math.log(9))
+    assert entropy_of_deciles(torch.zeros(3)) == 0
+
+
 def block_outputs(network, x):
     """Return the blocks, and what stem and blocks give, in training mode, float64."""
     network = copy.deepcopy(network).double().train()
@@ -280,7 +331,7 @@ class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
         self.patches = nn.Conv2d(3, 8, 4, stride=4)
-        self.blocks = nn.Sequential(PreNorm(8, 2, 2.0), PreNorm(8, 4, 1.0))
+        self.blocks = nn.Sequential(EncoderBlock(8, 2, 2.0), EncoderBlock(8, 4, 1.0))
         self.norm = nn.LayerNorm(8)
         self.head = nn.Linear(8, 5)
 
@@ -322,6 +373,28 @@ def test_az_scores_count_blocks_without_weights():
     each = [entropy(output) for output in block_outputs(network, x)[1]]
     many = proxies.get("az_expressivity")(network, x)
     assert many == pytest.approx(few + each[-1], rel=1e-4)
+
+
+class Activated(nn.Module):
+    """A block that activates what it is given before it does anything else."""
+
+    def __init__(self, inplace):
+        super().__init__()
+        self.act, self.conv = nn.ReLU(inplace=inplace), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(self.act(x))
+
+
+@pytest.mark.parametrize("name", ["az_expressivity", "az_progressivity", "az_trainability"])
+def test_az_scores_are_the_same_where_activations_write_into_their_input(name):
+    found = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        blocks = [Activated(inplace) for _ in range(3)]
+        network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), *blocks)
+        found.append(proxies.get(name)(network, torch.randn(4, 3, 6, 6)))
+    assert found[0] == found[1]
 
 
 def test_az_nas_adds_the_logarithms_of_ranks():
@@ -407,6 +480,7 @@ def test_both_sorts_of_proxy_are_listed():
         ("epe_nas", Blocks, 1, "2 or more; got a batch of 1"),
         ("linear_regions", Blocks, 1, "2 or more; got a batch of 1"),
         ("swap", Blocks, 1, "needs 2 or more; got 1"),
+        ("wrcor", Blocks, 1, "needs 2 or more; got 1"),
     ],
 )
 def test_what_does_not_fit_is_one_reasoned_error(name, kind, batch, reason):
@@ -512,5 +586,5 @@ def test_an_object_or_a_partial_function_has_the_name_of_what_it_calls():
 def test_an_ensemble_has_no_score_for_one_network():
     network, x, _ = case(Convolutions)
     assert isinstance(proxies.get("az_nas"), Ensemble)
-    with pytest.raises(ScoreError, match=r"use autoprox\.rank"):
+    with pytest.raises(ScoreError, match=r"use autoprox\.score or autoprox\.rank"):
         proxies.get("az_nas")(network, x)

@@ -41,7 +41,7 @@ def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_pa
     )
     variation = Variation(Vocabulary(DEFAULT_STATISTICS))
     with drawing_from(random.Random(place)):
-        graphs = [variation.random() for _ in range(150)]
+        graphs = [variation.random() for _ in range(60)]
     compared = 0
     for graph in graphs:
         theirs, ours = cached(graph), live(graph)
@@ -49,7 +49,7 @@ def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_pa
         if not ours.failures:
             compared += 1
             np.testing.assert_allclose(theirs.values, ours.values, rtol=1e-5, atol=1e-30)
-    assert compared > 120
+    assert compared > 48
     network = built.network(architecture)
     for graph in graphs[:3]:
         if not cached(graph).failures:

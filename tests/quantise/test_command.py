@@ -42,11 +42,11 @@ def test_a_table_is_made_continued_and_checked_row_by_row(command, tmp_path):
 
 
 def test_fewer_test_images_are_said_in_the_file_beside_the_table(command, tmp_path):
-    assert command("--rows", "1", "--images", "5").exit_code == 0
+    assert command("--rows", "1", "--test-images", "5").exit_code == 0
     assert json.loads((tmp_path / "out" / "resnet20.json").read_text())["test_count"] == 5
     (row,) = csv.DictReader((tmp_path / "out" / "resnet20.csv").read_text().splitlines())
     assert float(row["accuracy"]) in (0, 20, 40, 60, 80, 100)
-    assert "made with another test_" in command("--rows", "1", "--images", "6").output
+    assert "made with another test_" in command("--rows", "1", "--test-images", "6").output
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_fewer_test_images_are_said_in_the_file_beside_the_table(command, tmp_pa
         (["--row", "234/9999"], "unknown row '234/9999'"),
         (["--calibration", "9"], "calibration takes 2 to 8 of the training images; got 9"),
         (["--rounding", "up"], "rounding is one of fitted, nearest, plain; got 'up'"),
-        (["--images", "9"], "test.npz has 8 test images; got --images 9"),
+        (["--test-images", "9"], "test.npz has 8 test images; got --test-images 9"),
         (["--precision", "half"], "expected precision float32 or bfloat16; got 'half'"),
     ],
 )

@@ -3,9 +3,9 @@
 import pytest
 
 from autoprox.errors import QuantisationError
-from autoprox.quantise.table import Row, _text, read_rows
+from autoprox.quantise.table import QuantisedRow, _text, read_rows
 
-GOOD = _text([Row("234/0001", "234", (8, 3, 8), 77.25, 1.5, 100, 200)])
+GOOD = _text([QuantisedRow("234/0001", "234", (8, 3, 8), 77.25, 1.5, 100, 200)])
 
 
 @pytest.mark.parametrize(

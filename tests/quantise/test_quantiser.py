@@ -170,12 +170,12 @@ def test_a_configuration_does_not_depend_on_those_made_before():
 
 
 def test_a_vision_transformer_keeps_its_tokens():
-    from autoprox.benches.transformer import Block
+    from autoprox.benches.transformer import EncoderBlock
 
     class Small(nn.Module):
         def __init__(self):
             super().__init__()
-            self.patches, self.block = nn.Conv2d(3, 12, 4, stride=4), Block(12, 3, 2.0)
+            self.patches, self.block = nn.Conv2d(3, 12, 4, stride=4), EncoderBlock(12, 3, 2.0)
             self.head = nn.Linear(12, 4)
 
         def forward(self, x):

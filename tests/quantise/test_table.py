@@ -7,7 +7,7 @@ import torch
 from autoprox.errors import QuantisationError, UnknownNameError
 from autoprox.quantise import logits
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
-from autoprox.quantise.table import Builder, Images, Settings, configurations, read_rows
+from autoprox.quantise.table import Builder, Images, TableSettings, configurations, read_rows
 from tests.quantise.small_networks import images, residual
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -17,7 +17,7 @@ WANTED = configurations("2-8", 5, 12, seed=0)
 
 
 def builder(folder, recorded=None, **settings) -> Builder:
-    settings = Settings("small", **{"calibration": 64, **settings})
+    settings = TableSettings("small", **{"calibration": 64, **settings})
     return Builder(residual(), images(100, seed=3), TEST, settings, folder, recorded)
 
 
@@ -112,7 +112,7 @@ def test_another_seed_or_network_is_not_mixed_into_a_table(tmp_path):
         QuantisationError, match=r"made with another settings.*choose another --out"
     ):
         builder(tmp_path, seed=1)
-    settings = Settings("small", calibration=64)
+    settings = TableSettings("small", calibration=64)
     with pytest.raises(QuantisationError, match="made with another weights"):
         Builder(residual(seed=5), images(100, seed=3), TEST, settings, tmp_path)
 

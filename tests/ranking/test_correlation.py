@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import somersd
@@ -25,6 +26,7 @@ from autoprox.ranking import (
     standardised_ranks,
     weights,
 )
+from autoprox.ranking.correlation import TABULATED
 from autoprox.ranking.resampling import RESAMPLED, interval, resample, resampled_taus
 from tests.scipy_correlations import SCIPY
 
@@ -46,7 +48,7 @@ def test_correlations_are_those_of_scipy_for_all_columns(correlation, n, ties):
         if ties
         else (lambda *s: generator.normal(size=s))
     )
-    scores = draw(40, n)
+    scores = draw(12, n)
     some = np.sort(generator.permutation(n)[: max(3, n // 2)])
     columns = [
         column(generator.normal(size=n)),
@@ -76,7 +78,7 @@ def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
     ranker = Ranker([column(generator.normal(size=30))])
     scores = generator.normal(size=(20, 30))
     whole = ranker.correlations(scores)
-    monkeypatch.setattr("autoprox.ranking.correlation.PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr("autoprox.ranking.ranker.PAIRS_AT_ONCE", 1)
     np.testing.assert_array_equal(ranker.correlations(scores), whole)
 
 
@@ -197,7 +199,7 @@ SOME = st.sampled_from([-1.0, 0.0, 0.5, 2.0, 7.0])
 
 @pytest.mark.parametrize("largest", [1000, 5])
 def test_d_is_that_of_scipy_with_ties_in_scores_and_in_accuracies(monkeypatch, largest):
-    monkeypatch.setattr("autoprox.ranking.correlation.LARGEST", largest)
+    monkeypatch.setattr("autoprox.ranking.ranker.LARGEST", largest)
     generator = np.random.default_rng(3)
     accuracies = generator.integers(0, 3, 40).astype(float)
     some = np.sort(generator.permutation(40)[:17])
@@ -311,3 +313,15 @@ def test_pairs_that_the_accuracies_tie_count_for_nothing():
     assert somers(np.array([2.0, 1.0, 3.0, 4.0]), accuracies) == 1.0
     signs = pair_signs(np.array([[0, 0, 1, 2]], dtype=np.int16), Scratch())
     assert signs.ravel().tolist() == [0, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("count", [3, 12, 100, TABULATED, TABULATED + 1])
+@pytest.mark.parametrize("levels", [2, 7, 10_000])
+def test_kendalls_tau_and_spearmans_rho_are_scipys_to_the_last_bit(count, levels):
+    random = np.random.default_rng(count + levels)
+    for _ in range(5):
+        x, y = random.integers(0, levels, (2, count)).astype(float)
+        x[:2], y[:2] = (0, 1), (0, 1)
+        for one, other in ((x, y), (x, x), (x, -x)):
+            assert kendall(one, other) == scipy.stats.kendalltau(one, other).statistic
+            assert spearman(one, other) == scipy.stats.spearmanr(one, other).statistic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 
@@ -62,6 +63,14 @@ def test_shuffling_moves_all_targets_of_a_space_alike_and_mixes_no_spaces(seed):
         }
         assert dict(zip(y_after.places.tolist(), y_after.accuracies, strict=True)) == expected
         assert moved != {place: place for place in moved}
+
+
+def test_figures_from_training_without_a_teacher_move_with_the_others():
+    figures = np.arange(9.0)
+    (moved,) = shuffled([dataclasses.replace(column(figures), apart=figures + 100)], 3)
+    assert moved.places.tolist() == list(range(9))
+    np.testing.assert_array_equal(moved.apart, moved.accuracies + 100)
+    assert moved.accuracies.tolist() != figures.tolist()
 
 
 def new_places(before, after):

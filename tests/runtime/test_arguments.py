@@ -26,7 +26,8 @@ def test_one_is_a_list_of_one():
 
 def test_settings_take_one_name_for_a_list():
     made = Settings("b", spaces="s", targets="t", statistics="weight", seed_proxies="zico")
-    assert made == Settings("b", ("s",), ("t",), statistics=("weight",), seed_proxies=("zico",))
+    lists = {"spaces": ("s",), "targets": ("t",), "statistics": ("weight",)}
+    assert made == Settings("b", **lists, seed_proxies=("zico",))
 
 
 def test_one_proxy_and_one_target_rank_as_a_list_of_one(tmp_path):
@@ -42,7 +43,10 @@ def test_one_proxy_and_one_target_rank_as_a_list_of_one(tmp_path):
     [
         (lambda: autoprox.rank("zico", TINY, target="fine"), "option of rank 'target'; did you"),
         (lambda: autoprox.evolve(TINY, evalutions=9), "did you mean 'evaluations'"),
-        (lambda: autoprox.search_architectures("nb201", "zico", bugdet=9), "did you mean 'budget'"),
+        (
+            lambda: autoprox.search_architectures("nb201", "zico", evalutions=9),
+            "did you mean 'evaluations'",
+        ),
         (lambda: autoprox.search_bits(None, None, None, "zico", sise=9), "did you mean 'size'"),
         (lambda: autoprox.speed(TINY, onyl="cold"), "did you mean 'only'"),
     ],

@@ -17,11 +17,12 @@ from autoprox.cli import main
 from autoprox.errors import BenchError, CacheError, UnknownNameError, WorkerError
 from autoprox.evolution.run import evolve
 from autoprox.leaderboard.run import rank
+from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.runtime import parallel
 from autoprox.runtime.parallel import open_workers
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
-SMALL = {"evaluations": 80, "population": 20, "batch": 40, "statistics": ("weight", "params")}
+SMALL = {"evaluations": 80, "population": 20, "proposals": 40, "statistics": ("weight", "params")}
 
 # Dask and Ray say more on the way than a warning is for, and leave sockets to the collector.
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
@@ -263,3 +264,21 @@ def test_a_leaderboard_is_the_same_on_dask(tmp_path):
         for backend in ("loky", "dask")
     ]
     assert boards[0].to_csv() == boards[1].to_csv()
+
+
+def knows(name):
+    return name in PRIMITIVES
+
+
+def test_a_word_that_is_gone_here_is_gone_in_other_processes():
+    def cube(x):
+        """Third power."""
+        return x * x * x
+
+    primitive("elementwise", latex="{0}^3")(cube)
+    with open_workers(2) as workers:
+        try:
+            assert workers.map(knows, [("cube",)] * 4) == [True] * 4
+        finally:
+            PRIMITIVES.unregister("cube")
+        assert workers.map(knows, [("cube",)] * 4) == [False] * 4

@@ -21,7 +21,7 @@ from tests.scipy_correlations import SCIPY
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
-SMALL = {"evaluations": 240, "population": 20, "batch": 40, "spaces": ("cnn",)}
+SMALL = {"evaluations": 240, "population": 20, "proposals": 40, "spaces": ("cnn",)}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_the_scatter_is_of_the_held_out_architectures(
 def test_a_run_on_a_bench_object_is_explored_with_it(cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("ipywidgets")
     bench = dataclasses.replace(load_bench(TINY), name="mine")
-    run = autoprox.evolve(bench, out=tmp_path / "run", cache=cache, evaluations=60, batch=40)
+    run = autoprox.evolve(bench, out=tmp_path / "run", cache=cache, evaluations=60, proposals=40)
     assert autoprox.explore(run.folder, bench, cache=cache).proxy.graph is run.best.graph
     with pytest.raises(RunError, match="has changed since it began"):
         autoprox.explore(run.folder, bench.restricted(["mlp"]), cache=cache)

@@ -68,10 +68,11 @@ def test_micro_batch_gradients_are_those_of_a_loop(batch_norm):
 
 def test_running_the_batch_in_parts_changes_no_number(monkeypatch):
     network, (x, y) = small(), batch_of(10)
-    names = list(STATISTICS)
-    parts = measure(network, x, y, names, sample="full", bits=4, mode="train")
+    names, how = list(STATISTICS), {"sample": "full", "bits": 4, "mode": "train"}
+    how["teacher"] = small()
+    parts = measure(network, x, y, names, **how)
     monkeypatch.setattr(subject, "couples_samples", lambda _: True)
-    whole = measure(network, x, y, names, sample="full", bits=4, mode="train")
+    whole = measure(network, x, y, names, **how)
     for name in names:
         torch.testing.assert_close(parts.values[name], whole.values[name], rtol=1e-4, atol=1e-5)
         assert torch.equal(parts.sizes[name], whole.sizes[name])
@@ -454,8 +455,11 @@ def test_what_does_not_fit_is_refused_with_the_reason():
     for arguments, message in cases:
         with pytest.raises(StatisticError, match=message):
             measure(*arguments)
-    with pytest.raises(StatisticError, match="'full'; got 0"):
-        measure(network, x, y, ["act"], sample=0)
+    with pytest.raises(StatisticError, match=r"loss is a function of .* got 'mse'"):
+        measure(network, x, y, ["grad"], loss="mse")
+    for sample in (0, "all", 8.5):
+        with pytest.raises(StatisticError, match=f"'full'; got {sample!r}"):
+            measure(network, x, y, ["act"], sample=sample)
     with pytest.raises(UnknownNameError, match="did you mean 'grad_std'"):
         measure(network, x, y, ["grad_sdt"])
 
@@ -473,7 +477,8 @@ def test_of_several_tensors_the_first_is_the_logits():
     ("given", "name"),
     [
         (("resnet18", torch.ones(4, 3), None), "str for the network"),
-        ((nn.Linear(3, 2), np.ones((4, 3)), None), "ndarray for the inputs"),
+        ((nn.Linear, torch.ones(4, 3), None), "type for the network: pass an object"),
+        ((nn.Linear(3, 2), np.ones((4, 3)), None), "ndarray for the inputs: torch.as_tensor"),
         ((nn.Linear(3, 2), torch.ones(4, 3), [0, 1, 0, 1]), "list for the targets"),
     ],
 )

@@ -221,7 +221,7 @@ def test_scores_of_other_code_are_others():
 
 
 def test_evolution_uses_it_and_gives_the_same_in_two_processes(tmp_path):
-    options = {"evaluations": 60, "population": 10, "batch": 20}
+    options = {"evaluations": 60, "population": 10, "proposals": 20}
     with registered(gradient, name="my_grad") as name:
         runs = [
             autoprox.evolve(
@@ -243,7 +243,7 @@ def test_evolution_uses_it_and_gives_the_same_in_two_processes(tmp_path):
 
 
 def test_two_processes_use_a_changed_function_anew(tmp_path):
-    options = {"evaluations": 40, "population": 10, "batch": 20, "cache": tmp_path / "cache"}
+    options = {"evaluations": 40, "population": 10, "proposals": 20, "cache": tmp_path / "cache"}
     for number, function in enumerate((gradient, weights)):
         with registered(function, name="mine") as name:
             one, two = (

@@ -14,32 +14,19 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor
 
-from autoprox.benches.cifar import NETWORKS, Labelled, normalised, trained
+from autoprox.benches.cifar import NETWORKS, normalised, trained
 from autoprox.cli import main
 from autoprox.errors import RunError, UnknownNameError
-from autoprox.training import Progress, Settings, checkpoint_path, recipe, train
+from autoprox.training import TrainingProgress, TrainingSettings, checkpoint_path, recipe, train
 from autoprox.training.checkpoint import read_weights
 from autoprox.training.train import augmented
-
-
-def two_colours(count: int, seed: int) -> Labelled:
-    """Images that are easy to tell apart: dark ones (0) and bright ones (1), with noise."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, 2, count)
-    bright = 90 + 80 * labels[:, None, None, None]
-    images = generator.normal(bright, 20, (count, 32, 32, 3)).clip(0, 255).astype(np.uint8)
-    return Labelled(images, labels)
-
+from tests.training.two_colours import two_colours, weights
 
 DATA, TEST = two_colours(96, 0), two_colours(40, 1)
 SMALL: dict[str, Any] = {"epochs": 3, "batch": 16, "precision": "float32"}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return read_weights(path)[0]
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -52,7 +39,7 @@ class Stop:
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, now: TrainingProgress) -> None:
         if now.epoch == self.epoch and now.step == 2:
             raise KeyboardInterrupt
 
@@ -103,7 +90,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(name: str, tmp_path: Pa
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         train(name, DATA, TEST, folder, observer=Stop(2), **given)
-    shown: list[Progress] = []
+    shown: list[TrainingProgress] = []
     resumed = train(name, DATA, TEST, folder, resume=True, observer=shown.append)
     assert [now.epoch for now in shown] == [2] * 6 + [3] * 6
     assert resumed.read_bytes() == straight.read_bytes()
@@ -147,6 +134,11 @@ def test_finished_weights_are_not_overwritten(finished: Path) -> None:
 # Settings
 
 
+def test_a_misspelt_setting_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'epochs'"):
+        train("resnet20", DATA, TEST, tmp_path, epoch=3)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -164,7 +156,7 @@ def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], message:
 
 def test_every_network_has_a_recipe_and_no_other_name_has() -> None:
     for name in NETWORKS:
-        assert isinstance(recipe(name), Settings)
+        assert isinstance(recipe(name), TrainingSettings)
     with pytest.raises(UnknownNameError, match="unknown network 'resnet21'; did you mean"):
         recipe("resnet21")
 

@@ -87,7 +87,9 @@ def trainability(subject: Subject) -> float:
             raise ScoreError("a block passes its input on unchanged; its trainability is minus oo")
         given, sent = _positions(found, after), _rows(signs)
         if given is not None:
-            norm = torch.linalg.matrix_norm(given.T @ sent / len(sent), 2).double()
+            mean = given.T @ sent / len(sent)
+            wide = torch.promote_types(mean.dtype, torch.float32)  # no norm of half precision
+            norm = torch.linalg.matrix_norm(mean.to(wide), 2).double()
             scores.append(2 - norm - 1 / (norm + SINGULAR_OFFSET))
     if not scores:
         raise ScoreError("no block feeds the next one with the same positions")
@@ -114,7 +116,7 @@ def features(subject: Subject, *, gradients: bool) -> list[Tensor]:
     walk = _Walk(subject.batch)
 
     def attach(handles: list[RemovableHandle]) -> None:
-        for module in _chain(subject.network):
+        for module in chain(subject.network):
             if walk.nested(module):
                 handles.append(module.register_forward_pre_hook(walk.enter))
                 for norm in module.children():
@@ -149,12 +151,15 @@ class _Walk:
         """Say whether a module has children of its own."""
         return any(True for _ in module.children())
 
-    def enter(self, _module: nn.Module, args: tuple[object, ...]) -> None:
-        """Begin a block; note what a stem has made for the first one."""
-        self._inside, self._pre_norm = first_tensor(args), False
-        if self._stem and self.layers and self._inside is not None and self._inside.ndim == 4:
-            self.blocks.append(self._inside)
-        self._stem = False
+    def enter(self, _module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...] | None:
+        """Begin a block; note what a stem has made for the first one, which may write into it."""
+        made = self._inside = first_tensor(args)
+        first, self._stem, self._pre_norm = self._stem and bool(self.layers), False, False
+        if not first or made is None or made.ndim != 4:
+            return None
+        self.blocks.append(made)
+        self._inside = made.clone()
+        return tuple(self._inside if each is made else each for each in args)
 
     def normalise(self, _module: nn.Module, args: tuple[object, ...]) -> None:
         """Note the tokens that a layer norm of the block reads, but for the first one."""
@@ -164,24 +169,26 @@ class _Walk:
         elif self._pre_norm and self._fits(tensor, 3):
             self.blocks.append(tensor)
 
-    def leave(self, module: nn.Module, _args: object, output: object) -> None:
-        """Note what a block or a single layer gave."""
+    def leave(self, module: nn.Module, _args: object, output: object) -> Tensor | None:
+        """Note what a block or a single layer gave; what follows may write into a copy of it."""
         tensor = first_tensor(output)
-        if self._fits(tensor, 3, 4):
-            self.layers.append(tensor)
-            if self.nested(module):
-                self.blocks.append(tensor)
+        if not self._fits(tensor, 3, 4):
+            return None
+        self.layers.append(tensor)
+        if self.nested(module):
+            self.blocks.append(tensor)
+        return tensor.clone() if tensor is output else None
 
     def _fits(self, tensor: Tensor | None, *dims: int) -> TypeGuard[Tensor]:
         return tensor is not None and tensor.ndim in dims and len(tensor) == self.batch
 
 
-def _chain(module: nn.Module) -> list[nn.Module]:
+def chain(module: nn.Module) -> list[nn.Module]:
     """Return what a module runs itself, with containers replaced by what they hold."""
     found: list[nn.Module] = []
     for child in module.children():
         holder = isinstance(child, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
-        found += _chain(child) if holder else [child]
+        found += chain(child) if holder else [child]
     return found
 
 
@@ -251,7 +258,7 @@ az_expressivity = FunctionProxy(
     expressivity,
     "AZ-NAS, expressivity: the entropies of the principal components of the blocks' features.",
     {"deviations": f"{_BLOCKS} {_CONSTANT}", **_PAPER},
-    version=2,
+    version=3,
 )
 az_progressivity = FunctionProxy(
     "az_progressivity",
@@ -262,7 +269,7 @@ az_progressivity = FunctionProxy(
         "transformers.",
         **_PAPER,
     },
-    version=2,
+    version=3,
 )
 az_trainability = FunctionProxy(
     "az_trainability",
@@ -273,7 +280,7 @@ az_trainability = FunctionProxy(
         "there it is minus oo.",
         **_PAPER,
     },
-    version=2,
+    version=3,
 )
 az_nas = Ensemble(
     "az_nas",

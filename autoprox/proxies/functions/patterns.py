@@ -73,7 +73,8 @@ def distinct_neurons(subject: Subject) -> float:
     output's. At most ``2 ** S``.
 
     Raises:
-        StatisticError: the batch has one sample, or the network calls no such function.
+        StatisticError: the batch has one sample, the network calls no such function, or it shows
+            all patterns that there are.
     """
     batch = subject.batch
     if batch < 2:
@@ -95,7 +96,13 @@ def distinct_neurons(subject: Subject) -> float:
             "it needs activation functions that keep the sign (ReLU, GELU, SiLU and the like); "
             "this network calls none"
         )
-    return float(len(_different(np.concatenate(found))))
+    count = len(_different(np.concatenate(found)))
+    if count == 2**batch:
+        raise StatisticError(
+            f"it says nothing on this network: its activations show all 2**{batch} patterns that "
+            f"{batch} samples can have; show it more samples"
+        )
+    return float(count)
 
 
 def _packed(codes: Tensor) -> NDArray[np.generic]:

@@ -15,7 +15,7 @@ from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.structure import hooked
 from autoprox.statistics.subject import Subject
-from autoprox.statistics.trees import Inputs, check_numbers, mapped, numbers, tensors
+from autoprox.statistics.trees import Inputs, check_floating, mapped, numbers, tensors
 
 STEP = 0.01
 """How far the input is moved, in standard deviations of its noise."""
@@ -52,7 +52,7 @@ def gaussian_complexity(subject: Subject) -> float:
         raise StatisticError(
             f"it undoes the scales of batch norms, and {type(network).__name__} has none"
         )
-    check_numbers(subject.inputs, "it", "as it moves them a little")
+    check_floating(subject.inputs, "it", "as it moves them a little")
     draws = []
     with torch.no_grad():
         for repeat in range(REPEATS):

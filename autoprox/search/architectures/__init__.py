@@ -2,9 +2,9 @@
 
 from autoprox import search_architectures
 
-found = search_architectures("autoformer", "l2_norm", params="5M:7M", budget=200)
-found.top(1)[0].config  # {"hidden_dim": 240, "depth": 14, "num_heads": [...], "mlp_ratio": [...]}
-found.network()  # the untrained torch module
+result = search_architectures("autoformer", "l2_norm", params="5M:7M", evaluations=200)
+result.top(1)[0].config  # {"hidden_dim": 240, "depth": 14, "num_heads": [...], "mlp_ratio": [...]}
+result.network()  # the untrained torch module
 """
 
 from autoprox.search.architectures.found import FoundArchitectures

@@ -8,11 +8,12 @@ from random import Random
 from typing import Any
 
 from autoprox.errors import SpaceError
-from autoprox.search.architectures.limits import Limits
+from autoprox.runtime.quantities import count_text
+from autoprox.search.architectures.limits import Range, costs_of, device_cost
 from autoprox.search.architectures.space import Config, Space, asked, key_of
 
 CHILDREN = 50
-"""How often a method is asked for an architecture before random ones are drawn instead."""
+"""How often an algorithm is asked for an architecture before random ones are drawn instead."""
 
 DRAWS = 1000
 """How many draws in a row without anything new that fits end a search."""
@@ -24,17 +25,21 @@ class Draws:
 
     Attributes:
         space: the space.
-        limits: what the architectures have to keep within.
+        ranges: the limits, by ``params``, ``flops``, or quantity and device.
         known: the keys of the architectures drawn so far that fit.
         drawn: how many architectures were held against the limits.
         fit: how many of them fit.
+        seen: the smallest and the largest cost of what was drawn, for each limit.
+        broken: why the first network that could not be built could not; None if all could.
     """
 
     space: Space
-    limits: Limits
+    ranges: Mapping[str, Range]
     known: set[str] = field(default_factory=set)
     drawn: int = 0
     fit: int = 0
+    seen: dict[str, tuple[float, float]] = field(default_factory=dict)
+    broken: str | None = None
 
     def new(self, propose: Callable[[Random], Config], random: Random) -> Config | None:
         """Return an architecture that is new and fits, or None after `DRAWS` in vain.
@@ -51,22 +56,52 @@ class Draws:
             if key in self.known:
                 continue
             self.drawn += 1
-            if self.limits.fit(config):
+            if self.fits(config):
                 self.fit += 1
                 self.known.add(key)
                 return config
         if not self.known:
             raise SpaceError(
                 f"none of {DRAWS} architectures drawn from space {self.space.name!r} fits "
-                f"{self.limits.text}; widen the range"
+                f"{self._limits_and_costs()}; widen the range"
             )
         return None
 
+    def fits(self, config: Config) -> bool:
+        """Say whether a network keeps within the limits; one that cannot be built does not."""
+        try:
+            for name, limit in self.ranges.items():
+                cost: float
+                if ":" in name:
+                    cost = asked(self.space, "build", device_cost, self.space, config, name)
+                else:
+                    cost = costs_of(self.space, config, [name])[name]
+                low, high = self.seen.get(name, (cost, cost))
+                self.seen[name] = min(low, cost), max(high, cost)
+                if cost not in limit:
+                    return False
+        except SpaceError as error:
+            self.broken = self.broken or str(error)
+            return False
+        return True
+
+    def _limits_and_costs(self) -> str:
+        """Return the limits and what was seen of the costs, for a message."""
+        parts = [
+            f"{name} {limit.text} (seen: "
+            + (" to ".join(map(count_text, self.seen[name])) if name in self.seen else "nothing")
+            + ")"
+            for name, limit in self.ranges.items()
+        ]
+        return " and ".join(parts) + (f"; {self.broken}" if self.broken else "")
+
     def to_json(self) -> dict[str, Any]:
-        """Return the counts as JSON data."""
-        return {"drawn": self.drawn, "fit": self.fit, **self.limits.to_json()}
+        """Return the counts and costs as JSON data."""
+        seen = {name: list(ends) for name, ends in self.seen.items()}
+        return {"drawn": self.drawn, "fit": self.fit, "seen": seen, "broken": self.broken}
 
     def restore(self, data: Mapping[str, Any], known: set[str]) -> None:
         """Take what `to_json` returned, and the keys of what was drawn."""
         self.drawn, self.fit, self.known = data["drawn"], data["fit"], known
-        self.limits.restore(data)
+        self.seen = {name: (low, high) for name, (low, high) in data["seen"].items()}
+        self.broken = data["broken"]

@@ -17,6 +17,7 @@ from typing import Any
 
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.folder import check_free
 from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import Count, FileKind
@@ -39,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """``state.json``, and a line of ``states.jsonl``.
 
     Attributes:
@@ -60,7 +61,7 @@ class State:
 
 
 SEARCH = FileKind("autoprox architecture search", 2, Asked, sealed=2)
-STATE = FileKind("autoprox architecture search state", 2, State, sealed=2)
+STATE = FileKind("autoprox architecture search state", 2, SearchState, sealed=2)
 
 
 class SearchFolder:
@@ -71,7 +72,6 @@ class SearchFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Touch nothing yet."""
         self.path = path
         self._settings = path / "settings.json"
         self._journal = Journal(path / "scored.jsonl", path / "state.json", STATE, Scored)
@@ -82,12 +82,7 @@ class SearchFolder:
         Raises:
             RunError: the folder already holds one, or cannot be written.
         """
-        for name in ("settings.json", "config.json"):
-            if (self.path / name).exists():
-                raise RunError(
-                    f"{self.path} already holds a run; go on with --resume {self.path}, or choose "
-                    "another --out"
-                )
+        check_free(self.path)
         self._journal.begin()
         data = {"marks": dict(marks), "settings": settings.to_json()}
         SEARCH.write(self._settings, data)
@@ -138,7 +133,7 @@ class SearchFolder:
         """
         self._journal.save([each.to_json() for each in new], state, {})
 
-    def state(self) -> tuple[State, list[Scored]] | None:
+    def state(self) -> tuple[SearchState, list[Scored]] | None:
         """Return the state to go on from and what was scored until then; None if there is none.
 
         It is the last one, or an earlier one if architectures are missing that the last one counts.

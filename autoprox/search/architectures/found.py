@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from autoprox.runtime.frames import frame_of
+from autoprox.hardware.pricing import QUANTITIES
+from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.quantities import count_text
-from autoprox.search.architectures.methods import non_dominated
+from autoprox.search.architectures.algorithms import non_dominated
 from autoprox.search.architectures.scoring import Scored, merits
 from autoprox.search.architectures.settings import SearchSettings
+from autoprox.search.architectures.space import Config, Space, build
 
 if TYPE_CHECKING:
     import pandas
-    from torch import nn
 
-    from autoprox.search.architectures.space import Config, Space
 
 FORMAT = "autoprox architectures"
 VERSION = 1
@@ -58,7 +57,6 @@ class FoundArchitectures:
     scored: tuple[Scored, ...]
 
     def __repr__(self) -> str:
-        """Show the extent."""
         return f"FoundArchitectures({len(self.scored)} of {self.space.name}, in {self.folder})"
 
     @cached_property
@@ -70,9 +68,9 @@ class FoundArchitectures:
     def failures(self) -> Counter[str]:
         """How often each proxy had no score, with its first reason."""
         reasons: dict[str, str] = {}
-        counts = Counter(name for each in self.scored for name in each.failures)
-        for each in self.scored:
-            for name, reason in each.failures.items():
+        counts = Counter(name for scored in self.scored for name in scored.failures)
+        for scored in self.scored:
+            for name, reason in scored.failures.items():
                 reasons.setdefault(name, reason)
         return Counter({f"{name}: {reasons[name]}": count for name, count in counts.items()})
 
@@ -90,19 +88,17 @@ class FoundArchitectures:
         Args:
             cost: ``params``, ``flops`` or ``latency``; the search's own if None.
         """
-        prices = [each.cost(cost or self.settings.cost) for each in self.scored]
+        prices = [scored.cost(cost or self.settings.cost) for scored in self.scored]
         known = np.array([np.nan if price is None else price for price in prices], np.float64)
         return [self.scored[place] for place in non_dominated(self.merits, known)]
 
     def merit(self, architecture: Scored) -> float:
         """Return the merit of one of the architectures."""
-        place = next(i for i, each in enumerate(self.scored) if each is architecture)
+        place = next(i for i, scored in enumerate(self.scored) if scored is architecture)
         return float(self.merits[place])
 
     def network(self, place: int = 0) -> nn.Module:
         """Return the untrained network of one of the best, with the weights that were scored."""
-        from autoprox.search.architectures.space import build
-
         config = self.top(place + 1)[place].config
         return build(self.space, config, seed=self.settings.probe_seed)
 
@@ -128,26 +124,28 @@ class FoundArchitectures:
             "fit": self.fit,
             "failures": dict(self.failures),
             "top": [
-                {**self._row(each), "config": dict(each.config), "build": self.call(each)}
-                for each in self.top(top)
+                {**self._row(scored), "config": dict(scored.config), "build": self.call(scored)}
+                for scored in self.top(top)
             ],
         }
 
-    def _row(self, each: Scored) -> dict[str, Any]:
+    def _row(self, scored: Scored) -> dict[str, Any]:
         """Return scores and costs of an architecture; the merit if it is no score."""
-        merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(each)}
-        costs = {name: each.cost(name) for name in ("params", "flops", "latency")}
-        return {"scores": dict(each.scores), **merit, **costs}
+        merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(scored)}
+        names = ["params", "flops", "latency"]
+        names += [self.settings.cost] if ":" in self.settings.cost else []
+        costs = {name: scored.cost(name) for name in names}
+        return {"scores": dict(scored.scores), **merit, **costs}
 
     def front_csv(self) -> str:
         """Return the Pareto front as CSV."""
-        return _csv([self._flat(each) for each in self.front()])
+        return csv_of([self._flat(scored) for scored in self.front()])
 
-    def _flat(self, each: Scored) -> dict[str, Any]:
-        row = self._row(each)
-        scores = {name: each.scores.get(name) for name in self.proxies}
+    def _flat(self, scored: Scored) -> dict[str, Any]:
+        row = self._row(scored)
+        scores = {name: scored.scores.get(name) for name in self.proxies}
         return {**scores, **{k: v for k, v in row.items() if k != "scores"}} | {
-            "config": json.dumps(dict(each.config))
+            "config": json.dumps(dict(scored.config))
         }
 
     def to_frame(self) -> pandas.DataFrame:
@@ -158,15 +156,15 @@ class FoundArchitectures:
         """
         return frame_of(
             {
-                "generation": each.generation,
-                **{name: each.scores.get(name, np.nan) for name in self.proxies},
+                "generation": scored.generation,
+                **{name: scored.scores.get(name, np.nan) for name in self.proxies},
                 "merit": merit,
-                "params": each.params,
-                "flops": each.flops,
-                "latency": each.latency,
-                **each.config,
+                "params": scored.params,
+                "flops": scored.flops,
+                "latency": scored.latency,
+                **scored.config,
             }
-            for each, merit in zip(self.scored, self.merits.tolist(), strict=True)
+            for scored, merit in zip(self.scored, self.merits.tolist(), strict=True)
         )
 
     def timed(self, latency: Callable[[Config], float], top: int = TOP) -> FoundArchitectures:
@@ -176,12 +174,12 @@ class FoundArchitectures:
             latency: measures that of a configuration.
             top: how many of the best.
         """
-        shown = {id(each) for each in (*self.top(top), *self.front())}
+        shown = {id(best) for best in (*self.top(top), *self.front())}
         scored = tuple(
-            replace(each, latency=latency(each.config))
-            if id(each) in shown and each.latency is None
-            else each
-            for each in self.scored
+            replace(architecture, latency=latency(architecture.config))
+            if id(architecture) in shown and architecture.latency is None
+            else architecture
+            for architecture in self.scored
         )
         return replace(self, scored=scored)
 
@@ -207,14 +205,6 @@ def cost_text(name: str, cost: float | None) -> str:
     """
     if cost is None:
         return "-"
+    if ":" in name:
+        return f"{cost:.4g} {QUANTITIES[name.partition(':')[0]]}"
     return f"{1000 * cost:.3g} ms" if name == "latency" else count_text(cost)
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()

@@ -1,26 +1,25 @@
-"""What a network may cost, and what it costs."""
+"""What a network costs, and ranges of that."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import SpaceError
-from autoprox.runtime.quantities import count_text, read_quantity
+from autoprox.hardware.pricing import QUANTITIES, price_of
+from autoprox.runtime.quantities import read_quantity
 from autoprox.search.architectures.space import Config, Space, asked
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from autoprox.statistics.trees import Inputs
+from autoprox.statistics.structure import in_mode
+from autoprox.statistics.trees import Inputs, arguments, mapped, rows
 
 COSTS = ("params", "flops", "latency")
 """What the score can be held against."""
-
-WARM_UP, PASSES = 3, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,47 @@ class Range:
     def __contains__(self, count: float) -> bool:
         """Say whether a count is in the range."""
         return self.least <= count <= self.most
+
+
+def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
+    """Read limits such as ``latency:raspi4:30ms`` or ``energy:phone.json:5mJ``.
+
+    Raises:
+        SpaceError: one is none.
+
+    >>> 29 in device_ranges(["latency:raspi4:30ms"])["latency:raspi4"]
+    True
+    """
+    found: dict[str, Range] = {}
+    for text in limits:
+        name, _, most = text.rpartition(":")
+        quantity, _, device = name.partition(":")
+        unit = QUANTITIES.get(quantity, "")
+        number = most.strip().lower().removesuffix(unit)
+        if not unit or not device:
+            raise SpaceError(
+                "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
+                f"got {text!r}"
+            )
+        found[name] = range_of(name, f":{number}")
+    return found
+
+
+def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:
+    """Refuse a limit that is below the least that was ever measured on its device.
+
+    Raises:
+        SpaceError: there is one; the message says the least.
+        UnknownNameError: there is no such device.
+    """
+    for name, limit in ranges.items():
+        if ":" in name:
+            price = price_of(name, space.name)
+            if price.least is not None and limit.most < price.least:
+                raise SpaceError(
+                    f"no architecture of {space.name} has a {name} of {float(limit.most):g} "
+                    f"{price.unit}: the least is {price.least:g} {price.unit}"
+                )
 
 
 def range_of(name: str, text: str) -> Range:
@@ -68,6 +108,17 @@ def range_of(name: str, text: str) -> Range:
     return Range(str(text), low, high)
 
 
+def device_cost(space: Space, config: Config, name: str) -> float:
+    """Return the latency in ms, or the energy in mJ, of a network on a device.
+
+    Args:
+        space: the space.
+        config: a configuration.
+        name: such as ``latency:raspi4``, see `autoprox.hardware.pricing.price_of`.
+    """
+    return price_of(name, space.name)(config, lambda: (space.build(config), one_input(space)))
+
+
 def costs_of(space: Space, config: Config, names: Iterable[str]) -> dict[str, int]:
     """Return the parameters and operations of a network, those that are asked for.
 
@@ -81,7 +132,6 @@ def costs_of(space: Space, config: Config, names: Iterable[str]) -> dict[str, in
     Raises:
         SpaceError: it cannot be built or run at all.
     """
-    import torch
 
     def counted(device: str) -> dict[str, int]:
         with torch.random.fork_rng(devices=[]), torch.device(device):
@@ -101,15 +151,11 @@ def costs_of(space: Space, config: Config, names: Iterable[str]) -> dict[str, in
 
 def count_params(network: nn.Module) -> int:
     """Return the number of parameters."""
-    return sum(each.numel() for each in network.parameters())
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def one_input(space: Space) -> Inputs:
     """Return one sample for the networks of a space: zeros, or the first of its own inputs."""
-    import torch
-
-    from autoprox.statistics.trees import mapped, rows
-
     own = getattr(space, "inputs", None)
     if own is None:
         return torch.zeros(1, *space.input_shape)
@@ -124,84 +170,8 @@ def count_flops(network: nn.Module, inputs: Inputs) -> int:
 
     A multiplication and the addition after it are two.
     """
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from autoprox.statistics.structure import in_mode
-    from autoprox.statistics.trees import arguments
-
     positional, keywords = arguments(inputs)
     counter = FlopCounterMode(display=False)
     with in_mode(network, "eval"), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
         network(*positional, **keywords)
     return int(counter.get_total_flops())
-
-
-def measure_latency(network: nn.Module, inputs: Inputs) -> float:
-    """Return the median seconds of a forward pass of one input, in use, by one thread."""
-    import torch
-
-    from autoprox.runtime.threads import one_thread
-    from autoprox.statistics.structure import in_mode
-    from autoprox.statistics.trees import arguments
-
-    positional, keywords = arguments(inputs)
-    seconds = []
-    with one_thread(), in_mode(network, "eval"), torch.no_grad():
-        for _ in range(WARM_UP + PASSES):
-            begun = time.perf_counter()
-            network(*positional, **keywords)
-            seconds.append(time.perf_counter() - begun)
-    return sorted(seconds[WARM_UP:])[PASSES // 2]
-
-
-@dataclass
-class Limits:
-    """The limits of a search, and what was seen of the costs so far.
-
-    Attributes:
-        space: what is searched.
-        ranges: ``params`` and ``flops``, those that are limited.
-        seen: of these the smallest and the largest cost of what was drawn.
-        broken: why the first network that could not be built could not; None if all could.
-    """
-
-    space: Space
-    ranges: Mapping[str, Range]
-    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
-    broken: str | None = None
-
-    def fit(self, config: Config) -> bool:
-        """Say whether a network keeps within the limits; one that cannot be built does not."""
-        try:
-            return all(self._fits(config, name) for name in self.ranges)
-        except SpaceError as error:
-            self.broken = self.broken or str(error)
-            return False
-
-    def _fits(self, config: Config, name: str) -> bool:
-        cost = costs_of(self.space, config, [name])[name]
-        low, high = self.seen.get(name, (cost, cost))
-        self.seen[name] = min(low, cost), max(high, cost)
-        return cost in self.ranges[name]
-
-    @property
-    def text(self) -> str:
-        """The limits and what was seen, for a message."""
-        parts = [
-            f"{name} {each.text} (seen: "
-            + (" to ".join(map(count_text, self.seen[name])) if name in self.seen else "nothing")
-            + ")"
-            for name, each in self.ranges.items()
-        ]
-        return " and ".join(parts) + (f"; {self.broken}" if self.broken else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what was seen as JSON data."""
-        return {"seen": {k: list(v) for k, v in self.seen.items()}, "broken": self.broken}
-
-    def restore(self, data: Mapping[str, Any]) -> None:
-        """Take what `to_json` returned."""
-        self.seen = {name: (low, high) for name, (low, high) in data["seen"].items()}
-        self.broken = data["broken"]

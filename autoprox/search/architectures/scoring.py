@@ -11,19 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import ScoreError, SpaceError
+from autoprox.hardware.timing import time_network
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, identity
-from autoprox.measuring.scoring import Job, Scorable, score_all
+from autoprox.measuring.scores import Kept, Scorable, identity
+from autoprox.measuring.scoring import Job, score_all
 from autoprox.proxies import names
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
+from autoprox.runtime.files import absolute
 from autoprox.runtime.parallel import HERE, Workers
-from autoprox.search.architectures.limits import measure_latency, one_input
+from autoprox.search.architectures.limits import device_cost, one_input
 from autoprox.search.architectures.space import Config, Space, bench_of, build
+from autoprox.statistics import fingerprint
 
 COUNTED: Mapping[str, Scorable] = {
     "params": Proxy(parse_proxy("sum(params)")),
@@ -44,6 +48,7 @@ class Scored:
         params: the number of parameters; None if the network cannot be measured.
         flops: operations for one input, as the statistic `flops` counts them, or None.
         latency: median seconds of a forward pass of one input; None if it was not measured.
+        device: the cost on the device that the search is for, in ms or mJ; None if it is for none.
     """
 
     config: Config
@@ -53,15 +58,19 @@ class Scored:
     params: int | None
     flops: int | None
     latency: float | None = None
+    device: float | None = None
 
     def cost(self, name: str) -> float | None:
-        """Return one of `COSTS`, if it is known."""
-        found: float | None = getattr(self, name)
-        return found
+        """Return one of `COSTS`, or the cost on the device, if it is known."""
+        cost: float | None = self.device if ":" in name else getattr(self, name)
+        return cost
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON data, which the constructor takes."""
-        return asdict(self)
+        data = asdict(self)
+        if self.device is None:  # as it was before there were devices
+            del data["device"]
+        return data
 
 
 def loaded(sources: Sequence[str | Path | Graph | AnyProxy]) -> dict[str, Scorable]:
@@ -74,7 +83,7 @@ def loaded(sources: Sequence[str | Path | Graph | AnyProxy]) -> dict[str, Scorab
     """
     if not sources:
         raise SpaceError("give at least one proxy to search by, as in --proxy zico")
-    found: dict[str, Scorable] = {}
+    by_name: dict[str, Scorable] = {}
     for source in sources:
         proxy = load(source)
         if isinstance(proxy, Ensemble):
@@ -84,9 +93,16 @@ def loaded(sources: Sequence[str | Path | Graph | AnyProxy]) -> dict[str, Scorab
             )
         if proxy.needs_bits:
             raise ScoreError(f"{proxy} scores bits of trained networks; a space has none")
+        if isinstance(proxy, FittedProxy):  # a search that is resumed reads the file again
+            if not isinstance(source, (str, Path)):
+                raise ScoreError(f"save {proxy} first, and search by its file")
+            by_name[absolute(str(source))] = proxy
+            continue
         shipped = str(proxy) in names() and load(str(proxy)) == proxy
-        found[proxy.graph.text if isinstance(proxy, Proxy) and not shipped else str(proxy)] = proxy
-    return found
+        by_name[proxy.graph.text if isinstance(proxy, Proxy) and not shipped else str(proxy)] = (
+            proxy
+        )
+    return by_name
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,7 @@ class Scorer:
         cache: the folder of the scores.
         workers: who scores.
         timed: whether to measure latencies.
+        device: the device whose cost is wanted, such as ``latency:raspi4``; None for none.
     """
 
     space: Space
@@ -110,6 +127,7 @@ class Scorer:
     cache: Path
     workers: Workers = HERE
     timed: bool = False
+    device: str | None = None
 
     def __call__(
         self,
@@ -119,7 +137,7 @@ class Scorer:
     ) -> list[Scored]:
         """Return the architectures with their scores, in the order given."""
         bench = bench_of(self.space, list(configs), self.version)
-        asked = {identity(each): each for each in (*self.proxies.values(), *COUNTED.values())}
+        asked = {identity(proxy): proxy for proxy in (*self.proxies.values(), *COUNTED.values())}
         job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, False, kept=False)
         return [
             self._scored(config, generation, kept)
@@ -127,14 +145,18 @@ class Scorer:
         ]
 
     def marks(self) -> dict[str, Any]:
-        """Return marks of what the scores depend on, which may change unnoticed."""
-        from autoprox.statistics import fingerprint
+        """Return marks of what the scores depend on, which may change unnoticed.
 
-        inputs = self.probe.inputs(bench_of(self.space, [{}], self.version))
+        Raises:
+            StatisticError, BenchError: the images cannot be read, or there is no such teacher.
+        """
+        bench = bench_of(self.space, [{}], self.version)
+        inputs, teacher = self.probe.inputs(bench), self.probe.taught(bench)
         return {
             "space": self.version,
             "images": fingerprint(*inputs),
-            "proxies": [identity(each) for each in self.proxies.values()],
+            "proxies": [identity(proxy) for proxy in self.proxies.values()],
+            **({} if teacher is None else {"teacher": self.probe.teacher_mark}),
         }
 
     def _scored(self, config: Config, generation: int, kept: Kept) -> Scored:
@@ -152,14 +174,14 @@ class Scorer:
             if (known := identity(proxy)) in kept.scores
         }
         latency = self.latency(config) if self.timed and counts else None
-        return Scored(
-            config, generation, scores, failures, counts.get("params"), counts.get("flops"), latency
-        )
+        device = None if self.device is None else device_cost(self.space, config, self.device)
+        params, flops = counts.get("params"), counts.get("flops")
+        return Scored(config, generation, scores, failures, params, flops, latency, device)
 
     def latency(self, config: Config) -> float:
         """Return the median seconds of a forward pass of one input."""
         network = build(self.space, config, seed=self.probe.seed)
-        return measure_latency(network, one_input(self.space))
+        return time_network(network, one_input(self.space)).seconds
 
 
 def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float64]:
@@ -171,13 +193,13 @@ def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float
     """
     from scipy.stats import rankdata
 
-    found = np.full(len(scored), np.nan)
-    there = [place for place, each in enumerate(scored) if not each.failures]
+    merits = np.full(len(scored), np.nan)
+    there = [place for place, architecture in enumerate(scored) if not architecture.failures]
     if not there:
-        return found
+        return merits
     table = np.array([[scored[place].scores[name] for place in there] for name in proxies])
     if len(proxies) == 1:
-        found[there] = table[0]
+        merits[there] = table[0]
     else:
-        found[there] = rankdata(resolved(table), axis=1).mean(0) / len(there)
-    return found
+        merits[there] = rankdata(resolved(table), axis=1).mean(0) / len(there)
+    return merits

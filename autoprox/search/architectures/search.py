@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,20 +11,23 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from autoprox.benches.teachers import check_same_teacher, placed_teacher
 from autoprox.errors import RunError, ScoreError, SpaceError
 from autoprox.evolution.folder import RunFolder
+from autoprox.hardware.pricing import price_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import AnyProxy
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
+from autoprox.runtime.journal import restoring
 from autoprox.runtime.options import not_default, settings_in
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.threads import one_thread
+from autoprox.search.architectures.algorithms import ALGORITHMS
 from autoprox.search.architectures.draws import Draws
 from autoprox.search.architectures.folder import SearchFolder
 from autoprox.search.architectures.found import TOP, FoundArchitectures
-from autoprox.search.architectures.limits import Limits
-from autoprox.search.architectures.methods import METHODS
+from autoprox.search.architectures.limits import check_reachable
 from autoprox.search.architectures.scoring import Scored, Scorer, loaded, merits
 from autoprox.search.architectures.settings import SearchSettings
 from autoprox.search.architectures.space import Space, key_of, load_space, version_of
@@ -37,7 +41,7 @@ Source: TypeAlias = str | Path | Graph | AnyProxy
 """What `autoprox.load` takes."""
 
 Watch: TypeAlias = Callable[["ArchitectureSearch", int], None]
-"""Told of the search, and of how many architectures of the running generation are scored."""
+"""Called as ``watch(search, done)``; `done` counts the scored ones of the running generation."""
 
 
 class ArchitectureSearch:
@@ -51,20 +55,19 @@ class ArchitectureSearch:
     """
 
     def __init__(self, settings: SearchSettings, space: Space, scorer: Scorer) -> None:
-        """Begin with nothing scored."""
         self.settings = settings
         self.space = space
         self.scorer = scorer
         self.random = Random(settings.seed)
-        self.draws = Draws(space, Limits(space, settings.ranges))
-        self.method = METHODS[settings.method](space)
+        self.draws = Draws(space, settings.ranges)
+        self.algorithm = ALGORITHMS[settings.algorithm](space)
         self.scored: list[Scored] = []
         self.exhausted = False
 
     @property
     def done(self) -> bool:
-        """Whether the budget is spent, or nothing new is to be found."""
-        return self.exhausted or len(self.scored) >= self.settings.budget
+        """Whether all evaluations are spent, or nothing new is to be found."""
+        return self.exhausted or len(self.scored) >= self.settings.evaluations
 
     def step(self, progress: Callable[[int, int], None] | None = None) -> list[Scored]:
         """Draw and score a generation, and return it.
@@ -74,8 +77,8 @@ class ArchitectureSearch:
             ScoreError: nothing has a score yet.
         """
         configs = []
-        for _ in range(min(GENERATION, self.settings.budget - len(self.scored))):
-            config = self.draws.new(self.method.propose, self.random)
+        for _ in range(min(GENERATION, self.settings.evaluations - len(self.scored))):
+            config = self.draws.new(self.algorithm.propose, self.random)
             if config is None:
                 self.exhausted = True
                 break
@@ -88,21 +91,21 @@ class ArchitectureSearch:
         return new
 
     def take(self, new: Sequence[Scored]) -> None:
-        """Take note of a generation.
+        """Add a scored generation, and let the algorithm learn from it.
 
         Raises:
             ScoreError: nothing has a score yet.
         """
         since = len(self.scored)
         self.scored += new
-        found = merits(self.scored, tuple(self.scorer.proxies))
-        if not np.isfinite(found).any():
+        merit = merits(self.scored, tuple(self.scorer.proxies))
+        if not np.isfinite(merit).any():
             name, reason = next(iter(self.scored[0].failures.items()))
             raise ScoreError(
                 f"none of the first {len(self.scored)} architectures of space "
                 f"{self.space.name!r} has a score by {name}: {reason}"
             )
-        self.method.learn(self.scored, found, since, self.settings.cost)
+        self.algorithm.learn(self.scored, merit, since, self.settings.cost)
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed search needs beside what was scored, as JSON data."""
@@ -116,14 +119,14 @@ class ArchitectureSearch:
     def restore(self, data: dict[str, Any], scored: Sequence[Scored]) -> None:
         """Go on from a state: every generation is learnt again, in its order."""
         generations: dict[int, list[Scored]] = {}
-        for each in scored:
-            generations.setdefault(each.generation, []).append(each)
+        for architecture in scored:
+            generations.setdefault(architecture.generation, []).append(architecture)
         for generation in generations.values():
             self.take(generation)
         version, words, gauss = data["random"]
         self.random.setstate((version, tuple(words), gauss))
         self.exhausted = data["exhausted"]
-        known = {key_of(self.space, each.config) for each in scored}
+        known = {key_of(self.space, architecture.config) for architecture in scored}
         self.draws.restore(data["draws"], known)
 
 
@@ -135,8 +138,9 @@ def search_architectures(
     *,
     params: str | None = None,
     flops: str | None = None,
-    budget: int = SearchSettings.budget,
-    method: str = SearchSettings.method,
+    limits: str | Sequence[str] = (),
+    evaluations: int = SearchSettings.evaluations,
+    algorithm: str = SearchSettings.algorithm,
     cost: str = SearchSettings.cost,
     latency: bool = False,
     seed: int = 0,
@@ -144,6 +148,8 @@ def search_architectures(
     batch: int = SearchSettings.batch,
     sample: Sample = SearchSettings.sample,
     images: str | None = None,
+    teacher: str | None = None,
+    teacher_weights: str | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -163,10 +169,11 @@ def search_architectures(
         proxies: what `autoprox.load` takes, or several of that, whose ranks are combined.
         params: a range of parameters, such as ``"5M:7M"``; None for no limit.
         flops: likewise, of operations for one input as the statistic `flops` counts them.
-        budget: how many architectures are scored.
-        method: a name in `autoprox.search.architectures.methods.METHODS`.
-        cost: what the score is held against in the Pareto front: ``params``, ``flops`` or
-            ``latency``; the method ``pareto`` searches for the front.
+        limits: of devices, such as ``latency:raspi4:30ms`` or ``energy:FILE.json:5mJ``, or several.
+        evaluations: how many architectures are scored.
+        algorithm: a name in `autoprox.search.architectures.algorithms.ALGORITHMS`.
+        cost: what the score is held against in the Pareto front: ``params``, ``flops``, ``latency``
+            here, or ``latency:DEVICE``; the algorithm ``pareto`` searches for the front.
         latency: whether to measure the latency of the best architectures and of the front.
         seed: of the search.
         probe_seed: of the networks' weights, the inputs, and the sample's places.
@@ -174,55 +181,65 @@ def search_architectures(
         sample: entries kept of each tensor of a layer, or ``"full"``.
         images: an .npz file or a folder of images that the networks are shown; None for seeded
             noise.
+        teacher: what proxies of a teacher compare the networks with, as
+            `autoprox.benches.teachers.build_teacher` takes it, such as ``"resnet110"``.
+        teacher_weights: the file of its weights; None for weights drawn from `probe_seed`.
         out: the folder of the search; a new one under ``runs/`` if None.
         resume: the folder of a search to go on with, instead of `out`, `proxies` and settings;
             `space` only if the search began with a `Space` object or a file, which is not executed
-            because the folder names it. A proxy has to have a name, a
-            file or an expression for that.
+            because the folder names it, and likewise `teacher`. A proxy has to have a name, a file
+            or an expression for that.
         jobs: the number of processes; no result depends on it.
         backend: where they come from; see `autoprox.runtime.parallel.open_workers`.
         scheduler: the address of Dask's.
         cache: the folder of the scores; the user's cache folder if None.
         top: how many architectures ``top.json`` has.
-        watch: is told of progress.
+        watch: called as ``watch(search, done)`` while a generation is scored.
 
     Raises:
-        UnknownNameError: there is no such space, proxy, method or cost.
+        UnknownNameError: there is no such space, proxy, algorithm or cost.
         SpaceError: the space cannot be used, nothing fits the limits, or a setting is no number.
         ScoreError: a proxy has no score on any architecture, or compares networks.
         AutoproxError: images, cache, folder or workers cannot be used; the message says which.
     """
     asked = settings_in(locals(), SearchSettings)
     del asked["space"], asked["proxies"]
+    if teacher is not None:
+        asked["teacher"] = placed_teacher(teacher)
     if resume is not None:
-        changed = not_default(asked, SearchSettings)
+        changed = {*not_default(asked, SearchSettings)} - {"teacher"}
         if out is not None or proxies or changed:
             raise RunError(
                 "a resumed search keeps its settings: give resume alone, or start a new search"
             )
         path = Path(resume)
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise RunError(f"there is no search to resume at {path}")
         settings = SearchFolder(path).settings()
+        check_same_teacher(path, settings.teacher, teacher)
         source = SearchFolder(path).space(settings) if space is None else space
-        found, named = load_space(source), loaded(settings.proxies)
+        searched, named = load_space(source), loaded(settings.proxies)
     elif space is None:
         raise SpaceError("give a space to search, such as 'autoformer', or a search to resume")
     else:
-        source, found, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
-        settings = SearchSettings(_name(found, source), tuple(named), **asked)
-        path = Path(out) if out is not None else _own_folder(found, settings)
-    version = version_of(found, source)
+        source, searched, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
+        settings = SearchSettings(_name(searched, source), tuple(named), **asked)
+        path = Path(out) if out is not None else _own_folder(searched, settings)
+    version = version_of(searched, source)
     kept = path / "cache" if version is None else Path(cache or default_folder())
+    check_reachable(settings.ranges, searched)
+    if ":" in settings.cost:
+        price_of(settings.cost, searched.name)
     with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
         timed = settings.cost == "latency"
-        scorer = Scorer(found, version, named, settings.probe, kept, workers, timed)
+        device = settings.cost if ":" in settings.cost else None
+        scorer = Scorer(searched, version, named, settings.probe, kept, workers, timed, device)
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:
             files.create(settings, marks)
         else:
             files.check(marks)
-        return _searched(ArchitectureSearch(settings, found, scorer), files, top, watch)
+        return _searched(ArchitectureSearch(settings, searched, scorer), files, top, watch)
 
 
 def _name(space: Space, source: str | Path | Space) -> str:
@@ -233,7 +250,7 @@ def _name(space: Space, source: str | Path | Space) -> str:
 
 def _own_folder(space: Space, settings: SearchSettings) -> Path:
     """Return the first folder under ``runs/`` that is not taken."""
-    return free_folder(Path("runs") / f"{space.name}-{settings.method}-{settings.seed}")
+    return free_folder(Path("runs") / f"{space.name}-{settings.algorithm}-{settings.seed}")
 
 
 def _searched(
@@ -243,24 +260,19 @@ def _searched(
     saved = files.state()
     if saved is not None:
         state, scored = saved
-        try:
+        with restoring(files.path):
             search.restore(asdict(state), scored)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"the state of the search in {files.path} is not one that this search writes: "
-                f"{type(error).__name__}: {error}"
-            ) from None
     try:
         while not search.done:
             new = search.step(watch and (lambda done, _: watch(search, done)))
             files.save(new, search.state())
-        found = _found(search, files, finished=True)
+        result = _found(search, files, finished=True)
         if search.settings.latency:
-            found = found.timed(search.scorer.latency, top)
+            result = result.timed(search.scorer.latency, top)
     except KeyboardInterrupt:
-        found = _found(search, files, finished=False)
-    files.report(found, top)
-    return found
+        result = _found(search, files, finished=False)
+    files.report(result, top)
+    return result
 
 
 def _found(search: ArchitectureSearch, files: SearchFolder, finished: bool) -> FoundArchitectures:

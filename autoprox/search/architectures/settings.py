@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from autoprox.benches.teachers import BEST
 from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.runtime.arguments import check_numbers
+from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
-from autoprox.search.architectures.limits import COSTS, Range, range_of
-from autoprox.search.architectures.methods import METHODS
+from autoprox.search.architectures.algorithms import ALGORITHMS
+from autoprox.search.architectures.limits import COSTS, Range, device_ranges, range_of
 from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
 
@@ -32,8 +33,8 @@ class SearchSettings:
     proxies: tuple[str, ...]
     params: str | None = None
     flops: str | None = None
-    budget: int = 1000
-    method: str = "evolution"
+    evaluations: int = 1000
+    algorithm: str = "evolution"
     cost: str = "params"
     latency: bool = False
     seed: int = 0
@@ -41,42 +42,53 @@ class SearchSettings:
     batch: int = DEFAULT_BATCH
     sample: Sample = "full"
     images: str | None = None
+    limits: tuple[str, ...] = ()
+    teacher: str | None = None
+    teacher_weights: str | None = None
 
     def __post_init__(self) -> None:
         """Check names and numbers.
 
         Raises:
-            UnknownNameError: there is no such method or cost.
-            SpaceError: a number or a range is none.
+            UnknownNameError: there is no such algorithm or cost.
+            SpaceError, StatisticError: a number or a range is none, or out of its range; or the
+                teacher is the best architecture of a space.
         """
-        METHODS[self.method]
+        ALGORITHMS[self.algorithm]
+        if self.teacher == BEST:
+            raise SpaceError(
+                "the architectures of a space have no accuracies, so that none is the best: name "
+                "the teacher, as in --teacher resnet110"
+            )
         check_numbers(self, SpaceError)
-        if self.cost not in COSTS:
+        if ":" not in self.cost and self.cost not in COSTS:
             raise UnknownNameError("cost", self.cost, COSTS)
-        for name in ("budget", "batch"):
-            if getattr(self, name) < 1:
-                raise SpaceError(f"{name} is at least 1; got {getattr(self, name)}")
-        if self.sample != "full" and self.sample < 1:
-            raise SpaceError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
-        for name in ("seed", "probe_seed"):
-            if not 0 <= getattr(self, name) <= LARGEST_SEED:
-                raise SpaceError(f"{name} is from 0 to {LARGEST_SEED}; got {getattr(self, name)}")
-        _ = self.ranges
+        object.__setattr__(self, "limits", listed(self.limits))
+        if self.evaluations < 1:
+            raise SpaceError(f"evaluations is at least 1; got {self.evaluations}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise SpaceError(f"seed is from 0 to {LARGEST_SEED}; got {self.seed}")
+        _ = self.ranges, self.probe
 
     @property
     def probe(self) -> Probe:
         """What the networks are shown."""
-        return Probe(self.batch, self.probe_seed, self.sample, self.images)
+        return Probe(
+            self.batch, self.probe_seed, self.sample, self.images,
+            teacher=self.teacher, teacher_weights=self.teacher_weights,
+        )  # fmt: skip
 
     @property
     def ranges(self) -> dict[str, Range]:
         """The limits that there are."""
-        given = {"params": self.params, "flops": self.flops}
-        return {name: range_of(name, text) for name, text in given.items() if text is not None}
+        texts = {"params": self.params, "flops": self.flops}
+        ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
+        return {**ranges, **device_ranges(self.limits)}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON data."""
-        return asdict(self)
+        """Return the settings as JSON data; limits of devices and a teacher only if there are."""
+        later = ("limits", "teacher", "teacher_weights")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSettings:

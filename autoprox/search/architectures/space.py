@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from autoprox.benches import Architecture, Bench
+from torch import nn
+
+from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.registry import executed, failure, file_digest
-from autoprox.benches.spaces import AutoFormerSpace, NB201Space, PiTSpace
+from autoprox.benches.spaces import AutoFormerSpace, BenchSpace, NB201Space, PiTSpace
 from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
 from autoprox.runtime.arguments import is_plain_name
 from autoprox.runtime.files import canonical, user_path
 from autoprox.runtime.registry import Registry
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Config: TypeAlias = Mapping[str, Any]
 """The description of one architecture: a flat mapping of JSON values."""
@@ -63,7 +62,10 @@ class Space(Protocol):
         """Return an untrained network, ``(batch, *input_shape) -> (batch, classes)``."""
 
 
-METHODS = ("sample", "mutate", "build")
+NEEDED = ("sample", "mutate", "build")
+
+NUMERIC = ("resnet64", "macro", "natssss")
+"""The benches whose architectures are vectors of numbers; they are spaces, too."""
 
 SPACES: Registry[Callable[[], Space]] = Registry("space")
 """Name to what makes the space."""
@@ -71,13 +73,14 @@ SPACES: Registry[Callable[[], Space]] = Registry("space")
 SPACES.register("autoformer", AutoFormerSpace)
 SPACES.register("pit", PiTSpace)
 SPACES.register("nb201", NB201Space)
+for _name in NUMERIC:
+    SPACES.register(_name, partial(lambda name: BenchSpace(load_bench(name)), _name))
 
 
 class _UnknownSpaceError(UnknownNameError):
     """A name that no space has; says that a path works too."""
 
     def __str__(self) -> str:
-        """Return the message with the hint."""
         return f"{super().__str__()}; a path to a .py file that defines `space` works too"
 
 
@@ -99,7 +102,7 @@ def load_space(source: str | Path | Space) -> Space:
 
 
 _FILES: dict[tuple[Path, str], Space] = {}
-"""The spaces of the files executed so far, each once: what a file registers stays registered."""
+"""The spaces of the files executed so far; each file is executed once."""
 
 
 def _in_file(path: Path) -> Space:
@@ -122,29 +125,25 @@ def _digest_of(path: Path) -> str:
 def _defined_in(path: Path) -> Space:
     """Execute a file, and return its space."""
     try:
-        found = getattr(executed(path), "space", None)
+        space = getattr(executed(path), "space", None)
     except BenchError as error:
         raise SpaceError(str(error)) from None
-    if found is None:
+    if space is None:
         raise SpaceError(
             f"{path} defines no `space`; it must define an object, or a class, with name, "
-            f"input_shape, classes, {', '.join(METHODS)}"
+            f"input_shape, classes, {', '.join(NEEDED)}"
         )
-    if isinstance(found, type):
+    if isinstance(space, type):
         try:
-            found = found()
+            space = space()
         except (Exception, SystemExit) as error:
             raise SpaceError(str(failure(path, error))) from None
-    return _checked(found, str(path))
+    return _checked(space, str(path))
 
 
 def _checked(space: Any, where: str) -> Space:
-    """Return a space that has all that one needs.
-
-    Raises:
-        SpaceError: something is missing, or of another type.
-    """
-    missing = [name for name in METHODS if not callable(getattr(space, name, None))]
+    """Return a space that has all that one needs."""
+    missing = [name for name in NEEDED if not callable(getattr(space, name, None))]
     shapes = () if hasattr(space, "inputs") else ("input_shape", "classes")
     missing += [name for name in ("name", *shapes) if not hasattr(space, name)]
     if missing:
@@ -161,16 +160,16 @@ def _checked(space: Any, where: str) -> Space:
             f"such as (3, 32, 32), and classes a number from 2; got {space.name!r}, {shape!r} and "
             f"{classes!r}"
         )
-    found: Space = space
-    return found
+    checked: Space = space
+    return checked
 
 
 def version_of(space: Space, source: str | Path | Space) -> str | None:
-    """Return what changes when a configuration gives another network; None if nothing says so."""
-    given = getattr(space, "version", None)
+    """Return the version of a space's networks; None if the space declares none."""
+    own = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{given or ''} {_digest_of(user_path(source))}".strip()
-    return None if given is None else str(given)
+        return f"{own or ''} {_digest_of(user_path(source))}".strip()
+    return None if own is None else str(own)
 
 
 def asked(space: Space, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -190,7 +189,7 @@ def asked(space: Space, name: str, function: Callable[..., Result], *arguments: 
 
 
 def text_of(space: Space, config: Config) -> str:
-    """Return the one text of a configuration.
+    """Return the canonical text of a configuration.
 
     Raises:
         SpaceError: it is no mapping of JSON values.
@@ -261,6 +260,6 @@ def build(space: str | Path | Space, config: Config, *, seed: int = 0) -> nn.Mod
         UnknownNameError: there is no such space.
         SpaceError: the space cannot be used, or cannot build this.
     """
-    found = load_space(space)
-    bench = bench_of(found, [config])
-    return asked(found, "build", bench.network, bench.architectures[0], seed)
+    loaded = load_space(space)
+    bench = bench_of(loaded, [config])
+    return asked(loaded, "build", bench.network, bench.architectures[0], seed)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError, ScoreError
 from autoprox.language.graph import Graph
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
@@ -20,10 +23,10 @@ from autoprox.quantise.layers import END_BITS, Costs, costs
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.progress import Progress, silent
 from autoprox.search.bits.breeding import bred
-from autoprox.search.bits.limits import Places, Space, average_bits, limit_of, space_of
+from autoprox.search.bits.limits import BitSpace, Places, average_bits, limit_of, space_of
 from autoprox.search.bits.programme import solved
 from autoprox.search.bits.scoring import (
-    Scorer,
+    BitScorer,
     TableScorer,
     check_needs_bits,
     function_scorer,
@@ -32,11 +35,8 @@ from autoprox.search.bits.scoring import (
 from autoprox.search.bits.trials import divergence_of, tried
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
-BUDGET = 10_000
+EVALUATIONS = 10_000
 """How many configurations evolution scores."""
 
 TRYING = "trying configurations on the network"
@@ -114,7 +114,7 @@ def search_bits(
     widths: int | Sequence[int] = WIDTHS,
     sample: Sample = DEFAULT_SAMPLE,
     seed: int = 0,
-    budget: int = BUDGET,
+    evaluations: int = EVALUATIONS,
     trials: int = 0,
     images: Tensor | None = None,
     progress: Progress | None = None,
@@ -140,13 +140,13 @@ def search_bits(
         widths: the bits to choose from.
         sample: entries kept of each tensor of a layer, or ``"full"``.
         seed: of the sample's places and of evolution.
-        budget: how many configurations evolution scores at most.
+        evaluations: how many configurations evolution scores at most.
         trials: how many configurations are tried on the network itself at most, a second or more
             each; 0 for none. Fewer are where no neighbour is left. The network returns
             ``(batch, classes)``.
         images: for trials, ``(images, ...)`` in random order, without labels, normalised as the
             network takes them; up to 512 calibrate, the others are run. Some thousand do.
-        progress: is told what is done, how much of it is, and of how much.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         QuantisationError: there is not one limit, it is no quantity or below the smallest possible,
@@ -157,16 +157,21 @@ def search_bits(
         ScoreError: no configuration has a score.
     """
     limit = limit_of({"size": size, "bops": bops, "average_bits": average_bits})
-    if budget < 1:
-        raise QuantisationError(f"budget is the number of scores, 1 or more; got {budget}")
+    if evaluations < 1:
+        raise QuantisationError(f"evaluations is at least 1; got {evaluations}")
     _check_trials(trials, images, inputs)
-    found = load(proxy)
-    if isinstance(found, Ensemble):
+    loaded = load(proxy)
+    if isinstance(loaded, Ensemble):
         raise ScoreError(
-            f"{found} compares networks with each other and has no score for one configuration; "
-            f"search with one of its parts: {', '.join(found.parts)}"
+            f"{loaded} compares networks with each other and has no score for one configuration; "
+            f"search with one of its parts: {', '.join(loaded.parts)}"
         )
-    check_needs_bits(found)
+    if isinstance(loaded, FittedProxy):
+        raise ScoreError(
+            f"{loaded} was fitted to networks, and bits are searched for by expressions and "
+            "functions; give one of these, such as hawq_v2"
+        )
+    check_needs_bits(loaded)
     told = progress or silent
     space = space_of(costs(network, inputs), listed(widths), limit)
     divergence = None
@@ -174,15 +179,15 @@ def search_bits(
         told("calibrating", 0, 1)
         divergence = divergence_of(network, images)
     names = tuple(layer.name for layer in space.costs.layers)
-    scorer: Scorer
-    if isinstance(found, Proxy):
+    scorer: BitScorer
+    if isinstance(loaded, Proxy):
         every = sorted({*space.widths, END_BITS})
         scorer = TableScorer(
-            found, network, inputs, targets, names, every, sample=sample, seed=seed, progress=told
+            loaded, network, inputs, targets, names, every, sample=sample, seed=seed, progress=told
         )
     else:
-        scorer = function_scorer(found, network, inputs, targets, names, seed)
-    choice, places = _by_proxy(space, scorer, seed, budget, told)
+        scorer = function_scorer(loaded, network, inputs, targets, names, seed)
+    choice, places = _by_proxy(space, scorer, seed, evaluations, told)
     if divergence is None:
         return choice
     starts = np.concatenate([places, space.uniform()[-1:]])
@@ -192,11 +197,13 @@ def search_bits(
     except KeyboardInterrupt:  # before the first was tried
         return replace(choice, finished=False)
     score = _score(scorer, space.bits(best.places))
-    made = _choice(space, best.places, score, "trials", best.count)
-    return replace(made, divergence=best.divergence, untried=choice, finished=best.finished)
+    choice_by_trials = _choice(space, best.places, score, "trials", best.count)
+    return replace(
+        choice_by_trials, divergence=best.divergence, untried=choice, finished=best.finished
+    )
 
 
-def _score(scorer: Scorer, bits: NDArray[np.int64]) -> float | None:
+def _score(scorer: BitScorer, bits: NDArray[np.int64]) -> float | None:
     """The score of one configuration; None if it has none."""
     try:
         return float(scorer(bits)[0])
@@ -205,11 +212,7 @@ def _score(scorer: Scorer, bits: NDArray[np.int64]) -> float | None:
 
 
 def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
-    """Refuse trials whose images cannot be shown to the network.
-
-    Raises:
-        QuantisationError: they cannot, or trials are no number.
-    """
+    """Refuse trials whose images cannot be shown to the network."""
     if not isinstance(trials, int) or trials < 0:
         raise QuantisationError(f"trials is a number of configurations, or 0; got {trials!r}")
     if not trials:
@@ -219,7 +222,6 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
             f"{trials} trials run the quantised network: give images, some thousand of the "
             "training data (no labels)"
         )
-    import torch
 
     shape = tuple(getattr(images, "shape", ()))
     if not isinstance(images, torch.Tensor) or shape[1:] != tuple(inputs.shape[1:]):
@@ -230,30 +232,33 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
 
 
 def _by_proxy(
-    space: Space, scorer: Scorer, seed: int, budget: int, told: Progress
+    space: BitSpace, scorer: BitScorer, seed: int, evaluations: int, told: Progress
 ) -> tuple[BitChoice, Places]:
     """The choice of the largest score, and where it lies."""
-    best = _programmed(space, scorer) if isinstance(scorer, TableScorer) else None
+    best = None
+    if isinstance(scorer, TableScorer):
+        told("looking for the best by integer programming", 0, 1)
+        best = _programmed(space, scorer)
     if best is not None:
         score = float(scorer(space.bits(best))[0])
         return _choice(space, best, score, "integer programme", 1), best
     scored = partial(told, "scoring configurations")
-    best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), budget, scored)
+    best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), evaluations, scored)
     return _choice(space, best, score, "evolution", evaluated), best
 
 
-def _programmed(space: Space, scorer: TableScorer) -> Places | None:
+def _programmed(space: BitSpace, scorer: TableScorer) -> Places | None:
     """The best configuration by integer programming, if the score goes with a sum over layers."""
-    found = layer_sum(scorer.proxy.graph)
-    if found is None:
+    summed = layer_sum(scorer.proxy.graph)
+    if summed is None:
         return None
-    term, sign = found
+    term, sign = summed
     terms = sign * scorer.terms(term, space.widths)[1:-1]
     return solved(space, terms) if np.isfinite(terms).all() else None
 
 
 def _choice(
-    space: Space, places: Places, score: float | None, found_by: str, evaluated: int
+    space: BitSpace, places: Places, score: float | None, found_by: str, evaluated: int
 ) -> BitChoice:
     names = (layer.name for layer in space.costs.layers)
     bits = dict(zip(names, space.bits(places)[0].tolist(), strict=True))

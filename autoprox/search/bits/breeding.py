@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import ScoreError
-from autoprox.search.bits.limits import Places, Space
-from autoprox.search.bits.scoring import Scorer
+from autoprox.search.bits.limits import BitSpace, Places
+from autoprox.search.bits.scoring import BitScorer
 
 POPULATION = 64
 MUTATED = 3
@@ -19,14 +19,14 @@ NEAR = 0.8
 """The share of children whose changes go to the next width, up or down; others go anywhere."""
 
 STALE = 20
-"""Generations without a configuration that is new, after which all are taken for known."""
+"""Evolution ends after so many generations in a row without a new configuration."""
 
 
 def bred(
-    space: Space,
-    scorer: Scorer,
+    space: BitSpace,
+    scorer: BitScorer,
     generator: np.random.Generator,
-    budget: int,
+    evaluations: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Places, float, int]:
     """The best configuration found, ``(1, inner layers)``, its score, and how many were scored.
@@ -39,8 +39,8 @@ def bred(
         space: what fits.
         scorer: scores bits.
         generator: all that is random.
-        budget: how many configurations are scored at most.
-        progress: told how many are scored, and of how many.
+        evaluations: how many configurations are scored at most.
+        progress: called as ``progress(done, total)``.
     """
     layers, widths = space.prices.shape
     random = generator.integers(widths, size=(POPULATION, layers))
@@ -48,27 +48,23 @@ def bred(
     population, scores = children[:0], np.zeros(0)
     seen: set[bytes] = set()
     stale = 0
-    while len(seen) < budget and stale < STALE:
-        fresh = _unseen(children, seen, budget)
+    while len(seen) < evaluations and stale < STALE:
+        fresh = _unseen(children, seen, evaluations)
         stale = 0 if len(fresh) else stale + 1
         if len(fresh):
-            found = _scores(scorer, space.bits(fresh), needed=not np.isfinite(scores).any())
+            fresh_scores = _scores(scorer, space.bits(fresh), needed=not np.isfinite(scores).any())
             population = np.concatenate([population, fresh])
-            scores = np.concatenate([scores, found])
+            scores = np.concatenate([scores, fresh_scores])
             best = np.argsort(-scores, kind="stable")[:POPULATION]
             population, scores = population[best], scores[best]
             if progress:
-                progress(len(seen), budget)
+                progress(len(seen), evaluations)
         children = space.repaired(_children(population, widths, generator), generator)
     return population[:1], float(scores[0]), len(seen)
 
 
-def _scores(scorer: Scorer, bits: NDArray[np.int64], needed: bool) -> NDArray[np.float64]:
-    """The scores, less than any number where there is none.
-
-    Raises:
-        ScoreError: there is none at all, and one is needed.
-    """
+def _scores(scorer: BitScorer, bits: NDArray[np.int64], needed: bool) -> NDArray[np.float64]:
+    """The scores, less than any number where there is none."""
     try:
         return np.nan_to_num(scorer(bits), nan=-np.inf)
     except ScoreError:
@@ -77,11 +73,11 @@ def _scores(scorer: Scorer, bits: NDArray[np.int64], needed: bool) -> NDArray[np
         return np.full(len(bits), -np.inf)
 
 
-def _unseen(places: Places, seen: set[bytes], budget: int) -> Places:
-    """The configurations that are new, as many as the budget allows; they are seen now."""
+def _unseen(places: Places, seen: set[bytes], evaluations: int) -> Places:
+    """The configurations that are new, as many as are left to be scored; they are seen now."""
     fresh = []
     for row in places:
-        if len(seen) < budget and (mark := row.tobytes()) not in seen:
+        if len(seen) < evaluations and (mark := row.tobytes()) not in seen:
             seen.add(mark)
             fresh.append(row)
     return np.array(fresh, np.int64).reshape(-1, places.shape[1])

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from autoprox.benches import Bench
+from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.quantise.layers import Costs
+from autoprox.quantise.quantiser import Method
+from autoprox.quantise.table import Builder, Images, TableSettings
 from autoprox.search.bits.bits import WIDTHS
 from autoprox.search.bits.limits import Limit, space_of
 from autoprox.search.bits.programme import solved
 from autoprox.search.bits.trials import CALIBRATION
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from autoprox.quantise.table import Builder, Images
+from autoprox.training.settings import processor_precision
 
 CIFAR_SHAPE = (3, 32, 32)
 
@@ -53,11 +53,6 @@ def cifar_images(bench: Bench, path: str, part: str) -> Images:
     Raises:
         BenchError: the file cannot be read, or the networks take something else.
     """
-    import torch
-
-    from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
-    from autoprox.quantise.table import Images
-
     if bench.input_shape != CIFAR_SHAPE:
         raise BenchError(
             f"the networks of bench {bench.name!r} take inputs of shape {bench.input_shape}; "
@@ -70,8 +65,6 @@ def cifar_images(bench: Bench, path: str, part: str) -> Images:
 
 def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     """Some images and their labels, drawn without repetition."""
-    import torch
-
     order = np.random.default_rng(seed).permutation(len(images.labels))[:batch]
     chosen = torch.from_numpy(order)
     return images.images[chosen], images.labels[chosen]
@@ -80,7 +73,7 @@ def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
 def others(
     bench: Bench, name: str, costs: Costs, limit: Limit, widths: Sequence[int] = WIDTHS
 ) -> dict[str, tuple[int, ...]]:
-    """What else could be chosen within the same limit.
+    """Return other choices within the same limit, to compare a search's choice with.
 
     Args:
         bench: of configurations.
@@ -97,10 +90,10 @@ def others(
     uniform = space.bits(space.uniform()[-1:])
     weights = [layer.weights for layer in costs.layers[1:-1]]
     largest = solved(space, np.outer(weights, space.widths).astype(np.float64))
-    found = {f"uniform {uniform[0, 1]}": uniform}
+    choices = {f"uniform {uniform[0, 1]}": uniform}
     if largest is not None:
-        found["most bits"] = space.bits(largest)
-    named = {key: tuple(bits[0].tolist()) for key, bits in found.items()}
+        choices["most bits"] = space.bits(largest)
+    named = {key: tuple(bits[0].tolist()) for key, bits in choices.items()}
     assert bench.bits is not None
     within = [
         (max(figures), row)
@@ -122,11 +115,7 @@ def builder_of(
     Raises:
         QuantisationError: there are too few training images to calibrate on.
     """
-    from autoprox.quantise.quantiser import Method
-    from autoprox.quantise.table import Builder, Settings
-    from autoprox.training.settings import processor_precision
-
     method = Method(precision=processor_precision())
-    settings = Settings(name, calibration=calibration, method=method)
+    settings = TableSettings(name, calibration=calibration, method=method)
     with TemporaryDirectory() as folder:
         return Builder(trained_network(bench, name), train.images, test, settings, Path(folder))

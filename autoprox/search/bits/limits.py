@@ -24,7 +24,7 @@ def average_bits(costs: Costs, bits: Bits) -> Fraction:
     """The mean bits of the weights between the first and the last layer."""
     pairs = list(zip(costs.layers, bits_per_layer(costs.layers, bits), strict=True))[1:-1]
     weights = sum(layer.weights for layer, _ in pairs)
-    return Fraction(sum(layer.weights * each for layer, each in pairs), weights)
+    return Fraction(sum(layer.weights * width for layer, width in pairs), weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Limit:
         return MEASURES[self.name].cost(costs, bits)
 
 
-def limit_of(given: Mapping[str, float | str | None]) -> Limit:
+def limit_of(limits: Mapping[str, float | str | None]) -> Limit:
     """The one limit that is given.
 
     >>> limit_of({"size": "80KB", "bops": None})
@@ -92,21 +92,17 @@ def limit_of(given: Mapping[str, float | str | None]) -> Limit:
     Raises:
         QuantisationError: there is none, there are several, or it is no positive quantity.
     """
-    there = {name: value for name, value in given.items() if value is not None}
+    there = {name: value for name, value in limits.items() if value is not None}
     if len(there) != 1:
         raise QuantisationError(
-            f"expected one limit, {', '.join(given)}; got {', '.join(there) or 'none'}"
+            f"expected one limit, {', '.join(limits)}; got {', '.join(there) or 'none'}"
         )
     ((name, value),) = there.items()
     return Limit(name, _quantity(name, value))
 
 
 def _quantity(name: str, value: float | str) -> Fraction:
-    """Read a number, or a text of a number and a suffix.
-
-    Raises:
-        QuantisationError: it is neither, or not positive.
-    """
+    """Read a number, or a text of a number and a suffix."""
     suffixes = MEASURES[name].suffixes
     try:
         return read_quantity(value, suffixes)
@@ -119,7 +115,7 @@ def _quantity(name: str, value: float | str) -> Fraction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Space:
+class BitSpace:
     """The configurations of a network that keep within a limit; first and last layer have 8 bits.
 
     Attributes:
@@ -159,7 +155,7 @@ class Space:
         return places
 
 
-def space_of(costs: Costs, widths: Sequence[int], limit: Limit) -> Space:
+def space_of(costs: Costs, widths: Sequence[int], limit: Limit) -> BitSpace:
     """The configurations of a network that keep within a limit.
 
     Raises:
@@ -184,11 +180,13 @@ def space_of(costs: Costs, widths: Sequence[int], limit: Limit) -> Space:
         )
 
     def price(layer: int, width: int) -> Fraction:
-        bits = [width if place == layer else each for place, each in enumerate(fewest)]
+        bits = [
+            width if place == layer else width_there for place, width_there in enumerate(fewest)
+        ]
         return Fraction(limit.cost(costs, bits) - least)
 
     exact = [[price(layer, width) for width in chosen] for layer in inner]
-    parts = math.lcm(*(each.denominator for row in exact for each in row))
-    prices = np.array([[int(each * parts) for each in row] for row in exact], np.int64)
+    parts = math.lcm(*(price.denominator for row in exact for price in row))
+    prices = np.array([[int(price * parts) for price in row] for row in exact], np.int64)
     most = min(math.floor((limit.most - least) * parts), int(prices.max(1).sum()))
-    return Space(costs, chosen, prices, most)
+    return BitSpace(costs, chosen, prices, most)

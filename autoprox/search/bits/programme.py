@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.search.bits.limits import Places, Space
+from autoprox.search.bits.limits import BitSpace, Places
 
 SECONDS = 60.0
-"""After which a solution is given up; networks of a hundred layers take less than one."""
+"""The time limit of the solver; networks of a hundred layers take less than a second."""
 
 GAP = 1e-6
-"""What HiGHS takes for no difference between two sums."""
+"""HiGHS treats sums that are closer than this as equal."""
 
 
-def solved(space: Space, terms: NDArray[np.float64]) -> Places | None:
+def solved(space: BitSpace, terms: NDArray[np.float64]) -> Places | None:
     """The configuration, ``(1, inner layers)``, with the largest sum of terms that fits.
 
     There is a variable a layer and width, 0 or 1; those of a layer add up to 1. Solved by

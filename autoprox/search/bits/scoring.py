@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from autoprox.errors import AutoproxError, QuantisationError, ScoreError
+from autoprox.evaluation.evaluate import Evaluator, Scores, Table
 from autoprox.language.graph import Graph, apply
 from autoprox.measuring.tables import by_bits
+from autoprox.primitives import PRIMITIVES, Form
+from autoprox.primitives.facts import Function
 from autoprox.primitives.kinds import Layer
+from autoprox.primitives.primitive import word_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.proxy import Proxy, scores_of
 from autoprox.runtime.progress import Progress
+from autoprox.statistics import Sample, measure
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from autoprox.evaluation.evaluate import Evaluator, Scores
-    from autoprox.primitives.facts import Function
-    from autoprox.statistics import Sample
-
-Scorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+BitScorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Bits of configurations, ``(configurations, layers)``, to scores; NaN where there is none."""
 
 
@@ -40,7 +40,7 @@ class TableScorer:
         widths: all bits that a layer may have.
         sample: entries kept of each tensor.
         seed: of the sample's places.
-        progress: told how many measurements are done.
+        progress: called as ``progress(task, done, total)``.
     """
 
     def __init__(
@@ -56,27 +56,23 @@ class TableScorer:
         seed: int,
         progress: Progress,
     ) -> None:
-        """Measure the network and reduce the tensors."""
-        from autoprox.evaluation.evaluate import Evaluator, Table
-        from autoprox.statistics import measure
 
         self.proxy = proxy
         self._widths = tuple(widths)
         plain, quantised = by_bits(proxy.statistics)
         shown = partial(measure, network, inputs, targets, sample=sample, seed=seed, mode="eval")
-        count = len(widths) + bool(plain)
         what = "measuring the network at each width"
-        found = []
+        measured = []
         for done, width in enumerate(widths):
-            progress(what, done, count)
-            found.append(shown(quantised, bits=dict.fromkeys(layers, width)))
+            progress(what, done, len(widths))
+            measured.append(shown(quantised, bits=dict.fromkeys(layers, width)))
+        progress(what, len(widths), len(widths))
         if plain:
-            progress(what, len(widths), count)
+            progress(f"measuring {', '.join(plain)}", 0, 1)
             without_bits = shown(plain)
-            found = [without_bits.joined(each) for each in found]
-        progress(what, count, count)
-        self._table = Table(tuple(found))
-        self._places = [found[0].layers.index(f"{name}.weight") for name in layers]
+            measured = [without_bits.joined(quantised_at) for quantised_at in measured]
+        self._table = Table(tuple(measured))
+        self._places = [measured[0].layers.index(f"{name}.weight") for name in layers]
         self._reductions = Evaluator(self._table).unknown_reductions([proxy.graph])
         self._reduced = self._table.reduced(self._reductions) if self._reductions else None
 
@@ -100,8 +96,6 @@ class TableScorer:
             graph: of kind Layer; where it is absent the contribution is 0.
             widths: some of those that were measured.
         """
-        import torch
-
         uniform = np.array(widths)[:, None].repeat(len(self._places), 1)
         value = self._evaluator(uniform).value(graph)
         assert value.present is not None
@@ -118,17 +112,13 @@ class TableScorer:
 
     def _evaluator(self, bits: NDArray[np.int64]) -> Evaluator:
         """An evaluator over configurations that knows what tensors reduce to."""
-        import torch
-
-        from autoprox.evaluation.evaluate import Evaluator, Table
-
         sources = torch.zeros(len(bits), self._table.widest, dtype=torch.int64)
         sources[:, self._places] = torch.from_numpy(np.searchsorted(self._widths, bits))
-        made = Evaluator(Table(self._table.measurements, sources))
+        evaluator = Evaluator(Table(self._table.measurements, sources))
         for place, reduction in enumerate(self._reductions):
             assert self._reduced is not None
-            made.remember(reduction, self._reduced[place])
-        return made
+            evaluator.remember(reduction, self._reduced[place])
+        return evaluator
 
 
 def function_scorer(
@@ -138,31 +128,31 @@ def function_scorer(
     targets: Tensor | None,
     layers: Sequence[str],
     seed: int,
-) -> Scorer:
+) -> BitScorer:
     """Scores a function, one configuration after the other."""
 
     def score(bits: NDArray[np.int64]) -> NDArray[np.float64]:
-        found: list[float] = []
+        scores: list[float] = []
         failure: AutoproxError | None = None
         for row in bits.tolist():
             chosen = dict(zip(layers, row, strict=True))
             try:
-                found.append(proxy(network, inputs, targets, seed=seed, bits=chosen))
+                scores.append(proxy(network, inputs, targets, seed=seed, bits=chosen))
             except ScoreError as error:
                 failure = error
-                found.append(np.nan)
-        if failure is not None and np.isnan(found).all():
+                scores.append(np.nan)
+        if failure is not None and np.isnan(scores).all():
             raise failure
-        return np.array(found)
+        return np.array(scores)
 
     return score
 
 
 def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
-    """A layer's term and the sign with which a score rises with the sum of the terms; or None.
+    """Write a score as a function of a sum over layers: the layer's term, and the sign; or None.
 
-    A configuration of the largest (with sign -1 the least) sum then has the largest score. There is
-    none where a layer's term depends on other layers' bits.
+    With sign 1 the score rises with the sum, so that the largest sum has the largest score; with
+    -1 the least sum has. None where a layer's term depends on the bits of other layers.
 
     >>> from autoprox.language.text import parse
     >>> layer_sum(parse("negative(sum(square(bits)))"))
@@ -170,12 +160,10 @@ def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
     >>> layer_sum(parse("sum(softmax(bits))")) is None
     True
     """
-    from autoprox.primitives import PRIMITIVES
-
     facts = PRIMITIVES[graph.word].facts
     if facts.negates:
-        found = layer_sum(graph.args[0])
-        return None if found is None else (found[0], -found[1])
+        below = layer_sum(graph.args[0])
+        return None if below is None else (below[0], -below[1])
     if facts.rising:
         return layer_sum(graph.args[0])
     if facts.sums is None or graph.args[0].kind is not Layer:
@@ -189,8 +177,6 @@ def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
 
 def _summed(term: Graph, function: Function | Literal["entries"]) -> Graph | None:
     """Return what is summed for a reduction of `term`; None if its word was defined anew."""
-    from autoprox.primitives.primitive import word_of
-
     if function == "entries":
         return term
     word = word_of(function)
@@ -198,7 +184,6 @@ def _summed(term: Graph, function: Function | Literal["entries"]) -> Graph | Non
 
 
 def _compares_layers(node: Graph) -> bool:
-    from autoprox.primitives import PRIMITIVES, Form
 
     return (
         bool(node.args) and node.kind is Layer and PRIMITIVES[node.word].form is Form.NORMALISATION

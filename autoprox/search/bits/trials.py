@@ -1,24 +1,24 @@
 """Bits tried on the network itself: a local search from what a proxy chose.
 
-A proxy says in milliseconds what is good, and does not know what rounding really leaves. Some dozen
-configurations near its choice, quantised and run on images without labels, tell.
+A proxy scores configurations in milliseconds, without running the quantised network. Some dozen
+configurations near its choice are therefore quantised and run on images without labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError
-from autoprox.search.bits.limits import Places, Space
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from autoprox.quantise.quantiser import Method
+from autoprox.quantise.quantiser import Method, Quantiser
+from autoprox.quantise.running import check_normalised, logits
+from autoprox.search.bits.limits import BitSpace, Places
+from autoprox.training.settings import processor_precision
 
 CALIBRATION = 512
 """How many images calibrate, as for the tables that ship; at most half of them."""
@@ -30,10 +30,10 @@ CHANGED = 2
 """How many layers change at most on the way to a neighbour, before it is made to fit."""
 
 PATIENCE = 1000
-"""How many neighbours are drawn before all are taken for known."""
+"""The search ends after so many neighbours in a row that were tried already."""
 
 Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
-"""Bits of all layers to how far they take the network's outputs, in nats; 0 for not at all."""
+"""From the bits of all layers to the divergence of the network's outputs, in nats."""
 
 
 def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
@@ -53,12 +53,6 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
         QuantisationError: there are fewer than four images, they are not normalised or not
             finite, or the network's own outputs are not finite, or not of two classes or more.
     """
-    import torch.nn.functional as F
-
-    from autoprox.quantise.quantiser import Method, Quantiser
-    from autoprox.quantise.running import check_normalised, logits
-    from autoprox.training.settings import processor_precision
-
     if len(images) < 4:
         raise QuantisationError(
             f"some of the images calibrate and the others are run: give 4 or more; got "
@@ -70,9 +64,9 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
     how = method or Method(precision=processor_precision())
     cut = min(CALIBRATION, len(images) // 2)
 
-    def shares(made: nn.Module) -> Tensor:
+    def shares(network: nn.Module) -> Tensor:
         """The logarithms of the classes' probabilities, float64 ``(images, classes)``."""
-        return logits(made, images[cut:], how.precision).double().log_softmax(1)
+        return logits(network, images[cut:], how.precision).double().log_softmax(1)
 
     own = shares(network)
     if own.ndim != 2 or own.shape[1] < 2:
@@ -85,8 +79,8 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
     quantiser = Quantiser(network, images[:cut], how)
 
     def divergence(bits: tuple[int, ...]) -> float:
-        found = shares(quantiser(bits))
-        return float(F.kl_div(found, own, reduction="batchmean", log_target=True))
+        outputs = shares(quantiser(bits))
+        return float(F.kl_div(outputs, own, reduction="batchmean", log_target=True))
 
     return divergence
 
@@ -109,7 +103,7 @@ class Tried:
 
 
 def tried(
-    space: Space,
+    space: BitSpace,
     starts: Places,
     divergence: Divergence,
     generator: np.random.Generator,
@@ -127,7 +121,7 @@ def tried(
         divergence: of bits.
         generator: all that is random.
         trials: how many configurations are tried at most, the starts included.
-        progress: told how many are tried, and of how many.
+        progress: called as ``progress(done, total)``.
 
     Raises:
         QuantisationError: none has finite outputs.
@@ -144,10 +138,10 @@ def tried(
                 break
             if place.tobytes() in seen:
                 continue
-            found = divergence(tuple(space.bits(place[None])[0].tolist()))
+            least_here = divergence(tuple(space.bits(place[None])[0].tolist()))
             seen.add(place.tobytes())
-            if found < least:
-                best, least = place[None], found
+            if least_here < least:
+                best, least = place[None], least_here
             progress(len(seen), trials)
     except KeyboardInterrupt:
         if not np.isfinite(least):
@@ -159,33 +153,33 @@ def tried(
 
 
 def _unseen(
-    space: Space, place: Places, seen: set[bytes], generator: np.random.Generator
+    space: BitSpace, place: Places, seen: set[bytes], generator: np.random.Generator
 ) -> Places | None:
     """A neighbour that was not tried yet; None if none is found."""
     for _ in range(PATIENCE):
-        found = neighbour(space, place, generator)
-        if found.tobytes() not in seen:
-            return found
+        near = neighbour(space, place, generator)
+        if near.tobytes() not in seen:
+            return near
     return None
 
 
-def neighbour(space: Space, place: Places, generator: np.random.Generator) -> Places:
+def neighbour(space: BitSpace, place: Places, generator: np.random.Generator) -> Places:
     """A configuration near another, ``(inner layers,)`` both, that leaves no room for more bits.
 
     A layer or two go to the next width, up or down; then random layers go down until it fits, and
     up as long as it does.
     """
     layers, widths = space.prices.shape
-    found: Places = place.copy()
+    near: Places = place.copy()
     for layer in generator.integers(layers, size=generator.integers(1, CHANGED + 1)):
-        found[layer] = np.clip(found[layer] + generator.choice([-1, 1]), 0, widths - 1)
-    (found,) = space.repaired(found[None], generator)
+        near[layer] = np.clip(near[layer] + generator.choice([-1, 1]), 0, widths - 1)
+    (near,) = space.repaired(near[None], generator)
     room = list(generator.permutation(layers))
     while room:
-        higher = found.copy()
+        higher = near.copy()
         higher[room[0]] += 1
         if higher[room[0]] < widths and space.fits(higher[None])[0]:
-            found = higher
+            near = higher
             room.append(room[0])
         room.pop(0)
-    return found
+    return near

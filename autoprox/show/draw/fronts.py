@@ -30,7 +30,7 @@ def front_figure(found: FoundArchitectures, axes: Axes | None = None) -> Axes:
     Raises:
         AutoproxError: matplotlib is not installed, or nothing has both a score and a cost.
     """
-    across, unit = UNITS[found.settings.cost]
+    across, unit = UNITS.get(found.settings.cost, (found.settings.cost, 1.0))
     prices = [each.cost(found.settings.cost) for each in found.scored]
     x = np.array([np.nan if price is None else price for price in prices], np.float64) * unit
     if not np.isfinite(x + found.merits).any():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprox.language.graph import Graph
-from autoprox.language.picture import BOX_HEIGHT, GREY, ROOT_EDGE, Box, Line, picture
+from autoprox.language.picture import BOX_HEIGHT, GREY, ROOT_EDGE, Arrow, Box, picture
 from autoprox.language.svg import to_svg
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.arguments import printable
@@ -80,7 +80,7 @@ def draw_graph(graph: Graph, title: str, axes: Axes | None, notes: Mapping[str, 
     return axes
 
 
-def _draw_line(axes: Axes, line: Line) -> None:
+def _draw_line(axes: Axes, line: Arrow) -> None:
     """Draw an arrow, straight or smooth and upright at each point, with its numbers."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path as Curve
@@ -126,7 +126,8 @@ def save(source: Graph | Proxy, path: str | Path, title: str | None = None) -> N
     """Draw the graph into a file, whole or not at all; an .svg file needs no matplotlib.
 
     Raises:
-        AutoproxError: the name ends with neither .svg nor .png, or matplotlib is not installed.
+        AutoproxError: the name is none of an .svg, .png or .pdf file, or matplotlib is not
+            installed.
         RunError: the file cannot be written.
     """
     if check_path(path) == ".svg":

@@ -98,7 +98,7 @@ def save_chart(board: Leaderboard, path: str | Path, top: int | None = None) -> 
     """Draw the leaderboard into a file, whole or not at all; its folder is made.
 
     Raises:
-        AutoproxError: the name ends with neither .svg nor .png, matplotlib is not installed, or
+        AutoproxError: the name is none of a picture, matplotlib is not installed, or
             there is nothing to draw.
         RunError: the file cannot be written.
     """

@@ -69,9 +69,11 @@ def lineage(
                 _line(axes, shown.members[rows[parent]], each, rows)
         _mark(axes, each, rows[each.candidate.text])
     earlier = f", and {shown.earlier:,} earlier ancestors" if shown.earlier else ""
+    orphans = any(not each.candidate.parents for each in shown.members)
+    squares = "\n(squares have no parents)" if orphans else ""
     dress(
         axes,
-        f"{found.settings.joint}, search\n(squares have no parents)",
+        f"{found.settings.joint}, search{squares}",
         "",
         f"{found.title}{earlier}",
         grid="x",

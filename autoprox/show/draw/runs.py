@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
-from autoprox.evolution.record import HISTORY, Run, read_run
+from autoprox.evolution.record import HISTORY, Run
+from autoprox.evolution.record import read_run as read_single
+from autoprox.evolution.runs import Runs, chosen, names_of, read_run
 from autoprox.evolution.word_use import BEST, WordUse, word_use
 from autoprox.show import plots
 from autoprox.show.draw.style import (
     BLUE,
+    GREEN,
     GREY,
+    INK,
+    LIGHT_BLUE,
     MONOSPACE,
     PALE,
     SMALL,
@@ -34,6 +39,9 @@ LINES: Mapping[str, Mapping[str, Any]] = {
     "held_out": {"color": VERMILION, "linestyle": "--"},
     "median": {"color": GREY, "linestyle": ":"},
 }
+COLORS, DASHES = (BLUE, VERMILION, GREEN, LIGHT_BLUE, INK), ("-", "--", ":", "-.")
+"""Of the fronts of several runs."""
+
 WORDS = 14
 """How many statistics, and how many primitives, are shown."""
 
@@ -44,7 +52,7 @@ def found_in(run: AnyRun) -> Run:
     Raises:
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
     """
-    return run if isinstance(run, Run) else read_run(run)
+    return run if isinstance(run, Run) else read_single(run)
 
 
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
@@ -81,15 +89,20 @@ def _with_fitness(run: AnyRun) -> Run:
     return found
 
 
-def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
+def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None) -> Axes:
     """Draw the complexity of the candidates against their joint correlation.
 
     The line is the front: what is reached on the search split with so many nodes at most. Discs are
     the proxies that the run's page shows one by one; a line leads from each to a diamond, its
     held-out correlation, where that is known.
 
+    Of more than one run the fronts alone are drawn, and a diamond where the best proxy of each is
+    held out. Their correlations are those of the architectures that each of them searched on, or
+    held out: `autoprox.compare` ranks them on the same.
+
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder, or several in one folder.
+        others: further ones, to compare with; of several in one folder the picked one is taken.
         axes: where to draw; a new figure if None.
 
     Raises:
@@ -98,7 +111,12 @@ def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     """
     import numpy as np
 
-    found = _with_fitness(run)
+    if others:
+        return _fronts([chosen(each) for each in (run, *others)], axes)
+    read = run if isinstance(run, Run | Runs) else read_run(run)
+    if isinstance(read, Runs):
+        return _fronts(list(read.runs.values()), axes)
+    found = _with_fitness(read)
     shown = plots.marks(picks(found))
     three = [(each.complexity, each.search, each.held_out) for each in shown]
     sizes, search, held_out = np.array(three, np.float64).T  # None becomes NaN: no mark
@@ -117,6 +135,30 @@ def pareto(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     # The names can be read where candidates lie behind.
     legend: dict[str, Any] = {"framealpha": 0.85, "edgecolor": "none"}
     axes.legend(fontsize=SMALL, loc="lower right", **legend)
+    return axes
+
+
+def _fronts(runs: Sequence[Run], axes: Axes | None) -> Axes:
+    """Draw the fronts of several runs, and where their best proxies are held out."""
+    axes = blank_axes(axes, 5.4, 3.6)
+    names = names_of([run.folder for run in runs])
+    levels: list[float] = []
+    for place, (name, run) in enumerate(zip(names, map(_with_fitness, runs), strict=True)):
+        color, dashes = COLORS[place % len(COLORS)], DASHES[place // len(COLORS) % len(DASHES)]
+        points = plots.front(run)
+        levels += [value for _, value in points]
+        axes.plot(*zip(*points, strict=True), color=color, linestyle=dashes, label=name)
+        best = next(iter(run.held_out), None)
+        if best is not None and best.joint is not None:
+            levels.append(best.joint)
+            axes.plot(best.complexity, best.joint, "D", markersize=4, color=color)
+    measures = dict.fromkeys(run.settings.joint for run in runs)
+    dress(
+        axes, plots.NODES, " or ".join(measures), "fronts on the search split; diamonds: held out"
+    )
+    axes.set_ylim(plots.around(levels))
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(fontsize=SMALL, loc="lower right", framealpha=0.85, edgecolor="none")
     return axes
 
 

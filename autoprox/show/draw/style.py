@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".svg", ".png")
+SUFFIXES = (".svg", ".png", ".pdf")
 DOTS_PER_INCH = 160
 BLUE, VERMILION, GREEN, LIGHT_BLUE = "#0072b2", "#d55e00", "#009e73", "#56b4e9"
 INK, GREY, PALE, GRID = "#333333", "#5f5f5f", "#bdbdbd", "#e5e5e5"
@@ -121,43 +121,81 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
+MARGIN = 0.1
+"""Inches: around a picture in its file."""
+
+_NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
 def rendered(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as a file's content; equal figures have equal content."""
+    """Return a figure as a file's content; equal figures have equal content.
+
+    A .pdf has its fonts embedded as TrueType, which publishers ask for.
+    """
     out = io.BytesIO()
-    with matplotlib().rc_context({"svg.hashsalt": "autoprox", "svg.fonttype": "path"}):
-        metadata = {"Date": None} if suffix == ".svg" else None
+    how = {"svg.hashsalt": "autoprox", "svg.fonttype": "path", "pdf.fonttype": 42}
+    with matplotlib().rc_context(how):
         figure.savefig(
-            out, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.1
+            out,
+            format=suffix[1:],
+            metadata=_NO_DATE.get(suffix),
+            bbox_inches="tight",
+            pad_inches=MARGIN,
         )
     return out.getvalue()
 
 
-def check_path(path: str | Path) -> str:
-    """Return the suffix of a picture's name.
+def set_width(figure: Figure, inches: float) -> None:
+    """Make a figure so wide in its file; its letters keep their size.
 
     Raises:
-        AutoproxError: it is neither .svg nor .png.
+        AutoproxError: names and numbers alone are wider.
+    """
+    width, height = figure.get_size_inches()
+    ratio = height / width
+    for _ in range(4):  # what stands outside of the axes may be set anew each time
+        taken = figure.get_tightbbox().width + 2 * MARGIN
+        width += inches - taken
+        if width <= 0:
+            break
+        figure.set_size_inches(width, max(ratio * width, 0.6 * height))
+    if width <= 0 or abs(figure.get_tightbbox().width + 2 * MARGIN - inches) > 0.05 * inches:
+        raise AutoproxError(
+            f"the picture cannot be {inches:g} inches wide: its names and numbers take more"
+        )
+
+
+def check_path(path: str | Path) -> str:
+    """Return the suffix of a picture's name: .svg, .png or .pdf.
+
+    Raises:
+        AutoproxError: it is none of these.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise AutoproxError(f"a picture is an .svg or a .png file; got {str(path)!r}")
+        raise AutoproxError(f"a picture is an .svg, .png or .pdf file; got {str(path)!r}")
     return suffix
 
 
-def write(picture: Axes | Figure, path: str | Path, other: str = "name") -> None:
+def write(
+    picture: Axes | Figure, path: str | Path, other: str = "name", width: float | None = None
+) -> None:
     """Write a picture into a file, whole or not at all; its folder is made.
 
     Args:
         picture: the figure, or any of its axes.
         path: the file.
         other: what the message of a failure says to choose another one of.
+        width: inches, of the file; as wide as the picture usually is if None.
 
     Raises:
-        AutoproxError: the name ends with neither .svg nor .png.
+        AutoproxError: the name has another ending, or the picture cannot be so narrow.
         RunError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
     suffix = check_path(path)
     figure = picture if isinstance(picture, Figure) else figure_of(picture)
+    if width is not None:
+        set_width(figure, width)
     write_bytes(Path(path), rendered(figure, suffix), other)

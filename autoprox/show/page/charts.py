@@ -46,15 +46,17 @@ class Frame:
 
     Attributes:
         xs, ys: the least and the largest number on each axis.
+        right: pixels at the right of it.
     """
 
     xs: Point
     ys: Point
+    right: int = RIGHT
 
     def x(self, value: float) -> float:
         """Return the place of a number on the horizontal axis."""
         low, high = self.xs
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - self.right)
 
     def y(self, value: float) -> float:
         """Return the place of a number on the vertical axis."""
@@ -71,7 +73,7 @@ class Frame:
 
     def axes(self, horizontal: str, vertical: str, whole: Sequence[float]) -> Markup:
         """Return grid, numbers and titles; `whole` are the numbers of the horizontal axis."""
-        right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+        right, bottom = WIDTH - self.right, HEIGHT - BOTTOM
         parts = [
             join([line((LEFT, self.y(v)), (right, self.y(v)), "grid"),
                   label((LEFT - 8, self.y(v) + 4), f"{v:g}", anchor="end")])

@@ -17,7 +17,10 @@ from autoprox.evolution.settings import Settings
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""
 
-SHOWN = {"images": "images", "probe_batch": "batch", "probe_seed": "probe_seed"}
+OTHERWISE_NAMED = {"held_out": "held_out_share"}
+"""The settings whose option has another name."""
+
+SHOWN = {"images": "images", "batch": "batch", "probe_seed": "probe_seed"}
 """The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
 
 
@@ -33,6 +36,8 @@ def settings_options(settings: Settings) -> list[str]:
         value = getattr(settings, each.name)
         if each.name == "parameters":
             words += _parameters(settings)
+        elif each.name == "started_from":  # its front is among the seed proxies
+            continue
         elif each.default is MISSING or value != each.default:
             words += _option(each.name, value)
     return words
@@ -50,6 +55,7 @@ def _parameters(settings: Settings) -> list[str]:
 def _option(name: str, value: Any) -> list[str]:
     if name in REPEATED:
         return [word for one in value for word in (REPEATED[name], one)]
+    name = OTHERWISE_NAMED.get(name, name)
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     return [f"--{name.replace('_', '-')}", text]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -16,24 +17,26 @@ from autoprox.assessment.wording import (
     interval_text,
     luck_in_words,
     readable_seconds,
-    ties_in_words,
+    reservations_in_words,
 )
 from autoprox.benches import several
 from autoprox.errors import RunError
+from autoprox.evolution.folder import holds_several
 from autoprox.evolution.lineage import lineage
 from autoprox.evolution.record import Run, read_run
+from autoprox.evolution.runs import read_runs
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.word_use import word_use
 from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
-from autoprox.leaderboard.board import FORMAT, VERSION
+from autoprox.leaderboard.board import BOARD
 from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
-from autoprox.runtime.schema import read_json
-from autoprox.show.page import charts, tables
+from autoprox.show.page import charts, scatters, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
+from autoprox.show.page.several import several_page
 from autoprox.show.picks import Pick, picks
 
 MEMBERS = 20
@@ -47,8 +50,10 @@ def write_page(
 ) -> Path:
     """Write the page of a run, whole or not at all, and return where it is.
 
+    Of several runs in one folder each gets its page, and the folder one of what they say together.
+
     Args:
-        run: the run's folder.
+        run: the run's folder, or that of several runs.
         out: the page's file; ``report.html`` in the run's folder if None.
         ranking: a leaderboard to show beside, as ``autoprox rank --json`` writes it.
 
@@ -57,7 +62,15 @@ def write_page(
         AutoproxError: the leaderboard cannot be read, or is of another bench.
     """
     path = Path(run) / NAME if out is None else Path(out)
-    write_text(path, page(run, ranking))
+    if not holds_several(run):
+        write_text(path, page(run, ranking))
+        return path
+    if out is not None or ranking is not None:
+        raise RunError(f"{run} holds several runs: their pages go into their folders, without more")
+    runs = read_runs(run)
+    for name in runs.runs:
+        write_page(path.parent / name)
+    write_text(path, several_page(runs, NAME))
     return path
 
 
@@ -70,9 +83,11 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         title=join([found.title]),
         version=__version__,
         lead=_lead(found),
+        best=_best(found, chosen),
         proxies=_proxies(found, chosen),
         picked=join(_article(each, found.settings.joint) for each in chosen),
         parts=_parts(found, chosen, None if ranking is None else Path(ranking)),
+        architectures=scatters.section(found),
         history=_history(found, chosen),
         lineage=_lineage(found, chosen),
         failures=_failures(found),
@@ -88,7 +103,7 @@ def _lead(found: Run) -> Markup:
     if found.held_out:
         told.append(difference_in_words(found.held_out, found.settings.joint))
         told.append(luck_in_words(found.luck, found.null, found.settings.joint))
-        told += ties_in_words(found.held_out)
+        told += reservations_in_words(found.held_out)
     state = "The search is finished" if found.finished else "The search stopped before its end"
     told.append(
         f"{state}: {_counted(found.evaluations, 'distinct candidate')}, of {found.proposals:,} "
@@ -119,16 +134,20 @@ def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
     return {each.text: each for each in chosen}
 
 
+def _best(found: Run, chosen: Sequence[Pick]) -> Markup:
+    """Return the table of the proxies."""
+    if not found.held_out:
+        return Markup("")
+    caption = f"Held out: architectures that the search never saw{_sizes(found)}"
+    table = tables.joint_table(caption, found, found.held_out, _by_text(chosen))
+    return join([table, tag("p", f"{EXPLAINED_USE}.")])
+
+
 def _proxies(found: Run, chosen: Sequence[Pick]) -> Markup:
-    """Return the table of the proxies, and what complexity buys."""
-    by_text = _by_text(chosen)
+    """Return what complexity buys, and the proxies that are in no other table."""
     assessed = {row.expression for row in found.held_out}
     others = [each for each in chosen if each.text not in assessed]
     parts = []
-    if found.held_out:
-        caption = f"Held out: architectures that the search never saw{_sizes(found)}"
-        parts.append(tables.joint_table(caption, found, found.held_out, by_text))
-        parts.append(tag("p", f"{EXPLAINED_USE}."))
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
     parts.append(tag("figure", charts.pareto(found, chosen), tag("figcaption", note)))
     if others:
@@ -206,17 +225,13 @@ def _ranked(found: Run, path: Path) -> Markup:
         AutoproxError: the file is no leaderboard, or damaged.
         RunError: it is of another bench.
     """
-    board, asked = read_json(path, FORMAT, VERSION), found.settings
+    board, asked = BOARD.read(path), found.settings
     own = several(asked.bench)
-    if board.get("bench") not in own and not any(each.endswith(".py") for each in own):
+    if board.bench not in own and not any(each.endswith(".py") for each in own):
         run = " and ".join(own)
-        raise RunError(f"{path} ranks on the bench {board.get('bench')!r}; the run was on {run}")
-    try:
-        table, settings = tables.ranking_table(board), board["settings"]
-        starred = any(row.get("searched_on") for row in board["rows"])
-        split = settings.get("held_out"), settings.get("split_seed")
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {run}")
+    table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
+    split = board.settings.get("held_out"), board.settings.get("split_seed")
     notes = ["Measured as the settings of that ranking say, not those of this run."]
     if split != (True, asked.split_seed) or asked.held_out != Settings(asked.bench).held_out:
         notes.append("This ranking includes architectures that the search saw.")

@@ -15,14 +15,20 @@ from autoprox.assessment.wording import (
     mean_correlation,
 )
 from autoprox.evolution.lineage import Lineage
-from autoprox.evolution.record import Run
+from autoprox.evolution.record import Run, known_graph
 from autoprox.evolution.word_use import BEST, WordUse
+from autoprox.language.graph import Graph
+from autoprox.language.mathml import from_latex
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
+from autoprox.runtime.arguments import printable
 from autoprox.runtime.markup import Markup, tag
 from autoprox.show.picks import Pick
 
 WORDS = {
+    "architecture",
+    "description",
+    "target",
     "form",
     "formula",
     "formula of the best",
@@ -48,19 +54,19 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Markup]) -> Mark
     return tag("div", whole, class_="wide", tabindex=0, role="region", aria_label=caption)
 
 
-def _cell(text: str, value: float | None = None) -> Markup:
+def cell(text: str, value: float | None = None) -> Markup:
     """Return a cell; `value` is what it is sorted by if that is not its text."""
     return tag("td", text, data_value=None if value is None else repr(value), class_="number")
 
 
 def _figure(value: float | None) -> Markup:
-    return _cell(figure(value), value)
+    return cell(figure(value), value)
 
 
 def _with_details(shown: str, value: float | None, details: str) -> Markup:
     """Return a cell with a number and, small beneath it, what goes with it."""
     if value is None:
-        return _cell("-")
+        return cell("-")
     return tag("td", shown, tag("small", details), data_value=repr(value), class_="number")
 
 
@@ -71,10 +77,13 @@ def _name(pick: Pick | None, name: str) -> Markup:
 
 
 def _formula(text: str, failure: str | None = None) -> Markup:
-    """Return a cell with a formula, which may be broken after an opening parenthesis."""
+    """Return a cell with a formula set as one, or as text where its words are not known here."""
     if failure is not None:
         return tag("td", f"no score: {failure}")
-    return tag("td", tag("code", Markup("(<wbr>").join(text.split("("))))
+    graph = known_graph(text)
+    if isinstance(graph, Graph):
+        return tag("td", tag("div", from_latex(graph.latex())), title=text, class_="formula")
+    return tag("td", tag("code", Markup("(<wbr>").join(printable(text).split("("))))
 
 
 def _signed(value: float) -> str:
@@ -101,7 +110,7 @@ def joint_table(
         tag(
             "tr",
             _name(by_text.get(row.expression), row.name),
-            _cell(str(row.complexity)),
+            cell(str(row.complexity)),
             _with_details(figure(row.joint), row.joint, interval_text(row.joint_interval)),
             _with_details(
                 figure(row.difference, "+.3f", MINUS),
@@ -142,7 +151,7 @@ def column_table(
 
 def _correlation(each: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
     if each is None:
-        return _cell("-")
+        return cell("-")
     low, high = each.interval
     others = [
         f"{symbol} {each.correlation(name):.2f}"
@@ -156,7 +165,7 @@ def _correlation(each: ColumnFigures | None, correlation: RankCorrelation) -> Ma
 def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
     """Return the proxies that no assessment of the end is about."""
     lines = [
-        tag("tr", _name(each, each.name), _cell(str(each.complexity or "-")),
+        tag("tr", _name(each, each.name), cell(str(each.complexity or "-")),
             _figure(each.search), _figure(each.held_out), _formula(each.text))
         for each in chosen
     ]  # fmt: skip
@@ -173,7 +182,7 @@ def failures_table(found: Run) -> Markup:
     """Return how often candidates failed, by reason, with bars."""
     most = max(found.failures.values())
     lines = [
-        tag("tr", tag("th", reason, scope="row"), _cell(str(count)), _bar(count / most))
+        tag("tr", tag("th", reason, scope="row"), cell(str(count)), _bar(count / most))
         for reason, count in found.failures.most_common()
     ]
     return table("Failed candidates by reason", ("reason", "candidates", "share"), lines)
@@ -190,8 +199,8 @@ def words_table(uses: Iterable[WordUse]) -> Markup:
     """Return how many of the best candidates use each word, with bars, and how many of all."""
     lines = [
         tag("tr", tag("th", each.word, scope="row"), tag("td", each.form),
-            _cell(f"{each.best:.0%}", each.best), _bar(each.best),
-            _cell(f"{each.all:.0%}", each.all))
+            cell(f"{each.best:.0%}", each.best), _bar(each.best),
+            cell(f"{each.all:.0%}", each.all))
         for each in uses
     ]  # fmt: skip
     caption = f"Which words the best candidates use, up to {BEST} by fitness on the search split"
@@ -208,7 +217,7 @@ def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Ma
         parents = ", ".join([*known, *["an earlier one"] * missing])
         lines.append(
             tag("tr", _name(by_text.get(one.text), str(one.number)), tag("td", parents or "-"),
-                _cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
+                cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
         )  # fmt: skip
     headings = ("candidate", "parents", "nodes", f"{joint}, search", "formula")
     return table("The best candidate and its nearest ancestors", headings, lines)
@@ -232,7 +241,7 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     lines = []
     for row in found.generations:
         cells = [
-            _generation_cell(key, getattr(row, key)) for key in GENERATION if key != "generation"
+            _generationcell(key, getattr(row, key)) for key in GENERATION if key != "generation"
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
@@ -241,12 +250,12 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     )
 
 
-def _generation_cell(key: str, value: Any) -> Markup:
+def _generationcell(key: str, value: Any) -> Markup:
     if key == "expression":
         return _formula(value)
     if key in ("best", "held_out", "median"):
         return _figure(value)
-    return _cell(f"{value:g}" if key == "seconds" else str(value), value)
+    return cell(f"{value:g}" if key == "seconds" else str(value), value)
 
 
 def settings_table(found: Run) -> Markup:

@@ -23,7 +23,7 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def command(tmp_path, cache):
     """Runs ``autoprox search`` on a small space, in this process."""
-    given = ["--space", FILE, "--out", str(tmp_path / "run"), "--budget", "20"]
+    given = ["--space", FILE, "--out", str(tmp_path / "run"), "--evaluations", "20"]
 
     def run(*more, given=given):
         machine = ["--jobs", "1", "--cache", cache]
@@ -40,8 +40,8 @@ def test_the_best_architectures_are_printed(command, tmp_path) -> None:
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     for place, each in enumerate(top, start=1):
         widths = ",".join(map(str, each["config"]["widths"]))
-        row = f"{place} {each['params']} {each['params']} {each['flops']} widths={widths}"
-        assert row in lines
+        assert f"{place} {each['params']} {each['params']} {each['flops']}" in lines
+        assert f"{place} widths={widths}" in lines
     assert "samples fit" in result.stdout
     assert f"build the best: {top[0]['build']}" in result.stdout
     assert "scoring architectures (" in result.stderr
@@ -57,12 +57,12 @@ def test_several_proxies_show_their_mean_rank(command) -> None:
 
 
 def test_json_goes_to_standard_output_or_into_a_file(command, tmp_path) -> None:
-    result = command("--proxy", "params", "--json", "--quiet")
+    result = command("--proxy", "params", "--json", "-", "--quiet")
     facts = json.loads(result.stdout)
     assert facts["format"] == "autoprox architectures"
     assert facts == json.loads((tmp_path / "run" / "top.json").read_text())
     path = tmp_path / "facts.json"
-    again = [*("--space", FILE, "--out", str(tmp_path / "again"), "--budget", "20")]
+    again = [*("--space", FILE, "--out", str(tmp_path / "again"), "--evaluations", "20")]
     assert command("--proxy", "params", "--json", str(path), given=again).exit_code == 0
     assert json.loads(path.read_text()) == facts
 
@@ -71,15 +71,15 @@ def test_json_goes_to_standard_output_or_into_a_file(command, tmp_path) -> None:
 def test_the_front_is_drawn(command, tmp_path, suffix) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"front{suffix}"
-    options = ["--method", "pareto", "--cost", "flops", "--latency"]
-    result = command("--proxy", "params", "--plot", str(path), *options)
+    options = ["--algorithm", "pareto", "--cost", "flops", "--latency"]
+    result = command("--proxy", "params", "--draw", str(path), *options)
     assert result.exit_code == 0, result.output
     assert path.stat().st_size > 5000
     assert "latency" in result.stdout
 
 
 def test_a_picture_of_another_kind_is_refused_before_the_search(command, tmp_path) -> None:
-    result = command("--proxy", "params", "--plot", "front.pdf")
+    result = command("--proxy", "params", "--draw", "front.gif")
     assert result.exit_code == 1
     assert ".svg" in result.output
     assert not (tmp_path / "run").exists()
@@ -130,7 +130,7 @@ def test_options_that_do_not_go_together_are_refused(words, message) -> None:
     [
         (["--proxy", "zicoo"], "did you mean 'zico'"),
         (["--proxy", "zico", "--params", "5M:"], "LEAST:MOST"),
-        (["--proxy", "zico", "--method", "luck"], "unknown method 'luck'"),
+        (["--proxy", "zico", "--algorithm", "luck"], "unknown algorithm 'luck'"),
         (["--proxy", "zico", "--params", "1:2"], "none of 1000"),
     ],
 )

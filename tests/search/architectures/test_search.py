@@ -11,10 +11,10 @@ import torch
 
 import autoprox
 from autoprox import search_architectures
-from autoprox.errors import RunError, ScoreError, SpaceError, UnknownNameError
+from autoprox.errors import RunError, ScoreError, SpaceError, StatisticError, UnknownNameError
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.function import FunctionProxy
-from autoprox.search.architectures.methods import METHODS, POPULATION, non_dominated
+from autoprox.search.architectures.algorithms import ALGORITHMS, POPULATION, non_dominated
 from autoprox.search.architectures.scoring import Scored, merits
 from autoprox.search.architectures.search import GENERATION, ArchitectureSearch
 from autoprox.search.architectures.settings import SearchSettings
@@ -36,7 +36,7 @@ def search(tmp_path, cache):
     """Runs a small search in the folder of that name."""
 
     def run(name="run", proxies=PROXY, source=FILE, **options):
-        options = {"budget": 40, "cache": cache, **options}
+        options = {"evaluations": 40, "cache": cache, **options}
         return search_architectures(source, proxies, out=tmp_path / name, **options)
 
     return run
@@ -75,9 +75,14 @@ def test_another_seed_finds_other_architectures(search) -> None:
     assert all(scores[json.dumps(each.config)] == each.scores for each in shared)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_resumed_search_ends_as_if_nothing_had_happened(search, method, cache) -> None:
-    options = {"method": method, "budget": 120, "proxies": ["params", PROXY], "params": "60:140"}
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_resumed_search_ends_as_if_nothing_had_happened(search, algorithm, cache) -> None:
+    options = {
+        "algorithm": algorithm,
+        "evaluations": 120,
+        "proxies": ["params", PROXY],
+        "params": "60:140",
+    }
     whole = search("whole", **options)
     stopped = search("stopped", watch=after(64), **options)
     assert not stopped.finished
@@ -100,7 +105,7 @@ def test_ctrl_c_before_the_first_generation_leaves_a_search_to_resume(search, ca
 
 def test_a_search_leaves_the_random_states_as_they_were(search) -> None:
     torch_state, python_state = torch.get_rng_state(), __import__("random").getstate()
-    search(params="60:140", method="pareto", budget=80)
+    search(params="60:140", algorithm="pareto", evaluations=80)
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert __import__("random").getstate() == python_state
 
@@ -109,7 +114,7 @@ def test_a_search_leaves_the_random_states_as_they_were(search) -> None:
 
 
 def test_every_architecture_is_scored_once_and_keeps_within_the_limits(search) -> None:
-    found = search(params="80:120", flops=":200", budget=60)
+    found = search(params="80:120", flops=":200", evaluations=60)
     assert len({json.dumps(each.config) for each in found.scored}) == len(found.scored) == 60
     for each in found.scored:
         assert each.params == parameters(each.config["widths"])
@@ -176,7 +181,7 @@ def test_the_front_is_what_nothing_beats(seed) -> None:
 
 
 def test_the_front_of_a_search_is_in_its_file(search) -> None:
-    found = search(method="pareto", budget=80)
+    found = search(algorithm="pareto", evaluations=80)
     lines = (found.folder / "front.csv").read_text().splitlines()
     assert lines[0].startswith(f"{PROXY},params,flops,latency,config")
     assert len(lines) == 1 + len(found.front())
@@ -199,7 +204,7 @@ def test_latencies_are_measured_for_what_is_shown_or_searched_by(search) -> None
     shown = [each.latency for each in (*found.top(3), *found.front())]
     assert all(seconds > 0 for seconds in shown)
     assert sum(each.latency is not None for each in found.scored) <= 3 + len(found.front())
-    searched = search("searched", cost="latency", method="pareto", budget=20)
+    searched = search("searched", cost="latency", algorithm="pareto", evaluations=20)
     assert all(each.latency > 0 for each in searched.scored)
 
 
@@ -234,8 +239,10 @@ class Large(Toy):
         return {"widths": widths}
 
 
-def ran(method: str, seed: int, budget: int = 600) -> ArchitectureSearch:
-    settings = SearchSettings("large", ("known",), budget=budget, method=method, seed=seed)
+def ran(algorithm: str, seed: int, evaluations: int = 600) -> ArchitectureSearch:
+    settings = SearchSettings(
+        "large", ("known",), evaluations=evaluations, algorithm=algorithm, seed=seed
+    )
     search = ArchitectureSearch(settings, Large(), Known())
     while not search.done:
         search.step()
@@ -245,8 +252,8 @@ def ran(method: str, seed: int, budget: int = 600) -> ArchitectureSearch:
 @pytest.mark.parametrize("seed", range(3))
 def test_evolution_comes_nearer_to_the_best_than_chance_does(seed) -> None:
     best = {
-        method: max(each.scores["known"] for each in ran(method, seed).scored)
-        for method in ("evolution", "random")
+        algorithm: max(each.scores["known"] for each in ran(algorithm, seed).scored)
+        for algorithm in ("evolution", "random")
     }
     assert best["evolution"] > best["random"] / 4  # scores are negative: a quarter of the distance
 
@@ -264,20 +271,21 @@ def test_nsga_spreads_a_better_front_than_chance_does() -> None:
         return 8000 * 253 - 253**3 / 24 + 8000 * 192 - area
 
     lacks = {
-        method: [missing(ran(method, seed)) for seed in range(5)] for method in ("pareto", "random")
+        algorithm: [missing(ran(algorithm, seed)) for seed in range(5)]
+        for algorithm in ("pareto", "random")
     }
     assert min(lacks["pareto"]) > 0
     assert sum(lacks["pareto"]) < 0.65 * sum(lacks["random"])
 
 
 def test_the_oldest_die_whatever_their_merit() -> None:
-    method = METHODS["evolution"](Large())
+    algorithm = ALGORITHMS["evolution"](Large())
     config = {"widths": [1] * 8}
     scored = [Scored(config, 1, {"known": 1000.0}, {}, 1, 1)]
     scored += [Scored(config, 1, {"known": float(i)}, {}, 1, 1) for i in range(POPULATION)]
-    method.learn(scored, merits(scored, ("known",)), 0, "params")
-    assert 0 not in method.population
-    assert len(method.population) == POPULATION
+    algorithm.learn(scored, merits(scored, ("known",)), 0, "params")
+    assert 0 not in algorithm.population
+    assert len(algorithm.population) == POPULATION
 
 
 # Failures
@@ -292,7 +300,7 @@ def picky(subject):
 
 
 def test_failures_are_counted_and_are_neither_best_nor_parents(search) -> None:
-    found = search(proxies=["params", FunctionProxy("picky", picky, version=1)], budget=80)
+    found = search(proxies=["params", FunctionProxy("picky", picky, version=1)], evaluations=80)
     odd = [each for each in found.scored if each.params % 2]
     assert 0 < len(odd) < 80
     assert all(each.failures == {"picky": "failed: ValueError: odd"} for each in odd), odd[0]
@@ -342,7 +350,7 @@ class Few(Toy):
 
 
 def test_a_search_ends_when_there_is_nothing_new(search) -> None:
-    found = search(source=Few(), budget=50)
+    found = search(source=Few(), evaluations=50)
     assert found.finished
     assert len(found.scored) == 3
 
@@ -360,16 +368,16 @@ def test_an_impossible_limit_says_what_was_seen(search) -> None:
         ({"proxies": []}, SpaceError, "at least one proxy"),
         ({"proxies": "az_nas"}, ScoreError, "search by its parts"),
         ({"proxies": "bit_sum"}, ScoreError, "bits of trained networks"),
-        ({"method": "evolve"}, UnknownNameError, "unknown method 'evolve'"),
+        ({"algorithm": "evolve"}, UnknownNameError, "unknown algorithm 'evolve'"),
         ({"cost": "energy"}, UnknownNameError, "unknown cost 'energy'"),
         ({"params": "5M:"}, SpaceError, "range LEAST:MOST or :MOST"),
         ({"params": "5M"}, SpaceError, "range LEAST:MOST or :MOST"),
         ({"params": "5X:7M"}, SpaceError, "got '5X:7M'"),
         ({"params": "7M:5M"}, SpaceError, "did you mean 5M:7M"),
-        ({"budget": 0}, SpaceError, "budget is at least 1; got 0"),
-        ({"batch": 0}, SpaceError, "batch is at least 1"),
+        ({"evaluations": 0}, SpaceError, "evaluations is at least 1; got 0"),
+        ({"batch": 0}, StatisticError, "batch is at least 1"),
         ({"seed": -1}, SpaceError, "seed is from 0"),
-        ({"sample": 0}, SpaceError, "sample is 1 or more"),
+        ({"sample": 0}, StatisticError, "sample is 1 or more"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_scored(
@@ -389,7 +397,7 @@ def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> N
     with pytest.raises(RunError, match=r"space of the search .* changed"):
         search_architectures(own, resume=stopped.folder, cache=cache)
     with pytest.raises(RunError, match="keeps its settings"):
-        search_architectures(resume=stopped.folder, budget=3)
+        search_architectures(resume=stopped.folder, evaluations=3)
     with pytest.raises(RunError, match="already holds a run"):
         search("stopped")
     with pytest.raises(RunError, match="no search to resume"):
@@ -419,6 +427,6 @@ def test_scores_that_were_altered_are_noticed(search, cache) -> None:
 
 
 def test_methods_draw_from_the_generator_that_is_given() -> None:
-    for method in METHODS.values():
-        first, second = (method(Large()).propose(Random(5)) for _ in range(2))
+    for algorithm in ALGORITHMS.values():
+        first, second = (algorithm(Large()).propose(Random(5)) for _ in range(2))
         assert first == second

@@ -66,8 +66,11 @@ def amount(limit):
     return float(str(limit).replace("K", "e3"))
 
 
-@pytest.mark.parametrize("limit", LIMITS, ids=str)
-@pytest.mark.parametrize("text", [*SUMS, *COMPARING])
+PAIRS = [(text, limit) for text in SUMS for limit in LIMITS]
+PAIRS += [*zip(COMPARING, LIMITS, strict=True), *((COMPARING[0], limit) for limit in LIMITS[1:])]
+
+
+@pytest.mark.parametrize(("text", "limit"), PAIRS, ids=str)
 def test_nothing_within_the_limit_scores_higher(truth, text, limit):
     every, evaluator = truth
     ((name, most),) = limit.items()
@@ -115,7 +118,8 @@ def test_a_seed_decides_and_nothing_else_changes():
     torch.manual_seed(0)
     state = torch.get_rng_state()
     first, again = (
-        autoprox.search_bits(made, *shown, text, size=440, seed=5, budget=100) for _ in range(2)
+        autoprox.search_bits(made, *shown, text, size=440, seed=5, evaluations=100)
+        for _ in range(2)
     )
     assert first == again
     assert torch.equal(state, torch.get_rng_state())
@@ -139,7 +143,7 @@ def test_a_function_is_searched_call_by_call():
         proxy,
         average_bits=3.5,
         widths=WIDTHS,
-        budget=40,
+        evaluations=40,
         progress=lambda *numbers: told.append(numbers),
     )
     assert choice.score == -(8 + 2 * 4 + 8)
@@ -177,7 +181,7 @@ def test_an_impossible_limit_says_the_smallest_possible(limit, least):
         ("bit_sum", {"average_bits": "3K"}, QuantisationError, "positive number; got '3K'"),
         ("bit_sum", {"size": 999, "widths": (2, 17)}, QuantisationError, "from 1 to 16; got 17"),
         ("bit_sum", {"size": 999, "widths": (4, 4)}, QuantisationError, "two widths or more"),
-        ("bit_sum", {"size": 999, "budget": 0}, QuantisationError, "1 or more; got 0"),
+        ("bit_sum", {"size": 999, "evaluations": 0}, QuantisationError, "at least 1; got 0"),
         ("zico", {"size": 999}, QuantisationError, "zico does not depend on bits"),
         ("az_nas", {"size": 999}, ScoreError, "az_nas compares networks"),
         ("bit_sun", {"size": 999}, UnknownNameError, "did you mean 'bit_sum'"),
@@ -207,3 +211,10 @@ def test_a_proxy_without_a_finite_score_says_why():
             "sum(square(square(square(square(exp(exp(bits)))))))",
             average_bits=4,
         )
+
+
+@pytest.mark.parametrize("shown", [lambda x: {"x": x}, lambda x: (x,), list])
+def test_inputs_that_are_no_tensor_are_refused_in_a_sentence(shown):
+    inputs, targets = batch()
+    with pytest.raises(QuantisationError, match=r"one tensor of images.*put what takes more into"):
+        autoprox.search_bits(network(), shown(inputs), targets, proxy="hawq_v2", size=400)

@@ -55,16 +55,16 @@ def test_the_bits_of_every_layer_are_printed(command):
 
 def test_true_accuracies_stand_beside_the_choice(command, truth, tmp_path):
     limit = ["--size", "0.9KB", "--widths", "2,3,4"]
-    result = command("--proxy", TEXT, *limit, *truth, "--calibration", "16", "--json")
+    result = command("--proxy", TEXT, *limit, *truth, "--calibration", "16", "--json", "-")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output)
-    names = [row["name"] for row in facts["compared"]]
-    assert names[:3] == ["chosen", "uniform 3", "most bits"]
-    assert names[3].startswith("best of the table: deep/")
-    assert facts["compared"][0]["bits"] == list(facts["bits"].values())
+    compared = {row["name"]: row for row in facts["compared"]}
+    (table_best,) = compared.keys() - {"chosen", "uniform 3", "most bits"}
+    assert table_best.startswith("best of the table: deep/")
+    assert compared["chosen"]["bits"] == list(facts["bits"].values())
     assert all(row["size_bytes"] <= 900 for row in facts["compared"])
     assert all(0 <= row["accuracy"] <= 100 for row in facts["compared"])
-    best = next(row for row in bench.architectures if row.name == names[3].split(": ")[1])
+    best = next(row for row in bench.architectures if row.name == table_best.split(": ")[1])
     within = [
         row.accuracies["accuracy"]
         for row in bench.in_space("deep")
@@ -80,7 +80,7 @@ def test_trials_say_from_what_they_began(command, truth):
     result = command(*given)
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
-    facts = json.loads(command(*given, "--json").output)
+    facts = json.loads(command(*given, "--json", "-").output)
     assert (facts["found_by"], facts["evaluated"]) == ("trials", 7)
     names = [row["name"] for row in facts["compared"]]
     if facts["bits"] == facts["untried"]["bits"]:
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, m
 
     monkeypatch.setattr(Quantiser, "__call__", interrupting)
     given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16"]
-    result = command(*given, "--trials", "6", "--json")
+    result = command(*given, "--trials", "6", "--json", "-")
     assert result.exit_code == 130
     assert "interrupted; this is the best by then" in result.stderr
     facts = json.loads(result.stdout)
@@ -121,7 +121,7 @@ def test_ctrl_c_while_accuracies_are_prepared_keeps_the_choice(command, truth, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr("autoprox.search.bits.comparison.builder_of", interrupted)
-    result = command("--proxy", TEXT, "--average-bits", "3.4", *truth, "--json")
+    result = command("--proxy", TEXT, "--average-bits", "3.4", *truth, "--json", "-")
     assert result.exit_code == 130
     facts = json.loads(result.stdout)
     assert facts["found_by"] == "integer programme"
@@ -143,7 +143,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(command, tru
 def test_evolution_says_how_much_it_scored_and_a_file_holds_the_same(command, tmp_path):
     text = "negative(std(multiply(bits, norm(weight_error))))"
     path = tmp_path / "choice.json"
-    result = command("--proxy", text, "--bops", "40M", "--budget", "50", "--json", str(path))
+    result = command("--proxy", text, "--bops", "40M", "--evaluations", "50", "--json", str(path))
     assert "the best of 50 configurations that evolution scored" in result.output
     facts = json.loads(path.read_text())
     assert (facts["network"], facts["found_by"], facts["evaluated"]) == ("deep", "evolution", 50)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autoprox.language.text import parse
-from autoprox.quantise.layers import Costs, Layer
+from autoprox.quantise.layers import Costs, QuantisableLayer
 from autoprox.search.bits.breeding import bred
 from autoprox.search.bits.limits import Limit, limit_of, space_of
 from autoprox.search.bits.programme import solved
@@ -65,7 +65,8 @@ def test_what_is_no_sum_over_layers_is_not_taken_for_one(text):
 def space(layers, limit, widths=(2, 3, 4, 5, 6, 7, 8), seed=0):
     generator = np.random.default_rng(seed)
     made = tuple(
-        Layer(str(i), *map(int, generator.integers(100, 10_000, 2))) for i in range(layers)
+        QuantisableLayer(str(i), *map(int, generator.integers(100, 10_000, 2)))
+        for i in range(layers)
     )
     return space_of(Costs(made, 33), widths, limit)
 

@@ -180,7 +180,7 @@ def test_what_the_proxy_has_no_score_for_may_be_chosen():
 
     proxy = FunctionProxy("few", few, needs_bits=True)
     choice = autoprox.search_bits(
-        network(), *batch(), proxy, average_bits=4, trials=5, images=batch(40)[0], budget=90
+        network(), *batch(), proxy, average_bits=4, trials=5, images=batch(40)[0], evaluations=90
     )
     assert choice.untried.score == -8
     assert choice.score is None

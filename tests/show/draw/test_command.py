@@ -22,7 +22,7 @@ PNG = b"\x89PNG"
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     evolve(TINY, out=folder / "run", cache=folder / "cache", evaluations=60, population=20,
-           batch=20)  # fmt: skip
+           proposals=20)  # fmt: skip
     return folder / "run"
 
 
@@ -32,7 +32,7 @@ def call(*words: object) -> Result:
 
 @pytest.mark.parametrize(
     "words",
-    [("history",), ("pareto",), ("lineage", "--most", 3), ("words", "--best", 5)],
+    [("history",), ("pareto",), ("lineage", "--top", 3), ("words", "--top", 5)],
     ids=lambda words: words[0],
 )
 def test_a_run_is_drawn(run, tmp_path, words):
@@ -70,7 +70,10 @@ def test_pictures_of_one_thing_are_one_file(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("history", "nowhere", "-o", "a.pdf"), "a picture is an .svg or a .png file; got 'a.pdf'"),
+        (
+            ("history", "nowhere", "-o", "a.gif"),
+            "a picture is an .svg, .png or .pdf file; got 'a.gif'",
+        ),
         (("history", "nowhere", "-o", "a.svg"), "nowhere is no folder"),
         (("heatmap", "nowhere.json", "-o", "a.svg"), "cannot read nowhere.json"),
         (("layers", "zen_score", "--bench", TINY, "-o", "a.svg"), "zen_score is no expression"),

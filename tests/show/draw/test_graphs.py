@@ -197,7 +197,8 @@ def test_a_proxy_draws_itself_in_a_notebook() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "start"), [(".svg", b"<svg"), (".png", b"\x89PNG"), (".PNG", b"\x89PNG")]
+    ("suffix", "start"),
+    [(".svg", b"<svg"), (".png", b"\x89PNG"), (".PNG", b"\x89PNG"), (".pdf", b"%PDF")],
 )
 def test_the_suffix_decides_the_format(tmp_path: Path, suffix: str, start: bytes) -> None:
     path = tmp_path / f"picture{suffix}"
@@ -207,8 +208,8 @@ def test_the_suffix_decides_the_format(tmp_path: Path, suffix: str, start: bytes
 
 
 def test_another_suffix_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(AutoproxError, match=r"\.svg or a \.png file; got .*picture\.pdf"):
-        save(load("snip"), tmp_path / "picture.pdf")
+    with pytest.raises(AutoproxError, match=r"\.svg, \.png or \.pdf file; got .*picture\.gif"):
+        save(load("snip"), tmp_path / "picture.gif")
     assert not list(tmp_path.iterdir())
 
 

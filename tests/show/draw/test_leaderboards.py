@@ -68,7 +68,7 @@ def test_the_best_by_score_are_marked_if_they_are_known():
     assert chart(BOARD).axes[0].get_legend() is None
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png"])
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_a_file_is_written_whole(tmp_path, suffix):
     path = tmp_path / f"board.{suffix}"
     save_chart(BOARD, path)
@@ -79,8 +79,8 @@ def test_a_file_is_written_whole(tmp_path, suffix):
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path):
-    with pytest.raises(AutoproxError, match=r"an \.svg or a \.png"):
-        save_chart(BOARD, tmp_path / "board.pdf")
+    with pytest.raises(AutoproxError, match=r"an \.svg, \.png or \.pdf"):
+        save_chart(BOARD, tmp_path / "board.gif")
     with pytest.raises(AutoproxError, match="no proxy has a rank"):
         save_chart(board(row("failed", None)), tmp_path / "board.svg")
     (tmp_path / "file").write_text("")

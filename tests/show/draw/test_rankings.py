@@ -107,7 +107,11 @@ def test_every_form_of_a_ranking_draws_the_same(tmp_path) -> None:
     ("name", "content", "said"),
     [
         ("a.json", "{}", "is no 'autoprox leaderboard' file"),
-        ("a.json", '{"format": "autoprox leaderboard", "version": 2}', "damaged: KeyError"),
+        (
+            "a.json",
+            '{"format": "autoprox leaderboard", "version": 2}',
+            "damaged: the key bench is missing",
+        ),
         ("a.csv", "a,b\n1,2\n", "a ranking has the column 'proxy'"),
         ("a.csv", "", "a ranking has the column 'proxy'"),
         ("a.csv", "proxy,pit/c100 somers\nzico,much\n", "damaged: ValueError"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from autoprox.errors import RunError
-from autoprox.show.draw import history, lineage, pareto, words
+from autoprox.errors import AutoproxError, RunError
+from autoprox.show.draw import history, lineage, pareto, words, write
 from autoprox.show.draw.lineages import FORMULA
 from tests.made_runs import found, judged, step
 
@@ -127,3 +128,26 @@ def test_every_colour_is_used_for_one_thing_that_has_a_shape_too() -> None:
     )
     shapes = [np.round(each.get_paths()[0].vertices, 3).tolist() for each in (front, held_out)]
     assert shapes[0] != shapes[1]
+
+
+@pytest.mark.parametrize("draw", [history, pareto, words])
+@pytest.mark.parametrize("inches", [3.3, 6.9])
+def test_a_file_is_as_wide_as_it_is_told_with_its_fonts_in_it(draw, inches, tmp_path):
+    write(draw(RUN), tmp_path / "a.pdf", width=inches)
+    content = (tmp_path / "a.pdf").read_bytes()
+    (box,) = re.findall(rb"/MediaBox \[ ?([\d. ]+)\]", content)
+    left, _, right, _ = map(float, box.split())
+    assert (right - left) / 72 == pytest.approx(inches, rel=0.06)
+    assert b"/FontFile2" in content  # TrueType, embedded
+    write(draw(RUN), tmp_path / "b.pdf", width=inches)
+    assert content == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_names_that_do_not_fit_are_no_narrow_picture(tmp_path):
+    with pytest.raises(AutoproxError, match=r"cannot be 0\.5 inches wide"):
+        write(lineage(RUN), tmp_path / "a.pdf", width=0.5)
+
+
+def test_squares_are_explained_where_there_are_some():
+    assert "squares have no parents" in lineage(RUN).get_xlabel()
+    assert "squares" not in lineage(RUN, most=1).get_xlabel()

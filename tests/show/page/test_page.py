@@ -16,6 +16,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import scipy.stats
 import torch
 from click.testing import CliRunner, Result
 
@@ -33,6 +34,7 @@ from autoprox.runtime.schema import sealed
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
 from autoprox.show.page.command import rank_commands, settings_options
+from autoprox.show.page.scatters import WORST, places
 from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
@@ -40,7 +42,7 @@ TINY, OTHER, BITS = (
     str(Path(__file__).parents[2] / name)
     for name in ("tiny_bench.py", "other_tiny_bench.py", "quantised_tiny_bench.py")
 )
-SMALL = {"population": 20, "batch": 40}
+SMALL = {"population": 20, "proposals": 40}
 VOID = {"meta", "link", "wbr"}
 
 
@@ -75,7 +77,8 @@ def change(path: Path, **fields: object) -> None:
 class Page(HTMLParser):
     """What a page consists of; fails on tags that do not match.
 
-    `tables` maps each caption to its rows, each a list of the texts of its cells.
+    `tables` maps each caption to its rows, each a list of the texts of its cells; the text of a
+    formula is what its cell says when it is pointed at.
     """
 
     def __init__(self, text: str) -> None:
@@ -96,7 +99,8 @@ class Page(HTMLParser):
         if tag == "tr":
             self._rows.append([])
         if tag in ("td", "th"):
-            self._rows[-1].append("")
+            self._formula = dict(attrs).get("title")
+            self._rows[-1].append(self._formula or "")
         if tag == "table":
             self._rows = []
 
@@ -107,7 +111,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         for tag in ("td", "th"):
-            if tag in self.open:
+            if tag in self.open and not self._formula:
                 self._rows[-1][-1] += data
         if self.open:
             self.texts.setdefault(self.open[-1], []).append(data)
@@ -393,8 +397,8 @@ def test_a_formula_of_unknown_words_is_shown_as_text(copy):
         Settings("a,b", spaces=("a/x y", "b/z"), targets=("t",), architectures=9, algorithm="emq"),
         Settings("vit101", seed=3, split_seed=4, held_out=0.25, statistics=("weight", "grad")),
         Settings("vit101", seed_proxies=("zico", "sum(divide(params, flops))"), sample="full"),
-        Settings("vit101", probe_batch=4, probe_seed=2, sample=64, images="/a b/c.npz"),
-        Settings("vit101", evaluations=5, population=4, batch=6, complexity=7),
+        Settings("vit101", batch=4, probe_seed=2, sample=64, images="/a b/c.npz"),
+        Settings("vit101", evaluations=5, population=4, proposals=6, complexity=7),
         Settings("vit101", algorithm="emq", parameters={"top": 0.1, "crossover": 1.0}),
     ],
 )
@@ -409,7 +413,7 @@ def test_the_command_has_the_settings_of_the_run(settings):
 
 
 def test_known_proxies_are_ranked_on_what_the_run_was_shown(finished):
-    settings = Settings("vit101", ("pit",), images="/a b/c.npz", probe_batch=64, split_seed=3)
+    settings = Settings("vit101", ("pit",), images="/a b/c.npz", batch=64, split_seed=3)
     ranking, _ = rank_commands(replace(read_run(finished), settings=settings))
     given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
     assert (given["held_out"], given["split_seed"]) == (True, 3)
@@ -556,7 +560,7 @@ def test_a_ranking_of_the_same_split_is_not_said_to_include_what_the_search_saw(
     ("ranking", "said"),
     [
         ({"bench": "nb201"}, "ranks on the bench 'nb201'; the run was on vit101"),
-        ({"bench": "vit101"}, "is damaged: KeyError"),
+        ({"bench": "vit101", "settings": None}, "is damaged: settings: expected an object"),
         ({"bench": "vit101", "version": 99}, "upgrade autoprox"),
         ({"format": "other"}, "is no 'autoprox leaderboard' file"),
     ],
@@ -564,8 +568,55 @@ def test_a_ranking_of_the_same_split_is_not_said_to_include_what_the_search_saw(
 def test_a_ranking_that_does_not_fit_is_refused(copy, ranking, said):
     change(copy / "config.json", settings=Settings("vit101").to_json())
     path = copy / "ranking.json"
-    path.write_text(json.dumps({"format": "autoprox leaderboard", "version": 2} | ranking))
+    empty = {"settings": {}, "architectures": 0, "columns": [], "rows": []}
+    path.write_text(json.dumps({"format": "autoprox leaderboard", "version": 2} | empty | ranking))
     result = call(copy, "--ranking", path)
     assert result.exit_code == 1
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_formulas_are_set_as_formulas_and_told_as_text(finished):
+    text = page(finished)
+    shown = Page(text)
+    best = read_run(finished).held_out[0]
+    row = shown.tables["Held out: architectures that the search never saw (5 of cnn)"][1]
+    assert row[-1] == best.expression
+    assert text.count("<math") > len(read_run(finished).held_out)
+
+
+def test_every_held_out_architecture_is_a_point_and_the_worst_placed_are_named(finished):
+    run = read_run(finished)
+    columns = places(run)
+    assert {*columns} == {each.column for each in run.held_out[0].columns}
+    shown = Page(page(finished))
+    names = {each.name for each in run.placed}
+    assert len(names) == run.held_out[0].columns[0].architectures
+    for name, rows in columns.items():
+        target = name.partition("/")[2]
+        assert {row.architecture.name for row in rows} == names
+        best = max(run.placed, key=lambda each: each.accuracies[target])
+        assert next(row for row in rows if row.architecture is best).by_accuracy == 1
+        assert [abs(row.off) for row in rows] == sorted((abs(r.off) for r in rows), reverse=True)
+        assert sum(row.off for row in rows) == 0  # places are but given in another order
+    (table,) = (rows for caption, rows in shown.tables.items() if "places worst" in caption)
+    named = [(row[0], row[1]) for row in table[1:]]
+    expected = [(r.architecture.name, name) for name, rows in columns.items() for r in rows[:WORST]]
+    assert named == expected
+    assert all(row[-1] for row in table[1:])  # with their description
+
+
+def test_scores_of_the_best_are_those_that_the_report_correlates(finished):
+    run = read_run(finished)
+    column = run.held_out[0].columns[0]
+    target = column.column.partition("/")[2]
+    told = [(each.accuracies[target], each.score) for each in run.placed]
+    d = scipy.stats.somersd(*zip(*told, strict=True)).statistic
+    assert d == pytest.approx(column.somers)
+
+
+def test_a_run_of_an_earlier_version_has_a_page_without_them(copy):
+    report = json.loads((copy / "report.json").read_text())
+    del report["placed"]
+    (copy / "report.json").write_text(sealed(report))
+    assert "does not say how its best proxy scores" in page(copy)

@@ -21,7 +21,7 @@ TOURNAMENT = 10
 """How many of a population compete to be the parent of one child of evolution."""
 
 
-class Method(Protocol):
+class SearchAlgorithm(Protocol):
     """Proposes architectures, and learns what became of them."""
 
     def propose(self, random: Random) -> Config:
@@ -44,7 +44,6 @@ class RandomSearch:
     """Every architecture is drawn at random."""
 
     def __init__(self, space: Space) -> None:
-        """Remember the space."""
         self.space = space
 
     def propose(self, random: Random) -> Config:
@@ -73,7 +72,6 @@ class Evolution(RandomSearch):
     """
 
     def __init__(self, space: Space) -> None:
-        """Begin without a population."""
         super().__init__(space)
         self.population: deque[int] = deque(maxlen=POPULATION)
         self.scored: Sequence[Scored] = ()
@@ -106,7 +104,6 @@ class Pareto(RandomSearch):
     """
 
     def __init__(self, space: Space) -> None:
-        """Begin without a population."""
         super().__init__(space)
         self.population: list[Any] = []
 
@@ -145,8 +142,8 @@ class Pareto(RandomSearch):
         fronts = emo.sortNondominated(chosen, len(chosen))
         for front in fronts:
             emo.assignCrowdingDist(front)
-            front.sort(key=lambda each: (-each.fitness.crowding_dist, each.place))
-        self.population = [each for front in fronts for each in front]
+            front.sort(key=lambda individual: (-individual.fitness.crowding_dist, individual.place))
+        self.population = [individual for front in fronts for individual in front]
 
 
 def _individual(place: int, config: Config, merit: float, price: float) -> Any:
@@ -181,9 +178,9 @@ def non_dominated(merits: NDArray[np.float64], prices: NDArray[np.float64]) -> l
     return front
 
 
-METHODS: Registry[Callable[[Space], Method]] = Registry("method")
-"""Name to what makes the method for a space."""
+ALGORITHMS: Registry[Callable[[Space], SearchAlgorithm]] = Registry("algorithm")
+"""Name to what makes the algorithm for a space."""
 
-METHODS.register("evolution", Evolution)
-METHODS.register("random", RandomSearch)
-METHODS.register("pareto", Pareto)
+ALGORITHMS.register("evolution", Evolution)
+ALGORITHMS.register("random", RandomSearch)
+ALGORITHMS.register("pareto", Pareto)

@@ -1,0 +1,33 @@
+"""``autoprox cite``: BibTeX of what a run or a proxy stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoprox.cli.options import PATH
+from autoprox.cli.streams import echo_text
+
+EXAMPLE = "autoprox cite runs/vit101-default-0 zico az_nas > references.bib"
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@click.argument("sources", metavar="RUN|PROXY…", nargs=-1, required=True, type=PATH)
+def cite(sources: tuple[str, ...]) -> None:
+    """Print BibTeX of every paper that runs and proxies stand on, and of autoprox.
+
+    Of a RUN's folder: its benches, its algorithm, the statistics of its best proxies, and the known
+    proxies beside them. Of a PROXY (a name, a file, an expression): its paper, those of its
+    statistics, and the bench that it was found on. Only what these say of their papers themselves.
+    """
+    from autoprox.evolution.record import read_run
+    from autoprox.proxies.loading import load
+    from autoprox.show.citing import bibliography
+
+    echo_text(
+        bibliography(
+            read_run(source) if (Path(source) / "config.json").is_file() else load(source)
+            for source in sources
+        )
+    )

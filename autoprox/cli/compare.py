@@ -1,0 +1,131 @@
+"""``autoprox compare``: runs beside each other."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.assessment.wording import MINUS, figure, interval_text
+from autoprox.cli.options import (
+    PATH,
+    cache_option,
+    console,
+    cores,
+    json_option,
+    option,
+    put_json,
+)
+from autoprox.cli.tables import grid, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autoprox.evolution.comparing import Difference, RunsComparison
+
+EXAMPLE = "autoprox compare runs/vit101-default-0 runs/vit101-emq-0"
+BENCH = "Of runs on a bench in a file: the file."
+TEACHER = "Of runs with a teacher that a file makes: the file and its function."
+ALONE = 5
+"""How many formulas are shown that one run has alone."""
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN…", type=PATH)
+@option("--bench", BENCH, metavar="FILE.py")
+@option("--teacher", TEACHER, metavar="FILE.py:FUNCTION")
+@option("--jobs", "Processes, where the cache lacks something.", "number of cores",
+        type=click.IntRange(min=1))  # fmt: skip
+@cache_option
+@json_option
+def compare(
+    runs: tuple[str, ...],
+    bench: str | None,
+    teacher: str | None,
+    jobs: int | None,
+    cache: str | None,
+    json_file: str | None,
+) -> None:
+    """Compare runs: settings, figures and formulas.
+
+    The best proxy of each run, by its own search split, is ranked on the architectures that all of
+    the runs held out, with paired intervals of the differences. Of several runs in one folder the
+    picked one is taken.
+    """
+    from autoprox.evolution.comparing import compare as compare_runs
+
+    found = compare_runs(
+        runs, bench=bench or "", teacher=teacher, jobs=jobs or cores(), cache=cache
+    )
+    if not put_json(found.to_json(), json_file):
+        print_comparison(found, runs, console())
+
+
+def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console) -> None:
+    """Print a comparison of the runs in some folders."""
+    if found.settings:
+        out.print("Settings that differ:")
+        names = [each.name for each in found.runs]
+        rows = [(name, *map(_value, values)) for name, values in found.settings.items()]
+        shown = table(["", *names])
+        for row in rows:
+            shown.add_row(*row)
+        out.print(shown)
+    else:
+        out.print("The settings are the same.\n")
+    _print_figures(found, out)
+    out.print("\nFormulas among the best of one run that no other run judged:")
+    for each in found.runs:
+        out.print(f"  {each.name}: {len(each.alone)} of {each.best}")
+        for text in each.alone[:ALONE]:
+            out.print(f"    {text}", soft_wrap=True)
+        if (more := len(each.alone) - ALONE) > 0:
+            out.print(f"    and {more} more (all: --json FILE)")
+    out.print("\nTheir fronts in one picture:")
+    out.print(f"  {shlex.join(['autoprox', 'draw', 'pareto', *folders, '-o', 'fronts.svg'])}",
+              soft_wrap=True)  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    """Return the value of a setting; the settings of another run are too long."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items() if key in ("bench", "seed")) \
+            or str(value)  # fmt: skip
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "-" if value is None else str(value)
+
+
+def _print_figures(found: RunsComparison, out: Console) -> None:
+    """Print what the best proxies are worth where no search saw."""
+    if found.reason is not None:
+        out.print(f"The best proxies cannot be compared: {found.reason}.", soft_wrap=True)
+        return
+    sizes = ", ".join(f"{number} of {space}" for space, number in found.architectures.items())
+    out.print(f"The best proxy of each run on what all of them held out ({sizes}):", soft_wrap=True)
+    shown = table(["run"], ["nodes", "search", "joint D", "95 % interval"], no_wrap=True)
+    for each in found.runs:
+        shown.add_row(
+            each.name,
+            str(each.nodes),
+            figure(each.search),
+            figure(each.joint),
+            interval_text(each.joint_interval) if each.failure is None else each.failure,
+        )
+    out.print(shown)
+    for difference in found.differences:
+        out.print(difference_in_words(difference), soft_wrap=True)
+    out.print("\nThe formulas:")
+    out.print(grid((f"  {each.name}", each.expression) for each in found.runs))
+
+
+def difference_in_words(each: Difference) -> str:
+    """Say how far two proxies are from each other, and whether that is more than chance."""
+    where = "above" if each.difference >= 0 else "below"
+    ends = " to ".join(figure(end, "+.3f", MINUS) for end in each.interval)
+    said = f"{each.first} is {abs(each.difference):.3f} {where} {each.second} (95 % {ends}, paired)"
+    if each.decided:
+        return f"{said}."
+    return f"{said}: these architectures do not tell the two apart."

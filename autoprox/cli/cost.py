@@ -1,0 +1,120 @@
+"""``autoprox cost``: latency and energy of networks, measured and modelled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.counting import counting
+from autoprox.cli.options import PATH, console, json_option, option, put_json, quiet_option
+from autoprox.cli.tables import table
+
+if TYPE_CHECKING:
+    from autoprox.hardware.cost import CostModel
+
+FIT = "autoprox cost fit --measurements phone.csv --bench nb201 --out phone.json"
+MEASURE = "autoprox cost measure --bench vit101 --architectures 25 --out here.csv"
+
+
+@click.group()
+def cost() -> None:
+    """Measure what networks cost on a device, and fit models of it."""
+
+
+@cost.command(epilog=f"\b\nExample:\n  {FIT}")
+@option(
+    "--measurements", "A CSV: architecture, and ms or mj.", "", "FILE", required=True, type=PATH
+)
+@option("--bench", "Whose architectures; nb201 and fbnet have features of their own.", "",
+        "NAME|FILE.py", required=True)  # fmt: skip
+@option("--device", "What it is called.", "the file's name", "NAME")
+@option("--out", "Save the model there, for --limit latency:FILE.json:30.", "", "FILE.json",
+        type=PATH)  # fmt: skip
+@json_option
+def fit(
+    measurements: str, bench: str, device: str | None, out: str | None, json_file: str | None
+) -> None:
+    """Fit a model to measurements of architectures.
+
+    Prices of operations, bytes and counts for each kind of layer, none of them negative. The error
+    is that of five-fold cross-validation.
+    """
+    from dataclasses import asdict
+
+    from autoprox.hardware.fitting import fit_file
+
+    model = fit_file(Path(measurements), bench, device)
+    if out is not None:
+        model.save(Path(out))
+    if not put_json(asdict(model), json_file):
+        _print(model, out)
+
+
+def _print(model: CostModel, out: str | None) -> None:
+    shown = table(["feature"], [f"{model.unit} each"])
+    for name, price in model.prices.items():
+        if price:
+            shown.add_row(name, f"{price:.4g}")
+    console().print(shown)
+    click.echo(
+        f"{model.measurements} measurements on {model.device}; cross-validated: median error "
+        f"{model.error:.1%}, Spearman {model.spearman:.3f}"
+    )
+    if out is not None:
+        click.echo(f"saved: {out}")
+
+
+@cost.command(epilog=f"\b\nExample:\n  {MEASURE}")
+@option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
+@option("--architectures", "Draw so many of it.", "25", type=click.IntRange(1))
+@option("--seed", "Of what is drawn.", "0", type=click.IntRange(0))
+@option("--passes", "Forward passes of each, after the warm-up.", "15", type=click.IntRange(4))
+@option("--device", "Where; only cpu.", "cpu", "cpu", type=click.Choice(["cpu"]))
+@option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=PATH)
+@quiet_option
+def measure(
+    bench: str,
+    architectures: int | None,
+    seed: int | None,
+    passes: int | None,
+    device: str | None,
+    out: str,
+    quiet: bool,
+) -> None:
+    """Measure the latency of networks on this machine.
+
+    The median of forward passes of one input, by one thread on one core, after a warm-up.
+    """
+    from autoprox.hardware.fitting import measure_bench, written
+    from autoprox.runtime.files import write_text
+
+    with counting(quiet) as progress:
+        found = measure_bench(
+            bench, architectures or 25, seed or 0, passes or 15, progress=progress
+        )
+    write_text(Path(out), written(found))
+    noise = sorted(each.noise for each in found.values())
+    middle = noise[len(noise) // 2]
+    click.echo(
+        f"{len(found)} networks; half the quartile distance of their passes is {middle:.1%} of the "
+        f"median for the middle one, {noise[-1]:.1%} at most"
+    )
+    if middle > 0.05:
+        click.echo("the machine was busy: measure again when it is idle, or with more --passes")
+    click.echo(f"saved: {out}")
+
+
+@cost.command()
+def devices() -> None:
+    """List the devices with published measurements."""
+    from autoprox.hardware.devices import SPACES, measured
+    from autoprox.hardware.devices import devices as devices_of
+
+    shown = table(["space", "device"], ["networks", "least", "most"])
+    for space in SPACES:
+        for name in devices_of(space):
+            values: Any = measured(space, name).values()
+            shown.add_row(space, name, str(len(values)), f"{min(values):g}", f"{max(values):g}")
+    console().print(shown)

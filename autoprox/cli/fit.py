@@ -1,0 +1,129 @@
+"""``autoprox fit``: a proxy from the accuracies of a few trained networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoprox.cli.counting import counting
+from autoprox.cli.options import (
+    INTERRUPTED,
+    PATH,
+    architectures_option,
+    console,
+    device_option,
+    given_only,
+    hired,
+    json_option,
+    listing,
+    machine_options,
+    option,
+    probe_options,
+    put_json,
+    quiet_option,
+)
+from autoprox.cli.tables import table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autoprox.fitting.fit import Fits
+
+MODELS = "parzc, parzc_mixing, parzc_mixer, parzc_bayesian, mlp, ridge, gp or forest."
+INPUTS = "What it reads: proxies, layers:PROXY, expressions, layers, or known; between commas."
+EXAMPLE = "autoprox fit --bench nb201 --labels 78 --model parzc --out parzc.safetensors"
+
+
+def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``NAME=VALUE``.
+
+    Raises:
+        click.BadParameter: it is not of that form.
+    """
+    read: dict[str, Any] = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise click.BadParameter(f"expected NAME=VALUE, as in epochs=100; got {text!r}")
+        for kind in (int, float, str):
+            try:
+                read[name.strip()] = kind(value.strip())
+                break
+            except ValueError:
+                continue
+    return read
+
+
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
+@option("--model", MODELS, "parzc", "NAME")
+@option("--labels", "To how many accuracies it is fitted.", "78", type=click.IntRange(1))
+@option("--labelling", "Which: random, spread, or by uncertainty.", "random", "NAME")
+@listing("--inputs", INPUTS, "the model's")
+@option("--set settings", "A setting of the model; repeatable.", "the model's", "NAME=VALUE",
+        multiple=True, callback=_settings)  # fmt: skip
+@listing("--space spaces", "Only these spaces.", "all")
+@listing("--target targets", "The accuracies; their mean is the label.", "the bench's")
+@architectures_option
+@option("--seed", "Of the model and of which are labelled.", "0", type=click.IntRange(0))
+@option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
+@option("--held-out-share held_out", "What no fit sees.", "0.4", "SHARE", type=float)
+@option("--repeats", "Fit with so many seeds of split and model.", "1", type=click.IntRange(1))
+@probe_options
+@device_option
+@machine_options
+@option("--out", "Save the proxy there, for autoprox rank and search.", "", "FILE.safetensors",
+        type=PATH)  # fmt: skip
+@json_option
+@quiet_option
+@click.pass_context
+def fit(ctx: click.Context, /, **given: Any) -> None:
+    """Fit a proxy to the accuracies of a few trained networks of a bench.
+
+    Labels come from the part of the bench that a search may see; the figures are those on the part
+    that is held out, beside the known proxies on the same architectures.
+    """
+    from autoprox.fitting.fit import fit as run_fit
+
+    options = given_only({k: v for k, v in given.items() if k not in ("json_file", "quiet")})
+    try:
+        with counting(given["quiet"]) as progress:
+            found = run_fit(**{**options, **hired(given)}, progress=progress)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was measured is kept", err=True)
+        ctx.exit(INTERRUPTED)
+    if not put_json(found.to_json(), given["json_file"]):
+        print_fits(found, console())
+
+
+def print_fits(found: Fits, out: Console) -> None:
+    """Print what was fitted and what it is worth."""
+    from autoprox.assessment.wording import figure, short_interval
+
+    first = found.fits[0]
+    out.print(f"{found.proxy.name}: {found.proxy.description}", soft_wrap=True)
+    out.print(f"reads {', '.join(graph.text for graph in found.proxy.inputs)}", soft_wrap=True)
+    shown = table(["held out"], ["joint D", "95 %", "over the best known", "τ", "lost", "of 5"])
+    for row in first.held_out:
+        over = "" if row.known or row.difference is None else f"{row.difference:+.3f}"
+        shown.add_row(
+            row.name,
+            figure(row.joint),
+            short_interval(row.joint_interval),
+            f"{over} {short_interval(row.difference_interval)}" if over else "",
+            figure(row.mean("kendall")),
+            figure(row.mean("top1_regret"), ".2f"),
+            figure(row.mean("top5_regret"), ".2f"),
+        )
+        if row.failure:
+            out.print(f"{row.name} has no figures: {row.failure}", soft_wrap=True)
+    out.print(shown)
+    if len(found.fits) > 1:
+        each = ", ".join(figure(fit.own.joint) for fit in found.fits)
+        out.print(
+            f"median joint D over {len(found.fits)} seeds of split and model: "
+            f"{found.median:.3f} ({each})"
+        )
+    if found.path is not None:
+        out.print(f"saved: {found.path}", soft_wrap=True)

@@ -1,0 +1,272 @@
+"""Runs beside each other: what was asked differently, whose proxy is better, who found what."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoprox.benches import Bench
+from autoprox.benches.teachers import placed_teacher
+from autoprox.errors import BenchError, RunError
+from autoprox.evaluation.evaluate import Evaluator
+from autoprox.evolution.folder import RunFolder
+from autoprox.evolution.forms import form, forms
+from autoprox.evolution.ground import Ground, lay
+from autoprox.evolution.record import Run
+from autoprox.evolution.running import source_of
+from autoprox.evolution.runs import Runs, chosen, names_of
+from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
+from autoprox.ranking.figures import Comparison, Figures, Interval
+from autoprox.ranking.resampling import interval
+from autoprox.runtime.arguments import listed
+from autoprox.runtime.frames import frame_of
+from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.threads import one_thread
+from autoprox.statistics.store import default_folder
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One of the runs that are compared.
+
+    Attributes:
+        name: the run's folder; of several runs in one folder that of the picked one.
+        expression: its best proxy by its own search split.
+        nodes: the proxy's distinct nodes.
+        search: its joint correlation there.
+        joint: its joint Somers' D on the common held-out architectures; None if it has none.
+        joint_interval: the 95 % bootstrap interval of that.
+        failure: why it has no score on one of them; None if it has.
+        alone: the best formulas of the run, those of its report and its front, that no other run
+            judged, best first; formulas that are the same but for the sign, or for words that make
+            no difference, are one.
+        best: how many there are with those that another run judged, too.
+    """
+
+    name: str
+    expression: str
+    nodes: int
+    search: float | None
+    joint: float | None
+    joint_interval: Interval | None
+    failure: str | None
+    alone: tuple[str, ...]
+    best: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the best proxy of one run is than that of another.
+
+    Attributes:
+        first, second: the runs' names.
+        difference: the joint Somers' D of the first minus that of the second.
+        interval: its 95 % interval, both on the same bootstrap resamples of the architectures.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class RunsComparison:
+    """What `compare` says of runs.
+
+    Attributes:
+        runs: in the order in which they were given.
+        settings: the settings that differ: their values, one a run.
+        architectures: how many of each space were held out in all of the runs.
+        targets: by which these are ranked.
+        differences: of each two runs.
+        reason: why the proxies cannot be compared; None if they can.
+    """
+
+    runs: tuple[Compared, ...]
+    settings: dict[str, tuple[Any, ...]]
+    architectures: dict[str, int]
+    targets: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    reason: str | None
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the runs as a data frame, a row each.
+
+        Raises:
+            AutoproxError: pandas is not installed.
+        """
+        return frame_of(asdict(each) for each in self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON data."""
+        return asdict(self)
+
+
+@one_thread()
+def compare(
+    runs: Sequence[str | Path | Run | Runs],
+    *,
+    bench: str | Path | Bench = "",
+    teacher: str | None = None,
+    jobs: int = 1,
+    cache: str | Path | None = None,
+) -> RunsComparison:
+    """Compare runs: settings, the best proxies where no search saw, and what each found alone.
+
+    The proxies are scored as their runs measured, and ranked by the mean Somers' D over the targets
+    that the runs share, on the architectures that all of them held out. So neither has an advantage
+    from having been chosen there.
+
+    Args:
+        runs: two or more: their folders, or what `autoprox.read_run` returns. Of several runs in
+            one folder the picked one is taken.
+        bench: a bench in a file of a user's own, or a `Bench`, if a run began with that.
+        teacher: ``FILE.py:FUNCTION``, if that makes the teacher of a run.
+        jobs: the number of processes that measure what the cache lacks.
+        cache: the folder of the measured statistics; the user's cache folder if None.
+
+    Raises:
+        RunError: there are fewer than two, or one cannot be read, or has changed since.
+        AutoproxError: a bench or the cache cannot be used.
+    """
+    compared = [chosen(each) for each in listed(runs, Run, Runs)]
+    if len(compared) < 2:
+        raise RunError(f"expected two runs or more to compare, got {len(compared)}")
+    folder = Path(cache) if cache is not None else default_folder()
+    grounds = [_ground(run, bench, teacher, folder) for run in compared]
+    names = names_of([run.folder for run in compared])
+    figures, architectures, targets, reason = _figures(compared, grounds, jobs, folder)
+    alone = _alone(compared)
+    differences = [
+        Difference(
+            names[i], names[j], one.joint - other.joint, interval(one.resampled - other.resampled)
+        )
+        for (i, one), (j, other) in itertools.combinations(enumerate(figures), 2)
+        if isinstance(one, Figures) and isinstance(other, Figures)
+    ]
+    rows = [
+        _compared(name, run, own, found)
+        for name, run, own, found in zip(names, compared, alone, figures, strict=True)
+    ]
+    return RunsComparison(
+        tuple(rows), _differing(compared), architectures, targets, tuple(differences), reason
+    )
+
+
+def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
+    """Return the ground of a run; how it searched makes no difference to that.
+
+    Raises:
+        RunError: its bench has changed since, or a file would be executed that nobody named.
+    """
+    files = RunFolder(run.folder)
+    named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
+    same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
+    source = source_of(
+        bench if named == run.settings.bench else "",
+        run.settings,
+        files,
+        teacher if same else None,
+    )
+    plain = Settings(run.settings.bench)
+    settings = replace(run.settings, algorithm=plain.algorithm, parameters=plain.parameters)
+    ground = lay(source, settings, cache)
+    files.check_bench(ground.digest)
+    return ground
+
+
+def _figures(
+    runs: Sequence[Run], grounds: Sequence[Ground], jobs: int, cache: Path
+) -> tuple[list[Figures | str], dict[str, int], tuple[str, ...], str | None]:
+    """Return how each run's best proxy ranks what all of them held out, or why it does not.
+
+    Beside it stand how many architectures of each space that are, the targets, and why nothing can
+    be ranked by if that is so.
+    """
+    places = [_held_out(ground) for ground in grounds]
+    common = [name for name in places[0] if all(name in other for other in places)]
+    targets = tuple(t for t in grounds[0].targets if all(t in each.targets for each in grounds))
+    if not common:
+        told = "; ".join(
+            f"{run.folder} held out {len(each)} of {ground.bench.name}"
+            for run, ground, each in zip(runs, grounds, places, strict=True)
+        )
+        return [""] * len(runs), {}, targets, f"the runs share no held-out architecture: {told}"
+    if not targets:
+        return [""] * len(runs), {}, (), "the runs share no target to rank by"
+    first = [places[0][name] for name in common]
+    spaces = Counter(grounds[0].bench.architectures[place].space for place in first)
+    try:
+        columns = replace(grounds[0], targets=targets).columns(first)
+    except BenchError as error:
+        reason = f"the runs share {len(common)} held-out architectures, which is too few: {error}"
+        return [""] * len(runs), dict(spaces), targets, reason
+    judge = Comparison(columns)
+    found: list[Figures | str] = []
+    with open_workers(jobs, folder=cache) as workers:
+        for run, ground, own in zip(runs, grounds, places, strict=True):
+            ground.measure(workers, lambda done, total: None)
+            evaluator = Evaluator(ground.table([own[name] for name in common]))
+            scores = evaluator(run.best.graph)
+            found.append(scores.failure or judge(np.asarray(scores.values)))
+    return found, dict(spaces), targets, None
+
+
+def _held_out(ground: Ground) -> dict[str, int]:
+    """Return the places of the held-out architectures by names that hold in every run."""
+    prefix = f"{ground.bench.name}/" if len(ground.plans) == 1 else ""
+    return {f"{prefix}{ground.bench.architectures[i].name}": i for i in ground.held_out}
+
+
+def _alone(runs: Sequence[Run]) -> list[tuple[tuple[str, ...], int]]:
+    """Return the best formulas of each run that no other run judged, and how many are the best."""
+    best = [forms(run) for run in runs]
+    judged = [{form(each.candidate.graph).text for each in run.judged} for run in runs]
+    found = []
+    for place, own in enumerate(best):
+        others = set().union(*(each for i, each in enumerate(judged) if i != place))
+        alone = tuple(graph.text for text, graph in own.items() if text not in others)
+        found.append((alone, len(own)))
+    return found
+
+
+def _differing(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings that differ between runs, with the values of each."""
+    told = [run.settings.to_json() for run in runs]
+    names = dict.fromkeys(name for each in told for name in each)
+    values = {name: tuple(each.get(name) for each in told) for name in names}
+    return {name: own for name, own in values.items() if any(each != own[0] for each in own)}
+
+
+def _compared(
+    name: str, run: Run, own: tuple[tuple[str, ...], int], found: Figures | str
+) -> Compared:
+    graph: Graph = run.best.graph
+    figures = found if isinstance(found, Figures) else None
+    return Compared(
+        name=name,
+        expression=graph.text,
+        nodes=graph.complexity,
+        search=run.best.provenance.get("search_fitness"),
+        joint=None if figures is None else figures.joint,
+        joint_interval=None if figures is None else figures.joint_interval,
+        failure=found if isinstance(found, str) and found else None,
+        alone=own[0],
+        best=own[1],
+    )

@@ -1,0 +1,98 @@
+"""How a run shows in a notebook how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoprox.assessment.wording import figure
+from autoprox.evolution.observer import SilentSeveral
+from autoprox.runtime.progress import Progress, notebook_bar
+
+if TYPE_CHECKING:
+    from autoprox.evolution.judge import Candidate
+    from autoprox.evolution.record import Run
+    from autoprox.evolution.search import Generation
+    from autoprox.evolution.settings import Settings
+
+
+class NotebookSeveral(SilentSeveral):
+    """An observer of several runs that shows one bar.
+
+    Args:
+        show: is told what is done, how much of it is, and of how much.
+    """
+
+    def __init__(self, show: Progress) -> None:
+        """Nothing is known yet."""
+        self._show = show
+        self._total = 0
+
+    def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
+        """Note how long the runs will be."""
+        self._total = sum(each.evaluations for each in settings.values())
+
+    def measuring(self, done: int, total: int) -> None:
+        """Show how far the measurement is, if anything has to be measured."""
+        if total:
+            self._show("architectures measured", done, total)
+
+    def searching(self, judged: Mapping[str, int]) -> None:
+        """Show how far the searches are, in all."""
+        what = f"candidates in {len(judged)} runs"
+        self._show(what, sum(judged.values()), self._total)
+
+
+def notebook_several() -> NotebookSeveral | None:
+    """Return an observer of several runs that shows a bar; None outside of notebooks."""
+    bar = notebook_bar()
+    return None if bar is None else NotebookSeveral(bar)
+
+
+def notebook_observer() -> NotebookObserver | None:
+    """Return an observer that shows a bar; None outside of notebooks."""
+    bar = notebook_bar()
+    return None if bar is None else NotebookObserver(bar)
+
+
+class NotebookObserver:
+    """An observer of a run that shows one bar: of what is measured, then of what is searched.
+
+    Args:
+        show: is told what is done, how much of it is, and of how much.
+    """
+
+    def __init__(self, show: Progress) -> None:
+        """Nothing is known yet."""
+        self._show = show
+        self._evaluations = 0
+
+    def started(self, folder: Path, settings: Settings) -> None:
+        """Note how long the run will be."""
+        self._evaluations = settings.evaluations
+
+    def measuring(self, done: int, total: int) -> None:
+        """Show how far the measurement is, if anything has to be measured."""
+        if total:
+            self._show("architectures measured", done, total)
+
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
+        """Show how far the run was."""
+        self._show("candidates", len(known), self._evaluations)
+
+    def generation(self, generation: Generation, held_out: float | None) -> None:
+        """Show how far the search is, and how good the best is."""
+        best = f"best {figure(generation.best.fitness)}, held out {figure(held_out)}, candidates"
+        self._show(best, generation.evaluations, self._evaluations)
+
+    def permuting(self, done: int, total: int) -> None:
+        """Show how far the searches on shuffled accuracies are."""
+        self._show("searches on shuffled accuracies", done, total)
+
+    def reporting(self, done: int, total: int) -> None:
+        """Show how far the report is."""
+        self._show("proxies assessed for the report", done, total)
+
+    def finished(self, run: Run) -> None:
+        """Show nothing more."""

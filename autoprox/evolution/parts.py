@@ -1,0 +1,82 @@
+"""The parts of a run's benches: where it searches, what it holds out, and the other spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoprox.assessment.assess import columns
+from autoprox.benches import Bench, split
+from autoprox.errors import BenchError, UnknownNameError
+from autoprox.evolution.settings import Settings
+
+
+def parts(
+    bench: Bench, benches: Sequence[Bench], settings: Settings, targets: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return the search, held-out and transfer part, as places in `bench`, the view of `benches`.
+
+    Each bench is split by itself, so that its parts are those of a run on that bench alone.
+    """
+    evolved = _evolved(bench, benches, settings)
+    search: list[int] = []
+    held_out: list[int] = []
+    start = 0
+    for own in benches:
+        stop = start + len(own.architectures)
+        places = [i for i in range(start, stop) if bench.architectures[i].space in evolved]
+        if places:
+            spaces = {own.architectures[i - start].space for i in places}
+            parts = split(own.restricted(spaces), settings.split_seed, settings.held_out)
+            for part, indices in ((search, parts.search), (held_out, parts.held_out)):
+                chosen = [places[i] for i in indices]
+                _check_ranked(bench, chosen, targets)
+                part += chosen
+        start = stop
+    transfer = tuple(i for i, one in enumerate(bench.architectures) if one.space not in evolved)
+    return tuple(search), tuple(held_out), _rankable(bench, transfer, targets)
+
+
+def _evolved(bench: Bench, benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
+    """Return the spaces to evolve on.
+
+    Raises:
+        UnknownNameError: there is no such space, or no such bench to leave out.
+        BenchError: no space is named, or no bench is left.
+    """
+    spaces = settings.spaces
+    if spaces is None:
+        names = [each.name for each in benches]
+        for name in settings.leave_out:
+            if name not in names:
+                raise UnknownNameError("bench of this run", name, names)
+        left = [each for each in benches if each.name not in settings.leave_out]
+        if not left:
+            raise BenchError(
+                f"nothing is left to evolve on without {', '.join(settings.leave_out)}"
+            )
+        if len(left) == len(benches):
+            return bench.spaces
+        return tuple(f"{each.name}/{space}" for each in left for space in each.spaces)
+    if not spaces:
+        raise BenchError(f"expected a space to evolve on ({', '.join(bench.spaces)}), got none")
+    for space in spaces:
+        bench.in_space(space)
+    return spaces
+
+
+def _check_ranked(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> None:
+    """Raise `BenchError` if there is nothing to rank some architectures by."""
+    if not columns(bench, indices, targets):
+        spaces = dict.fromkeys(bench.architectures[i].space for i in indices)
+        raise BenchError(
+            f"no architecture of {', '.join(spaces)} has a figure for "
+            f"{', '.join(targets)}; choose other targets or spaces"
+        )
+
+
+def _rankable(bench: Bench, indices: tuple[int, ...], targets: Sequence[str]) -> tuple[int, ...]:
+    """Return the architectures if there is something to rank them by, else none."""
+    try:
+        return indices if columns(bench, indices, targets) else ()
+    except BenchError:  # a space of two, or of equal figures, says nothing about transfer
+        return ()

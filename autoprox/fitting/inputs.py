@@ -1,0 +1,64 @@
+"""What a predictor reads, from the names of proxies and expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autoprox.assessment.assess import expressible
+from autoprox.benches import Bench
+from autoprox.errors import AutoproxError, LanguageError
+from autoprox.evolution.ground import with_baselines
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse
+from autoprox.predictors.features import check_input, layer_expressions
+from autoprox.proxies.loading import load
+from autoprox.proxies.proxy import Proxy
+
+LAYERS = ("norm(grad)", "mean(absolute(multiply(grad, weight)))",
+          "mean(absolute(multiply(flow_grad, weight)))")  # fmt: skip
+"""What ParZC reads of each layer: grad_norm, SNIP and SynFlow, the last two as means."""
+
+
+def inputs_of(sources: Sequence[str], bench: Bench, words: Sequence[str]) -> tuple[Graph, ...]:
+    """Return the expressions that some names stand for; see `autoprox.fit`.
+
+    Raises:
+        UnknownNameError: there is no such proxy.
+        LanguageError: it cannot be read, or is no expression.
+        AutoproxError: it has no numbers of layers, or gives tensors.
+    """
+    graphs: list[Graph] = []
+    for source in sources:
+        kind, colon, name = source.rpartition("layers:")
+        if source == "known":
+            graphs += expressible(bench, with_baselines(bench, tuple(words))).values()
+        elif source == "layers":
+            graphs += map(parse, LAYERS)
+        elif colon and not kind:
+            graphs += _layers_of(name)
+        else:
+            graphs.append(_graph_of(source))
+    for graph in graphs:
+        check_input(graph)
+    return tuple(dict.fromkeys(graphs))
+
+
+def _graph_of(source: str) -> Graph:
+    """Return the graph of a proxy, or of an expression of layers."""
+    try:
+        proxy = load(source)
+    except LanguageError:
+        return parse(source)
+    if not isinstance(proxy, Proxy):
+        raise LanguageError(
+            f"{source} is no expression; a predictor reads expressions, so that what was measured "
+            "serves it"
+        )
+    return proxy.graph
+
+
+def _layers_of(name: str) -> tuple[Graph, ...]:
+    found = layer_expressions(_graph_of(name))
+    if not found:
+        raise AutoproxError(f"{name} says nothing of single layers; leave out 'layers:'")
+    return found

@@ -1,0 +1,1 @@
+"""Hardware: measured latency and energy of networks, and models of them."""

@@ -1,0 +1,126 @@
+"""Models of latency and energy: a sum over features, fitted to a few measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import BenchError, short
+from autoprox.runtime.schema import FileKind
+
+Array = NDArray[np.float64]
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """What a network costs on a device, as a sum of non-negative prices of its features.
+
+    Attributes:
+        device: what it was measured on.
+        unit: ``ms`` or ``mj``.
+        space: whose features it reads, or ``any`` for those of any torch module.
+        prices: feature to price.
+        measurements: how many it was fitted to.
+        error: the median relative error of cross-validation, as a share.
+        spearman: the rank correlation of cross-validation.
+    """
+
+    device: str
+    unit: str
+    space: str
+    prices: dict[str, float]
+    measurements: int
+    error: float
+    spearman: float
+
+    def __post_init__(self) -> None:
+        """Check the numbers that a file may say.
+
+        Raises:
+            ValueError: one cannot be; the file's reader says where.
+        """
+        wrong = [name for name, price in self.prices.items() if not 0 <= price < math.inf]
+        if wrong:
+            raise ValueError(f"expected prices from 0; that of {short(wrong[0])!r} is none")
+        if self.measurements < 1 or not self.error >= 0 or not abs(self.spearman) <= 1.001:
+            raise ValueError("expected measurements, an error from 0 and a correlation")
+
+    def __call__(self, features: Mapping[str, float]) -> float:
+        """Return the cost of a network with these features; an unknown feature costs nothing."""
+        return sum(price * features.get(name, 0.0) for name, price in self.prices.items())
+
+    def save(self, path: Path) -> Path:
+        """Write the model as JSON, and return its path."""
+        COST.write(path, asdict(self))
+        return path
+
+
+COST = FileKind("autoprox cost model", 2, CostModel, sealed=2)
+
+
+def cost_model(path: Path) -> CostModel:
+    """Return the model in a file.
+
+    Raises:
+        AutoproxError: it cannot be read, is none, or of another version.
+    """
+    return COST.read(path)
+
+
+def fit_cost(
+    features: Sequence[Mapping[str, float]],
+    costs: Sequence[float],
+    device: str = "",
+    unit: str = "ms",
+    space: str = "any",
+) -> CostModel:
+    """Fit prices to measurements, by least squares of which none is negative.
+
+    The error is that of five folds: each measurement is predicted by a model that did not see it.
+
+    Raises:
+        BenchError: there are fewer measurements than folds, or all are the same.
+    """
+    values = np.asarray(costs, dtype=np.float64)
+    if len(values) < 2 * FOLDS:
+        raise BenchError(
+            f"a cost model needs {2 * FOLDS} measurements or more; got {len(values)}: measure more"
+        )
+    if np.ptp(values) == 0:
+        raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing tells them")
+    names = sorted({name for each in features for name in each})
+    table = np.array([[each.get(name, 0.0) for name in names] for each in features])
+    predicted = np.empty(len(values))
+    order = np.random.default_rng(0).permutation(len(values))
+    for fold in range(FOLDS):
+        out = order[fold::FOLDS]
+        rest = np.setdiff1d(order, out)
+        predicted[out] = table[out] @ _prices(table[rest], values[rest])
+    prices = dict(zip(names, _prices(table, values).tolist(), strict=True))
+    error, spearman = errors(predicted, values)
+    return CostModel(device, unit, space, prices, len(values), error, spearman)
+
+
+def errors(predicted: Array, values: Array) -> tuple[float, float]:
+    """Return the median relative error and Spearman's correlation of predictions."""
+    from autoprox.ranking import spearman
+
+    relative = np.abs(predicted - values) / values
+    return float(np.median(relative)), float(spearman(predicted, values))
+
+
+def _prices(table: Array, values: Array) -> Array:
+    """Return the non-negative least squares; features are scaled, as bytes dwarf counts."""
+    from scipy.optimize import nnls
+
+    scale = np.where((most := np.abs(table).max(0)) > 0, most, 1.0)
+    prices: Any = nnls(table / scale, values)[0] / scale
+    return np.asarray(prices)

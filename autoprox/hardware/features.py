@@ -1,0 +1,106 @@
+"""What a network's cost is a sum over: operations, bytes and counts for each kind of layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from autoprox.statistics.trees import Inputs
+
+Features = Mapping[str, float]
+
+FLOAT_BYTES = 4
+
+
+def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
+    """Return for each kind of layer its multiply-adds, the bytes it moves, and how often it runs.
+
+    Kinds are dense convolutions by kernel, grouped ones by kernel, linear layers, norms,
+    activations and pools; a module that is none of these, and has no parts, is ``other``. Bytes are
+    those of input, output and weights as 32-bit floats. ``one`` is 1.
+
+    Args:
+        network: any module; it runs once, in evaluation mode.
+        inputs: one sample, see `autoprox.measure`.
+    """
+    import torch
+    from torch import Tensor
+
+    from autoprox.statistics.structure import in_mode
+    from autoprox.statistics.trees import arguments
+
+    found: Counter[str] = Counter({"one": 1.0})
+
+    def seen(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+        if not isinstance(result, Tensor):
+            return
+        kind, weight = kind_of(module), getattr(module, "weight", None)
+        tensors = [each for each in (*given, result, weight) if isinstance(each, Tensor)]
+        found[f"{kind} count"] += 1
+        found[f"{kind} bytes"] += FLOAT_BYTES * sum(each.numel() for each in tensors)
+        if isinstance(weight, Tensor) and weight.dim() > 1:
+            places = result.numel() // result.shape[-1 if weight.dim() == 2 else 1]
+            found[f"{kind} macs"] += weight.numel() * places
+
+    leaves = [module for module in network.modules() if not any(module.children())]
+    hooks = [module.register_forward_hook(seen) for module in leaves]
+    positional, keywords = arguments(inputs)
+    try:
+        with in_mode(network, "eval"), torch.no_grad():
+            network(*positional, **keywords)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return dict(found)
+
+
+def kind_of(module: nn.Module) -> str:
+    """Return the kind of a module without parts."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+    from torch.nn.modules.conv import _ConvNd
+    from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
+
+    if isinstance(module, _ConvNd):
+        size = "x".join(map(str, module.kernel_size))
+        return f"convolution {size}{' grouped' if module.groups > 1 else ''}"
+    if isinstance(module, nn.Linear):
+        return "linear"
+    if isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)):
+        return "norm"
+    if isinstance(module, (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd)):
+        return "pool"
+    if type(module).__module__ == "torch.nn.modules.activation":
+        return "activation"
+    return "other"
+
+
+def nb201_features(name: str) -> dict[str, float]:
+    """Return the counts of a cell's edges by operation, of which `none` costs nothing.
+
+    >>> nb201_features("nb201/033132")
+    {'one': 1.0, 'skip_connect': 1.0, 'nor_conv_1x1': 1.0, 'nor_conv_3x3': 3.0, 'avg_pool_3x3': 0.0}
+    """
+    from autoprox.benches.cells import OPERATIONS
+    from autoprox.benches.nb201 import checked_cell
+
+    cell = checked_cell(name.removeprefix("nb201/"))
+    counts = {word: float(cell.count(str(i))) for i, word in enumerate(OPERATIONS)}
+    del counts["none"]
+    return {"one": 1.0, **counts}
+
+
+def fbnet_features(name: str) -> dict[str, float]:
+    """Return 1 for each block's operation, of 22 blocks and nine operations."""
+    return {"one": 1.0, **{f"block {place} operation {op}": 1.0 for place, op in enumerate(name)}}
+
+
+OF_SPACES: Mapping[str, Callable[[str], dict[str, float]]] = {
+    "nb201": nb201_features,
+    "fbnet": fbnet_features,
+}
+"""What the architectures of some spaces are told apart by, from their names."""

@@ -1,0 +1,89 @@
+"""What an architecture of a space costs on a device: as measured, or by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprox.errors import BenchError, UnknownNameError
+from autoprox.hardware.cost import CostModel, cost_model, fit_cost
+from autoprox.hardware.devices import SPACES, devices, measured
+from autoprox.hardware.features import OF_SPACES, features_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from autoprox.statistics.trees import Inputs
+
+QUANTITIES: Mapping[str, str] = {"latency": "ms", "energy": "mj"}
+"""What is limited, and its unit."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What architectures cost on a device.
+
+    Attributes:
+        name: as it was asked for, such as ``latency:raspi4``.
+        unit: ``ms`` or ``mj``.
+        table: what was measured, by the names of architectures.
+        model: says it of the others.
+    """
+
+    name: str
+    unit: str
+    table: Mapping[str, float]
+    model: CostModel
+
+    def __call__(
+        self, config: Mapping[str, Any], built: Callable[[], tuple[nn.Module, Inputs]]
+    ) -> float:
+        """Return the cost of a configuration.
+
+        Args:
+            config: of a space.
+            built: gives its network and one input, if the model has to see it.
+        """
+        if self.model.space == "any":
+            return self.model(features_of(*built()))
+        name = f"{self.model.space}/{config['cell']}"
+        known = self.table.get(name)
+        return known if known is not None else self.model(OF_SPACES[self.model.space](name))
+
+    @property
+    def least(self) -> float | None:
+        """The smallest cost that was measured; None if nothing was."""
+        return min(self.table.values()) if self.table else None
+
+
+@cache
+def price_of(name: str, space: str) -> Price:
+    """Return the price of a name such as ``latency:raspi4`` or ``energy:FILE.json``.
+
+    Raises:
+        UnknownNameError: there is no such quantity or device.
+        BenchError: the file's model is of another space or unit.
+        AutoproxError: the file cannot be read.
+    """
+    quantity, _, device = name.partition(":")
+    if quantity not in QUANTITIES:
+        raise UnknownNameError("quantity", quantity, QUANTITIES)
+    unit = QUANTITIES[quantity]
+    if device.endswith(".json"):
+        model = cost_model(Path(device))
+        if model.unit != unit or model.space not in ("any", space):
+            raise BenchError(
+                f"{device} is a model of {model.unit} for {model.space}; expected {unit} for "
+                f"{space}"
+            )
+        return Price(name, unit, {}, model)
+    known = devices(space) if space in SPACES else ()
+    if f"{device}_{unit}" not in known:
+        own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
+        raise UnknownNameError(f"device with {quantity} of {space}", device, own)
+    table = measured(space, f"{device}_{unit}")
+    features = [OF_SPACES[space](each) for each in table]
+    return Price(name, unit, table, fit_cost(features, [*table.values()], device, unit, space))

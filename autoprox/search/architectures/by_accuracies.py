@@ -1,0 +1,274 @@
+"""The architecture of the largest accuracy within limits, from the accuracies of a few."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from autoprox.errors import SpaceError, UnknownNameError
+from autoprox.runtime.arguments import is_finite, listed, named_options
+from autoprox.search.architectures.found import cost_text
+from autoprox.search.architectures.limits import Range, costs_of, device_cost, device_ranges
+from autoprox.search.architectures.limits import range_of as read_range
+from autoprox.search.architectures.relaxed import ROUNDING, Fits, Places, fit_models, maximise, said
+from autoprox.search.architectures.space import Config, Space, asked, load_space
+
+Trained: TypeAlias = Sequence[tuple[Config, float]]
+"""Configurations with their accuracies."""
+
+WHOLE = 100_000
+"""Up to how many architectures a space is gone through, to check what was found."""
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """What a space says beside the rest if its architectures are vectors of numbers."""
+
+    @property
+    def levels(self) -> Sequence[Sequence[float]]:
+        """The values that each number takes, in the order of what they cost."""
+
+    def numbers(self, config: Config) -> Sequence[float]:
+        """Return the numbers of a configuration."""
+
+    def at(self, numbers: Sequence[float]) -> Config | None:
+        """Return the configuration of some numbers; None if the space has none."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An architecture that was chosen by fitted models.
+
+    Attributes:
+        config: its configuration.
+        predicted: its fitted accuracy.
+        costs: its fitted costs, by the names of the limits.
+        errors: of each cost model, the median relative error of cross-validation.
+        limits: the most that each cost may be.
+        trained: how many accuracies the models were fitted to.
+        seconds: what the search took, without fitting.
+        best: whether no architecture within the limits has a larger fitted accuracy; None if the
+            space is too large to go through.
+        accuracy: its published accuracy; None if there is none.
+    """
+
+    config: Config
+    predicted: float
+    costs: Mapping[str, float]
+    errors: Mapping[str, float]
+    limits: Mapping[str, float]
+    trained: int
+    seconds: float
+    best: bool | None
+    accuracy: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON data."""
+        return asdict(self)
+
+
+@named_options()
+def search_by_accuracies(
+    space: str | Path | Space,
+    trained: Trained | int = 25,
+    *,
+    params: str | None = None,
+    flops: str | None = None,
+    limits: str | Sequence[str] = (),
+    target: str | None = None,
+    model: str = "gp",
+    seed: int = 0,
+) -> Choice:
+    """The architecture that a few accuracies promise most of, within limits of what it costs.
+
+    Models of accuracy and costs over the architectures' numbers are fitted to the trained ones.
+    Then the numbers are relaxed, the fitted accuracy is maximised within the limits by SHGO, and
+    the neighbours of the optimum are enumerated.
+
+    Args:
+        space: a name such as ``"resnet64"``, a file, or a `Space` that is `Numbered`, too.
+        trained: configurations with their accuracies; or how many of a bench's are drawn.
+        params: a range of parameters without a lower end, such as ``":0.5M"``; None for no limit.
+        flops: likewise, of operations for one input.
+        limits: of devices, such as ``latency:here.json:5ms``, or several.
+        target: which of a bench's accuracies; None for its first one.
+        model: what predicts the accuracy, ``gp`` or ``ridge``.
+        seed: of the model, and of what is drawn.
+
+    Raises:
+        UnknownNameError: there is no such space, target, model or device.
+        SpaceError: the space is not one of numbers, or no architecture keeps the limits.
+        AutoproxError: there are too few accuracies, or all are the same.
+    """
+    loaded = load_space(space)
+    if not isinstance(loaded, Numbered):
+        raise SpaceError(
+            f"the architectures of {loaded.name} are no vectors of numbers: this search needs a "
+            "space with levels, numbers(config) and at(numbers), such as resnet64"
+        )
+    if model not in (smooth := ("gp", "ridge")):
+        raise UnknownNameError("model without steps", model, smooth)
+    ranges = _ranges(params, flops, limits)
+    pairs = _drawn(loaded, trained, target, seed) if isinstance(trained, int) else trained
+    fits = fit_space(loaded, pairs, ranges, model, seed)
+    most = {name: float(limit.most) for name, limit in ranges.items()}
+    _check_least(fits, most)
+    begun = time.perf_counter()
+    place = maximise(fits, most, lambda near: known_places(loaded, near))
+    seconds = time.perf_counter() - begun
+    return _choice(loaded, fits, place, most, len(pairs), seconds, target)
+
+
+def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) -> dict[str, Range]:
+    """Return the limits by name.
+
+    Raises:
+        SpaceError: one is none, or has a lower end.
+    """
+    texts = {"params": params, "flops": flops}
+    ranges = {name: read_range(name, text) for name, text in texts.items() if text is not None}
+    ranges |= device_ranges(listed(limits))
+    for name, limit in ranges.items():
+        if limit.least or not limit.most:
+            raise SpaceError(
+                f"{name}: this search keeps limits from above, as in :5M; got {limit.text!r}"
+            )
+    return ranges
+
+
+def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
+    """Return architectures of a bench with their accuracies, drawn at random.
+
+    Raises:
+        UnknownNameError: it has no such target.
+        SpaceError: it is no bench, or has not as many.
+    """
+    bench = getattr(space, "bench", None)
+    if bench is None:
+        raise SpaceError(
+            f"nothing is known of the accuracies of {space.name}: give pairs of a configuration "
+            "and its accuracy as trained"
+        )
+    if target is not None and target not in bench.targets:
+        raise UnknownNameError(f"target of {bench.name}", target, bench.targets)
+    if not 0 < count <= len(bench.architectures):
+        raise SpaceError(
+            f"{bench.name} has {len(bench.architectures)} architectures with accuracies; got "
+            f"labels={count}"
+        )
+    places = np.random.default_rng([seed, count]).permutation(len(bench.architectures))[:count]
+    rows = [bench.architectures[place] for place in sorted(places.tolist())]
+    return [(row.config, row.accuracies[target or bench.targets[0]]) for row in rows]
+
+
+def fit_space(
+    space: Any, pairs: Trained, ranges: Mapping[str, Range], model: str, seed: int
+) -> Fits:
+    """Return the models, fitted to trained architectures and what they cost.
+
+    Raises:
+        SpaceError: a configuration is not of the space, or an accuracy is no number.
+        AutoproxError: there are too few accuracies or costs, or all are the same.
+    """
+    places = np.array([_places(space, config) for config, _ in pairs])
+    for config, accuracy in pairs:
+        if not is_finite(accuracy):
+            raise SpaceError(f"an accuracy is a number; got {accuracy!r} for {config}")
+
+    def cost(config: Config, name: str) -> float:
+        if ":" in name:
+            return device_cost(space, config, name)
+        return costs_of(space, config, [name])[name]
+
+    costs = {name: np.array([cost(config, name) for config, _ in pairs]) for name in ranges}
+    accuracies = np.array([accuracy for _, accuracy in pairs])
+    return fit_models(places, accuracies, costs, [*map(len, space.levels)], model, seed)
+
+
+def _places(space: Any, config: Config) -> list[int]:
+    """Return which of the values of each number a configuration has.
+
+    Raises:
+        SpaceError: it is not of the space.
+    """
+    numbers = [*asked(space, "numbers", space.numbers, config)]
+    levels = [list(values) for values in space.levels]
+    if len(numbers) != len(levels):
+        raise SpaceError(
+            f"{config} is not of {space.name}: it has {len(numbers)} numbers, not {len(levels)}"
+        )
+    for number, values in zip(numbers, levels, strict=True):
+        if number not in values:
+            raise SpaceError(
+                f"{config} is not of {space.name}: {number:g} is none of "
+                f"{', '.join(f'{value:g}' for value in values)}"
+            )
+    return [values.index(number) for number, values in zip(numbers, levels, strict=True)]
+
+
+def _check_least(fits: Fits, limits: Mapping[str, float]) -> None:
+    """Refuse a limit below the least of its fitted cost; prices are not negative.
+
+    Raises:
+        SpaceError: there is one; the message says the least.
+    """
+    for name, most in limits.items():
+        least = float(fits.cost(name, np.zeros((1, len(fits.steps))))[0])
+        if most < least:
+            raise SpaceError(
+                f"no architecture has {said({name: most})}: the least, by the fitted model, is "
+                f"{cost_text(name, least)}"
+            )
+
+
+def known_places(space: Any, places: Places) -> Any:
+    """Say which of some places are architectures of a space."""
+    return np.array([config_at(space, place) is not None for place in places], dtype=bool)
+
+
+def config_at(space: Any, place: Places) -> Config | None:
+    """Return the configuration at some places; None if the space has none."""
+    numbers = [values[i] for values, i in zip(space.levels, place.tolist(), strict=True)]
+    config: Config | None = asked(space, "at", space.at, numbers)
+    return config
+
+
+def _choice(
+    space: Any,
+    fits: Fits,
+    place: Places,
+    limits: Mapping[str, float],
+    trained: int,
+    seconds: float,
+    target: str | None,
+) -> Choice:
+    """Return the choice, checked against all architectures where they are few."""
+    at = place[None].astype(np.float64)
+    config, predicted = config_at(space, place), float(fits.accuracies(at)[0])
+    best = None
+    if np.prod(fits.steps, dtype=np.float64) <= WHOLE:
+        every = np.stack(np.meshgrid(*map(np.arange, fits.steps), indexing="ij"), -1)
+        every = every.reshape(-1, len(fits.steps))
+        every = every[fits.fitting(every.astype(np.float64), limits)]
+        better = every[fits.accuracies(every.astype(np.float64)) > predicted + ROUNDING]
+        best = not known_places(space, better).any()
+    accuracy = None
+    if (bench := getattr(space, "bench", None)) is not None and config is not None:
+        row = space.rows[space.numbers(config)]
+        accuracy = row.accuracies[target or bench.targets[0]]
+    return Choice(
+        dict(config or {}),
+        predicted,
+        {name: float(fits.cost(name, at)[0]) for name in limits},
+        {name: fits.costs[name].error for name in limits},
+        limits,
+        trained,
+        seconds,
+        best,
+        accuracy,
+    )

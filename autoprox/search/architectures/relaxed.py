@@ -1,0 +1,235 @@
+"""Search in two stages where architectures are vectors of numbers: relax, then round.
+
+First the numbers become continuous, and SHGO finds where a fitted accuracy is largest while fitted
+costs keep their limits. Then what lies around the rounded optimum is enumerated, and the limits are
+held against it anew.
+
+References:
+    Li, Mandal, Ogras and Marculescu, FLASH: Fast Neural Architecture Search with Hardware
+    Optimization, ACM TECS 2021, https://arxiv.org/abs/2108.00568, whose search this follows in
+    outline; its code is not public. Endres, Sandrock and Focke, A simplicial homology algorithm for
+    Lipschitz optimisation, Journal of Global Optimization 72, 2018, which is `scipy.optimize.shgo`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoprox.errors import SpaceError
+from autoprox.hardware.cost import CostModel, fit_cost
+from autoprox.predictors.models import MODELS, check_labels, predict_by
+
+Array = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+STARTS, DESCENTS = 256, 8
+"""How many points SHGO looks at, and from how many it descends."""
+
+STEP = 1e-5
+"""What gradients are differences over."""
+
+ROUNDING = 1e-9
+"""Accuracies that differ by less are equal."""
+
+NEIGHBOURS = 20_000
+"""Up to how many neighbours all changes by one step are tried; else those of two numbers."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Models of accuracy and costs over the steps of an architecture's numbers.
+
+    A network is its places ``(numbers,)``: 0 for the first value of a number, 1 for the second.
+    In between lies what the relaxation needs. Models read how far each step is taken, from 0 to 1;
+    costs also the products of neighbouring numbers, such as widths.
+
+    Attributes:
+        steps: how many values each number has.
+        model: what predicts the accuracy, a name in `autoprox.predictors.MODELS`.
+        arrays: of that model.
+        costs: name to cost model.
+    """
+
+    steps: tuple[int, ...]
+    model: str
+    arrays: Mapping[str, Array]
+    costs: Mapping[str, CostModel]
+
+    def accuracies(self, places: Array) -> Array:
+        """Return what is predicted of ``(n, numbers)``."""
+        return predict_by(self.model, self.arrays, taken(places, self.steps), {})[0]
+
+    def cost(self, name: str, places: Array) -> Array:
+        """Return one of the costs of ``(n, numbers)``."""
+        prices = self.costs[name].prices
+        inputs = cost_inputs(places, self.steps)
+        return np.asarray(inputs @ np.array([prices[f"{i:03}"] for i in range(inputs.shape[1])]))
+
+    def fitting(self, places: Array, limits: Mapping[str, float]) -> NDArray[np.bool_]:
+        """Say which of ``(n, numbers)`` keep the limits."""
+        fits = [self.cost(name, places) <= most for name, most in limits.items()]
+        return np.asarray(np.logical_and.reduce([np.ones(len(places), dtype=bool), *fits]))
+
+
+def taken(places: Array, steps: Sequence[int]) -> Array:
+    """Return how far each step of each number is taken, ``(n, steps)``, from 0 to 1.
+
+    >>> taken(np.array([[0.0, 1.5]]), (2, 3)).tolist()
+    [[0.0, 1.0, 0.5]]
+    """
+    parts = [
+        (places[:, i, None] - np.arange(count - 1)).clip(0, 1) for i, count in enumerate(steps)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def cost_inputs(places: Array, steps: Sequence[int]) -> Array:
+    """Return what cost models read: 1, `taken`, and products of neighbouring numbers."""
+    beside = (1 + places[:, :-1]) * (1 + places[:, 1:])
+    return np.concatenate([np.ones((len(places), 1)), taken(places, steps), beside], axis=1)
+
+
+def fit_models(
+    places: Places,
+    accuracies: Array,
+    costs: Mapping[str, Array],
+    steps: Sequence[int],
+    model: str = "gp",
+    seed: int = 0,
+) -> Fits:
+    """Fit the models to trained networks.
+
+    Args:
+        places: ``(n, numbers)``.
+        accuracies: ``(n,)``.
+        costs: name to ``(n,)``.
+        steps: how many values each number has.
+        model: of the accuracy.
+        seed: of the model.
+
+    Raises:
+        AutoproxError: the labels are too few, or all the same.
+        BenchError: the costs are too few, or all the same.
+    """
+    check_labels(model, accuracies)
+    entry, where = MODELS[model], places.astype(np.float64)
+    arrays = entry.function("fit")(taken(where, steps), accuracies, seed, entry.settings)
+    rows = [
+        {f"{i:03}": value for i, value in enumerate(row)}
+        for row in cost_inputs(where, steps).tolist()
+    ]
+    models = {name: fit_cost(rows, values.tolist(), name) for name, values in costs.items()}
+    return Fits(tuple(steps), model, arrays, models)
+
+
+def maximise(
+    fits: Fits, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
+) -> Places:
+    """Return the architecture of the largest fitted accuracy whose fitted costs keep the limits.
+
+    Args:
+        fits: the models.
+        limits: name of a cost to the most that it may be.
+        known: says which of ``(n, numbers)`` are in the space.
+
+    Returns:
+        Its places, ``(numbers,)``.
+
+    Raises:
+        SpaceError: nothing keeps the limits.
+    """
+    found = [_climbed(start, fits, limits, known) for start in _relaxed(fits, limits)]
+    reached = [top for top in found if top is not None]
+    if not reached:
+        raise SpaceError(f"no architecture was found within {said(limits)}")
+    return max(reached, key=lambda top: top[0])[1]
+
+
+def _climbed(
+    start: Array,
+    fits: Fits,
+    limits: Mapping[str, float],
+    known: Callable[[Places], NDArray[np.bool_]],
+) -> tuple[float, Places] | None:
+    """Go from a rounded optimum to the best neighbour within the limits while one is better.
+
+    Returns:
+        The fitted accuracy and the places; None if no neighbour is within the limits.
+    """
+    at, best = start.round().astype(np.int64), -np.inf
+    while True:
+        near = _near(at, fits.steps)
+        near = near[fits.fitting(near.astype(np.float64), limits)]
+        near = near[known(near)]
+        values = fits.accuracies(near.astype(np.float64)) if len(near) else np.array([-np.inf])
+        if values.max() <= best + ROUNDING:
+            return None if best == -np.inf else (best, at)
+        best, at = float(values.max()), near[values.argmax()]
+
+
+def said(limits: Mapping[str, float]) -> str:
+    """Return limits in words."""
+    return " and ".join(f"{name} of at most {most:.6g}" for name, most in limits.items()) or "all"
+
+
+def _relaxed(fits: Fits, limits: Mapping[str, float]) -> list[Array]:
+    """Return the optima of the relaxed problem, the best first; the cheapest corner is last."""
+    from scipy.optimize import shgo
+
+    def loss(places: Array) -> Array:
+        return -fits.accuracies(places)
+
+    def room(places: Array, name: str) -> Array:
+        return 1 - fits.cost(name, places) / limits[name]
+
+    constraints: list[dict[str, Any]] = [
+        {"type": "ineq", "fun": at_one(room), "jac": slope_of(room, fits.steps), "args": (name,)}
+        for name in limits
+    ]
+    result = shgo(
+        at_one(loss),
+        [(0.0, count - 1.0) for count in fits.steps],
+        constraints=constraints or None,
+        n=STARTS,
+        sampling_method="simplicial",
+        options={"local_iter": DESCENTS, "jac": slope_of(loss, fits.steps)},
+        minimizer_kwargs={"method": "SLSQP", "options": {"maxiter": 30}},
+    )
+    optima = [*np.atleast_2d(result.xl)] if result.success else []
+    return [*optima, np.zeros(len(fits.steps))]
+
+
+def at_one(function: Callable[..., Array]) -> Callable[..., float]:
+    """Return a function of ``(n, numbers)`` as one of ``(numbers,)``."""
+    return lambda place, *args: float(function(place[None], *args)[0])
+
+
+def slope_of(function: Callable[..., Array], steps: Sequence[int]) -> Callable[..., Array]:
+    """Return the gradient of a function by differences, all numbers in one call."""
+
+    def slope(place: Array, *args: Any) -> Array:
+        change = np.where(place + STEP < np.array(steps) - 1, STEP, -STEP)
+        values = function(np.vstack([place[None], place + np.diag(change)]), *args)
+        return np.asarray((values[1:] - values[0]) / change)
+
+    return slope
+
+
+def _near(at: Places, steps: Sequence[int]) -> Places:
+    """Return a place and its neighbours: each number one step down, kept, or one step up."""
+    if 3 ** len(at) <= NEIGHBOURS:
+        moves = np.array([*product((-1, 0, 1), repeat=len(at))])
+    else:
+        pairs = [*combinations(range(len(at)), 2)]
+        moves = np.zeros((9 * len(pairs), len(at)), dtype=np.int64)
+        for row, (pair, change) in enumerate(product(pairs, product((-1, 0, 1), repeat=2))):
+            moves[row, list(pair)] = change
+    near = at + moves
+    inside = ((near >= 0) & (near < np.array(steps))).all(1)
+    return np.unique(near[inside], axis=0)

@@ -1,0 +1,203 @@
+"""What to cite: BibTeX of the papers behind proxies, statistics and benches, and of autoprox.
+
+Nothing is looked up: entries say what the proxies, statistics and benches say of their papers
+themselves. Where authors are "Lee et al.", BibTeX's ``and others`` stands for the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from autoprox import __version__
+from autoprox.benches import BENCHES, Bench, load_bench, several
+from autoprox.errors import AutoproxError
+from autoprox.evolution.record import Run
+from autoprox.proxies import shipped
+from autoprox.proxies.function import Ensemble
+from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.proxy import Proxy
+from autoprox.show.latex import escaped
+from autoprox.statistics import STATISTICS
+
+ALGORITHMS = {"autoprox": "auto_prox_a", "emq": "emq"}
+"""The algorithms that are from papers, and a proxy of the same paper."""
+
+_AUTHORS = r"[A-Z][\w-]+(?: et al\.| and [A-Z][\w-]+)?"
+_PAPER = re.compile(rf"(?P<title>.+) \((?:[^()]+, )?(?P<authors>{_AUTHORS}), (?P<venue>[^()]+)\)")
+"""How proxies and statistics name a paper: ``TITLE (SHORT NAME, AUTHORS, VENUE YEAR)``."""
+
+_OF_BENCH = re.compile(
+    r"(?:after |on \w+ of )?"
+    r"(?P<authors>[A-Z][\w-]+(?: et al\.|(?:, [A-Z][\w-]+)* and [A-Z][\w-]+)?), "
+    r"(?P<title>.+), (?P<venue>(?:[A-Z]\w+ )*\d{4})(?:, arXiv:(?P<arxiv>[\d.]+))?"
+)
+"""How benches do, between semicolons: ``AUTHORS, TITLE, VENUE YEAR, arXiv:NUMBER``."""
+
+_TABLES = re.compile(r"(?P<title>[^,]+), (?P<url>https://\S+)")
+"""How benches name tables without a paper."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A paper, as far as the project knows it.
+
+    Attributes:
+        title: its own, or what is known of it if there is no more.
+        authors: ``"Lee et al."``, ``"Zhang and Jia"``; empty if they are not known.
+        venue: where it was published, with the year: ``"ICLR 2019"``.
+        url: its address, or empty.
+    """
+
+    title: str
+    authors: str = ""
+    venue: str = ""
+    url: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is cited by: ``lee2019snip``."""
+        first = re.sub(r"\W", "", self.authors.split(" ")[0]).lower()
+        words = re.findall(r"[a-z0-9]+", self.title.lower())
+        word = next((word for word in words if word not in ("a", "an", "on", "the")), "")
+        return f"{first}{''.join(re.findall(r'[0-9]{4}', self.venue)[-1:])}{word}"
+
+    def bibtex(self) -> str:
+        """Return the entry."""
+        published = re.fullmatch(r"[A-Z][A-Za-z]+ (\d{4})", self.venue)
+        year = re.findall(r"\d{4}", self.venue)[-1:]
+        authors = self.authors.replace(" et al.", " and others").replace(", ", " and ")
+        arxiv = re.search(r"arxiv\.org/abs/([\d.]+(?:v\d+)?)", self.url)
+        fields = {
+            "title": f"{{{escaped(_flat(self.title))}}}",
+            "author": _flat(authors),
+            "booktitle" if published else "note": escaped(_flat(self.venue)),
+            "year": "".join(year),
+            "eprint": arxiv[1] if arxiv else "",
+            "archiveprefix": "arXiv" if arxiv else "",
+            "url": _flat(self.url),
+        }
+        lines = (f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+        return f"@{'inproceedings' if published else 'misc'}{{{self.key},\n{''.join(lines)}}}\n"
+
+
+def _flat(text: str) -> str:
+    """Return a text on one line and without braces, which would end the field of an entry."""
+    return " ".join(re.sub(r"[{}]", " ", text).split())
+
+
+def itself() -> str:
+    """Return the entry of autoprox."""
+    return (
+        "@misc{autoprox,\n"
+        "  title = {{autoprox: automatic discovery of zero-cost proxies}},\n"
+        "  author = {{autoprox maintainers}},\n"
+        f"  note = {{Software, version {__version__}}},\n}}\n"
+    )
+
+
+def bibliography(sources: Iterable[Run | AnyProxy]) -> str:
+    """Return the BibTeX of autoprox and of all that runs and proxies stand on, each once.
+
+    Of a run these are its benches, its algorithm, the statistics of its best proxies, and the known
+    proxies that its tables compare with.
+    """
+    found: dict[str, Reference] = {}
+    for source in sources:
+        references = _of_run(source) if isinstance(source, Run) else _of_proxy(source)
+        for reference in references:
+            found.setdefault(reference.key, reference)
+    entries = sorted(found.values(), key=lambda reference: reference.key)
+    return "\n".join([itself(), *(reference.bibtex() for reference in entries)])
+
+
+def _of_run(run: Run) -> list[Reference]:
+    references = [each for name in several(run.settings.bench) for each in _of_bench(name)]
+    if run.settings.algorithm in ALGORITHMS:
+        references += _of_paper(load(ALGORITHMS[run.settings.algorithm]))
+    for proxy in run.proxies:
+        references += _of_statistics(proxy)
+    for row in run.held_out:
+        if row.known:
+            references += _of_proxy(load(row.name))
+    return references
+
+
+def _of_proxy(proxy: AnyProxy) -> list[Reference]:
+    """Return the papers of a proxy, its statistics or parts, and the bench it was found on."""
+    references = _of_paper(proxy)
+    if isinstance(proxy, Proxy):
+        references += _of_statistics(proxy)
+    if isinstance(proxy, Ensemble):
+        references += [each for part in proxy.parts for each in _of_proxy(load(part))]
+    return references + [each for name in _benches(proxy.provenance) for each in _of_bench(name)]
+
+
+def _benches(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the benches that a proxy was found on; none if that is not said, or said wrongly."""
+    settings = provenance.get("settings")
+    bench = settings.get("bench") if isinstance(settings, Mapping) else None
+    try:
+        command = shlex.split(str(provenance.get("command", "")))
+        if "--bench" in command[:-1]:
+            bench = command[command.index("--bench") + 1]
+        return several(bench) if isinstance(bench, str) and bench else ()
+    except (AutoproxError, ValueError):  # a ValueError: a quotation mark stands alone
+        return ()
+
+
+def _of_paper(proxy: AnyProxy) -> list[Reference]:
+    facts = proxy.provenance
+    return [_read(str(facts["paper"]), str(facts.get("url", "")))] if "paper" in facts else []
+
+
+def _of_statistics(proxy: Proxy) -> list[Reference]:
+    stated = (STATISTICS[name].reference for name in proxy.statistics)
+    return [_whole(_read(text)) for text in stated if text]
+
+
+def _of_bench(name: str | Bench) -> list[Reference]:
+    """Return the papers that a bench cites; of a bench that cannot be loaded none."""
+    if isinstance(name, str) and name not in BENCHES:
+        return []  # no file is executed for the sake of its citation
+    try:
+        bench = load_bench(name) if isinstance(name, str) else name
+    except AutoproxError:
+        return []
+    found = (_cited(text) for text in bench.citation.split("; "))
+    return [reference for reference in found if reference] or [Reference(bench.citation)]
+
+
+def _cited(text: str) -> Reference | None:
+    """Return the paper or the tables that a part of a bench's citation names; None if neither."""
+    if match := _OF_BENCH.fullmatch(text):
+        url = f"https://arxiv.org/abs/{match['arxiv']}" if match["arxiv"] else ""
+        return Reference(match["title"], match["authors"], match["venue"], url)
+    match = _TABLES.fullmatch(text)
+    return Reference(match["title"], url=match["url"]) if match else None
+
+
+def _read(text: str, url: str = "") -> Reference:
+    """Return what a text says of a paper; the text itself where it is of another form."""
+    match = _PAPER.match(text)
+    if match is None:
+        return Reference(text, url=url)
+    return Reference(match["title"], match["authors"], match["venue"], url)
+
+
+def _whole(short: Reference) -> Reference:
+    """Return the paper of the same authors and venue that some proxy names in full, if any."""
+    for known in _known():
+        if known.authors == short.authors and known.venue.endswith(short.venue):
+            return known
+    return short
+
+
+@cache
+def _known() -> tuple[Reference, ...]:
+    """Return the papers of all proxies that ship."""
+    return tuple(each for name in shipped.names() for each in _of_paper(shipped.get(name)))

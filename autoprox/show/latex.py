@@ -1,0 +1,326 @@
+"""Tables for papers: LaTeX with booktabs, intervals, the best in bold, and how it was measured.
+
+The texts need the packages booktabs and amsmath, and no other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autoprox import __version__
+from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import best_first, difference_in_words, figure
+from autoprox.errors import RunError
+from autoprox.evolution.record import Run
+from autoprox.language.graph import Graph
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
+from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.show.picks import picks
+
+_ESCAPED = {
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "τ": r"$\tau$",
+    "ρ": r"$\rho$",  # noqa: RUF001
+    "…": r"\dots{}",
+}
+
+
+def escaped(text: str) -> str:
+    r"""Return a text as LaTeX that shows it.
+
+    >>> print(escaped("50 % of auto_prox"))
+    50 \% of auto\_prox
+    """
+    return "".join(_ESCAPED.get(mark, mark) for mark in text)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of a table.
+
+    Attributes:
+        value: the number; None if there is none.
+        text: as LaTeX, in math mode where it has signs.
+    """
+
+    value: float | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures.
+
+    Attributes:
+        heading: as LaTeX.
+        cells: one for each row.
+        best: picks the best of its numbers, which is bold; None for a column that has none.
+    """
+
+    heading: str
+    cells: tuple[Cell, ...]
+    best: Callable[[Iterable[float]], float] | None = max
+
+
+def booktabs(
+    names: Sequence[str],
+    columns: Sequence[Column],
+    caption: str,
+    label: str,
+    *,
+    ends: int | None = None,
+    wide: bool = False,
+) -> str:
+    """Return a table as LaTeX.
+
+    Args:
+        names: of the rows, as LaTeX.
+        columns: their figures.
+        caption: as LaTeX.
+        label: for references to it.
+        ends: the number of the row behind which a section ends.
+        wide: whether it goes over both columns of the page.
+    """
+    shown = [_cells(column) for column in columns]
+    lines = []
+    for place, name in enumerate(names):
+        cells = (name, *(column[place] for column in shown))
+        lines.append(f"{' & '.join(cells)} \\\\")
+        lines += [r"\midrule"] if place == ends and place + 1 < len(names) else []
+    star = "*" if wide else ""
+    head = " & ".join(("", *(column.heading for column in columns)))
+    return "\n".join(
+        (
+            rf"\begin{{table{star}}}",
+            r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
+            rf"\caption{{{caption}}}",
+            rf"\label{{{label}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+            r"\toprule",
+            rf"{head} \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\end{{table{star}}}",
+            "",
+        )
+    )
+
+
+def _cells(column: Column) -> list[str]:
+    """Return the texts of a column, those that show the best number in bold."""
+    values = [cell.value for cell in column.cells if cell.value is not None]
+    if column.best is None or not values:
+        return [cell.text for cell in column.cells]
+    best = column.best(values)
+    bold = {cell.text for cell in column.cells if cell.value == best}
+    return [
+        rf"\textbf{{\boldmath {cell.text}}}" if cell.text in bold else cell.text
+        for cell in column.cells
+    ]
+
+
+def _number(value: float | None, form: str = ".2f") -> Cell:
+    if value is None or not math.isfinite(value):
+        return Cell(None, "--")
+    return Cell(value, f"${figure(value, form)}$")
+
+
+def _share(value: float | None) -> Cell:
+    return _number(None) if value is None else Cell(value, rf"${100 * value:.0f}\,\%$")
+
+
+def _with_interval(value: float | None, interval: Interval | None) -> Cell:
+    if value is None or interval is None:
+        return _number(value, ".3f")
+    low, high = (figure(end, ".2f") for end in interval)
+    return Cell(value, rf"${figure(value)}$ {{\scriptsize $[{low}, {high}]$}}")
+
+
+def _with_half(value: float, interval: Interval | None) -> Cell:
+    if interval is None:
+        return _number(value)
+    half = figure((interval[1] - interval[0]) / 2, ".2f")
+    return Cell(value, rf"${figure(value, '.2f')}$ {{\scriptsize $\pm {half}$}}")
+
+
+def _by_column(
+    rows: Sequence[Sequence[ColumnFigures]],
+    columns: Sequence[str],
+    cell: Callable[[ColumnFigures], Cell],
+) -> list[Column]:
+    """Return a column of the table for each column of the bench."""
+    own = [{each.column: each for each in row} for row in rows]
+    return [
+        Column(
+            _stacked(name.split("/")),
+            tuple(cell(row[name]) if name in row else _number(None) for row in own),
+        )
+        for name in columns
+    ]
+
+
+def _stacked(parts: Sequence[str]) -> str:
+    lines = r" \\ ".join(map(escaped, parts))
+    return rf"\shortstack[r]{{{lines}}}"
+
+
+def _name(text: str) -> str:
+    return rf"\texttt{{{escaped(text)}}}"
+
+
+USE = (
+    r"lost: points of accuracy lost by taking the best score, and (of 5) by the best of the five "
+    r"best scores; top 10\,\%: share of the true best tenth among the tenth with the best scores. "
+)
+MADE = f"Measured by autoprox {__version__}."
+
+
+def _shown(settings: Mapping[str, object]) -> str:
+    """Say what the networks were shown, in LaTeX."""
+    images = settings["images"]
+    what = "images" if images else "inputs of seeded noise"
+    sample = settings["sample"]
+    kept = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
+    return f"Untrained networks, a batch of {settings['batch']} {what}, {kept}"
+
+
+def board_latex(board: Leaderboard, top: int | None = None) -> str:
+    """Return a leaderboard as two tables: joint figures, and those of each target.
+
+    Args:
+        board: the leaderboard.
+        top: how many proxies are shown; all that have a rank if None.
+    """
+    rows = [row for row in board if row.place is not None][:top]
+    names = [_name(row.name) + ("$^*$" if row.searched_on else "") for row in rows]
+    part = "held-out architectures" if board.settings["held_out"] else "architectures"
+    how = (
+        f"on {len(board.architectures)} {part} of {escaped(board.bench)}, with 95\\,\\% intervals "
+        "of a bootstrap over architectures. "
+        f"{_shown(board.settings)}, seed {board.settings['seed']}. "
+    )
+    starred = r"$^*$: discovered on some of these architectures. " * any(
+        row.searched_on for row in rows
+    )
+    joint = (
+        r"Somers' $D$ of the score given the accuracy, mean over "
+        f"{len(board.columns)} {'target' if len(board.columns) == 1 else 'targets'}, {how}"
+        rf"$\tau$: Kendall's $\tau_b$; $\rho$: Spearman's; {USE}s: core seconds a network. "
+        f"{starred}{MADE}"
+    )
+    each = f"Somers' $D$ for each target, half its interval, {how}{starred}{MADE}"
+    label = re.sub(r"\W+", "-", board.bench)
+    columns = _by_column(
+        [row.columns for row in rows],
+        board.columns,
+        lambda figures: _with_half(figures.somers, figures.interval),
+    )
+    first = booktabs(names, _board_columns(rows), joint, f"tab:{label}-joint", wide=True)
+    return first + "\n" + booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
+
+
+def _board_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
+    return [
+        Column("$D$", tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
+        Column(r"$\tau$", tuple(_number(row.joint_kendall) for row in rows)),
+        Column(r"$\rho$", tuple(_number(row.joint_spearman) for row in rows)),
+        Column("lost", tuple(_number(row.top1_regret) for row in rows), min),
+        Column("of 5", tuple(_number(row.top5_regret) for row in rows), min),
+        Column(r"top 10\,\%", tuple(_share(row.top_share) for row in rows)),
+        Column("s", tuple(_number(row.seconds) for row in rows), min),
+    ]
+
+
+def run_latex(run: Run) -> str:
+    """Return a run as three tables: joint held-out figures, those of each target, the formulas.
+
+    Args:
+        run: one that has assessed its best proxies; see `autoprox.read_run`.
+
+    Raises:
+        RunError: it has not.
+    """
+    if not run.held_out:
+        raise RunError(
+            f"the run in {run.folder} has assessed nothing that a table could show: it was stopped "
+            "too early, or is still going"
+        )
+    rows = best_first(run.held_out)
+    names = [escaped(row.name) if not row.known else _name(row.name) for row in rows]
+    last = sum(not row.known for row in rows) - 1
+    settings, symbol = run.settings, _symbol(run)
+    columns = next((row.columns for row in rows if row.columns), ())
+    sizes = {each.column.rpartition("/")[0]: each.architectures for each in columns}
+    where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
+    shown = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
+    how = (
+        f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
+        f"bootstrap over architectures. {_shown(shown)}. Search: {escaped(settings.algorithm)}, "
+        f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
+        f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
+    )
+    told = escaped(difference_in_words(rows, "mean"))
+    joint = (
+        f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
+        f"search: the same on the search split; {USE}{told} {MADE}"
+    )
+    each = f"{symbol} for each target, half its interval, {how}{MADE}"
+    by_column = _by_column(
+        [row.columns for row in rows],
+        [column.column for column in columns],
+        lambda figures: _with_half(figures.correlation(settings.measure), figures.interval),
+    )
+    label = re.sub(r"\W+", "-", run.folder.name)
+    tables = (
+        booktabs(names, _run_columns(run, rows), joint, f"tab:{label}-joint", ends=last, wide=True),
+        booktabs(names, by_column, each, f"tab:{label}-targets", ends=last, wide=True),
+    )
+    return "\n".join((*tables, _formulas(run, label)))
+
+
+def _symbol(run: Run) -> str:
+    names = {"somers": "Somers' $D$", "kendall": r"Kendall's $\tau_b$"}
+    return names.get(run.settings.measure, r"Spearman's $\rho$")
+
+
+def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[Column]:
+    search = {row.name: row.joint for row in run.search}
+
+    def means(name: str) -> tuple[Cell, ...]:
+        return tuple(_number(row.mean(name)) for row in rows)
+
+    symbol = {"somers": "$D$", "kendall": r"$\tau$"}.get(run.settings.measure, r"$\rho$")
+    others = {"kendall": r"$\tau$", "spearman": r"$\rho$", "somers": "$D$"}
+    others.pop(run.settings.measure)
+    return [
+        Column(symbol, tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
+        Column("nodes", tuple(_number(row.complexity, "d") for row in rows), None),
+        Column("search", tuple(_number(search.get(row.name), ".3f") for row in rows)),
+        *(Column(heading, means(name)) for name, heading in others.items()),
+        Column("lost", means("top1_regret"), min),
+        Column("of 5", means("top5_regret"), min),
+        Column(r"top 10\,\%", tuple(_share(row.mean("top_share")) for row in rows)),
+    ]
+
+
+def _formulas(run: Run, label: str) -> str:
+    """Return the formulas of the discovered proxies as a table."""
+    graphs = {
+        pick.name: pick.graph
+        for pick in picks(run)
+        if not pick.known and isinstance(pick.graph, Graph)
+    }
+    named = [row.name for row in run.held_out if row.name in graphs]
+    formulas = [Cell(None, rf"$\displaystyle {graphs[name].latex()}$") for name in named]
+    column = Column("formula", tuple(formulas), None)
+    caption = rf"The discovered proxies. $\ell$: layers. {MADE}"
+    names = list(map(escaped, named))
+    return booktabs(names, [column], caption, f"tab:{label}-formulas", wide=True)

@@ -1,0 +1,226 @@
+"""A teacher beside the network, and the statistics of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoprox.errors import StatisticError
+from autoprox.statistics.measurement import Mode
+from autoprox.statistics.passes import Passes
+from autoprox.statistics.private import private_copy
+from autoprox.statistics.structure import layer_names
+from autoprox.statistics.subject import Subject, reseed
+from autoprox.statistics.trees import Inputs
+from autoprox.statistics.views import View, class_gradient, energy, resized, viewed
+
+Drawn: TypeAlias = Callable[[nn.Module, int], None]
+"""Draws other weights for a network of one's own, in place, given a seed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two networks that are compared, and what it shows."""
+
+    subject: Subject
+    view: View
+
+    def class_grad(self) -> Tensor:
+        """Gradient of the loss by the last layer's weight, ``(classes, features)``."""
+        return class_gradient(self.subject, self.view)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Teacher:
+    """A network that others are compared with on one batch; it is run once for all of them.
+
+    Attributes:
+        network: the teacher, which is never written to.
+        sides: what it showed, by how its weights were drawn.
+    """
+
+    network: nn.Module
+    sides: dict[Drawn | None, Side] = field(default_factory=dict)
+
+    def side(self, student: Subject, drawn: Drawn | None = None) -> Side:
+        """What the teacher shows of the batch of a student.
+
+        Args:
+            student: of the batch that all of the teacher's students are shown.
+            drawn: draws its weights; None for its own.
+
+        Raises:
+            StatisticError: the teacher fails on the batch, or cannot be compared.
+        """
+        if drawn not in self.sides:
+            mode: Mode = "train" if self.network.training else "eval"
+            try:
+                own = private_copy(self.network, mode)
+                shown = shrunk(student.inputs, getattr(self.network, "image_size", None))
+                subject = Subject(
+                    own, shown, student.targets, layer_names(own), student.seed, mode,
+                    loss=student.loss, outputs=student.outputs,
+                )  # fmt: skip
+                side = _side(subject, drawn)
+                told = replace(side.view, network=f"the teacher: {side.view.network}")
+                self.sides[drawn] = replace(side, view=told)
+            except StatisticError as error:
+                raise StatisticError(f"the teacher: {error}") from error.__cause__
+        return self.sides[drawn]
+
+
+def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
+    """Return what a network shows, and what its teacher does.
+
+    Args:
+        subject: the network.
+        drawn: draws the weights of private copies of both; None for their own.
+
+    Raises:
+        StatisticError: there is no teacher, or one of the two cannot be compared.
+    """
+    if subject.teacher is None:
+        raise StatisticError("it needs a teacher: pass teacher=, a network, or --teacher resnet110")
+    teacher = subject.teacher.side(subject, drawn)
+    return _side(subject, drawn), teacher
+
+
+def _side(subject: Subject, drawn: Drawn | None) -> Side:
+    if drawn is not None:
+        own = private_copy(subject.network, subject.mode)
+        drawn(own, subject.seed)
+        subject = replace(subject, network=own)
+    return Side(subject, viewed(subject))
+
+
+def shrunk(inputs: Inputs, size: int | None) -> Inputs:
+    """Return images of another size, bilinearly; inputs that are none, or of no size, as they are.
+
+    >>> shrunk(torch.zeros(2, 3, 8, 8), 4).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    images = isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.is_floating_point()
+    if size is None or not images or inputs.shape[2:] == (size, size):
+        return inputs
+    return F.interpolate(inputs, (size, size), mode="bilinear")
+
+
+def check_teacher(
+    teacher: nn.Module | Teacher | None, network: nn.Module, taught: Sequence[str]
+) -> None:
+    """Raise `StatisticError` if what is called `taught` has no teacher, or it is the network."""
+    own = teacher.network if isinstance(teacher, Teacher) else teacher
+    if own is None and taught:
+        raise StatisticError(
+            f"{', '.join(map(repr, taught))} cannot be measured without a teacher: pass teacher=, "
+            "a network, or --teacher resnet110"
+        )
+    if own is not None and not isinstance(own, nn.Module):
+        raise StatisticError(
+            f"expected a torch.nn.Module for the teacher; got {type(own).__name__}"
+        )
+    if own is network:
+        raise StatisticError(
+            "the teacher is the network itself, from which nothing differs; give another network"
+        )
+
+
+def with_teacher(subject: Subject, teacher: nn.Module | Teacher | None) -> Subject:
+    """Return the subject beside a teacher."""
+    if isinstance(teacher, nn.Module):
+        teacher = Teacher(teacher)
+    return subject if teacher is None else replace(subject, teacher=teacher)
+
+
+def aligned(student: Tensor, teacher: Tensor, seed: int) -> Tensor:
+    """Return ``(rows, features)`` of a student with as many features as its teacher has.
+
+    Where they differ the features go through a random linear map, drawn from `seed` and the sizes,
+    that keeps lengths on average.
+    """
+    own, others = student.shape[1], teacher.shape[1]
+    if own == others:
+        return student
+    reseed(seed, f"align {own} {others}")
+    mixed: Tensor = student @ (torch.randn(own, others).to(student) / others**0.5)
+    return mixed
+
+
+def same_classes(student: View, teacher: View) -> None:
+    """Raise `StatisticError` if two networks have other numbers of classes."""
+    own, others = student.logits.shape[1], teacher.logits.shape[1]
+    if own != others:
+        raise StatisticError(
+            f"the teacher has {others} classes and the network {own}, so that logits and gradients "
+            "of classes cannot be compared; give a teacher of the same classes, or use what "
+            "compares maps or samples"
+        )
+
+
+def measure_taught(passes: Passes) -> None:
+    """Measure the statistics of a network and its teacher, on the last layer."""
+    student, teacher = both(passes.subject)
+    last, seed = len(passes.structure.layers) - 1, passes.subject.seed
+    asked = {name.removeprefix("teacher_") for name in passes.asked}
+    for name in sorted(asked & PAIRS.keys()):
+        for prefix, found in zip(
+            ("", "teacher_"), PAIRS[name](student, teacher, seed), strict=True
+        ):
+            if f"{prefix}{name}" in passes.asked:
+                passes.findings.put(f"{prefix}{name}", last, found, found.numel())
+
+
+def _gram(rows: Tensor) -> Tensor:
+    flat = rows.flatten(1).double()
+    gram: Tensor = flat @ flat.T
+    return gram
+
+
+def _channels(found: Tensor) -> Tensor:
+    return found.transpose(1, 2).transpose(2, 3).flatten(0, 2)
+
+
+def _map_channels(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
+    others = _channels(teacher.view.last_map)
+    own = aligned(_channels(student.view.last_map), others, seed)
+    return _gram(own.T), _gram(others.T)
+
+
+def _map_energy(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
+    own, others = resized(student.view.last_map, teacher.view.last_map)
+    return energy(own), energy(others)
+
+
+def pooled(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
+    """Features of both, ``(batch, features)``, of the teacher's width."""
+    others = teacher.view.pooled
+    return aligned(student.view.pooled, others, seed), others
+
+
+def _logits(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
+    same_classes(student.view, teacher.view)
+    return student.view.logits, teacher.view.logits
+
+
+def class_grads(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
+    """Gradients by the classifiers' weights, ``(classes, features)``, of the teacher's width."""
+    same_classes(student.view, teacher.view)
+    others = teacher.class_grad()
+    return aligned(student.class_grad(), others, seed), others
+
+
+PAIRS: dict[str, Callable[[Side, Side, int], tuple[Tensor, Tensor]]] = {
+    "map_gram": lambda s, t, _: (_gram(s.view.last_map), _gram(t.view.last_map)),
+    "map_energy": _map_energy,
+    "map_channels": _map_channels,
+    "pooled": pooled,
+    "pooled_gram": lambda s, t, _: (_gram(s.view.pooled), _gram(t.view.pooled)),
+    "logits": _logits,
+    "class_grad": class_grads,
+}
+"""Statistic to what measures it on both: student, teacher and seed to the matrices of both."""

@@ -1,0 +1,205 @@
+"""What a network shows where it can be compared with a teacher: its maps, features and logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from autoprox.errors import StatisticError
+from autoprox.statistics.outcomes import loss_of
+from autoprox.statistics.structure import first_tensor, hooked, owner_of
+from autoprox.statistics.subject import Subject
+
+LAYER_NORMS = (nn.LayerNorm, nn.RMSNorm)
+"""Norms over the channels of each position: after one, all positions have the same energy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What one forward pass of a batch shows.
+
+    Attributes:
+        network: what the network is called.
+        stages: the last map of each resolution, ``(batch, channels, height, width)``, in the order
+            in which they came. A map is what a module returns before the last layer runs, if it
+            has several positions; tokens in a square are laid out as one, without a class token.
+            What a norm over the channels returns is one only as the output of a block.
+        blocks: the maps that the outermost members of ``nn.ModuleList`` and ``nn.Sequential``
+            return that consist of other modules.
+        pooled: what the last layer takes, ``(batch, features)``.
+        logits: what the network says, ``(batch, classes)``.
+    """
+
+    network: str
+    stages: tuple[Tensor, ...]
+    blocks: tuple[Tensor, ...]
+    pooled: Tensor
+    logits: Tensor
+
+    @property
+    def last_map(self) -> Tensor:
+        """The last map.
+
+        Raises:
+            StatisticError: the network shows none.
+        """
+        if not self.stages:
+            raise StatisticError(
+                f"{self.network} shows no map to compare: none of its modules returns several "
+                "positions for each sample before the last layer runs"
+            )
+        return self.stages[-1]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What was seen so far, and what had been when a layer was last entered."""
+
+    stages: dict[torch.Size, Tensor] = field(default_factory=dict)
+    blocks: list[Tensor] = field(default_factory=list)
+    owner: str = ""
+    features: Tensor | None = None
+    before: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
+    normed: Tensor | None = None
+
+    def left(self, found: Tensor, *, block: bool) -> None:
+        """Note a map that a module returned."""
+        self.stages.pop(found.shape[2:], None)
+        self.stages[found.shape[2:]] = found
+        self.blocks += [found] if block else []
+
+    def entered(self, owner: str, taken: Tensor | None) -> None:
+        """Note that a layer runs, which may be the last one."""
+        self.owner, self.features = owner, None
+        if taken is not None and taken.ndim == 2:
+            self.features = taken.clone()
+        self.before = tuple(self.stages.values()), tuple(self.blocks)
+
+    def view(self, network: nn.Module, logits: Tensor) -> View:
+        """Return what was seen of a network that gave `logits`.
+
+        Raises:
+            StatisticError: its last layer took no vector of features.
+        """
+        kind = type(network).__name__
+        if self.features is None or logits.ndim != 2:
+            raise StatisticError(
+                f"{kind} has no classifier to compare: its last layer, {self.owner!r}, does not "
+                "take a vector of features, and give a vector of logits, for each sample"
+            )
+        return View(kind, *self.before, self.features, logits)
+
+
+def viewed(subject: Subject) -> View:
+    """Run the batch once and return what it shows.
+
+    Raises:
+        StatisticError: the network fails, or its last layer takes no vector of features.
+    """
+    with watching(subject.network, subject.names, subject.batch) as watch, torch.no_grad():
+        output = subject.forward(subject.inputs, subject.state(), 0)
+        logits = subject.logits(output, subject.batch)
+    return watch.view(subject.network, logits.detach())
+
+
+@contextmanager
+def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[_Watch]:
+    """Look at a network while it runs a batch; what is seen has a graph if the pass builds one.
+
+    Args:
+        network: the network.
+        layers: the names of its layers' weights.
+        batch: the number of samples.
+    """
+    watch, inner = _Watch(), _blocks(network)
+    owners = {owner_of(name) for name in layers}
+
+    def attach(handles: list[RemovableHandle]) -> None:
+        for name, module in network.named_modules():
+
+            def leave(module: nn.Module, _in: object, output: object, name: str = name) -> None:
+                tensor = first_tensor(output)
+                if isinstance(module, LAYER_NORMS):
+                    watch.normed = tensor
+                found = _map(tensor, batch)
+                if found is not None and (name in inner or tensor is not watch.normed):
+                    watch.left(found, block=name in inner)
+
+            def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
+                watch.entered(name, first_tensor(inputs))
+
+            handles.append(module.register_forward_hook(leave))
+            if name in owners:
+                handles.append(module.register_forward_pre_hook(enter))
+
+    with hooked(attach):
+        yield watch
+
+
+def class_gradient(subject: Subject, view: View) -> Tensor:
+    """Gradient of the loss with respect to the last layer's weight, ``(classes, features)``.
+
+    It has a graph if the view has one.
+    """
+    logits = view.logits.clone().requires_grad_()
+    loss = loss_of(replace(subject, outputs=None), logits, 0, subject.batch)
+    (grad,) = torch.autograd.grad(loss, logits, create_graph=view.logits.requires_grad)
+    return grad.T @ view.pooled
+
+
+def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two maps in the larger height and width of both, bilinearly."""
+    sizes = zip(student.shape[2:], teacher.shape[2:], strict=True)
+    size = [max(pair) for pair in sizes]
+    student, teacher = (
+        each if list(each.shape[2:]) == size else F.interpolate(each, size, mode="bilinear")
+        for each in (student, teacher)
+    )
+    return student, teacher
+
+
+def energy(found: Tensor) -> Tensor:
+    """Mean over the channels of the squares of a map, ``(batch, positions)``."""
+    return found.square().mean(1).flatten(1)
+
+
+def _map(output: Tensor | None, batch: int) -> Tensor | None:
+    """Return an output as a map ``(batch, channels, height, width)``; None if it is none."""
+    if output is None or not output.is_floating_point() or output.shape[:1] != (batch,):
+        return None
+    if output.ndim == 4 and output.shape[2:].numel() > 1:
+        return output.clone()
+    if output.ndim != 3 or output.shape[1] < 2:
+        return None
+    tokens = output.shape[1]
+    side = round((tokens - 1) ** 0.5)
+    if side > 1 and side * side == tokens - 1:
+        output = output[:, 1:]
+    else:
+        side = round(tokens**0.5)
+    grid = (side, side) if side * side == output.shape[1] else (1, tokens)
+    return output.transpose(1, 2).reshape(batch, -1, *grid).clone()
+
+
+def _blocks(network: nn.Module) -> set[str]:
+    """Names of the outermost members of containers that consist of other modules."""
+    found: set[str] = set()
+
+    def look(module: nn.Module, prefix: str) -> None:
+        contained = isinstance(module, (nn.ModuleList, nn.Sequential))
+        for name, child in module.named_children():
+            path = f"{prefix}.{name}" if prefix else name
+            container = isinstance(child, (nn.ModuleList, nn.Sequential))
+            if contained and not container and any(True for _ in child.children()):
+                found.add(path)
+            else:
+                look(child, path)
+
+    look(network, "")
+    return found

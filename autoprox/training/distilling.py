@@ -1,0 +1,104 @@
+"""A teacher beside a training: distances to it, which are added to the loss.
+
+Any distance of `autoprox.proxies.functions.distillation` is one, as the metrics of DisWOT are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoprox.proxies.functions.distillation import Compared
+from autoprox.statistics.measuring import own_randomness
+from autoprox.statistics.private import private_copy
+from autoprox.statistics.structure import layer_names
+from autoprox.statistics.subject import Subject
+from autoprox.statistics.taught import PAIRS, Side
+from autoprox.statistics.views import watching
+
+TEMPERATURE = 4.0
+"""By what `soft_label_distance` divides the logits."""
+
+
+def soft_label_distance(student: Side, teacher: Side, seed: int) -> Tensor:
+    """Divergence of the softened labels, in nats, times the square of `TEMPERATURE`.
+
+    Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015).
+    """
+    own, others = (each / TEMPERATURE for each in PAIRS["logits"](student, teacher, seed))
+    apart = F.kl_div(own.log_softmax(1), others.log_softmax(1), log_target=True, reduction="sum")
+    return apart * TEMPERATURE**2 / len(own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distillation:
+    """What a training adds to the loss of the labels: distances to a teacher, by their weights.
+
+    Attributes:
+        teacher: a trained network, which runs in evaluation mode and is left as it was.
+        weights: a distance to its weight in the loss.
+
+    Example:
+        >>> from autoprox.benches.cifar.resnet import ResNet
+        >>> from autoprox.proxies.functions.distillation import relation_distance
+        >>> sorted(Distillation(ResNet(8), {relation_distance: 3000.0}).facts()["weights"])
+        ['relation_distance']
+    """
+
+    teacher: nn.Module
+    weights: Mapping[Compared, float]
+
+    def facts(self) -> dict[str, Any]:
+        """What tells one distillation from another: the distances, and a digest of the teacher."""
+        digest = hashlib.sha256()
+        for name, tensor in self.teacher.state_dict().items():
+            digest.update(name.encode() + tensor.detach().cpu().double().numpy().tobytes())
+        weights = {function.__name__: weight for function, weight in self.weights.items()}
+        return {"weights": weights, "teacher": digest.hexdigest()}
+
+
+class Distilled:
+    """A student beside its teacher, step by step.
+
+    Args:
+        student: the network that is trained.
+        distillation: what is added to its loss.
+        device: where both run.
+    """
+
+    def __init__(
+        self, student: nn.Module, distillation: Distillation, device: torch.device
+    ) -> None:
+        self.student, self.weights = student, distillation.weights
+        self.teacher = private_copy(distillation.teacher, "eval").to(device)
+
+    def __call__(self, shown: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the student's logits, ``(batch, classes)``, and what is added to the loss.
+
+        Raises:
+            StatisticError: both have other numbers of classes, and a distance compares these.
+        """
+        own = _seen(self.student, shown, labels)
+        with torch.no_grad():
+            others = _seen(self.teacher, shown, labels)
+        with own_randomness(shown):  # and in full precision
+            terms = [weight * distance(own, others, 0) for distance, weight in self.weights.items()]
+        return own.view.logits, torch.stack([term.float() for term in terms]).sum()
+
+
+def _seen(network: nn.Module, shown: Tensor, labels: Tensor) -> Side:
+    """Run a batch; what is seen is in float32, whatever the pass runs in."""
+    names = layer_names(network)
+    with watching(network, names, len(shown)) as watch:
+        logits = cast(Tensor, network(shown))
+    view = watch.view(network, logits.float())
+    view = replace(
+        view, pooled=view.pooled.float(), stages=tuple(stage.float() for stage in view.stages)
+    )
+    return Side(Subject(network, shown, labels, names, 0), view)

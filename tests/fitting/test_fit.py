@@ -1,0 +1,214 @@
+"""From labels of a bench to a proxy that is saved, loaded, called, ranked and searched with."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+import autoprox
+from autoprox.cli import main
+from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
+from autoprox.evolution.settings import Settings
+from autoprox.fitting.fit import fit
+from autoprox.fitting.inputs import inputs_of
+from autoprox.fitting.labelling import chosen, labels_of
+from autoprox.predictors.features import Scales, normal_scores
+from autoprox.proxies.fitted import FittedProxy
+from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.tensors import with_checksum
+from autoprox.statistics import noise
+
+TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
+QUICK = {"width": 16, "depth": 1, "epochs": 5}
+PARZC = ["norm(grad)", "layers:snip"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fits")
+
+
+def tiny(folder, model="gp", **options):
+    return fit(TINY, model, labels=12, cache=folder / "cache", **options)
+
+
+def test_a_fitted_proxy_is_saved_loaded_and_the_same(folder):
+    found = tiny(folder, "parzc", settings=QUICK, inputs=PARZC, out=folder / "own.safetensors")
+    proxy = autoprox.load(folder / "own.safetensors")
+    assert isinstance(proxy, FittedProxy)
+    assert proxy == found.proxy
+    assert b"pickle" not in (folder / "own.safetensors").read_bytes()
+    bench = autoprox.load_bench(TINY)
+    row = bench.architectures[3]
+    shown = noise(bench.input_shape, bench.classes, batch=8, seed=0)
+    score = proxy(bench.network(row, 0), *shown, seed=0)
+    board = autoprox.rank(
+        [folder / "own.safetensors", "params"], TINY, cache=folder / "cache", timed=False
+    )
+    place = board.architectures.index(row.name)
+    assert board.scores[proxy.name][place] == pytest.approx(score, rel=1e-6)
+    assert board[proxy.name].searched_on == 12
+    assert "fitted to 12 accuracies of tiny" in board[proxy.name].formula
+
+
+@pytest.mark.parametrize("kind", ["{}", "layers:{}"])
+def test_an_input_may_not_have_been_found_on_what_is_held_out(kind, folder):
+    found_by = {"settings": Settings(TINY, split_seed=1).to_json()}
+    path = folder / "other.json"
+    proxy = Proxy(autoprox.load("snip").graph, "other", provenance=found_by)
+    path.write_text(json.dumps(proxy.to_json()))
+    with pytest.raises(RunError, match=r"search that found .*other.json searched on \d+ of the"):
+        tiny(folder, inputs=[kind.format(path)])
+    assert tiny(folder, inputs=[kind.format(path)], split_seed=1).fits  # the same split
+
+
+def test_what_is_held_out_has_no_say(folder):
+    first = tiny(folder)
+    bench = autoprox.load_bench(TINY)
+    used = {*first.proxy.provenance["labels"]["architectures"]}
+    rows = tuple(
+        row
+        if row.name in used
+        else replace(row, accuracies={name: 99.0 - i for name in row.accuracies})
+        for i, row in enumerate(bench.architectures)
+    )
+    again = fit(replace(bench, architectures=rows), "gp", labels=12, cache=folder / "cache")
+    assert again.proxy == first.proxy
+    assert again.fits[0].own.joint != first.fits[0].own.joint
+
+
+def test_labels_and_figures_are_of_different_architectures(folder):
+    found = tiny(folder, repeats=2)
+    taken = {name: None for name in found.proxy.provenance["labels"]["architectures"]}
+    bench = autoprox.load_bench(TINY)
+    parts = autoprox.benches.split(bench, 0)
+    assert {*taken} <= {bench.architectures[i].name for i in parts.search}
+    assert [fit.seed for fit in found.fits] == [0, 1]
+    assert found.median == np.median([fit.own.joint for fit in found.fits])
+    own = found.fits[0].own
+    assert own.joint_interval[0] <= own.joint <= own.joint_interval[1]
+    assert {row.name for row in found.fits[0].held_out} >= {"params", "snip"}
+
+
+def test_the_command_prints_what_the_function_finds(folder, capsys):
+    found = tiny(folder, "ridge")
+    arguments = ["fit", "--bench", TINY, "--model", "ridge", "--labels", "12", "--quiet"]
+    arguments += ["--cache", str(folder / "cache"), "--jobs", "1"]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr().out
+    assert f"{found.fits[0].own.joint:.3f}" in printed
+    assert "params" in printed
+    with pytest.raises(SystemExit):
+        main([*arguments, "--labels", "2"])
+    assert "the model 'ridge' needs at least 5 labels; got 2" in capsys.readouterr().err
+
+
+def test_labels_are_bought_as_asked(folder):
+    scores = np.arange(20.0)[::-1]
+    places = list(range(100, 120))
+
+    def doubt(known, other):
+        return np.array([float(place) for place in other])
+
+    spread = chosen("spread", 4, places, scores, doubt, 0)
+    assert spread == [102, 107, 112, 117]
+    by_doubt = chosen("uncertainty", 8, places, scores, doubt, 0)
+    assert len({*by_doubt}) == 8
+    assert {119, 118, 117} <= {*by_doubt} | {*chosen("random", 2, places, scores, doubt, 0)}
+    with pytest.raises(BenchError, match="has 20 architectures with figures; got labels=21"):
+        chosen("random", 21, places, scores, doubt, 0)
+    with pytest.raises(AutoproxError, match="'ridge' does not say how sure it is"):
+        tiny(folder, "ridge", labelling="uncertainty")
+    assert tiny(folder, "gp", labelling="uncertainty").fits[0].labels == 12
+
+
+def test_labels_are_scaled_within_each_space():
+    bench = autoprox.load_bench(TINY)
+    places = list(range(0, 24, 2))
+    labels = labels_of(bench, places, ("coarse", "fine"), "standardised")
+    assert labels[:6].mean() == pytest.approx(0)
+    assert labels[6:].mean() == pytest.approx(0)
+    coarse = labels_of(bench, places, ("coarse",), "ranks")
+    figures = bench.accuracies("coarse", [bench.architectures[i] for i in places[:6]])
+    assert coarse[:6] == pytest.approx(normal_scores(figures))
+
+
+class Values:
+    def __init__(self, numbers, present=None):
+        import torch
+
+        self.numbers = torch.tensor(numbers, dtype=torch.float64)
+        self.present = None if present is None else torch.tensor(present)
+
+
+class Evaluator:
+    def __init__(self, values):
+        self.value = lambda graph: values
+
+
+def test_numbers_of_layers_are_scaled_within_their_network_and_padded():
+    graph = autoprox.parse("norm(grad)")
+    numbers = [[2.0, 4.0, 3.0], [5.0, float("nan"), 9.0]]
+    present = [[True, True, True], [True, True, False]]
+    scales = Scales((4,), np.zeros((1, 101)))
+    rows, failures = scales([graph], Evaluator(Values(numbers, present)))
+    assert rows.tolist() == [[0.0, 1.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    assert failures == {}
+    _, failures = Scales((2,), np.zeros((1, 101)))([graph], Evaluator(Values(numbers, present)))
+    assert failures == {0: "it has 3 layers; it was fitted on at most 2"}
+
+
+def test_single_numbers_become_normal_scores_of_their_place():
+    knots = np.linspace(0, 100, 101)[None]
+    graph = autoprox.parse("sum(params)")
+    rows, failures = Scales((0,), knots)([graph], Evaluator(Values([50.0, -7.0, 0.0, 1e9, np.nan])))
+    assert rows[0, 0] == pytest.approx(0)
+    assert rows[1, 0] == rows[2, 0] == pytest.approx(-rows[3, 0])
+    assert list(failures) == [4]
+
+
+def test_inputs_are_read_as_they_are_written():
+    bench = autoprox.load_bench(TINY)
+    words = ("weight", "grad", "params")
+    assert [g.text for g in inputs_of(["layers:snip"], bench, words)] == [
+        "sum(absolute(multiply(grad, weight)))"
+    ]
+    assert len(inputs_of(["layers", "norm(grad)"], bench, words)) == 3
+    with pytest.raises(UnknownNameError, match="snop"):
+        inputs_of(["snop"], bench, words)
+    with pytest.raises(AutoproxError, match="a number a layer or a network"):
+        inputs_of(["absolute(grad)"], bench, words)
+
+
+def test_files_that_are_none_are_refused(folder, tmp_path):
+    proxy = tiny(folder).proxy
+    with pytest.raises(AutoproxError, match="No such file or directory"):
+        autoprox.load(tmp_path / "none.safetensors")
+    with pytest.raises(AutoproxError, match=r"a fitted proxy is a file NAME\.safetensors"):
+        proxy.save(tmp_path / "own.pt")
+    whole = proxy.to_bytes()
+    damaged = {
+        "truncated": whole[:100],
+        "its checksum does not fit": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "is no fitted proxy": save({"a": np.zeros(1)}),
+        "of version 9; this autoprox reads up to 2": with_checksum(
+            whole.replace(b'\\"version\\": 2', b'\\"version\\": 9', 1)
+        ),
+        "do not fit its inputs": with_checksum(
+            whole.replace(b'\\"model\\": \\"gp', b'\\"model\\": \\"xx', 1)
+        ),
+    }
+    for place, (reason, content) in enumerate(damaged.items()):
+        path = tmp_path / f"{place}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(AutoproxError, match=reason):
+            autoprox.load(path)
+
+
+def test_a_proxy_that_was_not_saved_cannot_be_searched_with(folder):
+    with pytest.raises(ScoreError, match="save gp_tiny_12 first"):
+        autoprox.search_architectures("nb201", tiny(folder).proxy, out=folder / "search")

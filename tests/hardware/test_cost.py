@@ -1,0 +1,192 @@
+"""Cost models against measurements that were published, and searches under their limits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import autoprox
+from autoprox.cli import main
+from autoprox.errors import AutoproxError, BenchError, SpaceError, UnknownNameError
+from autoprox.hardware.cost import cost_model, errors, fit_cost
+from autoprox.hardware.devices import devices, measured, measurements_of
+from autoprox.hardware.features import features_of, nb201_features
+from autoprox.hardware.fitting import fit_file
+from autoprox.hardware.pricing import price_of
+from autoprox.hardware.timing import time_network
+
+TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
+
+
+@pytest.mark.parametrize(
+    ("device", "spearman", "error"),
+    [
+        ("pi5_litert_ms", 0.979, 0.03),
+        ("pi5_litert_mj", 0.968, 0.049),
+        ("raspi4_ms", 0.96, 0.067),
+        ("pixel3_ms", 0.954, 0.09),
+    ],
+)
+def test_25_measurements_tell_the_other_cells(device, spearman, error):
+    costs = measured("nb201", device)
+    names = [name for name in measured("nb201", "pi5_litert_ms") if name in costs]  # one a class
+    found = []
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(names)).tolist()
+        known = [names[i] for i in order[:25]]
+        other = [names[i] for i in order[25:1025]]
+        model = fit_cost([nb201_features(n) for n in known], [costs[n] for n in known])
+        predicted = np.array([model(nb201_features(name)) for name in other])
+        found.append(errors(predicted, np.array([costs[name] for name in other])))
+    assert np.median([each for _, each in found]) > spearman
+    assert np.median([each for each, _ in found]) < error
+
+
+def test_fbnet_is_told_by_the_operations_of_its_blocks():
+    from autoprox.hardware.features import fbnet_features
+
+    costs = measured("fbnet", "raspi4_ms")
+    names = list(costs)[:600]
+    model = fit_cost([fbnet_features(n) for n in names], [costs[n] for n in names])
+    assert model.spearman > 0.9
+    assert model.error < 0.1
+
+
+def test_published_figures_are_as_printed():
+    # HW-NAS-Bench's README prints the figures of the cell of index 0.
+    first = autoprox.load_bench("nb201").architectures[0].name
+    assert measured("nb201", "raspi4_ms")[first] == pytest.approx(10.482)
+    assert measured("nb201", "edgegpu_mj")[first] == pytest.approx(24.227)
+    assert all(value > 0 for value in measured("nb201", "edgetpu_ms").values())
+    assert len(measured("nb201", "edgetpu_ms")) == 15625 - 4699
+    with pytest.raises(UnknownNameError, match="'raspi5_ms'; did you mean 'raspi4_ms'"):
+        measured("nb201", "raspi5_ms")
+    with pytest.raises(UnknownNameError, match="space with measurements 'nb301'"):
+        devices("nb301")
+
+
+def test_prices_are_recovered_and_never_negative():
+    draws = np.random.default_rng(0)
+    rows = [{"one": 1.0, "a": x, "b": y} for x, y in draws.uniform(0, 1e9, (40, 2))]
+    costs = [3.0 + 2e-9 * row["a"] for row in rows]
+    model = fit_cost(rows, costs)
+    assert model.prices == pytest.approx({"one": 3.0, "a": 2e-9, "b": 0.0}, abs=1e-6)
+    assert model.error < 1e-6
+    falling = fit_cost(rows, [5.0 - 2e-9 * row["a"] for row in rows])
+    assert min(falling.prices.values()) >= 0
+
+
+def test_features_of_a_network_by_hand():
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 5, groups=8, padding=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 5),
+    )  # fmt: skip
+    found = features_of(network, torch.zeros(1, 3, 4, 4))
+    assert found["convolution 3x3 macs"] == 3 * 8 * 9 * 16
+    assert found["convolution 3x3 bytes"] == 4 * (3 * 16 + 8 * 16 + 3 * 8 * 9)
+    assert found["convolution 5x5 grouped macs"] == 8 * 25 * 16
+    assert found["linear macs"] == 40
+    assert (found["norm count"], found["pool count"], found["activation count"]) == (1, 1, 1)
+    assert found["one"] == found["other count"] == 1
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_network_is_timed_and_the_process_gets_its_cores_back():
+    import os
+
+    before = os.sched_getaffinity(0)
+    taken = time_network(nn.Linear(4, 4), torch.zeros(1, 4), passes=5)
+    assert taken.seconds > 0
+    assert taken.noise >= 0
+    assert os.sched_getaffinity(0) == before
+
+
+def call(*words):
+    return CliRunner().invoke(main, words)
+
+
+def test_measured_here_then_fitted_then_searched_under(tmp_path):
+    table, model = str(tmp_path / "here.csv"), str(tmp_path / "here.json")
+    done = call("cost", "measure", "--bench", TINY, "--architectures", "12", "--out", table,
+                "--passes", "4", "--quiet")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "12 networks" in done.output
+    done = call("cost", "fit", "--measurements", table, "--bench", TINY, "--out", model)
+    assert done.exit_code == 0, done.output
+    assert "12 measurements on here" in done.output
+    saved = cost_model(Path(model))
+    assert saved.space == "any"
+    assert saved.unit == "ms"
+    network = autoprox.load_bench(TINY).network(autoprox.load_bench(TINY).architectures[0], 0)
+    assert saved(features_of(network, torch.zeros(1, 3, 8, 8))) > 0
+    (tmp_path / "old.json").write_text(
+        json.dumps({**json.loads(Path(model).read_text()), "version": 9})
+    )
+    with pytest.raises(AutoproxError, match="version 9 of the format 'autoprox cost model'"):
+        cost_model(tmp_path / "old.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the columns architecture, and ms or mj; got no rows"),
+        ("name,ms\na,1\n", "the columns architecture, and ms or mj; got name, ms"),
+        ("architecture,ms\nnb201/000000,0\n", "line 2: nb201/000000: time and energy are above 0"),
+        ("architecture,ms\nnb201/000000,-3\n", "time and energy are above 0; got -3"),
+        ("architecture,ms\nnb201/000000,-1\n", "-1 says that the device has no measurement"),
+        ("architecture,ms\nnb201/000000,x\n", "expected a number; got 'x'"),
+        ("architecture,ms\na,1\na,2\n", "line 3: a is there twice"),
+        ("architecture,ms\nnb201/000009,1\n", "nb201 has no architecture 'nb201/000009'"),
+        ("architecture,ms\nnb201/000000,1\n", "a cost model needs 10 measurements or more; got 1"),
+    ],
+)
+def test_measurements_that_are_none_are_refused(tmp_path, text, reason):
+    path = tmp_path / "own.csv"
+    path.write_text(text)
+    with pytest.raises(BenchError) as told:
+        fit_file(path, "nb201")
+    assert reason in str(told.value)
+
+
+def test_measurements_of_architectures_that_the_bench_lacks(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("architecture,mj\nmlp/4x9,1\n")
+    assert measurements_of(path) == ("mj", {"mlp/4x9": 1.0})
+    with pytest.raises(BenchError, match="bench 'tiny' has no architecture 'mlp/4x9'"):
+        fit_file(path, TINY)
+
+
+def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
+    found = autoprox.search_architectures(
+        "nb201", "params", limits="latency:raspi4:12ms", cost="latency:pixel3", algorithm="pareto",
+        evaluations=32, batch=2, out=tmp_path / "search", cache=tmp_path / "cache",
+    )  # fmt: skip
+    price = price_of("latency:raspi4", "nb201")
+    for each in found.scored:
+        assert price(each.config, lambda: None) <= 12
+        assert each.device == price_of("latency:pixel3", "nb201")(each.config, lambda: None)
+    costs = [each.device for each in found.front()]
+    assert costs == sorted(costs)
+    again = autoprox.search_architectures(resume=tmp_path / "search", cache=tmp_path / "cache")
+    assert again.scored == found.scored
+
+
+def test_limits_that_nothing_keeps_are_refused(tmp_path):
+    def search(limit):
+        autoprox.search_architectures("nb201", "params", limits=limit, out=tmp_path / "search")
+
+    with pytest.raises(SpaceError, match=r"latency:raspi4 of 0.01 ms: the least is \d"):
+        search("latency:raspi4:0.01ms")
+    with pytest.raises(UnknownNameError, match="device with latency of nb201 'raspi5'"):
+        search("latency:raspi5:30ms")
+    with pytest.raises(SpaceError, match="a limit is latency:DEVICE:MOST"):
+        search("raspi4:30ms")
+    with pytest.raises(UnknownNameError, match="device with latency of pit 'raspi4'"):
+        autoprox.search_architectures(
+            "pit", "params", limits="latency:raspi4:30", out=tmp_path / "search"
+        )

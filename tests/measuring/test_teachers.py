@@ -1,0 +1,193 @@
+"""Ranking and evolving beside a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from scipy.stats import rankdata
+
+import autoprox
+from autoprox.benches import Bench, load_bench
+from autoprox.cli import main
+from autoprox.errors import BenchError, RunError, StatisticError
+from autoprox.evolution.comparing import compare
+from autoprox.evolution.starting import evolve_from
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan, load_table, measure_bench, pending
+from autoprox.primitives.matrices import ROW_WISE
+from autoprox.ranking import partial_spearman
+from autoprox.statistics import Store
+from autoprox.statistics.words import TAUGHT
+
+TEACHER = "from autoprox.benches.cifar.resnet import ResNet\ndef build():\n    return ResNet({})\n"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """Twelve of the smallest networks, on small images."""
+    whole = load_bench("resnet64")
+    rows = sorted(whole.architectures, key=lambda one: sum(one.config["depths"]))[:12]
+    return dataclasses.replace(whole, architectures=tuple(rows), input_shape=(3, 8, 8))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+def test_a_ranking_is_what_the_proxies_say_beside_the_teacher(bench: Bench, folder):
+    names = ["diswot_relation_own", "rkd", "params"]
+    how = {"teacher": "resnet8", "cache": folder, "timed": False, "batch": 4}
+    board = autoprox.rank(names, bench, **how)
+    again = autoprox.rank(names, bench, **how)
+    assert board.to_csv() == again.to_csv()
+    from autoprox.benches.teachers import build_teacher
+    from autoprox.statistics import noise
+
+    teacher = build_teacher("resnet8", bench)
+    batch = noise(bench.input_shape, 100, batch=4)
+    for name in names[:2]:
+        proxy = autoprox.load(name)
+        scores = [proxy(bench.network(one), *batch, teacher=teacher, sample="full")
+                  for one in bench.architectures]  # fmt: skip
+        np.testing.assert_allclose(board.scores[name], scores, rtol=1e-5)
+    other = autoprox.rank(names, bench, **{**how, "teacher": "resnet14"})
+    assert not np.allclose(other.scores["rkd"], board.scores["rkd"])
+    assert np.array_equal(other.scores["params"], board.scores["params"])
+    assert board.settings["teacher"] == "resnet8"
+
+
+def test_what_needs_no_teacher_is_scored_once_for_all_teachers(bench: Bench, folder):
+    def none(_):
+        raise AssertionError("nothing has to be built")
+
+    how = {"cache": folder, "timed": False, "batch": 4}
+    board = autoprox.rank(["snip", "params"], bench, teacher="resnet8", **how)
+    unbuilt = dataclasses.replace(bench, build=none)
+    for teacher in ("resnet14", None):
+        again = autoprox.rank(["snip", "params"], unbuilt, teacher=teacher, **how)
+        assert np.array_equal(again.scores["snip"], board.scores["snip"])
+
+
+def test_statistics_of_the_network_alone_are_measured_once_for_all_teachers(bench: Bench, folder):
+    few = dataclasses.replace(bench, architectures=bench.architectures[:2])
+    names, store = ("grad", "map_gram", "teacher_map_gram", "params"), Store(folder)
+
+    def plan(teacher):
+        return Plan(few, few, names, Probe(4, teacher=teacher), folder)
+
+    rows = measure_bench(plan("resnet8"), store)
+    assert pending(plan("resnet8"), store) == []
+    assert [work.names for work in pending(plan("resnet14"), store)] == [names[1:3]] * 2
+    assert [work.names for work in pending(plan(None), store)] == [names[1:3]] * 2
+    others = measure_bench(plan("resnet14"), store)
+    beside, besides = (load_table(store, each, names).measurements[0] for each in (rows, others))
+    for name, same in zip(names, (True, True, False, True), strict=True):
+        assert torch.equal(beside.values[name], besides.values[name]) is same
+    (alone,) = load_table(store, plan(None).rows[:1], ("grad", "params")).measurements
+    assert torch.equal(alone.values["grad"], beside.values["grad"])
+
+
+def test_without_a_teacher_proxies_of_one_say_so(bench: Bench, folder):
+    board = autoprox.rank(["rkd", "kd", "params"], bench, cache=folder, timed=False)
+    for name in ("rkd", "kd"):
+        assert board[name].place is None
+        assert "without a teacher" in (board[name].reason or "")
+    assert "teacher" not in board.settings
+
+
+def test_a_mistake_in_the_teacher_shows_before_anything_is_measured(bench: Bench, folder):
+    with pytest.raises(BenchError, match="there is no teacher 'resnet9'"):
+        autoprox.rank("rkd", bench, teacher="resnet9", cache=folder)
+    with pytest.raises(BenchError, match=r"w\.th are weights of a teacher; say of which"):
+        autoprox.rank("rkd", bench, teacher_weights="w.th", cache=folder)
+    with pytest.raises(BenchError, match="there is no teacher 'resnet9'"):
+        autoprox.evolve(bench, teacher="resnet9", cache=folder)
+    assert not folder.exists()
+
+
+def test_ranks_given_the_accuracy_without_a_teacher(bench: Bench, folder):
+    board = autoprox.rank(["snip", "depth"], bench, cache=folder, timed=False)
+    for row in board:
+        x, y, z = (
+            rankdata(each)
+            for each in (board.scores[row.name], bench.accuracies("c100_kd"),
+                         bench.accuracies("c100"))
+        )  # fmt: skip
+        x, y = (a - np.polyval(np.polyfit(z, a, 1), z) for a in (x, y))
+        assert row.columns[0].partial == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+    assert "resnet64/c100_kd partial_spearman" in board.to_csv()
+
+
+def test_there_is_no_partial_correlation_where_nothing_is_left():
+    z = np.arange(5.0)
+    assert partial_spearman(z, z[::-1], z) is None
+    assert partial_spearman(z[::-1], np.array([1.0, 0, 2, 3, 4]), np.full(5, np.nan)) is None
+
+
+def test_evolution_writes_with_both_networks_and_resumes(bench: Bench, tmp_path, folder):
+    path = tmp_path / "mine.py"
+    path.write_text(TEACHER.format("8, classes=100"))
+    how = {
+        "teacher": f"{path}:build",
+        "cache": folder,
+        "batch": 4,
+        "evaluations": 120,
+        "population": 10,
+        "proposals": 20,
+    }
+    run = autoprox.evolve(bench, out=tmp_path / "run", **how)
+    lines = (run.folder / "candidates.jsonl").read_text().splitlines()
+    words = {word for line in lines for word in TAUGHT if f"{word}," in line or f"{word})" in line}
+    assert len(words) > 4
+    assert any(f"{word}(" in line for line in lines for word in ROW_WISE)
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["settings"]["teacher"] == f"{path}:build"
+    plain = autoprox.evolve(bench, out=tmp_path / "plain", **{**how, "teacher": None})
+    assert "teacher" not in (plain.folder / "config.json").read_text()
+    with pytest.raises(RunError, match=r"began with the teacher .*; got resnet8: give the same"):
+        autoprox.evolve(bench, resume=run.folder, teacher="resnet8", permutations=1, cache=folder)
+    canary = tmp_path / "executed"
+    path.write_text(TEACHER.format("8, classes=100") + f"open({str(canary)!r}, 'w').close()\n")
+    for goes_on in (
+        lambda: autoprox.evolve(bench, resume=run.folder, permutations=1, cache=folder),
+        lambda: evolve_from(run.folder, bench, out=tmp_path / "from", cache=folder),
+        lambda: compare([run.folder, plain.folder], bench=bench, cache=folder),
+    ):
+        with pytest.raises(RunError, match=r"no file is executed.*add --teacher .*mine\.py:build"):
+            goes_on()
+    assert not canary.exists()
+    named = compare([run.folder, plain.folder], bench=bench, teacher=how["teacher"], cache=folder)
+    assert canary.exists()
+    assert len(named.runs) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["kd", "fitnet", "diswot_semantic_own", "auto_das_nb201", "auto_das_resnet"]
+)
+def test_known_expressions_that_compare_can_begin_a_search(name):
+    graph = autoprox.load(name).graph
+    vocabulary = Vocabulary(tuple({*graph.statistics, "teacher_pooled"}), seeds=(graph,))
+    assert vocabulary.graph(vocabulary.tree(graph)) == graph
+
+
+def test_statistics_of_a_teacher_without_one_are_refused(bench: Bench, tmp_path, folder):
+    with pytest.raises(StatisticError, match="cannot be measured without a teacher"):
+        autoprox.evolve(bench, statistics=["logits", "weight"], cache=folder,
+                        out=tmp_path / "run", evaluations=20)  # fmt: skip
+
+
+def test_the_command_takes_a_teacher(tmp_path):
+    path = tmp_path / "teacher.py"
+    path.write_text("def build():\n    raise OSError('gone')\n")
+    words = ["rank", "rkd", "--bench", "resnet64", "--teacher", f"{path}:build"]
+    result = CliRunner().invoke(main, [*words, "--cache", str(tmp_path / "cache")])
+    assert result.exit_code == 1
+    assert "line 2: OSError: gone" in result.output
+    assert "Traceback" not in result.output

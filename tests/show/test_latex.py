@@ -1,0 +1,124 @@
+"""Tables for papers: what is bold, what is said, and that LaTeX takes them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoprox.assessment.assess import Assessment
+from autoprox.errors import RunError
+from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
+from autoprox.ranking import Column as Ranked
+from autoprox.ranking.figures import ColumnFigures, Comparison
+from autoprox.show.latex import Cell, Column, board_latex, booktabs, escaped, run_latex
+from tests.made_runs import found, judged
+
+ACCURACIES = np.linspace(50, 90, 20)
+RANKED = Ranked("cnn", "c10_a", np.arange(20), ACCURACIES)
+
+
+def figures(scores: np.ndarray) -> tuple[ColumnFigures, ...]:
+    return Comparison([RANKED])(scores).columns
+
+
+def board() -> Leaderboard:
+    noise = np.random.default_rng(0).normal(0, 12, 20)
+    own = {"snip_it": ACCURACIES + noise, "R&D 50%": ACCURACIES, "sum(weight)": -ACCURACIES}
+    rows = [
+        LeaderboardRow(
+            place, name, name, each[0].somers, each[0].interval, each[0].kendall, each[0].spearman,
+            each[0].top_share, each[0].top1_regret, each[0].top5_regret, 0.5, 0, None, each,
+            12 if place == 1 else None,
+        )
+        for place, (name, each) in enumerate(
+            ((name, figures(scores)) for name, scores in own.items()), start=1
+        )
+    ]  # fmt: skip
+    settings = {"held_out": True, "batch": 8, "sample": "full", "images": None, "seed": 3}
+    return Leaderboard("tiny", settings, ("a",) * 20, (RANKED.name,), tuple(rows), {})
+
+
+def run():
+    made = found(judged(("sum(norm(weight))", 0.7, None), ("sum(params)", 0.5, None)))
+    formulas = {"top 1": "sum(norm(weight))", "top 2": "sum(params)", "params": "sum(params)"}
+    rows = tuple(
+        Assessment(
+            name, text, 3, name == "params", joint, (joint - 0.1, joint + 0.1), 0.1, (-0.1, 0.2),
+            figures(ACCURACIES * joint), None,
+        )
+        for (name, text), joint in zip(formulas.items(), (0.7, 0.5, 0.6), strict=True)
+    )  # fmt: skip
+    return replace(made, held_out=rows, search=rows)
+
+
+def test_the_best_of_each_column_is_bold_and_all_that_look_like_it() -> None:
+    cells = tuple(Cell(value, f"{value:.2f}") for value in (0.501, 0.499, 0.4))
+    text = booktabs(["a", "b", "c"], [Column("up", cells), Column("down", cells, min)], "", "t")
+    bold = re.findall(r"^(\w) & (.*) & (.*) \\\\$", text, re.MULTILINE)
+    assert [("textbf" in up, "textbf" in down) for _, up, down in bold] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_what_latex_would_take_for_commands_is_shown() -> None:
+    assert escaped(r"a_b & 5% of {x^2} \n ~") == (
+        r"a\_b \& 5\% of \{x\textasciicircum{}2\} \textbackslash{}n \textasciitilde{}"
+    )
+
+
+def test_a_leaderboard_says_how_it_was_measured() -> None:
+    text = board_latex(board())
+    assert r"20 held-out architectures of tiny" in text
+    assert "a batch of 8 inputs of seeded noise, whole tensors, seed 3" in text
+    assert r"\texttt{snip\_it}$^*$" in text
+    assert r"discovered on some of these architectures" in text
+    (best,) = (line for line in text.splitlines() if r"R\&D 50\%" in line and "seed" not in line
+               and r"$1.000$" in line)  # fmt: skip
+    assert best.split(" & ")[1].startswith(r"\textbf{\boldmath $1.000$")
+    assert r"sum(weight)" not in board_latex(board(), top=2)
+
+
+def test_a_run_has_its_tables_and_formulas() -> None:
+    text = run_latex(run())
+    assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 3
+    assert r"\midrule" + "\n" + r"\texttt{params}" in text  # the known ones below a line
+    assert "80 of" not in text
+    assert "20 of cnn" in text
+    with pytest.raises(RunError, match="assessed nothing"):
+        run_latex(found(judged(("sum(norm(weight))", 0.7, None))))
+
+
+@pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])
+def test_braces_and_environments_are_balanced(text: str) -> None:
+    bare = re.sub(r"\\[{}\\]", "", text)
+    depth = np.cumsum([(mark == "{") - (mark == "}") for mark in bare])
+    assert depth.min() >= 0
+    assert depth[-1] == 0
+    open_ones: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{([^}]+)\}", text):
+        if kind == "begin":
+            open_ones.append(name)
+        else:
+            assert open_ones.pop() == name
+    assert not open_ones
+    assert text.isascii()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on the PATH")
+@pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])
+def test_pdflatex_sets_them_within_the_page(tmp_path: Path, text: str) -> None:
+    packages = r"\documentclass[twocolumn]{article}\usepackage{booktabs,amsmath}"
+    document = "\n".join([packages, r"\begin{document}", text, r"\end{document}"])
+    (tmp_path / "paper.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout

@@ -1,0 +1,151 @@
+"""A teacher beside a training."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoprox.benches.cifar import normalised
+from autoprox.benches.cifar.resnet import ResNet
+from autoprox.errors import RunError, StatisticError
+from autoprox.proxies.functions.distillation import relation_distance, semantic_distance
+from autoprox.training import Distillation, TrainingProgress, train
+from autoprox.training.checkpoint import read_weights
+from autoprox.training.distilling import Distilled, soft_label_distance
+from tests.training.two_colours import two_colours, weights
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL: dict[str, Any] = {"epochs": 3, "batch": 16, "precision": "float32"}
+ONE: dict[str, Any] = {**SMALL, "epochs": 1}
+
+
+DATA, TEST = two_colours(48, 0), two_colours(32, 1)
+
+
+def stop(now: TrainingProgress) -> None:
+    """Interrupt as Ctrl-C does, in the middle of an epoch."""
+    if now.epoch == 2 and now.step == 2:
+        raise KeyboardInterrupt
+
+
+def network(seed: int, classes: int = 10) -> ResNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ResNet(8, classes=classes)
+
+
+@pytest.fixture
+def teacher() -> ResNet:
+    return network(1)
+
+
+def gram_rows(rows: Tensor) -> Tensor:
+    """The Gram matrix of rows, each of its own rows made a unit vector."""
+    return F.normalize(rows @ rows.T, dim=1)
+
+
+def last_map(net: nn.Module, shown: Tensor) -> Tensor:
+    return net.blocks(torch.relu(net.norm(net.conv(shown))))
+
+
+def relation(student: nn.Module, teacher: nn.Module, shown: Tensor, _: Tensor) -> Tensor:
+    own, others = (gram_rows(last_map(each, shown).flatten(1)) for each in (student, teacher))
+    return (own - others).square().mean()
+
+
+def semantic(student: nn.Module, teacher: nn.Module, shown: Tensor, labels: Tensor) -> Tensor:
+    """The definition, with a Gram matrix of features for each class."""
+    grads = []
+    for each in (student, teacher):
+        pooled = last_map(each, shown).mean((2, 3))
+        wrong = (each.head(pooled).softmax(1) - F.one_hot(labels, 10)) / len(labels)
+        grads.append(wrong.T @ pooled)
+    own, others = (F.normalize(g[:, :, None] * g[:, None, :], dim=2) for g in grads)
+    return (own - others).square().sum() / grads[0].numel()
+
+
+def soft_labels(student: nn.Module, teacher: nn.Module, shown: Tensor, _: Tensor) -> Tensor:
+    own, others = ((each(shown) / 4).softmax(1) for each in (student, teacher))
+    return 16 * (others * (others / own).log()).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("distance", "defined"),
+    [
+        (relation_distance, relation),
+        (semantic_distance, semantic),
+        (soft_label_distance, soft_labels),
+    ],
+)
+def test_what_is_added_and_its_gradient_are_those_of_the_definition(
+    distance: Any, defined: Any, teacher: ResNet
+) -> None:
+    student = network(0).double()
+    teacher = teacher.double().eval()
+    shown = normalised(DATA.images[:6]).double()
+    labels = torch.arange(6) % 10
+    distilled = Distilled(student, Distillation(teacher, {distance: 2.0}), torch.device("cpu"))
+    logits, added = distilled(shown, labels)
+    expected = 2 * defined(student, teacher, shown, labels)
+    torch.testing.assert_close(logits, student(shown).float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(added, expected.float(), rtol=1e-4, atol=1e-6)
+    own, others = (
+        torch.autograd.grad(each, student.conv.weight)[0].double() for each in (added, expected)
+    )
+    assert F.cosine_similarity(own.flatten(), others.flatten(), dim=0) > 0.9999
+    torch.testing.assert_close(own.norm(), others.norm(), rtol=1e-3, atol=0)
+
+
+def test_a_weight_of_zero_changes_nothing_and_the_teacher_stays(
+    teacher: ResNet, tmp_path: Path
+) -> None:
+    before, state = copy.deepcopy(teacher.state_dict()), torch.get_rng_state()
+    alone = train("resnet20", DATA, TEST, tmp_path / "alone", **ONE)
+    nothing = Distillation(teacher, {relation_distance: 0.0})
+    beside = train("resnet20", DATA, TEST, tmp_path / "beside", distillation=nothing, **ONE)
+    trained = weights(beside)
+    assert all(torch.equal(value, trained[name]) for name, value in weights(alone).items())
+    assert teacher.training
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert "distillation" not in read_weights(alone)[1]
+    assert read_weights(beside)[1]["distillation"]["weights"] == {"relation_distance": 0.0}
+
+
+def test_a_distance_that_is_trained_on_gets_smaller(teacher: ResNet, tmp_path: Path) -> None:
+    teacher = teacher.eval()
+    shown = normalised(TEST.images)
+    apart = {}
+    for weight in (0.0, 3000.0):
+        beside = Distillation(teacher, {relation_distance: weight})
+        path = train("resnet20", DATA, TEST, tmp_path / str(weight), distillation=beside, **SMALL)
+        student = ResNet(20)
+        student.load_state_dict(weights(path))
+        with torch.no_grad():
+            apart[weight] = float(relation(student.eval(), teacher, shown, shown))
+    assert apart[3000.0] < apart[0.0] / 2
+
+
+def test_a_training_goes_on_with_its_own_teacher(teacher: ResNet, tmp_path: Path) -> None:
+    beside = Distillation(teacher, {soft_label_distance: 1.0})
+    straight = train("resnet20", DATA, TEST, tmp_path / "straight", distillation=beside, **SMALL)
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train("resnet20", DATA, TEST, folder, distillation=beside, observer=stop, **SMALL)
+    for other in (None, Distillation(network(2), beside.weights), Distillation(teacher, {})):
+        with pytest.raises(RunError, match="begun with another teacher or distance: give the same"):
+            train("resnet20", DATA, TEST, folder, resume=True, distillation=other)
+    resumed = train("resnet20", DATA, TEST, folder, resume=True, distillation=beside)
+    assert resumed.read_bytes() == straight.read_bytes()
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
+    beside = Distillation(network(1, classes=5), {soft_label_distance: 1.0})
+    with pytest.raises(StatisticError, match="the teacher has 5 classes and the network 10"):
+        train("resnet20", DATA, TEST, tmp_path, distillation=beside, **ONE)
