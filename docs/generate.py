@@ -14,8 +14,10 @@ import difflib
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoprox import proxies
 from autoprox.primitives import PRIMITIVES, Form, Primitive
@@ -28,6 +30,7 @@ from autoprox.statistics import STATISTICS
 from autoprox.statistics.words import GROUPS
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))  # the networks of the table are those of the tests
 PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -148,6 +151,7 @@ def known_proxies() -> str:
     sorts: dict[str, list[AnyProxy]] = {
         "Discovered": [],
         "Of networks": [],
+        "Beside a teacher": [],
         "Of bits": [],
         "Counts that need no proxy": [],
     }
@@ -169,6 +173,8 @@ def _sort(proxy: AnyProxy) -> str:
         return "Discovered"
     if "baseline" in proxy.provenance:
         return "Counts that need no proxy"
+    if proxy.needs_teacher:
+        return "Beside a teacher"
     return "Of bits" if proxy.needs_bits else "Of networks"
 
 
@@ -206,7 +212,8 @@ def _needs(proxy: AnyProxy) -> str:
         groups = dict.fromkeys(STATISTICS[name].group for name in proxy.statistics)
         needs = [code(name) for name in groups]
         labels = any(GROUPS[name].needs_labels for name in groups)
-    return ", ".join([*needs, *["labels"] * labels, *["bits"] * proxy.needs_bits])
+    more = {"labels": labels, "bits": proxy.needs_bits, "a teacher": proxy.needs_teacher}
+    return ", ".join([*needs, *(name for name, needed in more.items() if needed)])
 
 
 def _details(proxy: AnyProxy) -> str:
@@ -235,12 +242,81 @@ def _in_words(proxy: FunctionProxy) -> str:
     return f"```text\n{inspect.cleandoc(indented)}\n```"
 
 
+def networks() -> str:
+    """Return the table of what is measured on small networks of many kinds."""
+    import torch
+
+    from tests import any_networks
+    from tests.statistics.zoo import built
+
+    torch.manual_seed(0)
+    own = {
+        "tokens to tokens": (*any_networks.language(), {}),
+        "images to pixels": (*any_networks.dense(), {}),
+        "two inputs, regression": (*any_networks.two_inputs(), {"loss": any_networks.square_loss}),
+        "detection, a list of images": (*any_networks.detector(), {"loss": any_networks.box_loss}),
+    }
+    zoo = {label: (*built(kind), {}) for label, kind in MODULES.items()}
+    groups = [name for name in GROUPS if name != "bits"]
+    return table(
+        ("network", *map(code, groups), "named as not measured"),
+        (_measured_row(label, groups, *each) for label, each in {**zoo, **own}.items()),
+    )
+
+
+MODULES = {
+    "linear": "mlp",
+    "convolution, batch norm, checkpointing": "checkpointed",
+    "grouped convolution": "grouped",
+    "transposed convolution, U-Net": "dense",
+    "layer norm over channels": "layer norm",
+    "weight norm": "weight norm",
+    "pruning mask": "pruned",
+    "attention by hand": "attention",
+    "`nn.TransformerEncoderLayer`": "encoder",
+    "experts in one parameter": "experts",
+    "`nn.Bilinear`": "bilinear",
+    "`nn.LSTM`": "lstm",
+    "`nn.GRUCell` in a loop": "cells",
+    "tables of positions": "positions",
+    "tied weights, `nn.EmbeddingBag`": "tied",
+    "complex weights": "complex",
+}
+"""What the networks of the table are, to their names in the zoo of the tests."""
+
+
+def _measured_row(
+    label: str, groups: Sequence[str], network: Any, inputs: Any, targets: Any, how: dict[str, Any]
+) -> tuple[str, ...]:
+    """Return how many of the statistics of each pass a network shows."""
+    from autoprox.errors import StatisticError
+    from autoprox.statistics import measure
+
+    def shown(names: Sequence[str]) -> int:
+        try:
+            found = measure(network, inputs, targets, names, **how)
+            return sum(bool(found.present[name].any()) for name in names)
+        except StatisticError:
+            return 0 if len(names) == 1 else sum(shown([name]) for name in names)
+
+    cells = []
+    for group in groups:
+        names = [name for name, word in STATISTICS.items() if word.group == group]
+        count = shown(names)
+        cells.append("all" if count == len(names) else f"{count} of {len(names)}" if count else "-")
+    unseen = measure(network, inputs, None, "params").unseen or ()
+    parameters = dict(network.named_parameters())
+    matrices = [code(name) for name in unseen if parameters[name].ndim > 1]
+    return label, *cells, ", ".join(matrices)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "kinds": kinds,
     "passes": passes,
     "statistics": statistics,
     "primitives": primitives,
     "proxies": known_proxies,
+    "networks": networks,
 }
 """What each generated part says, by its name."""
 
@@ -278,6 +354,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the generated parts of the pages.")
     parser.add_argument("--check", action="store_true", help="fail if a page would change")
     check = parser.parse_args().check
+    warnings.filterwarnings("ignore", "complex parameters are not measured")
     found = stale()
     for page, now in found.items():
         if check:

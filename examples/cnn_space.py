@@ -1,6 +1,6 @@
 """A search space of one's own: small convolutional networks in three stages.
 
-autoprox search --space examples/cnn_space.py --proxy zico --params :300K --budget 200
+autoprox search --space examples/cnn_space.py --proxy zico --params :300K --evaluations 200
 """
 
 from torch import nn

@@ -36,7 +36,7 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
             jobs=len(os.sched_getaffinity(0)),
             architectures=300,
             images=images,
-            probe_batch=16,
+            batch=16,
             algorithm=algorithm,
             seed=seed,
             split_seed=seed,

@@ -5,6 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
+def rounded(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row with four digits behind the point."""
+    return {
+        name: round(float(value), 4) if isinstance(value, float) else value
+        for name, value in row.items()
+    }
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows under a header, the keys of the first one."""
     with path.open("w", newline="") as file:

@@ -7,12 +7,12 @@ Both search on cells of NAS-Bench-201 (one of each class of equal ones, shown 16
 CIFAR-10, an .npz of uint8 `x` and labels `y`) whose statistics are measured once: 1,620 cells, 12
 minutes on two cores.
 
-The first searches with the default algorithm on 40, 80 and 160 of them, three times each with other
+The first searches with the default algorithm on 20 to 320 of them, ten times each with other
 cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
 (`autoprox.ranking.luck.selection_luck`), corrects it by one more search on shuffled accuracies,
-too, and compares with the winner's figure on the cells that were not searched on, at least 1,460.
-Writes results/luck_truth.csv. A search that is in ``runs/luck`` already is read, not repeated; five
-minutes on two cores.
+too, and compares with the winner's figure on the cells that were not searched on, at least 1,300.
+Writes results/luck_truth.csv. A search that is in ``runs/luck`` already is read, not repeated; a
+quarter of an hour on two cores.
 
 The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
 40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
@@ -33,6 +33,8 @@ import numpy as np
 from csv_tables import write_csv
 from scipy.stats import kstest
 
+from autoprox.assessment.assess import last_where
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.report import luck_of
@@ -47,13 +49,13 @@ from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent
 CELLS = 1620
-SIZES, SEEDS, EVALUATIONS = (40, 80, 160), range(3), 10_000
+SIZES, SEEDS, EVALUATIONS = (20, 40, 80, 160, 320), range(10), 10_000
 NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
 
 
 def ground_of(images: str) -> Ground:
     """Return the cells and their figures."""
-    settings = Settings("nb201", architectures=CELLS, images=images, probe_batch=16)
+    settings = Settings("nb201", architectures=CELLS, images=images, batch=16)
     return lay("nb201", settings, default_folder())
 
 
@@ -87,9 +89,11 @@ def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
     best = search.best
     assert luck is not None
     assert best is not None
-    others = ground.judge(sorted(set(range(CELLS)) - set(places)))
-    _, scores = others.scores([best.graph])
-    truth = float(joint(others.ranker.correlations(scores), others.ranker.weights)[0])
+    others = sorted(set(range(CELLS)) - set(places))
+    scores = Evaluator(ground.table(others))(best.graph)
+    ranks = last_where(~np.isfinite(scores.values), scores.values)
+    ranker = Ranker(ground.columns(others), ground.settings.measure)
+    truth = float(joint(ranker.correlations(ranks[None]), ranker.weights)[0])
     null = searched(ground, judge, seed, EVALUATIONS, shuffled(columns, [seed, 1])).best
     low, high = luck.corrected_interval
     return {
@@ -97,6 +101,7 @@ def true_row(images: str, count: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "search": luck.search,
         "truth": truth,
+        "without_score": len(scores.failures),
         "outside": luck.outside,
         "floor": luck.floor,
         "corrected": luck.corrected,

@@ -50,7 +50,7 @@ def found(bench: str, network: str, seed: int, images: str) -> Path:
             jobs=len(os.sched_getaffinity(0)),
             spaces=None if network == ALL else (network,),
             images=images,
-            probe_batch=BATCH,
+            batch=BATCH,
             seed=seed,
             split_seed=seed,
         )

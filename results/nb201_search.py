@@ -45,7 +45,7 @@ def found_cell(proxies: str, seed: int, images: str) -> tuple[str, int]:
     if (folder / "state.json").is_file():
         found = autoprox.search_architectures(resume=folder, **shared)
     else:
-        options = {"budget": BUDGET, "seed": seed, "batch": BATCH, "images": images}
+        options = {"evaluations": BUDGET, "seed": seed, "batch": BATCH, "images": images}
         names = proxies.split("+")
         found = autoprox.search_architectures("nb201", names, out=folder, **options, **shared)
     if not found.finished:

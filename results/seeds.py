@@ -55,7 +55,7 @@ CELLS = 1300
 def options_of(bench: str, images: str | None) -> dict[str, Any]:
     """Return the settings of the runs on a bench."""
     drawn = MEASURED[bench]
-    shown: dict[str, Any] = {"images": images, "probe_batch": 16} if images else {}
+    shown: dict[str, Any] = {"images": images, "batch": 16} if images else {}
     return shown | ({"architectures": drawn} if drawn else {})
 
 
@@ -76,7 +76,7 @@ def further_scores(bench: str, options: Mapping[str, Any]) -> Mapping[str, NDArr
         FURTHER[bench],
         bench,
         architectures=options["architectures"],
-        batch=options["probe_batch"],
+        batch=options["batch"],
         images=options["images"],
         timed=False,
         jobs=JOBS,
@@ -86,7 +86,7 @@ def further_scores(bench: str, options: Mapping[str, Any]) -> Mapping[str, NDArr
 
 def unseen(images: str) -> tuple[Ground, list[int]]:
     """Return 1,000 cells that no run measures."""
-    settings = Settings("nb201", architectures=CELLS, images=images, probe_batch=16)
+    settings = Settings("nb201", architectures=CELLS, images=images, batch=16)
     ground = lay("nb201", settings, default_folder())
     drawn = autoprox.load_bench("nb201").sampled(MEASURED["nb201"] or 0)
     seen = {each.name for each in drawn.architectures}

@@ -1,0 +1,57 @@
+"""Cost models of nb201's cells and FBNet's networks with few measurements; writes costs.csv here.
+
+    python results/costs.py
+
+A row is a device with so many measurements: medians over 20 draws of Spearman's correlation and of
+the median relative error on all other cells, one of each class of equal ones (fbnet: on 1,000
+others). Seconds; nothing is measured.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from csv_tables import write_csv
+
+from autoprox.hardware.cost import errors, fit_cost
+from autoprox.hardware.devices import devices, measured
+from autoprox.hardware.features import OF_SPACES
+
+SIZES = {"nb201": (25, 100), "fbnet": (500,)}
+DRAWS = 20
+OTHERS = 1000
+
+
+def row_of(space: str, device: str, count: int) -> dict[str, object]:
+    """Return what a model reaches with some measurements."""
+    costs = measured(space, device)
+    names = list(costs)
+    if space == "nb201":  # measured once a class of equal cells
+        names = [name for name in measured("nb201", "pi5_litert_ms") if name in costs]
+    found = []
+    for seed in range(DRAWS):
+        order = np.random.default_rng([seed, count]).permutation(len(names)).tolist()
+        known = [names[i] for i in order[:count]]
+        other = [names[i] for i in order[count:][: OTHERS if space == "fbnet" else None]]
+        model = fit_cost([OF_SPACES[space](n) for n in known], [costs[n] for n in known])
+        predicted = np.array([model(OF_SPACES[space](name)) for name in other])
+        found.append(errors(predicted, np.array([costs[name] for name in other])))
+    error, spearman = np.median(found, axis=0)
+    return {
+        "space": space,
+        "device": device,
+        "measurements": count,
+        "spearman": round(float(spearman), 3),
+        "median_error": round(float(error), 4),
+    }
+
+
+if __name__ == "__main__":
+    rows = [
+        row_of(space, device, count)
+        for space, sizes in SIZES.items()
+        for device in devices(space)
+        for count in sizes
+    ]
+    write_csv(Path(__file__).parent / "costs.csv", rows)

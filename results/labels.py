@@ -1,0 +1,285 @@
+"""What labels are worth: models fitted to 10 to 469 accuracies, on architectures never used.
+
+    python results/labels.py cifar10_train.npz
+
+Each row is a model with so many labels of a bench: the median over five seeds of split and model
+(three where it is trained or evolved) of Somers' D given the accuracy on the held-out part (nb201:
+CIFAR-10; else joint over the bench's targets), the least and the most of them. Models read the
+scores of all known proxies that the measured statistics express, what ParZC reads of each layer, or
+the architecture's own description. "evolved" is the best of 1,000 candidates by the same labels
+alone. With 0 labels the known proxies stand that are best there, and #params. Labels are drawn at
+random, spread over what the known proxies say, or bought where the model is least sure. A search
+split that has fewer than so many has no row: that of resnet64 has 38, of vit101 and macro 180; nor
+has "evolved" where a space has fewer than three labels.
+
+nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of CIFAR-10 (an .npz
+of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
+of 180 cells on three data sets, which the models that read it are not charged for. Writes
+results/labels.csv, a line as soon as it is known, and draws results/labels.svg; what is there
+already is not computed again. Two core hours.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from csv_tables import write_csv
+from numpy.typing import NDArray
+
+import autoprox
+from autoprox.assessment.assess import columns
+from autoprox.benches import drawn, split
+from autoprox.errors import BenchError
+from autoprox.evolution.ground import lay, searched_statistics, with_baselines
+from autoprox.evolution.running import search_on
+from autoprox.evolution.settings import Settings
+from autoprox.fitting.fit import Fitter, Shown, shown_of
+from autoprox.fitting.inputs import inputs_of
+from autoprox.fitting.labelling import labels_of
+from autoprox.measuring.probe import Probe
+from autoprox.measuring.tables import Plan
+from autoprox.predictors.models import MODELS
+from autoprox.ranking import somers
+from autoprox.runtime.parallel import HERE, open_workers
+from autoprox.statistics.store import default_folder
+
+BENCHES = ("nb201", "vit101", "resnet64", "macro")
+SIZES = (78, 25, 10, 50, 156, 469)
+SEEDS, FEWER = range(5), range(3)
+CANDIDATES = 1000
+READS = {
+    "known proxies": ("known",),
+    "layers": ("layers",),
+    "known proxies, layers": ("known", "layers"),
+    "known proxies, nb201_best": ("known", "nb201_best"),
+}
+MODELS_AND_READS = (
+    ("gp", "known proxies"),
+    ("gp", "description"),
+    ("ridge", "known proxies"),
+    ("ridge", "description"),
+    ("forest", "known proxies"),
+    ("forest", "description"),
+    ("robot", "known proxies"),
+    ("gp", "layers"),
+)
+"""What is fitted to every number of labels."""
+
+ROBOT = (25, 78)
+"""To how many labels RoBoT's weights are fitted, as that takes seconds."""
+
+AT_78 = (
+    ("parzc", "known proxies, layers"),
+    ("gp", "known proxies, layers"),
+    ("gp", "known proxies, nb201_best"),
+    ("mlp", "known proxies, layers"),
+    ("parzc", "layers"),
+)
+"""What is fitted to 78 labels of nb201 alone: the trained ones take half a minute each."""
+
+Array = NDArray[np.float64]
+
+
+def shown(bench_name: str, images: str | None) -> Shown:
+    """Return the bench with its table."""
+    bench = autoprox.load_bench(bench_name)
+    part = drawn(bench, 1620 if images else None)
+    words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
+    probe = Probe(16, images=images) if images else Probe()
+    names = with_baselines(part, tuple(dict.fromkeys(words)))
+    plan = Plan(part, bench_name, names, probe, default_folder())
+    targets = ("c10",) if bench_name == "nb201" else part.default_targets
+    with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
+        return shown_of(plan, targets, workers)
+
+
+def joint(view: Shown, scores: Array, places: tuple[int, ...]) -> float:
+    """Return the mean over the columns of Somers' D on some architectures."""
+    own = scores[list(places)]
+    found = columns(view.bench, places, view.targets)
+    return float(np.mean([somers(own[each.places], each.accuracies) for each in found]))
+
+
+def described(view: Shown) -> Array:
+    """Return the architectures' own descriptions: numbers, and 0 or 1 for each word."""
+    rows = [
+        {
+            f"{name}{place}": value
+            for name, field in row.config.items()
+            for place, value in enumerate(
+                field if isinstance(field, list | tuple | str) else [field]
+            )
+        }
+        for row in view.bench.architectures
+    ]
+    names = sorted({(k, v if isinstance(v, str) else "") for row in rows for k, v in row.items()})
+    return np.array(
+        [[float(row.get(k) == v) if v else float(row.get(k, 0)) for k, v in names] for row in rows]
+    )
+
+
+def by_description(view: Shown, model: str, count: int, seed: int) -> float:
+    """Return what a model of the description reaches."""
+    parts = split(view.bench, seed)
+    inputs, entry = described(view), MODELS[model]
+    places = view.labelled(parts.search)
+    order = np.random.default_rng([seed, count]).permutation(len(places))[:count]
+    taken = sorted(places[i] for i in order)
+    labels = labels_of(view.bench, taken, view.targets, entry.labels)
+    arrays = entry.function("fit")(inputs[taken], labels, seed, entry.settings)
+    return joint(view, entry.function("predict")(arrays, inputs, entry.settings)[0], parts.held_out)
+
+
+def by_statistics(
+    view: Shown, model: str, reads: str, count: int, labelling: str, seed: int
+) -> float:
+    """Return what a model of measured statistics reaches."""
+    graphs = inputs_of(READS[reads], view.bench, searched_statistics(view.bench))
+    fitter = Fitter(view, model, graphs, MODELS[model].settings, count, labelling)
+    proxy, parts = fitter.fitted(seed, seed)
+    return joint(view, proxy.scores(view.evaluator).values, parts.held_out)
+
+
+def evolved(view: Shown, count: int, seed: int) -> float:
+    """Return what the best formula by some labels reaches, of those that a search judges."""
+    parts = split(view.bench, seed)
+    places = view.labelled(parts.search)
+    taken = np.random.default_rng([seed, count]).permutation(len(places))[:count]
+    settings = Settings(
+        view.bench.name,
+        targets=view.targets,
+        seed=seed,
+        split_seed=seed,
+        evaluations=CANDIDATES,
+        images=view.probe.images,
+        batch=view.probe.batch,
+    )
+    ground = lay(replace(view.bench, default_architectures=None), settings, default_folder())
+    own = tuple(sorted(places[i] for i in taken))
+    search = search_on(replace(ground, search=own, held_out=parts.held_out), HERE)
+    while not search.done:
+        search.step()
+    assert search.best is not None
+    return joint(view, view.evaluator(search.best.graph).values, parts.held_out)
+
+
+def figures(
+    view: Shown,
+) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
+    """Yield what is tried, what gives its figure for a seed, and the seeds."""
+    if view.bench.name == "nb201":
+        for model, reads in AT_78:
+            row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
+            yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
+    row = {"labels": 0, "model": "", "reads": "", "labelling": ""}
+    best = {*sorted(view.known, key=lambda n: -abs(_known(view, n)(0)))[:2], "params"}
+    for name in sorted(best | ({"nb201_best"} if view.bench.name == "nb201" else set())):
+        yield row | {"model": name}, _known(view, name), SEEDS
+    most = min(len(split(view.bench, seed).search) for seed in SEEDS)
+    for count in (size for size in SIZES if size <= most):
+        row = {"labels": count, "model": "evolved", "reads": "statistics", "labelling": "random"}
+        yield row, partial(evolved, view, count), FEWER
+        for model, reads in MODELS_AND_READS:
+            row |= {"model": model, "reads": reads}
+            if model == "robot" and count not in ROBOT:
+                continue
+            if reads == "description":
+                yield row, partial(by_description, view, model, count), SEEDS
+            else:
+                yield row, partial(by_statistics, view, model, reads, count, "random"), SEEDS
+        for labelling in ("spread", "uncertainty"):
+            row |= {"model": "gp", "reads": "known proxies", "labelling": labelling}
+            yield row, partial(by_statistics, view, "gp", "known proxies", count, labelling), SEEDS
+
+
+def _known(view: Shown, name: str) -> Callable[[int], float]:
+    graph = view.known.get(name) or autoprox.load(name).graph
+    values = view.evaluator(graph).values
+    return lambda seed: joint(view, values, split(view.bench, seed).held_out)
+
+
+def main(images: str, benches: Sequence[str]) -> None:
+    """Write a line for each bench, model and number of labels; draw the curves."""
+    path = Path(__file__).with_suffix(".csv")
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    done = {tuple(row[name] for name in KEY) for row in rows}
+    for bench in benches:
+        view = shown(bench, images if bench == "nb201" else None)
+        for key, figure, seeds in figures(view):
+            row: dict[str, Any] = {"bench": bench, **key}
+            if tuple(str(value) for value in row.values()) in done:
+                continue
+            begun = time.process_time()
+            try:
+                found = [figure(seed) for seed in seeds]
+            except BenchError as error:  # fewer than three labels of one of the spaces
+                print(row, error, flush=True)
+                continue
+            spent = (time.process_time() - begun) / len(found)
+            row |= {"median": round(float(np.median(found)), 4), "least": round(min(found), 4)}
+            row |= {"most": round(max(found), 4), "seeds": len(found)}
+            rows.append(row | {"core_seconds": round(spent, 1)})
+            rows.sort(key=lambda each: (BENCHES.index(each["bench"]), int(each["labels"])))
+            write_csv(path, rows)
+            print(row, flush=True)
+    draw(rows, path.with_suffix(".svg"))
+
+
+KEY = ("bench", "labels", "model", "reads", "labelling")
+
+CURVES = {
+    "gp, known proxies": ("gp", "known proxies", "random"),
+    "gp, description": ("gp", "description", "random"),
+    "gp, layers": ("gp", "layers", "random"),
+    "RoBoT, known proxies": ("robot", "known proxies", "random"),
+    "evolved": ("evolved", "statistics", "random"),
+}
+"""What the figure shows beside the best known proxy."""
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the curves, a picture a bench."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "labels"
+    from matplotlib import pyplot
+
+    own = [bench for bench in BENCHES if any(row["bench"] == bench for row in rows)]
+    figure, axes = pyplot.subplots(1, len(own), figsize=(3 * len(own), 3.2), squeeze=False)
+    for axis, bench in zip(axes[0], own, strict=True):
+        of_bench = [row for row in rows if row["bench"] == bench]
+        for name, curve in CURVES.items():
+            points = [r for r in of_bench if (r["model"], r["reads"], r["labelling"]) == curve]
+            sizes = [int(row["labels"]) for row in points]
+            axis.plot(sizes, [float(row["median"]) for row in points], ".-", label=name)
+        plain = [
+            r for r in of_bench if r["labels"] in (0, "0") and not r["model"].endswith("_best")
+        ]
+        known = max(plain, key=lambda row: float(row["median"]))
+        axis.axhline(float(known["median"]), color="grey", ls="--", label="best known, 0 labels")
+        axis.set(title=f"{bench} ({known['model']})", xscale="log", xlabel="labels")
+        axis.set_xticks(sorted(SIZES), [str(size) for size in sorted(SIZES)], minor=False)
+        axis.minorticks_off()
+    axes[0][0].set_ylabel("held-out D")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=3)
+    figure.tight_layout(rect=(0, 0.16, 1, 1))
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(str(Path(sys.argv[1]).resolve()), sys.argv[2:] or BENCHES)
