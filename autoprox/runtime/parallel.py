@@ -132,9 +132,9 @@ class Workers:
                 yield
         except tuple(self.deaths) as error:
             happened = next(text for kind, text in self.deaths.items() if isinstance(error, kind))
+            why = str(error.__cause__ or type(error).__name__).strip(' "\n').rpartition("\n")[2]
             raise WorkerError(
-                f"{happened} ({type(error).__name__}); what was finished is kept: call again to "
-                "go on"
+                f"{happened} ({why}); what was finished is kept: call again to go on"
             ) from None
 
 
@@ -142,6 +142,8 @@ HERE = Workers()
 """This process alone."""
 
 _KILLED = "a worker process was killed, perhaps because memory ran out: use fewer jobs"
+
+_UNREADABLE = "a worker process could not import what its task needs"
 
 
 @contextmanager
@@ -205,9 +207,8 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
     if jobs == 1:
         yield HERE
         return
-    from concurrent.futures.process import BrokenProcessPool
-
     from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
     # Not by `joblib.Parallel`: it looks for results only every 10 ms, and a generation has a few.
     env = dict.fromkeys(THREADS, "1")
@@ -220,7 +221,8 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
     with _signals_held():
         for _process in range(jobs):  # they start while this process reads its tables
             pool.submit(_wake)
-    yield Workers(jobs, partial(_submitted, pool), {BrokenProcessPool: _KILLED})
+    deaths = {TerminatedWorkerError: _KILLED, BrokenProcessPool: _UNREADABLE}
+    yield Workers(jobs, partial(_submitted, pool), deaths)
 
 
 @contextmanager

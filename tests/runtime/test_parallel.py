@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from joblib.externals.loky import get_reusable_executor
 
 from autoprox.benches import load_bench
 from autoprox.cli import main
-from autoprox.errors import BenchError, CacheError, UnknownNameError, WorkerError
+from autoprox.errors import BenchError, CacheError, LanguageError, UnknownNameError, WorkerError
 from autoprox.evolution.run import evolve
+from autoprox.language.text import parse
 from autoprox.leaderboard.run import rank
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.runtime import parallel
@@ -266,8 +268,27 @@ def test_a_leaderboard_is_the_same_on_dask(tmp_path):
     assert boards[0].to_csv() == boards[1].to_csv()
 
 
-def knows(name):
-    return name in PRIMITIVES
+def nobody_else_finds_this():
+    """Is in no module that another process can import."""
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Processes that cannot import the tests, whatever ran here before."""
+    for home in ("", str(Path(__file__).parents[2])):
+        monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != home])
+    get_reusable_executor(2, timeout=1)  # the next one is new
+    yield
+    get_reusable_executor(2, timeout=1)
+
+
+def test_a_task_that_cannot_be_imported_elsewhere_is_told_as_such(alone):
+    with open_workers(2) as workers, pytest.raises(WorkerError) as refused:
+        workers.map(nobody_else_finds_this, [()])
+    assert str(refused.value) == (
+        "a worker process could not import what its task needs (ModuleNotFoundError: No module "
+        "named 'tests'); what was finished is kept: call again to go on"
+    )
 
 
 def test_a_word_that_is_gone_here_is_gone_in_other_processes():
@@ -278,7 +299,9 @@ def test_a_word_that_is_gone_here_is_gone_in_other_processes():
     primitive("elementwise", latex="{0}^3")(cube)
     with open_workers(2) as workers:
         try:
-            assert workers.map(knows, [("cube",)] * 4) == [True] * 4
+            there = workers.map(parse, [("cube(weight)",)] * 4)
+            assert set(map(str, there)) == {"cube(weight)"}
         finally:
             PRIMITIVES.unregister("cube")
-        assert workers.map(knows, [("cube",)] * 4) == [False] * 4
+        with pytest.raises(LanguageError, match="unknown primitive .cube."):
+            workers.map(parse, [("cube(weight)",)] * 4)
