@@ -46,11 +46,11 @@ MOST_NUMBERS = 2**20
 """The most numbers that a model reads of a network."""
 
 Width: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_NUMBERS)]
-Batch: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
+BatchSize: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
 
 
 @dataclass(frozen=True)
-class Facts:
+class FittedHeader:
     """What the file of a fitted proxy says beside its arrays, as JSON in its header.
 
     The attributes are those of `FittedProxy`; `inputs` are the texts of the expressions.
@@ -63,7 +63,7 @@ class Facts:
     widths: tuple[Width, ...]
     model: str
     settings: dict[str, Any]
-    batch: Batch
+    batch: BatchSize
     sample: Sample
     description: str
     provenance: dict[str, Any]
@@ -259,7 +259,7 @@ def from_file(path: Path) -> FittedProxy:
         )
     if version >= SEALED and "checksum" not in header:
         raise AutoproxError(f"{path} is damaged: its checksum is missing, so it was altered")
-    facts = decoded(text, Facts, str(path))
+    facts = decoded(text, FittedHeader, str(path))
     try:
         inputs = tuple(parse(each) for each in facts.inputs)
         for each in inputs:
