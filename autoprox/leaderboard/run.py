@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.measuring.scores import Kept, Scorable, identity
+from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, score_all
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.loading import AnyProxy, load, named
+from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
@@ -35,9 +35,6 @@ from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress, notebook_bar, silent
 from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
-
-Source: TypeAlias = str | Path | Graph | AnyProxy
-"""What `autoprox.load` takes."""
 
 TOLERATED = 0.05
 """The share of architectures without a score up to which a proxy still gets a rank."""

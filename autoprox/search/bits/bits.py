@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError, ScoreError
-from autoprox.language.graph import Graph
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
-from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.loading import Source, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.quantise.layers import END_BITS, Costs, costs
 from autoprox.runtime.arguments import listed, named_options
@@ -106,7 +104,7 @@ def search_bits(
     network: nn.Module,
     inputs: Tensor,
     targets: Tensor | None,
-    proxy: str | Path | Graph | AnyProxy,
+    proxy: Source,
     *,
     size: float | str | None = None,
     bops: float | str | None = None,
