@@ -117,10 +117,8 @@ def rank(
             "others, so none has held out a part of such a draw; leave one of the two out"
         )
     source, whole = bench if isinstance(bench, Bench) else str(bench), load_bench(bench)
-    sources: tuple[Source, ...] = () if proxies is None else listed(proxies, Path, Graph)
     taught = teacher is not None
-    loaded = shipped(whole, taught=taught).values() if proxies is None else map(load, sources)
-    chosen = named(list(loaded))
+    chosen = _chosen(proxies, whole, taught)
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, listed(spaces) if spaces else None, split_seed if held_out else None)
     wanted: tuple[str, ...] = listed(targets or part.default_targets)
@@ -163,6 +161,16 @@ def rank(
         rows=_placed(rows),
         scores={name: scores.scores(proxy)[0] for name, proxy in chosen.items()},
     )
+
+
+def _chosen(
+    proxies: Source | Iterable[Source] | None, bench: Bench, taught: bool
+) -> dict[str, AnyProxy]:
+    """Return the proxies to rank by their names; for None those that ship and fit the bench."""
+    if proxies is None:
+        return named([*shipped(bench, taught=taught).values()])
+    sources: tuple[Source, ...] = listed(proxies, Path, Graph)
+    return named([load(source) for source in sources])
 
 
 def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:
