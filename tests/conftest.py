@@ -2,6 +2,8 @@
 
 import gc
 import os
+import random
+import sys
 
 # Before torch is loaded, here and in every process that a test starts: pytest has one a core.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -11,12 +13,41 @@ import torch
 
 from autoprox.cli import options
 from autoprox.runtime import threads
+from autoprox.runtime.registry import own_members
 
 
 def pytest_collection_finish():
     """Look for garbage seldom: there are thousands of tests and modules to look among."""
     gc.collect()
     gc.set_threshold(20_000, 50, 100)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Let a test and its fixtures draw the same, whatever drew before."""
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+def shared():
+    """Return what all tests of a process share."""
+    return {
+        "folder": os.getcwd(),
+        "environment": {
+            name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"
+        },
+        "path": [*sys.path],
+        "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
+        "words": [(noun, name) for noun, name, _ in own_members()],
+    }
+
+
+@pytest.fixture(autouse=True)
+def _left_as_found():
+    """Fail a test that leaves what another could pass, or fail, by."""
+    before = shared()
+    yield
+    assert shared() == before
 
 
 @pytest.fixture(autouse=True, scope="session")
