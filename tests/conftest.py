@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 import sys
 
 # Before torch is loaded, here and in every process that a test starts: pytest has one a core.
@@ -14,6 +15,9 @@ import torch
 from autoprox.cli import options
 from autoprox.runtime import threads
 from autoprox.runtime.registry import own_members
+
+# A script that starts pytest in the background has it, and all that it starts, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():
