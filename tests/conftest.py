@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import settings
 
 from autoprox.cli import options
 from autoprox.runtime import threads
@@ -18,6 +19,10 @@ from autoprox.runtime.registry import own_members
 
 # A script that starts pytest in the background has it, and all that it starts, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples every time, whatever failed before and however busy the machine is.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.load_profile("same")
 
 
 def pytest_collection_finish():

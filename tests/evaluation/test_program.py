@@ -35,7 +35,7 @@ def present(measurement, reduction):
     return torch.stack(masks).all(0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_reductions_in_one_program_are_those_one_by_one(measurement, seed):
     def draw():

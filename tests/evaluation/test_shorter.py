@@ -46,7 +46,7 @@ def computed(node, values):
     return made.function(*args) if made.form is Form.ELEMENTWISE else made.function(*args, entries)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_a_shorter_reduction_has_fewer_words_and_the_same_bits(seed, entropy):
     graph = drawn(seed, lambda: VARIATION.mutated(VARIATION.random()))
