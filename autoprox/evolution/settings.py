@@ -66,7 +66,7 @@ class Settings:
     complexity: int = 16
     seed: int = 0
     split_seed: int = 0
-    held_out: float = 0.4
+    held_out_share: float = 0.4
     statistics: tuple[str, ...] | None = None
     seed_proxies: tuple[str, ...] = ()
     permutations: int = 0
@@ -146,7 +146,7 @@ class Settings:
     @property
     def seeing(self) -> Settings:
         """The same, but with default ones for all that does not decide what a search sees."""
-        names = ("spaces", "leave_out", "targets", "architectures", "split_seed", "held_out")
+        names = ("spaces", "leave_out", "targets", "architectures", "split_seed", "held_out_share")
         return Settings(self.bench, **{name: getattr(self, name) for name in names})
 
     def to_json(self) -> dict[str, Any]:
@@ -161,11 +161,13 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """Return the settings that `to_json` described.
 
-        Runs from before there was a choice took Kendall's correlation.
+        Runs from before there was a choice took Kendall's correlation; earlier ones than now called
+        `held_out_share` ``held_out``.
 
         Raises:
             RunError: there is an unknown key, or a number is out of its range.
             AutoproxError: a value is of another type.
         """
-        check_known(data, cls)
-        return converted({"correlation": "kendall", **data}, cls, "settings")
+        renamed = {"held_out_share" if key == "held_out" else key: data[key] for key in data}
+        check_known(renamed, cls)
+        return converted({"correlation": "kendall", **renamed}, cls, "settings")
