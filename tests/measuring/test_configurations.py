@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 import autoprox
 from autoprox.errors import BenchError, QuantisationError, StatisticError
