@@ -60,9 +60,13 @@ def _left_as_found():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_job():
-    """Let commands that say nothing of --jobs start no processes: two of them load torch anew."""
+def _defaults(tmp_path_factory):
+    """What nobody asked for is kept in a folder of the tests', and measured in this process.
+
+    A user's own cache would decide what a test measures; and two processes would load torch anew.
+    """
     with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AUTOPROX_CACHE", str(tmp_path_factory.mktemp("autoprox")))
         patched.setattr(options, "cores", lambda: 1)
         yield
 
