@@ -64,10 +64,12 @@ def _defaults(tmp_path_factory):
     """What nobody asked for is kept in a folder of the tests', and measured in this process.
 
     A user's own cache would decide what a test measures; and two processes would load torch anew.
+    A run waits some forty times for the disk; no plug is pulled on what a test writes.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AUTOPROX_CACHE", str(tmp_path_factory.mktemp("autoprox")))
         patched.setattr(options, "cores", lambda: 1)
+        patched.setattr(os, "fsync", lambda number: None)
         yield
 
 
