@@ -161,13 +161,13 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """Return the settings that `to_json` described.
 
-        Runs from before there was a choice took Kendall's correlation; earlier ones than now called
-        `held_out_share` ``held_out``.
+        Runs from before there was a choice took Kendall's correlation.
 
         Raises:
             RunError: there is an unknown key, or a number is out of its range.
             AutoproxError: a value is of another type.
         """
-        renamed = {"held_out_share" if key == "held_out" else key: data[key] for key in data}
-        check_known(renamed, cls)
-        return converted({"correlation": "kendall", **renamed}, cls, "settings")
+        # What is now the held-out share was called "held_out".
+        data = {"held_out_share" if key == "held_out" else key: data[key] for key in data}
+        check_known(data, cls)
+        return converted({"correlation": "kendall", **data}, cls, "settings")

@@ -239,6 +239,25 @@ class FittedProxy(Graphless):
         return path
 
 
+def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:
+    """Return the arrays and the header of a file of a version that this autoprox reads."""
+    from safetensors.numpy import load
+
+    arrays, header = read_by(load, path, most=MOST_BYTES)
+    if "autoprox" not in header:
+        raise AutoproxError(f"{path} is no fitted proxy: autoprox did not write it")
+    text = header["autoprox"].encode(errors="replace")
+    version = decoded(text, _Version, str(path)).version
+    if not 1 <= version <= VERSION:
+        raise AutoproxError(
+            f"{path} is a fitted proxy of version {version}; this autoprox reads up to {VERSION}: "
+            "fit it again, or use the autoprox that wrote it"
+        )
+    if version >= SEALED and "checksum" not in header:
+        raise AutoproxError(f"{path} is damaged: its checksum is missing, so it was altered")
+    return arrays, decoded(text, FittedHeader, str(path))
+
+
 def from_file(path: Path) -> FittedProxy:
     """Return the fitted proxy in a file.
 
@@ -278,22 +297,3 @@ def from_file(path: Path) -> FittedProxy:
             f"{path} is damaged: its arrays do not fit its model: {type(error).__name__}: {error}"
         ) from None
     return proxy
-
-
-def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:
-    """Return the arrays and the header of a file of a version that this autoprox reads."""
-    from safetensors.numpy import load
-
-    arrays, header = read_by(load, path, most=MOST_BYTES)
-    if "autoprox" not in header:
-        raise AutoproxError(f"{path} is no fitted proxy: autoprox did not write it")
-    text = header["autoprox"].encode(errors="replace")
-    version = decoded(text, _Version, str(path)).version
-    if not 1 <= version <= VERSION:
-        raise AutoproxError(
-            f"{path} is a fitted proxy of version {version}; this autoprox reads up to {VERSION}: "
-            "fit it again, or use the autoprox that wrote it"
-        )
-    if version >= SEALED and "checksum" not in header:
-        raise AutoproxError(f"{path} is damaged: its checksum is missing, so it was altered")
-    return arrays, decoded(text, FittedHeader, str(path))

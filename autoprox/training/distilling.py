@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoprox.proxies.functions.distillation import Distance
+from autoprox.proxies.functions.distillation import Compared
 from autoprox.statistics.measuring import own_randomness
 from autoprox.statistics.private import private_copy
 from autoprox.statistics.structure import layer_names
@@ -52,7 +52,7 @@ class Distillation:
     """
 
     teacher: nn.Module
-    weights: Mapping[Distance, float]
+    weights: Mapping[Compared, float]
 
     def facts(self) -> dict[str, Any]:
         """What tells one distillation from another: the distances, and a digest of the teacher."""

@@ -20,18 +20,18 @@ from autoprox.statistics.subject import Subject, reseed
 from autoprox.statistics.taught import PAIRS, Drawn, Side, both, class_grads, pooled
 from autoprox.statistics.views import energy, resized
 
-Distance = Callable[[Side, Side, int], Tensor]
+Compared = Callable[[Side, Side, int], Tensor]
 """From a student, its teacher and a seed to a distance, one number."""
 
 
-def near(drawn: Drawn | None = None) -> Callable[[Distance], Callable[[Subject], float]]:
+def near(drawn: Drawn | None = None) -> Callable[[Compared], Callable[[Subject], float]]:
     """Make a distance of two networks a proxy: minus what it gives for a network and its teacher.
 
     Args:
         drawn: draws the weights of copies of both; None for their own.
     """
 
-    def decorate(distance: Distance) -> Callable[[Subject], float]:
+    def decorate(distance: Compared) -> Callable[[Subject], float]:
         @wraps(distance)
         def nearness(subject: Subject) -> float:
             student, teacher = both(subject, drawn)
