@@ -38,8 +38,29 @@ class Observer(Protocol):
         """The run came to its end, or was stopped with a report."""
 
 
-class Silent(Observer):
+class Silent:
     """An observer that shows nothing."""
+
+    def started(self, folder: Path, settings: Settings) -> None:
+        """Show nothing."""
+
+    def measuring(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def resumed(self, known: Mapping[str, Candidate]) -> None:
+        """Show nothing."""
+
+    def generation(self, generation: Generation, held_out: float | None) -> None:
+        """Show nothing."""
+
+    def permuting(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def reporting(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def finished(self, run: Run) -> None:
+        """Show nothing."""
 
 
 class SeveralObserver(Protocol):
@@ -55,5 +76,14 @@ class SeveralObserver(Protocol):
         """So many candidates each of the runs has judged by now."""
 
 
-class SilentSeveral(SeveralObserver):
+class SilentSeveral:
     """Shows nothing."""
+
+    def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
+        """Show nothing."""
+
+    def measuring(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def searching(self, judged: Mapping[str, int]) -> None:
+        """Show nothing."""
