@@ -24,6 +24,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.load_profile("same")
 
+VARIABLES = {*os.environ, "AUTOPROX_CACHE"} - {"PYTEST_CURRENT_TEST"}
+"""Libraries add others when they are loaded, whichever test is the first to need them."""
+
 
 def pytest_collection_finish():
     """Look for garbage seldom: there are thousands of tests and modules to look among."""
@@ -42,9 +45,7 @@ def shared():
     """Return what all tests of a process share."""
     return {
         "folder": os.getcwd(),
-        "environment": {
-            name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"
-        },
+        "environment": {name: os.environ.get(name) for name in VARIABLES},
         "path": [*sys.path],
         "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
         "words": [(noun, name) for noun, name, _ in own_members()],
