@@ -14,8 +14,10 @@ import torch
 from hypothesis import settings
 
 from autoprox.cli import options
+from autoprox.primitives import PRIMITIVES
 from autoprox.runtime import threads
 from autoprox.runtime.registry import own_members
+from autoprox.statistics import STATISTICS
 
 # A script that starts pytest in the background has it, and all that it starts, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,7 +50,8 @@ def shared():
         "environment": {name: os.environ.get(name) for name in VARIABLES},
         "path": [*sys.path],
         "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
-        "words": [(noun, name) for noun, name, _ in own_members()],
+        "words": [*PRIMITIVES, *STATISTICS],
+        "own": [(noun, name) for noun, name, _ in own_members()],
     }
 
 
