@@ -67,7 +67,11 @@ class AttentionMaps(TorchFunctionMode):
         return result
 
     def _follow(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Tensor,
     ) -> None:
         """Note what part of attention a result is, and show the maps that it is or gives."""
         given = mark_of(args[0]) if args else None

@@ -233,6 +233,8 @@ _WAYS_OUT = {
     "ndarray": ": torch.as_tensor makes a tensor of it",
     "list": ": torch.as_tensor makes a tensor of numbers",
     "type": ": pass an object of the class",
+    "sparse tensor": ": its to_dense() makes a plain one of it",
+    "nested tensor": ": its to_padded_tensor(0) makes a plain one of it",
     "DataLoader": ": pass one batch, as next(iter(loader)) gives it",
 }
 """What to do about what is not taken, by the name of its type."""

@@ -45,9 +45,7 @@ _MOVES = _forms("transpose", "permute", "movedim", "moveaxis", "swapaxes", "swap
     Tensor.mT.__get__  # type: ignore[attr-defined]  # a property written in C
 }
 _NOT_OF_SAMPLES = _forms("linear")
-BEGINNING = (
-    _MATRIX_PRODUCTS | _ADDED_PRODUCTS | _ELEMENTWISE | _SUMMED_PRODUCTS | _forms("einsum")
-)
+BEGINNING = _MATRIX_PRODUCTS | _ADDED_PRODUCTS | _ELEMENTWISE | _SUMMED_PRODUCTS | _forms("einsum")
 """What makes products, or scores, of tensors that are none."""
 
 
@@ -173,7 +171,9 @@ def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | N
     terms = left.split(",")
     if len(terms) != len(given):
         return None
-    dims = [each.ndim - len(term.replace("...", "")) for term, each in zip(terms, given, strict=True)]
+    dims = [
+        each.ndim - len(term.replace("...", "")) for term, each in zip(terms, given, strict=True)
+    ]
     terms = [
         term.replace("...", _DOTS[len(_DOTS) - size :])
         for term, size in zip(terms, dims, strict=True)
@@ -189,9 +189,7 @@ def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | N
     met = any(each not in right and len(owners[each]) > 1 for each in letters)
     if not met or not 1 <= len(alone) <= 2 or not right or len(owners[right[0]]) < 2:
         return None
-    axes = tuple(
-        0 if len(owners[each]) > 1 else 1 + alone.index(owners[each][0]) for each in right
-    )
+    axes = tuple(0 if len(owners[each]) > 1 else 1 + alone.index(owners[each][0]) for each in right)
     return axes if len(axes) == result.ndim else None
 
 

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.held import Held
 from autoprox.statistics.layers import HOOKED, may_be_packed
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
@@ -308,7 +309,8 @@ def placed(
         with _checkpoints_that_differentiate():
             yield
     finally:
-        for module, (attributes, parameters, buffers, slots) in before:
+        for module, (held, attributes, parameters, buffers, slots) in before:
+            held.put_back(attributes)
             vars(module).clear()
             vars(module).update(attributes)
             module._parameters.update(parameters)
@@ -358,10 +360,10 @@ def result_of(
 
 def _contents(
     module: nn.Module,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the attributes, parameters, buffers and slots that a module holds now."""
-    parameters, buffers = module._parameters, module._buffers
-    return dict(vars(module)), dict(parameters), dict(buffers), _slots(module)
+) -> tuple[Held, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return what a module holds now: in its attributes, and these, parameters, buffers, slots."""
+    attributes, parameters, buffers = dict(vars(module)), module._parameters, module._buffers
+    return Held(attributes), attributes, dict(parameters), dict(buffers), _slots(module)
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -20,8 +20,8 @@ from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.layers import (
     Axes,
     hint_of_packed,
-    of_known_type,
     may_be_packed,
+    of_known_type,
     packed_objects,
     packed_tensors,
     static_axes,
@@ -30,6 +30,7 @@ from autoprox.statistics.layers import (
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.operations import Operations
 from autoprox.statistics.private import result_of
+from autoprox.statistics.roles import holds, roles_of
 from autoprox.statistics.trees import Inputs, one_sample
 from autoprox.statistics.wrapped import plain
 
@@ -311,16 +312,6 @@ def _renormalised(network: nn.Module) -> set[str]:
     }
 
 
-def _inside(owner: str, module: str) -> bool:
-    """Say whether the module `owner` is `module` or inside it."""
-    return not module or owner == module or owner.startswith(module + ".")
-
-
-def _holds(module: str, owners: Iterable[str]) -> bool:
-    """Say whether `module` is, or contains, one of `owners`."""
-    return any(_inside(owner, module) for owner in owners)
-
-
 def _structure(
     names: tuple[str, ...],
     axes: tuple[Axes, ...],
@@ -365,7 +356,7 @@ def _structure(
         2 if each.channels_last else state[name].ndim
         for name, each in zip(layers, axes, strict=True)
     )
-    roles = _roles(owners, dims, order, attending)
+    roles = roles_of(owners, dims, order, attending)
     return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))
 
 
@@ -389,7 +380,7 @@ def _by_owner(
             at, number, around = attentions.pop(0)
             heads[current] = number + (heads[current] if at == attended else 0)  # in a loop
             attended = at
-            attending.add(next((module for module in around if _holds(module, owners)), ""))
+            attending.add(next((module for module in around if holds(module, owners)), ""))
         if place < len(found.entered) and entered not in owners:
             continue
         flops[current] = flops.get(current, 0) + before - counted
@@ -398,22 +389,3 @@ def _by_owner(
             current = entered
             order.setdefault(entered, len(order))
     return order, flops, heads, attending
-
-
-def _roles(
-    owners: tuple[str, ...], dims: tuple[int, ...], order: Mapping[str, int], attending: set[str]
-) -> tuple[str, ...]:
-    """Roles of the layers: the first one run, the last one run, the others by place and shape."""
-    ran = [place for place, owner in enumerate(owners) if owner in order]
-    roles = []
-    for place, (owner, size) in enumerate(zip(owners, dims, strict=True)):
-        if ran and place == ran[0]:
-            role = "embedding"
-        elif ran and place == ran[-1]:
-            role = "head"
-        elif any(_inside(owner, module) for module in attending):
-            role = "attention"
-        else:
-            role = "mlp" if size == 2 else "conv"
-        roles.append(role)
-    return tuple(roles)

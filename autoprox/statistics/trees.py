@@ -205,10 +205,12 @@ def holds_lists(tree: object) -> bool:
 
 
 def misfit(tree: object) -> str | None:
-    """Return the type of what may not stand in a tree of tensors; None if all of it may."""
+    """Return what may not stand in a tree of tensors, by its type; None if all of it may."""
     for _, leaf in leaves(tree):
         if not isinstance(leaf, (Tensor, *CONSTANTS)):
             return type(leaf).__name__
+        if isinstance(leaf, Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            return "nested tensor" if leaf.is_nested else "sparse tensor"
     return None if tensors(tree) else type(tree).__name__
 
 
