@@ -179,6 +179,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         chooses: whether one of `CHOICES` was made among the data, or a product `AMONG_ROWS`.
     """
 
+    supports_higher_order_operators = True  # such as torch.cond, which have no formula
+
     def __init__(
         self, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor], free: Iterable[str]
     ) -> None:

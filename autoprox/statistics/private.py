@@ -17,7 +17,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
-from autoprox.errors import StatisticError
+from autoprox.errors import StatisticError, reason_of
 from autoprox.statistics.held import Held
 from autoprox.statistics.layers import HOOKED, may_be_packed
 from autoprox.statistics.measurement import Mode
@@ -49,7 +49,7 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
     except Exception as error:  # what a network holds is anybody's
         raise StatisticError(
             f"{type(network).__name__} cannot be copied, and a measurement runs on a copy so that "
-            f"the network is left as it was: {type(error).__name__}: {error}; remove what cannot "
+            f"the network is left as it was: {reason_of(error)}; remove what cannot "
             "be copied (open files, locks) from its attributes"
         ) from error
     copied = _uncompiled(copied)

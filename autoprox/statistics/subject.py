@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from autoprox.errors import StatisticError
+from autoprox.errors import StatisticError, reason_of
 from autoprox.statistics.layers import hint_of_packed, may_be_packed
 from autoprox.statistics.looking import close, look, several_rows
 from autoprox.statistics.measurement import Mode
@@ -177,8 +177,7 @@ def explained(inputs: Inputs, *, backward: bool = False, hint: str = "") -> Iter
         if backward:
             what, usual = "the gradient of the network", "leave out what needs it for this network"
         raise StatisticError(
-            f"{what} failed on inputs of {told(inputs)}: {type(error).__name__}: "
-            f"{str(error).rstrip('.')}; {hint or usual}"
+            f"{what} failed on inputs of {told(inputs)}: {reason_of(error)}; {hint or usual}"
         ) from error
 
 

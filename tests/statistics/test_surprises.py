@@ -288,6 +288,15 @@ def test_experts_that_some_parts_do_not_reach_are_refused_in_a_sentence():
         assert "\n" not in str(raised.value)
 
 
+def test_an_error_of_many_lines_is_told_in_one_sentence():
+    def forward(self, x):
+        raise RuntimeError("no rule for it.\nHint: register one\n")
+
+    with pytest.raises(StatisticError, match="RuntimeError: no rule for it; expected") as raised:
+        measure(two(forward), batch()[0], None, ["params"])
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype")
 def test_inputs_that_cannot_be_cut_by_sample_are_refused():
     nested = torch.nested.nested_tensor([torch.randn(2, 12), torch.randn(3, 12)])
