@@ -229,7 +229,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         return result
 
     def _note(
-        self, facts: _Facts, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+        self, facts: _OperationFacts, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
         """Note what an operation does with parameters."""
         name = facts.name
