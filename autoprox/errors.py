@@ -36,6 +36,16 @@ def short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
+def reason_of(error: BaseException) -> str:
+    r"""Say what an error of foreign code is, in one line: its type, and its first line.
+
+    >>> reason_of(RuntimeError("no rule for it.\nHint: register one"))
+    'RuntimeError: no rule for it'
+    """
+    told = str(error).strip().partition("\n")[0].rstrip(". ")
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+
+
 class AutoproxError(Exception):
     """Base of every error that autoprox raises on purpose."""
 

@@ -83,7 +83,9 @@ def on_grid(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
         return torch.where(weight < 0, -ends, ends)
     half = 2 ** (bits - 1)
     zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -half, half - 1)
+    given = (weight.float(), scale.float())  # torch rounds to a grid in float32 alone
+    found = torch.fake_quantize_per_channel_affine(*given, zeros, 0, -half, half - 1)
+    return found.to(weight.dtype)
 
 
 def _nonzero(scale: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from autoprox.statistics.wrapped import plain
+
 _NAMES = (
     "celu",
     "elu",
@@ -59,5 +61,5 @@ class ActivationInputs(TorchFunctionMode):
         """Show the argument if `func` is an activation function, and run it."""
         kwargs = dict(kwargs or {})
         if func in ACTIVATIONS:
-            self.show((args[0] if args else kwargs["input"]).detach())
+            self.show(plain((args[0] if args else kwargs["input"]).detach()))
         return func(*args, **kwargs)

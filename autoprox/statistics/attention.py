@@ -13,15 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from autoprox.statistics.trees import listed_tensors
-
-_SOFTMAX = frozenset({torch.softmax, torch.special.softmax, Tensor.softmax, F.softmax})
-_PRODUCTS = frozenset(
-    {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__, Tensor.__rmatmul__}
+from autoprox.statistics.parts_of_attention import (
+    BEGINNING,
+    SOFTMAX,
+    SUMS,
+    arranged_maps,
+    dim_of,
+    is_over_keys,
+    mark_of,
+    marked,
+    normalised_dim,
+    part_of,
 )
-_ADDED_PRODUCTS = frozenset({torch.baddbmm, Tensor.baddbmm})
-_BEGINNING = _PRODUCTS | _ADDED_PRODUCTS | {torch.einsum}
-_WIDENING = frozenset({torch.cat, torch.concat, torch.concatenate, F.pad})
+from autoprox.statistics.wrapped import plain
 
 
 class AttentionMaps(TorchFunctionMode):
@@ -30,10 +34,9 @@ class AttentionMaps(TorchFunctionMode):
     Attention is recognised by what is computed, not by the class of a module or by a shape:
     `F.scaled_dot_product_attention`, whose maps are computed again from its queries and keys;
     `F.multi_head_attention_forward`, which calls it where no mode can look and is asked again for
-    its weights; and every softmax over the last dimension of the products of two tensors with a
-    batch, queries and keys, however they were scaled, masked, mixed over the heads, reshaped, or
-    given further keys (sinks). So neither a softmax over features or experts is attention, nor one
-    of a single query and key. Maps carry no gradient and are those before dropout.
+    its weights; and whatever makes shares of one, over the keys, of the products of queries and
+    keys of each sample: a softmax, or exponentials and their sum. See `parts_of_attention` for the
+    ways in which products may be written. Maps carry no gradient and are those before dropout.
     """
 
     def __init__(self, show: Callable[[int, Callable[[], Tensor]], None]) -> None:
@@ -59,59 +62,47 @@ class AttentionMaps(TorchFunctionMode):
         elif func is F.multi_head_attention_forward:
             call = inspect.signature(func).bind(*args, **kwargs)
             self.show(call.arguments["num_heads"], partial(_multi_head_maps, call))
-        elif (
-            (self._marked or func in _BEGINNING) and isinstance(result, Tensor) and result.ndim > 2
-        ):
-            part = _part(func, args, kwargs, result)
-            if part == "scores" and func in _SOFTMAX:
-                part = None
-                if _over_keys(result, args, kwargs):
-                    self.show(result.shape[-3], result.detach)
-                    part = "maps"
-            if part is not None:
-                self._marked = True
-                result._attention_part = part  # type: ignore[attr-defined]  # a mark of our own
+        elif (self._marked or func in BEGINNING) and isinstance(result, Tensor):
+            self._follow(func, args, kwargs, result)
         return result
 
+    def _follow(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Tensor,
+    ) -> None:
+        """Note what part of attention a result is, and show the maps that it is or gives."""
+        given = mark_of(args[0]) if args else None
+        if given and given.part == "exponentials" and func in SUMS:
+            dim = dim_of(args, kwargs)
+            if is_over_keys(args[0], dim, given.axes):
+                self._attended(args[0] / args[0].sum(dim, keepdim=True), dim, given.axes)
+                marked(args[0], "maps", given.axes)
+            return
+        found = part_of(func, args, kwargs, result) if result.ndim > 2 else None
+        if found is None:
+            return
+        part, axes = found.part, found.axes
+        if part == "scores" and func in SOFTMAX:
+            dim = dim_of(args, kwargs)
+            if not is_over_keys(result, dim, axes):
+                return
+            self._attended(result, dim, axes)
+            part = "maps"
+        elif part == "exponentials":
+            dim = normalised_dim(result, axes)
+            if dim is not None:
+                self._attended(result, dim, axes)
+                part = "maps"
+        self._marked = True
+        marked(result, part, axes)
 
-def _part(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor
-) -> str | None:
-    """Say whether a function gave "scores" or "maps" of attention, or something made of such.
-
-    Scores are products of two tensors of three dimensions or more, ``(..., query, entry)`` and
-    ``(..., entry, key)``, neither of which is a map; a weight has fewer. What is as large as scores
-    or maps that it was made of, or has more keys, is another form of them.
-    """
-    factors: tuple[Any, ...] = ()
-    if func in _PRODUCTS:
-        factors = args[:2] if len(args) > 1 else (*args, *kwargs.values())[:2]
-    elif func in _ADDED_PRODUCTS:
-        factors = args[1:3]
-    elif func is torch.einsum:
-        factors = tuple(args[1]) if isinstance(args[1], (list, tuple)) else args[1:]
-    elif func is F.linear:
-        return None
-    if len(factors) == 2 and all(isinstance(each, Tensor) and each.ndim > 2 for each in factors):
-        return None if "maps" in map(_mark, factors) else "scores"
-    for each in listed_tensors((*args, *kwargs.values())):
-        part = _mark(each)
-        if part is not None:
-            wider = func in _WIDENING and each.shape[:-1] == result.shape[:-1]
-            return part if wider or each.numel() == result.numel() else None
-    return None
-
-
-def _mark(tensor: Tensor) -> str | None:
-    """Return what part of attention a tensor was found to be, if any."""
-    mark: str | None = getattr(tensor, "_attention_part", None)
-    return mark
-
-
-def _over_keys(result: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Say whether a softmax went over the last dimension, and there is more than one entry."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    return dim in (-1, result.ndim - 1) and result.shape[-2:] != (1, 1)
+    def _attended(self, maps: Tensor, dim: int, axes: tuple[int, ...] | None) -> None:
+        """Show maps whose keys are in the dimension `dim`."""
+        found = arranged_maps(plain(maps.detach()), dim, axes)
+        self.show(found.shape[-3] if found.ndim > 2 else 1, lambda: found)
 
 
 @torch.no_grad()
@@ -126,6 +117,7 @@ def _dot_product_maps(
     enable_gqa: bool = False,
 ) -> Tensor:
     """Attention maps of `F.scaled_dot_product_attention`, by its documented formula."""
+    query, key = plain(query), plain(key)
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

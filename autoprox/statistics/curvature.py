@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.passes import Passes
+from autoprox.statistics.private import placed
 from autoprox.statistics.subject import Subject, explained, gradients
 from autoprox.statistics.words import ITERATIONS, PRODUCTS
 
@@ -28,8 +29,9 @@ def measure_hessian_grad(passes: Passes, grads: Sequence[Tensor]) -> None:
     total: list[Tensor] = []
     for low, high in subject.parts():
         share = (high - low) / subject.batch
-        first, weights = _first(subject, low, high, share)
-        second = _times(subject, first, weights, grads)
+        first, state = _first(subject, low, high, share)
+        with placed(subject.network, state, subject.mode):
+            second = _times(subject, first, [state[name] for name in subject.names], grads)
         total = [a.add_(b) for a, b in zip(total, second, strict=True)] if total else second
     passes.keep("hessian_grad", total)
 
@@ -40,7 +42,8 @@ def measure_curvature(passes: Passes) -> None:
     The batch runs as a whole, once; its graph stays in memory for all products.
     """
     subject = passes.subject
-    first, weights = _first(subject, 0, subject.batch)
+    first, state = _first(subject, 0, subject.batch)
+    weights = [state[name] for name in subject.names]
     for name, measured in (("hessian_trace", trace), ("hessian_top", top)):
         if name not in passes.asked:
             continue
@@ -51,20 +54,21 @@ def measure_curvature(passes: Passes) -> None:
             def times(vector: Tensor, grad: Tensor = grad, weight: Tensor = weight) -> Tensor:
                 return _times(subject, [grad], [weight], [vector], again=True)[0]
 
-            numbers[layer] = measured(times, weight, torch.Generator().manual_seed(seed))
+            with placed(subject.network, state, subject.mode):
+                numbers[layer] = measured(times, weight, torch.Generator().manual_seed(seed))
         passes.findings.layerwise[name] = numbers
 
 
 def _first(
     subject: Subject, low: int, high: int, share: float = 1.0
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradients of `share` of the loss of some samples, to differentiate again, and the weights."""
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Gradients of `share` of the loss of some samples, to differentiate again, and the state."""
     state = subject.leaves()
     with sdpa_kernel(SDPBackend.MATH):
         output = subject.forward(subject.part(low, high), state, low)
         loss = loss_of(subject, output, low, high) * share
         grads = gradients(subject, loss, state, twice=True)
-    return grads, [state[name] for name in subject.names]
+    return grads, state
 
 
 def _times(
@@ -90,15 +94,10 @@ def _times(
     if not dot.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
     with explained(subject.inputs, backward=True):
-        return list(
-            torch.autograd.grad(
-                dot,
-                weights,
-                allow_unused=True,
-                materialize_grads=True,
-                retain_graph=again or None,
-            )
+        found = torch.autograd.grad(
+            dot, weights, allow_unused=True, materialize_grads=True, retain_graph=again or None
         )
+    return [each.to_dense() if each.is_sparse else each for each in found]
 
 
 def trace(times: Products, weight: Tensor, generator: torch.Generator) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 WeightShape: TypeAlias = Literal[
     "matrix", "transposed matrix", "convolution", "transposed convolution", "bilinear"
@@ -23,6 +25,9 @@ NORM = re.compile(r"norm(?!.*(linear|conv|embed|attention))", re.IGNORECASE)
 HOOKED = (("_g", "_v"), ("_orig",))
 """Ends of the names of the parameters that a weight is computed from by a hook: those of
 `torch.nn.utils.weight_norm`, and of `spectral_norm` and `prune`."""
+
+PACKED = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32})
+"""The types of the numbers that quantised weights are packed in."""
 
 PARAMETRISED = re.compile(r"parametrizations\.(\w+)\..*")
 """Names of the parameters that a parametrised weight is computed from."""
@@ -115,13 +120,51 @@ def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
 
 
 def _may_be_weight(parameter: Tensor) -> bool:
-    """Say whether a parameter is a real tensor of two dimensions or more."""
-    return parameter.ndim > 1 and parameter.is_floating_point()
+    """Say whether a parameter is a real tensor of two dimensions or more, with entries."""
+    real = parameter.is_floating_point() and parameter.numel() > 0
+    return parameter.ndim > 1 and real and not may_be_packed(parameter)
 
 
 def _is_conv1d(module: nn.Module) -> bool:
     """Say whether a module is the linear layer that transformers calls Conv1D."""
     return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+
+
+def may_be_packed(tensor: Tensor) -> bool:
+    """Say whether a parameter or buffer may be a quantised weight.
+
+    That is one of integers, or of a class of its own that holds others. Numbers of places are int64
+    or bool, and none of these.
+    """
+    packed = tensor.dtype in PACKED or tensor.is_quantized
+    return tensor.ndim > 1 and (packed or is_traceable_wrapper_subclass(tensor))
+
+
+def packed_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers that may be quantised weights, by name."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {name: each for name, each in tensors.items() if may_be_packed(each)}
+
+
+def packed_objects(network: nn.Module) -> list[str]:
+    """Names of what modules hold of weights in a form of their own, as torch's quantised ones."""
+    return [
+        f"{prefix}.{key}" if prefix else key
+        for prefix, module in network.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, torch.ScriptObject)
+    ]
+
+
+def hint_of_packed(names: Sequence[str]) -> str:
+    """Return what to do about quantised weights of these names, to end a sentence with."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"; its weights {', '.join(names[:3])}{more} are quantised, and neither measured nor "
+        "differentiated: measure the network as it was before"
+    )
 
 
 def of_known_type(module: nn.Module) -> bool:
@@ -187,7 +230,7 @@ def unseen(names: Iterable[str], layers: Iterable[str]) -> tuple[str, ...]:
 
     def computed(name: str) -> set[str]:
         plain = PARAMETRISED.sub(r"\1", name.replace("_orig_mod.", ""))
-        return {plain, *(plain.removesuffix(end) for end in ends)}
+        return {name, plain, *(plain.removesuffix(end) for end in ends)}
 
     return tuple(name for name in names if not computed(name) & known)
 

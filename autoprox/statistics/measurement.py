@@ -38,8 +38,9 @@ class Measurement:
         sizes: statistic -> float64 ``(layers,)``: how many entries the layer's whole tensor has (1
             for Layer statistics, 0 where absent).
         unseen: names of the network's parameters that no layer has, nor is computed from: biases,
-            norms, tables of positions, complex weights. Only `params` counts them. None if it comes
-            from the cache, which does not keep them.
+            norms, tables of positions, complex weights, which `params` alone counts; and of packed
+            quantised weights, which torch may not call parameters. None if it comes from the cache,
+            which does not keep them.
     """
 
     layers: tuple[str, ...]

@@ -135,18 +135,25 @@ def measure(
         picker = Picker(sample, seed, [state[name] for name in structure.layers])
         passes = _passed(subject, structure, picker, frozenset(words), groups)
     rest = unseen([name for name, _ in network.named_parameters()], structure.layers)
-    _warn_of_complex(network)
+    rest += tuple(name for name in structure.packed if name not in rest)
+    _warn_of_unmeasured(network, structure.packed)
     found = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
     return replace(found, unseen=rest)
 
 
-def _warn_of_complex(network: nn.Module) -> None:
-    """Warn of complex weights, which no statistic can hold: a score without them is a part."""
+def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
+    """Warn of complex and quantised weights, which no statistic can hold."""
     names = [name for name, each in network.named_parameters() if each.is_complex()]
     if names:
         warnings.warn(
             f"complex parameters are not measured: {', '.join(names)}; scores are those of the "
             "other layers (params counts all)",
+            stacklevel=3,
+        )
+    if packed:
+        warnings.warn(
+            f"quantised weights are not measured: {', '.join(packed)}; scores are those of the "
+            "other layers (params counts what torch calls parameters)",
             stacklevel=3,
         )
 
@@ -226,6 +233,8 @@ _WAYS_OUT = {
     "ndarray": ": torch.as_tensor makes a tensor of it",
     "list": ": torch.as_tensor makes a tensor of numbers",
     "type": ": pass an object of the class",
+    "sparse tensor": ": its to_dense() makes a plain one of it",
+    "nested tensor": ": its to_padded_tensor(0) makes a plain one of it",
     "DataLoader": ": pass one batch, as next(iter(loader)) gives it",
 }
 """What to do about what is not taken, by the name of its type."""

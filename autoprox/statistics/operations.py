@@ -54,6 +54,9 @@ CHOICES = frozenset({
 })  # fmt: skip
 """What is chosen or counted by the data: another sample may change it at once, or not at all."""
 
+AMONG_ROWS = frozenset({"addmm", "mm"})
+"""Products that, of two tensors made of data, may be of the samples with each other."""
+
 SHAPES_ONLY = frozenset(
     f"{name}_like" for name in ("empty", "full", "ones", "rand", "randint", "randn", "zeros")
 ) | {"new_empty", "new_full", "new_ones", "new_zeros"}
@@ -171,9 +174,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         uncounted: names of operations that have no formula.
         factors: the parameters that data were multiplied by, or looked up in, and their axes.
         seen: the parameters that took part in any operation.
+        hidden: those that an operation took of which nothing is known.
         draws: whether random numbers of torch were drawn.
-        chooses: whether one of `CHOICES` was made among the data.
+        chooses: whether one of `CHOICES` was made among the data, or a product `AMONG_ROWS`.
     """
+
+    supports_higher_order_operators = True  # such as torch.cond, which have no formula
 
     def __init__(
         self, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor], free: Iterable[str]
@@ -190,6 +196,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         self.uncounted: set[str] = set()
         self.factors: dict[str, Axes] = {}
         self.seen: set[str] = set()
+        self.hidden: set[str] = set()
         self.draws = self.chooses = False
         self._parameters, self._free = parameters, frozenset(free)
         self._held: list[Tensor] = list(state.values())
@@ -218,19 +225,24 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         if facts.unknown:
             self.uncounted.add(str(getattr(func, "_overloadpacket", func)))
         self.draws |= facts.draws
-        self._note(facts.name, args, kwargs, result)
+        self._note(facts, args, kwargs, result)
         return result
 
     def _note(
-        self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+        self, facts: _OperationFacts, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
         """Note what an operation does with parameters."""
+        name = facts.name
         given = list(listed_tensors((*args, *kwargs.values())))
         sources = [self._sources.get(id(tensor)) for tensor in given]
         self.seen.update(*(source for source in sources if source))
+        if facts.unknown:
+            self.hidden.update(*(source for source in sources if source))
         constant = name in SHAPES_ONLY or None not in sources
         self.chooses |= name in CHOICES and not constant
         picked = frozenset[str]()
+        if name in AMONG_ROWS:
+            self.chooses |= all(id(args[at]) not in self._sources for at in FACTORS[name])
         if not constant:
             self._multiplied(name, args)
             picked = self._chosen(name, args)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoprox.errors import StatisticError
+from autoprox.errors import StatisticError, reason_of
 from autoprox.runtime.digest import called
 from autoprox.statistics.trees import Targets, mapped, rows, tensors
 
@@ -43,14 +43,16 @@ def picked(output: object, pick: Outputs | None = None) -> object:
         except Exception as error:  # the function is a user's and may raise anything
             raise StatisticError(
                 f"outputs= failed on what the network returned, a {type(output).__name__}: "
-                f"{type(error).__name__}: {error}"
+                f"{reason_of(error)}"
             ) from error
     if isinstance(output, Tensor):
         return output
     if hasattr(output, "logits"):
         return output.logits
     if isinstance(output, Mapping):
-        return output.get("logits", next(iter(output.values())) if len(output) == 1 else output)
+        if "logits" not in output and len(output) == 1:
+            return picked(next(iter(output.values())))
+        return output.get("logits", output)
     if isinstance(output, (tuple, list)) and output and not isinstance(output[0], (bool, str)):
         return picked(output[0])
     return output
@@ -123,7 +125,7 @@ def _own(loss: Loss, output: object, targets: Targets) -> Tensor:
         found = loss(output, mapped(targets, Tensor.clone))  # it may write into them
     except Exception as error:  # the function is a user's and may raise anything
         raise StatisticError(
-            f"the loss failed: {type(error).__name__}: {error}; expected a function of (outputs, "
+            f"the loss failed: {reason_of(error)}; expected a function of (outputs, "
             "targets), which are what the network returns and the targets of the same samples"
         ) from error
     if not isinstance(found, Tensor) or found.numel() != 1:

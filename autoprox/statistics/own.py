@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from autoprox.errors import AutoproxError, StatisticError
+from autoprox.errors import AutoproxError, StatisticError, reason_of
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
 from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes
@@ -154,9 +154,7 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
         inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
         found = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything
-        raise StatisticError(
-            f"statistic {word.name!r} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise StatisticError(f"statistic {word.name!r} failed: {reason_of(error)}") from error
     expected = f"statistic {word.name!r} returns what it found by the names of parameters"
     if not isinstance(found, Mapping):
         raise StatisticError(f"{expected}; got {type(found).__name__}")

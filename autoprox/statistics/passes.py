@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.findings import Findings, Picker
+from autoprox.statistics.in_float64 import InFloat64
 from autoprox.statistics.layers import more_parameters
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.private import result_of
@@ -205,20 +206,29 @@ class Passes:
         Args:
             absolute: whether every parameter is replaced by its absolute value.
         """
+        asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
+        names = ", ".join(asked)
+        check_floating(self.subject.inputs, names, "as it shows an input of ones")
+        try:
+            return self._gradients_of_ones(names, absolute)
+        except StatisticError:
+            with InFloat64():  # the network makes, casts or holds other numbers of less precision
+                return self._gradients_of_ones(names, absolute)
+
+    def _gradients_of_ones(self, names: str, absolute: bool) -> list[Tensor]:
+        """Gradients as `_shown_ones` says; `names` are of what they are for."""
         subject = self.subject
         parameters = set(dict(subject.network.named_parameters()))
         state = {}
         for name, tensor in subject.state().items():
             shown = tensor.abs() if absolute and name in parameters else tensor
-            if tensor.is_floating_point() or tensor.is_complex():
+            if numbers(tensor):
                 shown = shown.to(torch.complex128 if tensor.is_complex() else torch.float64)
             state[name] = shown
             state[name].requires_grad_(name in subject.names)
-        asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
-        check_floating(subject.inputs, ", ".join(asked), "as it shows an input of ones")
         ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
-        with explained(ones):
+        with explained(ones, hint=f"{names} runs it in float64; leave it out for this network"):
             output = result_of(subject.network, ones, state, subject.mode, batch_norm=False)
         summed = subject.logits(output, 1).sum()
         return gradients(subject, summed, state, batch_norm=False)

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
+from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
-from autoprox.errors import StatisticError
-from autoprox.statistics.layers import HOOKED
+from autoprox.errors import StatisticError, reason_of
+from autoprox.statistics.held import Held
+from autoprox.statistics.layers import HOOKED, may_be_packed
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
 
@@ -47,7 +49,7 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
     except Exception as error:  # what a network holds is anybody's
         raise StatisticError(
             f"{type(network).__name__} cannot be copied, and a measurement runs on a copy so that "
-            f"the network is left as it was: {type(error).__name__}: {error}; remove what cannot "
+            f"the network is left as it was: {reason_of(error)}; remove what cannot "
             "be copied (open files, locks) from its attributes"
         ) from error
     copied = _uncompiled(copied)
@@ -77,6 +79,8 @@ def check_finite(network: nn.Module) -> None:
                 f"parameter {name!r} has no {'values' if parameter.is_meta else 'shape'} yet; run "
                 "the lazy network once before measuring it, or build it on a real device"
             )
+        if may_be_packed(parameter):
+            continue
         if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter).all():
             raise StatisticError(
                 f"parameter {name!r} has entries that are not finite (NaN or infinite), so the "
@@ -228,7 +232,8 @@ def _rebuilt(
 
 def _uncompiled(module: nn.Module) -> nn.Module:
     """Replace what `torch.compile` returned by what it compiled, inside of a module too."""
-    module = module._modules.get("_orig_mod") or module
+    if type(module).__name__ == "OptimizedModule":  # torch._dynamo is slow to import
+        module = module._modules["_orig_mod"] or module
     for name, child in module._modules.items():
         if child is not None:
             module._modules[name] = _uncompiled(child)
@@ -301,14 +306,39 @@ def placed(
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                     registry[key] = state.get(name, tensor)
     try:
-        yield
+        with _checkpoints_that_differentiate():
+            yield
     finally:
-        for module, (attributes, parameters, buffers, slots) in before:
+        for module, (held, attributes, parameters, buffers, slots) in before:
+            held.put_back(attributes)
             vars(module).clear()
             vars(module).update(attributes)
             module._parameters.update(parameters)
             module._buffers.update(buffers)
             _set_slots(module, slots)
+
+
+@contextmanager
+def _checkpoints_that_differentiate() -> Iterator[None]:
+    """Run re-entrant checkpoints as torch runs the others, which `torch.autograd.grad` may ask.
+
+    They compute the same; a re-entrant one refuses, and has no gradient for layers inside it where
+    its inputs have none.
+    """
+
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve)
+
+    kind: Any = CheckpointFunction
+    before = vars(kind).get("apply")
+    kind.apply = apply
+    try:
+        yield
+    finally:
+        if before is None:
+            del kind.apply
+        else:
+            kind.apply = before
 
 
 def result_of(
@@ -330,10 +360,10 @@ def result_of(
 
 def _contents(
     module: nn.Module,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the attributes, parameters, buffers and slots that a module holds now."""
-    parameters, buffers = module._parameters, module._buffers
-    return dict(vars(module)), dict(parameters), dict(buffers), _slots(module)
+) -> tuple[Held, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return what a module holds now: in its attributes, and these, parameters, buffers, slots."""
+    attributes, parameters, buffers = dict(vars(module)), module._parameters, module._buffers
+    return Held(attributes), attributes, dict(parameters), dict(buffers), _slots(module)
 
 
 @lru_cache(maxsize=1024)

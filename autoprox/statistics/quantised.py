@@ -20,6 +20,7 @@ from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes
 from autoprox.statistics.structure import Structure, hooked, owner_of
 from autoprox.statistics.subject import Subject
+from autoprox.statistics.wrapped import plain
 
 
 def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
@@ -117,7 +118,7 @@ def repeated(
                 other = functional_call(module, {own_name: weight}, args, kwargs)
             finally:
                 repeating = False
-            see(layer, output, other - output)
+            see(layer, plain(output), plain(other - output))
 
         return leave
 

@@ -79,12 +79,14 @@ class Recorder:
         self._spectra: dict[str, Tensor] = {}
         self._activated = 0
         self._current: str | None = None
+        self._maps: list[Tensor] = []
 
     @contextmanager
     def part(self, network: nn.Module, low: int, high: int) -> Iterator[None]:
         """Record the samples `low` to `high` while they run forward."""
         self._parts.append((low, high))
         self._runs.clear()
+        self._maps.clear()
         self._activated = 0
         modules = dict(network.named_modules())
 
@@ -108,6 +110,7 @@ class Recorder:
 
         def enter(_module: nn.Module, _inputs: object) -> None:
             self._current = owner
+            self._maps.clear()
 
         return enter
 
@@ -149,10 +152,10 @@ class Recorder:
         if self.asked & BACKWARD and output.requires_grad:
             whole = output.detach().clone() if "channel_saliency" in self.asked else None
 
-            def arrived(grad: Tensor) -> None:
-                if self._runs[owner] == run:
+            def arrived(grad: Tensor | None) -> None:
+                if grad is not None and self._runs[owner] == run:
                     rows = self._samples_first(owner, grad, high - low)
-                    copies = max(1, rows.numel() // grad.numel())
+                    copies = max(1, rows.numel() // max(1, grad.numel()))
                     share = (high - low) / self.batch / copies
                     if "act_grad" in self.asked:
                         self._keep("act_grad", owner, rows.flatten(1), share)
@@ -214,11 +217,13 @@ class Recorder:
         self._codes.setdefault(place, []).append(rows)
 
     def _attended(self, _heads: int, maps: Callable[[], Tensor]) -> None:
-        """Keep what is needed of an attention map of the layer that runs."""
+        """Keep what is needed of the attention maps of the layer that runs, heads in a loop too."""
         low, high = self._parts[-1]
         tensor = maps()
         if self._current is not None and tensor.shape[0] % (high - low) == 0:
-            self._keep("attention", self._current, tensor.reshape(high - low, -1))
+            self._maps.append(tensor.reshape(high - low, -1))
+            rows = self._maps[0] if len(self._maps) == 1 else torch.cat(self._maps, 1)
+            self._keep("attention", self._current, rows)
 
     def _keep(self, name: str, owner: str, rows: Tensor, share: float = 1.0) -> None:
         """Keep, for the layer of `owner`, what may be kept of the current part's ``rows * share``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +17,22 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
-from autoprox.statistics.layers import Axes, of_known_type, static_axes, used_axes
+from autoprox.statistics.layers import (
+    Axes,
+    hint_of_packed,
+    may_be_packed,
+    of_known_type,
+    packed_objects,
+    packed_tensors,
+    static_axes,
+    used_axes,
+)
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.operations import Operations
 from autoprox.statistics.private import result_of
+from autoprox.statistics.roles import holds, roles_of
 from autoprox.statistics.trees import Inputs, one_sample
+from autoprox.statistics.wrapped import plain
 
 INTERCEPTED = frozenset({"heads", "roles", "code_total"})
 """What `trace` sees only by intercepting the functions of torch that a network calls."""
@@ -45,6 +56,7 @@ class Structure:
             of their calls.
         runs: owner -> how often it runs on one sample.
         uncounted: names of operations that ran and have no known count.
+        packed: names of quantised weights, which are integers or torch's own objects.
         written: parameters that the network writes into while it runs.
         draws: whether it draws random numbers of torch.
         chooses: whether it chooses or counts by the data, see `operations.CHOICES`.
@@ -64,6 +76,7 @@ class Structure:
     activated: tuple[torch.Size, ...]
     runs: Mapping[str, int] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
+    packed: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
     draws: bool = False
     chooses: bool = False
@@ -125,7 +138,7 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
         raise StatisticError(
             f"{type(network).__name__} has no layer to measure; expected at least one real "
             "parameter with two dimensions or more that data are multiplied by, as nn.Linear and "
-            "nn.Conv2d have"
+            f"nn.Conv2d have{hint_of_packed([*packed_tensors(network), *packed_objects(network)])}"
         )
     return names
 
@@ -194,7 +207,7 @@ def first_tensor(output: object) -> Tensor | None:
     """The tensor that a module returned, or the first one of a tuple or list."""
     if isinstance(output, (tuple, list)):
         output = next((part for part in output if isinstance(part, Tensor)), None)
-    return output if isinstance(output, Tensor) else None
+    return plain(output) if isinstance(output, Tensor) else None
 
 
 def trace(
@@ -224,10 +237,14 @@ def trace(
     parameters = dict(network.named_parameters())
     watched = {owner_of(name) for name, each in parameters.items() if each.ndim > 1}
     found, stack = _Trace(), list[str]()
-    used = {name: each.clone() if name in parameters else each for name, each in state.items()}
+    used = {
+        name: each.clone() if name in parameters and not may_be_packed(each) else each
+        for name, each in state.items()
+    }
     known = {name for name, module in network.named_modules() if of_known_type(module)}
     free = [name for name in parameters if owner_of(name) not in known]
-    operations = Operations(used, parameters, free)
+    whole = packed_tensors(network)
+    operations = Operations(used, {**parameters, **whole}, free)
 
     def attach(handles: list[RemovableHandle]) -> None:
         for name, module in network.named_modules():
@@ -268,11 +285,17 @@ def trace(
             f"{type(network).__name__} has no layer to measure: it multiplies data by none of its "
             f"parameters"
         )
-    written = (name for name in parameters if not torch.equal(used[name], state[name]))
+    packed = whole.keys() & (parameters.keys() | operations.factors.keys() | operations.hidden)
+    written = (
+        name
+        for name in parameters
+        if used[name] is not state[name] and not torch.equal(used[name], state[name])
+    )
     return replace(
         _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
         runs=Counter(name for name, _ in found.entered),
         uncounted=tuple(sorted(operations.uncounted)),
+        packed=(*sorted(packed), *packed_objects(network)),
         written=frozenset(written) | _renormalised(network),
         draws=operations.draws,
         chooses=operations.chooses,
@@ -287,16 +310,6 @@ def _renormalised(network: nn.Module) -> set[str]:
         for name, module in network.named_modules()
         if getattr(module, "max_norm", None) is not None
     }
-
-
-def _inside(owner: str, module: str) -> bool:
-    """Say whether the module `owner` is `module` or inside it."""
-    return not module or owner == module or owner.startswith(module + ".")
-
-
-def _holds(module: str, owners: Iterable[str]) -> bool:
-    """Say whether `module` is, or contains, one of `owners`."""
-    return any(_inside(owner, module) for owner in owners)
 
 
 def _structure(
@@ -343,7 +356,7 @@ def _structure(
         2 if each.channels_last else state[name].ndim
         for name, each in zip(layers, axes, strict=True)
     )
-    roles = _roles(owners, dims, order, attending)
+    roles = roles_of(owners, dims, order, attending)
     return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))
 
 
@@ -361,11 +374,13 @@ def _by_owner(
     heads: dict[str, int] = {}
     attending: set[str] = set()
     current, counted, attentions = owner_of(names[0]), 0, list(found.attended)
+    attended = -1
     for place, (entered, before) in enumerate([*found.entered, ("", total)]):
         while attentions and attentions[0][0] <= place:
-            _, number, around = attentions.pop(0)
-            heads[current] = number
-            attending.add(next((module for module in around if _holds(module, owners)), ""))
+            at, number, around = attentions.pop(0)
+            heads[current] = number + (heads[current] if at == attended else 0)  # in a loop
+            attended = at
+            attending.add(next((module for module in around if holds(module, owners)), ""))
         if place < len(found.entered) and entered not in owners:
             continue
         flops[current] = flops.get(current, 0) + before - counted
@@ -374,22 +389,3 @@ def _by_owner(
             current = entered
             order.setdefault(entered, len(order))
     return order, flops, heads, attending
-
-
-def _roles(
-    owners: tuple[str, ...], dims: tuple[int, ...], order: Mapping[str, int], attending: set[str]
-) -> tuple[str, ...]:
-    """Roles of the layers: the first one run, the last one run, the others by place and shape."""
-    ran = [place for place, owner in enumerate(owners) if owner in order]
-    roles = []
-    for place, (owner, size) in enumerate(zip(owners, dims, strict=True)):
-        if ran and place == ran[0]:
-            role = "embedding"
-        elif ran and place == ran[-1]:
-            role = "head"
-        elif any(_inside(owner, module) for module in attending):
-            role = "attention"
-        else:
-            role = "mlp" if size == 2 else "conv"
-        roles.append(role)
-    return tuple(roles)

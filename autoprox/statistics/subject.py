@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from autoprox.errors import StatisticError
+from autoprox.errors import StatisticError, reason_of
+from autoprox.statistics.layers import hint_of_packed, may_be_packed
 from autoprox.statistics.looking import close, look, several_rows
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.outcomes import Loss, Outputs, adds_up, check_output, logits_of
@@ -50,6 +51,7 @@ class Subject:
             `autoprox.statistics.outcomes.picked`.
         original: the network that `network` is a private copy of, or None.
         written: parameters that the network writes into while it runs.
+        packed: names of quantised weights.
         dependent: whether samples were seen to depend on others.
         alone: what the network returns for the first sample alone, to be compared with what it
             returns for it among others; empty if that is known.
@@ -67,6 +69,7 @@ class Subject:
     outputs: Outputs | None = None
     original: nn.Module | None = None
     written: frozenset[str] = frozenset()
+    packed: tuple[str, ...] = ()
     dependent: bool = False
     alone: tuple[Tensor, ...] = ()
     teacher: Teacher | None = None
@@ -82,7 +85,10 @@ class Subject:
 
     def state(self) -> dict[str, Tensor]:
         """Parameters, detached, and copies of the buffers: what a pass may use up."""
-        parameters = {name: tensor.detach() for name, tensor in self.network.named_parameters()}
+        parameters = {
+            name: tensor if may_be_packed(tensor) else tensor.detach()
+            for name, tensor in self.network.named_parameters()
+        }
         parameters |= {name: parameters[name].clone() for name in self.written & parameters.keys()}
         buffers = {name: tensor.detach().clone() for name, tensor in self.network.named_buffers()}
         return parameters | buffers
@@ -154,26 +160,33 @@ def reseed(seed: int, place: object) -> None:
 
 
 @contextmanager
-def explained(inputs: Inputs, *, backward: bool = False) -> Iterator[None]:
+def explained(inputs: Inputs, *, backward: bool = False, hint: str = "") -> Iterator[None]:
     """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`.
 
     Args:
         inputs: what it runs on.
         backward: whether it has run, and is differentiated.
+        hint: what to do about it, where that is special.
     """
     try:
         yield
     except StatisticError:
         raise
     except Exception as error:  # the network is foreign code and may raise anything
-        what, hint = "the network", "expected a network that runs on them"
+        what, usual = "the network", "expected a network that runs on them"
         if backward:
-            what = "the gradient of the network"
-            hint = "leave out what needs it for this network"
+            what, usual = "the gradient of the network", "leave out what needs it for this network"
         raise StatisticError(
-            f"{what} failed on inputs of {told(inputs)}: {type(error).__name__}: "
-            f"{str(error).rstrip('.')}; {hint}"
+            f"{what} failed on inputs of {told(inputs)}: {reason_of(error)}; {hint or usual}"
         ) from error
+
+
+UNREACHED = (
+    "; expected every layer to take part in the output: remove unused ones, and detach or "
+    "torch.no_grad() between a layer and the output; if layers are dropped by chance in training, "
+    "use mode='eval'"
+)
+"""What to do about layers that have no gradient."""
 
 
 def gradients(
@@ -218,10 +231,7 @@ def gradients(
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise StatisticError(
             f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(found)} "
-            f"layers); "
-            "expected every layer to take part in the output: remove unused ones, and detach or "
-            "torch.no_grad() between a layer and the output; if layers are dropped by chance in "
-            "training, use mode='eval'"
+            f"layers){hint_of_packed(subject.packed) or UNREACHED}"
         )
     return [grad.to_dense() if grad.is_sparse else grad for grad in found if grad is not None]
 
@@ -267,6 +277,7 @@ def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[
         subject,
         names=tuple(name for name, _ in network.named_parameters() if name in layers),
         written=structure.written,
+        packed=structure.packed,
     )
     if subject.batch < 2 or not groups - ONE_SAMPLE:
         return subject, structure

@@ -93,7 +93,7 @@ def mapped(
 
 
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
-    """Return some samples of a tree.
+    """Return some samples of a tree; a tensor without dimensions is all samples'.
 
     Args:
         tree: the tree.
@@ -103,11 +103,11 @@ def rows(tree: Any, chosen: slice | Tensor) -> Any:
     ((tensor([0, 1]),), [5, 6], 'text')
     """
     if isinstance(chosen, slice):
-        return mapped(tree, lambda tensor: tensor[chosen], lambda items: items[chosen])
+        return mapped(tree, lambda each: each[chosen] if each.ndim else each, lambda it: it[chosen])
     kept = chosen.nonzero()[:, 0].tolist() if chosen.dtype == torch.bool else chosen.tolist()
     return mapped(
         tree,
-        lambda tensor: tensor[chosen.to(tensor.device)],
+        lambda tensor: tensor[chosen.to(tensor.device)] if tensor.ndim else tensor,
         lambda items: [items[place] for place in kept],
     )
 
@@ -205,10 +205,12 @@ def holds_lists(tree: object) -> bool:
 
 
 def misfit(tree: object) -> str | None:
-    """Return the type of what may not stand in a tree of tensors; None if all of it may."""
+    """Return what may not stand in a tree of tensors, by its type; None if all of it may."""
     for _, leaf in leaves(tree):
         if not isinstance(leaf, (Tensor, *CONSTANTS)):
             return type(leaf).__name__
+        if isinstance(leaf, Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            return "nested tensor" if leaf.is_nested else "sparse tensor"
     return None if tensors(tree) else type(tree).__name__
 
 

@@ -223,6 +223,7 @@ class Wrapped(nn.Module):
     [
         lambda logits: {"logits": logits, "hidden": logits[:, :1]},
         lambda logits: {"out": logits},
+        lambda logits: {"out": {"logits": logits, "hidden": logits[:, :1]}},
         lambda logits: SimpleNamespace(logits=logits),
         lambda logits: (logits, None),
         lambda logits: [{"logits": logits}],

@@ -1,0 +1,43 @@
+"""A network in float64, whatever its forward makes, casts or holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from autoprox.statistics.trees import mapped
+
+_WIDER = {
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.float32: torch.float64,
+    torch.complex64: torch.complex128,
+}
+
+
+class InFloat64(TorchFunctionMode):
+    """Runs the functions of torch that are called inside its context in float64.
+
+    What they are given, and what they return, is widened: states that a forward makes of zeros,
+    casts to a type of its own, tensors that are no buffers.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # a torch function returns anything
+        """Run `func` on wide numbers, and return wide ones."""
+        given = mapped((args, dict(kwargs or {})), _widened)
+        return mapped(func(*given[0], **given[1]), _widened)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    wider = _WIDER.get(tensor.dtype)
+    return tensor if wider is None else tensor.to(wider)

@@ -1,0 +1,215 @@
+"""Attention has the same maps however it is written, and nothing else is attention."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from autoprox.statistics import measure
+
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
+
+QUERIES, KEYS = 6, 5
+
+
+class Attends(nn.Module):
+    """Attention of two heads of four entries, `way` of queries, keys and values."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(8, 8) for _ in range(3))
+        self.head, self.way = nn.Linear(8, 10), way
+
+    def heads(self, x):
+        given = ((self.q, x), (self.k, x[:, :KEYS]), (self.v, x[:, :KEYS]))
+        return [layer(z).unflatten(-1, (2, -1)).transpose(1, 2) for layer, z in given]
+
+    def forward(self, x):
+        return self.head(self.way(*self.heads(x)).transpose(1, 2).flatten(2).mean(1))
+
+
+def scores(q, k):
+    return q @ k.mT / 2
+
+
+def heads_last(*tensors):
+    return [each.transpose(1, 2) for each in tensors]
+
+
+def sdpa(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def product_and_sum(q, k, v):
+    return ((q[..., :, None, :] * k[..., None, :, :]).sum(-1) / 2).softmax(-1) @ v
+
+
+def scaled_product_and_sum(q, k, v):
+    products = (q / 2).unsqueeze(-2).mul(k.unsqueeze(-3))
+    return products.sum(dim=-1).softmax(dim=-1) @ v
+
+
+def products_of_vectors(q, k, v):
+    return (torch.linalg.vecdot(q[..., :, None, :], k[..., None, :, :]) / 2).softmax(-1) @ v
+
+
+def keys_before_queries(q, k, v):
+    return (k @ q.mT / 2).softmax(-2).mT @ v
+
+
+def flat_keys_before_queries(q, k, v):
+    flat = torch.bmm(k.flatten(0, 1), q.flatten(0, 1).mT) / 2
+    return flat.view(len(q), 2, KEYS, QUERIES).softmax(-2).mT @ v
+
+
+def einsum_with_keys_first(q, k, v):
+    maps = torch.einsum("bhqd,bhkd->bhkq", q, k).div(2).softmax(2)
+    return torch.einsum("bhkq,bhkd->bhqd", maps, v)
+
+
+def einsum_with_heads_last(q, k, v):
+    q, k, v = heads_last(q, k, v)
+    maps = (torch.einsum("bqhd,bkhd->bqkh", q, k) / 2).softmax(2)
+    return torch.einsum("bqkh,bkhd->bhqd", maps, v)
+
+
+def einsum_and_permute(q, k, v):
+    a, b = heads_last(q, k)
+    return (torch.einsum("bqhd,bkhd->bqkh", a, b) / 2).permute(0, 3, 1, 2).softmax(-1) @ v
+
+
+def einsum_with_dots(q, k, v):
+    return torch.einsum("...qd,...kd->...qk", q, k).mul(0.5).softmax(-1) @ v
+
+
+def einsum_by_lists(q, k, v):
+    found = torch.einsum(q, [0, 1, 2, 4], k, [0, 1, 3, 4], [0, 1, 2, 3])
+    return found.mul(0.5).softmax(-1) @ v
+
+
+def einsum_of_three(q, k, v):
+    return torch.einsum("bhqd,de,bhke->bhqk", q, torch.eye(4) / 2, k).softmax(-1) @ v
+
+
+def exponentials_over_their_sum(q, k, v):
+    found = scores(q, k).exp()
+    return found / found.sum(-1, keepdim=True) @ v
+
+
+def exponentials_in_place(q, k, v):
+    found = scores(q, k)
+    found -= found.detach().max(-1, keepdim=True).values
+    found.exp_()
+    found /= found.sum(-1, keepdim=True) + 1e-9
+    return found @ v
+
+
+def exponentials_divided_last(q, k, v):
+    found = torch.exp(scores(q, k) - scores(q, k).amax(-1, keepdim=True))
+    return (found @ v) / found.sum(-1, keepdim=True)
+
+
+def exponentials_times_reciprocals(q, k, v):
+    found = scores(q, k).exp()
+    return (found * found.sum(-1)[..., None].reciprocal()) @ v
+
+
+def exponentials_with_heads_last(q, k, v):
+    a, b = heads_last(q, k)
+    found = ((a[:, :, None] * b[:, None]).sum(-1) / 2).exp()
+    return (found / found.sum(2, keepdim=True)).permute(0, 3, 1, 2) @ v
+
+
+def normalised_exponentials(q, k, v):
+    return F.normalize(scores(q, k).exp(), p=1, dim=-1) @ v
+
+
+def logarithms_of_sums(q, k, v):
+    return (scores(q, k) - scores(q, k).logsumexp(-1, keepdim=True)).exp() @ v
+
+
+def logarithms(q, k, v):
+    return F.log_softmax(scores(q, k), -1).exp() @ v
+
+
+def added_products(q, k, v):
+    flat = [each.flatten(0, 1) for each in (q, k)]
+    found = torch.baddbmm(torch.zeros(()), flat[0], flat[1].mT, beta=0, alpha=0.5)
+    return (found.softmax(-1) @ v.flatten(0, 1)).unflatten(0, (-1, 2))
+
+
+def mapped_over_samples(q, k, v):
+    return torch.vmap(lambda a, b, c: scores(a, b).softmax(-1) @ c)(q, k, v)
+
+
+def a_loop_over_heads(q, k, v):
+    return torch.stack([scores(q[:, i], k[:, i]).softmax(-1) @ v[:, i] for i in range(2)], 1)
+
+
+def checkpointed(q, k, v):
+    again = lambda q, k, v: scores(q, k).softmax(-1) @ v  # noqa: E731  # a closure, as users have
+    return checkpoint(again, q, k, v, use_reentrant=True)
+
+
+WAYS = [
+    sdpa, product_and_sum, scaled_product_and_sum, products_of_vectors, keys_before_queries,
+    flat_keys_before_queries, einsum_with_keys_first, einsum_with_heads_last, einsum_and_permute,
+    einsum_with_dots, einsum_by_lists, einsum_of_three, exponentials_over_their_sum,
+    exponentials_in_place, exponentials_divided_last, exponentials_times_reciprocals,
+    exponentials_with_heads_last, normalised_exponentials, logarithms_of_sums, logarithms,
+    added_products, mapped_over_samples, a_loop_over_heads, checkpointed,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_maps_are_the_same_however_attention_is_written(way):
+    network, x = Attends(way), torch.randn(8, QUERIES, 8)
+    found = measure(network, x, None, ["attention", "heads"], sample="full")
+    q, k, _ = network.heads(x)
+    (maps,) = (each for each in found.values["attention"] if each is not None)
+    torch.testing.assert_close(maps, scores(q, k).softmax(-1).flatten(), rtol=1e-4, atol=1e-6)
+    assert found.values["heads"].max() == 2
+
+
+def over_features(q, k, v):
+    return (q * 2).softmax(-1) * v.mean(2, keepdim=True)
+
+
+def over_heads(q, k, v):
+    q, k, v = heads_last(q, k, v)
+    shares = torch.einsum("bqhd,bkhd->bqkh", q, k).softmax(-1)
+    return torch.einsum("bqkh,bkhd->bhqd", shares, v)
+
+
+def of_weights_of_heads(q, k, v):
+    return torch.einsum("bhnd,hde->bhne", q, torch.ones(2, 4, KEYS)).softmax(-1) @ v
+
+
+def of_a_weight_by_sums(q, k, v):
+    return (q[..., None, :] * torch.ones(KEYS, 4)).sum(-1).softmax(-1) @ v
+
+
+def of_gates(q, k, v):
+    return (q * q.mean(2, keepdim=True).sigmoid()).softmax(-1)
+
+
+def of_features_by_hand(q, k, v):
+    return q.exp() / q.exp().sum(-1, keepdim=True)
+
+
+def linear_attention(q, k, v):
+    return q.softmax(-1) @ (k.softmax(-2).mT @ v)
+
+
+NONE = [
+    over_features, over_heads, of_weights_of_heads, of_a_weight_by_sums, of_gates,
+    of_features_by_hand, linear_attention,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", NONE)
+def test_shares_of_something_else_are_no_attention(way):
+    found = measure(Attends(way), torch.randn(8, QUERIES, 8), None, ["attention", "heads"])
+    assert not found.present["attention"].any()
+    assert not found.values["heads"].any()
