@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ class Teacher:
         """
         if drawn not in self.sides:
             mode: Mode = "train" if self.network.training else "eval"
-            try:
+            with of_teacher():
                 own = private_copy(self.network, mode)
                 shown = shrunk(student.inputs, getattr(self.network, "image_size", None))
                 subject = Subject(
@@ -69,9 +70,16 @@ class Teacher:
                 side = _side(subject, drawn)
                 told = replace(side.view, network=f"the teacher: {side.view.network}")
                 self.sides[drawn] = replace(side, view=told)
-            except StatisticError as error:
-                raise StatisticError(f"the teacher: {error}") from error.__cause__
         return self.sides[drawn]
+
+
+@contextmanager
+def of_teacher() -> Iterator[None]:
+    """Say of an error that it is the teacher's."""
+    try:
+        yield
+    except StatisticError as error:
+        raise StatisticError(f"the teacher: {error}") from error.__cause__
 
 
 def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
@@ -224,3 +232,6 @@ PAIRS: dict[str, Callable[[Side, Side, int], tuple[Tensor, Tensor]]] = {
     "class_grad": class_grads,
 }
 """Statistic to what measures it on both: student, teacher and seed to the matrices of both."""
+
+OF_CLASSES = ("logits", "class_grad")
+"""Those that need as many classes of both."""
