@@ -1,22 +1,23 @@
 """What a teacher adds to evolved proxies. Writes teacher_evolved_BENCH.csv.
 
     python results/teacher_evolved.py resnet64 images.npz
-    python results/teacher_evolved.py vit101 cifar10_train.npz
+    python results/teacher_evolved.py vit101
 
 The 64 residual networks see 16 images as in teacher_resnet64.py, beside an untrained resnet110; the
-300 transformers 4 images of CIFAR-10, beside an untrained resnet56. Ten splits into a part that a
+300 transformers 8 images of noise, beside an untrained resnet56. Ten splits into a part that a
 search sees and one that it does not, 38 and 26 networks, or 180 and 120; search seed and split seed
-are the same. On each split three searches judge 3,000 distinct candidates:
-one with the words of the network and of the teacher, and the known expressions that compare both in
-its first population; one with the words of their last layers alone, of which the best candidate
-counts in which tensors of both meet; and one with the words of the network alone. The best by the
-search part are judged on the held-out part, beside the best by the search part of the hand-designed
-proxies that look at a teacher, and two others. Accuracies are those after distillation, figures
-Somers' D, joint over the columns. Below stand the mean differences of the searches to the others,
-with Student's 95 % interval over the ten splits, corrected for their overlap (Nadeau and Bengio,
-Inference for the Generalization Error, Machine Learning 2003). auto_das_resnet was found on all 64.
-A search that is in ``runs/teacher-BENCH`` already is read. Ten minutes of one core each, and five
-more in which the transformers are measured.
+are the same. On each split three searches judge 3,000 distinct candidates: one with the words of
+the network and of the teacher, and the known expressions that compare both in its first population;
+one with the words of their last layers alone, of which the best candidate counts in which tensors
+of both meet; and one with the words of the network alone. Of the first, the best of those in which
+tensors of both meet has a column too, `meeting`. The best by the search part are judged on the
+held-out part, beside the best by the search part of the hand-designed proxies that look at a
+teacher (on the transformers those that are expressions, and tvt), and two others. Accuracies are
+those after distillation, figures Somers' D, joint over the columns. Below stand the mean
+differences of the searches to the others, with Student's 95 % interval over the ten splits,
+corrected for their overlap (Nadeau and Bengio, Inference for the Generalization Error, Machine
+Learning 2003). auto_das_resnet was found on all 64. A search that is in ``runs/teacher-BENCH``
+already is read. Ten minutes of one core each, when the transformers have been measured.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from csv_tables import rounded, write_csv
 from numpy.typing import NDArray
 
 import autoprox
-from autoprox.assessment.assess import columns
+from autoprox.assessment.assess import Assessment, columns
 from autoprox.benches import Bench, load_bench, split
 from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.ground import lay
@@ -45,14 +46,12 @@ from autoprox.statistics.store import default_folder
 from autoprox.statistics.words import TAUGHT
 
 SPLITS = range(10)
-HAND_DESIGNED = (
-    *"diswot_semantic diswot_relation diswot_ranks diswot_semantic_own".split(),
-    *"diswot_relation_own kd fitnet rkd pkt cc at nst tvt_teacher tvt".split(),
-)
-"""The proxies that look at a teacher and that no search has found."""
-
+EVALUATIONS = 3000
 SEEDS = ("diswot_semantic_own", "diswot_relation_own", "kd", "fitnet", "tvt_teacher")
 """The known expressions that compare both networks."""
+
+FUNCTIONS = ("diswot_semantic", "diswot_relation", "diswot_ranks", "rkd", "pkt", "cc", "at", "nst")
+"""The other hand-designed proxies that do, with passes of their own."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Setting:
 
     teacher: str
     batch: int
-    evaluations: int
+    hand_designed: tuple[str, ...]
     others: tuple[str, str]
 
     @property
@@ -75,18 +74,20 @@ class Setting:
 
 
 SETTINGS = {
-    "resnet64": Setting("resnet110", 16, 3000, ("params", "auto_das_resnet")),
-    "vit101": Setting("resnet56", 4, 3000, ("params", "l2_norm")),
+    "resnet64": Setting(
+        "resnet110", 16, (*SEEDS, "tvt", *FUNCTIONS), ("params", "auto_das_resnet")
+    ),
+    "vit101": Setting("resnet56", 8, (*SEEDS, "tvt"), ("params", "l2_norm")),
 }
 
 
-def run_of(name: str, seed: int, bench: str, images: str) -> Run:
+def run_of(name: str, seed: int, bench: str, images: str | None) -> Run:
     """Return a search, which is made if need be."""
     folder, setting = Path(f"runs/teacher-{bench}") / f"{name}-{seed}", SETTINGS[bench]
     if (folder / "report.json").is_file():
         return read_run(folder)
     return autoprox.evolve(
-        bench, seed=seed, split_seed=seed, evaluations=setting.evaluations, images=images,
+        bench, seed=seed, split_seed=seed, evaluations=EVALUATIONS, images=images,
         batch=setting.batch, out=folder, **setting.searches[name],
     )  # fmt: skip
 
@@ -100,6 +101,14 @@ def compares(graph: Graph) -> bool:
     )
 
 
+def best_comparing(run: Run) -> Assessment:
+    """Return the best by the search part of the candidates that compare, on the held-out part."""
+    candidates = [each.candidate for each in run.judged]
+    best = ranked([each for each in candidates if compares(each.graph)], worth)[0]
+    ground = lay(run.settings.bench, run.settings, default_folder())
+    return ground.assessor(ground.held_out)("best", best.graph)
+
+
 def figure(bench: Bench, scores: NDArray[np.float64], places: Sequence[int]) -> float:
     """Return the joint D of the scores of all architectures on some of them."""
     told = Comparison(columns(bench, places, bench.default_targets))(scores[list(places)])
@@ -107,18 +116,15 @@ def figure(bench: Bench, scores: NDArray[np.float64], places: Sequence[int]) -> 
 
 
 def row_of(
-    seed: int, bench: Bench, images: str, scores: Mapping[str, NDArray[np.float64]]
+    seed: int, bench: Bench, images: str | None, scores: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, object]:
     """Return what the searches find on one split, beside known proxies."""
     parts, setting = split(bench, seed), SETTINGS[bench.name]
-    scored = [name for name in HAND_DESIGNED if name in scores]
-    hand = max(scored, key=lambda name: figure(bench, scores[name], parts.search))
+    hand = max(setting.hand_designed, key=lambda name: figure(bench, scores[name], parts.search))
     runs = {name: run_of(name, seed, bench.name, images) for name in setting.searches}
-    comparing = [each.candidate for each in runs["compares"].judged]
-    comparing = [each for each in comparing if compares(each.graph)]
-    ground = lay(bench.name, runs["compares"].settings, default_folder())
-    best = ground.assessor(ground.held_out)("best", ranked(comparing, worth)[0].graph)
-    found = {name: run.held_out[0] for name, run in runs.items()} | {"compares": best}
+    found = {name: run.held_out[0] for name, run in runs.items()}
+    found["meeting"] = best_comparing(runs["with_teacher"])
+    found["compares"] = best_comparing(runs["compares"])
     others = {"hand_designed": hand, **{name: name for name in setting.others}}
     return {
         "split": seed,
@@ -142,21 +148,21 @@ def difference(
     }  # fmt: skip
 
 
-def main(name: str, images: str) -> None:
+def main(name: str, images: str | None = None) -> None:
     """Search if need be, compare, write."""
     bench, setting = load_bench(name), SETTINGS[name]
     board = autoprox.rank(
-        [*HAND_DESIGNED, *setting.others], name, teacher=setting.teacher, batch=setting.batch,
-        images=images, timed=False,
+        [*setting.hand_designed, *setting.others], name, teacher=setting.teacher,
+        batch=setting.batch, images=images, timed=False,
     )  # fmt: skip
-    scores = {each: found for each, found in board.scores.items() if board[each].place is not None}
     rows: list[dict[str, Any]] = []
     for seed in SPLITS:
-        rows.append(row_of(seed, bench, images, scores))
+        rows.append(row_of(seed, bench, images, board.scores))
         print(rows[-1], flush=True)
     parts, others = split(bench, 0), ("without_teacher", "hand_designed", *setting.others)
     share = len(parts.held_out) / len(parts.search)
-    pairs = [(each, other) for each in setting.searches for other in others if each != other]
+    found = (*setting.searches, "meeting")
+    pairs = [(each, other) for each in found for other in others if each != other]
     table = [*rows, *(difference(rows, *pair, share) for pair in pairs)]
     keys = dict.fromkeys([*rows[0], *table[-1]], "")
     path = Path(__file__).with_name(f"teacher_evolved_{name}.csv")

@@ -172,7 +172,7 @@ def explained(inputs: Inputs, *, backward: bool = False) -> Iterator[None]:
             hint = "leave out what needs it for this network"
         raise StatisticError(
             f"{what} failed on inputs of {told(inputs)}: {type(error).__name__}: "
-            f"{str(error).rstrip('.')}; {hint}"
+            f"{' '.join(str(error).split()).rstrip('.')}; {hint}"
         ) from error
 
 
