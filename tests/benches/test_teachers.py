@@ -81,7 +81,10 @@ def test_published_weights_are_read(bench):
         ("raise ValueError('not today')", r"mine\.py, line 1: ValueError: not today"),
         ("def build():\n    1 / 0", r"mine\.py, line 2: ZeroDivisionError"),
         ("def other():\n    pass", r"mine\.py defines no function 'build'"),
-        ("def build():\n    return 3", r"build returned int for architecture"),
+        (
+            "def build():\n    return 3",
+            r"mine\.py: build returned int; expected a torch\.nn\.Module",
+        ),
     ],
 )
 def test_a_file_that_gives_no_teacher_is_refused(bench, tmp_path, text, message):
@@ -91,7 +94,7 @@ def test_a_file_that_gives_no_teacher_is_refused(bench, tmp_path, text, message)
         build_teacher(f"{path}:build", bench)
 
 
-@pytest.mark.parametrize("name", ["resnet57", "resnet2", "vgg", "nowhere.py"])
+@pytest.mark.parametrize("name", ["resnet57", "resnet2", "resnet1208", "vgg", "nowhere.py"])
 def test_a_teacher_that_is_none_is_refused(bench, name):
     with pytest.raises(BenchError, match=f"there is no teacher '{name}'; expected resnet20"):
         build_teacher(name, bench)
