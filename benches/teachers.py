@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.registry import executed, failure, file_digest, unnamed_files
-from autoprox.errors import BenchError, RunError, short
+from autoprox.errors import AutoproxError, BenchError, RunError, short
 from autoprox.runtime.files import absolute, user_path
 from autoprox.runtime.schema import read_bytes
 
@@ -154,9 +154,14 @@ def _state(path: Path) -> dict[str, Tensor]:
             f"cannot read weights from {path}: it is damaged, or holds more than weights, and "
             "nothing in it is executed; save the state_dict of the network alone"
         ) from None
+    except AutoproxError as error:
+        raise BenchError(str(error)) from None
     except Exception as error:  # readers of damaged files raise anything
-        told = short(" ".join(str(error).split()))
-        raise BenchError(f"cannot read weights from {path}: {told}") from None
+        told = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
+        raise BenchError(
+            f"cannot read weights from {path}: expected safetensors, or what torch.save wrote of a "
+            f"state_dict; got {told}"
+        ) from None
     if isinstance(found, Mapping):
         found = found.get("state_dict", found)
     state = {

@@ -109,6 +109,8 @@ def test_a_file_that_is_not_there_is_refused(bench, tmp_path):
     ("save", "message"),
     [
         (lambda path: path.write_text("no weights"), "cannot read weights from"),
+        (lambda path: path.write_text("hello"), "expected safetensors, or what torch.save"),
+        (lambda path: path.write_text(""), "state_dict; got EOFError$"),
         (lambda path: torch.save({"epoch": 3}, path), "holds no weights: no tensors"),
         (lambda path: torch.save(ResNet(14).state_dict(), path), "no weights of the teacher res"),
         (lambda path: torch.save({"a": torch.ones(3)}, path), "tensors are of one of the two"),
