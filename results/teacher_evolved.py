@@ -6,11 +6,11 @@
 The 64 residual networks see 16 images as in teacher_resnet64.py, beside an untrained resnet110; the
 300 transformers 8 images of noise, beside an untrained resnet56. Ten splits into a part that a
 search sees and one that it does not, 38 and 26 networks, or 180 and 120; search seed and split seed
-are the same. On each split three searches judge 3,000 distinct candidates: one with the words of
-the network and of the teacher, and the known expressions that compare both in its first population;
-one with the words of their last layers alone, of which the best candidate counts in which tensors
-of both meet; and one with the words of the network alone. Of the first, the best of those in which
-tensors of both meet has a column too, `meeting`. The best by the search part are judged on the
+are the same. On each split searches judge 3,000 distinct candidates: one with the words of the
+network and of the teacher, and the known expressions that compare both in its first population; one
+with the words of the network alone; on the residual networks also one with the words of both last
+layers alone, of which the best candidate counts in which tensors of both meet; such a candidate of
+the first search has a column too, `meeting`. The best by the search part are judged on the
 held-out part, beside the best by the search part of the hand-designed proxies that look at a
 teacher (on the transformers those that are expressions), and two others. Accuracies are
 those after distillation, figures Somers' D, joint over the columns. Below stand the mean
@@ -62,20 +62,22 @@ class Setting:
     batch: int
     functions: tuple[str, ...]
     others: tuple[str, str]
+    compared: bool
 
     @property
     def searches(self) -> dict[str, dict[str, Any]]:
         """The searches, and what they are told beside the split."""
+        alone = {"compares": {"teacher": self.teacher, "statistics": TAUGHT}}
         return {
             "with_teacher": {"teacher": self.teacher, "seed_proxies": SEEDS},
-            "compares": {"teacher": self.teacher, "statistics": TAUGHT},
+            **(alone if self.compared else {}),
             "without_teacher": {},
         }
 
 
 SETTINGS = {
-    "resnet64": Setting("resnet110", 16, FUNCTIONS, ("params", "auto_das_resnet")),
-    "vit101": Setting("resnet56", 8, (), ("params", "l2_norm")),
+    "resnet64": Setting("resnet110", 16, FUNCTIONS, ("params", "auto_das_resnet"), True),
+    "vit101": Setting("resnet56", 8, (), ("params", "l2_norm"), False),
 }
 
 
@@ -120,8 +122,9 @@ def row_of(
     parts, setting = split(bench, seed), SETTINGS[bench.name]
     runs = {name: run_of(name, seed, bench.name, images) for name in setting.searches}
     found = {name: run.held_out[0] for name, run in runs.items()}
-    found["meeting"] = best_comparing(runs["with_teacher"])
-    found["compares"] = best_comparing(runs["compares"])
+    if setting.compared:
+        found["compares"] = best_comparing(runs["compares"])
+        found["meeting"] = best_comparing(runs["with_teacher"])
     known: dict[str, dict[str, float]] = {}
     for part in ("search", "held_out"):
         known[part] = {each.name: each.joint for each in getattr(runs["with_teacher"], part)}
@@ -166,7 +169,7 @@ def main(name: str, images: str | None = None) -> None:
         print(rows[-1], flush=True)
     parts, others = split(bench, 0), ("without_teacher", "hand_designed", *setting.others)
     share = len(parts.held_out) / len(parts.search)
-    found = (*setting.searches, "meeting")
+    found = (*setting.searches, *(("meeting",) if setting.compared else ()))
     pairs = [(each, other) for each in found for other in others if each != other]
     table = [*rows, *(difference(rows, *pair, share) for pair in pairs)]
     keys = dict.fromkeys([*rows[0], *table[-1]], "")
