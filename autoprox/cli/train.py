@@ -105,14 +105,13 @@ def train(
             f"{given[0]} needs --teacher and --distance, as in --teacher resnet56 "
             "--teacher-weights FILE --distance relation=300"
         )
-    import torch
-
     from autoprox.benches.cifar import NETWORKS, cifar10
+    from autoprox.runtime.threads import using_threads
     from autoprox.training import train as run
 
     NETWORKS[network]
     out = out or "."
-    torch.set_num_threads(threads or cores())
+    ctx.with_resource(using_threads(threads or cores()))
     beside = _distillation(teacher, teacher_weights, distance) if teacher else None
     parts = cifar10(data, "train"), cifar10(test or data, "test")
     watch = _Watcher(quiet)

@@ -153,7 +153,7 @@ def test_a_training_goes_on_with_its_own_teacher(teacher: ResNet, tmp_path: Path
     ("make", "message"),
     [
         (lambda: network(1, classes=5), "the teacher has 5 classes and the network 10"),
-        (lambda: nn.Conv2d(1, 10, 3), r"the teacher: the network failed on inputs of shape \(16, 3"),
+        (lambda: nn.Conv2d(1, 10, 3), r"the teacher: the network failed on inputs of shape"),
         (lambda: nn.Conv2d(3, 10, 32), "the teacher: Conv2d has no classifier to compare"),
     ],
 )
