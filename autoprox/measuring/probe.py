@@ -28,8 +28,9 @@ from autoprox.statistics import (
     noise,
 )
 from autoprox.statistics.inputs import IMAGENET, LARGEST_SEED
-from autoprox.statistics.taught import Teacher
+from autoprox.statistics.taught import OF_CLASSES, Teacher
 from autoprox.statistics.trees import Inputs, Targets, mapped
+from autoprox.statistics.words import TAUGHT
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -173,6 +174,21 @@ class Probe:
             network = build_teacher(self.teacher, bench, self.teacher_weights, self.seed)
             _TEACHERS[key] = Teacher(network.to(device_of(self.device)))
         return _TEACHERS[key]
+
+    def taught_words(self, bench: Bench) -> tuple[str, ...]:
+        """Return the statistics of both networks; not of classes if the teacher has others.
+
+        Raises:
+            BenchError: the teacher cannot be built.
+        """
+        teacher = self.taught(bench)
+        if teacher is None:
+            return ()
+        classes = [len(each) for each in teacher.network.parameters() if each.ndim == 2][-1:]
+        alike = classes in ([], [bench.classes])
+        return tuple(
+            name for name in TAUGHT if alike or name.removeprefix("teacher_") not in OF_CLASSES
+        )
 
     def network_key(
         self, bench: Bench, space: str, fingerprint: str, bits: int | None = None

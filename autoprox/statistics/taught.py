@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ class Teacher:
         """
         if drawn not in self.sides:
             mode: Mode = "train" if self.network.training else "eval"
-            try:
+            with of_teacher():
                 own = private_copy(self.network, mode)
                 shown = shrunk(student.inputs, getattr(self.network, "image_size", None))
                 subject = Subject(
@@ -69,9 +70,16 @@ class Teacher:
                 side = _side(subject, drawn)
                 told = replace(side.view, network=f"the teacher: {side.view.network}")
                 self.sides[drawn] = replace(side, view=told)
-            except StatisticError as error:
-                raise StatisticError(f"the teacher: {error}") from error.__cause__
         return self.sides[drawn]
+
+
+@contextmanager
+def of_teacher() -> Iterator[None]:
+    """Say of an error that it is the teacher's."""
+    try:
+        yield
+    except StatisticError as error:
+        raise StatisticError(f"the teacher: {error}") from error.__cause__
 
 
 def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
@@ -98,16 +106,28 @@ def _side(subject: Subject, drawn: Drawn | None) -> Side:
     return Side(subject, viewed(subject))
 
 
-def shrunk(inputs: Inputs, size: int | None) -> Inputs:
+def shrunk(inputs: Inputs, size: object) -> Inputs:
     """Return images of another size, bilinearly; inputs that are none, or of no size, as they are.
+
+    Args:
+        inputs: ``(batch, channels, height, width)`` if they are images.
+        size: the side in pixels, or height and width.
+
+    Raises:
+        StatisticError: it is neither.
 
     >>> shrunk(torch.zeros(2, 3, 8, 8), 4).shape
     torch.Size([2, 3, 4, 4])
     """
     images = isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.is_floating_point()
-    if size is None or not images or inputs.shape[2:] == (size, size):
+    if size is None or not images:
         return inputs
-    return F.interpolate(inputs, (size, size), mode="bilinear")
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise StatisticError(
+            f"expected image_size to be a side in pixels, or height and width; got {size!r}"
+        )
+    return inputs if inputs.shape[2:] == sides else F.interpolate(inputs, sides, mode="bilinear")
 
 
 def check_teacher(
@@ -122,7 +142,8 @@ def check_teacher(
         )
     if own is not None and not isinstance(own, nn.Module):
         raise StatisticError(
-            f"expected a torch.nn.Module for the teacher; got {type(own).__name__}"
+            f"expected a torch.nn.Module for the teacher; got {type(own).__name__}; "
+            "autoprox.benches.teachers.build_teacher makes one of a name"
         )
     if own is network:
         raise StatisticError(
@@ -224,3 +245,6 @@ PAIRS: dict[str, Callable[[Side, Side, int], tuple[Tensor, Tensor]]] = {
     "class_grad": class_grads,
 }
 """Statistic to what measures it on both: student, teacher and seed to the matrices of both."""
+
+OF_CLASSES = ("logits", "class_grad")
+"""Those that need as many classes of both."""

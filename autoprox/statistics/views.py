@@ -89,9 +89,10 @@ class _Watch:
         """
         kind = type(network).__name__
         if self.features is None or logits.ndim != 2:
+            last = f"its last layer, {self.owner!r}," if self.owner else "it"
             raise StatisticError(
-                f"{kind} has no classifier to compare: its last layer, {self.owner!r}, does not "
-                "take a vector of features, and give a vector of logits, for each sample"
+                f"{kind} has no classifier to compare: {last} does not take a vector of features, "
+                "and give a vector of logits, for each sample"
             )
         return View(kind, *self.before, self.features, logits)
 

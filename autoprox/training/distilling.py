@@ -1,11 +1,13 @@
 """A teacher beside a training: distances to it, which are added to the loss.
 
-Any distance of `autoprox.proxies.functions.distillation` is one, as the metrics of DisWOT are.
+Any distance of `autoprox.proxies.functions.distillation` is one, as the metrics of DisWOT are; the
+command line knows those in `DISTANCES`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,12 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoprox.proxies.functions.distillation import Compared
+from autoprox.errors import RunError
+from autoprox.proxies.functions.distillation import (
+    Compared,
+    relation_distance,
+    semantic_distance,
+)
+from autoprox.runtime.registry import Registry
 from autoprox.statistics.measuring import own_randomness
 from autoprox.statistics.private import private_copy
 from autoprox.statistics.structure import layer_names
-from autoprox.statistics.subject import Subject
-from autoprox.statistics.taught import PAIRS, Side
+from autoprox.statistics.subject import Subject, explained
+from autoprox.statistics.taught import PAIRS, Side, of_teacher, shrunk
 from autoprox.statistics.views import watching
 
 TEMPERATURE = 4.0
@@ -36,6 +44,14 @@ def soft_label_distance(student: Side, teacher: Side, seed: int) -> Tensor:
     return apart * TEMPERATURE**2 / len(own)
 
 
+DISTANCES: Registry[Compared] = Registry("distance")
+"""Distances by the names that the command line has for them."""
+
+DISTANCES.register("semantic", semantic_distance)
+DISTANCES.register("relation", relation_distance)
+DISTANCES.register("soft_labels", soft_label_distance)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Distillation:
     """What a training adds to the loss of the labels: distances to a teacher, by their weights.
@@ -43,6 +59,7 @@ class Distillation:
     Attributes:
         teacher: a trained network, which runs in evaluation mode and is left as it was.
         weights: a distance to its weight in the loss.
+        options: those of the command line that say the same, for the record.
 
     Example:
         >>> from autoprox.benches.cifar.resnet import ResNet
@@ -53,6 +70,19 @@ class Distillation:
 
     teacher: nn.Module
     weights: Mapping[Compared, float]
+    options: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the weights.
+
+        Raises:
+            RunError: one is below 0, or not finite.
+        """
+        for distance, weight in self.weights.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise RunError(
+                    f"expected a weight from 0 of {distance.__name__} in the loss; got {weight}"
+                )
 
     def facts(self) -> dict[str, Any]:
         """What tells one distillation from another: the distances, and a digest of the teacher."""
@@ -82,22 +112,38 @@ class Distilled:
         """Return the student's logits, ``(batch, classes)``, and what is added to the loss.
 
         Raises:
-            StatisticError: both have other numbers of classes, and a distance compares these.
+            StatisticError: the teacher fails on the images, or cannot be compared.
         """
         own = _seen(self.student, shown, labels)
-        with torch.no_grad():
-            others = _seen(self.teacher, shown, labels)
+        with of_teacher(), torch.no_grad():
+            size = getattr(self.teacher, "image_size", None)
+            others = _seen(self.teacher, cast(Tensor, shrunk(shown, size)), labels)
         with own_randomness(shown):  # and in full precision
             terms = [weight * distance(own, others, 0) for distance, weight in self.weights.items()]
-        return own.view.logits, torch.stack([term.float() for term in terms]).sum()
+        return own.view.logits, sum(
+            (term.float() for term in terms), torch.zeros((), device=shown.device)
+        )
+
+    def check(self, shown: Tensor, labels: Tensor) -> None:
+        """Compare both on a batch, which leaves the student as it was.
+
+        Raises:
+            StatisticError: the teacher fails on the images, or cannot be compared.
+        """
+        student = self.student
+        self.student = private_copy(student, "train")
+        try:
+            self(shown, labels)
+        finally:
+            self.student = student
 
 
 def _seen(network: nn.Module, shown: Tensor, labels: Tensor) -> Side:
     """Run a batch; what is seen is in float32, whatever the pass runs in."""
     names = layer_names(network)
-    with watching(network, names, len(shown)) as watch:
-        logits = cast(Tensor, network(shown))
-    view = watch.view(network, logits.float())
+    with watching(network, names, len(shown)) as watch, explained(shown):
+        logits = cast(Tensor, network(shown)).float()
+    view = watch.view(network, logits)
     view = replace(
         view, pooled=view.pooled.float(), stages=tuple(stage.float() for stage in view.stages)
     )

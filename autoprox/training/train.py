@@ -91,6 +91,7 @@ def train(
         UnknownNameError: no network has that name.
         RunError: the folder has such a file already, there is nothing to resume, what is there was
             made with other settings or images, or a setting makes no sense.
+        StatisticError: the teacher fails on the images, or cannot be compared.
     """
     NETWORKS[network]
     result = Path(folder) / f"{network}.safetensors"
@@ -101,6 +102,7 @@ def train(
     training = _resumed(kept, images, *beside) if resume else _begun(kept, images, network, *beside)
     if os.path.exists(result) and len(training.history) < training.settings.epochs:
         raise RunError(f"{result} is not of the training in {kept}: move one of them away")
+    training.check(images)  # before a checkpoint is in the way of the next try
     training.write(kept)  # finds out at once if the folder cannot be written
     for epoch in range(len(training.history), training.settings.epochs):
         training.epoch(epoch, images, observer)
@@ -141,6 +143,13 @@ class _Training:
             "history": self.history,
             **({} if self.distillation is None else {"distillation": self.distillation.facts()}),
         }
+
+    def check(self, images: Labelled) -> None:
+        """Show the teacher, if there is one, the first images."""
+        if self.distilled is not None:
+            first = slice(self.settings.batch)
+            shown, labels = normalised(images.images[first]), torch.from_numpy(images.labels[first])
+            self.distilled.check(shown.to(self.device), labels.to(self.device))
 
     def write(self, path: Path) -> None:
         """Write all that the training needs to go on."""
@@ -275,7 +284,7 @@ def _write_result(path: Path, training: _Training, test: Labelled) -> None:
         "test_images": len(test.labels),
         "test_data": _digest(test),
         "normalisation": {"mean": MEAN, "deviation": DEVIATION},
-        "command": _command(settings),
+        "command": _command(settings, training.distillation),
         "torch": torch.__version__,
         "device": training.device.type,
         **training.facts(),
@@ -283,9 +292,11 @@ def _write_result(path: Path, training: _Training, test: Labelled) -> None:
     write_weights(path, weights, facts)
 
 
-def _command(settings: TrainingSettings) -> str:
+def _command(settings: TrainingSettings, distillation: Distillation | None) -> str:
     """The command that trains with these settings."""
     names = ("epochs", "batch", "rate", "seed", "precision")
     options = " ".join(f"--{name} {getattr(settings, name)}" for name in names)
-    threads = torch.get_num_threads()
-    return f"autoprox bench train {settings.network} --data FILE {options} --threads {threads}"
+    options += f" --threads {torch.get_num_threads()}"
+    if distillation is not None and distillation.options:
+        options += f" {distillation.options}"
+    return f"autoprox bench train {settings.network} --data FILE {options}"

@@ -81,7 +81,10 @@ def test_published_weights_are_read(bench):
         ("raise ValueError('not today')", r"mine\.py, line 1: ValueError: not today"),
         ("def build():\n    1 / 0", r"mine\.py, line 2: ZeroDivisionError"),
         ("def other():\n    pass", r"mine\.py defines no function 'build'"),
-        ("def build():\n    return 3", r"build returned int for architecture"),
+        (
+            "def build():\n    return 3",
+            r"mine\.py: build returned int; expected a torch\.nn\.Module",
+        ),
     ],
 )
 def test_a_file_that_gives_no_teacher_is_refused(bench, tmp_path, text, message):
@@ -91,7 +94,7 @@ def test_a_file_that_gives_no_teacher_is_refused(bench, tmp_path, text, message)
         build_teacher(f"{path}:build", bench)
 
 
-@pytest.mark.parametrize("name", ["resnet57", "resnet2", "vgg", "nowhere.py"])
+@pytest.mark.parametrize("name", ["resnet57", "resnet2", "resnet1208", "vgg", "nowhere.py"])
 def test_a_teacher_that_is_none_is_refused(bench, name):
     with pytest.raises(BenchError, match=f"there is no teacher '{name}'; expected resnet20"):
         build_teacher(name, bench)
@@ -106,6 +109,8 @@ def test_a_file_that_is_not_there_is_refused(bench, tmp_path):
     ("save", "message"),
     [
         (lambda path: path.write_text("no weights"), "cannot read weights from"),
+        (lambda path: path.write_text("hello"), "expected safetensors, or what torch.save"),
+        (lambda path: path.write_text(""), "state_dict; got EOFError$"),
         (lambda path: torch.save({"epoch": 3}, path), "holds no weights: no tensors"),
         (lambda path: torch.save(ResNet(14).state_dict(), path), "no weights of the teacher res"),
         (lambda path: torch.save({"a": torch.ones(3)}, path), "tensors are of one of the two"),

@@ -168,6 +168,19 @@ def test_evolution_writes_with_both_networks_and_resumes(bench: Bench, tmp_path,
     assert len(named.runs) == 2
 
 
+def test_evolution_leaves_out_what_compares_classes_beside_a_teacher_of_others(
+    bench: Bench, tmp_path, folder
+):
+    path = tmp_path / "mine.py"
+    path.write_text(TEACHER.format("8, classes=7"))
+    run = autoprox.evolve(bench, teacher=f"{path}:build", out=tmp_path / "run", cache=folder,
+                          batch=4, evaluations=120, population=10, proposals=20)  # fmt: skip
+    text = (run.folder / "candidates.jsonl").read_text()
+    words = {word for word in TAUGHT if f"{word}," in text or f"{word})" in text}
+    assert len(words) > 3
+    assert not any("logits" in word or "class_grad" in word for word in words)
+
+
 @pytest.mark.parametrize(
     "name", ["kd", "fitnet", "diswot_semantic_own", "auto_das_nb201", "auto_das_resnet"]
 )

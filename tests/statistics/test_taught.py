@@ -168,12 +168,21 @@ def test_a_teacher_runs_in_its_own_mode(batch):
     assert not torch.allclose(used, trained)
 
 
-def test_images_are_resized_to_what_a_teacher_takes(batch):
+@pytest.mark.parametrize("size", [4, (4, 4), [4, 4]])
+def test_images_are_resized_to_what_a_teacher_takes(batch, size):
     teacher = ResNet(8, classes=5).eval()
-    teacher.image_size = 4
+    teacher.image_size = size
     small = F.interpolate(batch[0], (4, 4), mode="bilinear")
     found = measured(made(), batch, ("teacher_logits",), teacher=teacher)
     torch.testing.assert_close(found["teacher_logits"], teacher(small).detach())
+
+
+@pytest.mark.parametrize("size", ["big", 0, -3, 4.5, True, (4,), (4, 4, 4), torch.tensor(4)])
+def test_a_size_that_is_none_is_refused_in_a_sentence(batch, size):
+    teacher = ResNet(8, classes=5).eval()
+    teacher.image_size = size
+    with pytest.raises(StatisticError, match="the teacher: expected image_size to be a side in"):
+        measured(made(), batch, ("teacher_logits",), teacher=teacher)
 
 
 class Sentences(nn.Module):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
-from autoprox.benches.cifar import normalised
+from autoprox.benches.cifar import NETWORKS, normalised
 from autoprox.benches.cifar.resnet import ResNet
+from autoprox.cli import main
 from autoprox.errors import RunError, StatisticError
 from autoprox.proxies.functions.distillation import relation_distance, semantic_distance
 from autoprox.training import Distillation, TrainingProgress, train
@@ -145,7 +149,107 @@ def test_a_training_goes_on_with_its_own_teacher(teacher: ResNet, tmp_path: Path
     assert resumed.read_bytes() == straight.read_bytes()
 
 
-def test_a_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
-    beside = Distillation(network(1, classes=5), {soft_label_distance: 1.0})
-    with pytest.raises(StatisticError, match="the teacher has 5 classes and the network 10"):
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: network(1, classes=5), "the teacher has 5 classes and the network 10"),
+        (lambda: nn.Conv2d(1, 10, 3), r"the teacher: the network failed on inputs of shape"),
+        (lambda: nn.Conv2d(3, 10, 32), "the teacher: Conv2d has no classifier to compare"),
+    ],
+)
+def test_a_teacher_that_cannot_be_compared_leaves_nothing_in_the_way(
+    make: Any, message: str, tmp_path: Path
+) -> None:
+    beside = Distillation(make(), {soft_label_distance: 1.0})
+    with pytest.raises(StatisticError, match=message):
         train("resnet20", DATA, TEST, tmp_path, distillation=beside, **ONE)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_teacher_sees_images_of_its_own_size(teacher: ResNet) -> None:
+    teacher.image_size = 16  # type: ignore[assignment]
+    beside = Distillation(teacher.eval(), {soft_label_distance: 1.0})
+    shown, labels = normalised(DATA.images[:6]), torch.arange(6)
+    student = network(0)
+    _, added = Distilled(student, beside, torch.device("cpu"))(shown, labels)
+    small = F.interpolate(shown, (16, 16), mode="bilinear")
+    own, others = (student(shown) / 4).softmax(1), (teacher(small) / 4).softmax(1)
+    expected = 16 * (others * (others / own).log()).sum(1).mean()
+    torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_refused(weight: float, teacher: ResNet) -> None:
+    with pytest.raises(RunError, match=r"expected a weight from 0 of relation_distance.*; got"):
+        Distillation(teacher, {relation_distance: weight})
+
+
+# The command
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Callable[..., Result]:
+    """Run the command on the small images, into a folder of the test."""
+    for name, data in {"train": DATA, "test": TEST}.items():
+        np.savez(tmp_path / f"{name}.npz", x=data.images, y=data.labels)
+    data_files = ("--data", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz"))
+    small = ("--epochs", "1", "--batch", "16", "--precision", "float32", "--threads", "1")
+
+    def run(*words: str) -> Result:
+        words = ("resnet20", *data_files, *small, "--out", str(tmp_path / "out"), *words)
+        return CliRunner().invoke(main, ["bench", "train", *words])
+
+    return run
+
+
+def test_the_command_distils_as_the_function_does(
+    call: Callable[..., Result], tmp_path: Path
+) -> None:
+    teacher = NETWORKS["resnet20"]().eval()
+    path = tmp_path / "teacher.pt"
+    torch.save(teacher.state_dict(), path)
+    distances = {semantic_distance: 0.25, relation_distance: 300.0}
+    beside = Distillation(teacher, distances)
+    expected = train("resnet20", DATA, TEST, tmp_path / "expected", distillation=beside, **ONE)
+    words = ("--teacher", "resnet20", "--teacher-weights", str(path))
+    result = call(*words, "--distance", "semantic=.25,relation=300")
+    assert result.exit_code == 0, result.output
+    made, facts = read_weights(tmp_path / "out/resnet20.safetensors")
+    assert all(torch.equal(value, made[name]) for name, value in weights(expected).items())
+    assert facts["distillation"] == read_weights(expected)[1]["distillation"]
+    ending = f"--teacher resnet20 --teacher-weights {path} --distance semantic=0.25,relation=300"
+    assert facts["command"].endswith(ending)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("--teacher resnet20", 2, "--teacher needs --teacher and --distance"),
+        ("--distance relation=300", 2, "--distance needs --teacher and --distance"),
+        ("--teacher-weights FILE", 2, "--teacher-weights needs --teacher and --distance"),
+        ("--teacher resnet20 --distance relation", 2, "expected NAME=WEIGHT, as in relation=300"),
+        ("--teacher resnet20 --distance relations=3", 1, "did you mean 'relation'?"),
+        ("--teacher FILE:build --distance relation=-3", 1, "expected a weight from 0 of relation"),
+        (
+            "--teacher resnet20 --distance relation=3",
+            1,
+            "an untrained teacher has nothing to teach",
+        ),
+        ("--teacher best --distance relation=3", 1, "an untrained teacher has nothing to teach"),
+        ("--teacher FILE:gone --distance relation=3", 1, "line 4: OSError: gone"),
+        ("--teacher FILE:one --distance relation=3", 1, "shows no map to compare"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused_in_a_sentence(
+    call: Callable[..., Result], tmp_path: Path, words: str, code: int, message: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from torch import nn\n\ndef gone():\n    raise OSError('gone')\n\n"
+        "def one():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n\nbuild = one\n"
+    )
+    result = call(*words.replace("FILE", str(path)).split())
+    assert result.exit_code == code, result.output
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
