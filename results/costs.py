@@ -4,11 +4,12 @@
 
 A row is a device with so many measurements: medians over 20 draws of Spearman's correlation and of
 the median relative error on all other cells, one of each class of equal ones (fbnet: on 1,000
-others). Seconds; nothing is measured.
+others). Two minutes; nothing is measured.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ DRAWS = 20
 OTHERS = 1000
 
 
+@cache
+def features(space: str, name: str) -> dict[str, float]:
+    """Return what the model reads of an architecture."""
+    return OF_SPACES[space](name)
+
+
 def row_of(space: str, device: str, count: int) -> dict[str, object]:
     """Return what a model reaches with some measurements."""
     costs = measured(space, device)
@@ -34,8 +41,8 @@ def row_of(space: str, device: str, count: int) -> dict[str, object]:
         order = np.random.default_rng([seed, count]).permutation(len(names)).tolist()
         known = [names[i] for i in order[:count]]
         other = [names[i] for i in order[count:][: OTHERS if space == "fbnet" else None]]
-        model = fit_cost([OF_SPACES[space](n) for n in known], [costs[n] for n in known])
-        predicted = np.array([model(OF_SPACES[space](name)) for name in other])
+        model = fit_cost([features(space, name) for name in known], [costs[n] for n in known])
+        predicted = np.array([model(features(space, name)) for name in other])
         found.append(errors(predicted, np.array([costs[name] for name in other])))
     error, spearman = np.median(found, axis=0)
     return {

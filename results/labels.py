@@ -5,18 +5,19 @@
 Each row is a model with so many labels of a bench: the median over five seeds of split and model
 (three where it is trained or evolved) of Somers' D given the accuracy on the held-out part (nb201:
 CIFAR-10; else joint over the bench's targets), the least and the most of them. Models read the
-scores of all known proxies that the measured statistics express, what ParZC reads of each layer, or
-the architecture's own description. "evolved" is the best of 1,000 candidates by the same labels
-alone. With 0 labels the known proxies stand that are best there, and #params. Labels are drawn at
-random, spread over what the known proxies say, or bought where the model is least sure. A search
-split that has fewer than so many has no row: that of resnet64 has 38, of vit101 and macro 180; nor
-has "evolved" where a space has fewer than three labels.
+scores of all known proxies that the measured statistics express, what ParZC reads of each layer,
+scaled as published or as log magnitudes, or the architecture's own description. "evolved" is the
+best of 1,000 candidates by the same labels alone. With 0 labels the known proxies stand that are
+best there, and #params. Labels are drawn at random, spread over what the known proxies say, or
+bought where the model is least sure. A search split that has fewer than so many has no row: that of
+resnet64 has 38, of vit101 and macro 180; nor has "evolved" where a space has fewer than three
+labels.
 
 nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of CIFAR-10 (an .npz
 of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
-of 180 cells on three data sets, which the models that read it are not charged for. Writes
-results/labels.csv, a line as soon as it is known, and draws results/labels.svg; what is there
-already is not computed again. Two core hours.
+of 180 cells on three data sets, which the models that read it are not charged for; it and they are
+judged without the 300 cells that its run drew. Writes results/labels.csv, a line as soon as it is
+known, and draws results/labels.svg; what is there already is not computed again. Two core hours.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from autoprox.evolution.ground import lay, searched_statistics, with_baselines
 from autoprox.evolution.running import search_on
 from autoprox.evolution.settings import Settings
 from autoprox.fitting.fit import Fitter, Shown, shown_of
-from autoprox.fitting.inputs import inputs_of
+from autoprox.fitting.inputs import inputs_of, scale_of
 from autoprox.fitting.labelling import labels_of
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan
@@ -59,6 +60,7 @@ CANDIDATES = 1000
 READS = {
     "known proxies": ("known",),
     "layers": ("layers",),
+    "magnitudes": ("magnitudes",),
     "known proxies, layers": ("known", "layers"),
     "known proxies, nb201_best": ("known", "nb201_best"),
 }
@@ -71,6 +73,7 @@ MODELS_AND_READS = (
     ("forest", "description"),
     ("robot", "known proxies"),
     ("gp", "layers"),
+    ("gp", "magnitudes"),
 )
 """What is fitted to every number of labels."""
 
@@ -83,6 +86,8 @@ AT_78 = (
     ("gp", "known proxies, nb201_best"),
     ("mlp", "known proxies, layers"),
     ("parzc", "layers"),
+    ("parzc_magnitudes", "magnitudes"),
+    ("ridge", "magnitudes"),
 )
 """What is fitted to 78 labels of nb201 alone: the trained ones take half a minute each."""
 
@@ -144,9 +149,19 @@ def by_statistics(
 ) -> float:
     """Return what a model of measured statistics reaches."""
     graphs = inputs_of(READS[reads], view.bench, searched_statistics(view.bench))
-    fitter = Fitter(view, model, graphs, MODELS[model].settings, count, labelling)
-    proxy, parts = fitter.fitted(seed, seed)
-    return joint(view, proxy.scores(view.evaluator).values, parts.held_out)
+    settings, layers = MODELS[model].settings, scale_of(READS[reads])
+    proxy, parts = Fitter(view, model, graphs, settings, count, labelling, layers).fitted(
+        seed, seed
+    )
+    places = unseen(view, parts.held_out) if "nb201_best" in READS[reads] else parts.held_out
+    return joint(view, proxy.scores(view.evaluator).values, places)
+
+
+def unseen(view: Shown, places: tuple[int, ...]) -> tuple[int, ...]:
+    """Return those that the run which found `nb201_best` did not draw."""
+    count = autoprox.load("nb201_best").provenance["settings"]["architectures"]
+    names = {row.name for row in drawn(autoprox.load_bench("nb201"), count).architectures}
+    return tuple(p for p in places if view.bench.architectures[p].name not in names)
 
 
 def evolved(view: Shown, count: int, seed: int) -> float:
@@ -204,7 +219,12 @@ def figures(
 def _known(view: Shown, name: str) -> Callable[[int], float]:
     graph = view.known.get(name) or autoprox.load(name).graph
     values = view.evaluator(graph).values
-    return lambda seed: joint(view, values, split(view.bench, seed).held_out)
+
+    def figure(seed: int) -> float:
+        places = split(view.bench, seed).held_out
+        return joint(view, values, unseen(view, places) if name == "nb201_best" else places)
+
+    return figure
 
 
 def main(images: str, benches: Sequence[str]) -> None:

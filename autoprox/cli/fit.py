@@ -30,8 +30,14 @@ if TYPE_CHECKING:
 
     from autoprox.fitting.fit import Fits
 
-MODELS = "parzc, parzc_mixing, parzc_mixer, parzc_bayesian, mlp, ridge, gp or forest."
-INPUTS = "What it reads: proxies, layers:PROXY, expressions, layers, or known; between commas."
+MODELS = (
+    "parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian, mlp, ridge, gp, forest or "
+    "robot."
+)
+INPUTS = (
+    "What it reads, between commas: proxies, expressions, layers, layers:PROXY, magnitudes, "
+    "magnitudes:PROXY, or known."
+)
 EXAMPLE = "autoprox fit --bench nb201 --labels 78 --model parzc --out parzc.safetensors"
 
 

@@ -19,16 +19,12 @@ from autoprox.evolution.ground import Ground, lay, searched_statistics, with_bas
 from autoprox.evolution.running import found_at
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.unseen import check_unseen
-from autoprox.fitting.inputs import inputs_of
+from autoprox.fitting.inputs import SCALES, inputs_of, scale_of
 from autoprox.fitting.labelling import LABELLINGS, chosen, labels_of
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.measuring.tables import Plan, load_table, measure_bench
-from autoprox.predictors.features import (
-    Scales,
-    normal_scores,
-    scales_of,
-)
+from autoprox.predictors.features import LayerScale, Scales, normal_scores, scales_of
 from autoprox.predictors.models import MODELS, Model, check_labels, predict_by
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.loading import load
@@ -174,7 +170,9 @@ def fit(
         model: a name in `autoprox.predictors.MODELS`.
         labels: to how many accuracies it is fitted.
         inputs: what the model reads: known proxies, run folders or expressions, whose scores it
-            reads; ``layers:NAME`` for what one says of each layer, before its last reduction;
+            reads; ``layers:NAME`` for what one says of each layer, before its last reduction,
+            scaled within each network as ParZC's are, and ``magnitudes:NAME`` for the logarithms
+            of that, scaled alike for all; ``layers`` and ``magnitudes`` for ParZC's own;
             ``known`` for all known proxies that the measured statistics express. None for what the
             model reads as published, or ``known``.
         settings: of the model, instead of its own.
@@ -220,8 +218,9 @@ def fit(
     whole = load_bench(source) if isinstance(source, str) else source
     part = drawn(whole, architectures).restricted(listed(spaces) if spaces else None)
     words = searched_statistics(part)
-    graphs = inputs_of(listed(inputs) if inputs else (_READ[entry.reads],), part, words)
-    named = [each for each in listed(inputs or ()) if each not in _READ.values()]
+    sources = listed(inputs) if inputs else (entry.reads,)
+    graphs, layers = inputs_of(sources, part, words), scale_of(sources)
+    named = [each for each in sources if each != "known" and each not in SCALES]
     if named:
         home = source.name if isinstance(source, Bench) else found_at(source)
         asked_for = listed(targets) if targets else None
@@ -240,14 +239,11 @@ def fit(
         results = []
         for i in range(repeats):
             tell("fitting", i, repeats)
-            maker = Fitter(shown, model, graphs, asked, labels, labelling)
+            maker = Fitter(shown, model, graphs, asked, labels, labelling, layers)
             results.append(maker(seed + i, split_seed + i, held_out_share))
         tell("fitted", repeats, repeats)
     path = None if out is None else results[0].proxy.save(out)
     return Fits(tuple(results), path)
-
-
-_READ = {"layers": "layers", "proxies": "known"}
 
 
 def _check_count(name: str, entry: Model, labels: int) -> None:
@@ -256,13 +252,14 @@ def _check_count(name: str, entry: Model, labels: int) -> None:
 
 def _check_unseen(inputs: Sequence[str], ground: Ground, source: str | Bench) -> None:
     """Raise `RunError` if a search that found an input saw held-out architectures."""
-    for name in (each.removeprefix("layers:") for each in inputs):
+    for each in inputs:
+        kind, _, name = each.partition(":")
         try:
-            recorded = load(name).provenance.get("settings")
+            recorded = load(name if kind in SCALES else each).provenance.get("settings")
         except LanguageError:  # an expression of layers, which no search found
             continue
         if recorded is not None:
-            check_unseen(ground, source, recorded, f"the search that found {name}")
+            check_unseen(ground, source, recorded, f"the search that found {each}")
 
 
 def shown_of(
@@ -289,6 +286,7 @@ class Fitter:
         settings: all of its settings.
         labels: how many.
         labelling: which.
+        layers: how numbers of layers are scaled.
     """
 
     shown: Shown
@@ -297,6 +295,7 @@ class Fitter:
     settings: Mapping[str, Any]
     labels: int
     labelling: str = "random"
+    layers: LayerScale = "within"
 
     def __call__(self, seed: int, split_seed: int, held_out_share: float = 0.4) -> Fitted:
         """Fit with a seed to labels of the search part, and judge on the held-out part."""
@@ -309,7 +308,7 @@ class Fitter:
         """Fit with a seed to labels of the search part; return the split, too."""
         parts = split(self.shown.bench, split_seed, held_out_share)
         places = self.shown.labelled(parts.search)
-        scales = scales_of(self.graphs, self.shown.evaluator, parts.search)
+        scales = scales_of(self.graphs, self.shown.evaluator, parts.search, self.layers)
         rows, failures = scales(self.graphs, self.shown.evaluator)
         rows = np.nan_to_num(rows)
         usable = [place for place in places if place not in failures]

@@ -10,13 +10,16 @@ from autoprox.errors import AutoproxError, LanguageError
 from autoprox.evolution.ground import with_baselines
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
-from autoprox.predictors.features import check_input, layer_expressions
+from autoprox.predictors.features import LayerScale, check_input, layer_expressions
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 
 LAYERS = ("norm(grad)", "mean(absolute(multiply(grad, weight)))",
           "mean(absolute(multiply(flow_grad, weight)))")  # fmt: skip
 """What ParZC reads of each layer: grad_norm, SNIP and SynFlow, the last two as means."""
+
+SCALES: dict[str, LayerScale] = {"layers": "within", "magnitudes": "magnitudes"}
+"""The inputs that are numbers of layers, and how these are scaled."""
 
 
 def inputs_of(sources: Sequence[str], bench: Bench, words: Sequence[str]) -> tuple[Graph, ...]:
@@ -29,18 +32,30 @@ def inputs_of(sources: Sequence[str], bench: Bench, words: Sequence[str]) -> tup
     """
     graphs: list[Graph] = []
     for source in sources:
-        kind, colon, name = source.rpartition("layers:")
+        kind, colon, name = source.partition(":")
         if source == "known":
             graphs += expressible(bench, with_baselines(bench, tuple(words))).values()
-        elif source == "layers":
+        elif kind in SCALES and not colon:
             graphs += map(parse, LAYERS)
-        elif colon and not kind:
-            graphs += _layers_of(name)
+        elif kind in SCALES:
+            graphs += _layers_of(name, kind)
         else:
             graphs.append(_graph_of(source))
     for graph in graphs:
         check_input(graph)
     return tuple(dict.fromkeys(graphs))
+
+
+def scale_of(sources: Sequence[str]) -> LayerScale:
+    """Return how the numbers of layers that some inputs stand for are scaled.
+
+    Raises:
+        AutoproxError: in both ways.
+    """
+    kinds = {kind for source in sources if (kind := source.partition(":")[0]) in SCALES}
+    if len(kinds) > 1:
+        raise AutoproxError("numbers of layers are read as layers or as magnitudes; got both")
+    return SCALES[kinds.pop()] if kinds else "within"
 
 
 def _graph_of(source: str) -> Graph:
@@ -57,8 +72,8 @@ def _graph_of(source: str) -> Graph:
     return proxy.graph
 
 
-def _layers_of(name: str) -> tuple[Graph, ...]:
+def _layers_of(name: str, kind: str) -> tuple[Graph, ...]:
     found = layer_expressions(_graph_of(name))
     if not found:
-        raise AutoproxError(f"{name} says nothing of single layers; leave out 'layers:'")
+        raise AutoproxError(f"{name} says nothing of single layers; leave out '{kind}:'")
     return found

@@ -63,7 +63,7 @@ class CostModel:
         return path
 
 
-COST = FileKind("autoprox cost model", 2, CostModel, sealed=2)
+COST = FileKind("autoprox cost model", 3, CostModel, sealed=2)
 
 
 def cost_model(path: Path) -> CostModel:
@@ -72,7 +72,7 @@ def cost_model(path: Path) -> CostModel:
     Raises:
         AutoproxError: it cannot be read, is none, or of another version.
     """
-    return COST.read(path)
+    return COST.read(path, oldest=3)  # earlier ones count the edges of cells otherwise
 
 
 def fit_cost(
@@ -82,9 +82,11 @@ def fit_cost(
     unit: str = "ms",
     space: str = "any",
 ) -> CostModel:
-    """Fit prices to measurements, by least squares of which none is negative.
+    """Fit prices to measurements, none of them negative, so that absolute deviations are least.
 
-    The error is that of five folds: each measurement is predicted by a model that did not see it.
+    Some measurements of a device are far off (a clock that was lowered, another process); squared
+    deviations would follow those. The error is that of five folds: each measurement is predicted by
+    a model that did not see it.
 
     Raises:
         BenchError: there are fewer measurements than folds, or all are the same.
@@ -118,9 +120,15 @@ def errors(predicted: Array, values: Array) -> tuple[float, float]:
 
 
 def _prices(table: Array, values: Array) -> Array:
-    """Return the non-negative least squares; features are scaled, as bytes dwarf counts."""
-    from scipy.optimize import nnls
+    """Return the non-negative prices with the least sum of absolute deviations.
 
-    scale = np.where((most := np.abs(table).max(0)) > 0, most, 1.0)
-    prices: Any = nnls(table / scale, values)[0] / scale
-    return np.asarray(prices)
+    They are the multipliers of the dual linear program: the signs of the deviations, each from -1
+    to 1, that say most of the values and nothing above 0 of any feature. Features and values are
+    scaled, as bytes dwarf counts.
+    """
+    from scipy.optimize import linprog
+
+    most, unit = np.abs(table).max(0), float(np.median(values))
+    scale = np.where(most > 0, most, 1.0)
+    found: Any = linprog(-values / unit, (table / scale).T, np.zeros(len(scale)), bounds=(-1, 1))
+    return np.asarray(-found.ineqlin.marginals.clip(max=0) * unit / scale)

@@ -80,17 +80,24 @@ def kind_of(module: nn.Module) -> str:
 
 
 def nb201_features(name: str) -> dict[str, float]:
-    """Return the counts of a cell's edges by operation, of which `none` costs nothing.
+    """Return the counts of a cell's edges by operation.
 
-    >>> nb201_features("nb201/033132")
-    {'one': 1.0, 'skip_connect': 1.0, 'nor_conv_1x1': 1.0, 'nor_conv_3x3': 3.0, 'avg_pool_3x3': 0.0}
+    Those that no path leads on from to the output are counted apart, as ``unused``: a compiler
+    leaves them out, where an interpreter of the network runs them.
+
+    >>> {word: count for word, count in nb201_features("nb201/300013").items() if count}
+    {'one': 1.0, 'none': 3.0, 'nor_conv_3x3': 1.0, 'skip_connect': 1.0, 'unused nor_conv_3x3': 1.0}
     """
-    from autoprox.benches.cells import OPERATIONS
+    from autoprox.benches.cells import EDGES, OPERATIONS
     from autoprox.benches.nb201 import checked_cell
 
     cell = checked_cell(name.removeprefix("nb201/"))
-    counts = {word: float(cell.count(str(i))) for i, word in enumerate(OPERATIONS)}
-    del counts["none"]
+    counts = {f"{use}{word}": 0.0 for use in ("", "unused ") for word in OPERATIONS}
+    used = {3}
+    for digit, (start, end) in reversed([*zip(cell, EDGES, strict=True)]):
+        counts[("" if end in used else "unused ") + OPERATIONS[int(digit)]] += 1
+        if end in used and digit != "0":
+            used.add(start)
     return {"one": 1.0, **counts}
 
 

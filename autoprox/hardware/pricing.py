@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.hardware.cost import CostModel, cost_model, fit_cost
 from autoprox.hardware.devices import SPACES, devices, measured
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 QUANTITIES: Mapping[str, str] = {"latency": "ms", "energy": "mj"}
 """What is limited, and its unit."""
+
+ENOUGH = 1000
+"""To how many of a device's measurements the model of the others is fitted, at most."""
 
 
 @dataclass(frozen=True)
@@ -85,5 +90,6 @@ def price_of(name: str, space: str) -> Price:
         own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
         raise UnknownNameError(f"device with {quantity} of {space}", device, own)
     table = measured(space, f"{device}_{unit}")
-    features = [OF_SPACES[space](each) for each in table]
-    return Price(name, unit, table, fit_cost(features, [*table.values()], device, unit, space))
+    drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
+    features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]
+    return Price(name, unit, table, fit_cost(features, costs, device, unit, space))

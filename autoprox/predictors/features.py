@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ Array = NDArray[np.float64]
 
 KNOTS = 101
 """How many quantiles of the networks that a scale is taken from are kept."""
+
+LOW = 1
+"""Which quantile of logarithms is 0: the lowest hundredth of layers say nearly nothing."""
+
+LayerScale: TypeAlias = Literal["within", "magnitudes"]
 
 
 def layer_expressions(graph: Graph) -> tuple[Graph, ...]:
@@ -56,7 +62,8 @@ class Scales:
 
     Attributes:
         widths: for each expression how many layers it is padded to; 0 for one number a network.
-        knots: ``(expressions, KNOTS)``, quantiles of the single numbers; 0 for numbers of layers.
+        knots: ``(expressions, KNOTS)``, quantiles of the single numbers, or of the logarithms of
+            numbers of layers that are read as magnitudes; 0 for those that are scaled within.
     """
 
     widths: tuple[int, ...]
@@ -67,9 +74,11 @@ class Scales:
     ) -> tuple[Array, dict[int, str]]:
         """Return the inputs of the networks of a table, ``(networks, inputs)``, and failures.
 
-        Numbers of layers are scaled to 0…1 within their network, what is absent or not finite is
-        0, and zeros follow the last layer (ParZC, section 3.1). A single number becomes the normal
-        score of its place among the quantiles.
+        Numbers of layers are scaled to 0…1 within their network (ParZC, section 3.1), which
+        forgets how large they are; or their logarithms are scaled alike for all networks, from 0 at
+        the lowest quantile that is kept to 1 at the median. What is absent or not finite is 0, and
+        zeros follow the last layer. A single number becomes the normal score of its place among the
+        quantiles.
 
         Returns:
             The inputs, and why a network has none, by its place.
@@ -91,14 +100,27 @@ class Scales:
                 count = int(np.flatnonzero(present[i])[-1]) + 1
                 failures[int(i)] = f"it has {count} layers; it was fitted on at most {width}"
             part = np.zeros((len(numbers), width))
-            scaled = _within(numbers, present)[:, :width]
+            there = present & np.isfinite(numbers)
+            scaled = _logarithms(numbers, there, knots) if knots.any() else _within(numbers, there)
+            scaled = scaled[:, :width]
             part[:, : scaled.shape[1]] = scaled
             parts.append(part)
         return np.concatenate(parts, axis=1), failures
 
 
-def scales_of(graphs: Sequence[Graph], evaluator: Evaluator, places: Sequence[int]) -> Scales:
+def scales_of(
+    graphs: Sequence[Graph],
+    evaluator: Evaluator,
+    places: Sequence[int],
+    layers: LayerScale = "within",
+) -> Scales:
     """Return the scales by some networks of a table; no label is looked at.
+
+    Args:
+        graphs: the expressions.
+        evaluator: over the table.
+        places: of the networks.
+        layers: how numbers of layers are scaled, see `Scales`.
 
     Raises:
         AutoproxError: there is no expression, or one has no finite value on any network.
@@ -122,17 +144,28 @@ def scales_of(graphs: Sequence[Graph], evaluator: Evaluator, places: Sequence[in
             widths.append(int(there[-1]) + 1 if len(there) else 0)
             if not len(there):
                 raise AutoproxError(f"the input {graph.text} is on no layer of any network")
+            if layers == "magnitudes":
+                sizes = np.abs(numbers[values.present.numpy()[list(places)]])
+                sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+                if len(sizes):
+                    knots[place] = np.quantile(np.log(sizes), np.linspace(0, 1, KNOTS))
     return Scales(tuple(widths), knots)
 
 
-def _within(numbers: Array, present: NDArray[np.bool_]) -> Array:
+def _within(numbers: Array, there: NDArray[np.bool_]) -> Array:
     """Scale the numbers of each network's layers to 0…1; 0 where a layer has none."""
-    there = present & np.isfinite(numbers)
     low = np.where(there, numbers, np.inf).min(1, keepdims=True)
     high = np.where(there, numbers, -np.inf).max(1, keepdims=True)
     with np.errstate(invalid="ignore"):
         span = np.where(high > low, high - low, 1.0)
         return np.where(there, (numbers - low) / span, 0.0)
+
+
+def _logarithms(numbers: Array, there: NDArray[np.bool_], knots: Array) -> Array:
+    """Scale the logarithms of numbers of layers by quantiles; 0 where there is none, or below."""
+    low, middle = knots[LOW], knots[KNOTS // 2]
+    sizes = np.log(np.where(there & (numbers != 0), np.abs(numbers), np.exp(low)))
+    return np.asarray(((sizes - low) / ((middle - low) or 1.0)).clip(0))
 
 
 def _normal(numbers: Array, knots: Array) -> Array:

@@ -34,8 +34,8 @@ class Model:
         predict: the function there that takes these arrays, inputs and the settings, and returns
             predictions and their spread.
         least: how many labels it needs.
-        reads: what it reads if nobody says otherwise: the layers' statistics of ParZC, or the
-            scores of known proxies.
+        reads: what it reads if nobody says otherwise: the layers' statistics of ParZC, their
+            magnitudes, or the scores of known proxies.
         labels: how labels are scaled: standardised, or as normal scores of their ranks.
         settings: what can be set, with the defaults.
     """
@@ -45,7 +45,7 @@ class Model:
     fit: str
     predict: str
     least: int
-    reads: Literal["layers", "proxies"]
+    reads: Literal["layers", "magnitudes", "known"]
     labels: Literal["standardised", "ranks"]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,9 +115,9 @@ _TRAINED = {
 }
 
 
-def _trained(title: str, **shape: Any) -> Model:
-    settings = {**_TRAINED, **shape}
-    return Model(title, "parzc", "fit", "predict", 10, "layers", "standardised", settings)
+def _trained(title: str, reads: Literal["layers", "magnitudes"] = "layers", **others: Any) -> Model:
+    settings = {**_TRAINED, **others}
+    return Model(title, "parzc", "fit", "predict", 10, reads, "standardised", settings)
 
 
 MODELS: Registry[Model] = Registry("model")
@@ -126,6 +126,9 @@ MODELS: Registry[Model] = Registry("model")
 MODELS.register("parzc", _trained(
     "ParZC as released: blocks that do not mix, Bayesian linear layers around them",
     depth=4, mixing=False, bayesian=True))  # fmt: skip
+MODELS.register("parzc_magnitudes", _trained(
+    "ParZC's network on log magnitudes, at a rate of .001", "magnitudes",
+    rate=1e-3, depth=4, mixing=False, bayesian=True))  # fmt: skip
 MODELS.register("parzc_mixing", _trained(
     "ParZC with blocks that mix the pieces of the input, as a Mixer does",
     depth=4, mixing=True, bayesian=True))  # fmt: skip
@@ -138,16 +141,16 @@ MODELS.register("parzc_bayesian", _trained(
 MODELS.register("mlp", _trained("a perceptron with two hidden layers"))
 MODELS.register("ridge", Model(
     "ridge regression, penalty by leave-one-out",
-    "kernels", "fit_ridge", "predict_ridge", 5, "proxies", "ranks"))  # fmt: skip
+    "kernels", "fit_ridge", "predict_ridge", 5, "known", "ranks"))  # fmt: skip
 MODELS.register("gp", Model(
     "a Gaussian process, Matérn 5/2",
-    "kernels", "fit_gp", "predict_gp", 5, "proxies", "ranks"))  # fmt: skip
+    "kernels", "fit_gp", "predict_gp", 5, "known", "ranks"))  # fmt: skip
 MODELS.register("forest", Model(
     "a random forest",
-    "forest", "fit", "predict", 5, "proxies", "ranks", {"trees": 300, "share": 0.33}))  # fmt: skip
+    "forest", "fit", "predict", 5, "known", "ranks", {"trees": 300, "share": 0.33}))  # fmt: skip
 MODELS.register("robot", Model(
     "RoBoT: linear weights, by Bayesian optimisation of Somers' D",
-    "robot", "fit", "predict", 5, "proxies", "ranks", {"drawn": 20, "steps": 40}))  # fmt: skip
+    "robot", "fit", "predict", 5, "known", "ranks", {"drawn": 20, "steps": 40}))  # fmt: skip
 
 
 def predict_by(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox fitted proxy"
-VERSION = 2
+VERSION = 3
 SUFFIX = ".safetensors"
 SEALED = 2
 """The first version whose files have a checksum."""

@@ -54,7 +54,7 @@ def test_a_fitted_proxy_is_saved_loaded_and_the_same(folder):
     assert "fitted to 12 accuracies of tiny" in board[proxy.name].formula
 
 
-@pytest.mark.parametrize("kind", ["{}", "layers:{}"])
+@pytest.mark.parametrize("kind", ["{}", "layers:{}", "magnitudes:{}"])
 def test_an_input_may_not_have_been_found_on_what_is_held_out(kind, folder):
     found_by = {"settings": Settings(TINY, split_seed=1).to_json()}
     path = folder / "other.json"
@@ -162,6 +162,29 @@ def test_numbers_of_layers_are_scaled_within_their_network_and_padded():
     assert failures == {0: "it has 3 layers; it was fitted on at most 2"}
 
 
+def test_magnitudes_are_logarithms_on_one_scale_for_all_networks():
+    graph = autoprox.parse("norm(grad)")
+    numbers = [[1.0, np.e, np.e**4], [np.e**-9, float("nan"), 0.0]]
+    present = [[True, True, True], [True, True, True]]
+    knots = np.linspace(-0.04, 3.96, 101)[None]  # 0 at log 1, 1 at the median of 1.96
+    rows, failures = Scales((4,), knots)([graph], Evaluator(Values(numbers, present)))
+    assert rows[0] == pytest.approx([0.0, 1 / 1.96, 4 / 1.96, 0.0])
+    assert rows[1].tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert failures == {}
+
+
+def test_magnitudes_are_fitted_on_and_saved(folder):
+    found = tiny(folder, "gp", inputs=["magnitudes"], out=folder / "magnitudes.safetensors")
+    within = tiny(folder, "gp", inputs=["layers"])
+    assert found.proxy.inputs == within.proxy.inputs
+    assert found.proxy.arrays["knots"].any()
+    assert not within.proxy.arrays["knots"].any()
+    assert found.fits[0].own.joint != within.fits[0].own.joint
+    assert autoprox.load(folder / "magnitudes.safetensors") == found.proxy
+    with pytest.raises(AutoproxError, match="read as layers or as magnitudes; got both"):
+        tiny(folder, "gp", inputs=["layers:snip", "magnitudes"])
+
+
 def test_single_numbers_become_normal_scores_of_their_place():
     knots = np.linspace(0, 100, 101)[None]
     graph = autoprox.parse("sum(params)")
@@ -195,8 +218,8 @@ def test_files_that_are_none_are_refused(folder, tmp_path):
         "truncated": whole[:100],
         "its checksum does not fit": whole[:-1] + bytes([whole[-1] ^ 1]),
         "is no fitted proxy": save({"a": np.zeros(1)}),
-        "of version 9; this autoprox reads up to 2": with_checksum(
-            whole.replace(b'\\"version\\": 2', b'\\"version\\": 9', 1)
+        "of version 9; this autoprox reads up to 3": with_checksum(
+            whole.replace(b'\\"version\\": 3', b'\\"version\\": 9', 1)
         ),
         "do not fit its inputs": with_checksum(
             whole.replace(b'\\"model\\": \\"gp', b'\\"model\\": \\"xx', 1)
