@@ -274,6 +274,13 @@ def test_show_tells_everything_about_a_known_proxy() -> None:
         assert part in shown
 
 
+def test_show_tells_by_what_settings_a_discovered_proxy_was_found(tmp_path: Path) -> None:
+    shown = call_elsewhere("show", "nb201_best", folder=tmp_path)  # nothing else has loaded anything
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "seed 9" in shown.stdout
+    assert "the others are the usual ones" in " ".join(shown.stdout.split())
+
+
 def test_show_writes_a_shared_node_out_once() -> None:
     shown = call(
         "show", "divide(sum(norm(multiply(weight, grad))), max(norm(multiply(weight, grad))))"
