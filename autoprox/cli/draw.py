@@ -11,7 +11,7 @@ import click
 
 from autoprox.cli.options import (
     PATH,
-    Group,
+    CommandGroup,
     architectures_option,
     given_only,
     hired,
@@ -47,7 +47,8 @@ bench_option = option(
 
 
 @click.group(
-    cls=Group, epilog="\b\nExample:\n  autoprox draw history runs/vit101-default-0 -o history.svg"
+    cls=CommandGroup,
+    epilog="\b\nExample:\n  autoprox draw history runs/vit101-default-0 -o history.svg",
 )
 def draw() -> None:
     """Draw runs, rankings, and the parts of a proxy.

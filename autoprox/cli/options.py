@@ -32,7 +32,7 @@ WIDTH = 100
 """The width of what is printed into a file or a pipe, unless ``COLUMNS`` says another."""
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """Commands by name; of a name that is none the message tells those that there are."""
 
     def resolve_command(
