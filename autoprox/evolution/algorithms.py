@@ -17,6 +17,8 @@ from autoprox.errors import UnknownNameError
 from autoprox.evaluation.evaluate import tensor_reductions
 from autoprox.evolution.base import (
     ALGORITHMS as ALGORITHMS,
+)
+from autoprox.evolution.base import (
     Algorithm,
     Proposal,
     World,
