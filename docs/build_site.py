@@ -35,6 +35,7 @@ ROOMS = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 MATHS = re.compile(r"\$`(.+?)`\$")
 IMAGE = re.compile(r'<img src="([^"]+)"')
+BADGE = re.compile(r"!\[[^\]]*\]\(https://img\.shields\.io/[^)]*\) ?")
 PLACES = {"index.md": "README.md"}
 """Pages of the site that have another place in the checkout."""
 
@@ -66,9 +67,11 @@ def copy_pages() -> None:
         home = page.relative_to(ROOT)
         text = page.read_text(encoding="utf-8")
         place = "index.md" if home == Path("README.md") else home
-        write(place, MATHS.sub(_maths, LINK.sub(lambda found, home=home: _link(found, home), text)))
+        linked = LINK.sub(lambda found, home=home: _link(found, home), BADGE.sub("", text))
+        write(place, MATHS.sub(_maths, linked))
         for image in IMAGE.findall(text):
             _copy(ROOT / home.parent / image)
+    _copy(ROOT / "docs/iframe-worker.js")
 
 
 def _maths(found: re.Match[str]) -> str:

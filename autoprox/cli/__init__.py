@@ -25,7 +25,7 @@ from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
 from autoprox.cli.fit import fit
-from autoprox.cli.options import INTERRUPTED, TERMINATED
+from autoprox.cli.options import INTERRUPTED, TERMINATED, CommandGroup
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
@@ -52,7 +52,7 @@ class Failure(click.ClickException):
         click.echo(f"error: {printable(self.format_message())}", file=file, err=file is None)
 
 
-class Commands(click.Group):
+class Commands(CommandGroup):
     """The commands; turns errors and Ctrl-C into messages."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

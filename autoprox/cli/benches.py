@@ -11,6 +11,7 @@ from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.live import watcher
 from autoprox.cli.options import (
     HIRING,
+    CommandGroup,
     architectures_option,
     cache_option,
     console,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from autoprox.statistics import Store
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def bench() -> None:
     """List the benches, describe one, or measure one ahead of a run."""
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.counting import counting
-from autoprox.cli.options import PATH, console, json_option, option, put_json, quiet_option
+from autoprox.cli.options import (
+    PATH,
+    CommandGroup,
+    console,
+    json_option,
+    option,
+    put_json,
+    quiet_option,
+)
 from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
@@ -18,7 +26,7 @@ FIT = "autoprox cost fit --measurements phone.csv --bench nb201 --out phone.json
 MEASURE = "autoprox cost measure --bench vit101 --architectures 25 --out here.csv"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def cost() -> None:
     """Measure what networks cost on a device, and fit models of it."""
 

@@ -11,6 +11,7 @@ import click
 
 from autoprox.cli.options import (
     PATH,
+    CommandGroup,
     architectures_option,
     given_only,
     hired,
@@ -45,7 +46,10 @@ bench_option = option(
 )
 
 
-@click.group(epilog="\b\nExample:\n  autoprox draw history runs/vit101-default-0 -o history.svg")
+@click.group(
+    cls=CommandGroup,
+    epilog="\b\nExample:\n  autoprox draw history runs/vit101-default-0 -o history.svg",
+)
 def draw() -> None:
     """Draw runs, rankings, and the parts of a proxy.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from autoprox.cli.streams import echo_json
+from autoprox.errors import UnknownNameError
 from autoprox.runtime.files import write_text
 
 if TYPE_CHECKING:
@@ -29,6 +30,22 @@ BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machi
 
 WIDTH = 100
 """The width of what is printed into a file or a pipe, unless ``COLUMNS`` says another."""
+
+
+class CommandGroup(click.Group):
+    """Commands by name; of a name that is none the message tells those that there are."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called.
+
+        Raises:
+            click.UsageError: there is no command of that name.
+        """
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(str(UnknownNameError("command", args[0], self.commands)), ctx)
+        return super().resolve_command(ctx, args)
 
 
 class _Path(click.Path):

@@ -43,11 +43,13 @@ def table(words: Sequence[str], numbers: Sequence[str] = (), **look: Any) -> Tab
 
 
 def grid(rows: Iterable[Sequence[Any]]) -> Table:
-    """Return rows whose cells stand below each other, without headings or lines."""
+    """Return rows whose cells stand below each other, without headings or lines; nothing is cut."""
     from rich.table import Table
 
     filled = Table.grid(padding=(0, 2))
     for row in rows:
+        while len(filled.columns) < len(row):
+            filled.add_column(overflow="fold")
         filled.add_row(*row)
     return filled
 

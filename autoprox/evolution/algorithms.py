@@ -16,7 +16,9 @@ import numpy as np
 from autoprox.errors import UnknownNameError
 from autoprox.evaluation.evaluate import tensor_reductions
 from autoprox.evolution.base import (
-    ALGORITHMS,
+    ALGORITHMS as ALGORITHMS,
+)
+from autoprox.evolution.base import (
     Algorithm,
     Proposal,
     World,

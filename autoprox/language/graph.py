@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from autoprox.errors import LanguageError, short
+from autoprox.language.formula import bare, filled
+from autoprox.language.formula import number as number_latex
 from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Network
 from autoprox.statistics import STATISTICS
@@ -97,12 +99,16 @@ class Graph:
         >>> parse("sum(mean(absolute(grad)))").latex()
         '\\sum_{\\ell} \\operatorname{mean}_{i} \\left|G\\right|'
         """
+        return bare(self._latex())
+
+    def _latex(self) -> str:
+        """Return the formula as a part of another one."""
         if self.kind is None:
-            return self.word
+            return number_latex(self.word)
         if not self.args:
             return STATISTICS[self.word].latex
         index = LAYER if self.args[0].kind is Layer else ENTRY
-        return PRIMITIVES[self.word].latex.format(*(arg.latex() for arg in self.args), index=index)
+        return filled(PRIMITIVES[self.word].latex, [arg._latex() for arg in self.args], index)
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as JSON data: the nodes in order, arguments by their place."""

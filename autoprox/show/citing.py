@@ -75,6 +75,7 @@ class Reference:
         fields = {
             "title": f"{{{escaped(_flat(self.title))}}}",
             "author": _flat(authors),
+            "key": "" if authors else escaped(_flat(self.title)),  # what it is sorted by
             "booktitle" if published else "note": escaped(_flat(self.venue)),
             "year": "".join(year),
             "eprint": arxiv[1] if arxiv else "",

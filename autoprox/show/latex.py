@@ -19,6 +19,7 @@ from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.show.picks import picks
+from autoprox.statistics import STATISTICS
 
 _ESCAPED = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
@@ -29,6 +30,8 @@ _ESCAPED = {
     "ρ": r"$\rho$",  # noqa: RUF001
     "…": r"\dots{}",
 }
+
+_NEGATIVE = re.compile(r"(?<![\w.)])-(\d*\.?\d+)")
 
 
 def escaped(text: str) -> str:
@@ -61,11 +64,13 @@ class LatexColumn:
         heading: as LaTeX.
         cells: one for each row.
         best: picks the best of its numbers, which is bold; None for a column that has none.
+        align: ``r`` or ``l``, as of a tabular.
     """
 
     heading: str
     cells: tuple[LatexCell, ...]
     best: Callable[[Iterable[float]], float] | None = max
+    align: str = "r"
 
 
 def booktabs(
@@ -101,7 +106,7 @@ def booktabs(
             r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
             rf"\caption{{{caption}}}",
             rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+            rf"\begin{{tabular}}{{l{''.join(column.align for column in columns)}}}",
             r"\toprule",
             rf"{head} \\",
             r"\midrule",
@@ -267,7 +272,7 @@ def run_latex(run: Run) -> str:
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
         f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
     )
-    told = escaped(difference_in_words(rows, "mean"))
+    told = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (
         f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
         f"search: the same on the search split; {USE}{told} {MADE}"
@@ -320,7 +325,14 @@ def _formulas(run: Run, label: str) -> str:
     }
     named = [row.name for row in run.held_out if row.name in graphs]
     formulas = [LatexCell(None, rf"$\displaystyle {graphs[name].latex()}$") for name in named]
-    column = LatexColumn("formula", tuple(formulas), None)
-    caption = rf"The discovered proxies. $\ell$: layers. {MADE}"
+    column = LatexColumn("formula", tuple(formulas), None, "l")
+    words = sorted({word for name in named for word in graphs[name].statistics})
+    meanings = "".join(
+        f"; ${STATISTICS[word].latex}$: {escaped(STATISTICS[word].description)}" for word in words
+    )
+    caption = (
+        rf"The discovered proxies. $\ell$: layers, $i$: entries or samples of a layer{meanings}. "
+        f"{MADE}"
+    )
     names = list(map(escaped, named))
     return booktabs(names, [column], caption, f"tab:{label}-formulas", wide=True)

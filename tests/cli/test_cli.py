@@ -259,6 +259,20 @@ def test_a_number_out_of_range_is_refused() -> None:
     refused(call("evolve", "--bench", TINY, "--population", "1"), "population is at least 2; got 1")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["evolv", "--bench", "vit101"], "unknown command 'evolv'; did you mean 'evolve'?"),
+        (["bench", "vit101"], "unknown command 'vit101' (known: build, info, list, "),
+        (["draw", "graph", "zico"], "unknown command 'graph'"),
+    ],
+)
+def test_a_command_that_is_none_leads_to_those_that_are(words: list[str], told: str) -> None:
+    result = call(*words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+
+
 # show
 
 
@@ -272,6 +286,15 @@ def test_show_tells_everything_about_a_known_proxy() -> None:
         "Zero-shot NAS via Inverse Coefficient",
     ):
         assert part in shown
+
+
+def test_show_tells_by_what_settings_a_discovered_proxy_was_found(tmp_path: Path) -> None:
+    shown = call_elsewhere(
+        "show", "nb201_best", folder=tmp_path
+    )  # nothing else has loaded anything
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "seed 9" in shown.stdout
+    assert "the others are the usual ones" in " ".join(shown.stdout.split())
 
 
 def test_show_writes_a_shared_node_out_once() -> None:

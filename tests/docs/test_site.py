@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoprox import proxies
+from tests.show.page.chromium import Chromium, executable
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
@@ -71,6 +72,34 @@ def test_links_lead_to_what_is_there(site, gallery, reference):
         and not (page.parent / target).resolve().is_file()
     ]
     assert missing == []
+
+
+def test_pages_show_no_picture_from_the_network(site):
+    remote = re.compile(r'!\[[^\]]*\]\(https?:|<img[^>]* src="https?:')
+    shown = [page.name for page in site.PAGES.rglob("*.md") if remote.search(page.read_text())]
+    assert shown == []
+
+
+@pytest.mark.skipif(executable() is None, reason="there is no Chromium on the PATH")
+def test_the_worker_of_the_search_answers_on_a_page_that_is_opened_from_a_folder(site, tmp_path):
+    worker = "self.sum = 0; addEventListener('message', e => postMessage(self.sum += e.data))"
+    (tmp_path / "worker.js").write_text(worker)
+    script = (site.PAGES / "docs/iframe-worker.js").read_text(encoding="utf-8")
+    page = tmp_path / "page.html"
+    page.write_text(f"<meta charset=utf-8><title>page</title><body><script>{script}</script>")
+    with Chromium(tmp_path / "profile") as browser:
+        browser.open(page)
+        answered = browser.run(
+            "new Promise(resolve => { const heard = [], worker = new Worker('worker.js');"
+            " worker.addEventListener('message', e => {"
+            "   heard.push(e.data); if (heard.length === 1) worker.postMessage(30);"
+            "   if (heard.length === 3) resolve([heard, 'sum' in window]) });"
+            " worker.postMessage(1); worker.postMessage(2); })"
+        )
+        assert browser.complaints() == []
+    heard, leaked = answered
+    assert sorted(heard) in ([1, 3, 33], [1, 31, 33]), "both early messages and one from a listener"
+    assert not leaked
 
 
 def test_pictures_and_formulas_are_there(site):

@@ -94,6 +94,13 @@ def test_the_citation_of_a_bench_is_read_paper_by_paper(bench: str, authors: lis
         assert reference.title in " ".join(load_bench(bench).citation.split())
 
 
+def test_every_entry_has_what_bibtex_sorts_by() -> None:
+    entries = re.split(r"\n(?=@)", bibliography(proxies.get(name) for name in proxies.names()))
+    assert len(entries) > 40
+    missing = [entry for entry in entries if not re.search(r"^  (author|key) = ", entry, re.M)]
+    assert missing == []
+
+
 def test_autoprox_is_cited_as_its_own_file_says() -> None:
     cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     text = bibliography([])

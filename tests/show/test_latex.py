@@ -17,6 +17,7 @@ from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking import Column
 from autoprox.ranking.figures import ColumnFigures, Comparison
 from autoprox.show.latex import LatexCell, LatexColumn, board_latex, booktabs, escaped, run_latex
+from autoprox.statistics import STATISTICS
 from tests.made_runs import found, judged
 
 ACCURACIES = np.linspace(50, 90, 20)
@@ -86,6 +87,13 @@ def test_a_leaderboard_says_how_it_was_measured() -> None:
                and r"$1.000$" in line)  # fmt: skip
     assert best.split(" & ")[1].startswith(r"\textbf{\boldmath $1.000$")
     assert r"sum(weight)" not in board_latex(board(), top=2)
+
+
+def test_formulas_are_set_left_and_their_symbols_explained() -> None:
+    formulas = run_latex(run()).rpartition(r"\begin{table*}")[2]
+    assert r"\begin{tabular}{ll}" in formulas
+    assert f"$W$: {STATISTICS['weight'].description}" in formulas
+    assert f"$n$: {STATISTICS['params'].description}" in formulas
 
 
 def test_a_run_has_its_tables_and_formulas() -> None:

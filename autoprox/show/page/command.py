@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from autoprox.benches import several
-from autoprox.evolution.base import ALGORITHMS
+from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.folder import resume_words
 from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
