@@ -149,7 +149,7 @@ def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
     asked = provenance.get("settings")
     if not isinstance(asked, dict) or "bench" not in asked:
         return {}
-    from autoprox.evolution.base import ALGORITHMS
+    from autoprox.evolution.algorithms import ALGORITHMS
     from autoprox.evolution.settings import Settings
 
     usual = json.loads(json.dumps(Settings(asked["bench"]).to_json()))  # lists, as in a file

@@ -77,7 +77,10 @@ def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
     path = Path(ranking)
     if path.suffix.lower() != ".csv":
         return _of_records(_records(asdict(BOARD.read(path))))
-    return _of_records(list(csv.DictReader(io.StringIO(read_text(path)), strict=True)))
+    header, *rows = filter(None, csv.reader(io.StringIO(read_text(path), newline=""), strict=True))
+    if len({*header}) < len(header):
+        raise ValueError("a column occurs twice")
+    return _of_records([dict(zip(header, row, strict=True)) for row in rows])
 
 
 def _records(board: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from autoprox.errors import AutoproxError
 from autoprox.runtime.files import canonical
-from autoprox.runtime.schema import Count, converted, decoded, read_bytes
+from autoprox.runtime.schema import Count, check_keys, converted, decoded, read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,6 +105,8 @@ def opened(content: bytes, place: str) -> Opened:
     intact = None
     if "checksum" in facts:
         intact = facts["checksum"] == _checksum({**header, _FACTS: facts}, content[start:])
+    else:
+        check_keys(content[8:start], f"{place}, its header,")
     return Opened(facts, header, start, intact)
 
 
