@@ -65,7 +65,7 @@ def main(inputs=INPUTS, number=1):
         for name, read, refused in examine(int(inputs), int(number), Path(folder)):
             print(f"{name:50} read {read:5}  refused {refused:5}", flush=True)
             total += read + refused
-    print(f"{total} inputs")
+    print(f"{total} readings: some inputs are read in more than one way")
 
 
 if __name__ == "__main__":
