@@ -55,7 +55,6 @@ def examine(inputs, number, folder):
 def test_ten_thousand_inputs_are_read_or_refused(tmp_path):
     found = [*examine(INPUTS, 1, tmp_path)]
     assert sum(read + refused for _, read, refused in found) >= INPUTS
-    assert all(refused for _, _, refused in found)
 
 
 def main(inputs=INPUTS, number=1):
