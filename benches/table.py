@@ -17,10 +17,13 @@ from autoprox.benches.checks import MIXED, mixed_units
 from autoprox.errors import AutoproxError, BenchError, CacheError
 from autoprox.runtime.arguments import is_finite, is_printable, listed
 from autoprox.runtime.files import canonical
-from autoprox.runtime.schema import read_text
+from autoprox.runtime.schema import RepeatedKeyError, read_text, row_digest, unique
 
 MOST_BYTES = 2**26
 """The most bytes of a table: a million rows."""
+
+CHECKSUM = "row_checksum"
+"""The last column of a table whose rows are checked: see `autoprox.runtime.schema.row_digest`."""
 
 _Row = tuple[int, dict[str, Any]]
 
@@ -37,6 +40,8 @@ def read_table(
     * ``isomorph``: optional; rows that share it are one network and are never split;
     * the targets: accuracies, higher is better; an empty cell or null where there is no figure;
     * ``config``: optional; an object whose entries go into the architecture's `config`;
+    * ``row_checksum``: optional, the last column of a CSV file: the first 16 hexadecimal digits of
+      the SHA-256 of the row's other cells with commas between; a row that does not fit is refused;
     * every other column goes into `config` under its own name. CSV cells are read as JSON (so
       ``[3, 4, 4]`` is a list and ``192`` a number), and as plain text where they are not.
 
@@ -160,10 +165,15 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
                     f"expected {len(header)} cells ({', '.join(header)}), got {len(cells)}; "
                     "put a cell that contains a comma in double quotes",
                 )
-            row = zip(header, (cell.strip() for cell in cells), strict=True)
+            cells = [cell.strip() for cell in cells]
+            if header[-1] == CHECKSUM and cells.pop() != row_digest(cells):
+                _refuse(path, reader.line_num, "its checksum does not fit, so it was altered")
+            row = zip(header, cells, strict=False)
             yield reader.line_num, {column: _cell(column, cell) for column, cell in row}
     except csv.Error as error:
         _refuse(path, reader.line_num, f"this is no CSV: {error}")
+    except RepeatedKeyError as error:
+        _refuse(path, reader.line_num, f"{error} in a cell")
 
 
 def _cell(column: str, cell: str) -> object:
@@ -171,7 +181,9 @@ def _cell(column: str, cell: str) -> object:
     if column in ("name", "space", "isomorph"):
         return cell
     try:
-        return json.loads(cell) if cell else None
+        return _DECODER.decode(cell) if cell else None
+    except RepeatedKeyError:
+        raise
     except (ValueError, RecursionError):
         return cell
 
@@ -190,19 +202,7 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[_Row]:
         yield line, row
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its keys and values.
-
-    Raises:
-        ValueError: a key occurs twice.
-    """
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique)
 """Made once: that takes longer than to read a line."""
 
 

@@ -29,9 +29,8 @@ from numpy.typing import NDArray
 import autoprox
 from autoprox.benches import Bench, mq101
 from autoprox.quantise import costs
-from autoprox.quantise.table import FORMAT, VERSION, Builder, Images
+from autoprox.quantise.table import FACTS, Builder, Images
 from autoprox.ranking import spearman
-from autoprox.runtime.schema import read_json
 from autoprox.search.bits.comparison import builder_of, cifar_images, trained_network
 
 FOLDER = Path(__file__).parent
@@ -98,7 +97,7 @@ def noise(builder: Builder, test: Images, bits: NDArray[np.int64]) -> float:
 
 def tested(name: str, test: Images) -> Images:
     """The images that the table of a network is made with."""
-    count = read_json(mq101.FOLDER / f"{name}.json", FORMAT, VERSION)["test_count"]
+    count = FACTS.read(mq101.FOLDER / f"{name}.json")["test_count"]
     return Images(test.images[:count], test.labels[:count])
 
 

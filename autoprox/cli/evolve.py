@@ -238,11 +238,10 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         click.echo("interrupted", err=True)
         return
     done, total = watch.measured
+    before = "interrupted before there was anything to report; "
     if done < total:
-        click.echo(
-            f"interrupted: {done} of {total} architectures were measured, and the cache keeps them",
-            err=True,
+        before = (
+            f"interrupted: {done} of {total} architectures were measured, and the cache keeps "
+            "them; "
         )
-    else:
-        click.echo("interrupted before there was anything to report", err=True)
-    _say_how_to_go_on(watch.folder, watch.bench, cache)
+    _say_how_to_go_on(watch.folder, watch.bench, cache, before)

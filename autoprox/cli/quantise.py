@@ -10,7 +10,15 @@ import click
 
 from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.counting import counting
-from autoprox.cli.options import PATH, check_test, cores, given_only, option, quiet_option
+from autoprox.cli.options import (
+    INTERRUPTED,
+    PATH,
+    check_test,
+    cores,
+    given_only,
+    option,
+    quiet_option,
+)
 from autoprox.cli.train import DATA, TEST
 
 if TYPE_CHECKING:
@@ -35,7 +43,10 @@ if TYPE_CHECKING:
 @option("--threads", "Threads of torch.", "number of cores", type=click.IntRange(min=1))
 @option("-o --out", "The folder of NETWORK.csv.", "the current one", "DIR", type=PATH)
 @quiet_option
+@click.pass_context
 def quantise(
+    ctx: click.Context,
+    /,
     network: str,
     data: str,
     test: str | None,
@@ -71,8 +82,16 @@ def quantise(
         _compare(builder, row)
         return
     wanted = configurations(set or "234", len(builder.layers), rows or ROWS, settings.seed)
-    with counting(quiet) as show:
-        builder.build(wanted, lambda done, total: show("rows", done, total))
+    try:
+        with counting(quiet) as show:
+            builder.build(wanted, lambda done, total: show("rows", done, total))
+    except KeyboardInterrupt:
+        click.echo(
+            f"interrupted: {len(builder.rows)} rows are kept in {builder.path}; the same command "
+            "goes on from there",
+            err=True,
+        )
+        ctx.exit(INTERRUPTED)
     _report([builder.rows[name] for name in wanted], builder.path, time.monotonic() - begun)
 
 

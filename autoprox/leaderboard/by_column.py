@@ -77,7 +77,13 @@ def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
     path = Path(ranking)
     if path.suffix.lower() != ".csv":
         return _of_records(_records(asdict(BOARD.read(path))))
-    return _of_records(list(csv.DictReader(io.StringIO(read_text(path)), strict=True)))
+    rows = [*filter(None, csv.reader(io.StringIO(read_text(path), newline=""), strict=True))]
+    header = rows[0] if rows else []
+    if len({*header}) < len(header):
+        raise ValueError("a column occurs twice")
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError("a row has more or fewer cells than there are columns")
+    return _of_records([dict(zip(header, row, strict=True)) for row in rows[1:]])
 
 
 def _records(board: Mapping[str, Any]) -> list[dict[str, Any]]:

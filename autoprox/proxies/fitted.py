@@ -22,7 +22,7 @@ from autoprox.predictors.models import MODELS, predict_by
 from autoprox.proxies.function import Graphless
 from autoprox.proxies.proxy import evaluator_on
 from autoprox.runtime.files import write_bytes
-from autoprox.runtime.schema import MOST_BYTES, decoded, dumped
+from autoprox.runtime.schema import MOST_BYTES, check_keys, decoded, dumped
 from autoprox.runtime.tensors import read_by, with_checksum
 from autoprox.statistics import STATISTICS, Sample
 
@@ -255,6 +255,8 @@ def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:
         )
     if version >= SEALED and "checksum" not in header:
         raise AutoproxError(f"{path} is damaged: its checksum is missing, so it was altered")
+    if version < SEALED:
+        check_keys(text, str(path))
     return arrays, decoded(text, FittedHeader, str(path))
 
 

@@ -24,9 +24,9 @@ from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS, QuantisableLayer
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
-from autoprox.runtime.files import write_json, write_text
+from autoprox.runtime.files import write_text
 from autoprox.runtime.quantities import read_bits
-from autoprox.runtime.schema import read_json, read_text
+from autoprox.runtime.schema import FileKind, read_text, row_digest
 
 SETS: Mapping[str, tuple[int, ...]] = {
     "234": (2, 3, 4),
@@ -41,7 +41,10 @@ bits of configurations spread; in `234-even` layer by layer, so that they are ne
 ROWS = 425
 """How many configurations of a set are drawn."""
 
-FORMAT, VERSION = "autoprox quantised", 1
+FACTS = FileKind("autoprox quantised", 2, dict[str, Any], sealed=2)
+"""NETWORK.json. Since version 2 it has a checksum, and so has each row of the table."""
+
+CHECKSUM = "row_checksum"
 SLACK = 1.0
 """Points by which a network may miss its recorded accuracy, beside four standard errors."""
 
@@ -67,6 +70,9 @@ class QuantisedRow:
     loss: float
     size_bytes: int
     bops: int
+
+
+COLUMNS = [field.name for field in dataclasses.fields(QuantisedRow)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +237,7 @@ class Builder:
         """The rows of the table in the folder; none if there is no table."""
         if not os.path.exists(self._json):
             return {}
-        facts = read_json(self._json, FORMAT, VERSION)
+        facts = FACTS.read(self._json)
         for key, value in self._facts.items():
             if facts.get(key) != value:
                 raise QuantisationError(
@@ -239,18 +245,21 @@ class Builder:
                     f"{facts.get(key)!r}, not {value!r}; choose another --out"
                 )
         self._notes = {key: facts.get(key, value) for key, value in self._notes.items()}
-        return {row.name: row for row in read_rows(self.path)}
+        return {row.name: row for row in read_rows(self.path, must=facts["version"] > 1)}
 
     def _write(self) -> None:
         # The facts come first: rows without them would be nobody's.
         if not os.path.exists(self._json):
-            head = {"format": FORMAT, "version": VERSION}
-            write_json(self._json, {**head, **self._facts, **self._notes})
+            FACTS.write(self._json, {**self._facts, **self._notes})
         write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
 
 
-def read_rows(path: Path) -> list[QuantisedRow]:
+def read_rows(path: Path, must: bool = False) -> list[QuantisedRow]:
     """The rows of a table; none if there is no such file.
+
+    Args:
+        path: the file.
+        must: whether every row must have a checksum; what an earlier autoprox wrote has none.
 
     Raises:
         QuantisationError: the file cannot be read, is no such table, or a row cannot be one.
@@ -259,10 +268,14 @@ def read_rows(path: Path) -> list[QuantisedRow]:
         return []
     line, rows = 1, dict[str, QuantisedRow]()
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-        for record in reader:
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        header = next(reader, [])
+        sealed = header == [*COLUMNS, CHECKSUM]
+        if not sealed and (must or header != COLUMNS):
+            raise ValueError(f"expected the columns {', '.join([*COLUMNS, CHECKSUM])}")
+        for cells in filter(None, reader):
             line = reader.line_num
-            row = _row(record)
+            row = _row(cells, sealed)
             if row.name in rows:
                 raise ValueError(f"the name {row.name!r} occurs twice")
             rows[row.name] = row
@@ -274,19 +287,21 @@ def read_rows(path: Path) -> list[QuantisedRow]:
     return list(rows.values())
 
 
-def _row(record: Mapping[str, str]) -> QuantisedRow:
-    """Read a row."""
-    columns = [field.name for field in dataclasses.fields(QuantisedRow)]
-    if list(record) != columns or None in record.values():
-        raise ValueError(f"expected the columns {', '.join(columns)}")
+def _row(cells: list[str], sealed: bool) -> QuantisedRow:
+    """Read a row, of which the last cell is a checksum if it is sealed."""
+    if len(cells) != len(COLUMNS) + sealed:
+        raise ValueError(f"expected {len(COLUMNS) + sealed} cells, got {len(cells)}")
+    if sealed and cells.pop() != row_digest(cells):
+        raise ValueError("its checksum does not fit, so it was altered")
+    name, set_name, bits, accuracy, loss, size_bytes, bops = cells
     row = QuantisedRow(
-        record["name"],
-        record["set"],
-        read_bits(record["bits"]),
-        float(record["accuracy"]),
-        float(record["loss"]),
-        int(record["size_bytes"]),
-        int(record["bops"]),
+        name,
+        set_name,
+        read_bits(bits),
+        float(accuracy),
+        float(loss),
+        int(size_bytes),
+        int(bops),
     )
     if row.name.partition("/")[0] != row.set:
         raise ValueError(f"expected a name that begins with the set, {row.set!r}; got {row.name!r}")
@@ -305,10 +320,11 @@ def _row(record: Mapping[str, str]) -> QuantisedRow:
 def _text(rows: list[QuantisedRow]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(QuantisedRow))
+    writer.writerow([*COLUMNS, CHECKSUM])
     for row in rows:
         bits = "-".join(map(str, row.bits))
-        writer.writerow({**dataclasses.asdict(row), "bits": bits}.values())
+        cells = [str(cell) for cell in {**dataclasses.asdict(row), "bits": bits}.values()]
+        writer.writerow([*cells, row_digest(cells)])
     return out.getvalue()
 
 

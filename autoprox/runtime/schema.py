@@ -14,7 +14,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
@@ -35,6 +36,9 @@ Percent: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=100)]
 MIB = 2**20
 MOST_BYTES = 64 * MIB
 """No file of JSON is larger, unless its kind says so."""
+
+MOST_CHECKED = 4 * MIB
+"""No larger text is searched for keys that stand twice."""
 
 _CHUNK = 2**16
 
@@ -112,6 +116,8 @@ class FileKind(Generic[T]):
         must = self.sealed is not None and head.version >= self.sealed
         if must or (self.sealed is not None and _CHECKSUM.encode() in content):
             check_seal(content, str(path))
+        else:
+            check_keys(content, str(path))
         return decoded(content, self.schema, str(path))
 
     def write(
@@ -128,20 +134,6 @@ class FileKind(Generic[T]):
         """Return the text of a file with these keys."""
         whole = {"format": self.form, "version": self.version, **data}
         return (dumped if self.sealed is None else sealed)(whole, indent) + "\n"
-
-
-def read_json(path: Path, form: str, version: int) -> dict[str, Any]:
-    """Return the JSON object in a file of ours.
-
-    Args:
-        path: the file.
-        form: what its key ``format`` says.
-        version: the newest version of that format that is understood.
-
-    Raises:
-        AutoproxError: the file is missing, too large, truncated, of another format, or newer.
-    """
-    return FileKind(form, version, dict[str, Any]).read(path)
 
 
 def dumped(data: Mapping[str, Any], indent: int | None = None) -> str:
@@ -176,6 +168,58 @@ def check_seal(text: bytes, place: str) -> None:
 
 def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:_DIGITS]
+
+
+def row_digest(cells: Iterable[str]) -> str:
+    """Return the checksum of a row of a table, which stands in its last cell.
+
+    >>> row_digest(["a", "1"])
+    '0fa951528f20c6c5'
+    """
+    return _digest(",".join(cells).encode(errors="replace"))
+
+
+class RepeatedKeyError(ValueError):
+    """A key that an object of JSON has twice, of which only one value would be taken."""
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of the keys and values in JSON.
+
+    Raises:
+        RepeatedKeyError: a key occurs twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise RepeatedKeyError(f"the key {short(twice)!r} occurs twice")
+    return found
+
+
+_KEYS = json.JSONDecoder(
+    object_pairs_hook=unique, parse_int=str, parse_float=str, parse_constant=str
+)
+
+
+def check_keys(content: bytes | str, place: str) -> None:
+    """Check that no object in JSON has a key twice, which a checksum tells where there is one.
+
+    A text that is larger than `MOST_CHECKED` is let be: Python's own reader, which alone sees both,
+    takes twenty times its size in memory if somebody means ill.
+
+    Raises:
+        AutoproxError: one has, or it is no JSON; the message begins with `place`.
+    """
+    if len(content) > MOST_CHECKED:
+        return
+    try:
+        _KEYS.decode(content if isinstance(content, str) else content.decode())
+    except RecursionError:
+        raise AutoproxError(f"{place} is damaged: it is nested too deeply") from None
+    except RepeatedKeyError as error:
+        raise AutoproxError(f"{place} is damaged: {error}; keep one of them") from None
+    except ValueError as error:
+        raise AutoproxError(f"{place} is damaged or no JSON: {error}") from None
 
 
 def decoded(content: bytes, schema: type[T], place: str) -> T:

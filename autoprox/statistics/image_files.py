@@ -67,6 +67,8 @@ def stored(path: Path, draw: Draw | None = None) -> tuple[NDArray[np.uint8], NDA
             names = sorted(name.removesuffix(".npy") for name in archive.namelist())
             if not {"x", "y"} <= set(names):
                 raise StatisticError(f"{path} holds {reprlib.repr(names)}; {EXPECTED}")
+            if len({*names}) < len(names):
+                raise ValueError("it holds two files of one name")
             x, y = (_header(archive, name) for name in ("x", "y"))
             _check_arrays(x, y, path)
             labels = whole_numbers(_rows(archive, y, None), path)

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from autoprox.errors import AutoproxError, RunError
 from autoprox.runtime.files import write_bytes
-from autoprox.runtime.schema import Percent, decoded
+from autoprox.runtime.schema import Percent, check_keys, decoded
 from autoprox.runtime.tensors import read_tensors, tensor_bytes
 from autoprox.training.settings import TrainingSettings
 
@@ -94,6 +94,8 @@ def _read(path: Path, schema: type[T], sealed: bool) -> tuple[dict[str, Tensor],
         tensors, facts = read_tensors(path, sealed)
         if _KEY not in facts:
             raise AutoproxError(f"{path} is nothing that training wrote")
+        if "checksum" not in facts:
+            check_keys(facts[_KEY], f"{path}, its header,")
         return tensors, decoded(facts[_KEY].encode(), schema, f"{path}, its header,")
     except AutoproxError as error:
         raise RunError(str(error)) from None

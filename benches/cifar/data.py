@@ -139,6 +139,8 @@ def _files(path: Path, wanted: set[str]) -> dict[str, bytes]:
                         f"its file {member.name} has {member.size:,} bytes, and those of CIFAR-10 "
                         f"have at most {MOST_BYTES:,}"
                     )
+                if member.name in files:
+                    raise ValueError(f"it holds {member.name} twice")
                 if member.isreg() and member.name in wanted:
                     file = archive.extractfile(member)
                     files[member.name] = b"" if file is None else file.read()

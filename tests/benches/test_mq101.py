@@ -21,8 +21,7 @@ from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan
 from autoprox.proxies.loading import load
 from autoprox.quantise.layers import quantisable_layers
-from autoprox.quantise.table import FORMAT, VERSION, Images, _digest, read_rows
-from autoprox.runtime.schema import read_json
+from autoprox.quantise.table import FACTS, Images, _digest, read_rows
 from autoprox.search.bits.comparison import builder_of, cifar_images
 from autoprox.statistics import measure
 from autoprox.training.checkpoint import half, write_weights
@@ -238,7 +237,7 @@ def test_bits_of_trained_networks_are_not_joined_with_other_benches(tmp_path):
 def test_a_shipped_table_is_that_of_the_shipped_network(name, network):
     bench = load_bench(name)
     rows = bench.in_space(network)
-    facts = read_json(mq101.FOLDER / f"{network}.json", FORMAT, VERSION)
+    facts = FACTS.read(mq101.FOLDER / f"{network}.json")
     built = bench.network(rows[0])
     assert facts["weights"] == _digest(*built.state_dict().values())
     assert facts["test_count"] >= 2_500

@@ -1,6 +1,7 @@
 """Files of every kind, mutated: read as they are, or refused in one sentence; nothing else."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoprox.errors import AutoproxError
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.record import read_run
 from autoprox.evolution.run import evolve
 from autoprox.evolution.runs import asked_in, read_runs
+from autoprox.evolution.schemas import CHECKPOINT, CONFIG, PERMUTATIONS, REPORT, SEVERAL
 from autoprox.evolution.series import evolve_seeds
 from autoprox.evolution.settings import Settings
 from autoprox.hardware.cost import CostModel, cost_model
@@ -20,9 +21,10 @@ from autoprox.language.text import parse
 from autoprox.measuring.scores import Kept, ScoreStore
 from autoprox.proxies.loading import load
 from autoprox.runtime.schema import sealed
-from autoprox.search.architectures.folder import SearchFolder
+from autoprox.search.architectures.folder import SEARCH, STATE, SearchFolder
 from autoprox.search.architectures.search import search_architectures
 from autoprox.show.page import page
+from tests.fuzz.limits import read_or_refused
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 KEY = {"a": 1}
@@ -34,8 +36,12 @@ STRANGE = (
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A run, a search, a proxy's file and a cache, all of them sound."""
-    folder = tmp_path_factory.mktemp("sound")
+    """A folder as `make_sound` makes it."""
+    return make_sound(tmp_path_factory.mktemp("sound"))
+
+
+def make_sound(folder):
+    """A run, several, a search, a proxy's file and a cache, all of them sound."""
     cache = folder / "cache"
     evolve(
         TINY, out=folder / "run", cache=cache, evaluations=40, population=10, proposals=20,
@@ -104,13 +110,17 @@ TARGETS = {
 }
 
 
-def refusal(function, *arguments):
-    """Return why a call is refused; nothing if it is not."""
-    try:
-        function(*arguments)
-    except AutoproxError as error:
-        return str(error)
-    return ""
+KINDS = {
+    "run/config.json": CONFIG,
+    "run/checkpoint.json": CHECKPOINT,
+    "run/permutations.json": PERMUTATIONS,
+    "run/report.json": REPORT,
+    "several/runs.json": SEVERAL,
+    "several/seed-1/report.json": REPORT,
+    "search/settings.json": SEARCH,
+    "search/state.json": STATE,
+}
+"""Those whose checksum tells every change."""
 
 
 def flipped(data, content):
@@ -118,9 +128,14 @@ def flipped(data, content):
     changed = bytearray(content)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, max(0, len(changed) - 1)))
-        kind = data.draw(st.sampled_from(("change", "cut", "insert", "end")))
+        kind = data.draw(st.sampled_from(("change", "cut", "insert", "end", "repeat", "digit")))
         if kind == "change" and changed:
             changed[at] = data.draw(st.integers(0, 255))
+        elif kind == "repeat":
+            changed[at:at] = changed[at : at + data.draw(st.integers(1, 400))]
+        elif kind == "digit" and (digits := [*re.finditer(rb"[0-9]", changed)]):
+            at = data.draw(st.sampled_from([each.start() for each in digits]))
+            changed[at] = data.draw(st.sampled_from(b"0123456789"))
         elif kind == "cut":
             del changed[at : at + data.draw(st.integers(1, 40))]
         elif kind == "insert":
@@ -171,7 +186,10 @@ def check(sound, name, data, tmp_path):
     mutate = data.draw(st.sampled_from((flipped, replaced) if name != "scores" else (flipped,)))
     path.write_bytes(mutate(data, path.read_bytes()))
     for target in TARGETS[name]:
-        assert len(refusal(target, where)) < 2000
+        read_or_refused(target, where)
+    if name in KINDS and mutate is flipped:  # a checksum is there, and does not fit
+        whole = KINDS[name].read(sound / name)
+        assert read_or_refused(KINDS[name].read, path) in (None, whole)
 
 
 def fuzz(examples):
@@ -208,7 +226,6 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=40))
 def test_any_text_is_an_expression_or_a_mistake(words):
     text = "".join(words)
-    why = refusal(parse, text)
-    assert len(why) < 2000
-    if not why:
-        assert parse(parse(text).text) is parse(text)
+    graph = read_or_refused(parse, text)
+    if graph is not None:
+        assert parse(graph.text) is graph

@@ -8,7 +8,6 @@ import io
 import json
 import math
 import tarfile
-import time
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from autoprox.benches import mpnb201, read_table
 from autoprox.benches.cifar import cifar10, trained
 from autoprox.benches.mq101 import mq101
 from autoprox.benches.teachers import _state
-from autoprox.errors import AutoproxError
 from autoprox.hardware.devices import measurements_of
 from autoprox.language.text import parse
 from autoprox.leaderboard.by_column import by_column
@@ -35,6 +33,7 @@ from autoprox.runtime.tensors import tensor_bytes, with_checksum
 from autoprox.statistics import Store, images
 from autoprox.training.checkpoint import read_checkpoint, read_weights, recorded_accuracy
 from autoprox.training.settings import recipe
+from tests.fuzz.limits import read_or_refused
 
 FEW = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=5000)
@@ -61,18 +60,6 @@ def damaged(content, damage):
         place = int(share * (len(content) - 1))
         content[place : place + len(new)] = new
     return bytes(content if cut is None else content[: int(cut * len(content))])
-
-
-def read_or_refused(read, *arguments):
-    """Return what is read, or None; a refusal is one sentence, and neither takes long."""
-    begun, found, refusal = time.process_time(), None, None
-    try:
-        found = read(*arguments)
-    except AutoproxError as error:
-        refusal = str(error)
-    assert time.process_time() - begun < 5
-    assert refusal is None or 0 < len(refusal) < 2000
-    return found
 
 
 def packed(compressed):
@@ -201,10 +188,10 @@ def rounds(few):
     )(few)
 
 
-def examined(amount, check, folder, first, *strategies):
-    """Run a check on examples that are the same every time."""
+def examined(amount, check, folder, first, *strategies, number=0):
+    """Run a check on examples that are the same every time, but for another number."""
 
-    @seed(0)
+    @seed(number)
     @amount
     @given(st.tuples(*strategies))
     def run(drawn):
@@ -259,11 +246,13 @@ def test_sound_tensors_are_read(tmp_path):
     assert recorded_accuracy(path) == 9
 
 
+CHANGES = st.one_of(st.none(), damages())
+
+
 @rounds
 @pytest.mark.parametrize("reader", TENSOR_READERS)
 def test_tensors(tmp_path, amount, reader):
-    changes = st.one_of(st.none(), damages())
-    examined(amount, check_tensors, tmp_path, reader, st.sampled_from([*FACTS]), ODD, changes)
+    examined(amount, check_tensors, tmp_path, reader, st.sampled_from([*FACTS]), ODD, CHANGES)
 
 
 FITTED = FittedProxy(
@@ -298,7 +287,7 @@ def check_fitted(folder, _, key, value, damage):
 @rounds
 def test_fitted_proxies(tmp_path, amount):
     keys = st.sampled_from([*FITTED.to_json()])
-    examined(amount, check_fitted, tmp_path, None, keys, STRANGE, st.one_of(st.none(), damages()))
+    examined(amount, check_fitted, tmp_path, None, keys, STRANGE, CHANGES)
 
 
 def check_weights(folder, _, damage):
@@ -347,3 +336,15 @@ def test_archives(tmp_path, amount, form):
 @pytest.mark.parametrize("name", TABLES)
 def test_tables(tmp_path, amount, name):
     examined(amount, check_table, tmp_path, name, cells(), damages())
+
+
+EVERY = [
+    *((check_tensors, one, (st.sampled_from([*FACTS]), ODD, CHANGES)) for one in TENSOR_READERS),
+    (check_fitted, "fitted", (st.sampled_from([*FITTED.to_json()]), STRANGE, CHANGES)),
+    (check_weights, "weights of torch", (damages(),)),
+    *((check_npz, one, (damages(),)) for one in (False, True)),
+    *((check_picture, one, (damages(),)) for one in PICTURES),
+    *((check_archive, one, (damages(),)) for one in ("binary", "sheets")),
+    *((check_table, one, (cells(), damages())) for one in TABLES),
+]
+"""Every check here, with its first argument and what the others are drawn from."""

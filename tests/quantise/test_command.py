@@ -34,7 +34,7 @@ def test_a_table_is_made_continued_and_checked_row_by_row(command, tmp_path):
     assert command("--rows", "2").output.startswith("2 rows from ")
     assert command("--rows", "3").output.startswith("3 rows from ")
     table = (tmp_path / "out" / "resnet20.csv").read_text().splitlines()
-    assert table[0] == "name,set,bits,accuracy,loss,size_bytes,bops"
+    assert table[0] == "name,set,bits,accuracy,loss,size_bytes,bops,row_checksum"
     assert [line.split(",")[0] for line in table[1:]] == ["234/0000", "234/0001", "234/0002"]
     assert command("--row", "234/0001").output.endswith("the same\n")
 

@@ -6,9 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from autoprox.benches import read_table
 from autoprox.errors import AutoproxError, RunError
+from autoprox.hardware.cost import cost_model
+from autoprox.leaderboard.by_column import by_column
+from autoprox.proxies.loading import load
 from autoprox.runtime.files import append_text, write_text
-from autoprox.runtime.schema import MIB, Count, FileKind, converted, sealed, sealed_lines
+from autoprox.runtime.schema import (
+    MIB,
+    Count,
+    FileKind,
+    converted,
+    row_digest,
+    sealed,
+    sealed_lines,
+)
+from autoprox.runtime.tensors import read_tensors
 
 
 @dataclass(frozen=True)
@@ -123,3 +136,47 @@ def test_half_a_character_is_a_question_mark_in_what_a_search_notes_and_refused_
     with pytest.raises(RunError, match="lone surrogate"):
         write_text(tmp_path / "b", "\ud800")
     assert json.loads(sealed({"a": "\ud800"}))["a"] == "?"
+
+
+WITHIN = '{"expression": "sum(params)", "format": "autoprox proxy", "version": 1%s}'
+TWICE = {
+    "p.json": (load, WITHIN % ', "expression": "sum(flops)"', "'expression' occurs twice"),
+    "deep.json": (load, WITHIN % ', "provenance": {"a": [{"b": 1, "b": 1}]}', "'b' occurs twice"),
+    "board.json": (by_column, '{"format": "autoprox leaderboard", "version": 2, "rows": [], '
+                   '"rows": []}', "'rows' occurs twice"),
+    "board.csv": (by_column, "proxy,a somers,a somers\nzico,.5,.4\n", "a column occurs twice"),
+    "short.csv": (by_column, "proxy,a somers,b somers\nzico,.5\n", "fewer cells than"),
+    "t.csv": (read_table, 'name,accuracy,w\na,1,"{""x"": 1, ""x"": 2}"\n', "'x' occurs twice"),
+    "t.jsonl": (read_table, '{"accuracy": 1, "accuracy": 2}\n', "'accuracy' occurs twice"),
+    "cost.json": (cost_model, '{"format": "autoprox cost model", "version": 1, "device": "a", '
+                  '"device": "b"}', "'device' occurs twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_of_two_values_of_a_key_none_is_believed(name, tmp_path):
+    read, content, message = TWICE[name]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(AutoproxError, match=f"{name}.*{message}"):
+        read(tmp_path / name)
+
+
+def test_a_header_without_a_checksum_has_no_key_twice(tmp_path):
+    entry = '{"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}'
+    header = f'{{"a": {entry}, "a": {entry}}}'.encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"1")
+    with pytest.raises(AutoproxError, match="its header, is damaged: the key 'a' occurs twice"):
+        read_tensors(path)
+
+
+def test_a_row_of_a_table_that_was_altered_is_named(tmp_path):
+    rows = [["name", "accuracy", "width"], ["a", "50", "8"], ["b", "60", "9"]]
+    lines = [",".join([*rows[0], "row_checksum"])]
+    lines += [",".join([*row, row_digest(row)]) for row in rows[1:]]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines))
+    assert [one.config for one in read_table(path)] == [{"width": 8}, {"width": 9}]
+    path.write_text("\n".join(lines).replace("60", "61"))
+    with pytest.raises(AutoproxError, match=r"t\.csv, line 3: its checksum does not fit"):
+        read_table(path)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zipfile
 import zlib
 
@@ -167,3 +168,14 @@ def test_pictures_that_claim_too_many_pixels_are_refused_by_their_header(tmp_pat
 def test_impossible_batches_and_seeds_are_refused(tmp_path, batch, seed):
     with pytest.raises(StatisticError, match="expected a batch of 1 or more and a seed"):
         images(packed(tmp_path / "x.npz", np.zeros(4, int)), SHAPE, 10, batch=batch, seed=seed)
+
+
+def test_of_two_arrays_of_one_name_none_is_believed(tmp_path):
+    path, array = tmp_path / "x.npz", io.BytesIO()
+    np.savez(path, x=np.zeros((2, 4, 4, 3), np.uint8), y=np.arange(2))
+    np.save(array, np.arange(2)[::-1])
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's own, of the name
+        archive.writestr("y.npy", array.getvalue())
+    with pytest.raises(StatisticError, match="two files of one name"):
+        images(path, (3, 4, 4), 2, 2)

@@ -266,9 +266,10 @@ def _searched(
         result = _found(search, files, finished=True)
         if search.settings.latency:
             result = result.timed(search.scorer.latency, top)
+        files.report(result, top)
     except KeyboardInterrupt:
         result = _found(search, files, finished=False)
-    files.report(result, top)
+        files.report(result, top)
     return result
 
 
