@@ -3,13 +3,19 @@
     python results/generality.py
 
 For each of the ten families of the set ``general`` (100 architectures of each, shown seeded noise)
-a search on the nine others, 10,000 candidates, with the mean over the families as fitness and with
-the worst of them. A row has, for one fitness and the family that was left out, the joint Somers' D
-of the formula that was best on the others, on all drawn architectures of that family, and of
-params, FLOPs, depth and width. Below stand means over the families, beside the known proxies, with
-Student's 95 % interval of the difference over families. Runs that are in ``runs/general``
-already are read. Measuring takes half an hour of one core, a search a minute. Writes
-results/generality.csv.
+five searches on the nine others, each with a split of its own, as ``autoprox evolve --bench general
+--architectures 100 --leave-one-out --seeds 5`` makes them: 10,000 candidates, which by default are
+small formulas, judged by how often they are above the counts. Beside it what either of the two
+choices is worth without the other: small formulas judged by the mean, and any formulas judged by
+wins, with one seed.
+
+A row has, for one kind of search and the family that was left out, the median over the seeds of the
+joint Somers' D of the formula that was best on the others, on all drawn architectures of that
+family, and the D of params, FLOPs, depth and width, and the formula of the first seed. Below stand
+means over the families, beside the known proxies: with Student's 95 % interval of the difference
+over families (low, high), and with the 95 % bootstrap interval over the architectures of these
+families. Runs that are in ``runs/general`` already are read. Measuring takes half an hour of one
+core, a search on small formulas half a minute. Writes results/generality.csv.
 """
 
 from __future__ import annotations
@@ -19,37 +25,51 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from left_out_rows import left_out_rows, write_left_out
+from left_out_rows import Families, left_out_rows, write_left_out
 
 import autoprox
+from autoprox.evolution.ground import lay
 from autoprox.evolution.runs import Runs, read_runs
+from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
+from autoprox.statistics.store import default_folder
 
-FITNESSES = ("mean", "worst")
+SEARCHES: dict[str, dict[str, Any]] = {
+    "default: small, wins": {"seeds": 5},
+    "small, mean": {"over": "mean"},
+    "any, wins": {"formulas": "any"},
+}
+"""How to search."""
 
 
-def runs_of(over: str) -> Runs:
-    """Return the runs with a fitness, made if need be."""
-    folder = Path("runs/general") / over
+def runs_of(name: str) -> Runs:
+    """Return the runs of a kind of search, made if need be."""
+    folder = Path("runs/general") / name.replace(", ", "-").replace(": ", "-")
     if (folder / "report.json").is_file():
         return read_runs(folder)
     jobs = len(os.sched_getaffinity(0))
-    return autoprox.evolve_leaving_one_out(
-        "general", architectures=100, over=over, out=folder, jobs=jobs
-    )
+    going = {"resume": folder} if folder.is_dir() else {"out": folder, **SEARCHES[name]}
+    if "resume" in going:
+        return autoprox.evolve_several(jobs=jobs, **going)
+    return autoprox.evolve_leaving_one_out("general", architectures=100, jobs=jobs, **going)
 
 
-def rows_of(over: str) -> Iterator[dict[str, Any]]:
+def rows_of(name: str, families: Families) -> Iterator[dict[str, Any]]:
     """Return a row for each family, and one for each known proxy in the mean over them."""
-    runs = runs_of(over)
+    runs = runs_of(name)
     table = runs.left_out
     assert table is not None
-    formulas = {run.settings.leave_out[0]: run.best_text for run in runs.reported.values()}
-    return left_out_rows(over, table, formulas)
+    graphs: dict[str, list[Graph]] = {}
+    for run in runs.reported.values():
+        graphs.setdefault(run.settings.leave_out[0], []).append(run.best.graph)
+    return left_out_rows(name, table, graphs, families)
 
 
 def main() -> None:
     """Run what is missing, and write the table."""
-    rows = [row for over in FITNESSES for row in rows_of(over)]
+    settings = Settings(bench="general", architectures=100)
+    families = Families.of(lay("general", settings, default_folder(), new=True))
+    rows = [row for name in SEARCHES for row in rows_of(name, families)]
     write_left_out(Path(__file__).with_suffix(".csv"), rows)
 
 

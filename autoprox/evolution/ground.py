@@ -21,6 +21,7 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
+from autoprox.evolution.left_out import SMALLEST
 from autoprox.evolution.parts import parts
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.vocabulary import Vocabulary
@@ -248,6 +249,7 @@ def lay(
     benches = _all_drawn(whole, settings.architectures)
     bench, settings, targets = _viewed(whole, benches, settings)
     search, held_out, transfer = parts(bench, benches, settings, targets)
+    settings = _for_families(settings, benches, len(families_of(benches, search)))
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
     taught = TAUGHT if settings.teacher and settings.statistics is None else ()
@@ -302,7 +304,7 @@ def _viewed(
         targets = settings.targets or bench.default_targets
         if bench is not whole[0]:
             settings = replace(settings, architectures=len(bench.architectures))
-        if settings.leave_out or settings.over != "mean":
+        if settings.leave_out or settings.over not in (None, "mean"):
             raise BenchError(
                 f"{bench.name!r} is one family; leaving out, and a fitness over families, need "
                 "several benches, as in vit101,nb201"
@@ -310,6 +312,22 @@ def _viewed(
     if settings.correlation is None:
         settings = replace(settings, correlation=bench.default_correlation)
     return bench, settings, tuple(targets)
+
+
+def families_of(benches: Sequence[Bench], places: Sequence[int]) -> tuple[str, ...]:
+    """Return the names of the benches that some architectures of a view of them are of."""
+    homes = [bench.name for bench in benches for _ in bench.architectures]
+    return tuple(dict.fromkeys(homes[place] for place in places))
+
+
+def _for_families(settings: Settings, benches: Sequence[Bench], families: int) -> Settings:
+    """Return settings with what holds best elsewhere for so many families, unless asked for.
+
+    Configurations of one network have no counts to win against.
+    """
+    many = families >= SMALLEST and not any(bench.trained for bench in benches)
+    over = settings.over or ("wins" if many and not settings.permutations else "mean")
+    return replace(settings, over=over, formulas=settings.formulas or ("small" if many else "any"))
 
 
 def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
