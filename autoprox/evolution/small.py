@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import permutations
 
 from autoprox.evolution.drawing import random
+from autoprox.evolution.judge import unsigned
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import ATTEMPTS, Variation
 from autoprox.evolution.vocabulary import Vocabulary
@@ -61,12 +62,13 @@ def statistics_in(term: Graph) -> frozenset[str]:
 
 
 def factors(graph: Graph) -> tuple[Graph, ...]:
-    """Return the two terms of a formula, or the only one.
+    """Return the two terms of a formula, or the only one, whatever its sign.
 
     >>> from autoprox.language.text import parse
     >>> [term.text for term in factors(parse("divide(sum(params), mean(flops))"))]
     ['sum(params)', 'mean(flops)']
     """
+    graph = unsigned(graph)
     both = graph.word in TOGETHER and all(arg.kind is Network for arg in graph.args)
     return graph.args if both else (graph,)
 

@@ -8,7 +8,6 @@ import pytest
 import autoprox
 from autoprox.errors import UnknownNameError
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.judge import unsigned
 from autoprox.evolution.running import laid
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.small import SmallFormulas, factors, statistics_in, terms
@@ -61,6 +60,11 @@ def test_the_proxy_that_ships_is_a_small_formula():
     assert {*terms(DEFAULT_STATISTICS)}.issuperset(factors(autoprox.load("general_best").graph))
 
 
+def test_the_sign_is_no_term():
+    negative = parse("negative(divide(sum(params), mean(flops)))")
+    assert [each.text for each in factors(negative)] == ["sum(params)", "mean(flops)"]
+
+
 def test_what_is_no_small_formula_may_be_a_parent():
     with drawing_from(random.Random(2)):
         child = SMALL.mutated(parse("sum(log(sum(divide(grad_abs_mean, grad_std))))"))
@@ -95,7 +99,7 @@ def test_a_run_on_three_families(tmp_path, third):
     assert (run.settings.over, run.settings.formulas) == ("wins", "small")
     known = set(terms(DEFAULT_STATISTICS))
     for each in run.front:
-        assert known.issuperset(factors(unsigned(parse(each.text))))
+        assert known.issuperset(factors(parse(each.text)))
 
 
 def test_runs_from_before_there_was_a_choice_stay_as_they_are():
