@@ -1,7 +1,7 @@
 """What a formula is worth on a family of networks that its search never saw.
 
     python results/generality.py
-    python results/generality.py vit101,nb201,natssss,transnas,macro,landmarks,rnn
+    python results/generality.py vit101,nb201,natssss,transnas,macro,darts,landmarks,rnn
 
 For each of the ten families of the set ``general`` (100 architectures of each, shown seeded noise)
 five searches on the nine others, each with a seed and a split of its own: those that ``autoprox
@@ -16,8 +16,8 @@ the D of params, FLOPs, depth and width, and the formula of the first seed. Belo
 the families, beside the known proxies: with Student's 95 % interval of the difference over families
 (low, high), and with the 95 % bootstrap interval over the architectures of these families. Formulas
 that are in runs/general already are read. Measuring takes half an hour of one core, the searches
-five minutes. Writes results/generality.csv; with some families given, these alone are looked at, and
-the table is results/generality_7.csv, with their number.
+five minutes. Writes results/generality.csv; with families given, these alone are looked at, and
+the table is results/generality_8.csv, with their number.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.ranking import Over, Ranker, resolved
 from autoprox.ranking.medians import median
+from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
@@ -131,7 +132,7 @@ def found(benches: str, families: Sequence[str], terms: Terms) -> dict[str, str]
                 key = f"{over} {family} {seed}"
                 if key not in kept:
                     kept[key] = best_of(benches, over, family, seed, terms).text
-                    file.write_text(json.dumps(kept, indent=1))
+                    write_text(file, json.dumps(kept, indent=1))
     return kept
 
 

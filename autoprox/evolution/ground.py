@@ -24,6 +24,7 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.left_out import SMALLEST
 from autoprox.evolution.parts import parts
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
+from autoprox.evolution.small import terms
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import Probe, takes_images
@@ -249,7 +250,6 @@ def lay(
     benches = _all_drawn(whole, settings.architectures)
     bench, settings, targets = _viewed(whole, benches, settings)
     search, held_out, transfer = parts(bench, benches, settings, targets)
-    settings = _for_families(settings, benches, len(families_of(benches, search)))
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
     taught = TAUGHT if settings.teacher and settings.statistics is None else ()
@@ -258,6 +258,7 @@ def lay(
         settings = replace(settings, statistics=(*own, *taught))
     shared = _shared_statistics(benches, settings.statistics)
     words = tuple(dict.fromkeys([*shared, *taught, *needed]))
+    settings = _for_families(settings, benches, len(families_of(benches, search)), words)
     vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
@@ -320,14 +321,24 @@ def families_of(benches: Sequence[Bench], places: Sequence[int]) -> tuple[str, .
     return tuple(dict.fromkeys(homes[place] for place in places))
 
 
-def _for_families(settings: Settings, benches: Sequence[Bench], families: int) -> Settings:
+def _for_families(
+    settings: Settings, benches: Sequence[Bench], families: int, words: tuple[str, ...]
+) -> Settings:
     """Return settings with what holds best elsewhere for so many families, unless asked for.
 
-    Configurations of one network have no counts to win against.
+    Raises:
+        BenchError: the fitness compares with counts, which configurations of one network share.
     """
-    many = families >= SMALLEST and not any(bench.trained for bench in benches)
+    trained = [bench.name for bench in benches if bench.trained]
+    if trained and settings.over in AGAINST_COUNTS:
+        raise BenchError(
+            f"the networks of {', '.join(trained)} do not differ in params, FLOPs, depth and "
+            f"width, with which --over {settings.over} compares: give mean, median or worst"
+        )
+    many = families >= SMALLEST and not trained
     over = settings.over or ("wins" if many and not settings.permutations else "mean")
-    return replace(settings, over=over, formulas=settings.formulas or ("small" if many else "any"))
+    small = many and len(terms(words)) > 1
+    return replace(settings, over=over, formulas=settings.formulas or ("small" if small else "any"))
 
 
 def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:

@@ -12,18 +12,39 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 
+from autoprox.errors import LanguageError
 from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import unsigned
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import ATTEMPTS, Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph, apply, atom
-from autoprox.primitives import PRIMITIVES, Form
-from autoprox.primitives.kinds import TENSOR_KINDS, Layer, Network
-from autoprox.statistics import STATISTICS
+from autoprox.language.text import parse
+from autoprox.primitives.kinds import Network
 
 SIZES = ("params", "flops", "fan_in", "fan_out", "out_entries")
 """The words that say how large a layer is."""
+
+READINGS = (
+    "norm(weight)",
+    "entropy(weight_spectrum)",
+    "max(weight_spectrum)",
+    "norm(grad)",
+    "entropy(grad)",
+    "entropy(grad_spectrum)",
+    "max(grad_spectrum)",
+    "std(act)",
+    "entropy(act)",
+    "norm(act_grad)",
+    "entropy(act_grad)",
+    "log_determinant(act_gram)",
+    "entropy(act_gram)",
+    "log_determinant(code_gram)",
+    "std(code_gram)",
+    "sum(absolute(multiply(grad, weight)))",
+    "sum(divide(grad_abs_mean, grad_std))",
+)
+"""The numbers of a layer that terms read: what published proxies read, sizes and spreads."""
 
 OUTER = ("sum", "mean")
 """How the layers' numbers become the network's."""
@@ -33,38 +54,36 @@ TOGETHER = ("multiply", "divide")
 
 
 def terms(statistics: tuple[str, ...]) -> tuple[Graph, ...]:
-    """Return all terms that can be written with some statistics, and the number of layers."""
+    """Return all terms that can be written with some statistics, and the number of layers.
+
+    If they have none of what terms read, there are those of the sizes alone, or none.
+    """
     sizes = [atom(name) for name in SIZES if name in statistics]
-    readings = [
-        apply(name, atom(word))
-        for word in statistics
-        for name, made in PRIMITIVES.items()
-        if STATISTICS[word].kind in TENSOR_KINDS
-        and made.form is Form.REDUCTION
-        and made.evolved
-        and STATISTICS[word].kind in made.kinds
-        and not made.facts.counts
-    ]
+    readings = [parse(text) for text in READINGS]
+    readings = [each for each in readings if {*each.statistics} <= {*statistics}]
     layers = [
         *sizes,
         *(apply("divide", one, other) for one, other in permutations(sizes, 2)),
         *readings,
-        *(apply("multiply", size, reading) for reading in readings for size in sizes),
+        *(apply("multiply", size, each) for each in readings for size in sizes),
     ]
     inner = [each for layer in layers for each in (layer, apply("sqrt", layer))]
     depth = [apply("count", size) for size in sizes[:1]]
     return (*depth, *(apply(outer, each) for each in inner for outer in OUTER))
 
 
-def statistics_in(term: Graph) -> frozenset[str]:
-    """Return the statistics of tensors that a term reads."""
-    return frozenset(name for name in term.statistics if STATISTICS[name].kind is not Layer)
+def reading(term: Graph) -> str:
+    """Return which of `READINGS` a term reads; an empty text for sizes alone.
+
+    >>> reading(parse("sum(multiply(flops, norm(grad)))")), reading(parse("sum(flops)"))
+    ('norm(grad)', '')
+    """
+    return next((node.text for node in term if node.text in READINGS), "")
 
 
 def factors(graph: Graph) -> tuple[Graph, ...]:
     """Return the two terms of a formula, or the only one, whatever its sign.
 
-    >>> from autoprox.language.text import parse
     >>> [term.text for term in factors(parse("divide(sum(params), mean(flops))"))]
     ['sum(params)', 'mean(flops)']
     """
@@ -78,15 +97,15 @@ class SmallFormulas(Variation):
     """Random small formulas, and offspring that differ in one of their two terms."""
 
     @cached_property
-    def terms(self) -> dict[frozenset[str], list[Graph]]:
-        """All terms that can be written, by the statistics of tensors that they read."""
-        found: dict[frozenset[str], list[Graph]] = {}
+    def terms(self) -> dict[str, list[Graph]]:
+        """All terms that can be written, by what they read."""
+        found: dict[str, list[Graph]] = {}
         for term in filter(self.allows, terms(self.vocabulary.statistics)):
-            found.setdefault(statistics_in(term), []).append(term)
+            found.setdefault(reading(term), []).append(term)
         return found
 
     def random(self) -> Graph:
-        """Return a random formula of two terms that read one statistic of tensors at most."""
+        """Return a random formula of two terms that read one of `READINGS` at most."""
         return self._drawn(lambda: self._beside(self._term())) or self._term()
 
     def mutated(self, parent: Graph) -> Graph:
@@ -106,16 +125,17 @@ class SmallFormulas(Variation):
         return random.choice(random.choice(list(self.terms.values())))
 
     def _beside(self, term: Graph) -> Graph:
-        """Return a formula of a term and another one that reads no other statistic."""
-        read = statistics_in(term)
-        other = random.choice([*self.terms.get(read, ()), *self.terms.get(frozenset(), ())])
-        return _together(*random.sample((term, other if read else self._term()), 2))
+        """Return a formula of a term and another one that reads nothing else."""
+        read = reading(term)
+        fitting = [*self.terms.get("", ()), *self.terms.get(read, ())]
+        other = random.choice(fitting) if read else self._term()
+        return _together(*random.sample((term, other), 2))
 
     def _drawn(self, draw: Callable[[], Graph], *known: Graph) -> Graph | None:
         """Return what is drawn, once it is new and within the limits; None if it never is."""
         for _ in range(ATTEMPTS):
             graph = draw()
-            read = frozenset().union(*map(statistics_in, factors(graph)))
+            read = {*map(reading, factors(graph))} - {""}
             if graph not in known and len(read) <= 1 and self.allows(graph):
                 return graph
         return None
@@ -132,6 +152,16 @@ def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -
         settings: the run's.
         vocabulary: its words.
         needs_bits: whether every formula has to read a statistic that depends on bits.
+
+    Raises:
+        LanguageError: no small formula can be written with these words.
     """
     made = SmallFormulas if settings.formulas == "small" else Variation
-    return made(vocabulary, complexity=settings.complexity, needs_bits=needs_bits)
+    found = made(vocabulary, complexity=settings.complexity, needs_bits=needs_bits)
+    if isinstance(found, SmallFormulas) and not found.terms:
+        raise LanguageError(
+            "no small formula can be written with the statistics "
+            f"{', '.join(vocabulary.statistics)} and {settings.complexity} nodes: give --formulas "
+            f"any, or sizes ({', '.join(SIZES)}) among the statistics"
+        )
+    return found

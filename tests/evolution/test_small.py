@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import autoprox
-from autoprox.errors import UnknownNameError
+from autoprox.errors import BenchError, LanguageError, UnknownNameError
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.running import laid
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
-from autoprox.evolution.small import SmallFormulas, factors, statistics_in, terms
+from autoprox.evolution.small import READINGS, SmallFormulas, factors, reading, terms, variation_of
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
 
@@ -35,16 +35,19 @@ def drawn(count):
         return found + [SMALL.crossed(*pair) for pair in zip(found, found[::-1], strict=True)]
 
 
-def test_formulas_and_their_offspring_are_two_terms_that_read_one_statistic():
+def test_formulas_and_their_offspring_are_two_terms_that_read_one_thing():
     known = set(terms(DEFAULT_STATISTICS))
     found = drawn(100)
     assert len(set(found)) > 200
+    read = []
     for graph in found:
         assert graph.word in ("multiply", "divide")
         assert len(factors(graph)) == 2
         assert known.issuperset(factors(graph)), graph.text
-        assert len(frozenset().union(*map(statistics_in, factors(graph)))) <= 1
+        read.append({*map(reading, factors(graph))} - {""})
+        assert len(read[-1]) <= 1
         assert graph.complexity <= SMALL.complexity
+    assert {*READINGS} == set().union(*read)
 
 
 def test_a_mutant_keeps_a_term_of_its_parent_and_a_child_has_one_of_each():
@@ -58,6 +61,10 @@ def test_a_mutant_keeps_a_term_of_its_parent_and_a_child_has_one_of_each():
 
 def test_the_proxy_that_ships_is_a_small_formula():
     assert {*terms(DEFAULT_STATISTICS)}.issuperset(factors(autoprox.load("general_best").graph))
+
+
+def test_what_terms_read_is_written_as_graphs_are():
+    assert [parse(text).text for text in READINGS] == list(READINGS)
 
 
 def test_the_sign_is_no_term():
@@ -85,6 +92,21 @@ def test_searches_on_three_families_write_small_formulas_and_count_wins(tmp_path
     assert settings(*three, permutations=1).over == "mean"
     with pytest.raises(UnknownNameError, match="unknown kind of formulas 'tiny'"):
         settings(*three, formulas="tiny")
+
+
+def test_configurations_of_one_network_have_no_counts_to_win_against(tmp_path):
+    options = {"architectures": 60, "over": "wins"}
+    with pytest.raises(BenchError, match="of mq101, mq101wide do not differ in params, FLOPs"):
+        laid("mq101,mq101wide", tmp_path, options)
+
+
+def test_words_that_no_small_formula_has_write_any(tmp_path, third):
+    benches = f"{TINY},{OTHER},{third}"
+    words = ("grad_std",)
+    assert laid(benches, tmp_path, {"statistics": words}).settings.formulas == "any"
+    asked = Settings(benches, formulas="small")
+    with pytest.raises(LanguageError, match="with the statistics grad_std and 16 nodes"):
+        variation_of(asked, Vocabulary(("grad_std",)), needs_bits=False)
 
 
 def test_a_run_on_three_families(tmp_path, third):
