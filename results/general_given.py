@@ -1,20 +1,23 @@
 """What formulas say of the ten families beyond parameters and operations.
 
     python results/general_given.py
+    python results/general_given.py vit101,nb201,natssss,transnas,macro,darts,landmarks,rnn
 
-For ``general_best``, for the formula that evolution found without the family (the first seed;
-results/generality.csv), and for depth, width, ZiCo and the L2 norm of the weights, on the 100 drawn
-architectures of each family: Somers' D; Spearman's correlation; the same given params and
-operations (a partial correlation: what is left of the ranks after a regression on both); and D over
-those pairs alone whose params and operations both differ by less than 10 %, with the number of
-these pairs. Means over a family's targets; a cell is empty where nothing is left: on ``rnn`` and
-cells of equal size a count says nothing. The last row of each has the means over the families that
-have a figure. Writes results/general_given.csv.
+For ``general_best``, for the small formula that was chosen without the family (the first split;
+results/small_formulas_by_family.csv), and for depth, width, ZiCo and the L2 norm of the weights, on
+the 100 drawn architectures of each family: Somers' D; Spearman's correlation; the same given params
+and operations (a partial correlation: what is left of the ranks after a regression on both); and D
+over those pairs alone whose params and operations both differ by less than 10 %, with the number of
+these pairs. Means over a family's targets; a cell is empty where nothing is left: a
+family whose sizes all differ has no such pairs. The last row of each has the means over the
+families that have a figure. Writes results/general_given.csv; with families given, these alone are
+looked at, and the table is results/general_given_8.csv, with their number.
 """
 
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,8 @@ from autoprox.proxies.loading import load
 from autoprox.ranking import alike, partial_given, somers, somers_among, spearman
 from autoprox.statistics.store import default_folder
 
+GENERAL = "general"
+
 WITHIN = 1.1
 """By what factor sizes differ that are nearly equal."""
 
@@ -40,10 +45,15 @@ FIGURES = ("d", "rho", "partial_rho", "d_at_equal_size", "pairs_at_equal_size")
 
 
 def found_without() -> dict[str, Graph]:
-    """Return by family the formula that the default search found without it."""
-    with Path(__file__).with_name("generality.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["fitness"].startswith("default")]
-    return {row["left_out"]: parse(row["formula"]) for row in rows if row["formula"]}
+    """Return by family the small formula that was chosen without it."""
+    with Path(__file__).with_name("small_formulas_by_family.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    before = "chosen without "
+    return {
+        row["what"].removeprefix(before): parse(row["formula"])
+        for row in rows
+        if row["what"].startswith(before)
+    }
 
 
 def figures(
@@ -72,7 +82,7 @@ def rows_of(ground: Ground) -> Iterator[dict[str, Any]]:
         places = [place for place, name in enumerate(names) if name == family]
         graphs = {
             "general_best": load("general_best").graph,
-            "found without it": without[family],
+            "chosen without it": without[family],
             **{name: ground.known[name] for name in KNOWN},
         }
         needed = [*graphs.values(), *(ground.known[name] for name in SIZES)]
@@ -100,13 +110,14 @@ def with_means(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"formula": name, "family": "mean over families", **means, "text": ""}
 
 
-def main() -> None:
+def main(benches: str = GENERAL) -> None:
     """Compute all figures, and write the table."""
-    settings = Settings(bench="general", architectures=100)
-    ground = lay("general", settings, default_folder(), new=True)
+    settings = Settings(bench=benches, architectures=100)
+    ground = lay(benches, settings, default_folder(), new=True)
     rows = [rounded(row) for row in with_means(list(rows_of(ground)))]
-    write_csv(Path(__file__).with_suffix(".csv"), rows)
+    suffix = "" if benches == GENERAL else f"_{len(ground.plans)}"
+    write_csv(Path(__file__).with_name(f"general_given{suffix}.csv"), rows)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

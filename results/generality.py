@@ -7,8 +7,6 @@ For each of the ten families of the set ``general`` (100 architectures of each, 
 five searches on the nine others, each with a seed and a split of its own: those that ``autoprox
 evolve --bench general --architectures 100 --leave-one-out --seeds 5`` makes. Here they share one
 table, on which every term is computed once, and write no reports, so that all fifty take minutes.
-Beside the default, small formulas judged by how often they are above the counts, the same with the
-mean of the families as fitness.
 
 A row has, for one fitness and the family that was left out, the median over the seeds of the joint
 Somers' D of the formula that was best on the others, on all drawn architectures of that family, and
@@ -49,7 +47,7 @@ from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
-FITNESSES: tuple[Over, ...] = ("wins", "mean")
+FITNESSES: tuple[Over, ...] = ("wins",)
 GENERAL = "general"
 KEPT_BYTES = 400 * 2**20
 """How much is kept of the layers' numbers, from which terms are made."""
