@@ -39,7 +39,7 @@ def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Ben
     return bench.sampled(count, plain=plain)
 
 
-def split(bench: Bench, seed: int, held_out: float = 0.4) -> Split:
+def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
     """Two parts of `bench`: what selection may see, and what numbers are reported on.
 
     Every space is split on its own, so its parts do not depend on which other spaces are there.
@@ -48,17 +48,19 @@ def split(bench: Bench, seed: int, held_out: float = 0.4) -> Split:
     Args:
         bench: The bench to split.
         seed: A non-negative integer; the same seed always gives the same parts.
-        held_out: The share of every space that is held out, between 0 and 1 (exclusive).
+        held_out_share: The share of every space that is held out, between 0 and 1 (exclusive).
 
     Raises:
-        BenchError: `held_out` or `seed` is out of range, a space has fewer than
+        BenchError: `held_out_share` or `seed` is out of range, a space has fewer than
             `MINIMUM_ARCHITECTURES`, or one of its parts would be empty.
     """
-    if not 0 < held_out < 1:
-        raise BenchError(f"the held-out share lies between 0 and 1 (exclusive); got {held_out}")
+    if not 0 < held_out_share < 1:
+        raise BenchError(
+            f"the held-out share lies between 0 and 1 (exclusive); got {held_out_share}"
+        )
     if seed < 0:
         raise BenchError(f"the seed of a split is a non-negative integer; got {seed}")
-    parts = [_split_space(bench, space, seed, held_out) for space in bench.spaces]
+    parts = [_split_space(bench, space, seed, held_out_share) for space in bench.spaces]
     return Split(
         search=tuple(sorted(index for part in parts for index in part.search)),
         held_out=tuple(sorted(index for part in parts for index in part.held_out)),

@@ -67,8 +67,7 @@ def read_table(
     try:
         text = read_text(path, MOST_BYTES)
     except AutoproxError as error:
-        reason = str(error).removeprefix(f"cannot read {path}: ").removeprefix(f"{path} ")
-        raise BenchError(f"{path}: cannot read this table: {reason}") from None
+        raise BenchError(str(error)) from None
     lines: dict[str, int] = {}
     architectures = tuple(_architectures(path, reader(path, text), wanted, lines))
     if not architectures:

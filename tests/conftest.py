@@ -2,15 +2,32 @@
 
 import gc
 import os
+import random
+import signal
+import sys
 
 # Before torch is loaded, here and in every process that a test starts: pytest has one a core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import settings
 
 from autoprox.cli import options
+from autoprox.primitives import PRIMITIVES
 from autoprox.runtime import threads
+from autoprox.runtime.registry import own_members
+from autoprox.statistics import STATISTICS
+
+# A script that starts pytest in the background has it, and all that it starts, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples every time, whatever failed before and however busy the machine is.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.load_profile("same")
+
+VARIABLES = {*os.environ, "AUTOPROX_CACHE"} - {"PYTEST_CURRENT_TEST"}
+"""Libraries add others when they are loaded, whichever test is the first to need them."""
 
 
 def pytest_collection_finish():
@@ -19,11 +36,44 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 50, 100)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Let a test and its fixtures draw the same, whatever drew before."""
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+def shared():
+    """Return what all tests of a process share."""
+    return {
+        "folder": os.getcwd(),
+        "environment": {name: os.environ.get(name) for name in VARIABLES},
+        "path": [*sys.path],
+        "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
+        "words": [*PRIMITIVES, *STATISTICS],
+        "own": [(noun, name) for noun, name, _ in own_members()],
+    }
+
+
+@pytest.fixture(autouse=True)
+def _left_as_found():
+    """Fail a test that leaves what another could pass, or fail, by."""
+    before = shared()
+    yield
+    assert shared() == before
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _one_job():
-    """Let commands that say nothing of --jobs start no processes: two of them load torch anew."""
+def _defaults(tmp_path_factory):
+    """What nobody asked for is kept in a folder of the tests', and measured in this process.
+
+    A user's own cache would decide what a test measures; and two processes would load torch anew.
+    A run waits some forty times for the disk; no plug is pulled on what a test writes.
+    """
     with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AUTOPROX_CACHE", str(tmp_path_factory.mktemp("autoprox")))
         patched.setattr(options, "cores", lambda: 1)
+        patched.setattr(os, "fsync", lambda number: None)
         yield
 
 

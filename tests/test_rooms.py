@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import networkx
@@ -109,6 +110,25 @@ def test_no_circle_of_modules(imports):
 def test_no_module_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def named_types(tree):
+    """Return the names that a module gives to classes, and whether it is a class or an alias."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name, True
+        elif isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.dump(node.annotation):
+            yield ast.unparse(node.target), False
+
+
+def test_no_class_shares_its_name_with_another_or_with_an_alias():
+    homes = defaultdict(list)
+    for module, path in modules().items():
+        for name, is_class in named_types(ast.parse(path.read_text(encoding="utf-8"))):
+            homes[name].append((module, is_class))
+    del homes["Kind"]  # the one in `export.values` takes the other's place in exported files
+    shared = {name: where for name, where in homes.items() if len(where) > 1}
+    assert {name: where for name, where in shared.items() if any(kind for _, kind in where)} == {}
 
 
 def test_the_page_on_architecture_names_the_rooms_in_their_order():

@@ -111,7 +111,7 @@ def parameters(
 @option("--seed", "Seed of the search.", "0", type=int)
 @option("--seeds", SEVERAL, type=click.IntRange(min=1))
 @option("--split-seed", "Seed of the split into search and held-out part.", "0", type=int)
-@option("--held-out-share held_out", "What the search never sees.", "0.4", "SHARE", type=float)
+@option("--held-out-share", "What the search never sees.", "0.4", "SHARE", type=float)
 @listing("--statistics", "Words to write with.", "the bench's")
 @option("--permutations", PERMUTATIONS, "0", type=int)
 @listing("--seed-proxies", SEEDS)

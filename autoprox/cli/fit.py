@@ -68,7 +68,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @architectures_option
 @option("--seed", "Of the model and of which are labelled.", "0", type=click.IntRange(0))
 @option("--split-seed", "Of the split into search and held-out part.", "0", type=int)
-@option("--held-out-share held_out", "What no fit sees.", "0.4", "SHARE", type=float)
+@option("--held-out-share", "What no fit sees.", "0.4", "SHARE", type=float)
 @option("--repeats", "Fit with so many seeds of split and model.", "1", type=click.IntRange(1))
 @probe_options
 @device_option

@@ -57,13 +57,12 @@ def quantise(
     work: call it again to go on.
     """
     check_test(data, test)
-    import torch
-
     from autoprox.quantise.quantiser import Method
     from autoprox.quantise.table import ROWS, TableSettings, configurations
+    from autoprox.runtime.threads import using_threads
     from autoprox.training.settings import processor_precision
 
-    torch.set_num_threads(threads or cores())
+    click.get_current_context().with_resource(using_threads(threads or cores()))
     method = Method(rounding or "fitted", precision=precision or processor_precision())
     settings = TableSettings(network, method=method, **given_only(options))
     begun = time.monotonic()

@@ -109,7 +109,7 @@ def _settings(run: Run, taken: str) -> list[str]:
     where += ["small formulas"] if asked.formulas == "small" else []
     how = [f"algorithm {asked.algorithm}", f"{asked.evaluations} candidates", f"seed {asked.seed}"]
     how += ["full tensors" if asked.sample == "full" else f"{asked.sample} entries a tensor"]
-    how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out:g}"]
+    how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out_share:g}"]
     started = [f"seed proxies {', '.join(asked.seed_proxies)}"] if asked.seed_proxies else []
     end = "finished" if run.finished else "stopped before its end"
     return ["  ".join(where), "  ".join(how), *started, f"{end} {taken}"]

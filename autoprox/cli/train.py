@@ -61,14 +61,13 @@ def train(
     leaves a checkpoint: after Ctrl-C, --resume goes on from there.
     """
     check_test(data, test)
-    import torch
-
     from autoprox.benches.cifar import NETWORKS, cifar10
+    from autoprox.runtime.threads import using_threads
     from autoprox.training import train as run
 
     NETWORKS[network]
     out = out or "."
-    torch.set_num_threads(threads or cores())
+    ctx.with_resource(using_threads(threads or cores()))
     parts = cifar10(data, "train"), cifar10(test or data, "test")
     watch = _Watcher(quiet)
     try:

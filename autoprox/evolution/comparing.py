@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedRun:
     """One of the runs that are compared.
 
     Attributes:
@@ -98,7 +98,7 @@ class RunsComparison:
         reason: why the proxies cannot be compared; None if they can.
     """
 
-    runs: tuple[Compared, ...]
+    runs: tuple[ComparedRun, ...]
     settings: dict[str, tuple[Any, ...]]
     architectures: dict[str, int]
     targets: tuple[str, ...]
@@ -256,10 +256,10 @@ def _differing(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
 
 def _compared(
     name: str, run: Run, own: tuple[tuple[str, ...], int], found: Figures | str
-) -> Compared:
+) -> ComparedRun:
     graph: Graph = run.best.graph
     figures = found if isinstance(found, Figures) else None
-    return Compared(
+    return ComparedRun(
         name=name,
         expression=graph.text,
         nodes=graph.complexity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import Assessment
@@ -18,6 +19,7 @@ from autoprox.runtime.markup import join, table, tag
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
     from autoprox.evolution.runs import Runs
+    from autoprox.ranking.correlation import RankCorrelation
     from autoprox.ranking.medians import Median
 
 
@@ -29,23 +31,6 @@ def run_html(run: Run) -> str:
         return join([tag("p", told, " ", tag("code", run.best_text))])
     columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
-
-    def cells(row: Assessment) -> list[str]:
-        own = {
-            c.column: f"{c.correlation(asked.measure):.2f} ({c.spearman:.2f})" for c in row.columns
-        }
-        lost, few = row.mean("top1_regret"), row.mean("top5_regret")
-        return [
-            row.name,
-            str(row.complexity),
-            figure(row.joint),
-            interval_text(row.joint_interval),
-            figure(on_search.get(row.name)),
-            "-" if lost is None or few is None else f"{lost:.2f}, {few:.2f}",
-            *(own.get(name, "-") for name in columns),
-            row.expression if row.failure is None else f"no score: {row.failure}",
-        ]
-
     caption = (
         f"{asked.bench}, held out: algorithm {asked.algorithm}, {asked.evaluations} candidates, "
         f"seed {asked.seed}; {'finished' if run.finished else 'stopped before its end'}"
@@ -60,13 +45,35 @@ def run_html(run: Run) -> str:
         *columns,
         "formula",
     )
-    shown = table(caption, headings, map(cells, best_first(run.held_out)))
+    rows = (
+        _cells(row, on_search.get(row.name), columns, asked.measure)
+        for row in best_first(run.held_out)
+    )
+    shown = table(caption, headings, rows)
     notes = [
         difference_in_words(run.held_out, asked.joint),
         luck_in_words(run.luck, run.null, asked.joint),
         f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
     ]
     return join([shown, *(tag("p", text) for text in notes)])
+
+
+def _cells(
+    row: Assessment, on_search: float | None, columns: Sequence[str], measure: RankCorrelation
+) -> list[str]:
+    """Return the row of a table that shows an assessment."""
+    own = {c.column: f"{c.correlation(measure):.2f} ({c.spearman:.2f})" for c in row.columns}
+    lost, few = row.mean("top1_regret"), row.mean("top5_regret")
+    return [
+        row.name,
+        str(row.complexity),
+        figure(row.joint),
+        interval_text(row.joint_interval),
+        figure(on_search),
+        "-" if lost is None or few is None else f"{lost:.2f}, {few:.2f}",
+        *(own.get(name, "-") for name in columns),
+        row.expression if row.failure is None else f"no score: {row.failure}",
+    ]
 
 
 def runs_html(runs: Runs) -> str:

@@ -77,7 +77,7 @@ PORTION = 2**17
 """How many layers may be judged at once, counting each network as wide as the widest: values of a
 megabyte, so that a table of any size takes no more memory than one of a thousand networks."""
 
-Part: TypeAlias = tuple[int, NDArray[np.float64]]
+Reduced: TypeAlias = tuple[int, NDArray[np.float64]]
 """The place of a measurement, and ``(reductions, measurements, widest)`` from there on."""
 
 _TABLES: dict[tuple[Any, ...], Evaluator] = {}
@@ -99,7 +99,7 @@ def _parsed(texts: tuple[str, ...]) -> list[Graph]:
     return [parse(text) for text in texts]
 
 
-def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: range) -> Part:
+def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: range) -> Reduced:
     """Reduce tensors of some measurements of a table."""
     table = evaluator_of(address).table
     return places.start, table.reduced(_parsed(texts), places).numpy()
@@ -130,7 +130,7 @@ class Portion:
         self.address = address
         self.workers = workers
         self.cache_bytes = cache_bytes
-        self._begun: tuple[list[Graph], Iterator[Part]] | None = None
+        self._begun: tuple[list[Graph], Iterator[Reduced]] | None = None
 
     def scores(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
         """Return the scores of graphs; of those that fail, with one reason."""
@@ -181,7 +181,7 @@ class Portion:
         for reduction, numbers in zip(reductions, found, strict=True):
             self.evaluator.remember(reduction, torch.from_numpy(numbers))
 
-    def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Part]:
+    def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Reduced]:
         """Reduce tensors here or in other processes, each of which takes some measurements."""
         table = self.evaluator.table
         if self.workers.here or self.address is None:

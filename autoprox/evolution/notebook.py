@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.observer import SilentSeveral
 from autoprox.runtime.progress import Progress, notebook_bar
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from autoprox.evolution.settings import Settings
 
 
-class NotebookSeveral(SilentSeveral):
-    """An observer of several runs that shows one bar.
+class _Bar:
+    """Shows one bar: first of what is measured.
 
     Args:
         show: is told what is done, how much of it is, and of how much.
@@ -29,14 +28,18 @@ class NotebookSeveral(SilentSeveral):
         self._show = show
         self._total = 0
 
-    def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
-        """Note how long the runs will be."""
-        self._total = sum(each.evaluations for each in settings.values())
-
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is, if anything has to be measured."""
         if total:
             self._show("architectures measured", done, total)
+
+
+class NotebookSeveral(_Bar):
+    """An observer of several runs that shows one bar."""
+
+    def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
+        """Note how long the runs will be."""
+        self._total = sum(each.evaluations for each in settings.values())
 
     def searching(self, judged: Mapping[str, int]) -> None:
         """Show how far the searches are, in all."""
@@ -56,35 +59,21 @@ def notebook_observer() -> NotebookObserver | None:
     return None if bar is None else NotebookObserver(bar)
 
 
-class NotebookObserver:
-    """An observer of a run that shows one bar: of what is measured, then of what is searched.
-
-    Args:
-        show: is told what is done, how much of it is, and of how much.
-    """
-
-    def __init__(self, show: Progress) -> None:
-        """Nothing is known yet."""
-        self._show = show
-        self._evaluations = 0
+class NotebookObserver(_Bar):
+    """An observer of a run that shows one bar: of what is measured, then of what is searched."""
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Note how long the run will be."""
-        self._evaluations = settings.evaluations
-
-    def measuring(self, done: int, total: int) -> None:
-        """Show how far the measurement is, if anything has to be measured."""
-        if total:
-            self._show("architectures measured", done, total)
+        self._total = settings.evaluations
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Show how far the run was."""
-        self._show("candidates", len(known), self._evaluations)
+        self._show("candidates", len(known), self._total)
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Show how far the search is, and how good the best is."""
         best = f"best {figure(generation.best.fitness)}, held out {figure(held_out)}, candidates"
-        self._show(best, generation.evaluations, self._evaluations)
+        self._show(best, generation.evaluations, self._total)
 
     def permuting(self, done: int, total: int) -> None:
         """Show how far the searches on shuffled accuracies are."""

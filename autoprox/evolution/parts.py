@@ -26,7 +26,7 @@ def parts(
         places = [i for i in range(start, stop) if bench.architectures[i].space in evolved]
         if places:
             spaces = {own.architectures[i - start].space for i in places}
-            parts = split(own.restricted(spaces), settings.split_seed, settings.held_out)
+            parts = split(own.restricted(spaces), settings.split_seed, settings.held_out_share)
             for part, indices in ((search, parts.search), (held_out, parts.held_out)):
                 chosen = [places[i] for i in indices]
                 _check_ranked(bench, chosen, targets)

@@ -47,7 +47,7 @@ def evolve(
     complexity: int = Settings.complexity,
     seed: int = 0,
     split_seed: int = 0,
-    held_out: float = Settings.held_out,
+    held_out_share: float = Settings.held_out_share,
     statistics: Sequence[str] | None = None,
     seed_proxies: Sequence[str] = (),
     permutations: int = 0,
@@ -98,7 +98,7 @@ def evolve(
         complexity: the most nodes of a candidate.
         seed: of the search.
         split_seed: of the split into search and held-out architectures.
-        held_out: the share of the architectures that selection never sees.
+        held_out_share: the share of the architectures that selection never sees.
         statistics: the statistics that candidates may use; None for the bench's, or
             `DEFAULT_STATISTICS`; with several benches those that all of them have.
         seed_proxies: names and expressions of proxies that the first population contains.

@@ -16,7 +16,7 @@ from autoprox.evolution.forms import forms
 from autoprox.evolution.left_out import LeftOut, known_everywhere
 from autoprox.evolution.record import Run
 from autoprox.evolution.record import read_run as read_single
-from autoprox.evolution.schemas import SEVERAL, SEVERAL_REPORT, Config
+from autoprox.evolution.schemas import SEVERAL, SEVERAL_REPORT, RunConfig
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
@@ -271,7 +271,7 @@ def _joints(rows: Sequence[Assessment]) -> tuple[float, dict[str, float]]:
     return rows[0].joint or 0.0, known
 
 
-def asked_in(folder: Path) -> dict[str, Config]:
+def asked_in(folder: Path) -> dict[str, RunConfig]:
     """Return what the runs in a folder are asked for, by their names.
 
     Raises:
@@ -287,7 +287,7 @@ def asked_in(folder: Path) -> dict[str, Config]:
     return asked
 
 
-def write_asked(folder: Path, asked: Mapping[str, Config]) -> None:
+def write_asked(folder: Path, asked: Mapping[str, RunConfig]) -> None:
     """Write what the runs in a folder are asked for.
 
     Raises:
@@ -298,7 +298,7 @@ def write_asked(folder: Path, asked: Mapping[str, Config]) -> None:
     SEVERAL.write(folder / "runs.json", {"runs": runs})
 
 
-def _check_names(asked: Mapping[str, Config], folder: Path) -> None:
+def _check_names(asked: Mapping[str, RunConfig], folder: Path) -> None:
     """Raise `RunError` if a run's name is none of a folder inside of another."""
     for name in asked:
         if not is_plain_name(name) or name.startswith("."):

@@ -11,7 +11,7 @@ from autoprox.runtime.schema import Count, FileKind
 
 
 @dataclass(frozen=True)
-class Config:
+class RunConfig:
     """``config.json``: what was asked for.
 
     Attributes:
@@ -27,7 +27,7 @@ class Config:
 class Several:
     """``runs.json``: what each of several runs in one folder is asked for, by its name."""
 
-    runs: dict[str, Config]
+    runs: dict[str, RunConfig]
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Report:
     placed: tuple[Placed, ...] = ()
 
 
-CONFIG = FileKind("autoprox run", 2, Config, sealed=2)
+CONFIG = FileKind("autoprox run", 2, RunConfig, sealed=2)
 SEVERAL = FileKind("autoprox runs", 1, Several, sealed=1)
 CHECKPOINT = FileKind("autoprox checkpoint", 2, Checkpoint, sealed=2)
 PERMUTATIONS = FileKind("autoprox permutations", 2, Permutations, sealed=2)

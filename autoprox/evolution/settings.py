@@ -76,7 +76,7 @@ class Settings:
     complexity: int = 16
     seed: int = 0
     split_seed: int = 0
-    held_out: float = 0.4
+    held_out_share: float = 0.4
     statistics: tuple[str, ...] | None = None
     seed_proxies: tuple[str, ...] = ()
     permutations: int = 0
@@ -160,7 +160,7 @@ class Settings:
     @property
     def seeing(self) -> Settings:
         """The same, but with default ones for all that does not decide what a search sees."""
-        names = ("spaces", "leave_out", "targets", "architectures", "split_seed", "held_out")
+        names = ("spaces", "leave_out", "targets", "architectures", "split_seed", "held_out_share")
         return Settings(self.bench, **{name: getattr(self, name) for name in names})
 
     def to_json(self) -> dict[str, Any]:
@@ -182,5 +182,7 @@ class Settings:
             RunError: there is an unknown key, or a number is out of its range.
             AutoproxError: a value is of another type.
         """
+        # What is now the held-out share was called "held_out".
+        data = {"held_out_share" if key == "held_out" else key: data[key] for key in data}
         check_known(data, cls)
         return converted({**BEFORE, **data}, cls, "settings")

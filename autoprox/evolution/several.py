@@ -35,7 +35,7 @@ from autoprox.evolution.notebook import notebook_several
 from autoprox.evolution.observer import SeveralObserver, Silent, SilentSeveral
 from autoprox.evolution.running import extended, laid, laid_again, run_in, source_of
 from autoprox.evolution.runs import Runs, asked_in, read_runs, write_asked
-from autoprox.evolution.schemas import Config
+from autoprox.evolution.schemas import RunConfig
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.tracking import Tracker
@@ -178,10 +178,11 @@ def _own_folder(ground: Ground, varied: Mapping[str, Any]) -> Path:
     return free_folder(Path("runs") / (name if first == last else f"{name}-to-{last}"))
 
 
-def _asked(grounds: Mapping[str, Ground]) -> dict[str, Config]:
+def _asked(grounds: Mapping[str, Ground]) -> dict[str, RunConfig]:
     """Return what ``runs.json`` says of runs."""
     return {
-        name: Config(ground.digest, ground.settings.to_json()) for name, ground in grounds.items()
+        name: RunConfig(ground.digest, ground.settings.to_json())
+        for name, ground in grounds.items()
     }
 
 

@@ -63,7 +63,7 @@ def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], w
             raise RunError(
                 f"{what} searched on {len(common)} of the architectures that this one would hold "
                 "out, so that its figures would flatter: keep that split "
-                f"(--split-seed {seeing.split_seed}, --held-out-share {seeing.held_out:g}, "
+                f"(--split-seed {seeing.split_seed}, --held-out-share {seeing.held_out_share:g}, "
                 "and its architectures and spaces)"
             )
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-Facts: TypeAlias = Mapping[str, object]
+KnownValues: TypeAlias = Mapping[str, object]
 """What parameters (``"name"``) and attributes (``".name"``) are, wherever they occur."""
 
 Statements: TypeAlias = list[ast.stmt]
@@ -38,7 +38,7 @@ LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 """The statements after which nothing in their block is reached."""
 
 
-def pruned(text: str, facts: Facts, constants: Mapping[str, object]) -> str:
+def pruned(text: str, facts: KnownValues, constants: Mapping[str, object]) -> str:
     r"""Return the text of a function, which may be indented, without what cannot happen.
 
     Variables that are no longer used go too, where nothing is called to fill them.
@@ -75,7 +75,9 @@ class _Function:
         constants: what the names in capital letters are.
     """
 
-    def __init__(self, lines: list[str], facts: Facts, constants: Mapping[str, object]) -> None:
+    def __init__(
+        self, lines: list[str], facts: KnownValues, constants: Mapping[str, object]
+    ) -> None:
         self.lines, self.facts, self.constants = lines, facts, constants
         self.nodes = [*ast.walk(ast.parse("\n".join(lines)))]
         names = [node for node in self.nodes if isinstance(node, ast.Name)]

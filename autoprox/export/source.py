@@ -29,7 +29,7 @@ from autoprox.export.definitions import (
     top_level,
     used_names,
 )
-from autoprox.export.pruning import Facts, first_line, pruned
+from autoprox.export.pruning import KnownValues, first_line, pruned
 
 
 class Copier:
@@ -48,7 +48,7 @@ class Copier:
     def __init__(
         self,
         reserved: Iterable[str],
-        facts: Facts = MappingProxyType({}),
+        facts: KnownValues = MappingProxyType({}),
         values: Mapping[Key, Mapping[str, object]] = MappingProxyType({}),
         replaced: Mapping[Key, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:

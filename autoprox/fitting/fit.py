@@ -150,7 +150,7 @@ def fit(
     architectures: int | None = None,
     seed: int = 0,
     split_seed: int = 0,
-    held_out: float = 0.4,
+    held_out_share: float = 0.4,
     repeats: int = 1,
     batch: int = DEFAULT_BATCH,
     probe_seed: int = 0,
@@ -185,7 +185,7 @@ def fit(
         architectures: draw so many of the bench; None for as many as it says, or all.
         seed: of the model, and of which architectures are labelled.
         split_seed: of the split.
-        held_out: the share that is held out.
+        held_out_share: the share that is held out.
         repeats: fit so often, with the next seeds of model and split; the first is the proxy.
         batch: how many inputs the networks are shown.
         probe_seed: of weights, noise and sample.
@@ -226,7 +226,9 @@ def fit(
         home = source.name if isinstance(source, Bench) else found_at(source)
         asked_for = listed(targets) if targets else None
         for number in range(split_seed, split_seed + repeats):
-            told = Settings(home, targets=asked_for, split_seed=number, held_out=held_out)
+            told = Settings(
+                home, targets=asked_for, split_seed=number, held_out_share=held_out_share
+            )
             _check_unseen(named, lay(part, told, Path()), source)
     names = dict.fromkeys([*words, *(name for each in graphs for name in each.statistics)])
     probe = Probe(batch, probe_seed, sample, images, device)
@@ -239,7 +241,7 @@ def fit(
         for i in range(repeats):
             tell("fitting", i, repeats)
             maker = Fitter(shown, model, graphs, asked, labels, labelling)
-            results.append(maker(seed + i, split_seed + i, held_out))
+            results.append(maker(seed + i, split_seed + i, held_out_share))
         tell("fitted", repeats, repeats)
     path = None if out is None else results[0].proxy.save(out)
     return Fits(tuple(results), path)
@@ -296,16 +298,16 @@ class Fitter:
     labels: int
     labelling: str = "random"
 
-    def __call__(self, seed: int, split_seed: int, held_out: float = 0.4) -> Fitted:
+    def __call__(self, seed: int, split_seed: int, held_out_share: float = 0.4) -> Fitted:
         """Fit with a seed to labels of the search part, and judge on the held-out part."""
-        proxy, parts = self.fitted(seed, split_seed, held_out)
+        proxy, parts = self.fitted(seed, split_seed, held_out_share)
         return Fitted(proxy, seed, split_seed, self.labels, self._judged(proxy, parts.held_out))
 
     def fitted(
-        self, seed: int, split_seed: int, held_out: float = 0.4
+        self, seed: int, split_seed: int, held_out_share: float = 0.4
     ) -> tuple[FittedProxy, Split]:
         """Fit with a seed to labels of the search part; return the split, too."""
-        parts = split(self.shown.bench, split_seed, held_out)
+        parts = split(self.shown.bench, split_seed, held_out_share)
         places = self.shown.labelled(parts.search)
         scales = scales_of(self.graphs, self.shown.evaluator, parts.search)
         rows, failures = scales(self.graphs, self.shown.evaluator)

@@ -25,7 +25,7 @@ POINTS = 72
 """Graphviz's lengths are inches, its places points: so many an inch."""
 
 Node = int
-Place = tuple[float, float]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Layout:
         width, height: of everything, middles at height 0 for the lowest layer; x = 0 is the middle.
     """
 
-    places: Mapping[Node, Place]
-    ways: Mapping[tuple[Node, Node], tuple[Place, ...]]
+    places: Mapping[Node, Point]
+    ways: Mapping[tuple[Node, Node], tuple[Point, ...]]
     width: float
     height: float
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autoprox.language.graph import Graph
-from autoprox.language.layout import Layout, Place, layered
+from autoprox.language.layout import Layout, Point, layered
 from autoprox.primitives import PRIMITIVES
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ class Box:
     node: Graph
     kind: str
     look: Look
-    place: Place
+    place: Point
     width: float
     root: bool
 
     @property
-    def corners(self) -> list[Place]:
+    def corners(self) -> list[Point]:
         """The corners of its outline; none for a pill."""
         if self.look.lean is None:
             return []
@@ -105,12 +105,12 @@ class Arrow:
         side: on which side of the upper end the numbers stand: 1 for the right, -1 for the left.
     """
 
-    points: tuple[Place, ...]
+    points: tuple[Point, ...]
     numbers: str
     side: int
 
     @property
-    def curve(self) -> list[tuple[Place, ...]]:
+    def curve(self) -> list[tuple[Point, ...]]:
         """Its parts after the first point: ends of straight lines, or three points of a Bezier."""
         if len(self.points) == 2:
             return [self.points[1:]]
@@ -120,7 +120,7 @@ class Arrow:
         ]
 
     @property
-    def head(self) -> list[Place]:
+    def head(self) -> list[Point]:
         """The corners of the arrow's head, its tip first."""
         x, y = self.points[-1]
         x0, y0 = self.points[0] if len(self.points) == 2 else self.curve[-1][1]
@@ -132,7 +132,7 @@ class Arrow:
         return [(x, y), *sides]
 
     @property
-    def number_place(self) -> Place:
+    def number_place(self) -> Point:
         """The middle of the numbers' lower edge."""
         x, y = self.points[-1]
         return x + ASIDE * self.side, y + BELOW
@@ -161,7 +161,7 @@ def picture(graph: Graph) -> Picture:
     laid = layered(view, widths, GAP, LAYER_STEP)
     width, height = laid.width + 2 * BORDER, laid.height + BOX_HEIGHT + 2 * BORDER
 
-    def at(place: Place) -> Place:  # heights of a layout grow upwards
+    def at(place: Point) -> Point:  # heights of a layout grow upwards
         return place[0] + width / 2, height - BORDER - BOX_HEIGHT / 2 - place[1]
 
     at_places = {node: at(place) for node, place in laid.places.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from autoprox.language.glossary import meaning
 from autoprox.language.graph import Graph
-from autoprox.language.layout import Place
+from autoprox.language.layout import Point
 from autoprox.language.picture import BOX_HEIGHT, GREY, INK, ROOT_EDGE, Arrow, Box, picture
 from autoprox.runtime.markup import Markup, join, tag
 
@@ -38,7 +38,7 @@ def to_svg(graph: Graph, title: str = "") -> Markup:
                font_family="system-ui, sans-serif", text_anchor="middle")  # fmt: skip
 
 
-def _points(places: Iterable[Place]) -> str:
+def _points(places: Iterable[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.measuring.scores import Kept, Scorable, identity
+from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, score_all
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.loading import AnyProxy, load, named
+from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
@@ -35,9 +35,6 @@ from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress, notebook_bar, silent
 from autoprox.statistics import Sample
 from autoprox.statistics.store import default_folder
-
-Source: TypeAlias = str | Path | Graph | AnyProxy
-"""What `autoprox.load` takes."""
 
 TOLERATED = 0.05
 """The share of architectures without a score up to which a proxy still gets a rank."""
@@ -120,10 +117,8 @@ def rank(
             "others, so none has held out a part of such a draw; leave one of the two out"
         )
     source, whole = bench if isinstance(bench, Bench) else str(bench), load_bench(bench)
-    sources: tuple[Source, ...] = () if proxies is None else listed(proxies, Path, Graph)
     taught = teacher is not None
-    loaded = shipped(whole, taught=taught).values() if proxies is None else map(load, sources)
-    chosen = named(list(loaded))
+    chosen = _chosen(proxies, whole, taught)
     drawn = drawn_of(whole, architectures, plain=plain)
     part = _selected(drawn, listed(spaces) if spaces else None, split_seed if held_out else None)
     wanted: tuple[str, ...] = listed(targets or part.default_targets)
@@ -166,6 +161,16 @@ def rank(
         rows=_placed(rows),
         scores={name: scores.scores(proxy)[0] for name, proxy in chosen.items()},
     )
+
+
+def _chosen(
+    proxies: Source | Iterable[Source] | None, bench: Bench, taught: bool
+) -> dict[str, AnyProxy]:
+    """Return the proxies to rank by their names; for None those that ship and fit the bench."""
+    if proxies is None:
+        return named([*shipped(bench, taught=taught).values()])
+    sources: tuple[Source, ...] = listed(proxies, Path, Graph)
+    return named([load(source) for source in sources])
 
 
 def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:

@@ -18,11 +18,11 @@ from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, Sta
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Exhibit, Probe
-from autoprox.measuring.scores import Kept, Scorable, ScoreStore
+from autoprox.measuring.scores import Kept, ScoreStore
 from autoprox.measuring.tables import TableRow, by_bits, table_of
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
-from autoprox.proxies.loading import load
+from autoprox.proxies.loading import Scorable, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.device import full_precision
 from autoprox.runtime.threads import one_thread

@@ -12,21 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from autoprox.errors import AutoproxError, CacheError
 from autoprox.primitives import PRIMITIVES
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
-from autoprox.proxies.proxy import Proxy
+from autoprox.proxies.loading import Scorable
 from autoprox.runtime.digest import Digest, digest
 from autoprox.runtime.files import canonical, digits, replace
 from autoprox.runtime.schema import FileKind
 from autoprox.statistics import STATISTICS
-
-Scorable: TypeAlias = Proxy | FunctionProxy | FittedProxy
-"""What has a score on one network."""
 
 SCORES_VERSION = 2
 """Raised whenever a primitive, or the way expressions are evaluated, changes a score."""

@@ -21,9 +21,10 @@ from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import ScoringWork, score_network
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, Scorable, ScoreStore, identity, keepable
+from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
+from autoprox.proxies.loading import Scorable
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import Sample, Store, fingerprint

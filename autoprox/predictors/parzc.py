@@ -47,7 +47,7 @@ class BayesianLinear(nn.Module):
         return linear(x, self.mean + softplus(self.spread) * torch.randn_like(self.mean))
 
 
-class Block(nn.Module):
+class ResidualPerceptrons(nn.Module):
     """Two residual perceptrons, each behind a LayerNorm; ``(n, pieces, width)`` to the same.
 
     As released, both act on the features of a piece. With `mixing`, the first acts across the
@@ -81,7 +81,7 @@ class ParZC(nn.Module):
         inputs: numbers a network.
         width: features of a piece; 512 in the paper's code.
         depth: how many blocks; 0 for the Bayesian layers alone.
-        mixing: whether blocks mix pieces, see `Block`.
+        mixing: whether blocks mix pieces, see `ResidualPerceptrons`.
         bayesian: whether the two layers around the blocks are Bayesian; else they are linear.
         dropout: before the last layer.
     """
@@ -105,7 +105,7 @@ class ParZC(nn.Module):
 
         self.cut = nn.Linear(inputs, PIECE * PIECE)
         self.embed = around(PIECE, width)
-        self.blocks = nn.Sequential(*(Block(width, mixing) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(ResidualPerceptrons(width, mixing) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.pooled = around(width, width)
         self.head = nn.Sequential(

@@ -46,11 +46,11 @@ MOST_NUMBERS = 2**20
 """The most numbers that a model reads of a network."""
 
 Width: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_NUMBERS)]
-Batch: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
+BatchSize: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
 
 
 @dataclass(frozen=True)
-class Facts:
+class FittedHeader:
     """What the file of a fitted proxy says beside its arrays, as JSON in its header.
 
     The attributes are those of `FittedProxy`; `inputs` are the texts of the expressions.
@@ -63,7 +63,7 @@ class Facts:
     widths: tuple[Width, ...]
     model: str
     settings: dict[str, Any]
-    batch: Batch
+    batch: BatchSize
     sample: Sample
     description: str
     provenance: dict[str, Any]
@@ -239,12 +239,8 @@ class FittedProxy(Graphless):
         return path
 
 
-def from_file(path: Path) -> FittedProxy:
-    """Return the fitted proxy in a file.
-
-    Raises:
-        AutoproxError: it is missing, damaged, no fitted proxy, or of another version.
-    """
+def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:
+    """Return the arrays and the header of a file of a version that this autoprox reads."""
     from safetensors.numpy import load
 
     arrays, header = read_by(load, path, most=MOST_BYTES)
@@ -259,7 +255,16 @@ def from_file(path: Path) -> FittedProxy:
         )
     if version >= SEALED and "checksum" not in header:
         raise AutoproxError(f"{path} is damaged: its checksum is missing, so it was altered")
-    facts = decoded(text, Facts, str(path))
+    return arrays, decoded(text, FittedHeader, str(path))
+
+
+def from_file(path: Path) -> FittedProxy:
+    """Return the fitted proxy in a file.
+
+    Raises:
+        AutoproxError: it is missing, damaged, no fitted proxy, or of another version.
+    """
+    arrays, facts = _content(path)
     try:
         inputs = tuple(parse(each) for each in facts.inputs)
         for each in inputs:

@@ -14,7 +14,7 @@ from autoprox.errors import AutoproxError, StatisticError, UnknownNameError
 from autoprox.language.graph import Graph
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.loading import AnyProxy, load, named
+from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
 from autoprox.proxies.proxy import Proxy, score_of
 from autoprox.runtime.markup import join, table, tag
 from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 FORMAT = "autoprox network scores"
 VERSION = 1
-
-Scorable: TypeAlias = Proxy | FunctionProxy | FittedProxy
-"""What has a score on one network."""
 
 Outcome: TypeAlias = float | str
 """A score, or the reason why there is none."""
@@ -168,7 +165,7 @@ class ScoreFrame:
 
 def score(
     networks: Mapping[str, nn.Module] | Sequence[nn.Module],
-    proxies: Iterable[str | Path | Graph | AnyProxy] | str | AnyProxy,
+    proxies: Iterable[Source] | str | AnyProxy,
     inputs: Inputs,
     targets: Targets = None,
     *,

@@ -207,29 +207,23 @@ class FunctionProxy(Graphless):
         inputs = mapped(inputs, torch.Tensor.detach)
         with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
             own = private_copy(network, mode)
-            layers = layer_names(own)
-            subject = Subject(
-                own,
-                inputs,
-                targets,
-                layers,
-                seed,
-                mode,
-                original=network,
-                loss=loss,
-                outputs=outputs,
-            )
+            shown = (own, inputs, targets, layer_names(own), seed, mode)
+            subject = Subject(*shown, original=network, loss=loss, outputs=outputs)
             subject = with_teacher(subject, teacher)
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
-            try:
-                score = float(self.function(subject))
-            except StatisticError as error:
-                raise StatisticError(f"{self.name}: {error}") from error.__cause__
-            except AutoproxError as error:
-                raise ScoreError(f"{self.name}: {error}") from error.__cause__
-            except Exception as error:  # a function may be anybody's and raise anything
-                raise ScoreError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            return self._called(subject)
+
+    def _called(self, subject: Subject) -> float:
+        """Return what the function says, a finite number; its errors name the proxy."""
+        try:
+            score = float(self.function(subject))
+        except StatisticError as error:
+            raise StatisticError(f"{self.name}: {error}") from error.__cause__
+        except AutoproxError as error:
+            raise ScoreError(f"{self.name}: {error}") from error.__cause__
+        except Exception as error:  # a function may be anybody's and raise anything
+            raise ScoreError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         if not math.isfinite(score):
             raise ScoreError(f"{self.name} has no score on this network: not finite ({score})")
         return score

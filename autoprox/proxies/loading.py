@@ -15,11 +15,17 @@ from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy, from_file
 from autoprox.proxies.shipped import get, names
 
-AnyProxy: TypeAlias = Proxy | FunctionProxy | Ensemble | FittedProxy
+Scorable: TypeAlias = Proxy | FunctionProxy | FittedProxy
+"""What has a score on one network."""
+
+AnyProxy: TypeAlias = Scorable | Ensemble
 """What can be loaded, shown and ranked."""
 
+Source: TypeAlias = str | Path | Graph | AnyProxy
+"""What `load` takes."""
 
-def load(source: str | Path | Graph | AnyProxy) -> AnyProxy:
+
+def load(source: Source) -> AnyProxy:
     """Return a proxy by name, by file, by a run's folder, or from an expression.
 
     Those that are no expressions come by name only, a `FunctionProxy` or an `Ensemble`, or from the

@@ -41,7 +41,7 @@ def escaped(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
+class LatexCell:
     """A figure of a table.
 
     Attributes:
@@ -54,7 +54,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class LatexColumn:
     """A column of figures.
 
     Attributes:
@@ -64,13 +64,13 @@ class Column:
     """
 
     heading: str
-    cells: tuple[Cell, ...]
+    cells: tuple[LatexCell, ...]
     best: Callable[[Iterable[float]], float] | None = max
 
 
 def booktabs(
     names: Sequence[str],
-    columns: Sequence[Column],
+    columns: Sequence[LatexColumn],
     caption: str,
     label: str,
     *,
@@ -114,7 +114,7 @@ def booktabs(
     )
 
 
-def _cells(column: Column) -> list[str]:
+def _cells(column: LatexColumn) -> list[str]:
     """Return the texts of a column, those that show the best number in bold."""
     values = [cell.value for cell in column.cells if cell.value is not None]
     if column.best is None or not values:
@@ -127,39 +127,39 @@ def _cells(column: Column) -> list[str]:
     ]
 
 
-def _number(value: float | None, form: str = ".2f") -> Cell:
+def _number(value: float | None, form: str = ".2f") -> LatexCell:
     if value is None or not math.isfinite(value):
-        return Cell(None, "--")
-    return Cell(value, f"${figure(value, form)}$")
+        return LatexCell(None, "--")
+    return LatexCell(value, f"${figure(value, form)}$")
 
 
-def _share(value: float | None) -> Cell:
-    return _number(None) if value is None else Cell(value, rf"${100 * value:.0f}\,\%$")
+def _share(value: float | None) -> LatexCell:
+    return _number(None) if value is None else LatexCell(value, rf"${100 * value:.0f}\,\%$")
 
 
-def _with_interval(value: float | None, interval: Interval | None) -> Cell:
+def _with_interval(value: float | None, interval: Interval | None) -> LatexCell:
     if value is None or interval is None:
         return _number(value, ".3f")
     low, high = (figure(end, ".2f") for end in interval)
-    return Cell(value, rf"${figure(value)}$ {{\scriptsize $[{low}, {high}]$}}")
+    return LatexCell(value, rf"${figure(value)}$ {{\scriptsize $[{low}, {high}]$}}")
 
 
-def _with_half(value: float, interval: Interval | None) -> Cell:
+def _with_half(value: float, interval: Interval | None) -> LatexCell:
     if interval is None:
         return _number(value)
     half = figure((interval[1] - interval[0]) / 2, ".2f")
-    return Cell(value, rf"${figure(value, '.2f')}$ {{\scriptsize $\pm {half}$}}")
+    return LatexCell(value, rf"${figure(value, '.2f')}$ {{\scriptsize $\pm {half}$}}")
 
 
 def _by_column(
     rows: Sequence[Sequence[ColumnFigures]],
     columns: Sequence[str],
-    cell: Callable[[ColumnFigures], Cell],
-) -> list[Column]:
+    cell: Callable[[ColumnFigures], LatexCell],
+) -> list[LatexColumn]:
     """Return a column of the table for each column of the bench."""
     own = [{each.column: each for each in row} for row in rows]
     return [
-        Column(
+        LatexColumn(
             _stacked(name.split("/")),
             tuple(cell(row[name]) if name in row else _number(None) for row in own),
         )
@@ -227,15 +227,15 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
     return first + "\n" + booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
 
 
-def _board_columns(rows: Sequence[LeaderboardRow]) -> list[Column]:
+def _board_columns(rows: Sequence[LeaderboardRow]) -> list[LatexColumn]:
     return [
-        Column("$D$", tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
-        Column(r"$\tau$", tuple(_number(row.joint_kendall) for row in rows)),
-        Column(r"$\rho$", tuple(_number(row.joint_spearman) for row in rows)),
-        Column("lost", tuple(_number(row.top1_regret) for row in rows), min),
-        Column("of 5", tuple(_number(row.top5_regret) for row in rows), min),
-        Column(r"top 10\,\%", tuple(_share(row.top_share) for row in rows)),
-        Column("s", tuple(_number(row.seconds) for row in rows), min),
+        LatexColumn("$D$", tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
+        LatexColumn(r"$\tau$", tuple(_number(row.joint_kendall) for row in rows)),
+        LatexColumn(r"$\rho$", tuple(_number(row.joint_spearman) for row in rows)),
+        LatexColumn("lost", tuple(_number(row.top1_regret) for row in rows), min),
+        LatexColumn("of 5", tuple(_number(row.top5_regret) for row in rows), min),
+        LatexColumn(r"top 10\,\%", tuple(_share(row.top_share) for row in rows)),
+        LatexColumn("s", tuple(_number(row.seconds) for row in rows), min),
     ]
 
 
@@ -291,23 +291,23 @@ def _symbol(run: Run) -> str:
     return names.get(run.settings.measure, r"Spearman's $\rho$")
 
 
-def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[Column]:
+def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
     search = {row.name: row.joint for row in run.search}
 
-    def means(name: str) -> tuple[Cell, ...]:
+    def means(name: str) -> tuple[LatexCell, ...]:
         return tuple(_number(row.mean(name)) for row in rows)
 
     symbol = {"somers": "$D$", "kendall": r"$\tau$"}.get(run.settings.measure, r"$\rho$")
     others = {"kendall": r"$\tau$", "spearman": r"$\rho$", "somers": "$D$"}
     others.pop(run.settings.measure)
     return [
-        Column(symbol, tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
-        Column("nodes", tuple(_number(row.complexity, "d") for row in rows), None),
-        Column("search", tuple(_number(search.get(row.name), ".3f") for row in rows)),
-        *(Column(heading, means(name)) for name, heading in others.items()),
-        Column("lost", means("top1_regret"), min),
-        Column("of 5", means("top5_regret"), min),
-        Column(r"top 10\,\%", tuple(_share(row.mean("top_share")) for row in rows)),
+        LatexColumn(symbol, tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
+        LatexColumn("nodes", tuple(_number(row.complexity, "d") for row in rows), None),
+        LatexColumn("search", tuple(_number(search.get(row.name), ".3f") for row in rows)),
+        *(LatexColumn(heading, means(name)) for name, heading in others.items()),
+        LatexColumn("lost", means("top1_regret"), min),
+        LatexColumn("of 5", means("top5_regret"), min),
+        LatexColumn(r"top 10\,\%", tuple(_share(row.mean("top_share")) for row in rows)),
     ]
 
 
@@ -319,8 +319,8 @@ def _formulas(run: Run, label: str) -> str:
         if not pick.known and isinstance(pick.graph, Graph)
     }
     named = [row.name for row in run.held_out if row.name in graphs]
-    formulas = [Cell(None, rf"$\displaystyle {graphs[name].latex()}$") for name in named]
-    column = Column("formula", tuple(formulas), None)
+    formulas = [LatexCell(None, rf"$\displaystyle {graphs[name].latex()}$") for name in named]
+    column = LatexColumn("formula", tuple(formulas), None)
     caption = rf"The discovered proxies. $\ell$: layers. {MADE}"
     names = list(map(escaped, named))
     return booktabs(names, [column], caption, f"tab:{label}-formulas", wide=True)

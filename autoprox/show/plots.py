@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from autoprox.evolution.record import HISTORY, Run
+from autoprox.language.layout import Point
 from autoprox.show.picks import Pick
-
-Point = tuple[float, float]
 
 JUDGED, NODES = "distinct candidates judged", "nodes of the formula"
 """The names of the horizontal axes."""

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-Arrangement: TypeAlias = Literal[
+WeightShape: TypeAlias = Literal[
     "matrix", "transposed matrix", "convolution", "transposed convolution", "bilinear"
 ]
 """The dimensions of a weight: ``(..., out, in)``, ``(..., in, out)``, ``(out, in / groups,
@@ -39,7 +39,7 @@ class Axes:
             stored in others; None where it is not.
     """
 
-    arrangement: Arrangement
+    arrangement: WeightShape
     groups: int = 1
     shape: tuple[int, int] | None = None
 
@@ -97,7 +97,7 @@ def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
         return None
     if isinstance(module, _ConvNd):
         transposed = isinstance(module, _ConvTransposeNd)
-        arrangement: Arrangement = "transposed convolution" if transposed else "convolution"
+        arrangement: WeightShape = "transposed convolution" if transposed else "convolution"
         return Axes(arrangement, module.groups) if name == "weight" else None
     if isinstance(module, nn.Bilinear):
         return Axes("bilinear") if name == "weight" else None

@@ -29,7 +29,7 @@ Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorSpan:
     """Where in a file a tensor lies: its first byte, and the byte after its last."""
 
     dtype: torch.dtype
@@ -47,7 +47,7 @@ class Header:
     roles: tuple[str, ...]
     sample: Sample
     names: tuple[str, ...]
-    places: Mapping[str, Place]
+    places: Mapping[str, TensorSpan]
     size: int
 
 
@@ -138,7 +138,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def places(text: str, start: int, size: int) -> Mapping[str, Place]:
+def places(text: str, start: int, size: int) -> Mapping[str, TensorSpan]:
     """Where tensors lie in a file.
 
     Args:
@@ -154,7 +154,7 @@ def places(text: str, start: int, size: int) -> Mapping[str, Place]:
         if fact.dtype not in TYPES or start + fact.data_offsets[1] > size:
             raise AutoproxError(f"its tensor {short(name)!r} is no statistic, or not in the file")
     return {
-        name: Place(TYPES[fact.dtype], fact.shape, *(start + at for at in fact.data_offsets))
+        name: TensorSpan(TYPES[fact.dtype], fact.shape, *(start + at for at in fact.data_offsets))
         for name, fact in facts.items()
     }
 

@@ -118,7 +118,7 @@ FORMULAS: Mapping[Any, Callable[..., int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _OperationFacts:
     """What is known of an operation of torch, whatever it runs on.
 
     Attributes:
@@ -139,13 +139,13 @@ class _Facts:
 
 
 @lru_cache(maxsize=4096)
-def _facts(func: Any) -> _Facts:
+def _facts(func: Any) -> _OperationFacts:
     """Look an operation up."""
     packet = getattr(func, "_overloadpacket", func)
     name = getattr(packet, "__name__", str(packet))
     formula = FORMULAS.get(packet) or flop_registry.get(packet)
     known = getattr(func, "namespace", "") in ("aten", "prim", "prims", "profiler")
-    return _Facts(
+    return _OperationFacts(
         name=name,
         formula=formula,
         own=packet in FORMULAS,

@@ -260,7 +260,7 @@ def _content(key: str, measurement: Measurement) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _HeaderFacts:
     """What a file says of its tensors: a key, and JSON."""
 
     key: str
@@ -283,7 +283,7 @@ def _checked_header(path: Path) -> Header:
         if int(version) < FORMAT:
             raise AutoproxError(f"it has the old format {version}")
         if int(version) == FORMAT:
-            facts = converted(header.facts, _Facts)
+            facts = converted(header.facts, _HeaderFacts)
             return Header(
                 facts.key,
                 words(facts.layers),

@@ -42,7 +42,7 @@ MOST_UNPACKED = 8 * MOST_BYTES
 
 _CHUNK = 2**20
 
-Part = Literal["train", "test"]
+CifarPart = Literal["train", "test"]
 
 
 class Labelled(NamedTuple):
@@ -52,7 +52,7 @@ class Labelled(NamedTuple):
     labels: NDArray[np.int64]
 
 
-def cifar10(path: str | Path, part: Part = "train") -> Labelled:
+def cifar10(path: str | Path, part: CifarPart = "train") -> Labelled:
     """The training or the test images in a file.
 
     Args:
@@ -104,7 +104,7 @@ class _Unpacked:
         return content
 
 
-def _from_archive(path: Path, part: Part) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _from_archive(path: Path, part: CifarPart) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Read whichever of the two archives `path` is."""
     batches = (
         [f"data_batch_{place}" for place in range(1, 6)] if part == "train" else ["test_batch"]

@@ -32,7 +32,7 @@ def convolution(
     return conv, nn.BatchNorm2d(wider)
 
 
-class InvertedResidual(nn.Module):
+class CifarInvertedResidual(nn.Module):
     """An inverted residual: expand, filter by channel, project, ``(batch, width, …)``."""
 
     def __init__(self, width: int, wider: int, expansion: int, stride: int) -> None:
@@ -65,7 +65,7 @@ class MobileNetV2(nn.Module):
         for expansion, wider, blocks, stride in STAGES:
             for place in range(blocks):
                 layers.append(
-                    InvertedResidual(width, wider, expansion, stride if place == 0 else 1)
+                    CifarInvertedResidual(width, wider, expansion, stride if place == 0 else 1)
                 )
                 width = wider
         self.features = nn.Sequential(*layers, *convolution(width, LAST), nn.ReLU6())

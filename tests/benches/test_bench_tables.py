@@ -102,8 +102,8 @@ def test_a_bad_table_is_refused_with_file_and_line(
 
 
 def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"absent\.csv: cannot read this table"):
+    with pytest.raises(BenchError, match=r"^cannot read .*absent\.csv: No such file"):
         read_table(tmp_path / "absent.csv")
     (tmp_path / "t.csv").write_bytes(b"accuracy\n\xff\xfe\n")
-    with pytest.raises(BenchError, match=r"t\.csv: cannot read this table"):
+    with pytest.raises(BenchError, match=r"^cannot read .*t\.csv: it is no text in UTF-8"):
         read_table(tmp_path / "t.csv")

@@ -53,7 +53,6 @@ def running(folder, cache, jobs="2"):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 200
     while not (folder / "run" / "checkpoint.json").exists():

@@ -34,7 +34,7 @@ def measurements():
     return measured(64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_a_block_gives_each_network_what_it_gives_alone(measurements, seed):
     graph = drawn(seed, lambda: VARIATION.mutated(VARIATION.random()))

@@ -23,7 +23,7 @@ from autoprox.language.text import parse
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 OTHER = str(Path(__file__).parents[1] / "other_tiny_bench.py")
 SMALL = {"evaluations": 80, "population": 20, "proposals": 40}
-HALF = {**SMALL, "held_out": 0.6}
+HALF = {**SMALL, "held_out_share": 0.6}
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_what_a_run_found_alone_no_other_judged(runs, cache):
         (OTHER, {}, "share no held-out architecture: .*one held out 14 of tiny; .*run held out"),
         (
             TINY,
-            {"held_out": 0.25, "split_seed": 1},
+            {"held_out_share": 0.25, "split_seed": 1},
             "share 3 held-out architectures, which is too",
         ),
     ],

@@ -121,7 +121,9 @@ def test_it_is_resumed_to_what_it_would_have_been(origin, cache, tmp_path):
     assert content(tmp_path / "cut") == content(whole.folder)
 
 
-@pytest.mark.parametrize("options", [{"split_seed": 1}, {"held_out": 0.6}, {"spaces": ("mlp",)}])
+@pytest.mark.parametrize(
+    "options", [{"split_seed": 1}, {"held_out_share": 0.6}, {"spaces": ("mlp",)}]
+)
 def test_a_split_that_would_hold_out_what_the_other_searched_on_is_refused(
     options, origin, cache, tmp_path
 ):

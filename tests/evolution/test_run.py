@@ -239,7 +239,7 @@ def test_seed_proxies_are_in_the_first_generation(cache, tmp_path):
         ({"targets": ("corse",)}, UnknownNameError, "did you mean 'coarse'"),
         ({"spaces": ("cnm",)}, UnknownNameError, "did you mean 'cnn'"),
         ({"statistics": ("wieght",)}, UnknownNameError, "did you mean 'weight'"),
-        ({"held_out": 1.5}, BenchError, "between 0 and 1"),
+        ({"held_out_share": 1.5}, BenchError, "between 0 and 1"),
         ({"evaluations": 0}, RunError, "at least 1"),
         ({"seed_proxies": ("sum(weight)",)}, LanguageError, "one number a network"),
         ({"seed": -1}, RunError, "not negative"),

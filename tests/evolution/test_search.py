@@ -115,7 +115,7 @@ def test_a_proxy_and_its_negative_are_one(expression, one):
     assert unsigned(parse(expression)) is parse(one)
 
 
-@examples(max_examples=50, deadline=None)
+@examples(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_the_sign_of_any_proxy_is_turned_there_and_back(seed):
     with drawing_from(random.Random(seed)):

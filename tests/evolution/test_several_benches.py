@@ -80,7 +80,7 @@ def test_the_held_out_figures_are_those_of_live_scores_on_each_bench(run, cache)
 
 
 def test_each_bench_is_split_as_in_a_run_on_it_alone(cache):
-    settings = {"split_seed": 5, "held_out": 0.3}
+    settings = {"split_seed": 5, "held_out_share": 0.3}
     both = lay(BOTH, Settings(bench=BOTH, **settings), cache)
     names = [one.name for one in both.bench.architectures]
     for part in ("search", "held_out"):

@@ -31,7 +31,7 @@ def drawn(seed, draw):
         return draw()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_random_proxies_and_their_offspring_are_proxies_within_the_limits(seed):
     first, second = drawn(seed, lambda: (VARIATION.random(), VARIATION.random()))
@@ -43,14 +43,14 @@ def test_random_proxies_and_their_offspring_are_proxies_within_the_limits(seed):
         assert set(graph.statistics) <= set(DEFAULT_STATISTICS)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_a_mutant_is_not_its_parent(seed):
     parent = drawn(seed, VARIATION.random)
     assert drawn(seed, lambda: VARIATION.mutated(parent)) is not parent
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_trees_and_graphs_are_two_forms_of_one_thing(seed):
     graph = drawn(seed, VARIATION.random)
@@ -192,7 +192,7 @@ def test_reductions_of_tensors_stay_short():
         assert all(node.complexity <= REDUCTION_NODES for node in graph if reduces_tensor(node))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS)
 def test_where_architectures_differ_by_bits_every_proxy_uses_them(seed):
     vocabulary = Vocabulary(("weight", "grad", "params", "bits", "weight_error"))

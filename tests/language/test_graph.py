@@ -36,14 +36,14 @@ def graphs(draw, kind, height):
 PROXIES = graphs(Network, 6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PROXIES)
 def test_the_text_of_a_graph_parses_to_the_same_object(graph):
     assert parse(str(graph)) is graph
     assert parse_proxy(f"\n  {str(graph).replace(',', ' ,').replace('(', ' ( ')}  ") is graph
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PROXIES)
 def test_json_pickle_and_copies_give_the_same_object(graph):
     assert from_json(json.loads(json.dumps(graph.to_json()))) is graph
@@ -51,7 +51,7 @@ def test_json_pickle_and_copies_give_the_same_object(graph):
     assert copy.deepcopy(graph) is graph
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PROXIES)
 def test_the_view_is_an_acyclic_graph_with_one_root_that_knows_every_node(graph):
     view = graph.to_networkx()
@@ -61,7 +61,7 @@ def test_the_view_is_an_acyclic_graph_with_one_root_that_knows_every_node(graph)
     assert view.nodes[len(view) - 1]["kind"] == "Network"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PROXIES)
 def test_nodes_come_after_their_arguments_and_only_once(graph):
     nodes = graph.nodes()
@@ -70,7 +70,7 @@ def test_nodes_come_after_their_arguments_and_only_once(graph):
     assert nodes[-1] is graph
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     graphs(Layer, 3), graphs(Layer, 3), st.sampled_from(["add", "multiply", "subtract", "divide"])
 )
@@ -79,7 +79,7 @@ def test_only_commutative_primitives_forget_the_order(first, second, word):
     assert (forward is backward) == (word in ("add", "multiply") or first is second)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PROXIES)
 def test_latex_has_balanced_braces(graph):
     formula = graph.latex()

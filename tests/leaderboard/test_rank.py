@@ -315,8 +315,9 @@ def test_a_discovered_proxy_says_on_how_many_of_the_architectures_it_was_searche
     assert (count, board.footnotes) == (0, {})
     count, board = row(discovered(split_seed=3), held_out=True, split_seed=0)
     assert 0 < count == part(board.architectures, 3) < 14
-    count, board = row(discovered(spaces=["cnn"], held_out=0.6))
-    assert count == part(board.architectures, 0, spaces=["cnn"], held_out=0.6) == 5
+    for share in ("held_out_share", "held_out"):  # the latter is what runs wrote before
+        count, board = row(discovered(spaces=["cnn"], **{share: 0.6}))
+        assert count == part(board.architectures, 0, spaces=["cnn"], held_out_share=0.6) == 5
     assert row(discovered(spaces=["cnn"]), spaces=["mlp"])[0] == 0
     assert row(discovered(bench="vit101"))[0] == 0
 

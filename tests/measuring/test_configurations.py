@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 import autoprox
 from autoprox.errors import BenchError, QuantisationError, StatisticError
@@ -40,14 +39,11 @@ NAMES = tuple(dict.fromkeys(name for each in EXPRESSIONS for name in load(each).
 
 @pytest.fixture(scope="module", autouse=True)
 def few_products():
-    """One thread, as in a search, and quick estimates of the Hessian."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Quick estimates of the Hessian."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curvature, "PRODUCTS", 3)
         patch.setattr(curvature, "ITERATIONS", 3)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=[64, "full"])

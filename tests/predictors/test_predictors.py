@@ -10,7 +10,7 @@ from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.predictors import MODELS, check_labels, predict_by
 from autoprox.predictors.kernels import PENALTIES, matern
 from autoprox.predictors.losses import diff_kendall, pairwise, squared
-from autoprox.predictors.parzc import BayesianLinear, Block, ParZC
+from autoprox.predictors.parzc import BayesianLinear, ParZC, ResidualPerceptrons
 
 SMALL = {"width": 16, "depth": 1, "epochs": 60, "rate": 0.01}
 
@@ -108,7 +108,7 @@ def test_only_mixing_blocks_let_a_piece_see_another():
     y[0, 5, 0] += 1  # of one entry: the same for all is taken away by the norm of the layer
     for mixing in (False, True):
         with torch.no_grad():
-            block = Block(8, mixing)
+            block = ResidualPerceptrons(8, mixing)
             assert torch.equal(block(x)[0, 0], block(y)[0, 0]) is not mixing
 
 
@@ -125,9 +125,11 @@ def test_a_bayesian_layer_draws_at_every_pass_with_the_deviation_it_says():
 def test_the_parts_of_parzc():
     whole, plain = ParZC(30, 16), ParZC(30, 16, depth=0, bayesian=False)
     names = [type(each).__name__ for each in whole.modules()]
-    assert names.count("Block") == 4
+    assert names.count("ResidualPerceptrons") == 4
     assert names.count("BayesianLinear") == 2
-    assert not any(isinstance(each, (Block, BayesianLinear)) for each in plain.modules())
+    assert not any(
+        isinstance(each, (ResidualPerceptrons, BayesianLinear)) for each in plain.modules()
+    )
     assert whole(torch.zeros(7, 30)).shape == (7,)
 
 

@@ -25,11 +25,9 @@ def command(tmp_path):
     paths = [word if word.startswith("--") else str(tmp_path / word) for word in given]
     quick = ["--calibration", "8", "--rounding", "plain", "--threads", "1", "--quiet"]
 
-    threads = torch.get_num_threads()
-    yield lambda *more: CliRunner().invoke(
+    return lambda *more: CliRunner().invoke(
         main, ["bench", "quantise", "resnet20", *paths, *quick, *more]
     )
-    torch.set_num_threads(threads)
 
 
 def test_a_table_is_made_continued_and_checked_row_by_row(command, tmp_path):

@@ -14,13 +14,13 @@ import pytest
 from autoprox.assessment.assess import Assessment
 from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
-from autoprox.ranking import Column as Ranked
+from autoprox.ranking import Column
 from autoprox.ranking.figures import ColumnFigures, Comparison
-from autoprox.show.latex import Cell, Column, board_latex, booktabs, escaped, run_latex
+from autoprox.show.latex import LatexCell, LatexColumn, board_latex, booktabs, escaped, run_latex
 from tests.made_runs import found, judged
 
 ACCURACIES = np.linspace(50, 90, 20)
-RANKED = Ranked("cnn", "c10_a", np.arange(20), ACCURACIES)
+RANKED = Column("cnn", "c10_a", np.arange(20), ACCURACIES)
 
 
 def figures(scores: np.ndarray) -> tuple[ColumnFigures, ...]:
@@ -58,8 +58,10 @@ def run():
 
 
 def test_the_best_of_each_column_is_bold_and_all_that_look_like_it() -> None:
-    cells = tuple(Cell(value, f"{value:.2f}") for value in (0.501, 0.499, 0.4))
-    text = booktabs(["a", "b", "c"], [Column("up", cells), Column("down", cells, min)], "", "t")
+    cells = tuple(LatexCell(value, f"{value:.2f}") for value in (0.501, 0.499, 0.4))
+    text = booktabs(
+        ["a", "b", "c"], [LatexColumn("up", cells), LatexColumn("down", cells, min)], "", "t"
+    )
     bold = re.findall(r"^(\w) & (.*) & (.*) \\\\$", text, re.MULTILINE)
     assert [("textbf" in up, "textbf" in down) for _, up, down in bold] == [
         (True, False),

@@ -22,7 +22,7 @@ LAYERS = ("convolution", "addmm", "mm")
 
 
 @dataclass(frozen=True)
-class Node:
+class TracedTensor:
     """A tensor that a network computed.
 
     Attributes:
@@ -51,7 +51,7 @@ class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nodes: list[Node] = []
+        self.nodes: list[TracedTensor] = []
         self._places: dict[int, int] = {}
         self._kept: list[Tensor] = []  # so that no two tensors share an id
         for tensor in inputs:
@@ -60,7 +60,7 @@ class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note(self, tensor: Tensor, word: str, parents: tuple[int, ...]) -> None:
         self._places[id(tensor)] = len(self.nodes)
         self._kept.append(tensor)
-        self.nodes.append(Node(word, parents, tuple(tensor.shape)))
+        self.nodes.append(TracedTensor(word, parents, tuple(tensor.shape)))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -77,14 +77,14 @@ class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def traced(subject: Subject) -> list[Node]:
+def traced(subject: Subject) -> list[TracedTensor]:
     """Return what a network computes of its first sample, in the order of computation."""
     from autoprox.statistics.trees import tensors
 
     sample = subject.part(0, 1)
     with torch.no_grad(), _Traced(tensors(sample)) as trace:
         result_of(subject.network, sample, subject.state(), "eval")
-    nodes: list[Node] = trace.nodes
+    nodes: list[TracedTensor] = trace.nodes
     return nodes
 
 
@@ -120,13 +120,13 @@ def cell_mass(width: int, skipping: Sequence[int]) -> float:
     return sum(skipping[2:]) / could * width * len(skipping) if could else 0.0
 
 
-def mass(nodes: Sequence[Node]) -> float:
+def mass(nodes: Sequence[TracedTensor]) -> float:
     """Return NN-Mass of a traced network: that of its blocks, and of its concatenating cells."""
     blocks = sum(_block(nodes, node) for node in nodes if node.word == "add")
     return blocks + _cells(nodes)
 
 
-def _depths(nodes: Sequence[Node], end: int) -> dict[int, tuple[int, tuple[int, ...]]]:
+def _depths(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, tuple[int, ...]]]:
     """Return for each ancestor of a node the inputs' widths of the most layers on the way."""
     ways: dict[int, tuple[int, ...]] = {end: ()}
     for place in range(end, -1, -1):
@@ -140,7 +140,7 @@ def _depths(nodes: Sequence[Node], end: int) -> dict[int, tuple[int, tuple[int, 
     return {place: (len(way), way) for place, way in ways.items()}
 
 
-def _block(nodes: Sequence[Node], node: Node) -> float:
+def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
     """Return the mass of a block that ends with a sum: of its input and of what layers made of it.
 
     A shortcut with one layer, which fits its shape, counts as the input itself.
@@ -156,7 +156,7 @@ def _block(nodes: Sequence[Node], node: Node) -> float:
     return block_mass(long[1]) if short[0] <= 1 and long[0] > short[0] else 0.0
 
 
-def _cells(nodes: Sequence[Node]) -> float:
+def _cells(nodes: Sequence[TracedTensor]) -> float:
     """Return the mass of the runs of layers of one width and one resolution that concatenate."""
     found: list[tuple[tuple[int, ...], int]] = []
     for node in nodes:
@@ -173,13 +173,13 @@ def _cells(nodes: Sequence[Node]) -> float:
 
 
 def _previous(
-    nodes: Sequence[Node], source: int, found: Sequence[tuple[tuple[int, ...], int]]
+    nodes: Sequence[TracedTensor], source: int, found: Sequence[tuple[tuple[int, ...], int]]
 ) -> int:
     """Return how many of the channels of a concatenation come from the layer before."""
     return found[-1][0][0] if found else nodes[nodes[source].parents[0]].width
 
 
-def _source(nodes: Sequence[Node], place: int) -> int:
+def _source(nodes: Sequence[TracedTensor], place: int) -> int:
     """Return where a tensor comes from, past norms and activations, which keep its shape."""
     while nodes[place].word not in ("cat", "input", "add") and not nodes[place].is_layer:
         parents = nodes[place].parents

@@ -15,7 +15,14 @@ from autoprox.runtime.arguments import is_finite, listed, named_options
 from autoprox.search.architectures.found import cost_text
 from autoprox.search.architectures.limits import Range, costs_of, device_cost, device_ranges
 from autoprox.search.architectures.limits import range_of as read_range
-from autoprox.search.architectures.relaxed import ROUNDING, Fits, Places, fit_models, maximise, said
+from autoprox.search.architectures.relaxed import (
+    ROUNDING,
+    Places,
+    StepModels,
+    fit_models,
+    maximise,
+    said,
+)
 from autoprox.search.architectures.space import Config, Space, asked, load_space
 
 Trained: TypeAlias = Sequence[tuple[Config, float]]
@@ -168,7 +175,7 @@ def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[
 
 def fit_space(
     space: Any, pairs: Trained, ranges: Mapping[str, Range], model: str, seed: int
-) -> Fits:
+) -> StepModels:
     """Return the models, fitted to trained architectures and what they cost.
 
     Raises:
@@ -211,7 +218,7 @@ def _places(space: Any, config: Config) -> list[int]:
     return [values.index(number) for number, values in zip(numbers, levels, strict=True)]
 
 
-def _check_least(fits: Fits, limits: Mapping[str, float]) -> None:
+def _check_least(fits: StepModels, limits: Mapping[str, float]) -> None:
     """Refuse a limit below the least of its fitted cost; prices are not negative.
 
     Raises:
@@ -240,7 +247,7 @@ def config_at(space: Any, place: Places) -> Config | None:
 
 def _choice(
     space: Any,
-    fits: Fits,
+    fits: StepModels,
     place: Places,
     limits: Mapping[str, float],
     trained: int,

@@ -42,7 +42,7 @@ NEIGHBOURS = 20_000
 
 
 @dataclass(frozen=True)
-class Fits:
+class StepModels:
     """Models of accuracy and costs over the steps of an architecture's numbers.
 
     A network is its places ``(numbers,)``: 0 for the first value of a number, 1 for the second.
@@ -102,7 +102,7 @@ def fit_models(
     steps: Sequence[int],
     model: str = "gp",
     seed: int = 0,
-) -> Fits:
+) -> StepModels:
     """Fit the models to trained networks.
 
     Args:
@@ -125,11 +125,11 @@ def fit_models(
         for row in cost_inputs(where, steps).tolist()
     ]
     models = {name: fit_cost(rows, values.tolist(), name) for name, values in costs.items()}
-    return Fits(tuple(steps), model, arrays, models)
+    return StepModels(tuple(steps), model, arrays, models)
 
 
 def maximise(
-    fits: Fits, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
+    fits: StepModels, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
 ) -> Places:
     """Return the architecture of the largest fitted accuracy whose fitted costs keep the limits.
 
@@ -153,7 +153,7 @@ def maximise(
 
 def _climbed(
     start: Array,
-    fits: Fits,
+    fits: StepModels,
     limits: Mapping[str, float],
     known: Callable[[Places], NDArray[np.bool_]],
 ) -> tuple[float, Places] | None:
@@ -178,7 +178,7 @@ def said(limits: Mapping[str, float]) -> str:
     return " and ".join(f"{name} of at most {most:.6g}" for name, most in limits.items()) or "all"
 
 
-def _relaxed(fits: Fits, limits: Mapping[str, float]) -> list[Array]:
+def _relaxed(fits: StepModels, limits: Mapping[str, float]) -> list[Array]:
     """Return the optima of the relaxed problem, the best first; the cheapest corner is last."""
     from scipy.optimize import shgo
 

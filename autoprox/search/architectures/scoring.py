@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from autoprox.errors import ScoreError, SpaceError
 from autoprox.hardware.timing import time_network
-from autoprox.language.graph import Graph
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, Scorable, identity
+from autoprox.measuring.scores import Kept, identity
 from autoprox.measuring.scoring import Job, score_all
 from autoprox.proxies import names
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
-from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.loading import Scorable, Source, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.runtime.files import absolute
@@ -73,7 +72,7 @@ class Scored:
         return data
 
 
-def loaded(sources: Sequence[str | Path | Graph | AnyProxy]) -> dict[str, Scorable]:
+def loaded(sources: Sequence[Source]) -> dict[str, Scorable]:
     """Return the proxies by what `load` finds them again by: a shipped name, or the expression.
 
     Raises:

@@ -16,7 +16,7 @@ from autoprox.errors import RunError, ScoreError, SpaceError
 from autoprox.evolution.folder import RunFolder
 from autoprox.hardware.pricing import price_of
 from autoprox.language.graph import Graph
-from autoprox.proxies.loading import AnyProxy
+from autoprox.proxies.loading import Source
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
@@ -36,9 +36,6 @@ from autoprox.statistics.store import default_folder
 
 GENERATION = 16
 """How many architectures are scored at a time; the same for any number of jobs."""
-
-Source: TypeAlias = str | Path | Graph | AnyProxy
-"""What `autoprox.load` takes."""
 
 Watch: TypeAlias = Callable[["ArchitectureSearch", int], None]
 """Called as ``watch(search, done)``; `done` counts the scored ones of the running generation."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoprox.errors import QuantisationError, ScoreError
-from autoprox.language.graph import Graph
 from autoprox.proxies.fitted import FittedProxy
-from autoprox.proxies.function import Ensemble
-from autoprox.proxies.loading import AnyProxy, load
+from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.proxies.loading import Source, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.quantise.layers import END_BITS, Costs, costs
 from autoprox.runtime.arguments import listed, named_options
@@ -106,7 +104,7 @@ def search_bits(
     network: nn.Module,
     inputs: Tensor,
     targets: Tensor | None,
-    proxy: str | Path | Graph | AnyProxy,
+    proxy: Source,
     *,
     size: float | str | None = None,
     bops: float | str | None = None,
@@ -160,18 +158,7 @@ def search_bits(
     if evaluations < 1:
         raise QuantisationError(f"evaluations is at least 1; got {evaluations}")
     _check_trials(trials, images, inputs)
-    loaded = load(proxy)
-    if isinstance(loaded, Ensemble):
-        raise ScoreError(
-            f"{loaded} compares networks with each other and has no score for one configuration; "
-            f"search with one of its parts: {', '.join(loaded.parts)}"
-        )
-    if isinstance(loaded, FittedProxy):
-        raise ScoreError(
-            f"{loaded} was fitted to networks, and bits are searched for by expressions and "
-            "functions; give one of these, such as hawq_v2"
-        )
-    check_needs_bits(loaded)
+    loaded = _loaded(proxy)
     told = progress or silent
     space = space_of(costs(network, inputs), listed(widths), limit)
     divergence = None
@@ -201,6 +188,23 @@ def search_bits(
     return replace(
         choice_by_trials, divergence=best.divergence, untried=choice, finished=best.finished
     )
+
+
+def _loaded(proxy: Source) -> Proxy | FunctionProxy:
+    """Return a proxy that has a score for one configuration of bits."""
+    loaded = load(proxy)
+    if isinstance(loaded, Ensemble):
+        raise ScoreError(
+            f"{loaded} compares networks with each other and has no score for one configuration; "
+            f"search with one of its parts: {', '.join(loaded.parts)}"
+        )
+    if isinstance(loaded, FittedProxy):
+        raise ScoreError(
+            f"{loaded} was fitted to networks, and bits are searched for by expressions and "
+            "functions; give one of these, such as hawq_v2"
+        )
+    check_needs_bits(loaded)
+    return loaded
 
 
 def _score(scorer: BitScorer, bits: NDArray[np.int64]) -> float | None:

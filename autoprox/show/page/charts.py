@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
 from autoprox.evolution.record import HISTORY, Run
-from autoprox.language.layout import apart
+from autoprox.language.layout import Point, apart
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show import plots
 from autoprox.show.picks import Pick
-from autoprox.show.plots import Point
 
 WIDTH, HEIGHT = 660, 360
 LEFT, RIGHT, TOP, BOTTOM = 52, 165, 14, 46

@@ -17,9 +17,6 @@ from autoprox.evolution.settings import Settings
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""
 
-OTHERWISE_NAMED = {"held_out": "held_out_share"}
-"""The settings whose option has another name."""
-
 SHOWN = {"images": "images", "batch": "batch", "probe_seed": "probe_seed"}
 """The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
 
@@ -55,7 +52,6 @@ def _parameters(settings: Settings) -> list[str]:
 def _option(name: str, value: Any) -> list[str]:
     if name in REPEATED:
         return [word for one in value for word in (REPEATED[name], one)]
-    name = OTHERWISE_NAMED.get(name, name)
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     return [f"--{name.replace('_', '-')}", text]
 
@@ -90,7 +86,7 @@ def rank_command(settings: Settings, words: Sequence[str]) -> str:
         for name in ("architectures", "spaces", "targets"):
             value = getattr(settings, name)
             words += _option(name, value) if value is not None else []
-        if settings.held_out == usual.held_out:
+        if settings.held_out_share == usual.held_out_share:
             words += ["--held-out", *_option("split_seed", settings.split_seed)]
     for name, option in SHOWN.items():
         value = getattr(settings, name)

@@ -233,7 +233,10 @@ def _ranked(found: Run, path: Path) -> Markup:
     table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
     split = board.settings.get("held_out"), board.settings.get("split_seed")
     notes = ["Measured as the settings of that ranking say, not those of this run."]
-    if split != (True, asked.split_seed) or asked.held_out != Settings(asked.bench).held_out:
+    if (
+        split != (True, asked.split_seed)
+        or asked.held_out_share != Settings(asked.bench).held_out_share
+    ):
         notes.append("This ranking includes architectures that the search saw.")
     if starred:
         notes.append("* discovered on some of these architectures, which flatters it.")

@@ -19,7 +19,7 @@ WORST = 5
 
 
 @dataclass(frozen=True)
-class Place:
+class Standing:
     """Where an architecture stands among those of its space that have a figure for a target.
 
     Attributes:
@@ -39,7 +39,7 @@ class Place:
         return self.by_accuracy - self.by_score
 
 
-def places(found: Run) -> dict[str, list[Place]]:
+def places(found: Run) -> dict[str, list[Standing]]:
     """Return the held-out architectures of each column, ``"space/target"``, the worst placed first.
 
     Those without a score have the places behind all that have one.
@@ -59,7 +59,7 @@ def places(found: Run) -> dict[str, list[Place]]:
             for values in ([accuracy for _, accuracy in part], scores)
         )
         rows = [
-            Place(each, accuracy, float(first), float(second))
+            Standing(each, accuracy, float(first), float(second))
             for (each, accuracy), first, second in zip(part, by_accuracy, by_score, strict=True)
         ]
         columns[name] = sorted(rows, key=lambda row: -abs(row.off))
@@ -103,7 +103,7 @@ def section(found: Run) -> Markup:
     )
 
 
-def _chart(column: str, rows: Sequence[Place]) -> Markup:
+def _chart(column: str, rows: Sequence[Standing]) -> Markup:
     """Return the accuracies over the ranks by score, the best score at the right."""
     count = len(rows)
     frame = Frame((0, count + 1), plots.around([row.accuracy for row in rows]), right=12)

@@ -38,13 +38,10 @@ LIMITS = ({"size": 400}, {"bops": "600K"}, {"average_bits": 2.7}, {"average_bits
 @pytest.fixture(scope="module")
 def truth():
     """All configurations, and each measured by itself."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     made, shown = network(), batch()
     names = sorted({name for each in (*SUMS, *COMPARING) for name in parse(each).statistics})
     every = [(8, *inner, 8) for inner in itertools.product(WIDTHS, repeat=4)]
     table = Table(tuple(measure(made, *shown, names, bits=bits) for bits in every))
-    torch.set_num_threads(threads)
     return every, Evaluator(table)
 
 

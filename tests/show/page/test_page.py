@@ -395,7 +395,9 @@ def test_a_formula_of_unknown_words_is_shown_as_text(copy):
     [
         Settings("vit101"),
         Settings("a,b", spaces=("a/x y", "b/z"), targets=("t",), architectures=9, algorithm="emq"),
-        Settings("vit101", seed=3, split_seed=4, held_out=0.25, statistics=("weight", "grad")),
+        Settings(
+            "vit101", seed=3, split_seed=4, held_out_share=0.25, statistics=("weight", "grad")
+        ),
         Settings("vit101", seed_proxies=("zico", "sum(divide(params, flops))"), sample="full"),
         Settings("vit101", batch=4, probe_seed=2, sample=64, images="/a b/c.npz"),
         Settings("vit101", evaluations=5, population=4, proposals=6, complexity=7),
