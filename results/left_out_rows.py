@@ -2,38 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from csv_tables import write_csv
+from numpy.typing import NDArray
 
+from autoprox.assessment.assess import Assessor
 from autoprox.benches.counts import COUNTS
-from autoprox.evolution.left_out import LeftOut
+from autoprox.evolution.ground import Ground
+from autoprox.evolution.left_out import LeftOut, over_architectures
+from autoprox.language.graph import Graph
 
 COLUMNS = (
     "fitness", "left_out", "beside", "found", "known", *COUNTS, "difference", "low", "high",
-    "formula",
+    "low_architectures", "high_architectures", "formula",
 )  # fmt: skip
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Families:
+    """The families, and what any formula is worth on resamples of their architectures.
+
+    Attributes:
+        assessors: one a family, on all its drawn architectures.
+        known: the known proxies.
+    """
+
+    assessors: Mapping[str, Assessor]
+    known: Mapping[str, Graph]
+
+    @classmethod
+    def of(cls, ground: Ground) -> Families:
+        """Return the families of a ground."""
+        homes: dict[str, list[int]] = {}
+        names = [plan.bench.name for plan in ground.plans for _ in plan.bench.architectures]
+        for place, name in enumerate(names):
+            homes.setdefault(name, []).append(place)
+        assessors = {name: ground.assessor(places) for name, places in homes.items()}
+        return cls(assessors, ground.known)
+
+    def interval(
+        self, graphs: Mapping[str, Sequence[Graph]], rival: Mapping[str, str]
+    ) -> tuple[float, float]:
+        """Return the interval over architectures of what was found less a rival.
+
+        Args:
+            graphs: by family the formulas that were found without it.
+            rival: by family the name of the known proxy.
+        """
+        found = {
+            family: np.stack([self.assessors[family].resampled(graph) for graph in own])
+            for family, own in graphs.items()
+        }
+        beside = {
+            family: self.assessors[family].resampled(self.known[name])
+            for family, name in rival.items()
+        }
+        return over_architectures(found, beside)
 
 
 def left_out_rows(
-    fitness: str, table: LeftOut, formulas: dict[str, str]
+    fitness: str, table: LeftOut, graphs: Mapping[str, Sequence[Graph]], families: Families
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each family, and one for each known proxy in the mean over them.
 
     Args:
         fitness: by which the formulas were chosen.
         table: what they are worth on the families that were left out.
-        formulas: what was chosen without each family.
+        graphs: what was chosen without each family, by every seed; the first one's is written.
+        families: the families.
     """
     for family, found in table.found.items():
         counts = {name: round(table.known[name][family], 4) for name in COUNTS}
         row = {"fitness": fitness, "left_out": family, "found": round(found.middle, 4)}
-        yield {**row, **counts, "formula": formulas[family]}
+        yield {**row, **counts, "formula": graphs[family][0].text}
+    afterwards = {family: name for family, (name, _) in table.best_counts.items()}
     for other in table.beside:
         assert other.difference_interval is not None
-        low, high = other.difference_interval
+        rival = dict.fromkeys(table.found, other.name) if other.name in table.known else afterwards
+        ends = (*other.difference_interval, *families.interval(graphs, rival))
         yield {
             "fitness": fitness,
             "left_out": "mean over families",
@@ -41,8 +94,7 @@ def left_out_rows(
             "found": round(table.joint, 4),
             "known": round(other.joint, 4),
             "difference": round(other.difference, 4),
-            "low": round(float(low), 4),
-            "high": round(float(high), 4),
+            **dict(zip(COLUMNS[-5:-1], (round(float(end), 4) for end in ends), strict=True)),
         }
 
 

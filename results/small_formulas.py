@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from csv_tables import write_csv
-from left_out_rows import left_out_rows, write_left_out
+from left_out_rows import Families, left_out_rows, write_left_out
 from numpy.typing import NDArray
 
 from autoprox.benches.counts import COUNTS
@@ -35,6 +35,7 @@ from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import negated
 from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.settings import Settings
+from autoprox.evolution.small import READINGS, SIZES
 from autoprox.language.graph import Graph, apply
 from autoprox.language.text import parse
 from autoprox.ranking import AGAINST_COUNTS, OVER, Over, Ranker, by_family, over_families
@@ -42,26 +43,6 @@ from autoprox.ranking.medians import median
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
-SIZES = ("params", "flops", "fan_in", "fan_out", "out_entries")
-STATISTICS = (
-    "norm(weight)",
-    "entropy(weight_spectrum)",
-    "max(weight_spectrum)",
-    "norm(grad)",
-    "entropy(grad)",
-    "entropy(grad_spectrum)",
-    "max(grad_spectrum)",
-    "std(act)",
-    "entropy(act)",
-    "norm(act_grad)",
-    "entropy(act_grad)",
-    "log_determinant(act_gram)",
-    "entropy(act_gram)",
-    "log_determinant(code_gram)",
-    "std(code_gram)",
-    "sum(absolute(multiply(weight, grad)))",
-    "sum(divide(grad_abs_mean, grad_std))",
-)
 AT_ONCE = 4000
 NONE = "nothing"
 """What is left out when a formula is chosen on all families."""
@@ -73,8 +54,8 @@ def terms() -> list[tuple[Graph, str]]:
     """Return the terms, each with the statistic that it reads, or nothing."""
     layers = [(size, "") for size in SIZES]
     layers += [(f"divide({one}, {other})", "") for one, other in permutations(SIZES, 2)]
-    layers += [(statistic, statistic) for statistic in STATISTICS]
-    layers += [(f"multiply({size}, {one})", one) for one in STATISTICS for size in SIZES]
+    layers += [(statistic, statistic) for statistic in READINGS]
+    layers += [(f"multiply({size}, {one})", one) for one in READINGS for size in SIZES]
     found = [(parse("count(params)"), "")]
     for text, statistic in layers:
         for inner in (text, f"sqrt({text})"):
@@ -134,6 +115,7 @@ class Small:
     def __init__(self, seed: int) -> None:
         """Compute the terms on all drawn architectures, and the formulas' figures there."""
         self.ground = ground_of(seed)
+        self.families = Families.of(self.ground)
         everywhere = range(len(self.ground.bench.architectures))
         judge = self.ground.judge(everywhere)
         known = terms()
@@ -210,8 +192,8 @@ def rows_of(over: Over, choices: Sequence[Choice], small: Small) -> Iterator[dic
         },
         known,
     )
-    formulas = {family: left_out[family][0].graph.text for family in families}
-    return left_out_rows(over, table, formulas)
+    graphs = {family: [each.graph for each in left_out[family]] for family in families}
+    return left_out_rows(over, table, graphs, small.families)
 
 
 def matrix_of(choices: Sequence[Choice], small: Small) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ from autoprox.ranking import (
     resolved,
     somers,
 )
-from autoprox.ranking.figures import ColumnFigures, Comparison, Figures, Interval
+from autoprox.ranking.figures import RESAMPLES, ColumnFigures, Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
 from autoprox.runtime.files import tupled
 
@@ -236,6 +236,14 @@ class Assessor:
         """Return the assessment of one proxy."""
         own = self._figures(graph)
         return self._assessed(name, graph.text, graph.complexity, own, self._without[graph])
+
+    def resampled(self, graph: Graph) -> Array:
+        """Return the joint correlation of a graph's scores on each resample, ``(resamples,)``.
+
+        Those of a graph that fails are 0.
+        """
+        own = self._figures(graph)
+        return own.resampled if isinstance(own, Figures) else np.zeros(RESAMPLES)
 
     def of_scores(self, name: str, description: str, scores: Scores) -> Assessment:
         """Return the assessment of a proxy that is no graph, from its scores."""

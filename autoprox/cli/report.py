@@ -105,6 +105,8 @@ def _settings(run: Run, taken: str) -> list[str]:
     where += [f"{drawn} drawn"] if asked.architectures else []
     where += [f"spaces {', '.join(asked.spaces)}"] if asked.spaces else []
     where += [f"targets {', '.join(asked.targets)}"] if asked.targets else []
+    where += [f"fitness over them: {asked.over}"] if not alone else []
+    where += ["small formulas"] if asked.formulas == "small" else []
     how = [f"algorithm {asked.algorithm}", f"{asked.evaluations} candidates", f"seed {asked.seed}"]
     how += ["full tensors" if asked.sample == "full" else f"{asked.sample} entries a tensor"]
     how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out_share:g}"]

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.benches.counts import COUNTS
+from autoprox.ranking.correlation import Array
 from autoprox.ranking.figures import Interval
+from autoprox.ranking.resampling import interval
 
 if TYPE_CHECKING:
     from autoprox.assessment.assess import Assessment
@@ -116,6 +118,26 @@ def of_mean(values: NDArray[np.float64]) -> Interval:
     count = len(values)
     half = float(stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
     return float(values.mean()) - half, float(values.mean()) + half
+
+
+def over_architectures(found: Mapping[str, Array], known: Mapping[str, Array]) -> Interval:
+    """Return the 95 % bootstrap interval over architectures of what was found less what is known.
+
+    The families stay as they are; the interval says nothing of other families, as `of_mean` does.
+
+    Args:
+        found: by family the joint correlation on each resample of its architectures,
+            ``(formulas, resamples)``, of which the median over the formulas counts.
+        known: by family that of a known proxy on the same resamples, ``(resamples,)``.
+
+    >>> found = {"a": np.array([[0.5, 0.6], [0.7, 0.6]]), "b": np.array([[0.4, 0.2]])}
+    >>> known = {"a": np.array([0.5, 0.5]), "b": np.array([0.1, 0.1])}
+    >>> low, high = over_architectures(found, known)  # of .2 and .1
+    >>> round(low, 4), round(high, 4)
+    (0.1025, 0.1975)
+    """
+    gains = [np.median(each, axis=0) - known[family] for family, each in found.items()]
+    return interval(np.mean(gains, axis=0))
 
 
 def known_everywhere(

@@ -12,7 +12,7 @@ from autoprox.evolution.ground import Ground
 from autoprox.evolution.judge import Judge, TableAddress, evaluator_of
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.variation import Variation
+from autoprox.evolution.small import variation_of
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
 from autoprox.ranking import Column, Ranker
@@ -94,7 +94,7 @@ def search_shuffled(task: Task) -> tuple[int, dict[str, Any]]:
     """Return a task's number, and the best candidate that its search finds."""
     settings = task.settings
     vocabulary = Vocabulary(*task.words)
-    variation = Variation(vocabulary, complexity=settings.complexity, needs_bits=task.needs_bits)
+    variation = variation_of(settings, vocabulary, task.needs_bits)
     columns = shuffled(task.columns, [settings.split_seed, settings.seed, task.number])
     judge = Judge(evaluator_of(task.address).table, Ranker(columns, settings.measure))
     seeds = [parse(seed) for seed in task.seeds]

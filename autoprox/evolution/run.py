@@ -15,7 +15,7 @@ from autoprox.evolution.observer import Silent as Silent
 from autoprox.evolution.record import Run
 from autoprox.evolution.running import begin_in, laid, resume_in, search_on
 from autoprox.evolution.search import Search
-from autoprox.evolution.settings import Settings
+from autoprox.evolution.settings import Formulas, Settings
 from autoprox.evolution.tracking import Logger, Tracker
 from autoprox.ranking import Over, RankCorrelation
 from autoprox.runtime.arguments import listed, named_options
@@ -34,7 +34,8 @@ def evolve(
     *,
     spaces: Sequence[str] | None = None,
     leave_out: Sequence[str] = (),
-    over: Over = "mean",
+    over: Over | None = None,
+    formulas: Formulas | None = None,
     targets: Sequence[str] | None = None,
     architectures: int | None = None,
     correlation: RankCorrelation | None = None,
@@ -77,7 +78,10 @@ def evolve(
         over: how the correlations of several benches become one fitness: their ``"mean"``,
             ``"median"``, ``"worst"``, ``"gain"``, the least that a proxy gains over the best of
             params, FLOPs, depth and width of a bench, or ``"wins"``, in how many benches it is
-            above each of these.
+            above each of these; None for ``"wins"`` over at least three benches, else the mean.
+        formulas: ``"any"``, or ``"small"`` for products and quotients of two terms, see
+            `autoprox.evolution.small`; None for small ones on at least three benches, as these hold
+            best on benches that the search does not see, else any.
         targets: the targets of the fitness; None for the default ones of each bench.
         architectures: how many architectures of the bench, or of each bench that has more, to draw;
             None for as many as the bench says, or all.

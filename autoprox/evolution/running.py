@@ -25,8 +25,8 @@ from autoprox.evolution.record import Run
 from autoprox.evolution.report import finish
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
+from autoprox.evolution.small import variation_of
 from autoprox.evolution.unseen import check_seeds
-from autoprox.evolution.variation import Variation
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
 from autoprox.runtime.parallel import Workers
@@ -57,13 +57,10 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
 
 def search_on(ground: Ground, workers: Workers) -> Search:
     """Return the search of a run, before its first generation."""
-    variation = Variation(
-        ground.vocabulary,
-        complexity=ground.settings.complexity,
-        needs_bits=ground.plans[0].bench.trained,
-    )
-    judge = ground.judge(ground.search, workers, ground.settings.over)
-    return Search(ground.settings, variation, judge, ground.seeds, ground.algorithm)
+    settings = ground.settings
+    variation = variation_of(settings, ground.vocabulary, ground.plans[0].bench.trained)
+    judge = ground.judge(ground.search, workers, settings.over or "mean")
+    return Search(settings, variation, judge, ground.seeds, ground.algorithm)
 
 
 def found_at(bench: str) -> str:

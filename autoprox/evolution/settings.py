@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
@@ -14,6 +14,11 @@ from autoprox.runtime.device import CPU
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
 from autoprox.statistics import DEFAULT_SAMPLE, Sample
+
+Formulas: TypeAlias = Literal["any", "small"]
+
+FORMULAS: tuple[Formulas, ...] = ("any", "small")
+"""What a search writes: all that its words can say, or `autoprox.evolution.small` formulas."""
 
 DEFAULT_STATISTICS = (
     "weight",
@@ -39,6 +44,10 @@ DEFAULT_STATISTICS = (
 """The words of a search unless the bench or the user names others."""
 
 
+BEFORE = {"correlation": "kendall", "over": "mean", "formulas": "any"}
+"""What runs did from before there was a choice."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a run.
@@ -54,7 +63,8 @@ class Settings:
     bench: str
     spaces: tuple[str, ...] | None = None
     leave_out: tuple[str, ...] = ()
-    over: Over = "mean"
+    over: Over | None = None
+    formulas: Formulas | None = None
     targets: tuple[str, ...] | None = None
     architectures: int | None = None
     correlation: RankCorrelation | None = None
@@ -92,8 +102,10 @@ class Settings:
         check_numbers(self, RunError, {"sample": "full"})
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
-        if self.over not in OVER:
+        if self.over not in (None, *OVER):
             raise UnknownNameError("way to put families together", str(self.over), OVER)
+        if self.formulas not in (None, *FORMULAS):
+            raise UnknownNameError("kind of formulas", str(self.formulas), FORMULAS)
         if self.leave_out and self.spaces is not None:
             raise RunError("give the spaces to evolve on, or the benches to leave out, not both")
         lowest = {"evaluations": 1, "population": 2, "proposals": 2, "complexity": 2}
@@ -104,8 +116,10 @@ class Settings:
             raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
         if self.permutations < 0:
             raise RunError(f"permutations is at least 0; got {self.permutations}")
-        if self.permutations and self.over != "mean":
-            raise RunError("searches on shuffled accuracies need a fitness over the mean")
+        if self.permutations and self.over not in (None, "mean"):
+            raise RunError(
+                "searches on shuffled accuracies need a fitness over the mean: give --over mean"
+            )
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
             raise RunError("seeds are not negative")
 
@@ -161,7 +175,8 @@ class Settings:
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """Return the settings that `to_json` described.
 
-        Runs from before there was a choice took Kendall's correlation.
+        Runs from before there was a choice took Kendall's correlation, the mean over families, and
+        any formulas.
 
         Raises:
             RunError: there is an unknown key, or a number is out of its range.
@@ -170,4 +185,4 @@ class Settings:
         # What is now the held-out share was called "held_out".
         data = {"held_out_share" if key == "held_out" else key: data[key] for key in data}
         check_known(data, cls)
-        return converted({"correlation": "kendall", **data}, cls, "settings")
+        return converted({**BEFORE, **data}, cls, "settings")

@@ -15,7 +15,6 @@ from autoprox.ranking.correlation import (
     Ranks,
     dense_ranks,
     kendall,
-    partial_spearman,
     resolved,
     somers,
     spearman,
@@ -23,6 +22,7 @@ from autoprox.ranking.correlation import (
     untied_pairs,
 )
 from autoprox.ranking.families import AGAINST_COUNTS, OVER, Over, by_family, over_families
+from autoprox.ranking.given import alike, partial_given, partial_spearman, somers_among
 from autoprox.ranking.ranker import (
     Column,
     Ranker,
@@ -48,6 +48,7 @@ __all__ = [
     "Ranker",
     "Ranks",
     "Scratch",
+    "alike",
     "balanced",
     "by_family",
     "check_column",
@@ -56,9 +57,11 @@ __all__ = [
     "kendall",
     "over_families",
     "pair_signs",
+    "partial_given",
     "partial_spearman",
     "resolved",
     "somers",
+    "somers_among",
     "spearman",
     "standardised_ranks",
     "untied_pairs",

@@ -145,28 +145,6 @@ def average_ranks(values: Array) -> Array:
     return np.asarray((ends[0] + ends[1] + 1) / 2)
 
 
-def partial_spearman(scores: Array, accuracies: Array, given: Array) -> float | None:
-    """Return Spearman's partial correlation of two vectors given a third; None if there is none.
-
-    It is what the ranks of the two have in common beyond what the ranks of the third explain:
-    (r_xy - r_xz r_yz) / sqrt((1 - r_xz²) (1 - r_yz²)), over the places where the third is no NaN.
-
-    >>> x, z = np.array([1.0, 2.0, 4.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0])
-    >>> partial_spearman(x, x, z)
-    1.0
-    """
-    there = ~np.isnan(given)
-    if there.sum() < MINIMUM:
-        return None
-    x, y, z = scores[there], accuracies[there], given[there]
-    xy, xz, yz = spearman(x, y), spearman(x, z), spearman(y, z)
-    left = (1 - xz * xz) * (1 - yz * yz)
-    return None if left < RANK_ROUNDING else float(np.clip((xy - xz * yz) / math.sqrt(left), -1, 1))
-
-
-RANK_ROUNDING = 1e-12
-"""Below it nothing is left of one of two vectors, given a third."""
-
 CORRELATIONS: dict[RankCorrelation, Callable[[Array, Array], float]] = {
     "somers": somers,
     "kendall": kendall,

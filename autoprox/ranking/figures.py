@@ -23,11 +23,11 @@ from autoprox.ranking.correlation import (
     Array,
     RankCorrelation,
     kendall,
-    partial_spearman,
     resolved,
     somers_of,
     spearman,
 )
+from autoprox.ranking.given import partial_spearman
 from autoprox.ranking.ranker import Column, joint, weights
 from autoprox.ranking.resampling import (
     LARGEST_RESAMPLED,

@@ -46,3 +46,11 @@ def test_a_proxy_without_any_score_says_why(assessor):
     assert assessment.joint is None
     assert assessment.failure == "not finite: multiply"
     assert reservations_in_words([assessment]) == []
+
+
+def test_the_figures_on_resamples_are_those_of_the_interval(assessor):
+    graph = parse("sum(sqrt(params))")
+    low, high = np.quantile(assessor.resampled(graph), [0.025, 0.975])
+    assert assessor("top 1", graph).joint_interval == pytest.approx((low, high))
+    failing = parse("multiply(1e200, multiply(1e200, sum(add(1.0, params))))")
+    assert not assessor.resampled(failing).any()

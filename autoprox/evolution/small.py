@@ -1,0 +1,167 @@
+"""Small formulas: products and quotients of two terms, each a sum or a mean over the layers.
+
+A term sums a size of the layers, the quotient of two sizes, one number of a statistic, or such a
+number times a size, or the square root of these. There are few of them beside all that the language
+can say, so that a search over several families has less room to fit the families that it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+
+from autoprox.errors import LanguageError
+from autoprox.evolution.drawing import random
+from autoprox.evolution.judge import unsigned
+from autoprox.evolution.settings import Settings
+from autoprox.evolution.variation import ATTEMPTS, Variation
+from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.language.graph import Graph, apply, atom
+from autoprox.language.text import parse
+from autoprox.primitives.kinds import Network
+
+SIZES = ("params", "flops", "fan_in", "fan_out", "out_entries")
+"""The words that say how large a layer is."""
+
+READINGS = (
+    "norm(weight)",
+    "entropy(weight_spectrum)",
+    "max(weight_spectrum)",
+    "norm(grad)",
+    "entropy(grad)",
+    "entropy(grad_spectrum)",
+    "max(grad_spectrum)",
+    "std(act)",
+    "entropy(act)",
+    "norm(act_grad)",
+    "entropy(act_grad)",
+    "log_determinant(act_gram)",
+    "entropy(act_gram)",
+    "log_determinant(code_gram)",
+    "std(code_gram)",
+    "sum(absolute(multiply(grad, weight)))",
+    "sum(divide(grad_abs_mean, grad_std))",
+)
+"""The numbers of a layer that terms read: what published proxies read, sizes and spreads."""
+
+OUTER = ("sum", "mean")
+"""How the layers' numbers become the network's."""
+
+TOGETHER = ("multiply", "divide")
+"""How two terms become one formula."""
+
+
+def terms(statistics: tuple[str, ...]) -> tuple[Graph, ...]:
+    """Return all terms that can be written with some statistics, and the number of layers.
+
+    If they have none of what terms read, there are those of the sizes alone, or none.
+    """
+    sizes = [atom(name) for name in SIZES if name in statistics]
+    readings = [parse(text) for text in READINGS]
+    readings = [each for each in readings if {*each.statistics} <= {*statistics}]
+    layers = [
+        *sizes,
+        *(apply("divide", one, other) for one, other in permutations(sizes, 2)),
+        *readings,
+        *(apply("multiply", size, each) for each in readings for size in sizes),
+    ]
+    inner = [each for layer in layers for each in (layer, apply("sqrt", layer))]
+    depth = [apply("count", size) for size in sizes[:1]]
+    return (*depth, *(apply(outer, each) for each in inner for outer in OUTER))
+
+
+def reading(term: Graph) -> str:
+    """Return which of `READINGS` a term reads; an empty text for sizes alone.
+
+    >>> reading(parse("sum(multiply(flops, norm(grad)))")), reading(parse("sum(flops)"))
+    ('norm(grad)', '')
+    """
+    return next((node.text for node in term if node.text in READINGS), "")
+
+
+def factors(graph: Graph) -> tuple[Graph, ...]:
+    """Return the two terms of a formula, or the only one, whatever its sign.
+
+    >>> [term.text for term in factors(parse("divide(sum(params), mean(flops))"))]
+    ['sum(params)', 'mean(flops)']
+    """
+    graph = unsigned(graph)
+    both = graph.word in TOGETHER and all(arg.kind is Network for arg in graph.args)
+    return graph.args if both else (graph,)
+
+
+@dataclass(frozen=True)
+class SmallFormulas(Variation):
+    """Random small formulas, and offspring that differ in one of their two terms."""
+
+    @cached_property
+    def terms(self) -> dict[str, list[Graph]]:
+        """All terms that can be written, by what they read."""
+        found: dict[str, list[Graph]] = {}
+        for term in filter(self.allows, terms(self.vocabulary.statistics)):
+            found.setdefault(reading(term), []).append(term)
+        return found
+
+    def random(self) -> Graph:
+        """Return a random formula of two terms that read one of `READINGS` at most."""
+        return self._drawn(lambda: self._beside(self._term())) or self._term()
+
+    def mutated(self, parent: Graph) -> Graph:
+        """Return a formula with another term in the place of one, or with another word between."""
+        drawn = self._drawn(lambda: self._beside(random.choice(factors(parent))), parent)
+        return drawn or self.random()
+
+    def crossed(self, first: Graph, second: Graph) -> Graph:
+        """Return a formula of a term of each of two."""
+
+        def joined() -> Graph:
+            return _together(*(random.choice(factors(each)) for each in (first, second)))
+
+        return self._drawn(joined, first, second) or self.mutated(first)
+
+    def _term(self) -> Graph:
+        return random.choice(random.choice(list(self.terms.values())))
+
+    def _beside(self, term: Graph) -> Graph:
+        """Return a formula of a term and another one that reads nothing else."""
+        read = reading(term)
+        fitting = [*self.terms.get("", ()), *self.terms.get(read, ())]
+        other = random.choice(fitting) if read else self._term()
+        return _together(*random.sample((term, other), 2))
+
+    def _drawn(self, draw: Callable[[], Graph], *known: Graph) -> Graph | None:
+        """Return what is drawn, once it is new and within the limits; None if it never is."""
+        for _ in range(ATTEMPTS):
+            graph = draw()
+            read = {*map(reading, factors(graph))} - {""}
+            if graph not in known and len(read) <= 1 and self.allows(graph):
+                return graph
+        return None
+
+
+def _together(first: Graph, second: Graph) -> Graph:
+    return apply(random.choice(TOGETHER), first, second)
+
+
+def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -> Variation:
+    """Return what varies the formulas of a run.
+
+    Args:
+        settings: the run's.
+        vocabulary: its words.
+        needs_bits: whether every formula has to read a statistic that depends on bits.
+
+    Raises:
+        LanguageError: no small formula can be written with these words.
+    """
+    made = SmallFormulas if settings.formulas == "small" else Variation
+    found = made(vocabulary, complexity=settings.complexity, needs_bits=needs_bits)
+    if isinstance(found, SmallFormulas) and not found.terms:
+        raise LanguageError(
+            "no small formula can be written with the statistics "
+            f"{', '.join(vocabulary.statistics)} and {settings.complexity} nodes: give --formulas "
+            f"any, or sizes ({', '.join(SIZES)}) among the statistics"
+        )
+    return found
