@@ -16,6 +16,7 @@ from autoprox.benches.registry import executed, failure, file_digest, unnamed_fi
 from autoprox.errors import AutoproxError, BenchError, RunError, short
 from autoprox.runtime.files import absolute, user_path
 from autoprox.runtime.schema import read_bytes
+from autoprox.runtime.tensors import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -139,13 +140,12 @@ def _state(path: Path) -> dict[str, Tensor]:
         BenchError: it cannot be read, or holds none.
     """
     import torch
-    from safetensors.torch import load
 
     try:
-        content = read_bytes(path)
         if path.suffix == ".safetensors":
-            found: Any = load(content)
+            found: Any = read_tensors(path)[0]
         else:
+            content = read_bytes(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -85,8 +85,8 @@ def nb201_features(name: str) -> dict[str, float]:
     Those that no path leads on from to the output are counted apart, as ``unused``: a compiler
     leaves them out, where an interpreter of the network runs them.
 
-    >>> {word: count for word, count in nb201_features("nb201/300013").items() if count}
-    {'one': 1.0, 'none': 3.0, 'nor_conv_3x3': 1.0, 'skip_connect': 1.0, 'unused nor_conv_3x3': 1.0}
+    >>> {word: count for word, count in nb201_features("nb201/300103").items() if count}
+    {'one': 1.0, 'none': 3.0, 'skip_connect': 1.0, 'nor_conv_3x3': 1.0, 'unused nor_conv_3x3': 1.0}
     """
     from autoprox.benches.cells import EDGES, OPERATIONS
     from autoprox.benches.nb201 import checked_cell

@@ -320,7 +320,7 @@ def placed(
 
 @contextmanager
 def _checkpoints_that_differentiate() -> Iterator[None]:
-    """Run re-entrant checkpoints as torch runs the others, which `torch.autograd.grad` may ask.
+    """Run re-entrant checkpoints as torch runs the others, of which one gradient may be asked.
 
     They compute the same; a re-entrant one refuses, and has no gradient for layers inside it where
     its inputs have none.

@@ -8,7 +8,6 @@ import pytest
 
 from autoprox.benches import read_table
 from autoprox.errors import AutoproxError, RunError
-from autoprox.hardware.cost import cost_model
 from autoprox.leaderboard.by_column import by_column
 from autoprox.proxies.loading import load
 from autoprox.runtime.files import append_text, write_text
@@ -148,8 +147,6 @@ TWICE = {
     "short.csv": (by_column, "proxy,a somers,b somers\nzico,.5\n", "fewer cells than"),
     "t.csv": (read_table, 'name,accuracy,w\na,1,"{""x"": 1, ""x"": 2}"\n', "'x' occurs twice"),
     "t.jsonl": (read_table, '{"accuracy": 1, "accuracy": 2}\n', "'accuracy' occurs twice"),
-    "cost.json": (cost_model, '{"format": "autoprox cost model", "version": 1, "device": "a", '
-                  '"device": "b"}', "'device' occurs twice"),
 }  # fmt: skip
 
 
