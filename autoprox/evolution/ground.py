@@ -21,10 +21,9 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
-from autoprox.evolution.left_out import SMALLEST
 from autoprox.evolution.parts import parts
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
-from autoprox.evolution.small import terms
+from autoprox.evolution.small import for_families
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import Probe, takes_images
@@ -257,7 +256,7 @@ def lay(
         settings = replace(settings, statistics=(*own, *taught))
     shared = _shared_statistics(benches, settings.statistics)
     words = tuple(dict.fromkeys([*shared, *taught, *needed]))
-    settings = _for_families(settings, benches, len(families_of(benches, search)), words)
+    settings = for_families(settings, benches, len(families_of(benches, search)), words)
     vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
@@ -318,26 +317,6 @@ def families_of(benches: Sequence[Bench], places: Sequence[int]) -> tuple[str, .
     """Return the names of the benches that some architectures of a view of them are of."""
     homes = [bench.name for bench in benches for _ in bench.architectures]
     return tuple(dict.fromkeys(homes[place] for place in places))
-
-
-def _for_families(
-    settings: Settings, benches: Sequence[Bench], families: int, words: tuple[str, ...]
-) -> Settings:
-    """Return settings with what holds best elsewhere for so many families, unless asked for.
-
-    Raises:
-        BenchError: the fitness compares with counts, which configurations of one network share.
-    """
-    trained = [bench.name for bench in benches if bench.trained]
-    if trained and settings.over in AGAINST_COUNTS:
-        raise BenchError(
-            f"the networks of {', '.join(trained)} do not differ in params, FLOPs, depth and "
-            f"width, with which --over {settings.over} compares: give mean, median or worst"
-        )
-    many = families >= SMALLEST and not trained
-    over = settings.over or ("wins" if many and not settings.permutations else "mean")
-    small = many and len(terms(words)) > 1
-    return replace(settings, over=over, formulas=settings.formulas or ("small" if small else "any"))
 
 
 def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:

@@ -7,20 +7,23 @@ can say, so that a search over several families has less room to fit the familie
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 
-from autoprox.errors import LanguageError
+from autoprox.benches import Bench
+from autoprox.errors import BenchError, LanguageError
 from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import unsigned
+from autoprox.evolution.left_out import SMALLEST
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import ATTEMPTS, Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph, apply, atom
 from autoprox.language.text import parse
 from autoprox.primitives.kinds import Network
+from autoprox.ranking import AGAINST_COUNTS
 
 SIZES = ("params", "flops", "fan_in", "fan_out", "out_entries")
 """The words that say how large a layer is."""
@@ -165,3 +168,23 @@ def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -
             f"any, or sizes ({', '.join(SIZES)}) among the statistics"
         )
     return found
+
+
+def for_families(
+    settings: Settings, benches: Sequence[Bench], families: int, words: tuple[str, ...]
+) -> Settings:
+    """Return settings with what holds best elsewhere for so many families, unless asked for.
+
+    Raises:
+        BenchError: the fitness compares with counts, which configurations of one network share.
+    """
+    trained = [bench.name for bench in benches if bench.trained]
+    if trained and settings.over in AGAINST_COUNTS:
+        raise BenchError(
+            f"the networks of {', '.join(trained)} do not differ in params, FLOPs, depth and "
+            f"width, with which --over {settings.over} compares: give mean, median or worst"
+        )
+    many = families >= SMALLEST and not trained
+    over = settings.over or ("wins" if many and not settings.permutations else "mean")
+    small = many and len(terms(words)) > 1
+    return replace(settings, over=over, formulas=settings.formulas or ("small" if small else "any"))
