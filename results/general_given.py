@@ -1,7 +1,6 @@
 """What formulas say of the ten families beyond parameters and operations.
 
     python results/general_given.py
-    python results/general_given.py vit101,nb201,natssss,transnas,macro,darts,landmarks,rnn
 
 For ``general_best``, for the small formula that was chosen without the family (the first split;
 results/small_formulas_by_family.csv), and for depth, width, ZiCo and the L2 norm of the weights, on
@@ -10,8 +9,8 @@ and operations (a partial correlation: what is left of the ranks after a regress
 over those pairs alone whose params and operations both differ by less than 10 %, with the number of
 these pairs. Means over a family's targets; a cell is empty where nothing is left: a
 family whose sizes all differ has no such pairs. The last row of each has the means over the
-families that have a figure. Writes results/general_given.csv; with families given, these alone are
-looked at, and the table is results/general_given_8.csv, with their number.
+families that have a figure. Writes results/general_given.csv; with families as an argument
+(`vit101,nb201,...`) these alone are looked at, and the file's name has their number.
 """
 
 from __future__ import annotations

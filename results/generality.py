@@ -1,12 +1,11 @@
 """What a formula is worth on a family of networks that its search never saw.
 
     python results/generality.py
-    python results/generality.py vit101,nb201,natssss,transnas,macro,darts,landmarks,rnn
 
 For each of the ten families of the set ``general`` (100 architectures of each, shown seeded noise)
 five searches on the nine others, each with a seed and a split of its own: those that ``autoprox
 evolve --bench general --architectures 100 --leave-one-out --seeds 5`` makes. Here they share one
-table, on which every term is computed once, and write no reports, so that all fifty take minutes.
+table, on which every term is computed once, and write no reports, so that all take minutes.
 
 A row has, for one fitness and the family that was left out, the median over the seeds of the joint
 Somers' D of the formula that was best on the others, on all drawn architectures of that family, and
@@ -14,8 +13,8 @@ the D of params, FLOPs, depth and width, and the formula of the first seed. Belo
 the families, beside the known proxies: with Student's 95 % interval of the difference over families
 (low, high), and with the 95 % bootstrap interval over the architectures of these families. Formulas
 that are in runs/general already are read. Measuring takes half an hour of one core, the searches
-five minutes. Writes results/generality.csv; with families given, these alone are looked at, and
-the table is results/generality_8.csv, with their number.
+five minutes. Writes results/generality.csv; with families as an argument (`vit101,nb201,...`)
+these alone are looked at, and the file's name has their number.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
-FITNESSES: tuple[Over, ...] = ("wins",)
+FITNESSES: tuple[Over, ...] = ("wins", "mean")
 GENERAL = "general"
 KEPT_BYTES = 400 * 2**20
 """How much is kept of the layers' numbers, from which terms are made."""
