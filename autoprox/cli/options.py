@@ -43,7 +43,8 @@ class CommandGroup(click.Group):
         Raises:
             click.UsageError: there is no command of that name.
         """
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        unknown = self.get_command(ctx, args[0]) is None and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:
             raise click.UsageError(str(UnknownNameError("command", args[0], self.commands)), ctx)
         return super().resolve_command(ctx, args)
 

@@ -158,7 +158,7 @@ def _options(
     teacher: str | None, weights: str | None, distance: Mapping[str, float]
 ) -> dict[str, str | None]:
     """Return the options that say what a teacher adds, by name."""
-    said = ",".join(f"{name}={weight:g}" for name, weight in distance.items())
+    said = ",".join(f"{name}={weight!r}".removesuffix(".0") for name, weight in distance.items())
     return {"teacher": teacher, "teacher-weights": weights, "distance": said or None}
 
 

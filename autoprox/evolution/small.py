@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import permutations
 
 from autoprox.benches import Bench
+from autoprox.benches.registry import several
 from autoprox.errors import BenchError, LanguageError
 from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import unsigned
@@ -168,6 +169,16 @@ def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -
             f"any, or sizes ({', '.join(SIZES)}) among the statistics"
         )
     return found
+
+
+def usual_of_families(benches: str) -> dict[str, str]:
+    """Return the settings that `for_families` takes for the benches of a run, as a user names them.
+
+    >>> usual_of_families("vit101,nb201,macro")
+    {'over': 'wins', 'formulas': 'small'}
+    """
+    many = len(several(benches)) >= SMALLEST
+    return {"over": "wins" if many else "mean", "formulas": "small" if many else "any"}
 
 
 def for_families(

@@ -124,11 +124,14 @@ def _prices(table: Array, values: Array) -> Array:
 
     They are the multipliers of the dual linear program: the signs of the deviations, each from -1
     to 1, that say most of the values and nothing above 0 of any feature. Features and values are
-    scaled, as bytes dwarf counts.
+    scaled, as bytes dwarf counts. Values that are such sums exactly give their exact prices.
     """
-    from scipy.optimize import linprog
+    from scipy.optimize import linprog, nnls
 
-    most, unit = np.abs(table).max(0), float(np.median(values))
+    most, unit = np.abs(table).max(0), float(np.abs(values).max())
     scale = np.where(most > 0, most, 1.0)
+    exact, left = nnls(table / scale, values / unit)
+    if left <= 1e-9 * np.linalg.norm(values / unit):
+        return np.asarray(exact * unit / scale)
     found: Any = linprog(-values / unit, (table / scale).T, np.zeros(len(scale)), bounds=(-1, 1))
     return np.asarray(-found.ineqlin.marginals.clip(max=0) * unit / scale)

@@ -64,7 +64,7 @@ def _fitted(template: str, place: int, part: str) -> str:
     before_factor = re.search(rf"{slot}(?: \\cdot|\\,)", template)
     if before_factor and _REACHING.search(_outside(part)):
         return rf"\left({part}\right)"
-    if part.startswith("-") and re.search(rf"(?:\\cdot |\\,|[+-] ?){slot}", template):
+    if part.startswith("-") and re.search(rf"(?:\\cdot |\\,|[+-] ?|\}}\}} ){slot}", template):
         return rf"\left({part}\right)"
     return part
 

@@ -19,19 +19,24 @@ CONTAINERS = frozenset({list, dict, set, deque, OrderedDict, defaultdict})
 """The types of containers that a forward may write into."""
 
 
+CONSTANTS = frozenset({bool, int, float, complex, str, bytes, type(None)})
+"""The types of what cannot be written into: containers of these alone are not looked through."""
+
+
 class Held:
-    """What the attributes of a module hold, to be put back when it has run.
+    """What the attributes of modules hold, to be put back when they have run.
 
     The contents of lists, dicts and sets, in each other too, and the states of generators of random
     numbers; a tensor that was written into is replaced by a copy of what it was, since a graph may
     need what it is.
     """
 
-    def __init__(self, attributes: Mapping[str, Any]) -> None:
-        """Remember what the attributes of a module hold."""
+    def __init__(self, *modules: Mapping[str, Any]) -> None:
+        """Remember what the attributes of modules hold."""
         self._things: dict[int, tuple[Any, Any]] = {}
         self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
-        self._note(value for key, value in attributes.items() if key not in TORCHS)
+        for attributes in modules:
+            self._note(value for key, value in attributes.items() if key not in TORCHS)
 
     def _note(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -39,7 +44,9 @@ class Held:
             if kind in CONTAINERS:
                 if id(value) not in self._things:
                     self._things[id(value)] = value, copy(value)
-                    self._note(value.values() if isinstance(value, dict) else value)
+                    inside = value.values() if isinstance(value, dict) else value
+                    if not {*map(type, inside)} <= CONSTANTS:
+                        self._note(inside)
             elif kind is Tensor:
                 if not value.is_inference():
                     version, was = value._version, value.detach().clone()
@@ -47,8 +54,8 @@ class Held:
             elif kind in (torch.Generator, random.Random) or _of_numpy(value):
                 self._things[id(value)] = value, _state(value)
 
-    def put_back(self, attributes: dict[str, Any]) -> None:
-        """Put back what is held, and among `attributes` what tensors were."""
+    def put_back(self, *modules: dict[str, Any]) -> None:
+        """Put back what is held, and among the attributes what tensors were."""
         changed = {
             key: was for key, (it, version, was) in self._tensors.items() if it._version != version
         }
@@ -66,30 +73,34 @@ class Held:
                 value.extend(changed.get(id(each), each) for each in held)
             else:
                 _set_state(value, held)
-        for key, value in attributes.items() if changed else ():
-            attributes[key] = changed.get(id(value), value)
+        for attributes in modules if changed else ():
+            attributes.update(
+                {key: changed[id(it)] for key, it in attributes.items() if id(it) in changed}
+            )
 
 
 def _of_numpy(value: object) -> bool:
     """Say whether a value is a generator of numpy, which may not be there."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.random.Generator)
+    return numpy is not None and isinstance(
+        value, (numpy.random.Generator, numpy.random.RandomState)
+    )
 
 
 def _state(generator: Any) -> Any:
     """Return the state of a generator of random numbers."""
-    if isinstance(generator, torch.Generator):
-        return generator.get_state()
     if isinstance(generator, random.Random):
         return generator.getstate()
+    if hasattr(generator, "get_state"):  # torch's, and numpy's older kind
+        return generator.get_state()
     return generator.bit_generator.state
 
 
 def _set_state(generator: Any, state: Any) -> None:
     """Set the state of a generator of random numbers."""
-    if isinstance(generator, torch.Generator):
-        generator.set_state(state)
-    elif isinstance(generator, random.Random):
+    if isinstance(generator, random.Random):
         generator.setstate(state)
+    elif hasattr(generator, "set_state"):
+        generator.set_state(state)
     else:
         generator.bit_generator.state = state

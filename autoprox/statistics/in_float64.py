@@ -26,6 +26,11 @@ class InFloat64(TorchFunctionMode):
     casts to a type of its own, tensors that are no buffers.
     """
 
+    def __init__(self) -> None:
+        """Begin with nothing that was widened."""
+        super().__init__()
+        self._wide: dict[int, tuple[Tensor, Tensor]] = {}
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -34,8 +39,14 @@ class InFloat64(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # a torch function returns anything
         """Run `func` on wide numbers, and return wide ones."""
-        given = mapped((args, dict(kwargs or {})), _widened)
+        given = mapped((args, dict(kwargs or {})), self._kept)
         return mapped(func(*given[0], **given[1]), _widened)
+
+    def _kept(self, tensor: Tensor) -> Tensor:
+        """Return the wide form of a tensor, the same each time: it may be written into."""
+        if tensor.dtype in _WIDER and id(tensor) not in self._wide:
+            self._wide[id(tensor)] = tensor, _widened(tensor)
+        return self._wide.get(id(tensor), (tensor, tensor))[1]
 
 
 def _widened(tensor: Tensor) -> Tensor:

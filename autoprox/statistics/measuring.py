@@ -152,8 +152,8 @@ def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
         )
     if packed:
         warnings.warn(
-            f"quantised weights are not measured: {', '.join(packed)}; scores are those of the "
-            "other layers (params counts what torch calls parameters)",
+            f"what looks like quantised weights is not measured: {', '.join(packed)}; scores are "
+            "those of the other layers (params counts what torch calls parameters)",
             stacklevel=3,
         )
 

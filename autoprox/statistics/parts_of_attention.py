@@ -79,7 +79,7 @@ def part_of(
     if product and any(mark.part in ("maps", "exponentials") for _, mark in marks):
         return None
     if product or (func in _ELEMENTWISE and not marks):
-        axes = _product_axes(func, args, given, result)
+        axes = None if marks else _product_axes(func, args, given, result)
         if axes is not None:
             return Mark("products" if func in _ELEMENTWISE else "scores", axes)
     return _carried(func, args, kwargs, result, *marks[0]) if marks else None
@@ -158,7 +158,7 @@ def _product_axes(
     axes = tuple(0 if one == other else 1 if other == 1 else 2 for one, other in pairs)
     if func in _SUMMED_PRODUCTS:
         axes = axes[:-1] if result.ndim == len(axes) - 1 and not axes[-1] else ()
-    return axes if any(axes) and not axes[0] and len(axes) > 2 else None
+    return axes if {1, 2} <= {*axes} and not axes[0] else None
 
 
 _DOTS = "0123456789"

@@ -296,6 +296,7 @@ def placed(
     """
     modules = list(network.named_modules())
     before = [(module, _contents(module)) for _, module in modules]
+    held = Held(*(own[0] for _, own in before))
     names: dict[int, str] = {}
     for prefix, module in modules:
         normal = mode == "train" and (batch_norm or not isinstance(module, _BatchNorm))
@@ -309,8 +310,8 @@ def placed(
         with _checkpoints_that_differentiate():
             yield
     finally:
-        for module, (held, attributes, parameters, buffers, slots) in before:
-            held.put_back(attributes)
+        held.put_back(*(own[0] for _, own in before))
+        for module, (attributes, parameters, buffers, slots) in before:
             vars(module).clear()
             vars(module).update(attributes)
             module._parameters.update(parameters)
@@ -360,10 +361,10 @@ def result_of(
 
 def _contents(
     module: nn.Module,
-) -> tuple[Held, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return what a module holds now: in its attributes, and these, parameters, buffers, slots."""
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return what a module holds now: attributes, parameters, buffers, slots."""
     attributes, parameters, buffers = dict(vars(module)), module._parameters, module._buffers
-    return Held(attributes), attributes, dict(parameters), dict(buffers), _slots(module)
+    return attributes, dict(parameters), dict(buffers), _slots(module)
 
 
 @lru_cache(maxsize=1024)

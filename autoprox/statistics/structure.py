@@ -378,7 +378,8 @@ def _by_owner(
     for place, (entered, before) in enumerate([*found.entered, ("", total)]):
         while attentions and attentions[0][0] <= place:
             at, number, around = attentions.pop(0)
-            heads[current] = number + (heads[current] if at == attended else 0)  # in a loop
+            looped = at == attended and number == 1  # head by head; windows have all heads each
+            heads[current] = number + (heads[current] if looped else 0)
             attended = at
             attending.add(next((module for module in around if holds(module, owners)), ""))
         if place < len(found.entered) and entered not in owners:

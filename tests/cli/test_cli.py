@@ -294,6 +294,7 @@ def test_show_tells_by_what_settings_a_discovered_proxy_was_found(tmp_path: Path
     )  # nothing else has loaded anything
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "seed 9" in shown.stdout
+    assert "held_out 0.4" not in shown.stdout
     assert "the others are the usual ones" in " ".join(shown.stdout.split())
 
 
@@ -638,11 +639,3 @@ def test_failures_are_summed_and_the_rest_counted() -> None:
 def test_plain_lines_are_shown_where_there_is_no_terminal() -> None:
     assert type(watcher(quiet=True)) is Watcher
     assert type(watcher(quiet=False)) is Lines
-
-
-def test_a_proxy_of_a_run_is_shown_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """Nothing else has been imported there: which algorithms there are is known nevertheless."""
-    words = [sys.executable, "-m", "autoprox", "show", "nb201_best"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "the others are the usual ones" in " ".join(done.stdout.split())

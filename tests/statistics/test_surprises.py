@@ -228,7 +228,9 @@ class Packed(nn.Module):
 def test_packed_weights_are_named(buffer):
     network = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), Packed(buffer=buffer), nn.Linear(8, 10))
     x, y = batch()
-    with pytest.warns(UserWarning, match=r"quantised weights are not measured: 2\.qweight; scores"):
+    with pytest.warns(
+        UserWarning, match=r"looks like quantised weights is not measured: 2\.qweight; scores"
+    ):
         found = measure(network, x, y, ["grad"], sample="full")
     assert found.layers == ("0.weight", "3.weight")
     assert "2.qweight" in found.unseen
