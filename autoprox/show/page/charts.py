@@ -177,7 +177,11 @@ def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
 
 def _cloud(found: Run, frame: Frame) -> Markup:
     """Return all judged candidates that lie in the frame as dots."""
-    dots = [(x, y) for x, y in map(frame.at, plots.cloud(found)) if TOP < y < HEIGHT - BOTTOM]
+    dots = [
+        (x, y)
+        for x, y in map(frame.at, plots.cloud(found))
+        if LEFT < x < WIDTH - RIGHT and TOP < y < HEIGHT - BOTTOM
+    ]
     return tag("path", d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots), class_="cloud")
 
 
