@@ -245,7 +245,7 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
             _loop(search, ground.judge(ground.held_out), files, observer)
             permute(files, ground, search.judge, workers, observer.permuting)
     except KeyboardInterrupt:
-        if not search.known:
+        if not (files.path / "checkpoint.json").is_file():  # no generation was saved
             raise
         finished = False
     nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
