@@ -237,7 +237,7 @@ def _done(
     """Do what is left of the runs, and report them.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C came before any run had anything to report.
+        KeyboardInterrupt: Ctrl-C came before a run had anything to report, or as the last ended.
         RunError: some of the runs failed.
     """
     path = members[0].folder
@@ -260,10 +260,12 @@ def _done(
         runs = read_runs(path)
         if runs.reported:
             runs.write()
+        if runs.finished:
+            members[0].stop.unlink(missing_ok=True)
     if problems:
         told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         raise RunError(f"{len(problems)} of the runs in {path} failed, the others are kept: {told}")
-    if stopped and not runs.runs:
+    if stopped and (runs.finished or not runs.runs):
         raise KeyboardInterrupt
     return runs
 
