@@ -137,10 +137,12 @@ def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str)
         )
     if null is not None:
         count = len(null.best)
+        few = count < 19 and null.p < 1.5 / (count + 1)
+        least = ", the least that so few can give" if few else ""
         parts.append(
             f"{count} {'search' if count == 1 else 'searches'} on shuffled accuracies reached "
-            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f}), which leaves the best "
-            f"proxy {null.corrected:.3f}"
+            f"{null.floor:.3f} ± {null.deviation:.3f} (p = {null.p:.3f}{least}), which "
+            f"leaves the best proxy {null.corrected:.3f}"
         )
     if not parts:
         return (
