@@ -639,3 +639,11 @@ def test_failures_are_summed_and_the_rest_counted() -> None:
 def test_plain_lines_are_shown_where_there_is_no_terminal() -> None:
     assert type(watcher(quiet=True)) is Watcher
     assert type(watcher(quiet=False)) is Lines
+
+
+def test_a_shell_that_completes_a_command_that_is_none_gets_nothing(monkeypatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "autoprox foo ba")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    environment = {"_AUTOPROX_COMPLETE": "bash_complete"}
+    done = CliRunner().invoke(main, [], prog_name="autoprox", env=environment)
+    assert (done.exit_code, done.output.strip()) == (0, "")

@@ -81,6 +81,13 @@ def test_prices_are_recovered_and_never_negative():
     assert min(falling.prices.values()) >= 0
 
 
+def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
+    draw = np.random.default_rng(0)
+    rows = [{"a": float(a), "b": float(b)} for a, b in draw.integers(1, 1_000_000, (25, 2))]
+    model = fit_cost(rows, [3.0 * row["a"] + 7e-3 * row["b"] for row in rows])
+    assert model.prices == pytest.approx({"a": 3.0, "b": 7e-3}, rel=1e-12)
+
+
 def test_a_few_measurements_that_are_far_off_change_no_price():
     draws = np.random.default_rng(1)
     rows = [{"one": 1.0, "a": x} for x in draws.uniform(1, 9, 40)]

@@ -202,9 +202,18 @@ def linear_attention(q, k, v):
     return q.softmax(-1) @ (k.softmax(-2).mT @ v)
 
 
+def of_squeezed_gates(q, k, v):
+    gates = k.mean((2, 3), keepdim=True).sigmoid()
+    return q * (q * gates).sum(1, keepdim=True).softmax(-2)
+
+
+def of_features_of_a_product(q, k, v):
+    return (scores(q, k) @ k).softmax(-1)
+
+
 NONE = [
-    over_features, over_heads, of_weights_of_heads, of_a_weight_by_sums, of_gates,
-    of_features_by_hand, linear_attention,
+    of_squeezed_gates, of_features_of_a_product, over_features, over_heads, of_weights_of_heads,
+    of_a_weight_by_sums, of_gates, of_features_by_hand, linear_attention,
 ]  # fmt: skip
 
 
@@ -213,3 +222,12 @@ def test_shares_of_something_else_are_no_attention(way):
     found = measure(Attends(way), torch.randn(8, QUERIES, 8), None, ["attention", "heads"])
     assert not found.present["attention"].any()
     assert not found.values["heads"].any()
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3])
+def test_windows_that_are_attended_one_by_one_are_no_further_heads(windows):
+    def way(q, k, v):
+        return torch.cat([sdpa(part, k, v) for part in q.chunk(windows, 2)], 2)
+
+    found = measure(Attends(way), torch.randn(8, QUERIES, 8), None, ["heads"])
+    assert found.values["heads"].max() == 2

@@ -192,6 +192,38 @@ def test_what_a_forward_makes_or_casts_is_float64_too_for_ones():
     assert load("synflow")(network, x) == load("synflow")(plain, x)
 
 
+def test_what_a_forward_writes_into_in_place_is_kept_in_float64_too():
+    def forward(self, x):
+        self.scale.mul_(2)
+        return self.head((x * self.scale).to(torch.float32))
+
+    head, (x, _) = nn.Linear(12, 10), batch()
+    network = Calls(forward, head=head)
+    network.scale = torch.ones(12)
+    plain = Calls(lambda self, x: self.head(x * 2), head=head)
+    assert load("synflow")(network, x) == pytest.approx(load("synflow")(plain, x))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_tensor_that_two_modules_write_into_is_one_tensor_in_every_pass(shared):
+    """Each pass adds 1 to what both hold, or to what each holds; `act` is of the first pass."""
+
+    class Adds(nn.Module):
+        def forward(self, x):
+            return x + self.held.add_(1)
+
+    network = nn.Sequential(Adds(), Adds(), nn.Linear(12, 10))
+    network[0].held = torch.zeros(12)
+    network[1].held = network[0].held if shared else torch.zeros(12)
+    x, _ = batch()
+    for _ in range(3):
+        found = measure(network, x, None, ["act"], sample="full").values["act"]
+        expected = network[2](x + (3 if shared else 2))
+        torch.testing.assert_close(found[0].reshape(8, 10), expected.detach())
+    assert not network[0].held.any()
+    assert (network[0].held is network[1].held) == shared
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_errors_of_quantised_weights_are_measured_in_any_precision(dtype):
     torch.manual_seed(5)
