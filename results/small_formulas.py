@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import negated
 from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.small import READINGS, SIZES
+from autoprox.evolution.small import reading, terms
 from autoprox.language.graph import Graph, apply
-from autoprox.language.text import parse
 from autoprox.ranking import AGAINST_COUNTS, OVER, Over, Ranker, by_family, over_families
 from autoprox.ranking.medians import median
 from autoprox.statistics.store import default_folder
@@ -48,19 +47,6 @@ NONE = "nothing"
 """What is left out when a formula is chosen on all families."""
 
 Array = NDArray[np.float64]
-
-
-def terms() -> list[tuple[Graph, str]]:
-    """Return the terms, each with the statistic that it reads, or nothing."""
-    layers = [(size, "") for size in SIZES]
-    layers += [(f"divide({one}, {other})", "") for one, other in permutations(SIZES, 2)]
-    layers += [(statistic, statistic) for statistic in READINGS]
-    layers += [(f"multiply({size}, {one})", one) for one in READINGS for size in SIZES]
-    found = [(parse("count(params)"), "")]
-    for text, statistic in layers:
-        for inner in (text, f"sqrt({text})"):
-            found += [(parse(f"{outer}({inner})"), statistic) for outer in ("sum", "mean")]
-    return found
 
 
 def pairs(known: Sequence[tuple[Graph, str]]) -> list[tuple[int, int, str]]:
@@ -118,7 +104,7 @@ class Small:
         self.families = Families.of(self.ground)
         everywhere = range(len(self.ground.bench.architectures))
         judge = self.ground.judge(everywhere)
-        known = terms()
+        known = [(term, reading(term)) for term in terms(self.ground.vocabulary.statistics)]
         failures, self.values = judge.scores([graph for graph, _ in known])
         self.terms = [one for one, failure in zip(known, failures, strict=True) if failure is None]
         self.formulas = pairs(self.terms)

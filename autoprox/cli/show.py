@@ -149,12 +149,13 @@ def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
     asked = provenance.get("settings")
     if not isinstance(asked, dict) or "bench" not in asked:
         return {}
+    from autoprox.benches import several
     from autoprox.evolution.algorithms import ALGORITHMS
     from autoprox.evolution.settings import Settings
     from autoprox.evolution.small import usual_of_families
 
     usual = json.loads(json.dumps(Settings(asked["bench"]).to_json()))  # lists, as in a file
-    usual |= usual_of_families(asked["bench"])
+    usual |= usual_of_families(len(several(asked["bench"])))
     usual["held_out"] = usual["held_out_share"]  # its name in older files
     if asked.get("algorithm") == usual["algorithm"]:
         usual["parameters"] = ALGORITHMS[usual["algorithm"]]().parameters()

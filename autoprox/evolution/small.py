@@ -13,7 +13,6 @@ from functools import cached_property
 from itertools import permutations
 
 from autoprox.benches import Bench
-from autoprox.benches.registry import several
 from autoprox.errors import BenchError, LanguageError
 from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import unsigned
@@ -171,13 +170,13 @@ def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -
     return found
 
 
-def usual_of_families(benches: str) -> dict[str, str]:
-    """Return the settings that `for_families` takes for the benches of a run, as a user names them.
+def usual_of_families(families: int) -> dict[str, str]:
+    """Return the settings that hold best elsewhere for so many families.
 
-    >>> usual_of_families("vit101,nb201,macro")
+    >>> usual_of_families(3)
     {'over': 'wins', 'formulas': 'small'}
     """
-    many = len(several(benches)) >= SMALLEST
+    many = families >= SMALLEST
     return {"over": "wins" if many else "mean", "formulas": "small" if many else "any"}
 
 
@@ -195,7 +194,10 @@ def for_families(
             f"the networks of {', '.join(trained)} do not differ in params, FLOPs, depth and "
             f"width, with which --over {settings.over} compares: give mean, median or worst"
         )
-    many = families >= SMALLEST and not trained
-    over = settings.over or ("wins" if many and not settings.permutations else "mean")
-    small = many and len(terms(words)) > 1
-    return replace(settings, over=over, formulas=settings.formulas or ("small" if small else "any"))
+    usual = usual_of_families(0 if trained else families)
+    if settings.permutations:
+        usual["over"] = "mean"
+    if len(terms(words)) <= 1:
+        usual["formulas"] = "any"
+    asked = {name: value for name in usual if (value := getattr(settings, name)) is not None}
+    return replace(settings, **{**usual, **asked})
