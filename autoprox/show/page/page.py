@@ -102,7 +102,7 @@ def _lead(found: Run) -> Markup:
     told = []
     if found.held_out:
         told.append(difference_in_words(found.held_out, found.settings.joint))
-        told.append(luck_in_words(found.luck, found.null, found.settings.joint))
+        told.append(luck_in_words(found.luck, found.null, found.settings.joint, found.no_luck))
         told += reservations_in_words(found.held_out)
     state = "The search is finished" if found.finished else "The search stopped before its end"
     told.append(
