@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprox.assessment.wording import MINUS, figure, short_interval
+from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     PATH,
     cache_option,
@@ -56,9 +58,9 @@ def compare(
     """
     from autoprox.evolution.comparing import compare as compare_runs
 
-    found = compare_runs(
-        runs, bench=bench or "", teacher=teacher, jobs=jobs or cores(), cache=cache
-    )
+    options = {"bench": bench or "", "teacher": teacher, "jobs": jobs or cores(), "cache": cache}
+    with counting(quiet=False) as progress:
+        found = compare_runs(runs, progress=progress, **options)
     if not put_json(found.to_json(), json_file):
         print_comparison(found, runs, console())
 
@@ -83,7 +85,8 @@ def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console
             out.print(f"    {text}", soft_wrap=True)
         if (more := len(each.alone) - ALONE) > 0:
             out.print(f"    and {more} more (all: --json FILE)")
-    out.print("\nTheir fronts in one picture:")
+    lacking = "" if find_spec("matplotlib") else " (needs pip install matplotlib)"
+    out.print(f"\nTheir fronts in one picture{lacking}:")
     out.print(f"  {shlex.join(['autoprox', 'draw', 'pareto', *folders, '-o', 'fronts.svg'])}",
               soft_wrap=True)  # fmt: skip
 
