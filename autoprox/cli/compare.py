@@ -58,9 +58,15 @@ def compare(
     """
     from autoprox.evolution.comparing import compare as compare_runs
 
-    options = {"bench": bench or "", "teacher": teacher, "jobs": jobs or cores(), "cache": cache}
     with counting(quiet=False) as progress:
-        found = compare_runs(runs, progress=progress, **options)
+        found = compare_runs(
+            runs,
+            bench=bench or "",
+            teacher=teacher,
+            jobs=jobs or cores(),
+            cache=cache,
+            progress=progress,
+        )
     if not put_json(found.to_json(), json_file):
         print_comparison(found, runs, console())
 

@@ -142,7 +142,7 @@ def _filled(
 ) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows with dashes for what lacks, without columns that have no text."""
     lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
-    columns = [*zip(*lines, strict=True)] or [headings]
+    columns = [*zip(*lines, strict=True)] or [tuple(headings)]
     kept = [place for place, column in enumerate(columns) if any(column) or not headings[place]]
     return [headings[i] for i in kept], [[row[i] for i in kept] for row in lines]
 

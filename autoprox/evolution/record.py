@@ -133,7 +133,7 @@ class Run:
     @property
     def no_luck(self) -> str:
         """Why `luck` is not known, in words."""
-        if self.settings.over != "mean":
+        if self.settings.over not in (None, "mean"):
             return f"the fitness is no mean over the benches, but {self.settings.over}"
         if not self.search:
             return "no proxy is assessed yet"
