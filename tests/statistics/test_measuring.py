@@ -484,7 +484,8 @@ def test_a_forward_that_takes_one_dict_is_given_it_in_a_tuple():
         measure(network, {"x": x}, y, ["act"])
     F.cross_entropy(network({"x": x}), y).backward()
     snip = (network.weight * network.weight.grad).abs().sum().item()
-    assert load("snip")(network, ({"x": x},), y) == pytest.approx(snip)
+    kept = load("snip")(network, ({"x": x},), y)  # in half precision
+    assert kept == pytest.approx(snip, rel=1e-3)
 
 
 @pytest.mark.parametrize(
