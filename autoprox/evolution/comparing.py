@@ -149,10 +149,8 @@ def compare(
         RunError: there are fewer than two, or one cannot be read, or has changed since.
         AutoproxError: a bench or the cache cannot be used.
     """
-    compared = []
-    for place, each in enumerate(sources := listed(runs, Run, Runs)):
-        progress("reading the runs", place, len(sources))
-        compared.append(chosen(each))
+    progress("reading the runs", 0, 0)
+    compared = [chosen(each) for each in listed(runs, Run, Runs)]
     if len(compared) < 2:
         raise RunError(f"expected two runs or more to compare, got {len(compared)}")
     folder = Path(cache) if cache is not None else default_folder()
@@ -163,7 +161,7 @@ def compare(
         with open_workers(jobs, folder=folder) as workers:
             for run, ground in zip(compared, grounds, strict=True):
                 ground.measure(workers, partial(progress, f"measuring what {run.folder} needs"))
-        progress("comparing", 0, 1)
+        progress("comparing", 0, 0)
 
     figures, architectures, targets, reason = _figures(compared, grounds, measure)
     alone = _alone(compared)

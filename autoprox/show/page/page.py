@@ -68,12 +68,12 @@ def write_page(
     """
     path = Path(run) / NAME if out is None else Path(out)
     if not holds_several(run):
-        progress("reading the run and drawing its page", 0, 1)
+        progress("reading the run and drawing its page", 0, 0)
         write_text(path, page(run, ranking))
         return path
     if out is not None or ranking is not None:
         raise RunError(f"{run} holds several runs: their pages go into their folders, without more")
-    progress("reading the runs", 0, 1)
+    progress("reading the runs", 0, 0)
     runs = read_runs(run)
     for place, name in enumerate(runs.runs):
         progress("writing pages", place, len(runs.runs))
