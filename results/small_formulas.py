@@ -18,7 +18,7 @@ been in hindsight. Measuring takes half an hour of one core, all else two minute
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -96,26 +96,32 @@ class Small:
 
     Args:
         seed: of the first split.
+        written: the terms that can be written with some statistics.
     """
 
-    def __init__(self, seed: int) -> None:
-        """Compute the terms on all drawn architectures, and the formulas' figures there."""
+    def __init__(
+        self, seed: int, written: Callable[[tuple[str, ...]], tuple[Graph, ...]] = terms
+    ) -> None:
+        """Compute the terms on all drawn architectures."""
         self.ground = ground_of(seed)
         self.families = Families.of(self.ground)
         everywhere = range(len(self.ground.bench.architectures))
         judge = self.ground.judge(everywhere)
-        known = [(term, reading(term)) for term in terms(self.ground.vocabulary.statistics)]
+        known = [(term, reading(term)) for term in written(self.ground.vocabulary.statistics)]
         failures, self.values = judge.scores([graph for graph, _ in known])
         self.terms = [one for one, failure in zip(known, failures, strict=True) if failure is None]
-        self.formulas = pairs(self.terms)
-        self.columns = judge.ranker.columns
+        self.ranker, self.columns = judge.ranker, judge.ranker.columns
         missing, scores = judge.scores(list(self.ground.known.values()))
         names = [name for name, why in zip(self.ground.known, missing, strict=True) if why is None]
         figures = by_family(judge.ranker.correlations(scores), self.columns)
         self.known = dict(zip(names, figures.tolist(), strict=True))
-        self.everywhere = by_family(self.correlations(judge.ranker, self.values), self.columns)
         counts = [self.ground.known[name] for name in COUNTS]
         self.counts = judge.scores(counts)[1]
+
+    def write(self) -> None:
+        """Write all formulas of the terms, and compute their figures."""
+        self.formulas = pairs(self.terms)
+        self.everywhere = by_family(self.correlations(self.ranker, self.values), self.columns)
         sizes = np.array([graph.complexity for graph, _ in self.terms])
         self.nodes = np.array([1 + sizes[i] + sizes[j] for i, j, _ in self.formulas])
 
@@ -213,6 +219,7 @@ def matrix_of(choices: Sequence[Choice], small: Small) -> Iterator[dict[str, Any
 def main() -> None:
     """Choose with every fitness, and write the tables."""
     small = Small(SEEDS[0])
+    small.write()
     choices = [choice for seed in SEEDS for choice in small.chosen(seed)]
     rows = [row for over in OVER for row in rows_of(over, choices, small)]
     path = Path(__file__).with_suffix(".csv")

@@ -17,9 +17,10 @@ from autoprox.evolution.drawing import gp, random
 from autoprox.evolution.vocabulary import Tree, Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES
-from autoprox.primitives.kinds import Kind, Network
+from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Network
 from autoprox.primitives.primitive import makes_constant
 from autoprox.statistics import STATISTICS
+from autoprox.statistics.words import OF_TEACHER
 
 GROWTH = 4
 """The height of the sub-trees that a mutation plants."""
@@ -45,12 +46,14 @@ class Variation:
         complexity: the most distinct nodes of any proxy.
         needs_bits: whether every proxy uses a statistic that depends on bits: on configurations of
             one network all others are constant.
+        comparing: whether every proxy `compares` the network with its teacher.
     """
 
     vocabulary: Vocabulary
     height: int = 7
     complexity: int = 16
     needs_bits: bool = False
+    comparing: bool = False
 
     def __post_init__(self) -> None:
         """Forget which graphs were sound: a word may have been defined anew."""
@@ -71,6 +74,8 @@ class Variation:
     def allows(self, graph: Graph) -> bool:
         """Say whether a proxy is within the limits and has no part that is plainly constant."""
         if graph.complexity > self.complexity or not is_sound(graph):
+            return False
+        if self.comparing and not compares(graph):
             return False
         return not self.needs_bits or any(STATISTICS[name].needs_bits for name in graph.statistics)
 
@@ -102,6 +107,18 @@ def is_sound(graph: Graph) -> bool:
     """Say whether no part of a graph is plainly constant, or a long reduction of tensors."""
     long = graph.complexity > REDUCTION_NODES and reduces_tensor(graph)
     return not long and not is_constant(graph) and all(map(is_sound, graph.args))
+
+
+@lru_cache(maxsize=2**13)
+def compares(graph: Graph) -> bool:
+    """Say whether tensors of a network and of its teacher meet, and not only numbers made of them.
+
+    What is read of the teacher alone is much the same beside every network.
+    """
+    whose = {name.startswith(OF_TEACHER) for name in graph.statistics}
+    if len(whose) < 2:
+        return False
+    return graph.kind in TENSOR_KINDS or any(map(compares, graph.args))
 
 
 def is_constant(node: Graph) -> bool:
