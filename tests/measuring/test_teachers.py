@@ -264,6 +264,16 @@ def test_statistics_of_a_teacher_without_one_are_refused(bench: Bench, tmp_path,
                         out=tmp_path / "run", evaluations=20)  # fmt: skip
 
 
+def test_what_is_lost_without_the_teacher_s_words_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["draw", "ablation", "sum(mean(square(subtract(map_gram, teacher_map_gram))))",
+             "--bench", "resnet64", "--architectures", "10", "--teacher", "resnet8",
+             "--batch", "2", "--jobs", "1", "--cache", str(tmp_path)]  # fmt: skip
+    result = CliRunner().invoke(main, [*words, "-o", str(tmp_path / "parts.svg")])
+    assert result.exit_code == 0, result.output
+    assert "teacher" in (tmp_path / "parts.svg").read_text()
+
+
 def test_the_command_takes_a_teacher(tmp_path):
     path = tmp_path / "teacher.py"
     path.write_text("def build():\n    raise OSError('gone')\n")
