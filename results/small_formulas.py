@@ -35,8 +35,9 @@ from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import negated
 from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.small import reading, terms
+from autoprox.evolution.small import READINGS, SIZES, reading, terms
 from autoprox.language.graph import Graph, apply
+from autoprox.language.text import parse
 from autoprox.ranking import AGAINST_COUNTS, OVER, Over, Ranker, by_family, over_families
 from autoprox.ranking.medians import median
 from autoprox.statistics.store import default_folder
@@ -97,13 +98,17 @@ class Small:
     Args:
         seed: of the first split.
         written: the terms that can be written with some statistics.
+        benches: the families.
     """
 
     def __init__(
-        self, seed: int, written: Callable[[tuple[str, ...]], tuple[Graph, ...]] = terms
+        self,
+        seed: int,
+        written: Callable[[tuple[str, ...]], tuple[Graph, ...]] = terms,
+        benches: str = "general",
     ) -> None:
         """Compute the terms on all drawn architectures."""
-        self.ground = ground_of(seed)
+        self.benches, self.ground = benches, ground_of(seed, benches)
         self.families = Families.of(self.ground)
         everywhere = range(len(self.ground.bench.architectures))
         judge = self.ground.judge(everywhere)
@@ -138,7 +143,7 @@ class Small:
 
     def chosen(self, seed: int) -> Iterator[Choice]:
         """Choose with every fitness without each family, and without none of them."""
-        ground = ground_of(seed)
+        ground = ground_of(seed, self.benches)
         places = list(ground.search)
         ranker = Ranker(ground.columns(places))
         correlations = self.correlations(ranker, self.values[:, places])
@@ -163,10 +168,12 @@ def counts_for(over: Over, counts: Array) -> Array | None:
     return counts if over in AGAINST_COUNTS else None
 
 
-def ground_of(seed: int) -> Ground:
-    """Return the ten families, split."""
-    settings = Settings(bench="general", architectures=100, split_seed=seed)
-    return lay("general", settings, default_folder(), new=True)
+def ground_of(seed: int, benches: str) -> Ground:
+    """Return the families, split, with the statistics that the terms read."""
+    read = [word for reading in READINGS for word in parse(reading).statistics]
+    words = tuple(dict.fromkeys([*SIZES, *read]))
+    settings = Settings(bench=benches, architectures=100, split_seed=seed, statistics=words)
+    return lay(benches, settings, default_folder(), new=True)
 
 
 def rows_of(over: Over, choices: Sequence[Choice], small: Small) -> Iterator[dict[str, Any]]:

@@ -1,25 +1,25 @@
 """Which groups of words help small formulas on families never seen. Writes word_groups.csv.
 
-    python results/word_groups.py
+    python results/word_groups.py [vit101,nb201,...]
 
-As results/small_formulas.py, with other terms: without the quotients of two sizes, which have no
-unit; without what is read of the relations of the samples, whose eigenvalues are those of the
-covariance of the features; and with further words that make one number of the layers' numbers: of
-their order (the first one, the last one, the rise from layer to layer), the sums of both halves of
-the network, of the middle (median and geometric mean), and of the spread (largest, standard
-deviation, and the entropy of the shares, which has no unit). Each goes above every size, quotient
-of sizes, and statistic. Without each of the ten families one formula is
-chosen on the others, by `wins` and by the mean, in three splits; a row has the mean over the
-families of the medians over the splits of its D there, how much that is over what the usual terms
-give, with Student's 95 % interval over the families, and in how many of them it is above.
-What is in ``runs/word_groups.json`` already is read. Fifteen minutes of one core when the families
-have been measured.
+As results/small_formulas.py, with other terms: without the quotients of two sizes, which do not
+grow with the network; without what is read of the relations of the samples, whose eigenvalues are
+those of the covariance of the features; and with further words that make one number of the layers'
+numbers: of their order (the first one, the last one, the rise from layer to layer), the sums of
+both halves of the network, of the middle (median and geometric mean), and of the spread (largest,
+standard deviation, and the entropy of the shares, which has no unit). Each goes above every size,
+quotient of sizes, and statistic. Without each family one formula is chosen on the others, by `wins`
+and by the mean, in three splits; a row has the mean over the families of the medians over the
+splits of its D there, how much that is over what the usual terms give, with Student's 95 % interval
+over the families, and in how many of them it is above. What is in ``runs/word_groups.json`` already
+is read. Fifteen minutes of one core when the families have been measured.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -153,26 +153,28 @@ def rows_of(group: str, figures: Figures, usual: Figures) -> Iterator[dict[str, 
         gains = np.array(each) - usual[over]
         low, high = of_mean(gains)
         yield {
-            "terms": group, "fitness": over, "left_out": float(np.mean(each)),
-            "over_usual": float(gains.mean()), "low": low, "high": high,
+            "terms": group, "fitness": over, "families": len(each),
+            "left_out": float(np.mean(each)), "over_usual": float(gains.mean()),
+            "low": low, "high": high,
             "above": int((gains > 0).sum()), "below": int((gains < 0).sum()),
         }  # fmt: skip
 
 
-def main() -> None:
+def main(benches: str = "general") -> None:
     """Choose with every group of words, and write what each adds."""
     kept: dict[str, Figures] = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
-    whole = Small(SEEDS[0], everything)
+    whole = Small(SEEDS[0], everything, benches)
     groups = by_group(whole.ground.vocabulary.statistics)
     for group, own in groups.items():
-        if group not in kept:
-            kept[group] = found(whole, own)
+        if f"{benches} {group}" not in kept:
+            kept[f"{benches} {group}"] = found(whole, own)
             KEPT.parent.mkdir(parents=True, exist_ok=True)
             write_text(KEPT, json.dumps(kept, indent=1))
-    rows = [row for group in groups for row in rows_of(group, kept[group], kept["usual"])]
+    own = {group: kept[f"{benches} {group}"] for group in groups}
+    rows = [row for group in groups for row in rows_of(group, own[group], own["usual"])]
     write_csv(Path(__file__).with_suffix(".csv"), [rounded(row) for row in rows])
     print(*rows, sep="\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
