@@ -53,7 +53,7 @@ EVALUATIONS = 3000
 SEEDS = ("diswot_semantic_own", "diswot_relation_own", "kd", "fitnet", "tvt_teacher")
 """The known expressions that compare both networks."""
 
-OTHERS = (*"diswot_semantic diswot_relation diswot_ranks tvt tvt_sum rkd pkt cc at nst".split(),)
+FUNCTIONS = (*"diswot_semantic diswot_relation diswot_ranks tvt rkd pkt cc at nst".split(),)
 """The other hand-designed proxies that do, most with passes of their own."""
 
 
@@ -63,7 +63,7 @@ class Setting:
 
     teacher: str
     batch: int
-    hand_designed: tuple[str, ...]
+    functions: tuple[str, ...]
     others: tuple[str, str]
     comparing: bool
 
@@ -80,7 +80,7 @@ class Setting:
 
 
 SETTINGS = {
-    "resnet64": Setting("resnet110", 16, OTHERS, ("params", "auto_das_resnet"), True),
+    "resnet64": Setting("resnet110", 16, FUNCTIONS, ("params", "auto_das_resnet"), True),
     "vit101": Setting("resnet56", 8, (), ("params", "l2_norm"), False),
 }
 
@@ -140,7 +140,7 @@ def row_of(
         known[part] = {each.name: each.joint for each in getattr(runs["with_teacher"], part)}
         for name, each in scores.items():
             known[part][name] = figure(bench, each, getattr(parts, part))
-    hand = max((*SEEDS, *setting.hand_designed), key=known["search"].__getitem__)
+    hand = max((*SEEDS, *setting.functions), key=known["search"].__getitem__)
     others = {"hand_designed": hand, **{name: name for name in setting.others}}
     return {
         "split": seed,
@@ -169,10 +169,10 @@ def main(name: str, images: str | None = None) -> None:
     """Search if need be, compare, write."""
     bench, setting = load_bench(name), SETTINGS[name]
     scores: Mapping[str, NDArray[np.float64]] = {}
-    if setting.hand_designed:
+    if setting.functions:
         scores = autoprox.rank(
-            setting.hand_designed, name, teacher=setting.teacher, batch=setting.batch,
-            images=images, timed=False,
+            setting.functions, name, teacher=setting.teacher, batch=setting.batch, images=images,
+            timed=False,
         ).scores  # fmt: skip
     rows: list[dict[str, Any]] = []
     for seed in SPLITS:

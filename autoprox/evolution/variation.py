@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from autoprox.assessment.ablation import replaced
 from autoprox.errors import LanguageError
 from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.evolution.drawing import gp, random
 from autoprox.evolution.vocabulary import Tree, Vocabulary
-from autoprox.language.graph import Graph
+from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Network
 from autoprox.primitives.primitive import makes_constant
 from autoprox.statistics import STATISTICS
-from autoprox.statistics.words import OF_TEACHER
+from autoprox.statistics.words import OF_TEACHER, TAUGHT
 
 GROWTH = 4
 """The height of the sub-trees that a mutation plants."""
@@ -64,12 +65,29 @@ class Variation:
         for _ in range(PATIENCE):
             height = random.randint(self.vocabulary.heights[Network] + 1, self.height)
             graph = self.vocabulary.graph(self.vocabulary.random_tree(Network, height))
+            if self.comparing:
+                graph = self._compared(graph)
             if self.allows(graph):
                 return graph
         raise LanguageError(
             f"no proxy of at most {self.complexity} nodes was drawn in {PATIENCE} attempts; "
             "allow more nodes (--complexity) or more statistics"
         )
+
+    def _compared(self, graph: Graph) -> Graph:
+        """Return a proxy with both networks' statistic in the place of one that it reads of one."""
+        words = self.vocabulary.statistics
+        taught = [node for node in graph if not node.args and node.word in TAUGHT]
+        if compares(graph) or not taught:
+            return graph
+        node = random.choice(taught)
+        own = node.word.removeprefix(OF_TEACHER)
+        if own not in words or OF_TEACHER + own not in words:
+            return graph
+        known = [(name, PRIMITIVES[name]) for name in self.vocabulary.primitives]
+        joining = [name for name, each in known if each.arity == 2 and node.kind in each.kinds]
+        pair = apply(random.choice(joining), atom(own), atom(OF_TEACHER + own))
+        return replaced(graph, node, pair)
 
     def allows(self, graph: Graph) -> bool:
         """Say whether a proxy is within the limits and has no part that is plainly constant."""
