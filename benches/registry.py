@@ -10,8 +10,10 @@ import sys
 import traceback
 import zlib
 from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from autoprox.benches.autoformer_s import autoformer_s
 from autoprox.benches.bench import Bench
@@ -190,13 +192,21 @@ def _is_executed(path: Path) -> bool:
         return False
 
 
+class _Anew(SourceFileLoader):
+    """Compiles a file as it is now: what lies beside it compiled may be of before, or another's."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Say nothing of the file that compiled code could be looked up, or kept, by."""
+        raise OSError
+
+
 def executed(path: Path) -> ModuleType:
     """The module that results from executing the file `path`."""
     _EXECUTED.add((path.resolve(), file_digest(path)))
     name = f"autoprox_file_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BenchError(f"{path} cannot be loaded as a Python module")
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Anew(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up while the file is executed
     try:

@@ -7,7 +7,7 @@ import sys
 import torch
 from torch import Tensor
 
-from autoprox.errors import PrimitiveError
+from autoprox.errors import PrimitiveError, reason_of
 from autoprox.primitives.entries import Entries
 from autoprox.primitives.fact_checks import check_facts
 from autoprox.primitives.kinds import MATRIX_KINDS, Kind, Layer, Network, tried
@@ -78,7 +78,7 @@ def _check_kind(primitive: Primitive, kind: type[Kind]) -> None:
         result = call(primitive, values, entries)
         again = call(primitive, tuple(value.clone() for value in before), entries)
     except Exception as error:
-        raise PrimitiveError(f"{where}: failed with {type(error).__name__}: {error}") from None
+        raise PrimitiveError(f"{where}: failed with {reason_of(error)}") from None
     if any(not torch.equal(*pair) for pair in zip(values, before, strict=True)):
         raise PrimitiveError(f"{where}: writes into its argument; a primitive must be pure")
     expected = (len(x),) if primitive.form is Form.REDUCTION else tuple(x.shape)

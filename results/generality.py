@@ -23,6 +23,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,14 @@ from numpy.typing import NDArray
 from autoprox.benches.counts import COUNTS
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import Ground, lay
-from autoprox.evolution.judge import Judge
+from autoprox.evolution.judge import Judge, that_differ
 from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.small import factors, variation_of
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
-from autoprox.ranking import Over, Ranker, resolved
+from autoprox.ranking import Over, Ranker
 from autoprox.ranking.medians import median
 from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
@@ -92,15 +93,9 @@ class SharedJudge(Judge):
         """Return why each graph has no scores, or None, and the scores of those that have."""
         with np.errstate(all="ignore"):
             found = [self.terms.scores(graph)[self.places] for graph in graphs]
-        reasons = [self._reason(each) for each in found]
-        kept = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
-        return reasons, np.array(kept).reshape(-1, len(self.places))
-
-    @staticmethod
-    def _reason(scores: NDArray[np.float64]) -> str | None:
-        if not np.isfinite(scores).all():
-            return "not finite"
-        return None if np.ptp(resolved(scores)) > 0 else "the same score for every network"
+        finite = [bool(np.isfinite(each).all()) for each in found]
+        kept = np.array(list(compress(found, finite))).reshape(-1, len(self.places))
+        return that_differ([None if each else "not finite" for each in finite], kept)
 
 
 def best_of(benches: str, over: Over, family: str, seed: int, terms: Terms) -> Graph:

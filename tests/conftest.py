@@ -3,21 +3,28 @@
 import gc
 import os
 import random
+import shutil
 import signal
 import sys
 
 # Before torch is loaded, here and in every process that a test starts: pytest has one a core.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Nor does each of them compile all of autoprox and the tests anew, whatever the shell says.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+
 import pytest
 import torch
 from hypothesis import settings
 
-from autoprox.cli import options
+from autoprox.cli import main, options
 from autoprox.primitives import PRIMITIVES
 from autoprox.runtime import threads
 from autoprox.runtime.registry import own_members
 from autoprox.statistics import STATISTICS
+from tests import tiny_bench
+
+sys.dont_write_bytecode = False
 
 # A script that starts pytest in the background has it, and all that it starts, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,6 +82,21 @@ def _defaults(tmp_path_factory):
         patched.setattr(options, "cores", lambda: 1)
         patched.setattr(os, "fsync", lambda number: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def _measured(tmp_path_factory):
+    """A cache in which the tiny bench is measured, as runs and `autoprox bench build` do."""
+    folder = tmp_path_factory.mktemp("measured")
+    words = ["bench", "build", tiny_bench.__file__, "--cache", str(folder), "--jobs", "1"]
+    main.main([*words, "--quiet"], standalone_mode=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(_measured, tmp_path_factory):
+    """A module's own cache, in which the tiny bench is measured."""
+    return shutil.copytree(_measured, tmp_path_factory.mktemp("cache") / "cache")
 
 
 @pytest.fixture

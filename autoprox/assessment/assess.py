@@ -193,7 +193,6 @@ class Assessor:
         columns: what to rank by.
         known: graphs of known proxies by name; differences are taken to the best of them here.
         correlation: the rank correlation whose mean over the columns is the joint one.
-        seed: of the resamples.
     """
 
     def __init__(
@@ -202,12 +201,11 @@ class Assessor:
         columns: Sequence[Column],
         known: Mapping[str, Graph],
         correlation: RankCorrelation = DEFAULT_CORRELATION,
-        seed: int = 0,
     ) -> None:
         self.evaluator = evaluator
         self.columns = tuple(columns)
         self.known = dict(known)
-        self._compare = Comparison(self.columns, correlation, seed)
+        self._compare = Comparison(self.columns, correlation)
         self._found: dict[Graph, Figures | str] = {}
         self._without: dict[Graph, float] = {}
 

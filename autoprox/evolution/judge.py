@@ -6,7 +6,6 @@ In one process or many.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -270,10 +269,7 @@ class Judge:
         found = np.empty((len(finite), networks))
         for row, i in zip(found, finite, strict=True):
             np.concatenate(values[graphs[i]], out=row)
-        differ = np.ptp(resolved(found), axis=1) > 0
-        for i in itertools.compress(finite, ~differ):
-            reasons[i] = "the same score for every network"
-        return reasons, found[differ]
+        return that_differ(reasons, found)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Let other processes begin with what `graphs` need; they are judged later."""
@@ -310,6 +306,21 @@ class Judge:
         """Return the standardised ranks within each space, ``(candidates, architectures)``."""
         parts = [standardised_ranks(scores[:, places]) for places in self._spaces]
         return np.concatenate(parts, axis=1) / np.float32(np.sqrt(len(parts)))
+
+
+def that_differ(
+    reasons: Sequence[str | None], scores: NDArray[np.float64]
+) -> tuple[list[str | None], NDArray[np.float64]]:
+    """Take out scores that are the same for every network: they say nothing.
+
+    Args:
+        reasons: why each graph has no scores, or None.
+        scores: of those that have, ``(graphs without a reason, architectures)``.
+    """
+    differ = np.ptp(resolved(scores), axis=1) > 0
+    left = iter(differ)
+    same = "the same score for every network"
+    return [each or (None if next(left) else same) for each in reasons], scores[differ]
 
 
 def judged(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autoprox.errors import AutoproxError, RunError, UnknownNameError
+from autoprox.errors import AutoproxError, RunError, UnknownNameError, reason_of
 from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Tracker:
                 self.loggers.remove(each)
                 warnings.warn(
                     f"the logger {type(each).__name__} failed and is told nothing more; the run "
-                    f"goes on: {type(error).__name__}: {error}",
+                    f"goes on: {reason_of(error)}",
                     RuntimeWarning,
                     stacklevel=2,
                 )

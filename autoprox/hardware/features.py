@@ -30,7 +30,7 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     import torch
     from torch import Tensor
 
-    from autoprox.statistics.structure import in_mode
+    from autoprox.quantise.running import evaluating
     from autoprox.statistics.trees import arguments
 
     found: Counter[str] = Counter({"one": 1.0})
@@ -50,7 +50,7 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     hooks = [module.register_forward_hook(seen) for module in leaves]
     positional, keywords = arguments(inputs)
     try:
-        with in_mode(network, "eval"), torch.no_grad():
+        with evaluating(network), torch.no_grad():
             network(*positional, **keywords)
     finally:
         for hook in hooks:

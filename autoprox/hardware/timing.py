@@ -34,13 +34,13 @@ def time_network(network: nn.Module, inputs: Inputs, passes: int = PASSES) -> La
     """Return the latency of a network in use, by one thread on one core, after a warm-up."""
     import torch
 
+    from autoprox.quantise.running import evaluating
     from autoprox.runtime.threads import one_thread
-    from autoprox.statistics.structure import in_mode
     from autoprox.statistics.trees import arguments
 
     positional, keywords = arguments(inputs)
     seconds = []
-    with one_thread(), one_core(), in_mode(network, "eval"), torch.no_grad():
+    with one_thread(), one_core(), evaluating(network), torch.no_grad():
         for _ in range(WARM_UP + passes):
             begun = time.perf_counter()
             network(*positional, **keywords)

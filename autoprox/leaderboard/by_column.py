@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError
+from autoprox.errors import AutoproxError, reason_of
 from autoprox.leaderboard.board import BOARD, Leaderboard
 from autoprox.runtime.schema import read_text
 
@@ -58,8 +58,7 @@ def by_column(ranking: Ranking) -> ByColumn:
         raise
     except Exception as error:  # what is damaged may raise anything
         raise AutoproxError(
-            f"{where} is damaged: {type(error).__name__}: {error}; write it again with "
-            "autoprox rank"
+            f"{where} is damaged: {reason_of(error)}; write it again with autoprox rank"
         ) from None
     ranked = np.isfinite(values).any(axis=1)
     if not ranked.any():

@@ -15,7 +15,7 @@ from autoprox.assessment.assess import columns as columns_of
 from autoprox.assessment.assess import shipped
 from autoprox.benches import Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
-from autoprox.errors import AutoproxError, BenchError
+from autoprox.errors import AutoproxError, BenchError, reason_of
 from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
@@ -239,7 +239,7 @@ class _KeptScores:
             try:
                 values[places] = proxy.rule(parts[:, places])
             except Exception as error:  # a rule may be anybody's and raise anything
-                reason = reason or f"its rule failed: {type(error).__name__}: {error}"
+                reason = reason or f"its rule failed: {reason_of(error)}"
         if reason is None and not np.isfinite(values).all():
             reason = "its rule gives what is not finite"
         return values, reason

@@ -14,7 +14,14 @@ from typing import Any, TypeAlias, TypeGuard
 from torch import nn
 
 from autoprox.benches import Architecture, Bench
-from autoprox.errors import AutoproxError, CacheError, RunError, ScoreError, StatisticError
+from autoprox.errors import (
+    AutoproxError,
+    CacheError,
+    RunError,
+    ScoreError,
+    StatisticError,
+    reason_of,
+)
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Exhibit, Probe
@@ -110,9 +117,7 @@ def _builder(bench: Bench, work: ScoringWork) -> Callable[[], nn.Module]:
         try:
             return bench.network(work.architecture, work.probe.seed)
         except Exception as error:  # a bench may be anybody's and raise anything
-            failure = StatisticError(
-                f"the network cannot be built: {type(error).__name__}: {error}"
-            )
+            failure = StatisticError(f"the network cannot be built: {reason_of(error)}")
             failure.__cause__ = error
             return failure
 
@@ -153,8 +158,8 @@ class _Notes:
     def fail(self, name: str, error: Exception) -> None:
         """Note why a proxy has no score."""
         into = self.of(name) if _comes_again(error) else self.passing
-        foreign = "" if isinstance(error, AutoproxError) else f"{type(error).__name__}: "
-        into.failures[name] = f"{foreign}{error}".partition("\n")[0]
+        ours = isinstance(error, AutoproxError)
+        into.failures[name] = str(error).partition("\n")[0] if ours else reason_of(error)
 
     def failed(self, name: str) -> bool:
         """Say whether a proxy has no score."""

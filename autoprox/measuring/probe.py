@@ -12,7 +12,7 @@ from torch import nn
 
 from autoprox.benches import Architecture, Bench
 from autoprox.benches.teachers import build_teacher, teacher_mark
-from autoprox.errors import BenchError, StatisticError
+from autoprox.errors import BenchError, StatisticError, reason_of
 from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.device import CPU, device_of, full_precision
 from autoprox.runtime.digest import digest
@@ -227,7 +227,7 @@ def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
     except Exception as error:  # the function is anybody's and may raise anything
         raise BenchError(
             f"bench {bench.name!r}: inputs({batch}, seed={seed}) failed: "
-            f"{type(error).__name__}: {error}; expected inputs and targets"
+            f"{reason_of(error)}; expected inputs and targets"
         ) from error
     return inputs, targets
 

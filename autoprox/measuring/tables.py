@@ -15,7 +15,7 @@ from torch import nn
 
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.checks import check_outputs
-from autoprox.errors import AutoproxError, BenchError, StatisticError
+from autoprox.errors import AutoproxError, BenchError, StatisticError, reason_of
 from autoprox.evaluation.evaluate import Table
 from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.runtime.files import canonical
@@ -199,7 +199,7 @@ def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
     except Exception as error:
         raise BenchError(
             f"bench {bench.name!r}: build failed on architecture {architecture.name!r}: "
-            f"{type(error).__name__}: {error}"
+            f"{reason_of(error)}"
         ) from error
 
 

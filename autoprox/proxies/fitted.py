@@ -14,17 +14,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError, ScoreError
+from autoprox.errors import AutoproxError, ScoreError, reason_of
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.predictors.features import KNOTS, check_input
 from autoprox.predictors.models import MODELS, predict_by
 from autoprox.proxies.function import Graphless
-from autoprox.proxies.proxy import evaluator_on
+from autoprox.proxies.proxy import OfStatistics, evaluator_on
 from autoprox.runtime.files import write_bytes
 from autoprox.runtime.schema import MOST_BYTES, check_keys, decoded, dumped
 from autoprox.runtime.tensors import read_by, with_checksum
-from autoprox.statistics import STATISTICS, Sample
+from autoprox.statistics import Sample
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,7 +88,7 @@ class _Version:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FittedProxy(Graphless):
+class FittedProxy(OfStatistics, Graphless):
     """A proxy that a few trained networks taught: a model over expressions.
 
     It is called, ranked and searched with as every proxy is; a higher score predicts a higher
@@ -134,16 +134,6 @@ class FittedProxy(Graphless):
     def statistics(self) -> tuple[str, ...]:
         """The statistics that have to be measured for it."""
         return tuple(sorted({name for graph in self.inputs for name in graph.statistics}))
-
-    @property
-    def needs_bits(self) -> bool:
-        """Whether it depends on the bits that the layers' weights are quantised to."""
-        return any(STATISTICS[name].needs_bits for name in self.statistics)
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether it looks at a teacher."""
-        return any(STATISTICS[name].needs_teacher for name in self.statistics)
 
     @cached_property
     def digest(self) -> str:
@@ -296,6 +286,6 @@ def from_file(path: Path) -> FittedProxy:
         proxy.tried()
     except Exception as error:  # arrays of another model may fail in any way
         raise AutoproxError(
-            f"{path} is damaged: its arrays do not fit its model: {type(error).__name__}: {error}"
+            f"{path} is damaged: its arrays do not fit its model: {reason_of(error)}"
         ) from None
     return proxy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError, StatisticError, UnknownNameError
+from autoprox.errors import AutoproxError, StatisticError, UnknownNameError, reason_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
@@ -307,7 +307,7 @@ def _scored(
         except AutoproxError as error:
             return str(error)
         except Exception as error:  # the network may be anybody's, and torch may lack memory
-            return f"{type(error).__name__}: {error}"
+            return reason_of(error)
 
     return [outcome(each) for each in parts]
 
@@ -359,7 +359,7 @@ def _column(
         try:
             ranked = proxy.rule(scores).tolist()
         except Exception as error:  # a rule may be anybody's and raise anything
-            ranked = [f"its rule failed: {type(error).__name__}: {error}"] * len(places)
+            ranked = [f"its rule failed: {reason_of(error)}"] * len(places)
         outcomes |= dict(zip(places, ranked, strict=True))
     return [outcomes[place] for place in range(len(found))]
 

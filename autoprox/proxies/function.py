@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError
+from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError, reason_of
 from autoprox.runtime.digest import called
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class FunctionProxy(Graphless):
         except AutoproxError as error:
             raise ScoreError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:  # a function may be anybody's and raise anything
-            raise ScoreError(f"{self.name} failed: {type(error).__name__}: {error}") from error
+            raise ScoreError(f"{self.name} failed: {reason_of(error)}") from error
         if not math.isfinite(score):
             raise ScoreError(f"{self.name} has no score on this network: not finite ({score})")
         return score

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprox.errors import AutoproxError, LanguageError, ScoreError
+from autoprox.errors import AutoproxError, LanguageError, ScoreError, reason_of
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
 from autoprox.primitives.kinds import TENSOR_KINDS, Layer
@@ -48,8 +48,27 @@ PROXY = FileKind("autoprox proxy", 1, Written, most=4 * MIB)
 """The file of a proxy, which people write, too."""
 
 
+class OfStatistics:
+    """What proxies share that are computed from statistics: what they need follows from these."""
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics that have to be measured for it."""
+        raise NotImplementedError
+
+    @property
+    def needs_bits(self) -> bool:
+        """Whether it depends on the bits that the layers' weights are quantised to."""
+        return any(STATISTICS[name].needs_bits for name in self.statistics)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether it looks at a teacher."""
+        return any(STATISTICS[name].needs_teacher for name in self.statistics)
+
+
 @dataclass(frozen=True)
-class Proxy:
+class Proxy(OfStatistics):
     """A zero-cost proxy.
 
     Call it on an untrained network; a higher score predicts a higher accuracy.
@@ -146,16 +165,6 @@ class Proxy:
         """
         return scores_of(self.graph, evaluator)
 
-    @property
-    def needs_bits(self) -> bool:
-        """Whether it depends on the bits that the layers' weights are quantised to."""
-        return any(STATISTICS[name].needs_bits for name in self.statistics)
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether it looks at a teacher."""
-        return any(STATISTICS[name].needs_teacher for name in self.statistics)
-
     def latex(self) -> str:
         """Return the formula in LaTeX."""
         return self.graph.latex()
@@ -231,7 +240,7 @@ def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
         uneven = _uneven(graph, evaluator.table.measurements[0])
         if uneven is not None:
             raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
-        raise ScoreError(f"it failed: {type(error).__name__}: {error}") from error
+        raise ScoreError(f"it failed: {reason_of(error)}") from error
 
 
 def _uneven(graph: Graph, measurement: Measurement) -> str | None:

@@ -271,7 +271,7 @@ def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share:
     return ratio(product, np.sqrt(own_square * true_square))
 
 
-def top_share(scores: Array, accuracies: Array, share: float = TOP) -> float:
+def top_share(scores: Array, accuracies: Array) -> float:
     """Return the share of the truly best architectures that are among the best by score.
 
     Architectures that tie at the border share the places that are left, so that equal scores are
@@ -280,7 +280,7 @@ def top_share(scores: Array, accuracies: Array, share: float = TOP) -> float:
     >>> top_share(np.arange(20.0), np.arange(20.0)), top_share(np.ones(20), np.arange(20.0))
     (1.0, 0.1)
     """
-    count = max(1, round(share * len(scores)))
+    count = max(1, round(TOP * len(scores)))
     return float((_places(resolved(scores), count) * _places(accuracies, count)).sum() / count)
 
 

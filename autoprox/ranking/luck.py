@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
 from autoprox.ranking.ranker import Column, joint, weights
@@ -229,13 +228,15 @@ def chance_floor(columns: Sequence[Column], correlation: RankCorrelation, candid
         correlation: whose mean over the columns is the joint one.
         candidates: how many were tried.
     """
+    from scipy.special import ndtri
+
     if candidates < 2:
         return 0.0
     share = weights(columns) / weights(columns).sum()
     deviations = np.array([_deviation(len(column.places), correlation) for column in columns])
     alike = np.array([[_alike(one, other) for other in columns] for one in columns])
     variance = (share * deviations) @ alike @ (share * deviations)
-    tails = special.ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
+    tails = ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
     return float(math.sqrt(variance) * (tails @ [1 - np.euler_gamma, np.euler_gamma]))
 
 

@@ -202,12 +202,9 @@ def user_path(path: str | Path) -> Path:
         ) from None
 
 
-def write_json(
-    path: Path, data: dict[str, Any], other: str = "--out", indent: int | None = 2
-) -> None:
-    """Write JSON data as `write_bytes` does; without an indent on one line, which is faster."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(path, text, other)
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON data as `write_bytes` does."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_known(data: Iterable[str], settings: type) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.wrapped import plain
 
 _NAMES = (
@@ -43,7 +43,7 @@ positive everywhere and have no code.
 """
 
 
-class ActivationInputs(TorchFunctionMode):
+class ActivationInputs(Intercepting):
     """Shows the arguments of the activation functions called inside its context."""
 
     def __init__(self, show: Callable[[Tensor], None]) -> None:
@@ -51,15 +51,8 @@ class ActivationInputs(TorchFunctionMode):
         super().__init__()
         self.show = show
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # a torch function returns anything
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Show the argument if `func` is an activation function, and run it."""
-        kwargs = dict(kwargs or {})
         if func in ACTIVATIONS:
             self.show(plain((args[0] if args else kwargs["input"]).detach()))
         return func(*args, **kwargs)

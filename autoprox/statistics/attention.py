@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.parts_of_attention import (
     BEGINNING,
     SOFTMAX,
@@ -28,7 +28,7 @@ from autoprox.statistics.parts_of_attention import (
 from autoprox.statistics.wrapped import plain
 
 
-class AttentionMaps(TorchFunctionMode):
+class AttentionMaps(Intercepting):
     """Shows the attention maps computed inside its context, ``(batch, heads, query, key)``.
 
     Attention is recognised by what is computed, not by the class of a module or by a shape:
@@ -45,15 +45,8 @@ class AttentionMaps(TorchFunctionMode):
         self.show = show
         self._marked = False
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # a torch function returns anything
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `func`, and show the maps if it attends."""
-        kwargs = dict(kwargs or {})
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             query = args[0] if args else kwargs["query"]

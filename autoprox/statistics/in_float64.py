@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.trees import mapped
 
 _WIDER = {
@@ -19,7 +19,7 @@ _WIDER = {
 }
 
 
-class InFloat64(TorchFunctionMode):
+class InFloat64(Intercepting):
     """Runs the functions of torch that are called inside its context in float64.
 
     What they are given, and what they return, is widened: states that a forward makes of zeros,
@@ -31,16 +31,10 @@ class InFloat64(TorchFunctionMode):
         super().__init__()
         self._wide: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # a torch function returns anything
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `func` on wide numbers, and return wide ones."""
-        given = mapped((args, dict(kwargs or {})), self._kept)
-        return mapped(func(*given[0], **given[1]), _widened)
+        args, kwargs = mapped((args, kwargs), self._kept)
+        return mapped(func(*args, **kwargs), _widened)
 
     def _kept(self, tensor: Tensor) -> Tensor:
         """Return the wide form of a tensor, the same each time: it may be written into."""

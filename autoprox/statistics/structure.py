@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -102,12 +103,41 @@ class _Trace:
             that it was computed inside of, the innermost first.
         shapes: module -> shape of its output.
         activated: shapes of the arguments of the activation functions.
+        stack: the modules that run now, the innermost last.
     """
 
     entered: list[tuple[str, int]] = field(default_factory=list)
     attended: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
     shapes: dict[str, torch.Size] = field(default_factory=dict)
     activated: list[torch.Size] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list)
+
+    def attach(
+        self,
+        network: nn.Module,
+        watched: Collection[str],
+        operations: Operations,
+        handles: list[RemovableHandle],
+    ) -> None:
+        """Let every module say when it runs, and those `watched` what they return."""
+        for name, module in network.named_modules():
+
+            def enter(_module: nn.Module, _inputs: object, name: str = name) -> None:
+                self.stack.append(name)
+                if name in watched:
+                    self.entered.append((name, operations.total))
+
+            def leave(_module: nn.Module, _in: object, output: object, name: str = name) -> None:
+                self.stack.pop()
+                if name in watched and (tensor := first_tensor(output)) is not None:
+                    self.shapes[name] = tensor.shape
+
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
+
+    def attend(self, heads: int, _maps: object) -> None:
+        """Note an attention, computed inside of the modules that run now."""
+        self.attended.append((len(self.entered), heads, tuple(reversed(self.stack))))
 
 
 def layer_names(network: nn.Module) -> tuple[str, ...]:
@@ -178,20 +208,6 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
 
 
 @contextmanager
-def in_mode(network: nn.Module, mode: Mode, *, batch_norm: bool = True) -> Iterator[None]:
-    """Put every module in `mode`, batch norm in training only if asked, and restore the modes."""
-    modes = [(module, module.training) for module in network.modules()]
-    train = mode == "train"
-    try:
-        for module, _ in modes:
-            module.training = train and (batch_norm or not isinstance(module, _BatchNorm))
-        yield
-    finally:
-        for module, before in modes:
-            module.training = before
-
-
-@contextmanager
 def hooked(handles: Callable[[list[RemovableHandle]], None]) -> Iterator[None]:
     """Remove on leaving what `handles` has put into the list that it is given."""
     held: list[RemovableHandle] = []
@@ -235,8 +251,6 @@ def trace(
         StatisticError: data are multiplied by no parameter.
     """
     parameters = dict(network.named_parameters())
-    watched = {owner_of(name) for name, each in parameters.items() if each.ndim > 1}
-    found, stack = _Trace(), list[str]()
     used = {
         name: each.clone() if name in parameters and not may_be_packed(each) else each
         for name, each in state.items()
@@ -245,40 +259,7 @@ def trace(
     free = [name for name in parameters if owner_of(name) not in known]
     whole = packed_tensors(network)
     operations = Operations(used, {**parameters, **whole}, free)
-
-    def attach(handles: list[RemovableHandle]) -> None:
-        for name, module in network.named_modules():
-
-            def enter(_module: nn.Module, _inputs: object, name: str = name) -> None:
-                stack.append(name)
-                if name in watched:
-                    found.entered.append((name, operations.total))
-
-            def leave(_module: nn.Module, _in: object, output: object, name: str = name) -> None:
-                stack.pop()
-                tensor = first_tensor(output)
-                if name in watched and tensor is not None:
-                    found.shapes[name] = tensor.shape
-
-            handles.append(module.register_forward_pre_hook(enter))
-            handles.append(module.register_forward_hook(leave))
-
-    def attended(heads: int, _maps: object) -> None:
-        found.attended.append((len(found.entered), heads, tuple(reversed(stack))))
-
-    with (
-        hooked(attach),
-        sdpa_kernel(SDPBackend.MATH),
-        torch.no_grad(),
-        ExitStack() as intercepting,
-    ):
-        if asked & {"heads", "roles"}:
-            intercepting.enter_context(AttentionMaps(attended))
-        if "code_total" in asked:
-            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
-            intercepting.enter_context(show)
-        intercepting.enter_context(operations)
-        result = result_of(network, inputs, used, mode, batch_norm=False)
+    found, result = _ran(network, inputs, used, operations, mode, asked)
     axes = used_axes(network, operations.factors, frozenset(operations.seen))
     if not axes:
         raise StatisticError(
@@ -301,6 +282,33 @@ def trace(
         chooses=operations.chooses,
         result=one_sample(result, 1),
     )
+
+
+def _ran(
+    network: nn.Module,
+    inputs: Inputs,
+    used: Mapping[str, Tensor],
+    operations: Operations,
+    mode: Mode,
+    asked: frozenset[str],
+) -> tuple[_Trace, object]:
+    """Run one sample; return what was seen of the layers, and what the network returns."""
+    watched = {owner_of(name) for name, each in network.named_parameters() if each.ndim > 1}
+    found = _Trace()
+    with (
+        hooked(partial(found.attach, network, watched, operations)),
+        sdpa_kernel(SDPBackend.MATH),
+        torch.no_grad(),
+        ExitStack() as intercepting,
+    ):
+        if asked & {"heads", "roles"}:
+            intercepting.enter_context(AttentionMaps(found.attend))
+        if "code_total" in asked:
+            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            intercepting.enter_context(show)
+        intercepting.enter_context(operations)
+        result = result_of(network, inputs, used, mode, batch_norm=False)
+    return found, result
 
 
 def _renormalised(network: nn.Module) -> set[str]:

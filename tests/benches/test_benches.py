@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -296,6 +297,17 @@ def test_a_file_defines_a_bench_or_a_function(tmp_path: Path, last: str) -> None
         assert bench.network(bench.architectures[0])(torch.ones(5, 4)).shape == (5, 2)
     assert not {name for name in set(sys.modules) - before if "mine" in name}
     assert "mine" not in BENCHES
+
+
+def test_a_file_is_executed_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one second and one size, Python takes files for the same, and their compiled code, too."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for name in ("mine", "mint"):
+        path.write_text(FILE.replace('"mine"', f'"{name}"') + "bench = make()")
+        os.utime(path, (0, 0))
+        assert load_bench(str(path)).name == name
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_a_bench_of_a_file_reaches_another_process(tmp_path: Path) -> None:

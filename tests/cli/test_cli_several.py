@@ -26,11 +26,6 @@ def call(*words: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def seeds(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Two seeds, with what was printed."""
     folder = tmp_path_factory.mktemp("runs") / "seeds"

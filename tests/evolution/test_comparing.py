@@ -27,11 +27,6 @@ HALF = {**SMALL, "held_out_share": 0.6}
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def runs(cache, tmp_path_factory):
     """Runs of two algorithms on one split, and of one on another split."""
     folder = tmp_path_factory.mktemp("runs")

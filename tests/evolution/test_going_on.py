@@ -23,11 +23,6 @@ def content(folder, names=FILES):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def origin(cache, tmp_path_factory):
     return evolve(TINY, out=tmp_path_factory.mktemp("runs") / "origin", cache=cache, **SMALL)
 

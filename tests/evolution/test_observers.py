@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from autoprox.cli.live import Lines
 from autoprox.evolution import notebook
 from autoprox.evolution.observer import Silent
@@ -22,11 +20,6 @@ class Reported(Silent):
 
     def reporting(self, done, total):
         self.told.append((done, total))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 def test_a_run_says_how_far_its_report_is(cache, tmp_path):

@@ -39,11 +39,6 @@ class Climber(Algorithm):
         self.population = ranked([*self.population, *candidates])[: self.size]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def evolve(out, cache, **options):
     return autoprox.evolve(TINY, out=out, cache=cache, **{**SMALL, **options})
 

@@ -14,11 +14,6 @@ TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 80, "population": 20, "proposals": 40}
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def own():
     """A statistic that is registered while a test runs."""

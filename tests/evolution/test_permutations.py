@@ -36,11 +36,6 @@ FILES = ("candidates.jsonl", "permutations.json", "report.json", "best.json", "c
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def whole(cache, tmp_path_factory):
     """A run with three searches on shuffled accuracies."""
     folder = tmp_path_factory.mktemp("runs") / "whole"

@@ -44,11 +44,6 @@ TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 240, "population": 20, "proposals": 40}
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def lines(folder, name="candidates.jsonl"):
     return (folder / name).read_text().splitlines()
 

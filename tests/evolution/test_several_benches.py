@@ -29,11 +29,6 @@ COLUMNS = [f"tiny/{space}/{target}" for space in ("mlp", "cnn") for target in ("
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def run(cache, tmp_path_factory):
     return evolve(BOTH, out=tmp_path_factory.mktemp("runs") / "both", cache=cache, **SMALL)
 

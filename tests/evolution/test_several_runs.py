@@ -33,11 +33,6 @@ def content(folder):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def three(cache, tmp_path_factory):
     """Three seeds, by two processes."""
     folder = tmp_path_factory.mktemp("several") / "three"

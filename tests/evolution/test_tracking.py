@@ -40,11 +40,6 @@ class Notes:
         self.told.append(("finish", summary))
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def rows(run: Run) -> list[dict[str, str]]:
     """The rows of ``generations.csv``."""
     with (run.folder / "generations.csv").open() as file:

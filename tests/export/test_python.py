@@ -22,7 +22,6 @@ from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.export import exported
 from autoprox.primitives import PRIMITIVES, primitive
-from autoprox.primitives.kinds import Layer
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS, statistic
@@ -33,19 +32,6 @@ from tests.known_networks import left, random_states
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MEASURABLE = tuple(name for name, word in STATISTICS.items() if not word.unexportable)
-
-
-def alone() -> dict[str, Proxy]:
-    """A proxy of each statistic that shows whether its layers, numbers and order are right."""
-    read = {word for name in proxies.expressions() for word in load(name).statistics}
-    written = {}
-    for name in MEASURABLE:
-        if name in read - {"position", "attention"}:
-            continue  # the known expressions show it
-        number = name if STATISTICS[name].kind is Layer else f"add(entropy({name}), norm({name}))"
-        text = f"add(sum({number}), sum(multiply(only_inner(position), {number})))"
-        written[f"of_{name}"] = load(text)
-    return written
 
 
 def bred(statistics: tuple[str, ...], count: int, name: str) -> dict[str, Proxy]:
@@ -60,7 +46,6 @@ PROXIES: dict[str, Proxy] = {
         for name in proxies.expressions()
         if set(load(name).statistics) <= set(MEASURABLE)
     },
-    **alone(),
     **bred(DEFAULT_STATISTICS, 8, "default"),
     **bred(MEASURABLE, 8, "any"),
 }

@@ -25,11 +25,6 @@ SMALL = {"evaluations": 240, "population": 20, "proposals": 40, "spaces": ("cnn"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return autoprox.evolve(TINY, out=tmp_path_factory.mktemp("runs") / "a", cache=cache, **SMALL)
 

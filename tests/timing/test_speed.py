@@ -24,11 +24,6 @@ BITS = str(Path(__file__).parents[1] / "quantised_tiny_bench.py")
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def found(cache):
     return autoprox.speed(TINY, repeats=1, evaluations=60, cache=cache)
 

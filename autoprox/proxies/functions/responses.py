@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions.az_nas import chain
 from autoprox.statistics.activations import ACTIVATIONS
+from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import hooked
 from autoprox.statistics.subject import Subject
@@ -65,7 +65,7 @@ def weighted_response_correlation(subject: Subject) -> float:
     return float(torch.linalg.slogdet(total).logabsdet)
 
 
-class _Responses(TorchFunctionMode):
+class _Responses(Intercepting):
     """Keeps the arguments of activation functions, with the number of the block they are in.
 
     Attributes:
@@ -84,21 +84,14 @@ class _Responses(TorchFunctionMode):
         """Begin the next block."""
         self._begun += 1
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # a torch function returns anything
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Keep the argument if `func` is an activation function, and run it."""
-        given = dict(kwargs or {})
         if func not in ACTIVATIONS:
-            return func(*args, **given)
-        argument = args[0] if args else given.pop("input")
+            return func(*args, **kwargs)
+        argument = args[0] if args else kwargs.pop("input")
         if argument.requires_grad and argument.ndim and len(argument) == self.batch:
             self.found.append((max(0, self._begun - 1), argument))
-        return func(argument.clone(), *args[1:], **given)
+        return func(argument.clone(), *args[1:], **kwargs)
 
 
 wrcor = FunctionProxy(

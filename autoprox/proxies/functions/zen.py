@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
+from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.structure import hooked
 from autoprox.statistics.subject import Subject
 from autoprox.statistics.trees import Inputs, check_floating, mapped, numbers, tensors
@@ -126,23 +126,17 @@ def _feature_map(
     return last.found, torch.stack(variances)
 
 
-class _LastMap(TorchFunctionMode):
+class _LastMap(Intercepting):
     """Keeps the last feature map that lost its positions: by pooling, a mean, or flattening."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: Tensor | None = None
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # a torch function returns anything
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the function, and look at what it did to its first argument."""
-        result = func(*args, **(kwargs or {}))
-        given = args[0] if args else (kwargs or {}).get("input")
+        result = func(*args, **kwargs)
+        given = args[0] if args else kwargs.get("input")
         if isinstance(given, Tensor) and isinstance(result, Tensor) and given.ndim == 4:
             positions = given.shape[2:].numel()
             left = result.shape[2:].numel() if result.ndim == 4 else 1

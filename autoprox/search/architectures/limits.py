@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import SpaceError
 from autoprox.hardware.pricing import QUANTITIES, price_of
+from autoprox.quantise.running import evaluating
 from autoprox.runtime.quantities import read_quantity
 from autoprox.search.architectures.space import Config, Space, asked
-from autoprox.statistics.structure import in_mode
 from autoprox.statistics.trees import Inputs, arguments, mapped, rows
 
 COSTS = ("params", "flops", "latency")
@@ -172,6 +172,6 @@ def count_flops(network: nn.Module, inputs: Inputs) -> int:
     """
     positional, keywords = arguments(inputs)
     counter = FlopCounterMode(display=False)
-    with in_mode(network, "eval"), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
+    with evaluating(network), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
         network(*positional, **keywords)
     return int(counter.get_total_flops())

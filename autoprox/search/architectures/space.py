@@ -14,7 +14,14 @@ from torch import nn
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.registry import executed, failure, file_digest
 from autoprox.benches.spaces import AutoFormerSpace, BenchSpace, NB201Space, PiTSpace
-from autoprox.errors import AutoproxError, BenchError, CacheError, SpaceError, UnknownNameError
+from autoprox.errors import (
+    AutoproxError,
+    BenchError,
+    CacheError,
+    SpaceError,
+    UnknownNameError,
+    reason_of,
+)
 from autoprox.runtime.arguments import is_plain_name
 from autoprox.runtime.files import canonical, user_path
 from autoprox.runtime.registry import Registry
@@ -183,9 +190,7 @@ def asked(space: Space, name: str, function: Callable[..., Result], *arguments: 
     except AutoproxError:
         raise
     except Exception as error:
-        raise SpaceError(
-            f"{name} of space {space.name!r} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise SpaceError(f"{name} of space {space.name!r} failed: {reason_of(error)}") from error
 
 
 def text_of(space: Space, config: Config) -> str:

@@ -47,11 +47,6 @@ VOID = {"meta", "link", "wbr"}
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def finished(cache, tmp_path_factory) -> Path:
     """A finished run that leaves a space for transfer."""
     folder = tmp_path_factory.mktemp("runs") / "finished"

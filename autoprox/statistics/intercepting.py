@@ -1,0 +1,26 @@
+"""The functions of torch, intercepted wherever a network calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+
+class Intercepting(TorchFunctionMode):
+    """Runs `run` in place of every function of torch that is called inside its context."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # a torch function returns anything
+        """Hand the call to `run`."""
+        return self.run(func, args, dict(kwargs or {}))
+
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call `func`, looking at what it is given or returns."""
+        raise NotImplementedError
