@@ -216,7 +216,7 @@ class Recorder:
         rows = by_sample(argument, shapes[place], high - low, stacked) > 0
         self._codes.setdefault(place, []).append(rows)
 
-    def _attended(self, _heads: int, maps: Callable[[], Tensor]) -> None:
+    def _attended(self, _shape: torch.Size, maps: Callable[[], Tensor]) -> None:
         """Keep what is needed of the attention maps of the layer that runs, heads in a loop too."""
         low, high = self._parts[-1]
         tensor = maps()
