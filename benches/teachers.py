@@ -33,6 +33,9 @@ IMAGE_SIZE = 32
 BEST = "best"
 """The bench's architecture with the highest figure for its first default target."""
 
+BESTS = (BEST, f"cell:{BEST}")
+"""The names of it: a bench of cells has a best cell."""
+
 COUNTER = "num_batches_tracked"
 """The end of the names of tensors that no network computes with."""
 
@@ -85,7 +88,7 @@ def teacher_mark(teacher: str, weights: str | None) -> dict[str, str]:
     Raises:
         BenchError: its file, or that of its weights, cannot be read.
     """
-    mark = {"teacher": teacher}
+    mark = {"teacher": BEST if teacher in BESTS else teacher}
     if (path := teacher_file(teacher)) is not None:
         mark = {"teacher": teacher.rpartition(":")[2], "file": file_digest(user_path(path))}
     return mark if weights is None else {**mark, "weights": file_digest(user_path(weights))}
@@ -98,9 +101,9 @@ def build_teacher(
 
     Args:
         teacher: ``resnet56`` and the like, with shortcuts that have weights unless trained ones
-            have none; ``best``, the bench's best architecture; or ``FILE.py:FUNCTION``, which
-            returns the network and takes nothing. If a network has the attribute `image_size`,
-            images are resized to it.
+            have none; ``best`` or ``cell:best``, the bench's best architecture; or
+            ``FILE.py:FUNCTION``, which returns the network and takes nothing. If a network has the
+            attribute `image_size`, images are resized to it.
         bench: whose classes it tells apart.
         weights: a file of ``torch.save`` or safetensors with the state of the network; of a
             residual network under any names, in the order of the layers.
@@ -187,7 +190,7 @@ def _drawn(
     teacher: str, bench: Bench, classes: int, seed: int, *, projected: bool = True
 ) -> nn.Module:
     """The untrained teacher; a seed gives the same weights in every process."""
-    if teacher == BEST:
+    if teacher in BESTS:
         target = bench.default_targets[0]
         ranked = [one for one in bench.architectures if one.accuracies[target] is not None]
         return bench.network(max(ranked, key=lambda one: one.accuracies[target] or 0.0), seed)

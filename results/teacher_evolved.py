@@ -8,11 +8,13 @@ The 64 residual networks see 16 images as in teacher_resnet64.py, beside an untr
 search sees and one that it does not, 38 and 26 networks, or 180 and 120; search seed and split seed
 are the same. On each split searches judge 3,000 distinct candidates: one with the words of the
 network and of the teacher, and the known expressions that compare both in its first population; one
-with the words of the network alone; on the residual networks also one with the words of both last
-layers alone, of which the best candidate counts in which tensors of both meet; such a candidate of
-the first search has a column too, `meeting`. The best by the search part are judged on the
+with the words of the network alone; on the residual networks also one like the first in which every
+candidate has to compare both (`comparing`). The best by the search part are judged on the
 held-out part, beside the best by the search part of the hand-designed proxies that look at a
-teacher (on the transformers those that are expressions), and two others. Accuracies are
+teacher (on the transformers those that are expressions), and two others. What compares is judged
+twice more: with every word of the teacher replaced by its mean over networks and entries
+(`teacher_silent`), and with every number of a layer that the teacher has a part in replaced by its
+mean (`part_silent`), which leaves what the formula says of the network alone. Accuracies are
 those after distillation, figures Somers' D, joint over the columns. Below stand the mean
 differences of the searches to the others, with Student's 95 % interval over the ten splits,
 corrected for their overlap (Nadeau and Bengio, Inference for the Generalization Error, Machine
@@ -33,17 +35,18 @@ from csv_tables import rounded, write_csv
 from numpy.typing import NDArray
 
 import autoprox
-from autoprox.assessment.assess import Assessment, columns
+from autoprox.assessment.ablation import mean_of, replaced
+from autoprox.assessment.assess import columns
 from autoprox.benches import Bench, load_bench, split
-from autoprox.evolution.base import ranked, worth
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay
 from autoprox.evolution.left_out import of_mean
 from autoprox.evolution.record import Run, read_run
-from autoprox.language.graph import Graph
-from autoprox.primitives.kinds import Layer, Network
+from autoprox.language.graph import apply, number
+from autoprox.primitives.kinds import Layer
 from autoprox.ranking.figures import Comparison
 from autoprox.statistics.store import default_folder
-from autoprox.statistics.words import TAUGHT
+from autoprox.statistics.words import OF_TEACHER
 
 SPLITS = range(10)
 EVALUATIONS = 3000
@@ -62,15 +65,16 @@ class Setting:
     batch: int
     functions: tuple[str, ...]
     others: tuple[str, str]
-    compared: bool
+    comparing: bool
 
     @property
     def searches(self) -> dict[str, dict[str, Any]]:
         """The searches, and what they are told beside the split."""
-        alone = {"compares": {"teacher": self.teacher, "statistics": TAUGHT}}
+        beside = {"teacher": self.teacher, "seed_proxies": SEEDS}
+        sown = {**beside, "comparing": True, "seed_proxies": (*SEEDS, "tvt_sum")}
         return {
-            "with_teacher": {"teacher": self.teacher, "seed_proxies": SEEDS},
-            **(alone if self.compared else {}),
+            "with_teacher": beside,
+            **({"comparing": sown} if self.comparing else {}),
             "without_teacher": {},
         }
 
@@ -92,21 +96,29 @@ def run_of(name: str, seed: int, bench: str, images: str | None) -> Run:
     )  # fmt: skip
 
 
-def compares(graph: Graph) -> bool:
-    """Whether tensors of both networks meet in a formula, and not only numbers made of them."""
-    return any(
-        node.kind not in (None, Layer, Network)
-        and 0 < sum(word.startswith("teacher_") for word in node.statistics) < len(node.statistics)
-        for node in graph
-    )
+def silenced(run: Run) -> dict[str, float]:
+    """Return the held-out D of a run's best formula with what it says of the teacher replaced.
 
-
-def best_comparing(run: Run) -> Assessment:
-    """Return the best by the search part of the candidates that compare, on the held-out part."""
-    candidates = [each.candidate for each in run.judged]
-    best = ranked([each for each in candidates if compares(each.graph)], worth)[0]
+    Of the words of the teacher, or of the layers' numbers that it has a part in, is left what each
+    is in the mean.
+    """
+    graph = run.best.graph
     ground = lay(run.settings.bench, run.settings, default_folder())
-    return ground.assessor(ground.held_out)("best", best.graph)
+    evaluator, assessed = Evaluator(ground.table(ground.held_out)), ground.assessor(ground.held_out)
+    taught = [node for node in graph if any(w.startswith(OF_TEACHER) for w in node.statistics)]
+    numbers = [node for node in taught if node.kind is Layer]
+    parts = [node for node in numbers if not {*node.args} & {*numbers}]
+    found = {}
+    for name, silent in (
+        ("teacher_silent", [node for node in taught if not node.args]),
+        ("part_silent", parts),
+    ):
+        left = graph
+        for node in silent:
+            zero = apply("multiply", node, number(0.0))
+            left = replaced(left, node, apply("add", zero, number(mean_of(node, evaluator))))
+        found[name] = assessed(name, left).joint or 0.0
+    return found
 
 
 def figure(bench: Bench, scores: NDArray[np.float64], places: Sequence[int]) -> float:
@@ -122,9 +134,7 @@ def row_of(
     parts, setting = split(bench, seed), SETTINGS[bench.name]
     runs = {name: run_of(name, seed, bench.name, images) for name in setting.searches}
     found = {name: run.held_out[0] for name, run in runs.items()}
-    if setting.compared:
-        found["compares"] = best_comparing(runs["compares"])
-        found["meeting"] = best_comparing(runs["with_teacher"])
+    silent = silenced(runs["comparing"]) if setting.comparing else {}
     known: dict[str, dict[str, float]] = {}
     for part in ("search", "held_out"):
         known[part] = {each.name: each.joint for each in getattr(runs["with_teacher"], part)}
@@ -135,6 +145,7 @@ def row_of(
     return {
         "split": seed,
         **{name: each.joint for name, each in found.items()},
+        **silent,
         **{name: known["held_out"][of] for name, of in others.items()},
         "best_hand_designed": hand,
         **{f"formula_{name}": each.expression for name, each in found.items()},
@@ -169,8 +180,9 @@ def main(name: str, images: str | None = None) -> None:
         print(rows[-1], flush=True)
     parts, others = split(bench, 0), ("without_teacher", "hand_designed", *setting.others)
     share = len(parts.held_out) / len(parts.search)
-    found = (*setting.searches, *(("meeting",) if setting.compared else ()))
-    pairs = [(each, other) for each in found for other in others if each != other]
+    pairs = [(each, other) for each in setting.searches for other in others if each != other]
+    if setting.comparing:
+        pairs += [("comparing", "teacher_silent"), ("comparing", "part_silent")]
     table = [*rows, *(difference(rows, *pair, share) for pair in pairs)]
     keys = dict.fromkeys([*rows[0], *table[-1]], "")
     path = Path(__file__).with_name(f"teacher_evolved_{name}.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -209,15 +210,18 @@ class Assessor:
         self._compare = Comparison(self.columns, correlation, seed)
         self._found: dict[Graph, Figures | str] = {}
         self._without: dict[Graph, float] = {}
+
+    @cached_property
+    def best_known(self) -> str | None:
+        """The known proxy with the highest joint correlation here; looks at all of them."""
         joints = {
             name: figures.joint
             for name, graph in self.known.items()
-            if isinstance(figures := self._figures(graph), Figures)
+            if isinstance(figures := self.figures(graph), Figures)
         }
-        self.best_known = max(joints, key=joints.__getitem__) if joints else None
-        """The known proxy with the highest joint correlation here."""
+        return max(joints, key=joints.__getitem__) if joints else None
 
-    def _figures(self, graph: Graph) -> Figures | str:
+    def figures(self, graph: Graph) -> Figures | str:
         """Return the figures of a graph's scores, or why there are none; each graph once."""
         if graph not in self._found:
             scores = self.evaluator(graph, reasons=1)
@@ -234,7 +238,7 @@ class Assessor:
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
-        own = self._figures(graph)
+        own = self.figures(graph)
         return self._assessed(name, graph.text, graph.complexity, own, self._without[graph])
 
     def resampled(self, graph: Graph) -> Array:
@@ -242,7 +246,7 @@ class Assessor:
 
         Those of a graph that fails are 0.
         """
-        own = self._figures(graph)
+        own = self.figures(graph)
         return own.resampled if isinstance(own, Figures) else np.zeros(RESAMPLES)
 
     def of_scores(self, name: str, description: str, scores: Scores) -> Assessment:
@@ -257,7 +261,7 @@ class Assessor:
         known = name in self.known
         if isinstance(own, str):
             return Assessment(name, expression, complexity, known, None, None, None, None, (), own)
-        best = self._figures(self.known[self.best_known]) if self.best_known else None
+        best = self.figures(self.known[self.best_known]) if self.best_known else None
         beside = best if isinstance(best, Figures) else None
         return Assessment(
             name=name,

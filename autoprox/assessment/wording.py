@@ -121,8 +121,17 @@ def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
     return f"{said} The interval does not include 0."
 
 
-def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str) -> str:
-    """Say how much of the best proxy's correlation is luck of the selection."""
+def luck_in_words(
+    luck: SelectionLuck | None, null: NullLuck | None, joint: str, unknown: str
+) -> str:
+    """Say how much of the best proxy's correlation is luck of the selection.
+
+    Args:
+        luck: as it is estimated.
+        null: what searches on shuffled accuracies reached.
+        joint: the name of the correlation.
+        unknown: why there is no estimate, if there is none.
+    """
     parts = []
     if luck is not None:
         parts.append(
@@ -145,10 +154,7 @@ def luck_in_words(luck: SelectionLuck | None, null: NullLuck | None, joint: str)
             f"leaves the best proxy {null.corrected:.3f}"
         )
     if not parts:
-        return (
-            "Luck: not estimated; the search split is too small, or too large, for it, or the "
-            "fitness is no mean."
-        )
+        return f"Luck: not estimated; {unknown}."
     return f"Luck: {'; '.join(parts)}."
 
 
@@ -179,8 +185,11 @@ EXPLAINED_PARTIAL = (
     "after training without one"
 )
 
-EXPLAINED_USE = (
+EXPLAINED_LOST = (
     "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "
-    "best; top 10 %: share of the true best tenth among the tenth with the best scores"
+    "best"
+)
+EXPLAINED_USE = (
+    f"{EXPLAINED_LOST}; top 10 %: share of the true best tenth among the tenth with the best scores"
 )
 """What the columns on the use of a proxy mean."""

@@ -154,14 +154,14 @@ def _print_best(result: FoundArchitectures, top: int, out: Console) -> None:
     best = result.top(top)
     if any(architecture.latency is not None for architecture in best):
         costs.append("latency")
-    costs += [result.settings.cost] if ":" in result.settings.cost else []
+    costs += result.devices
     headings = ["", *(["mean rank"] if several else []), *result.proxies, *costs]
     rows = [
         [
             str(place),
             *([f"{result.merit(architecture):.4f}"] if several else []),
             *(f"{architecture.scores[name]:.6g}" for name in result.proxies),
-            *(cost_text(name, architecture.cost(name)) for name in costs),
+            *(cost_text(name, result.cost(architecture, name)) for name in costs),
         ]
         for place, architecture in enumerate(best, start=1)
     ]

@@ -22,7 +22,7 @@ from autoprox.cli.options import (
     probe_options,
     quiet_option,
 )
-from autoprox.cli.tables import NUMBER, grid, table
+from autoprox.cli.tables import NAME, NUMBER, grid, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,10 +153,9 @@ def print_bench(bench: Bench, out: Console) -> None:
     if bench.default_architectures is not None:
         facts.append(("", f"draws {bench.default_architectures} unless told --architectures N"))
     out.print(grid(facts))
-    shown = table(["space"], ["architectures"], no_wrap=True)
-    shown.add_column("target", no_wrap=True)
-    for heading in ("figures", "lowest", "highest"):
-        shown.add_column(heading, **NUMBER)
+    shown = table([])
+    for heading in ("space", "architectures", "target", "figures", "lowest", "highest"):
+        shown.add_column(heading, **(NAME if heading in ("space", "target") else NUMBER))
     for space in bench.spaces:
         rows = bench.in_space(space)
         for place, target in enumerate(bench.targets):

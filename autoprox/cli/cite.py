@@ -17,8 +17,8 @@ EXAMPLE = "autoprox cite runs/vit101-default-0 zico az_nas > references.bib"
 def cite(sources: tuple[str, ...]) -> None:
     """Print BibTeX of every paper that runs and proxies stand on, and of autoprox.
 
-    Of a RUN's folder: its benches, its algorithm, the statistics of its best proxies, and the known
-    proxies beside them. Of a PROXY (a name, a file, an expression): its paper, those of its
+    Of a RUN's folder: DEAP, its benches, its algorithm, the statistics of its best proxies, and the
+    known proxies beside them. Of a PROXY (a name, a file, an expression): its paper, those of its
     statistics, and the bench that it was found on. Only what these say of their papers themselves.
     """
     from autoprox.evolution.record import read_run

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import MINUS, figure, interval_text
+from autoprox.assessment.wording import MINUS, figure, short_interval
+from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     PATH,
     cache_option,
@@ -18,7 +20,7 @@ from autoprox.cli.options import (
     option,
     put_json,
 )
-from autoprox.cli.tables import grid, table
+from autoprox.cli.tables import grid, print_figures, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,9 +58,15 @@ def compare(
     """
     from autoprox.evolution.comparing import compare as compare_runs
 
-    found = compare_runs(
-        runs, bench=bench or "", teacher=teacher, jobs=jobs or cores(), cache=cache
-    )
+    with counting(quiet=False) as progress:
+        found = compare_runs(
+            runs,
+            bench=bench or "",
+            teacher=teacher,
+            jobs=jobs or cores(),
+            cache=cache,
+            progress=progress,
+        )
     if not put_json(found.to_json(), json_file):
         print_comparison(found, runs, console())
 
@@ -83,7 +91,8 @@ def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console
             out.print(f"    {text}", soft_wrap=True)
         if (more := len(each.alone) - ALONE) > 0:
             out.print(f"    and {more} more (all: --json FILE)")
-    out.print("\nTheir fronts in one picture:")
+    lacking = "" if find_spec("matplotlib") else " (needs pip install matplotlib)"
+    out.print(f"\nTheir fronts in one picture{lacking}:")
     out.print(f"  {shlex.join(['autoprox', 'draw', 'pareto', *folders, '-o', 'fronts.svg'])}",
               soft_wrap=True)  # fmt: skip
 
@@ -105,16 +114,15 @@ def _print_figures(found: RunsComparison, out: Console) -> None:
         return
     sizes = ", ".join(f"{number} of {space}" for space, number in found.architectures.items())
     out.print(f"The best proxy of each run on what all of them held out ({sizes}):", soft_wrap=True)
-    shown = table(["run"], ["nodes", "search", "joint D", "95 % interval"], no_wrap=True)
+    rows = [
+        (each.name, str(each.nodes), figure(each.search), figure(each.joint),
+         short_interval(each.joint_interval))
+        for each in found.runs
+    ]  # fmt: skip
+    print_figures(out, ["run", "nodes", "search", "joint D", "95 %"], rows)
     for each in found.runs:
-        shown.add_row(
-            each.name,
-            str(each.nodes),
-            figure(each.search),
-            figure(each.joint),
-            interval_text(each.joint_interval) if each.failure is None else each.failure,
-        )
-    out.print(shown)
+        if each.failure is not None:
+            out.print(f"{each.name} has no score: {each.failure}", soft_wrap=True)
     for difference in found.differences:
         out.print(difference_in_words(difference), soft_wrap=True)
     out.print("\nThe formulas:")

@@ -81,7 +81,7 @@ class PlainLines:
 
 @contextmanager
 def counting(quiet: bool) -> Iterator[Progress]:
-    """Show what is done, of how much, and the time left."""
+    """Show what is done, of how much, and the time left; of an unknown total on terminals only."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
@@ -103,7 +103,7 @@ def counting(quiet: bool) -> Iterator[Progress]:
     def show(what: str, done: int, total: int) -> None:
         nonlocal step
         left = pace.left(done, total)
-        bar.update(task, description=what, completed=done, total=total, left=left)
+        bar.update(task, description=what, completed=done, total=total or None, left=left)
         if lines and total:
             before, step = step, what.partition("(")[0]  # what is in brackets changes on the way
             plain.show(f"{what}  {done}/{total}  {left}".rstrip(), step != before or done == total)

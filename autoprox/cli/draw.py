@@ -19,6 +19,7 @@ from autoprox.cli.options import (
     machine_options,
     option,
     probe_options,
+    teacher_options,
     together,
 )
 from autoprox.errors import BenchError
@@ -131,6 +132,7 @@ def heatmap(ranking: str, out: str, width: float | None) -> None:
 @listing("--target targets", "Rank by these.", "the bench's")
 @architectures_option
 @probe_options
+@teacher_options
 @machine_options
 @out_option
 def ablation(source: str, bench: str, out: str, width: float | None, **given: Any) -> None:
@@ -210,6 +212,7 @@ def _probe(given: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
     from autoprox.measuring.probe import Probe
 
-    batch, seed = given["batch"], given["probe_seed"]
-    asked = {"batch": batch, "seed": seed, "sample": given["sample"], "images": given["images"]}
+    asked = {"seed": given["probe_seed"]}
+    for name in ("batch", "sample", "images", "teacher", "teacher_weights"):
+        asked[name] = given.get(name)
     return Probe(**given_only(asked))

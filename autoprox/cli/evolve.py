@@ -56,6 +56,7 @@ LEAVE_OUT = "Of several benches: measure these, do not evolve on them."
 LEAVE_ONE_OUT = "One run for each of several benches, which it never sees, and one table of these."
 OVER = "How several benches become one fitness; gain and wins compare it with the counts."
 FORMULAS = "What to write: anything, or products and quotients of two small terms."
+COMPARING = "Every formula compares the network with its --teacher: tensors of both meet."
 PERMUTATIONS = "Repeat the search so often on shuffled accuracies: what luck alone finds."
 SEEDS = "Proxies in the first population: names, files, expressions."
 SEVERAL = "So many runs, in one folder: --seed and the next, each with a split of its own."
@@ -118,6 +119,7 @@ def parameters(
 @probe_options
 @device_option
 @teacher_options
+@click.option("--comparing", is_flag=True, help=COMPARING)
 @machine_options
 @option("-o --out", "The run's folder.", "a new one in runs/", "DIR", type=PATH)
 @option("--resume", "Go on with the run or the runs in this folder.", metavar="RUN", type=PATH)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprox.assessment.wording import EXPLAINED_LOST
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     INTERRUPTED,
@@ -14,6 +16,7 @@ from autoprox.cli.options import (
     console,
     device_option,
     given_only,
+    go_on,
     hired,
     json_option,
     listing,
@@ -23,7 +26,7 @@ from autoprox.cli.options import (
     put_json,
     quiet_option,
 )
-from autoprox.cli.tables import table
+from autoprox.cli.tables import print_figures
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,14 +34,14 @@ if TYPE_CHECKING:
     from autoprox.fitting.fit import Fits
 
 MODELS = (
-    "parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian, mlp, ridge, gp, forest or "
-    "robot."
+    "gp, ridge, forest, robot, parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian "
+    "or mlp."
 )
 INPUTS = (
     "What it reads, between commas: proxies, expressions, layers, layers:PROXY, magnitudes, "
     "magnitudes:PROXY, or known."
 )
-EXAMPLE = "autoprox fit --bench nb201 --labels 78 --model parzc --out parzc.safetensors"
+EXAMPLE = "autoprox fit --bench nb201 --labels 78 --out gp.safetensors"
 
 
 def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
-@option("--model", MODELS, "parzc", "NAME")
+@option("--model", MODELS, "gp", "NAME")
 @option("--labels", "To how many accuracies it is fitted.", "78", type=click.IntRange(1))
 @option("--labelling", "Which: random, spread, or by uncertainty.", "random", "NAME")
 @listing("--inputs", INPUTS, "the model's")
@@ -100,36 +103,59 @@ def fit(ctx: click.Context, /, **given: Any) -> None:
         click.echo("interrupted; what was measured is kept", err=True)
         ctx.exit(INTERRUPTED)
     if not put_json(found.to_json(), given["json_file"]):
-        print_fits(found, console())
+        print_fits(found, _next(found, given), console())
 
 
-def print_fits(found: Fits, out: Console) -> None:
-    """Print what was fitted and what it is worth."""
-    from autoprox.assessment.wording import figure, short_interval
+def _next(found: Fits, given: dict[str, Any]) -> list[str]:
+    """Return the commands that a reader may want next, for a proxy that was saved."""
+    if found.path is None:
+        return []
+    from autoprox.search.architectures import SPACES
 
-    first = found.fits[0]
+    path, bench = str(found.path), given["bench"]
+    shared = ("architectures", "split_seed", "images", "batch", "probe_seed", "sample", "cache")
+    flags = {name.replace("_", "-"): given[name] for name in shared}
+    held_out = [] if given["held_out_share"] else ["--held-out"]  # rank knows the usual share alone
+    commands = [go_on("rank", path, "params", "zico", *held_out, bench=bench, **flags)]
+    commands += [go_on("search", space=bench, proxy=path)] if bench in SPACES else []
+    return [*commands, go_on("show", path)]
+
+
+def print_fits(found: Fits, next_: Sequence[str], out: Console) -> None:
+    """Print what was fitted, what it is worth, and the commands that may come next."""
+    from autoprox.assessment.wording import difference_in_words, figure, short_interval
+
+    rows = found.fits[0].held_out
     out.print(f"{found.proxy.name}: {found.proxy.description}", soft_wrap=True)
     out.print(f"reads {', '.join(graph.text for graph in found.proxy.inputs)}", soft_wrap=True)
-    shown = table(["held out"], ["joint D", "95 %", "over the best known", "τ", "lost", "of 5"])
-    for row in first.held_out:
-        over = "" if row.known or row.difference is None else f"{row.difference:+.3f}"
-        shown.add_row(
+    out.print("On the architectures that are held out:")
+    lines = [
+        [
             row.name,
             figure(row.joint),
             short_interval(row.joint_interval),
-            f"{over} {short_interval(row.difference_interval)}" if over else "",
             figure(row.mean("kendall")),
             figure(row.mean("top1_regret"), ".2f"),
             figure(row.mean("top5_regret"), ".2f"),
-        )
+        ]
+        for row in rows
+    ]
+    print_figures(out, ["", "joint D", "95 %", "τ", "lost", "of 5"], lines, ends=0)
+    for row in rows:
         if row.failure:
             out.print(f"{row.name} has no figures: {row.failure}", soft_wrap=True)
-    out.print(shown)
+    out.print(EXPLAINED_LOST, soft_wrap=True)
+    out.print(difference_in_words(rows, "joint D"), soft_wrap=True)
     if len(found.fits) > 1:
         each = ", ".join(figure(fit.own.joint) for fit in found.fits)
         out.print(
             f"median joint D over {len(found.fits)} seeds of split and model: "
             f"{found.median:.3f} ({each})"
         )
-    if found.path is not None:
-        out.print(f"saved: {found.path}", soft_wrap=True)
+    if found.path is None:
+        out.print("The proxy is not saved: --out FILE.safetensors keeps it for autoprox rank and "
+                  "search.", soft_wrap=True)  # fmt: skip
+        return
+    out.print(f"Saved: {found.path}. Next:", soft_wrap=True)
+    for command in next_:
+        out.print(f"  {command}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from autoprox.cli.counting import counting
 from autoprox.cli.options import PATH, latex_option, option, put_text
 
 EXAMPLE = "autoprox report runs/vit101-default-0"
@@ -30,4 +31,6 @@ def report(run: str, out: str | None, ranking: str | None, latex: str | None) ->
         return
     from autoprox.show.page import write_page
 
-    click.echo(f"written to {write_page(run, out, ranking)}")
+    with counting(quiet=False) as progress:
+        path = write_page(run, out, ranking, progress)
+    click.echo(f"written to {path}")

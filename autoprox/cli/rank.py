@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import EXPLAINED_PARTIAL, readable_seconds
+from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
@@ -31,7 +31,7 @@ from autoprox.cli.options import (
     teacher_options,
 )
 from autoprox.cli.streams import echo_json, echo_text
-from autoprox.cli.tables import grid, print_figures, print_partial
+from autoprox.cli.tables import grid, print_figures, print_pairs, print_partial
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -193,11 +193,13 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
     )
     if ranked:
         print_figures(out, TITLES, [cells_of(row) for row in ranked], keys=2)
-        _print_columns(out, "D ± (ρ)", ranked, board.columns, _somers_cell)  # noqa: RUF001
+        pairs = [(row.marked, [*map(_somers_pair, row.columns)]) for row in ranked]
+        print_pairs(out, ("D ±", "ρ"), board.columns, pairs)  # noqa: RUF001
         print_partial(out, [(row.marked, row.columns) for row in ranked])
         if ranked[0].best:
             shares = ", ".join(f"{best.share:.0%}" for best in ranked[0].columns[0].best)
-            _print_columns(out, f"ρ ± {shares}", ranked, board.columns, _best_cell)  # noqa: RUF001
+            lines = [[row.marked, *map(_best_cell, row.columns)] for row in ranked]
+            print_figures(out, [f"ρ ± {shares}", *board.columns], lines)  # noqa: RUF001
             out.print(EXPLAINED_BEST, soft_wrap=True)
         shown = {row.name for row in ranked}
         notes = (note for row, note in board.footnotes.items() if row in shown)
@@ -234,21 +236,9 @@ def _print_reasons(heading: str, rows: list[LeaderboardRow], out: Console) -> No
     out.print(grid((f"  {name}", count, why.partition("\n")[0]) for name, count, why in cells))
 
 
-def _print_columns(
-    out: Console,
-    title: str,
-    rows: list[LeaderboardRow],
-    columns: tuple[str, ...],
-    cell: Callable[[ColumnFigures], str],
-) -> None:
-    """Print a row a proxy and a column a column."""
-    lines = [[row.marked, *map(cell, row.columns)] for row in rows]
-    print_figures(out, [title, *columns], lines)
-
-
-def _somers_cell(figures: ColumnFigures) -> str:
+def _somers_pair(figures: ColumnFigures) -> tuple[str, str]:
     """Return D ± half its interval, and rho."""
-    return f"{_with_half(figures.somers, figures.interval)} ({figures.spearman:.2f})"
+    return _with_half(figures.somers, figures.interval), figure(figures.spearman, ".2f")
 
 
 def _best_cell(figures: ColumnFigures) -> str:

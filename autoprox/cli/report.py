@@ -23,7 +23,7 @@ from autoprox.assessment.wording import (
     reservations_in_words,
     short_interval,
 )
-from autoprox.cli.tables import print_figures, print_partial
+from autoprox.cli.tables import print_figures, print_pairs, print_partial
 from autoprox.ranking import SYMBOLS
 from autoprox.ranking.figures import ColumnFigures
 
@@ -49,7 +49,7 @@ def print_report(run: Run, taken: str, console: Console) -> None:
         console.print()
         _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
     console.print()
-    console.print(luck_in_words(run.luck, run.null, run.settings.joint))
+    console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
     if run.elsewhere:
         console.print()
         _print_elsewhere(console, run)
@@ -125,7 +125,8 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     headings, lines = joint_figures(rows, on_search, run.settings, run.benches)
     print_figures(console, headings, lines, ends=last)
     console.print(EXPLAINED_USE)
-    print_figures(console, *column_figures(rows, run.settings), ends=last)
+    titles, names = (run.settings.symbol, "ρ"), [each.column for each in _columns(rows)]  # noqa: RUF001
+    print_pairs(console, titles, names, [(it.name, _pairs(it, run.settings)) for it in rows], last)
     print_partial(console, [(row.name, row.columns) for row in rows], ends=last)
     if any(column.partial is not None for column in _columns(rows)):
         console.print(EXPLAINED_PARTIAL)
@@ -191,16 +192,9 @@ def joint_figures(
     return headings, lines
 
 
-def column_figures(
-    rows: Sequence[Assessment], settings: Settings
-) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and rows of the correlation with every column, and Spearman's rho."""
-    headings = [f"{settings.symbol} (ρ)", *(each.column for each in _columns(rows))]  # noqa: RUF001
-    lines = [
-        [
-            row.name,
-            *(f"{x.correlation(settings.measure):.2f} ({x.spearman:.2f})" for x in row.columns),
-        ]
-        for row in rows
+def _pairs(row: Assessment, settings: Settings) -> list[tuple[str, str]]:
+    """Return a row's correlation with every column, and Spearman's rho."""
+    return [
+        (figure(each.correlation(settings.measure), ".2f"), figure(each.spearman, ".2f"))
+        for each in row.columns
     ]
-    return headings, lines

@@ -139,9 +139,16 @@ def _print_parts(parts: Mapping[str, Any], out: Console, between: str = "") -> N
 def _origin(provenance: Mapping[str, Any]) -> Table:
     """Return where a proxy comes from, as a table."""
     return grid(
-        (key, value if isinstance(value, str) else json.dumps(value))
+        (key, value if isinstance(value, str) else json.dumps(_rounded(value)))
         for key, value in {**provenance, **_asked(provenance)}.items()
     )
+
+
+def _rounded(value: Any) -> Any:
+    """Return a figure, or figures, with three decimals; anything else as it is."""
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoprox.assessment.wording import figure
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from autoprox.ranking.figures import ColumnFigures
 
 NUMBER: dict[str, Any] = {"justify": "right", "no_wrap": True}
-"""How a column of numbers looks."""
+NAME: dict[str, Any] = {"no_wrap": True}
+"""How a column of numbers looks, and one of names."""
 
-EDGES, GAP = 2, 3
-"""Letters: of the box of a table, left and right; between two columns."""
+GAP = 2
+"""Letters between two columns, while there is room."""
 
 LEAST_NAME, USUAL_NAME = 12, 24
 """Letters that names keep where they have to be shortened: at least, and while there is room."""
@@ -29,14 +30,14 @@ def table(words: Sequence[str], numbers: Sequence[str] = (), **look: Any) -> Tab
     Args:
         words: the headings of columns of words.
         numbers: the headings of columns of numbers.
-        look: of the columns of words instead of being folded.
+        look: of the table, as rich's `Table` takes it.
     """
     from rich import box
     from rich.table import Table
 
-    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, **look)
     for heading in words:
-        empty.add_column(heading, **(look or {"overflow": "fold"}))
+        empty.add_column(heading, overflow="fold")
     for heading in numbers:
         empty.add_column(heading, **NUMBER)
     return empty
@@ -75,9 +76,10 @@ def print_figures(
     keys: int = 1,
     ends: int | None = None,
 ) -> None:
-    """Print names with their figures, in as many tables as the width needs, the first ones first.
+    """Print names with their figures: in one table, or in several, the first columns first.
 
-    No figure is cut. Names that are too long are shortened, and stand whole below.
+    One table has columns closer together and shorter names if the width needs that. No figure is
+    cut, and the names stand whole below. Columns without a text are left out.
 
     Args:
         out: where to.
@@ -86,28 +88,20 @@ def print_figures(
         keys: how many columns are in each of the tables; the last of them are the names.
         ends: the number of the row behind which a section ends.
     """
-    cut = [_cut_heading(heading) for heading in headings]
-    lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
-    widths = [
-        max(len(line) for text in column for line in text.split("\n"))
-        for column in zip(cut, *lines, strict=True)
-    ]
-    name, before, figures = keys - 1, widths[: keys - 1], widths[keys:]
-    free = out.width - EDGES - sum(before) - GAP * len(before)
-    whole = free - sum(figures) - GAP * len(figures)
-    widest = free - max(figures, default=0) - GAP
-    most = max(LEAST_NAME, whole, min(USUAL_NAME, widest))
-    texts = [[*row[:name], shortened(row[name], most), *row[keys:]] for row in lines]
-    free -= min(most, widths[name])
-    for part in _parts(figures, free):
-        shown = table([])
+    headings, lines = _filled(headings, rows)
+    cut, name = [_cut_heading(heading) for heading in headings], keys - 1
+    layout = _layout(out.width, _widths(cut, lines), keys)
+    texts = [[*row[:name], shortened(row[name], layout.most), *row[keys:]] for row in lines]
+    out.print()
+    for part in layout.parts:
+        shown = table([], padding=(0, layout.gap - 1), show_edge=False)
         for place in (*range(keys), *(keys + column for column in part)):
-            text = place == name
-            shown.add_column(cut[place], **({"no_wrap": True} if text else NUMBER))
+            shown.add_column(cut[place], **(NAME if place == name else NUMBER))
         for place, row in enumerate(texts):
             cells = [*row[:keys], *(row[keys + column] for column in part)]
             shown.add_row(*cells, end_section=place == ends)
         out.print(shown)
+        out.print()
     for row, text in zip(lines, texts, strict=True):
         if row[name] != text[name]:
             out.print(f"{' '.join((*row[:name], text[name]))} is {row[name]}", soft_wrap=True)
@@ -116,8 +110,74 @@ def print_figures(
             out.print(f"{short.replace(chr(10), '/')} is {heading}", soft_wrap=True)
 
 
+def print_pairs(
+    out: Console,
+    titles: tuple[str, str],
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[str, str]]]],
+    ends: int | None = None,
+) -> None:
+    """Print names with two figures a column: ``first (second)``, or in a table each.
+
+    Args:
+        out: where to.
+        titles: of the first and of the second figures.
+        columns: their headings.
+        rows: names with the figures of their columns; none after a failure.
+        ends: the number of the row behind which a section ends.
+    """
+    first, second = titles
+    both = [[name, *(f"{one} ({other})" for one, other in pairs)] for name, pairs in rows]
+    headings, lines = _filled([f"{first} ({second})", *columns], both)
+    if len(_layout(out.width, _widths([*map(_cut_heading, headings)], lines), 1).parts) == 1:
+        print_figures(out, headings, both, ends=ends)
+        return
+    for place, title in enumerate(titles):
+        each = [[name, *(pair[place] for pair in pairs)] for name, pairs in rows]
+        print_figures(out, [title, *columns], each, ends=ends)
+
+
+def _filled(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows with dashes for what lacks, without columns that have no text."""
+    lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
+    columns = [*zip(*lines, strict=True)] or [tuple(headings)]
+    kept = [place for place, column in enumerate(columns) if any(column) or not headings[place]]
+    return [headings[i] for i in kept], [[row[i] for i in kept] for row in lines]
+
+
+def _widths(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(len(line) for text in column for line in text.split("\n"))
+        for column in zip(headings, *lines, strict=True)
+    ]
+
+
+class _Layout(NamedTuple):
+    """How figures fit a width: letters between columns, and of names; columns that go together."""
+
+    gap: int
+    most: int
+    parts: list[list[int]]
+
+
+def _layout(width: int, widths: Sequence[int], keys: int) -> _Layout:
+    """Return the most airy table that fits a width, else the tables that do."""
+    name, before, figures = widths[keys - 1], widths[: keys - 1], widths[keys:]
+    for gap, least in ((GAP, name), (1, name), (1, LEAST_NAME)):
+        free = width - sum(before) - sum(figures) - gap * (len(widths) - 1)
+        if free >= min(least, name):
+            return _Layout(gap, free, [[*range(len(figures))]])
+    free = width - sum(before) - GAP * len(before)
+    most = max(LEAST_NAME, min(USUAL_NAME, free - max(figures, default=0) - GAP))
+    return _Layout(GAP, most, _parts(figures, free - min(most, name)))
+
+
 def _cut_heading(heading: str) -> str:
     """Return a heading in lines that are short enough; an expression is one line."""
+    if ":" in heading:  # a device
+        return "\n".join(shortened(part, USUAL_NAME) for part in heading.split(":", 1))
     parts = [heading] if "(" in heading and "/" not in heading else heading.split("/")
     return "\n".join(shortened(part, USUAL_NAME) for part in parts)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from autoprox.ranking.resampling import interval
 from autoprox.runtime.arguments import listed
 from autoprox.runtime.frames import frame_of
 from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
 
@@ -126,6 +128,7 @@ def compare(
     teacher: str | None = None,
     jobs: int = 1,
     cache: str | Path | None = None,
+    progress: Progress = silent,
 ) -> RunsComparison:
     """Compare runs: settings, the best proxies where no search saw, and what each found alone.
 
@@ -140,18 +143,27 @@ def compare(
         teacher: ``FILE.py:FUNCTION``, if that makes the teacher of a run.
         jobs: the number of processes that measure what the cache lacks.
         cache: the folder of the measured statistics; the user's cache folder if None.
+        progress: is told what is done, how much of it is, and of how much.
 
     Raises:
         RunError: there are fewer than two, or one cannot be read, or has changed since.
         AutoproxError: a bench or the cache cannot be used.
     """
+    progress("reading the runs", 0, 0)
     compared = [chosen(each) for each in listed(runs, Run, Runs)]
     if len(compared) < 2:
         raise RunError(f"expected two runs or more to compare, got {len(compared)}")
     folder = Path(cache) if cache is not None else default_folder()
     grounds = [_ground(run, bench, teacher, folder) for run in compared]
     names = names_of([run.folder for run in compared])
-    figures, architectures, targets, reason = _figures(compared, grounds, jobs, folder)
+
+    def measure() -> None:
+        with open_workers(jobs, folder=folder) as workers:
+            for run, ground in zip(compared, grounds, strict=True):
+                ground.measure(workers, partial(progress, f"measuring what {run.folder} needs"))
+        progress("comparing", 0, 0)
+
+    figures, architectures, targets, reason = _figures(compared, grounds, measure)
     alone = _alone(compared)
     differences = [
         Difference(
@@ -192,7 +204,7 @@ def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Pat
 
 
 def _figures(
-    runs: Sequence[Run], grounds: Sequence[Ground], jobs: int, cache: Path
+    runs: Sequence[Run], grounds: Sequence[Ground], measure: Callable[[], None]
 ) -> tuple[list[Figures | str], dict[str, int], tuple[str, ...], str | None]:
     """Return how each run's best proxy ranks what all of them held out, or why it does not.
 
@@ -217,14 +229,13 @@ def _figures(
     except BenchError as error:
         reason = f"the runs share {len(common)} held-out architectures, which is too few: {error}"
         return [""] * len(runs), dict(spaces), targets, reason
+    measure()
     judge = Comparison(columns)
     found: list[Figures | str] = []
-    with open_workers(jobs, folder=cache) as workers:
-        for run, ground, own in zip(runs, grounds, places, strict=True):
-            ground.measure(workers, lambda done, total: None)
-            evaluator = Evaluator(ground.table([own[name] for name in common]))
-            scores = evaluator(run.best.graph)
-            found.append(scores.failure or judge(np.asarray(scores.values)))
+    for run, ground, own in zip(runs, grounds, places, strict=True):
+        evaluator = Evaluator(ground.table([own[name] for name in common]))
+        scores = evaluator(run.best.graph)
+        found.append(scores.failure or judge(np.asarray(scores.values)))
     return found, dict(spaces), targets, None
 
 

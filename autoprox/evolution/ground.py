@@ -16,7 +16,7 @@ from autoprox import proxies
 from autoprox.assessment.assess import Assessor, baselines, columns, expressible
 from autoprox.benches import Architecture, Bench, drawn, joined, load_bench, several
 from autoprox.benches.counts import COUNTS
-from autoprox.errors import BenchError
+from autoprox.errors import BenchError, LanguageError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
@@ -24,6 +24,7 @@ from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.evolution.parts import parts
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.small import for_families
+from autoprox.evolution.variation import compares
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import Probe, takes_images
@@ -378,9 +379,15 @@ def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
 
     Raises:
         UnknownNameError, AutoproxError: there is no such proxy.
-        LanguageError: it is no expression.
+        LanguageError: it is no expression, or does not compare where all have to.
     """
     seeds = tuple(load(each).graph for each in settings.seed_proxies)
+    for name, graph in zip(settings.seed_proxies, seeds, strict=True):
+        if settings.comparing and not compares(graph):
+            raise LanguageError(
+                f"the seed proxy {name} does not compare a network with its teacher, as every "
+                "formula of this run has to: leave it out, or --comparing"
+            )
     kept = tuple(
         name if name in proxies.names() else graph.text
         for name, graph in zip(settings.seed_proxies, seeds, strict=True)

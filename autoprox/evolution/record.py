@@ -21,7 +21,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy
-from autoprox.ranking.luck import NullLuck, SelectionLuck
+from autoprox.ranking.luck import LARGEST, NullLuck, SelectionLuck
 from autoprox.runtime.frames import frame_of
 
 if TYPE_CHECKING:
@@ -129,6 +129,24 @@ class Run:
     def seconds(self) -> float:
         """How long the search took."""
         return self.generations[-1].seconds
+
+    @property
+    def no_luck(self) -> str:
+        """Why `luck` is not known, in words."""
+        if self.settings.over not in (None, "mean"):
+            return f"the fitness is no mean over the benches, but {self.settings.over}"
+        if not self.search:
+            return "no proxy is assessed yet"
+        sizes = [each.architectures for row in self.search for each in row.columns]
+        if max(sizes, default=0) > LARGEST:
+            return (
+                f"the search split has {max(sizes)} architectures of one target, and with more "
+                f"than {LARGEST} it takes long, and there is little of it"
+            )
+        return (
+            f"the search split has {min(sizes, default=0)} architectures of one target, too few to "
+            "rank by what resamples of them leave out"
+        )
 
     @property
     def benches(self) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ def evolve(
     device: str = CPU,
     teacher: str | None = None,
     teacher_weights: str | None = None,
+    comparing: bool = False,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     jobs: int = 1,
@@ -115,6 +116,8 @@ def evolve(
             `autoprox.benches.teachers.build_teacher` takes it, such as ``"resnet110"``; the
             statistics of a teacher are then among the usual ones.
         teacher_weights: the file of its weights; None for weights drawn from `probe_seed`.
+        comparing: whether tensors of the network and of its teacher have to meet in every
+            candidate.
         out: the run's folder; a new one under ``runs/`` if None.
         resume: the folder of a run to go on with, instead of `out` and settings; `bench` only if
             the run began with a `Bench` object or a file, which is not executed because the folder

@@ -87,6 +87,7 @@ class Settings:
     device: str = CPU
     teacher: str | None = None
     teacher_weights: str | None = None
+    comparing: bool = False
     started_from: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,11 @@ class Settings:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
         if self.sample != "full" and self.sample < 1:
             raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
+        if self.comparing and self.teacher is None:
+            raise RunError(
+                "formulas that compare a network with its teacher need one: give --teacher NAME, "
+                "or leave out --comparing"
+            )
         if self.permutations < 0:
             raise RunError(f"permutations is at least 0; got {self.permutations}")
         if self.permutations and self.over not in (None, "mean"):
@@ -165,11 +171,8 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data; `started_from` and a teacher only if there is one."""
-        told = asdict(self)
-        for name in ("started_from", "teacher", "teacher_weights"):
-            if told[name] is None:
-                del told[name]
-        return told
+        beside = ("started_from", "teacher", "teacher_weights", "comparing")
+        return {name: each for name, each in asdict(self).items() if each or name not in beside}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:

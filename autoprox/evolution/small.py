@@ -160,7 +160,12 @@ def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -
         LanguageError: no small formula can be written with these words.
     """
     made = SmallFormulas if settings.formulas == "small" else Variation
-    found = made(vocabulary, complexity=settings.complexity, needs_bits=needs_bits)
+    found = made(
+        vocabulary,
+        complexity=settings.complexity,
+        needs_bits=needs_bits,
+        comparing=settings.comparing,
+    )
     if isinstance(found, SmallFormulas) and not found.terms:
         raise LanguageError(
             "no small formula can be written with the statistics "
@@ -197,7 +202,7 @@ def for_families(
     usual = usual_of_families(0 if trained else families)
     if settings.permutations:
         usual["over"] = "mean"
-    if len(terms(words)) <= 1:
+    if settings.comparing or len(terms(words)) <= 1:
         usual["formulas"] = "any"
     asked = {name: value for name in usual if (value := getattr(settings, name)) is not None}
     return replace(settings, **{**usual, **asked})

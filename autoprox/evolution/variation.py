@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from autoprox.assessment.ablation import replaced
 from autoprox.errors import LanguageError
 from autoprox.evaluation.evaluate import reduces_tensor
 from autoprox.evolution.drawing import gp, random
 from autoprox.evolution.vocabulary import Tree, Vocabulary
-from autoprox.language.graph import Graph
+from autoprox.language.graph import Graph, apply, atom
 from autoprox.primitives import PRIMITIVES
-from autoprox.primitives.kinds import Kind, Network
+from autoprox.primitives.kinds import TENSOR_KINDS, Kind, Network
 from autoprox.primitives.primitive import makes_constant
 from autoprox.statistics import STATISTICS
+from autoprox.statistics.words import OF_TEACHER, TAUGHT
 
 GROWTH = 4
 """The height of the sub-trees that a mutation plants."""
@@ -45,12 +47,14 @@ class Variation:
         complexity: the most distinct nodes of any proxy.
         needs_bits: whether every proxy uses a statistic that depends on bits: on configurations of
             one network all others are constant.
+        comparing: whether every proxy `compares` the network with its teacher.
     """
 
     vocabulary: Vocabulary
     height: int = 7
     complexity: int = 16
     needs_bits: bool = False
+    comparing: bool = False
 
     def __post_init__(self) -> None:
         """Forget which graphs were sound: a word may have been defined anew."""
@@ -61,6 +65,8 @@ class Variation:
         for _ in range(PATIENCE):
             height = random.randint(self.vocabulary.heights[Network] + 1, self.height)
             graph = self.vocabulary.graph(self.vocabulary.random_tree(Network, height))
+            if self.comparing:
+                graph = self._compared(graph)
             if self.allows(graph):
                 return graph
         raise LanguageError(
@@ -68,9 +74,26 @@ class Variation:
             "allow more nodes (--complexity) or more statistics"
         )
 
+    def _compared(self, graph: Graph) -> Graph:
+        """Return a proxy with both networks' statistic in the place of one that it reads of one."""
+        words = self.vocabulary.statistics
+        taught = [node for node in graph if not node.args and node.word in TAUGHT]
+        if compares(graph) or not taught:
+            return graph
+        node = random.choice(taught)
+        own = node.word.removeprefix(OF_TEACHER)
+        if own not in words or OF_TEACHER + own not in words:
+            return graph
+        known = [(name, PRIMITIVES[name]) for name in self.vocabulary.primitives]
+        joining = [name for name, each in known if each.arity == 2 and node.kind in each.kinds]
+        pair = apply(random.choice(joining), atom(own), atom(OF_TEACHER + own))
+        return replaced(graph, node, pair)
+
     def allows(self, graph: Graph) -> bool:
         """Say whether a proxy is within the limits and has no part that is plainly constant."""
         if graph.complexity > self.complexity or not is_sound(graph):
+            return False
+        if self.comparing and not compares(graph):
             return False
         return not self.needs_bits or any(STATISTICS[name].needs_bits for name in graph.statistics)
 
@@ -102,6 +125,18 @@ def is_sound(graph: Graph) -> bool:
     """Say whether no part of a graph is plainly constant, or a long reduction of tensors."""
     long = graph.complexity > REDUCTION_NODES and reduces_tensor(graph)
     return not long and not is_constant(graph) and all(map(is_sound, graph.args))
+
+
+@lru_cache(maxsize=2**13)
+def compares(graph: Graph) -> bool:
+    """Say whether tensors of a network and of its teacher meet, and not only numbers made of them.
+
+    What is read of the teacher alone is much the same beside every network.
+    """
+    whose = {name.startswith(OF_TEACHER) for name in graph.statistics}
+    if len(whose) < 2:
+        return False
+    return graph.kind in TENSOR_KINDS or any(map(compares, graph.args))
 
 
 def is_constant(node: Graph) -> bool:

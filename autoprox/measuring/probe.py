@@ -28,9 +28,11 @@ from autoprox.statistics import (
     noise,
 )
 from autoprox.statistics.inputs import IMAGENET, LARGEST_SEED
+from autoprox.statistics.measuring import own_randomness
+from autoprox.statistics.subject import Subject
 from autoprox.statistics.taught import OF_CLASSES, Teacher
 from autoprox.statistics.trees import Inputs, Targets, mapped
-from autoprox.statistics.words import TAUGHT
+from autoprox.statistics.words import OF_TEACHER, TAUGHT
 
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
@@ -180,14 +182,19 @@ class Probe:
 
         Raises:
             BenchError: the teacher cannot be built.
+            StatisticError: it fails on the batch, or cannot be compared.
         """
         teacher = self.taught(bench)
         if teacher is None:
             return ()
-        classes = [len(each) for each in teacher.network.parameters() if each.ndim == 2][-1:]
-        alike = classes in ([], [bench.classes])
+        _, inputs, targets = self.on_device(teacher.network, *self.inputs(bench))
+        taught = Subject(
+            teacher.network, inputs, targets, (), self.seed, loss=bench.loss, outputs=bench.outputs
+        )
+        with full_precision(), own_randomness(inputs), torch.inference_mode(False):
+            alike = teacher.side(taught).view.logits.shape[1] == bench.classes
         return tuple(
-            name for name in TAUGHT if alike or name.removeprefix("teacher_") not in OF_CLASSES
+            name for name in TAUGHT if alike or name.removeprefix(OF_TEACHER) not in OF_CLASSES
         )
 
     def network_key(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from autoprox.runtime.markup import tag
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""A callback, ``(task, done, total)``."""
+"""A callback, ``(task, done, total)``; a total of 0 is not known."""
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -1,7 +1,8 @@
 """What to cite: BibTeX of the papers behind proxies, statistics and benches, and of autoprox.
 
 Nothing is looked up: entries say what the proxies, statistics and benches say of their papers
-themselves. Where authors are "Lee et al.", BibTeX's ``and others`` stands for the rest.
+themselves. Where authors are "Lee et al." they are in `AUTHORS`, or ``and others`` stands for the
+rest.
 """
 
 from __future__ import annotations
@@ -26,6 +27,48 @@ from autoprox.statistics import STATISTICS
 
 ALGORITHMS = {"autoprox": "auto_prox_a", "emq": "emq"}
 """The algorithms that are from papers, and a proxy of the same paper."""
+
+AUTHORS = {
+    "1810.02340": "Namhoon Lee, Thalaiyasingam Ajanthan, Philip H. S. Torr",
+    "1906.04113": "Jack Turner, Elliot J. Crowley, Michael O'Boyle, Amos Storkey, Gavin Gray",
+    "2002.07376": "Chaoqi Wang, Guodong Zhang, Roger Grosse",
+    "2006.04647": "Joseph Mellor, Jack Turner, Amos Storkey, Elliot J. Crowley",
+    "2006.05467": "Hidenori Tanaka, Daniel Kunin, Daniel L. K. Yamins, Surya Ganguli",
+    "2101.08134": r"Mohamed S. Abdelfattah, Abhinav Mehrotra, {\L}ukasz Dudziak, Nicholas D. Lane",
+    "2102.01063": "Ming Lin, Pichao Wang, Zhenhong Sun, Hesen Chen, Xiuyu Sun, Qi Qian, Hao Li, "
+    "Rong Jin",
+    "2102.11535": "Wuyang Chen, Xinyu Gong, Zhangyang Wang",
+    "2203.12217": "Qinqin Zhou, Kekai Sheng, Xiawu Zheng, Ke Li, Xing Sun, Yonghong Tian, "
+    "Jie Chen, Rongrong Ji",
+    "2207.05135": "Niccol{\\`o} Cavagnero, Luca Robbiano, Barbara Caputo, Giuseppe Averta",
+    "2301.11300": "Guihong Li, Yuedong Yang, Kartikeya Bhardwaj, Radu Marculescu",
+    "2303.15678": "Peijie Dong, Lujun Li, Zimian Wei",
+    "2307.10554": "Peijie Dong, Lujun Li, Zimian Wei, Xin Niu, Zhiliang Tian, Hengyue Pan",
+    "2312.09059": "Zimian Wei, Peijie Dong, Zheng Hui, Anggeng Li, Lujun Li, Menglong Lu, "
+    "Hengyue Pan, Dongsheng Li",
+    "2406.02924": "Peijie Dong, Lujun Li, Zhenheng Tang, Xiang Liu, Xinglin Pan, Qiang Wang, "
+    "Xiaowen Chu",
+    "2410.04808": "Peijie Dong, Lujun Li, Xiang Liu, Zhenheng Tang, Xuebo Liu, Qiang Wang, "
+    "Xiaowen Chu",
+}
+"""All authors of the papers that runs cite most, by the number at arXiv."""
+
+YEAR = 2026
+"""Of this version of autoprox."""
+
+DEAP = (
+    r"""@article{fortin2012deap,
+  title = {{DEAP: Evolutionary Algorithms Made Easy}},
+  author = {F{\'e}lix-Antoine Fortin and Fran{\c{c}}ois-Michel {De Rainville} and """
+    r"""Marc-Andr{\'e} Gardner and Marc Parizeau and Christian Gagn{\'e}},
+  journal = {Journal of Machine Learning Research},
+  volume = {13},
+  pages = {2171--2175},
+  year = {2012},
+}
+"""
+)
+"""What every run is bred by."""
 
 _AUTHORS = r"[A-Z][\w-]+(?: et al\.| and [A-Z][\w-]+)?"
 _PAPER = re.compile(rf"(?P<title>.+) \((?:[^()]+, )?(?P<authors>{_AUTHORS}), (?P<venue>[^()]+)\)")
@@ -70,15 +113,18 @@ class Reference:
         """Return the entry."""
         published = re.fullmatch(r"[A-Z][A-Za-z]+ (\d{4})", self.venue)
         year = re.findall(r"\d{4}", self.venue)[-1:]
-        authors = self.authors.replace(" et al.", " and others").replace(", ", " and ")
-        arxiv = re.search(r"arxiv\.org/abs/([\d.]+(?:v\d+)?)", self.url)
+        arxiv = re.search(r"arxiv\.org/abs/([\d.]+)(v\d+)?", self.url)
+        authors = _flat(self.authors).replace(" et al.", " and others")
+        if authors.endswith(" and others") and arxiv:
+            authors = AUTHORS.get(arxiv[1], authors)
+        authors = authors.replace(", ", " and ")
         fields = {
             "title": f"{{{escaped(_flat(self.title))}}}",
-            "author": _flat(authors),
+            "author": authors,
             "key": "" if authors else escaped(_flat(self.title)),  # what it is sorted by
             "booktitle" if published else "note": escaped(_flat(self.venue)),
             "year": "".join(year),
-            "eprint": arxiv[1] if arxiv else "",
+            "eprint": f"{arxiv[1]}{arxiv[2] or ''}" if arxiv else "",
             "archiveprefix": "arXiv" if arxiv else "",
             "url": _flat(self.url),
         }
@@ -97,23 +143,26 @@ def itself() -> str:
         "@misc{autoprox,\n"
         "  title = {{autoprox: automatic discovery of zero-cost proxies}},\n"
         "  author = {{autoprox maintainers}},\n"
-        f"  note = {{Software, version {__version__}}},\n}}\n"
+        f"  year = {{{YEAR}}},\n  note = {{Software, version {__version__}}},\n}}\n"
     )
 
 
 def bibliography(sources: Iterable[Run | AnyProxy]) -> str:
     """Return the BibTeX of autoprox and of all that runs and proxies stand on, each once.
 
-    Of a run these are its benches, its algorithm, the statistics of its best proxies, and the known
-    proxies that its tables compare with.
+    Of a run these are DEAP, its benches, its algorithm, the statistics of its best proxies, and the
+    known proxies that its tables compare with.
     """
     found: dict[str, Reference] = {}
+    bred = False
     for source in sources:
+        bred |= isinstance(source, Run)
         references = _of_run(source) if isinstance(source, Run) else _of_proxy(source)
         for reference in references:
             found.setdefault(reference.key, reference)
     entries = sorted(found.values(), key=lambda reference: reference.key)
-    return "\n".join([itself(), *(reference.bibtex() for reference in entries)])
+    own = [itself(), *([DEAP] if bred else [])]
+    return "\n".join([*own, *(reference.bibtex() for reference in entries)])
 
 
 def _of_run(run: Run) -> list[Reference]:

@@ -1,6 +1,7 @@
 """Tables for papers: LaTeX with booktabs, intervals, the best in bold, and how it was measured.
 
-The texts need the packages booktabs and amsmath, and no other.
+The texts need the packages booktabs, amsmath and graphicx, and no other: a table that is wider than
+the text around is made smaller.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ _ESCAPED = {
     "ρ": r"$\rho$",  # noqa: RUF001
     "…": r"\dots{}",
 }
+
+NEEDED = "% needs \\usepackage{booktabs,amsmath,graphicx}\n"
+
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+"""Before a group: makes it as wide as the text around if it is wider."""
 
 _NEGATIVE = re.compile(r"(?<![\w.)])-(\d*\.?\d+)")
 
@@ -103,16 +109,16 @@ def booktabs(
     return "\n".join(
         (
             rf"\begin{{table{star}}}",
-            r"\centering\small\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
+            r"\centering\small\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}",
             rf"\caption{{{caption}}}",
             rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{l{''.join(column.align for column in columns)}}}",
+            rf"{FITTED}{{\begin{{tabular}}{{l{''.join(column.align for column in columns)}}}",
             r"\toprule",
             rf"{head} \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             rf"\end{{table{star}}}",
             "",
         )
@@ -152,7 +158,7 @@ def _with_interval(value: float | None, interval: Interval | None) -> LatexCell:
 def _with_half(value: float, interval: Interval | None) -> LatexCell:
     if interval is None:
         return _number(value)
-    half = figure((interval[1] - interval[0]) / 2, ".2f")
+    half = figure((interval[1] - interval[0]) / 2, ".2f").removeprefix("0")
     return LatexCell(value, rf"${figure(value, '.2f')}$ {{\scriptsize $\pm {half}$}}")
 
 
@@ -229,7 +235,8 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
         lambda figures: _with_half(figures.somers, figures.interval),
     )
     first = booktabs(names, _board_columns(rows), joint, f"tab:{label}-joint", wide=True)
-    return first + "\n" + booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
+    second = booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
+    return "\n".join((NEEDED, first, second))
 
 
 def _board_columns(rows: Sequence[LeaderboardRow]) -> list[LatexColumn]:
@@ -288,7 +295,7 @@ def run_latex(run: Run) -> str:
         booktabs(names, _run_columns(run, rows), joint, f"tab:{label}-joint", ends=last, wide=True),
         booktabs(names, by_column, each, f"tab:{label}-targets", ends=last, wide=True),
     )
-    return "\n".join((*tables, _formulas(run, label)))
+    return "\n".join((NEEDED, *tables, _formulas(run, label)))
 
 
 def _symbol(run: Run) -> str:

@@ -176,6 +176,11 @@ def explained(inputs: Inputs, *, backward: bool = False, hint: str = "") -> Iter
         what, usual = "the network", "expected a network that runs on them"
         if backward:
             what, usual = "the gradient of the network", "leave out what needs it for this network"
+        elif isinstance(inputs, dict) and isinstance(error, TypeError):
+            usual = (
+                "a dict is passed as keyword arguments: for a forward that takes one dict give a "
+                "tuple, (inputs,)"
+            )
         raise StatisticError(
             f"{what} failed on inputs of {told(inputs)}: {reason_of(error)}; {hint or usual}"
         ) from error

@@ -297,10 +297,13 @@ _OF_BOTH: tuple[tuple[str, type[Kind], str, str, str], ...] = (
      "DisWOT (Dong et al., CVPR 2023)"),
 )  # fmt: skip
 
+OF_TEACHER = "teacher_"
+"""How the names of the teacher's statistics begin."""
+
 WITHOUT_TEACHER = "it needs a teacher beside the network"
 
 for _name, _kind, _latex, _description, _reference in _OF_BOTH:
-    for _prefix, _of, _mark in (("", "", "{}"), ("teacher_", "the teacher's: ", "{}^{{T}}")):
+    for _prefix, _of, _mark in (("", "", "{}"), (OF_TEACHER, "the teacher's: ", "{}^{{T}}")):
         _word = Statistic(
             f"{_prefix}{_name}", _kind, "teacher", _mark.format(_latex),
             f"{_of}{_description}; on the last layer only", _reference,

@@ -34,6 +34,9 @@ def test_a_residual_network_by_its_depth(bench):
 
 def test_the_best_architecture_of_the_bench(bench):
     teacher = build_teacher("best", bench)
+    same = build_teacher("cell:best", bench)
+    assert torch.equal(teacher.conv.weight, same.conv.weight)
+    assert teacher_mark("cell:best", None) == teacher_mark("best", None)
     expected = bench.network(next(a for a in bench.architectures if a.name == "resnet64/557"))
     assert torch.equal(teacher.conv.weight, expected.conv.weight)
 

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import luck_in_words
 from autoprox.benches import BENCHES, load_bench
 from autoprox.cli import main
 from autoprox.cli.options import console
 from autoprox.cli.report import print_report
-from autoprox.cli.tables import print_figures, table
+from autoprox.cli.tables import print_figures, print_pairs, table
 from autoprox.language.text import parse
 from autoprox.ranking import Column
 from autoprox.ranking.figures import Comparison
@@ -66,6 +67,40 @@ def test_no_figure_is_cut_at_any_width_and_nothing_is_wider(width) -> None:
     assert all(name in "\n".join(shown) for name in (*names, "a" * 70))  # whole, if only below
 
 
+def test_a_table_is_one_as_long_as_closer_columns_and_shorter_names_let_it() -> None:
+    headings = ["", "proxy", *[f"target{i}" for i in range(6)]]
+    rows = [[str(i), "a_name_of_twenty_five_in_a", *["0.123"] * 6] for i in range(2)]
+    airy, tight, short, many = (
+        lines_at(width, headings, rows, keys=2) for width in (90, 78, 64, 50)
+    )
+    assert len(airy) == len(tight) == 4
+    assert "target0  target1" in airy[0]
+    assert "target0 target1" in tight[0]
+    assert sum("─" in line for line in short) == 1
+    assert sum(" is a_name_of_twenty_five_in_a" in line for line in short) == 2
+    assert sum("─" in line for line in many) > 1
+
+
+def test_a_column_without_a_text_is_left_out() -> None:
+    shown = lines_at(80, ["", "joint D", "failed"], [["a", "0.5", ""], ["b", "0.4", ""]])
+    assert "failed" not in shown[0]
+    assert shown[2].split() == ["a", "0.5"]
+    assert "failed" in lines_at(80, ["", "D", "failed"], [["a", "0.5", ""], ["b", "0.4", "2"]])[0]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(100, 1), (70, 2)])
+def test_two_figures_a_column_stand_together_or_in_a_table_each(width: int, tables: int) -> None:
+    console = Console(width=width, color_system=None)
+    rows = [("best", [("0.55 ±.05", "0.76")] * 4), ("none", [])]
+    with console.capture() as capture:
+        print_pairs(console, ("D ±", "ρ"), [f"target_{i}" for i in range(4)], rows)  # noqa: RUF001
+    shown = capture.get()
+    assert shown.count("─ ") + shown.count("─\n") == tables
+    assert ("0.55 ±.05 (0.76)" in shown) == (tables == 1)
+    assert shown.count("0.76") == shown.count("0.55 ±.05") == 4
+    assert len(re.findall(r"none( +-){4}", shown)) == tables
+
+
 def test_a_row_without_figures_has_dashes() -> None:
     assert lines_at(80)[-1].split() == ["none", "-", "-", "-"]
 
@@ -100,6 +135,25 @@ def test_the_list_of_benches_breaks_no_name(width: str) -> None:
         assert name in words
     listed = load_bench("vit101")
     assert {*listed.spaces, *listed.targets} <= {*words}
+
+
+def test_the_reason_why_luck_is_not_estimated_is_the_one_that_holds() -> None:
+    def told(run) -> str:
+        return luck_in_words(run.luck, run.null, "joint D", run.no_luck)
+
+    def of(architectures: int):
+        accuracies = np.arange(float(architectures))
+        column = Column("cnn", "c10", np.arange(architectures), accuracies)
+        figures = Comparison([column])(accuracies)
+        row = Assessment("top 1", "x", 1, False, 1.0, None, None, None, figures.columns, None)
+        return replace(run, search=(row,))
+
+    run = found(judged(("sum(norm(weight))", 0.7, None)))
+    assert told(run) == "Luck: not estimated; no proxy is assessed yet."
+    assert "has 12 architectures of one target, too few" in told(of(12))
+    assert "has 1200 architectures of one target, and with more than 1000" in told(of(1200))
+    settings = replace(run.settings, bench="nb201,vit101", over="wins")
+    assert "is no mean over the benches, but wins" in told(replace(run, settings=settings))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

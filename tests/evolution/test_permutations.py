@@ -169,7 +169,7 @@ def test_a_run_that_had_none_gets_them_by_the_command_line(whole, cache, tmp_pat
     assert "searched 3/3 shuffled accuracies" in result.stderr
     assert contents(folder) == contents(whole.folder)
     shown = " ".join(result.stdout.split())
-    assert luck_in_words(whole.luck, whole.null, "joint D") in shown
+    assert luck_in_words(whole.luck, whole.null, "joint D", whole.no_luck) in shown
 
 
 def test_a_damaged_file_of_theirs_is_named(whole, cache, tmp_path):
@@ -219,7 +219,7 @@ def large(large_bench, cache, tmp_path_factory):
 
 
 def test_the_report_and_the_page_say_how_much_is_luck(large):
-    told = luck_in_words(large.luck, large.null, "joint D")
+    told = luck_in_words(large.luck, large.null, "joint D", large.no_luck)
     assert large.luck.search == pytest.approx(large.search[0].joint)
     assert large.luck.search - large.luck.optimism == pytest.approx(large.luck.corrected)
     assert f"best proxy's joint D of {large.luck.search:.3f} on the search split" in told

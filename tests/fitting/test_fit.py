@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save
 
 import autoprox
+from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
 from autoprox.evolution.settings import Settings
@@ -102,6 +103,17 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     printed = capsys.readouterr().out
     assert f"{found.fits[0].own.joint:.3f}" in printed
     assert "params" in printed
+    assert difference_in_words(found.fits[0].held_out, "joint D") in printed
+    assert "--out FILE.safetensors keeps it" in printed
+    path = folder / "told.safetensors"
+    with pytest.raises(SystemExit):
+        main([*arguments, "--out", str(path), "--split-seed", "3"])
+    told = capsys.readouterr().out
+    assert f"Saved: {path}. Next:" in told
+    command = next(line for line in told.splitlines() if line.startswith("  autoprox rank"))
+    assert command.split()[2:6] == [str(path), "params", "zico", "--held-out"]
+    assert "--split-seed 3" in command
+    assert f"  autoprox show {path}" in told
     with pytest.raises(SystemExit):
         main([*arguments, "--labels", "2"])
     assert "the model 'ridge' needs at least 5 labels; got 2" in capsys.readouterr().err

@@ -204,6 +204,9 @@ def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
         assert each.device == price_of("latency:pixel3", "nb201")(each.config, lambda: None)
     costs = [each.device for each in found.front()]
     assert costs == sorted(costs)
+    best = found.to_json()["top"][0]  # what the search is limited by is told, asked for or not
+    assert best["latency:raspi4"] == price(best["config"], lambda: None)
+    assert "latency:pixel3,latency:raspi4" in found.front_csv().splitlines()[0]
     again = autoprox.search_architectures(resume=tmp_path / "search", cache=tmp_path / "cache")
     assert again.scored == found.scored
 

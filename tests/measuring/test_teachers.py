@@ -14,12 +14,14 @@ from scipy.stats import rankdata
 import autoprox
 from autoprox.benches import Bench, load_bench
 from autoprox.cli import main
-from autoprox.errors import BenchError, RunError, StatisticError
+from autoprox.errors import BenchError, LanguageError, RunError, StatisticError
 from autoprox.evolution.comparing import compare
 from autoprox.evolution.starting import evolve_from
+from autoprox.evolution.variation import compares
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan, load_table, measure_bench, pending
+from autoprox.primitives.kinds import Layer, Network
 from autoprox.primitives.matrices import ROW_WISE
 from autoprox.ranking import partial_spearman
 from autoprox.statistics import Store
@@ -181,6 +183,72 @@ def test_evolution_leaves_out_what_compares_classes_beside_a_teacher_of_others(
     assert not any("logits" in word or "class_grad" in word for word in words)
 
 
+HEAD_FIRST = """
+import torch
+from torch import nn
+
+class Teacher(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 100)
+        self.convolution, self.inner = nn.Conv2d(3, 8, 3), nn.Linear(8, 6)
+
+    def forward(self, images):
+        return self.head(self.inner(self.convolution(images).relu().mean((2, 3))))
+
+def build():
+    return Teacher()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [(HEAD_FIRST, 0), (HEAD_FIRST.replace("100", "7"), 4), (TEACHER.format("8, classes=7"), 4)],
+)
+def test_the_classes_of_a_teacher_are_those_that_it_says(bench: Bench, tmp_path, text, left_out):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    drawn = torch.random.get_rng_state()
+    words = Probe(4, teacher=f"{path}:build").taught_words(bench)
+    assert torch.equal(drawn, torch.random.get_rng_state())
+    assert len(TAUGHT) - len(words) == left_out
+    classless = {word for word in TAUGHT if "logits" not in word and "class_grad" not in word}
+    assert set(words) == (classless if left_out else {*TAUGHT})
+
+
+def test_every_formula_compares_where_all_have_to(bench: Bench, tmp_path, folder):
+    how = {"teacher": "resnet8", "comparing": True, "cache": folder, "batch": 4, "evaluations": 60,
+           "population": 10, "proposals": 20, "out": tmp_path / "run"}  # fmt: skip
+    run = autoprox.evolve(bench, seed_proxies=("kd", "tvt_teacher"), **how)
+    assert run.evaluations == 60
+    assert run.judged
+    for graph in (each.candidate.graph for each in run.judged):
+        both = [node for node in graph if {w.startswith("teacher_") for w in node.statistics}
+                == {True, False}]  # fmt: skip
+        assert any(node.kind not in (Layer, Network) for node in both), graph.text
+    assert json.loads((run.folder / "config.json").read_text())["settings"]["comparing"] is True
+    assert run.settings.comparing
+    with pytest.raises(LanguageError, match="the seed proxy params does not compare a network"):
+        autoprox.evolve(bench, seed_proxies=("kd", "params"), **{**how, "out": tmp_path / "other"})
+    with pytest.raises(RunError, match="give --teacher NAME, or leave out --comparing"):
+        autoprox.evolve(bench, **{**how, "teacher": None, "out": tmp_path / "other"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sum(mean(subtract(pooled, teacher_pooled)))", True),
+        ("multiply(sum(params), sum(mean(multiply(logits, square(teacher_logits)))))", True),
+        ("multiply(sum(params), sum(norm(teacher_pooled)))", False),
+        ("sum(subtract(norm(pooled), norm(teacher_pooled)))", False),
+        ("sum(norm(teacher_pooled))", False),
+        ("sum(params)", False),
+    ],
+)
+def test_a_formula_compares_where_tensors_of_both_meet(text, expected):
+    assert compares(autoprox.load(text).graph) is expected
+
+
 @pytest.mark.parametrize(
     "name", ["kd", "fitnet", "diswot_semantic_own", "auto_das_nb201", "auto_das_resnet"]
 )
@@ -194,6 +262,16 @@ def test_statistics_of_a_teacher_without_one_are_refused(bench: Bench, tmp_path,
     with pytest.raises(StatisticError, match="cannot be measured without a teacher"):
         autoprox.evolve(bench, statistics=["logits", "weight"], cache=folder,
                         out=tmp_path / "run", evaluations=20)  # fmt: skip
+
+
+def test_what_is_lost_without_the_teacher_s_words_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["draw", "ablation", "sum(mean(square(subtract(map_gram, teacher_map_gram))))",
+             "--bench", "resnet64", "--architectures", "10", "--teacher", "resnet8",
+             "--batch", "2", "--jobs", "1", "--cache", str(tmp_path)]  # fmt: skip
+    result = CliRunner().invoke(main, [*words, "-o", str(tmp_path / "parts.svg")])
+    assert result.exit_code == 0, result.output
+    assert "teacher" in (tmp_path / "parts.svg").read_text()
 
 
 def test_the_command_takes_a_teacher(tmp_path):

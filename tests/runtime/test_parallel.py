@@ -222,6 +222,23 @@ def test_the_result_is_the_same_for_every_backend(jobs, backend, expected, tmp_p
 
 
 @pytest.mark.slow
+def test_a_search_over_families_is_the_same_on_dask(tmp_path, cluster):
+    """Three families, one of token ids: the usual fitness and formulas of several."""
+    folder = Path(TINY).parent
+    names = ("tiny_bench", "other_tiny_bench", "token_bench")
+    families = ",".join(str(folder / f"{name}.py") for name in names)
+    there = {"backend": "dask", "scheduler": cluster.scheduler_address}
+    how = {**SMALL, "statistics": None}
+    one, two = (
+        evolve(families, out=tmp_path / name, cache=tmp_path / f"cache {name}", **how, **where)
+        for name, where in (("one", {}), ("two", there))
+    )
+    assert (one.settings.over, one.settings.formulas) == ("wins", "small")
+    assert candidates(one) == candidates(two)
+    assert one.held_out == two.held_out
+
+
+@pytest.mark.slow
 def test_a_worker_killed_while_candidates_are_judged_changes_nothing(tmp_path, cluster):
     whole = evolve(TINY, out=tmp_path / "whole", cache=tmp_path / "cache", **SMALL)
     killed = []

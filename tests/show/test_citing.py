@@ -15,7 +15,7 @@ from autoprox.benches import load_bench
 from autoprox.cli import main
 from autoprox.evolution.settings import Settings
 from autoprox.proxies import shipped
-from autoprox.show.citing import _of_bench, bibliography
+from autoprox.show.citing import AUTHORS, _known, _of_bench, bibliography
 from autoprox.statistics import STATISTICS
 from tests.made_runs import found, judged
 
@@ -29,7 +29,7 @@ def keys(text: str) -> list[str]:
 def test_a_proxy_is_cited_as_its_file_says() -> None:
     text = bibliography([autoprox.load("grasp")])
     assert "title = {{Picking Winning Tickets Before Training by Preserving Gradient Flow}}" in text
-    assert "author = {Wang and others}" in text
+    assert "author = {Chaoqi Wang and Guodong Zhang and Roger Grosse}" in text
     assert "booktitle = {ICLR 2020}" in text
     assert "eprint = {2002.07376}" in text
     assert keys(text) == ["autoprox", "lee2019snip", "wang2020picking"]  # it multiplies weights
@@ -46,6 +46,7 @@ def test_a_run_cites_benches_algorithm_statistics_and_known_proxies() -> None:
     run = replace(run, settings=Settings("nb201,vit101", algorithm="emq"))
     assert keys(bibliography([run])) == [
         "autoprox",
+        "fortin2012deap",
         "dong2020nas",
         "dong2023emq",
         "lee2019snip",
@@ -99,6 +100,18 @@ def test_every_entry_has_what_bibtex_sorts_by() -> None:
     assert len(entries) > 40
     missing = [entry for entry in entries if not re.search(r"^  (author|key) = ", entry, re.M)]
     assert missing == []
+
+
+def test_the_authors_that_are_listed_begin_with_the_one_that_the_proxies_name() -> None:
+    stated = {
+        match[1]: reference.authors
+        for reference in _known()
+        if (match := re.search(r"arxiv.org/abs/([\d.]+)", reference.url))
+    }
+    for number, names in AUTHORS.items():
+        first = names.split(", ")[0]
+        assert stated[number].split(" ")[0] == first.rsplit(" ", 1)[1], number
+    assert {"Lee et al.", "Tanaka et al."} <= {stated[number] for number in AUTHORS}
 
 
 def test_autoprox_is_cited_as_its_own_file_says() -> None:

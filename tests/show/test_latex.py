@@ -122,10 +122,23 @@ def test_braces_and_environments_are_balanced(text: str) -> None:
     assert text.isascii()
 
 
+def many(count: int) -> Leaderboard:
+    """A leaderboard with so many targets, of long names."""
+    columns = [replace(RANKED, target=f"a_long_name_{i}") for i in range(count)]
+    each, shown = Comparison(columns)(ACCURACIES).columns, board()
+    rows = [replace(row, name="a_very_long_name_of_a_proxy", columns=each) for row in shown]
+    return replace(shown, rows=tuple(rows), columns=tuple(column.name for column in columns))
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex on the PATH")
-@pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])
-def test_pdflatex_sets_them_within_the_page(tmp_path: Path, text: str) -> None:
-    packages = r"\documentclass[twocolumn]{article}\usepackage{booktabs,amsmath}"
+@pytest.mark.parametrize("columns", ["", "[twocolumn]"])
+@pytest.mark.parametrize(
+    "text",
+    [board_latex(board()), run_latex(run()), board_latex(many(9))],
+    ids="board run many".split(),
+)
+def test_pdflatex_sets_them_within_the_page(tmp_path: Path, text: str, columns: str) -> None:
+    packages = rf"\documentclass{columns}{{article}}{text.partition('needs ')[2].splitlines()[0]}"
     document = "\n".join([packages, r"\begin{document}", text, r"\end{document}"])
     (tmp_path / "paper.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

@@ -473,6 +473,21 @@ def test_of_several_tensors_the_first_is_the_logits():
         measure(Pair(4, 3), torch.randn(4, 4), torch.tensor([0, 1, 2, 0]), ["grad"])
 
 
+def test_a_forward_that_takes_one_dict_is_given_it_in_a_tuple():
+    class OfDict(nn.Linear):
+        def forward(self, batch):
+            return super().forward(batch["x"])
+
+    torch.manual_seed(0)
+    network, x, y = OfDict(4, 3), torch.randn(4, 4), torch.tensor([0, 1, 2, 0])
+    with pytest.raises(StatisticError, match=r"a dict is passed as keyword .*a tuple, \(inputs,\)"):
+        measure(network, {"x": x}, y, ["act"])
+    F.cross_entropy(network({"x": x}), y).backward()
+    snip = (network.weight * network.weight.grad).abs().sum().item()
+    kept = load("snip")(network, ({"x": x},), y)  # in half precision
+    assert kept == pytest.approx(snip, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [

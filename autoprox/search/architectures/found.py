@@ -18,6 +18,7 @@ from autoprox.hardware.pricing import QUANTITIES
 from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.quantities import count_text
 from autoprox.search.architectures.algorithms import non_dominated
+from autoprox.search.architectures.limits import device_cost
 from autoprox.search.architectures.scoring import Scored, merits
 from autoprox.search.architectures.settings import SearchSettings
 from autoprox.search.architectures.space import Config, Space, build
@@ -86,11 +87,23 @@ class FoundArchitectures:
         """Return the architectures that nothing beats in merit and cost, the cheapest first.
 
         Args:
-            cost: ``params``, ``flops`` or ``latency``; the search's own if None.
+            cost: what `Scored.cost` takes, or another device's; the search's own if None.
         """
-        prices = [scored.cost(cost or self.settings.cost) for scored in self.scored]
+        prices = [self.cost(scored, cost or self.settings.cost) for scored in self.scored]
         known = np.array([np.nan if price is None else price for price in prices], np.float64)
         return [self.scored[place] for place in non_dominated(self.merits, known)]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What the search was for, or limited by, on devices: ``latency:raspi4`` and the like."""
+        asked = dict.fromkeys((self.settings.cost, *self.settings.ranges))
+        return tuple(name for name in asked if ":" in name)
+
+    def cost(self, architecture: Scored, name: str) -> float | None:
+        """Return `Scored.cost`, or the cost on another device than that the search was for."""
+        if ":" not in name or name == self.settings.cost:
+            return architecture.cost(name)
+        return device_cost(self.space, architecture.config, name)
 
     def merit(self, architecture: Scored) -> float:
         """Return the merit of one of the architectures."""
@@ -132,9 +145,8 @@ class FoundArchitectures:
     def _row(self, scored: Scored) -> dict[str, Any]:
         """Return scores and costs of an architecture; the merit if it is no score."""
         merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(scored)}
-        names = ["params", "flops", "latency"]
-        names += [self.settings.cost] if ":" in self.settings.cost else []
-        costs = {name: scored.cost(name) for name in names}
+        names = ["params", "flops", "latency", *self.devices]
+        costs = {name: self.cost(scored, name) for name in names}
         return {"scores": dict(scored.scores), **merit, **costs}
 
     def front_csv(self) -> str:

@@ -34,6 +34,7 @@ from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
 from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
+from autoprox.runtime.progress import Progress, silent
 from autoprox.show.page import charts, scatters, tables
 from autoprox.show.page.command import evolve_command, rank_commands, resume_command
 from autoprox.show.page.several import several_page
@@ -46,7 +47,10 @@ NAME = "report.html"
 
 
 def write_page(
-    run: str | Path, out: str | Path | None = None, ranking: str | Path | None = None
+    run: str | Path,
+    out: str | Path | None = None,
+    ranking: str | Path | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write the page of a run, whole or not at all, and return where it is.
 
@@ -56,6 +60,7 @@ def write_page(
         run: the run's folder, or that of several runs.
         out: the page's file; ``report.html`` in the run's folder if None.
         ranking: a leaderboard to show beside, as ``autoprox rank --json`` writes it.
+        progress: is told how many pages are written, of how many.
 
     Raises:
         RunError: there is no run, its files are damaged, or the page cannot be written.
@@ -63,12 +68,15 @@ def write_page(
     """
     path = Path(run) / NAME if out is None else Path(out)
     if not holds_several(run):
+        progress("reading the run and drawing its page", 0, 0)
         write_text(path, page(run, ranking))
         return path
     if out is not None or ranking is not None:
         raise RunError(f"{run} holds several runs: their pages go into their folders, without more")
+    progress("reading the runs", 0, 0)
     runs = read_runs(run)
-    for name in runs.runs:
+    for place, name in enumerate(runs.runs):
+        progress("writing pages", place, len(runs.runs))
         write_page(path.parent / name)
     write_text(path, several_page(runs, NAME))
     return path
@@ -102,7 +110,7 @@ def _lead(found: Run) -> Markup:
     told = []
     if found.held_out:
         told.append(difference_in_words(found.held_out, found.settings.joint))
-        told.append(luck_in_words(found.luck, found.null, found.settings.joint))
+        told.append(luck_in_words(found.luck, found.null, found.settings.joint, found.no_luck))
         told += reservations_in_words(found.held_out)
     state = "The search is finished" if found.finished else "The search stopped before its end"
     told.append(

@@ -157,6 +157,21 @@ def test_a_node_says_what_it_means(page):
     assert page.run(meaning).startswith(f"{word} (")
 
 
+def test_a_formula_that_is_wider_than_its_cell_is_made_smaller(page):
+    math = f"document.querySelector('{FIRST} td.formula math')"
+    size = f"parseFloat(getComputedStyle({math}).fontSize)"
+    cell = f"document.querySelector('{FIRST} td.formula div')"
+    before = page.run(size)
+    page.run(  # repeated until it is a fifth wider than the cell
+        f"(m => {{ const part = m.innerHTML; while (m.scrollWidth < 1.2 * {cell}.clientWidth) "
+        f"m.innerHTML += part; const c = {cell}; const copy = c.cloneNode(true); "
+        f"fitted.unobserve(c); c.replaceWith(copy); fitted.observe(copy); }})({math})"
+    )
+    page.complaints()
+    assert 0.6 * before < page.run(size) < before
+    assert page.run(f"{cell}.scrollWidth <= {cell}.clientWidth")
+
+
 CONTRASTS = """
 (() => {
   const channels = colour => colour.match(/[\\d.]+/g).map(Number);
