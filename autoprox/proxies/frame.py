@@ -368,16 +368,14 @@ def _said_loss(
     network: nn.Module, inputs: Inputs, targets: Targets, how: Mapping[str, Any]
 ) -> str | None:
     """Say what loss is seen; None if there is none, for reasons that the scores say."""
-    import torch
-
-    from autoprox.statistics.measuring import own_randomness
+    from autoprox.statistics.measuring import undisturbed
     from autoprox.statistics.outcomes import loss_in_words
     from autoprox.statistics.private import private_copy
     from autoprox.statistics.subject import Subject
 
     read = {name: how[name] for name in ("loss", "outputs")}
     try:
-        with own_randomness(inputs), torch.no_grad():
+        with undisturbed(network, inputs):
             own = private_copy(network, "train")
             subject = Subject(own, inputs, targets, (), how["seed"], **read)
             return loss_in_words(subject)

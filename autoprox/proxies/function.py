@@ -185,27 +185,26 @@ class FunctionProxy(Graphless):
         mode: Mode,
         teacher: nn.Module | Teacher | None,
     ) -> float:
-        import torch
 
         from autoprox.statistics.measuring import (
             check_batch,
             check_bits,
             check_types,
-            own_randomness,
+            undisturbed,
         )
         from autoprox.statistics.private import private_copy
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
         from autoprox.statistics.subject import Subject, traced
         from autoprox.statistics.taught import check_teacher, with_teacher
-        from autoprox.statistics.trees import mapped
+        from autoprox.statistics.trees import plain_tensors
 
         check_types(network, inputs, targets)
         check_batch(inputs, targets, [self.name] if self.needs_labels else [], loss)
         check_bits(bits, [self.name] if self.needs_bits else [])
         check_teacher(teacher, network, [self.name] if self.needs_teacher else [])
-        inputs = mapped(inputs, torch.Tensor.detach)
-        with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
+        with undisturbed(network, inputs):
+            inputs, targets = plain_tensors(inputs), plain_tensors(targets)
             own = private_copy(network, mode)
             shown = (own, inputs, targets, layer_names(own), seed, mode)
             subject = Subject(*shown, original=network, loss=loss, outputs=outputs)

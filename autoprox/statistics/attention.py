@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,9 @@ from autoprox.statistics.parts_of_attention import (
 )
 from autoprox.statistics.wrapped import plain
 
+_SOFTMAX_OF_SCORES = getattr(torch, "_safe_softmax", None)
+"""By which torch computes what `flex_attention` asks for."""
+
 
 class AttentionMaps(Intercepting):
     """Shows the attention maps computed inside its context, ``(batch, heads, query, key)``.
@@ -39,8 +42,8 @@ class AttentionMaps(Intercepting):
     ways in which products may be written. Maps carry no gradient and are those before dropout.
     """
 
-    def __init__(self, show: Callable[[int, Callable[[], Tensor]], None]) -> None:
-        """Call `show` after each attention, with its heads and a function that gives its maps."""
+    def __init__(self, show: Callable[[torch.Size, Callable[[], Tensor]], None]) -> None:
+        """Call `show` after each attention, with the shape of its maps and what gives them."""
         super().__init__()
         self.show = show
         self._marked = False
@@ -49,12 +52,15 @@ class AttentionMaps(Intercepting):
         """Run `func`, and show the maps if it attends."""
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            query = args[0] if args else kwargs["query"]
-            heads = query.shape[-3] if query.ndim > 2 else 1
-            self.show(heads, partial(_dot_product_maps, *args, **kwargs))
+            given = (*args, *(kwargs[name] for name in ("query", "key") if name in kwargs))
+            query, key = map(plain, given[:2])
+            shape = torch.Size((*query.shape[:-1], key.shape[-2]))
+            self.show(shape, partial(_dot_product_maps, *args, **kwargs))
         elif func is F.multi_head_attention_forward:
             call = inspect.signature(func).bind(*args, **kwargs)
-            self.show(call.arguments["num_heads"], partial(_multi_head_maps, call))
+            self.show(_multi_head_shape(call), partial(_multi_head_maps, call))
+        elif func is _SOFTMAX_OF_SCORES:
+            self._attended(result, -1, None)
         elif (self._marked or func in BEGINNING) and isinstance(result, Tensor):
             self._follow(func, args, kwargs, result)
         return result
@@ -95,7 +101,7 @@ class AttentionMaps(Intercepting):
     def _attended(self, maps: Tensor, dim: int, axes: tuple[int, ...] | None) -> None:
         """Show maps whose keys are in the dimension `dim`."""
         found = arranged_maps(plain(maps.detach()), dim, axes)
-        self.show(found.shape[-3] if found.ndim > 2 else 1, lambda: found)
+        self.show(found.shape, lambda: found)
 
 
 @torch.no_grad()
@@ -124,6 +130,12 @@ def _dot_product_maps(
     return logits.softmax(-1)
 
 
+def _multi_head_shape(call: inspect.BoundArguments) -> torch.Size:
+    """Shape of the maps of `F.multi_head_attention_forward`, whose samples come second."""
+    query, key = (call.arguments[name] for name in ("query", "key"))
+    return torch.Size((*query.shape[1:-1], call.arguments["num_heads"], len(query), len(key)))
+
+
 @torch.no_grad()
 def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
     """Attention maps of `F.multi_head_attention_forward`, a map a head, without dropout."""
@@ -136,3 +148,21 @@ def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
     maps = F.multi_head_attention_forward(*call.args, **call.kwargs)[1]
     assert maps is not None  # need_weights is set
     return maps
+
+
+def heads_of(maps: Sequence[torch.Size], positions: int) -> int:
+    """Heads of the attention that a layer fed: how many maps there are for each position.
+
+    Windows have positions of their own, and are no heads, wherever they stand. Where the layer's
+    positions are not those of the maps, heads are the dimension before queries and keys, or maps
+    that are computed one by one.
+
+    Args:
+        maps: their shapes, ``(..., query, key)``, one for each attention before the next layer.
+        positions: in the layer's output.
+    """
+    entries = sum(shape[:-1].numel() for shape in maps)
+    if positions and not entries % positions and all(each[-2] == each[-1] for each in maps):
+        return entries // positions
+    heads = maps[-1][-3] if len(maps[-1]) > 2 else 1
+    return heads if heads > 1 else len(maps)

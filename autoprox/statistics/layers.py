@@ -26,7 +26,11 @@ HOOKED = (("_g", "_v"), ("_orig",))
 """Ends of the names of the parameters that a weight is computed from by a hook: those of
 `torch.nn.utils.weight_norm`, and of `spectral_norm` and `prune`."""
 
-PACKED = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32})
+PACKED = frozenset({torch.int8, torch.uint8, torch.int16, torch.int32}) | {
+    kind
+    for name, kind in vars(torch).items()
+    if isinstance(kind, torch.dtype) and name.startswith(("float4_", "float8_", "uint16", "uint32"))
+}
 """The types of the numbers that quantised weights are packed in."""
 
 PARAMETRISED = re.compile(r"parametrizations\.(\w+)\..*")
@@ -156,6 +160,25 @@ def packed_objects(network: nn.Module) -> list[str]:
     ]
 
 
+def unregistered(network: nn.Module) -> list[str]:
+    """Names of the attributes that hold parameters, or modules, that torch does not know of."""
+    known = {id(parameter) for parameter in network.parameters()}
+    return [
+        f"{prefix}.{key}" if prefix else key
+        for prefix, module in network.named_modules()
+        for key, value in vars(module).items()
+        if type(value) in (list, tuple, dict)
+        for each in (value.values() if isinstance(value, dict) else value)
+        if any(id(parameter) not in known for parameter in _parameters_in(each))
+    ]
+
+
+def _parameters_in(value: object) -> Iterable[Tensor]:
+    if isinstance(value, nn.Module):
+        return value.parameters()
+    return [value] if isinstance(value, nn.Parameter) else ()
+
+
 def hint_of_packed(names: Sequence[str]) -> str:
     """Return what to do about quantised weights of these names, to end a sentence with."""
     if not names:
@@ -185,6 +208,15 @@ def static_axes(network: nn.Module) -> dict[str, Axes]:
         if found is not None:
             axes[name] = found
     return axes
+
+
+def renormalised(network: nn.Module) -> set[str]:
+    """Weights of embeddings that rescale rows when they look them up."""
+    return {
+        f"{name}.weight" if name else "weight"
+        for name, module in network.named_modules()
+        if getattr(module, "max_norm", None) is not None
+    }
 
 
 def used_axes(

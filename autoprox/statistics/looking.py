@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.statistics.activations import ActivationInputs
-from autoprox.statistics.structure import Structure, first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.structure import Structure
 from autoprox.statistics.trees import one_sample
 
 
@@ -60,7 +61,8 @@ def look(
     and if its result is not the same, the samples are coupled. The second run is left out if the
     first one says of the first sample what it says of it alone. A network that chooses by the data
     (routers with limits, branches) shows only in some batches that it looks at other samples: the
-    whole batch runs too, and each sample alone.
+    whole batch runs too, and each sample alone. One that exchanges samples by chance, or compares
+    sizes, shows it in the whole batch, which runs twice, with every second sample another one.
 
     Args:
         network: the network.
@@ -76,6 +78,8 @@ def look(
     alike = close(two.result, structure.result)
     chosen = structure.chooses and not structure.draws and not known_coupled
     if chosen and alike and _chosen_among(run, samples):
+        return Arrangement(coupled=True, unclear=two.unclear)
+    if structure.doubtful and not known_coupled and samples > 2 and _felt_by_others(run, samples):
         return Arrangement(coupled=True, unclear=two.unclear)
     if alike and not two.rows:
         return Arrangement(known_coupled, unclear=two.unclear)
@@ -94,12 +98,20 @@ def look(
 
 def _chosen_among(run: Callable[..., object], samples: int) -> bool:
     """Say whether some sample of the whole batch has another result than alone."""
-    with torch.no_grad():
-        whole = run(*range(samples))
-        return any(
-            not close(one_sample(run(at), 1), one_sample(whole, samples, at))
-            for at in range(samples)
-        )
+    whole = run(*range(samples))
+    return any(
+        not close(one_sample(run(at), 1), one_sample(whole, samples, at)) for at in range(samples)
+    )
+
+
+def _felt_by_others(run: Callable[..., object], samples: int) -> bool:
+    """Say whether every other sample has another result where those between are other ones."""
+    whole = run(*range(samples))
+    other = run(*(0 if at % 2 else at for at in range(samples)))
+    return any(
+        not close(one_sample(whole, samples, at), one_sample(other, samples, at))
+        for at in range(0, samples, 2)
+    )
 
 
 def several_rows(structure: Structure) -> bool:
@@ -142,7 +154,7 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
 
             handles.append(modules[owner].register_forward_hook(leave))
 
-    with hooked(attach), ActivationInputs(activating), torch.no_grad():
+    with hooked(attach), ActivationInputs(activating):
         result = run()
     return _Pair(one_sample(result, 2), rows, frozenset(unclear))
 

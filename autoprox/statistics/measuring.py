@@ -19,7 +19,8 @@ from autoprox.quantise.layers import Bits
 from autoprox.runtime.arguments import listed
 from autoprox.statistics.curvature import measure_curvature, measure_hessian_grad
 from autoprox.statistics.findings import Findings, Picker
-from autoprox.statistics.layers import unseen
+from autoprox.statistics.held import surroundings_kept
+from autoprox.statistics.layers import unregistered, unseen
 from autoprox.statistics.measurement import Measurement, Mode, Sample
 from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
@@ -29,7 +30,6 @@ from autoprox.statistics.quantised import measure_quantised, with_bits
 from autoprox.statistics.samples import measure_jacobian, measure_logits, measure_losses
 from autoprox.statistics.structure import Structure, layer_names
 from autoprox.statistics.subject import (
-    COMPARING_PARTS,
     OtherResult,
     Subject,
     arranged,
@@ -42,9 +42,9 @@ from autoprox.statistics.trees import (
     Targets,
     batch_of,
     check_rows,
-    mapped,
     misfit,
     numbers,
+    plain_tensors,
     tensors,
     told,
 )
@@ -114,13 +114,13 @@ def measure(
         StatisticError: the network or the batch does not fit; the message says how.
     """
     check_types(network, inputs, targets)
-    inputs = mapped(inputs, Tensor.detach)
     words = {name: STATISTICS[name] for name in listed(names)}
     groups = {word.group for word in words.values()}
     mode = mode or ("train" if bits is None else "eval")
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
     check_teacher(teacher, network, [name for name, word in words.items() if word.needs_teacher])
-    with own_randomness(inputs), torch.inference_mode(False), torch.enable_grad():
+    with undisturbed(network, inputs):
+        inputs, targets = plain_tensors(inputs), plain_tensors(targets)
         own = private_copy(network, mode)
         layers = layer_names(own)
         subject = Subject(
@@ -142,7 +142,7 @@ def measure(
 
 
 def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
-    """Warn of complex and quantised weights, which no statistic can hold."""
+    """Warn of complex, quantised and unregistered weights, which no statistic can hold."""
     names = [name for name, each in network.named_parameters() if each.is_complex()]
     if names:
         warnings.warn(
@@ -156,6 +156,13 @@ def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
             "those of the other layers (params counts what torch calls parameters)",
             stacklevel=3,
         )
+    if loose := unregistered(network):
+        warnings.warn(
+            f"parameters in {', '.join(map(repr, dict.fromkeys(loose)))} are neither measured nor "
+            "counted, as torch does not know of them: put modules into nn.ModuleList or "
+            "nn.ModuleDict",
+            stacklevel=3,
+        )
 
 
 def _passed(
@@ -167,12 +174,10 @@ def _passed(
 ) -> Passes:
     """Run the passes that `groups` need, and those again that saw samples depend on others."""
     passes = Passes(subject, structure, asked, picker, Findings())
-    if not groups & COMPARING_PARTS:
-        _run(passes, groups)
-        return passes
     try:
         _run(passes, groups)
     except OtherResult:
+        structure = replace(structure, doubtful=not structure.draws or structure.doubtful)
         subject, structure = told_apart(subject, structure)
         passes = Passes(subject, structure, asked, picker, Findings())
         _run(passes, groups)
@@ -319,6 +324,21 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
 
 _ALONE = threading.RLock()
 """Held while something is measured: the random states belong to all threads of the process."""
+
+
+@contextmanager
+def undisturbed(network: nn.Module, inputs: Inputs) -> Iterator[None]:
+    """Keep what running a network may change besides the network itself, and let it have gradients.
+
+    See `own_randomness` and `surroundings_kept`.
+    """
+    with (
+        own_randomness(inputs),
+        surroundings_kept(network),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        yield
 
 
 @contextmanager

@@ -54,6 +54,9 @@ CHOICES = frozenset({
 })  # fmt: skip
 """What is chosen or counted by the data: another sample may change it at once, or not at all."""
 
+SHUFFLES = frozenset({"multinomial", "randint", "randperm", "random"})
+"""What draws numbers of places, by which samples may be exchanged."""
+
 AMONG_ROWS = frozenset({"addmm", "mm"})
 """Products that, of two tensors made of data, may be of the samples with each other."""
 
@@ -176,6 +179,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         seen: the parameters that took part in any operation.
         hidden: those that an operation took of which nothing is known.
         draws: whether random numbers of torch were drawn.
+        shuffles: whether these were numbers of places.
         chooses: whether one of `CHOICES` was made among the data, or a product `AMONG_ROWS`.
     """
 
@@ -197,7 +201,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         self.factors: dict[str, Axes] = {}
         self.seen: set[str] = set()
         self.hidden: set[str] = set()
-        self.draws = self.chooses = False
+        self.draws = self.shuffles = self.chooses = False
         self._parameters, self._free = parameters, frozenset(free)
         self._held: list[Tensor] = list(state.values())
         self._sources: dict[int, frozenset[str]] = {
@@ -225,6 +229,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         if facts.unknown:
             self.uncounted.add(str(getattr(func, "_overloadpacket", func)))
         self.draws |= facts.draws
+        self.shuffles |= facts.draws and facts.name.removesuffix("_") in SHUFFLES
         self._note(facts, args, kwargs, result)
         return result
 

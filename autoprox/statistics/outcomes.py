@@ -73,6 +73,11 @@ def logits_of(output: object, samples: int, pick: Outputs | None = None) -> Tens
             f"{came or f'a {type(logits).__name__}{keys}'}; pass outputs=, a function that takes "
             "it from what the network returns"
         )
+    if not logits.is_floating_point():
+        raise StatisticError(
+            f"expected logits that are real numbers; got {logits.dtype}: pass outputs=, a function "
+            "that takes others of what the network returns"
+        )
     _check_finite(logits)
     return logits
 
@@ -113,7 +118,13 @@ def loss_of(subject: Subject, output: object, low: int, high: int) -> Tensor:
     else:
         logits = logits_of(output, high - low, subject.outputs)
         dim = class_dim(tuple(logits.shape), subject.targets, subject.batch)
-        found = _cross_entropy(logits, targets, dim)
+        try:
+            found = _cross_entropy(logits, targets, dim)
+        except RuntimeError as error:  # such as a type for which torch has none
+            raise StatisticError(
+                f"the cross-entropy of logits of type {logits.dtype} failed: {reason_of(error)}; "
+                f"{HINT}"
+            ) from error
     if not torch.isfinite(found):
         raise StatisticError("the loss is not finite; check the scale of the network's logits")
     return found

@@ -221,10 +221,9 @@ class Passes:
         parameters = set(dict(subject.network.named_parameters()))
         state = {}
         for name, tensor in subject.state().items():
-            shown = tensor.abs() if absolute and name in parameters else tensor
-            if numbers(tensor):
-                shown = shown.to(torch.complex128 if tensor.is_complex() else torch.float64)
-            state[name] = shown
+            wide = torch.complex128 if tensor.is_complex() else torch.float64
+            shown = tensor.to(wide) if numbers(tensor) else tensor
+            state[name] = shown.abs().to(shown) if absolute and name in parameters else shown
             state[name].requires_grad_(name in subject.names)
         ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
-from types import CellType, FunctionType, MethodType
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from torch.nn.utils import parametrize
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
 
 from autoprox.errors import StatisticError, reason_of
-from autoprox.statistics.held import Held
+from autoprox.statistics.eager import as_written
+from autoprox.statistics.held import Held, contents, global_values
 from autoprox.statistics.layers import HOOKED, may_be_packed
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
@@ -53,13 +55,20 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
             "be copied (open files, locks) from its attributes"
         ) from error
     copied = _uncompiled(copied)
-    for module in copied.modules():
-        vars(module)["training"] = mode == "train"
+    _set_mode(copied, mode)
     for module in copied.modules():
         _compute_weights(module)
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = False
     return copied
+
+
+def _set_mode(network: nn.Module, mode: Mode) -> None:
+    """Put a network in a mode, in its own way: some keep batch norm in evaluation mode."""
+    for module in network.modules():
+        vars(module)["training"] = mode == "train"
+    with suppress(Exception):  # foreign code; exported modules refuse
+        network.train(mode == "train")
 
 
 def check_finite(network: nn.Module) -> None:
@@ -93,7 +102,7 @@ def _copy_modules(network: nn.Module, memo: dict[int, Any]) -> None:
     kinds: dict[nn.Module, Any] = {module: type(module) for module in network.modules()}
     plain = [module for module, kind in kinds.items() if _copied_plainly(kind)]
     memo |= {id(module): object.__new__(type(module)) for module in plain}
-    for module in plain:
+    for module in reversed(plain):  # what wraps a module asks for its attributes
         own = vars(memo[id(module)])
         for key, value in vars(module).items():
             if _empty(value):
@@ -147,6 +156,9 @@ def _memo(network: nn.Module) -> tuple[dict[int, Any], Later]:
             for key, value in vars(module).items()
             if not (key in REGISTRIES or _empty(value) or _constant(value))
         ]
+        for key, value in vars(module).items():
+            if type(value) is weakref.ref and id(value()) in parts:
+                later.append((partial(_refer, memo, id(module), key), value()))
         tensors = (*module._parameters.values(), *module._buffers.values())
         for value in (*tensors, *_reached(held)):
             if type(value) is nn.Parameter:
@@ -162,27 +174,9 @@ def _memo(network: nn.Module) -> tuple[dict[int, Any], Later]:
     return memo, later
 
 
-def _held(value: object) -> Iterable[object]:
-    """Return what a container holds, or a function refers to."""
-    if isinstance(value, Mapping):
-        return list(value.values())
-    if isinstance(value, (list, tuple, set)):
-        return value
-    if isinstance(value, MethodType):
-        return [value.__self__]
-    if isinstance(value, partial):
-        return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, FunctionType):
-        full = [cell for cell in value.__closure__ or () if cell != CellType()]
-        defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-        return [*(cell.cell_contents for cell in full), *defaults, *_globals(value).values()]
-    return ()
-
-
-def _globals(function: FunctionType) -> dict[str, object]:
-    """Return what a function finds by its name in its file or notebook, but for functions."""
-    known = {name: function.__globals__.get(name) for name in function.__code__.co_names}
-    return {name: value for name, value in known.items() if not isinstance(value, FunctionType)}
+def _refer(memo: Mapping[int, Any], owner: int, key: str, copied: nn.Module) -> None:
+    """Let the copy of a module refer to that of another one, weakly."""
+    vars(memo[owner])[key] = weakref.ref(copied)
 
 
 def _reached(value: object, seen: set[int] | None = None) -> Iterator[object]:
@@ -191,7 +185,7 @@ def _reached(value: object, seen: set[int] | None = None) -> Iterator[object]:
     if id(value) not in seen:
         seen.add(id(value))
         yield value
-        for inner in _held(value):
+        for inner in contents(value):
             if not _constant(inner):
                 yield from _reached(inner, seen)
 
@@ -220,7 +214,7 @@ def _rebuilt(
                 fill = partial(setattr, cells[id(cell)], "cell_contents")
                 later.append((fill, cell.cell_contents))
         own.append(cells[id(cell)])
-    names = {key: value for key, value in _globals(function).items() if parts & _refers(value)}
+    names = {key: value for key, value in global_values(function).items() if parts & _refers(value)}
     known = {**function.__globals__} if names else function.__globals__
     later.extend((partial(known.__setitem__, key), value) for key, value in names.items())
     rebuilt = FunctionType(function.__code__, known, function.__name__, None, tuple(own))
@@ -291,7 +285,7 @@ def placed(
     Args:
         network: the network.
         state: tensors by the names of parameters and buffers; tied ones by their first name.
-        mode: of all modules.
+        mode: that of the copy, or evaluation.
         batch_norm: whether it is in that mode as well, or in evaluation mode.
     """
     modules = list(network.named_modules())
@@ -299,15 +293,15 @@ def placed(
     held = Held(*(own[0] for _, own in before))
     names: dict[int, str] = {}
     for prefix, module in modules:
-        normal = mode == "train" and (batch_norm or not isinstance(module, _BatchNorm))
-        vars(module)["training"] = normal
+        if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):
+            vars(module)["training"] = False
         for registry in filter(None, (module._parameters, module._buffers)):
             for key, tensor in registry.items():
                 if tensor is not None:
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                     registry[key] = state.get(name, tensor)
     try:
-        with _checkpoints_that_differentiate():
+        with _checkpoints_that_differentiate(), as_written():
             yield
     finally:
         held.put_back(*(own[0] for _, own in before))

@@ -16,9 +16,10 @@ from torch.utils.hooks import RemovableHandle
 from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
 from autoprox.quantise.weights import quantised
+from autoprox.statistics.hooks import hooked
 from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes
-from autoprox.statistics.structure import Structure, hooked, owner_of
+from autoprox.statistics.structure import Structure, owner_of
 from autoprox.statistics.subject import Subject
 from autoprox.statistics.wrapped import plain
 

@@ -13,6 +13,7 @@ from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.findings import Findings, Picker
+from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.outputs import (
     agreement,
     by_channel,
@@ -22,7 +23,7 @@ from autoprox.statistics.outputs import (
     samples_first,
 )
 from autoprox.statistics.sampling import spread
-from autoprox.statistics.structure import Structure, first_tensor, hooked
+from autoprox.statistics.structure import Structure
 from autoprox.statistics.words import STATISTICS
 
 WHOLE = frozenset({"act_gram", "act_spectrum"})
@@ -216,7 +217,7 @@ class Recorder:
         rows = by_sample(argument, shapes[place], high - low, stacked) > 0
         self._codes.setdefault(place, []).append(rows)
 
-    def _attended(self, _heads: int, maps: Callable[[], Tensor]) -> None:
+    def _attended(self, _shape: torch.Size, maps: Callable[[], Tensor]) -> None:
         """Keep what is needed of the attention maps of the layer that runs, heads in a loop too."""
         low, high = self._parts[-1]
         tensor = maps()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,7 +17,9 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
-from autoprox.statistics.attention import AttentionMaps
+from autoprox.statistics.attention import AttentionMaps, heads_of
+from autoprox.statistics.code import compares_sizes
+from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.layers import (
     Axes,
     hint_of_packed,
@@ -25,6 +27,7 @@ from autoprox.statistics.layers import (
     of_known_type,
     packed_objects,
     packed_tensors,
+    renormalised,
     static_axes,
     used_axes,
 )
@@ -33,7 +36,6 @@ from autoprox.statistics.operations import Operations
 from autoprox.statistics.private import result_of
 from autoprox.statistics.roles import holds, roles_of
 from autoprox.statistics.trees import Inputs, one_sample
-from autoprox.statistics.wrapped import plain
 
 INTERCEPTED = frozenset({"heads", "roles", "code_total"})
 """What `trace` sees only by intercepting the functions of torch that a network calls."""
@@ -61,6 +63,9 @@ class Structure:
         written: parameters that the network writes into while it runs.
         draws: whether it draws random numbers of torch.
         chooses: whether it chooses or counts by the data, see `operations.CHOICES`.
+        doubtful: whether two samples do not show if samples depend on each other: it exchanges
+            some by chance, or its code compares sizes.
+        differentiates: whether its forward pass differentiates by its weights.
         result: the first sample of the tensors that the network returns.
         stacked: owners whose outputs hold the rows of a sample apart, and places among the
             `activated`; see `looking`.
@@ -81,6 +86,8 @@ class Structure:
     written: frozenset[str] = frozenset()
     draws: bool = False
     chooses: bool = False
+    doubtful: bool = False
+    differentiates: bool = False
     result: tuple[Tensor, ...] = ()
     stacked: frozenset[str | int] = frozenset()
     unclear: frozenset[str | int] = frozenset()
@@ -99,15 +106,15 @@ class _Trace:
 
     Attributes:
         entered: the modules that ran, in order, and the operations before each.
-        attended: for each attention how many modules had been entered, its heads, and the modules
-            that it was computed inside of, the innermost first.
+        attended: for each attention how many modules had been entered, the shape of its maps, and
+            the modules that it was computed inside of, the innermost first.
         shapes: module -> shape of its output.
         activated: shapes of the arguments of the activation functions.
         stack: the modules that run now, the innermost last.
     """
 
     entered: list[tuple[str, int]] = field(default_factory=list)
-    attended: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
+    attended: list[tuple[int, torch.Size, tuple[str, ...]]] = field(default_factory=list)
     shapes: dict[str, torch.Size] = field(default_factory=dict)
     activated: list[torch.Size] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
@@ -135,9 +142,9 @@ class _Trace:
             handles.append(module.register_forward_pre_hook(enter))
             handles.append(module.register_forward_hook(leave))
 
-    def attend(self, heads: int, _maps: object) -> None:
+    def attend(self, shape: torch.Size, _maps: object) -> None:
         """Note an attention, computed inside of the modules that run now."""
-        self.attended.append((len(self.entered), heads, tuple(reversed(self.stack))))
+        self.attended.append((len(self.entered), shape, tuple(reversed(self.stack))))
 
 
 def layer_names(network: nn.Module) -> tuple[str, ...]:
@@ -183,8 +190,14 @@ def owner_of(parameter: str) -> str:
 
 
 def couples_samples(network: nn.Module) -> bool:
-    """Say whether a sample's output depends on the others in the batch, through batch norm."""
-    return any(isinstance(module, _BatchNorm) for module in network.modules())
+    """Say whether a sample's output, or gradient, depends on the others, through batch norm.
+
+    Or through an embedding whose gradient is divided by how often a row was looked up.
+    """
+    return any(
+        isinstance(module, _BatchNorm) or getattr(module, "scale_grad_by_freq", False)
+        for module in network.modules()
+    )
 
 
 def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
@@ -205,25 +218,6 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
         inside = owner_of(name) in own and owner_of(layers[nearest]) != owner_of(name)
         credit[own[owner_of(name)] if inside else nearest] += parameter.numel()
     return credit
-
-
-@contextmanager
-def hooked(handles: Callable[[list[RemovableHandle]], None]) -> Iterator[None]:
-    """Remove on leaving what `handles` has put into the list that it is given."""
-    held: list[RemovableHandle] = []
-    try:
-        handles(held)
-        yield
-    finally:
-        for handle in held:
-            handle.remove()
-
-
-def first_tensor(output: object) -> Tensor | None:
-    """The tensor that a module returned, or the first one of a tuple or list."""
-    if isinstance(output, (tuple, list)):
-        output = next((part for part in output if isinstance(part, Tensor)), None)
-    return plain(output) if isinstance(output, Tensor) else None
 
 
 def trace(
@@ -277,9 +271,10 @@ def trace(
         runs=Counter(name for name, _ in found.entered),
         uncounted=tuple(sorted(operations.uncounted)),
         packed=(*sorted(packed), *packed_objects(network)),
-        written=frozenset(written) | _renormalised(network),
+        written=frozenset(written) | renormalised(network),
         draws=operations.draws,
         chooses=operations.chooses,
+        doubtful=operations.shuffles or compares_sizes(network),
         result=one_sample(result, 1),
     )
 
@@ -298,7 +293,6 @@ def _ran(
     with (
         hooked(partial(found.attach, network, watched, operations)),
         sdpa_kernel(SDPBackend.MATH),
-        torch.no_grad(),
         ExitStack() as intercepting,
     ):
         if asked & {"heads", "roles"}:
@@ -309,15 +303,6 @@ def _ran(
         intercepting.enter_context(operations)
         result = result_of(network, inputs, used, mode, batch_norm=False)
     return found, result
-
-
-def _renormalised(network: nn.Module) -> set[str]:
-    """Weights of embeddings that rescale rows when they look them up."""
-    return {
-        f"{name}.weight" if name else "weight"
-        for name, module in network.named_modules()
-        if getattr(module, "max_norm", None) is not None
-    }
 
 
 def _structure(
@@ -331,9 +316,12 @@ def _structure(
 
     A layer whose module never ran stands after the one registered before it.
     """
-    order, flops, heads, attending = _by_owner(
-        {owner_of(name) for name in names}, names, found, total
-    )
+    positions = {
+        owner: size.numel() // max(1, size[-1 if each.channels_last else 1])
+        for owner, each in zip(map(owner_of, names), axes, strict=True)
+        if len(size := found.shapes.get(owner, torch.Size())) > 1
+    }
+    order, flops, heads, attending = _by_owner(names, found, total, positions)
     last, keys = -1, []
     for place, name in enumerate(names):
         last = order.get(owner_of(name), last)
@@ -369,7 +357,7 @@ def _structure(
 
 
 def _by_owner(
-    owners: set[str], names: tuple[str, ...], found: _Trace, total: int
+    names: tuple[str, ...], found: _Trace, total: int, positions: Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int], set[str]]:
     """Tell what was found by the modules that own layers.
 
@@ -377,19 +365,20 @@ def _by_owner(
         Their order, their operations (those from entering one to entering the next), the heads of
         the attention that they fed, and the modules that attend.
     """
+    owners = {owner_of(name) for name in names}
     order: dict[str, int] = {}
     flops: dict[str, int] = {}
     heads: dict[str, int] = {}
     attending: set[str] = set()
     current, counted, attentions = owner_of(names[0]), 0, list(found.attended)
-    attended = -1
     for place, (entered, before) in enumerate([*found.entered, ("", total)]):
+        shapes = []
         while attentions and attentions[0][0] <= place:
-            at, number, around = attentions.pop(0)
-            looped = at == attended and number == 1  # head by head; windows have all heads each
-            heads[current] = number + (heads[current] if looped else 0)
-            attended = at
+            _, shape, around = attentions.pop(0)
+            shapes.append(shape)
             attending.add(next((module for module in around if holds(module, owners)), ""))
+        if shapes:
+            heads[current] = heads_of(shapes, positions.get(current, 0))
         if place < len(found.entered) and entered not in owners:
             continue
         flops[current] = flops.get(current, 0) + before - counted

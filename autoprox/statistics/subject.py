@@ -6,7 +6,7 @@ import random
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -257,11 +257,34 @@ def check_heard(subject: Subject, heard: Sequence[str]) -> None:
 
 
 def traced(subject: Subject) -> Structure:
-    """The structure of the subject's network, from its first sample."""
+    """The structure of the subject's network, from its first sample.
+
+    A network that cannot run so is tried with weights that have gradients, by which its forward
+    pass may differentiate, and in evaluation mode, as one sample has no variance to divide by.
+    """
+    try:
+        return _traced(subject, subject.state(), subject.mode)
+    except StatisticError:
+        with suppress(StatisticError):
+            return replace(_traced(subject, subject.leaves(), subject.mode), differentiates=True)
+        with suppress(StatisticError):
+            return replace(_traced(subject, subject.state(), "eval"), result=())
+        raise
+
+
+def _traced(subject: Subject, state: Mapping[str, Tensor], mode: Mode) -> Structure:
     reseed(subject.seed, "trace")
-    single = subject.part(0, 1)
+    single, before = subject.part(0, 1), _states_elsewhere()
     with explained(single):
-        return trace(subject.network, single, subject.state(), subject.mode)
+        structure = trace(subject.network, single, state, mode)
+    return replace(structure, doubtful=structure.doubtful or _states_elsewhere() != before)
+
+
+def _states_elsewhere() -> tuple[object, bytes]:
+    """Return the states of Python's and numpy's random numbers, which a network may draw, too."""
+    numpy = sys.modules.get("numpy")
+    kind, keys, *rest = numpy.random.get_state() if numpy else ("", b"")
+    return (random.getstate(), kind, *rest), bytes(keys)
 
 
 def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[Subject, Structure]:
@@ -287,7 +310,8 @@ def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[
     if subject.batch < 2 or not groups - ONE_SAMPLE:
         return subject, structure
     if groups & COMPARING_PARTS and subject.batch >= 2 * MICRO_BATCHES:
-        if not (subject.coupled or structure.chooses or several_rows(structure)):
+        simple = not (structure.chooses or structure.doubtful or several_rows(structure))
+        if simple and structure.result and not subject.coupled:
             return replace(subject, alone=structure.result), structure
     return told_apart(subject, structure)
 
@@ -299,9 +323,12 @@ def told_apart(subject: Subject, structure: Structure) -> tuple[Subject, Structu
     def run(*places: int) -> object:
         reseed(subject.seed, "trace")
         chosen = rows(subject.inputs, torch.tensor(places))
+        state = subject.leaves() if structure.differentiates else subject.state()
         with explained(chosen):
-            return result_of(network, chosen, subject.state(), subject.mode, batch_norm=False)
+            return result_of(network, chosen, state, subject.mode, batch_norm=False)
 
     arrangement = look(network, structure, run, subject.batch, known_coupled=subject.coupled)
     structure = replace(structure, stacked=arrangement.stacked, unclear=arrangement.unclear)
-    return replace(subject, dependent=arrangement.coupled, alone=()), structure
+    known = arrangement.coupled or structure.draws or structure.doubtful
+    alone = () if known else structure.result
+    return replace(subject, dependent=arrangement.coupled, alone=alone), structure

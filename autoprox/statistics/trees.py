@@ -92,6 +92,11 @@ def mapped(
     return tree
 
 
+def plain_tensors(tree: Any) -> Any:
+    """Return a tree whose tensors carry no graph, and were not made in inference mode."""
+    return mapped(tree, lambda it: it.detach().clone() if it.is_inference() else it.detach())
+
+
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
     """Return some samples of a tree; a tensor without dimensions is all samples'.
 

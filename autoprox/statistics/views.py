@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.outcomes import loss_of
-from autoprox.statistics.structure import first_tensor, hooked, owner_of
+from autoprox.statistics.structure import owner_of
 from autoprox.statistics.subject import Subject
 
 LAYER_NORMS = (nn.LayerNorm, nn.RMSNorm)

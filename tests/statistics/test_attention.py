@@ -231,3 +231,31 @@ def test_windows_that_are_attended_one_by_one_are_no_further_heads(windows):
 
     found = measure(Attends(way), torch.randn(8, QUERIES, 8), None, ["heads"])
     assert found.values["heads"].max() == 2
+
+
+def in_windows(x, heads_at):
+    """Lay tokens out in three windows of two, and the two heads before, behind or beside them."""
+    parts = x.unflatten(2, (3, -1))  # (batch, heads, windows, tokens, entries)
+    if heads_at == "before":
+        return parts
+    parts = parts.transpose(1, 2)
+    return parts if heads_at == "behind" else parts.flatten(0, 2)
+
+
+@pytest.mark.parametrize("heads_at", ["before", "behind", "beside"])
+@pytest.mark.parametrize("attend", [sdpa, lambda q, k, v: scores(q, k).softmax(-1) @ v])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_windows_are_no_heads_wherever_they_stand(heads_at, attend, heads):
+    class Windows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.head = nn.Linear(8, 24), nn.Linear(8, 10)
+
+        def forward(self, x):
+            parts = self.qkv(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+            out = attend(*(in_windows(part, heads_at) for part in parts))
+            return self.head(out.reshape(len(x), -1, 8).mean(1))
+
+    found = measure(Windows(), torch.randn(8, QUERIES, 8), None, ["heads", "attention"])
+    assert found.values["heads"].tolist() == [heads, 0]
+    assert found.sizes["attention"][0] == 8 * heads * 3 * 2 * 2

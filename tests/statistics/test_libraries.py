@@ -19,7 +19,9 @@ from autoprox.statistics import measure
 from autoprox.statistics.trees import arguments, rows
 from tests.known_networks import left, random_states
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "seeded")]
+pytestmark = [
+    pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("one_thread", "seeded"),
+]  # fmt: skip
 
 PROXIES = [name for name in proxies.names() if not proxies.get(name).needs_bits]
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.statistics.structure import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.subject import Subject
 
 SMALL = 1e-8

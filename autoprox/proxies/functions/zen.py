@@ -12,8 +12,8 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
+from autoprox.statistics.hooks import hooked
 from autoprox.statistics.intercepting import Intercepting
-from autoprox.statistics.structure import hooked
 from autoprox.statistics.subject import Subject
 from autoprox.statistics.trees import Inputs, check_floating, mapped, numbers, tensors
 

@@ -1,0 +1,57 @@
+"""What the code of a network's modules says before it runs."""
+
+from __future__ import annotations
+
+import dis
+from functools import lru_cache
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+from torch import nn
+
+SIZES = frozenset({"len", "shape", "size"})
+"""The names by which code asks for the size of a tensor."""
+
+
+def compares_sizes(network: nn.Module) -> bool:
+    """Say whether a network of somebody's own may do something else with a batch of another size.
+
+    Its methods are looked at, functions that its modules hold, and what these call in their file.
+    """
+    kinds: set[Any] = {type(module) for module in network.modules()}
+    held = (value for module in network.modules() for value in vars(module).values())
+    own = (each for each in held if isinstance(each, (FunctionType, MethodType)))
+    return any(_has_methods_that_compare(kind) for kind in kinds) or any(
+        _asks_and_compares(each.__func__ if isinstance(each, MethodType) else each) for each in own
+    )
+
+
+@lru_cache(maxsize=1024)
+def _has_methods_that_compare(kind: type) -> bool:
+    return any(
+        name != "__init__" and isinstance(each, FunctionType) and _asks_and_compares(each)
+        for base in kind.__mro__
+        for name, each in vars(base).items()
+    )
+
+
+@lru_cache(maxsize=4096)
+def _asks_and_compares(function: object) -> bool:
+    """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
+    if not isinstance(function, FunctionType) or _of_torch(function):
+        return False
+    known = (function.__globals__.get(name) for name in function.__code__.co_names)
+    called = [each for each in known if isinstance(each, FunctionType) and not _of_torch(each)]
+    return any(_compares(each.__code__) for each in (function, *called))
+
+
+def _of_torch(function: FunctionType) -> bool:
+    return str(function.__module__).partition(".")[0] == "torch"
+
+
+def _compares(code: CodeType) -> bool:
+    """Say whether code, or a function inside it, asks for a size, and compares something."""
+    asks = not SIZES.isdisjoint(code.co_names)
+    if asks and any(each.opname == "COMPARE_OP" for each in dis.get_instructions(code)):
+        return True
+    return any(_compares(each) for each in code.co_consts if isinstance(each, CodeType))

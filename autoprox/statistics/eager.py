@@ -1,0 +1,56 @@
+"""Functions of torch that compile what they are given, run as it is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+
+def _branch(
+    chosen: Tensor, first: Callable[..., Any], second: Callable[..., Any], given: tuple[Any, ...]
+) -> Any:
+    """Run a branch of `torch.cond`."""
+    return first(*given) if chosen else second(*given)
+
+
+def _dense_attention(*args: Any) -> Any:
+    """Compute `flex_attention` by products of matrices, as torch does where it does not compile."""
+    from torch._higher_order_ops.flex_attention import math_attention
+
+    return math_attention(*args)
+
+
+REPLACED: Mapping[str, Mapping[str, Any]] = {
+    "torch._higher_order_ops.utils": {
+        "_hop_compile_and_call": lambda function, args: function(*args)
+    },
+    "torch._higher_order_ops.cond": {"cond_op": _branch},
+    "torch.nn.attention.flex_attention": {
+        "flex_attention_hop": _dense_attention,
+        "_validate_device": lambda *_: None,  # it refuses gradients on a CPU
+        "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG": True,
+    },
+}
+"""Modules of torch, if they are imported, and what their names stand for meanwhile."""
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run `torch.cond` and `flex_attention` as other functions: operation by operation.
+
+    What is compiled cannot be looked into, and has no second derivatives.
+    """
+    before: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for module, names in REPLACED.items():
+        known = vars(sys.modules[module]) if module in sys.modules else {}
+        before.append((known, {name: known[name] for name in names if name in known}))
+        known.update({name: names[name] for name in before[-1][1]})
+    try:
+        yield
+    finally:
+        for known, names in before:
+            known.update(names)

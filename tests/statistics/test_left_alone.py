@@ -1,0 +1,322 @@
+"""What a network's code does beside computing: nothing is left of it, and nothing comes of it."""
+
+import weakref
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from autoprox.errors import StatisticError
+from autoprox.proxies.loading import load
+from autoprox.statistics import measure
+from tests.statistics.test_other_networks import Calls, gradients, two
+
+pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
+
+CALLS, SEEN = 0, []
+"""What a network below writes into."""
+
+
+def batch(samples=8):
+    return torch.randn(samples, 12), torch.arange(samples) % 10
+
+
+def agrees(network, x, y, **how):
+    """Hold the measured gradients against autograd's on the network itself, which has not run."""
+    found = measure(network, x, y, ["grad", "flow_grad"], sample="full", **how)
+    network.train()
+    expected = gradients(network, x, y)
+    for layer, grad in zip(found.layers, found.values["grad"], strict=True):
+        torch.testing.assert_close(grad, expected[layer], rtol=1e-4, atol=1e-6)
+
+
+class Counts(nn.Module):
+    """Counts its calls in its class, its file, an object and an array, and scales by the counts."""
+
+    calls, seen = 0, []
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 10)
+        self.state, self.array = SimpleNamespace(calls=0), numpy.zeros(1)
+
+    def forward(self, x):
+        global CALLS  # as people do
+        type(self).calls += 1
+        CALLS += 1
+        SEEN.append(CALLS)
+        self.seen.append(CALLS)
+        self.state.calls += 1
+        self.array += 1
+        return self.head(x * (self.state.calls * float(self.array[0])))
+
+
+def test_what_is_written_beside_the_network_is_put_back():
+    network, (x, y) = Counts(), batch()
+    found = measure(network, x, y, ["grad", "flow_grad", "ntk"], sample="full")
+    assert (Counts.calls, Counts.seen, CALLS, SEEN) == (0, [], 0, [])
+    assert network.state.calls == network.array[0] == 0
+    expected = gradients(network, x, y)["head.weight"]
+    torch.testing.assert_close(found.values["grad"][0], expected)
+
+
+def test_what_hooks_keep_is_there_for_the_loss():
+    network, (x, y), kept = two(), batch(), {}
+
+    def keep(_module, _inputs, output):
+        kept["first"] = output
+
+    def loss(output, targets):
+        return F.cross_entropy(output, targets) + kept["first"].square().mean()
+
+    network.first.register_forward_hook(keep)
+    found = measure(network, x, y, ["grad"], loss=loss, sample="full").values["grad"]
+    expected = gradients(network, x, y, loss)
+    torch.testing.assert_close(found[0], expected["first.weight"])
+
+
+def test_a_hook_that_raises_is_told_in_a_sentence():
+    def fail(*_):
+        raise ValueError("not\ntoday")
+
+    for register in ("register_forward_hook", "register_full_backward_hook"):
+        network, (x, y) = two(), batch()
+        getattr(network.head, register)(fail)
+        for name in ("grad", "ntk", "jacobian_gram", "hessian_grad", "grad_gram", "flow_grad"):
+            with pytest.raises(StatisticError, match=r"failed on inputs .*: not") as raised:
+                measure(network, x, y, [name])
+            assert "\n" not in str(raised.value)
+
+
+class FrozenNorm(nn.Module):
+    """Keeps its batch norm in evaluation mode, as detectors do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.head = nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)
+        nn.init.normal_(self.norm.running_mean)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x):
+        return self.head(self.norm(self.first(x)).tanh())
+
+
+def test_a_network_is_put_in_training_mode_in_its_own_way():
+    agrees(FrozenNorm(), *batch())
+
+
+def test_a_module_that_refers_to_another_one_weakly_refers_to_its_copy():
+    class Child(nn.Module):
+        def forward(self, x):
+            return x * self.parent().first.weight.mean()
+
+    network = Calls(
+        lambda self, x: self.head(self.child(self.first(x))),
+        first=nn.Linear(12, 8), child=Child(), head=nn.Linear(8, 10),
+    )  # fmt: skip
+    vars(network.child)["parent"] = weakref.ref(network)
+    agrees(network, *batch())
+
+
+def less_the_mean(self, x):
+    hidden = self.first(x)
+    return self.head(hidden - hidden.mean(0) if len(x) > 4 else hidden)
+
+
+def less_the_mean_by_shape(self, x):
+    hidden, (samples, _) = self.first(x), x.shape
+    return self.head(hidden if samples < 16 else hidden - hidden.mean(0))
+
+
+@pytest.mark.parametrize("forward", [less_the_mean, less_the_mean_by_shape])
+def test_samples_that_only_a_large_batch_couples_are_found(forward):
+    kind = type("Couples", (nn.Module,), {"forward": forward})
+    network = kind()
+    network.first, network.head = nn.Linear(12, 8), nn.Linear(8, 10)
+    agrees(network, *batch(16))
+
+
+@pytest.mark.parametrize("permutation", [torch.randperm, numpy.random.permutation])
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_that_are_exchanged_by_chance_are_found(permutation, seed, capsys):
+    def forward(self, x):
+        print(len(x))
+        hidden = self.first(x)
+        return self.head((0.7 * hidden + 0.3 * hidden[permutation(len(x))]).tanh())
+
+    network, (x, _) = two(forward), batch()
+    measure(network, x, None, ["act"], seed=seed)
+    assert capsys.readouterr().out.split()[-1] == "8"  # and not a part of the batch
+
+
+def less_the_mean_of_a_function(x, hidden):
+    return hidden if len(x) < 5 else hidden - hidden.mean(0)
+
+
+def test_a_function_that_modules_hold_is_looked_at_too():
+    agrees(two(less_the_mean), *batch(16))
+    agrees(
+        two(lambda self, x: self.head(less_the_mean_of_a_function(x, self.first(x)))), *batch(16)
+    )
+
+
+def test_gradients_that_are_divided_by_how_often_a_row_was_looked_up_are_those_of_the_batch():
+    embed = nn.Embedding(6, 8, scale_grad_by_freq=True)
+    network, ids = (
+        nn.Sequential(embed, nn.Flatten(), nn.Linear(40, 10)),
+        torch.randint(0, 6, (8, 5)),
+    )
+    found = measure(network, ids, torch.arange(8), ["grad"], sample="full").values["grad"]
+    expected = gradients(network, ids, torch.arange(8))
+    torch.testing.assert_close(found[0], expected["0.weight"])
+
+
+def test_a_norm_by_hand_that_takes_no_single_sample():
+    def forward(self, x):
+        hidden = F.batch_norm(self.first(x), self.mean, self.variance, training=self.training)
+        return self.head(hidden.tanh())
+
+    network, (x, y) = two(forward), batch()
+    network.register_buffer("mean", torch.zeros(8))
+    network.register_buffer("variance", torch.ones(8))
+    found = measure(network, x, y, ["grad", "flops"], sample="full")
+    expected = gradients(network, x, y)
+    torch.testing.assert_close(found.values["grad"][0], expected["first.weight"])
+    assert found.values["flops"].sum() == 2 * (12 * 8 + 8 * 10)
+
+
+def test_a_compiled_module_inside_a_network_is_what_was_compiled():
+    network, (x, y) = two(), batch()
+    expected = load("snip")(network, x, y)
+    network.first = torch.compile(network.first, backend="eager")
+    assert load("snip")(network, x, y) == expected
+
+
+def by_the_data(self, x):
+    hidden = self.first(x)
+    first, second = (lambda it, act=act: act(self.mix(it)) for act in (torch.tanh, torch.sin))
+    return self.head(torch.cond(x.sum() > 0, first, second, (hidden,)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_branches_of_torch_are_measured_as_those_of_python(sign):
+    def plain(self, x):
+        hidden = self.first(x)
+        hidden = self.mix(hidden)
+        return self.head(hidden.tanh() if x.sum() > 0 else hidden.sin())
+
+    parts = {"first": nn.Linear(12, 8), "mix": nn.Linear(8, 8), "head": nn.Linear(8, 10)}
+    x, y = batch()
+    x = sign * x.abs()
+    names = ["act", "grad", "hessian_grad", "flow_grad", "ntk", "flops"]
+    found, expected = (
+        measure(Calls(forward, **parts), x, y, names, sample="full")
+        for forward in (by_the_data, plain)
+    )
+    for name in names:
+        for one, other in zip(found.values[name], expected.values[name], strict=True):
+            assert (one is None and other is None) or torch.equal(one, other), name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_flex_attention_has_the_maps_and_gradients_of_attention():
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+
+    def forward(attend):
+        def run(self, x):
+            q, k, v = self.qkv(x).unflatten(-1, (3, 2, 16)).permute(2, 0, 3, 1, 4)
+            return self.head(attend(q, k, v).transpose(1, 2).flatten(2).mean(1))
+
+        return run
+
+    parts = {"qkv": nn.Linear(32, 96), "head": nn.Linear(32, 10)}
+    names = ["grad", "heads", "attention", "flops", "act", "flow_grad", "hessian_grad"]
+    found, expected = (
+        measure(Calls(forward(attend), **parts), torch.ones(8, 6, 32).cumsum(1).sin(),
+                torch.arange(8), names, sample="full").values
+        for attend in (flex.flex_attention, F.scaled_dot_product_attention)
+    )  # fmt: skip
+    for name in names:
+        for one, other in zip(found[name], expected[name], strict=True):
+            if one is not None or other is not None:
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+    assert found["heads"].tolist() == [2, 0]
+
+
+def energies(self, x):
+    x = x.detach().requires_grad_()
+    energy = self.first(x).tanh().square().sum()
+    return self.head(torch.autograd.grad(energy, x, create_graph=True)[0])
+
+
+def inner_steps(self, x):
+    inner = self.first(x).square().mean(1).sum()
+    (step,) = torch.autograd.grad(inner, self.first.weight, create_graph=True)
+    return self.head((F.linear(x, self.first.weight) - F.linear(x, step).tanh()).tanh())
+
+
+@pytest.mark.parametrize("forward", [energies, inner_steps])
+def test_a_forward_pass_may_differentiate(forward):
+    head = nn.Linear(12 if forward is energies else 8, 10)
+    agrees(Calls(forward, first=nn.Linear(12, 8), head=head), *batch())
+
+
+@pytest.mark.parametrize(
+    "change", [lambda out: torch.complex(out, out), lambda out: out.argmax(1, keepdim=True)]
+)
+def test_logits_that_are_no_real_numbers_are_refused(change):
+    network, (x, y) = two(lambda self, x: change(self.head(self.first(x)))), batch()
+    assert load("params")(network, x, y) == 12 * 8 + 8 + 80 + 10
+    for name in ("grad", "ntk", "flow_grad", "jacobian_gram"):
+        with pytest.raises(StatisticError, match="logits that are real numbers; got") as raised:
+            measure(network, x, y, [name])
+        assert "\n" not in str(raised.value)
+
+
+def test_what_was_made_in_inference_mode_scores_as_other_networks():
+    def build():
+        torch.manual_seed(1)
+        return nn.Sequential(
+            nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10)
+        ), *batch()
+
+    with torch.inference_mode():
+        made = build()
+    plain = build()
+    for name in ("snip", "synflow", "zico", "jacob_cov", "naswot"):
+        assert load(name)(*made) == load(name)(*plain)
+
+
+def test_weights_of_eight_bits_and_a_point_are_named():
+    class Eight(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.eye(8).to(torch.float8_e4m3fn), requires_grad=False)
+
+        def forward(self, x):
+            return F.linear(x, self.weight.to(x.dtype))
+
+    network, (x, y) = nn.Sequential(nn.Linear(12, 8), Eight(), nn.Linear(8, 10)), batch()
+    with pytest.warns(UserWarning, match=r"looks like quantised weights is not measured: 1\.wei"):
+        found = measure(network, x, y, ["grad", "flow_grad"], sample="full")
+    assert found.layers == ("0.weight", "2.weight")
+    plain = nn.Sequential(network[0], network[2])
+    expected = measure(plain, x, y, ["grad", "flow_grad"], sample="full")
+    for name in ("grad", "flow_grad"):
+        for one, other in zip(found.values[name], expected.values[name], strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_parameters_that_torch_does_not_know_of_are_warned_of():
+    network, (x, y) = two(lambda self, x: self.head(self.hidden[0](self.first(x)))), batch()
+    network.hidden = [nn.Linear(8, 8)]
+    with pytest.warns(UserWarning, match=r"parameters in 'hidden' are neither measured nor count"):
+        found = measure(network, x, y, ["grad"])
+    assert found.layers == ("first.weight", "head.weight")
