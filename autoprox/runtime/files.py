@@ -225,6 +225,9 @@ def check_known(data: Iterable[str], settings: type) -> None:
         raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical(key: object) -> str:
     """Return the one JSON text of a key.
 
@@ -235,7 +238,7 @@ def canonical(key: object) -> str:
     '{"a":[true,null],"b":1}'
     """
     try:
-        return json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _CANONICAL.encode(key)
     except (TypeError, ValueError) as error:
         raise CacheError(
             f"expected a key made of JSON values; got {key!r} ({error}); give the config of an "
