@@ -247,6 +247,7 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
     except KeyboardInterrupt:
         if not (files.path / "checkpoint.json").is_file():  # no generation was saved
             raise
+        observer.interrupted()
         finished = False
     nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
     run = finish(files, ground, search, finished, nulls, observer.reporting)
