@@ -53,6 +53,7 @@ BOUNDS = {
     "population": (2, 10**6),
     "proposals": (2, 10**6),
     "complexity": (2, 10**6),
+    "permutations": (0, 10**6),
 }
 """The least and the most; with more no generation comes to its end."""
 
@@ -124,8 +125,6 @@ class Settings:
                 raise RunError(f"{name} is at most {most:,}; got {getattr(self, name)}")
         if self.sample != "full" and self.sample < 1:
             raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
-        if self.permutations < 0:
-            raise RunError(f"permutations is at least 0; got {self.permutations}")
         if self.permutations and self.over not in (None, "mean"):
             raise RunError(
                 "searches on shuffled accuracies need a fitness over the mean: give --over mean"
