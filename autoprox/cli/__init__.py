@@ -25,7 +25,7 @@ from autoprox.cli.draw import draw
 from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
 from autoprox.cli.fit import fit
-from autoprox.cli.options import INTERRUPTED, TERMINATED, CommandGroup
+from autoprox.cli.options import INTERRUPTED, PIPED, TERMINATED, CommandGroup
 from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
@@ -41,6 +41,9 @@ from autoprox.runtime.arguments import printable
 FULL = (errno.ENOSPC, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What a write fails with that no room is left for."""
 
+MOST_TOLD = 3000
+"""Of a longer message, as of a path without end, the middle is left out."""
+
 SHOWN_VERSIONS = ("torch", "deap", "numpy")
 
 
@@ -49,7 +52,10 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on stderr."""
-        click.echo(f"error: {printable(self.format_message())}", file=file, err=file is None)
+        told = printable(self.format_message())
+        if len(told) > MOST_TOLD:
+            told = f"{told[: MOST_TOLD // 2]} ... {told[-MOST_TOLD // 2 :]}"
+        click.echo(f"error: {told}", file=file, err=file is None)
 
 
 class Commands(CommandGroup):
@@ -73,6 +79,8 @@ class Commands(CommandGroup):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            ctx.exit(PIPED)
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
         """Run as a program: as `main`, but that SIGTERM is as Ctrl-C, and a full disk an error."""
@@ -110,10 +118,14 @@ def _status(commands: click.Group, *arguments: Any, **options: Any) -> int | str
     except KeyboardInterrupt:
         status = INTERRUPTED
     except OSError as error:
-        if error.errno not in FULL or error.filename:
+        full = error.errno in FULL
+        if error.filename or not (full or error.errno == errno.EPIPE):
             raise
-        with suppress(OSError):
-            sys.stdout.close()  # or Python tries again when it ends
+        for stream in (sys.stdout, sys.stderr)[: 1 if full else 2]:
+            with suppress(OSError):
+                stream.close()  # or Python tries again when it ends
+        if not full:
+            return PIPED
         with suppress(OSError):
             click.echo(f"error: cannot write the output: {error.strerror}", err=True)
         status = 1

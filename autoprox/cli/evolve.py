@@ -243,6 +243,8 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
         return
     done, total = watch.measured
     before = "interrupted before there was anything to report; "
+    if watch.stopped:
+        before = "interrupted without a report; "
     if done < total:
         before = (
             f"interrupted: {done} of {total} architectures were measured, and the cache keeps "

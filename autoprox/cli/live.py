@@ -43,6 +43,7 @@ class Watcher:
         measured: how many architectures are measured, of how many that the cache lacked.
         slow: how many of the first architectures take so much longer that their pace says nothing
             of the others'.
+        stopped: whether Ctrl-C came, and a report is made of what there is.
         reasons: how often each reason for a failure occurred, in a resumed run from its beginning.
     """
 
@@ -54,6 +55,7 @@ class Watcher:
         self.measured = (0, 0)
         self.reasons: Counter[str] = Counter()
         self.slow = 0
+        self.stopped = False
         self._begun = time.monotonic()
         self._before = 0
         self._pace = Pace()
@@ -142,6 +144,11 @@ class Watcher:
         left = self._pace.left(done, total)
         bar = Bar(f"searching on shuffled accuracies  {done}/{total}", done, total, left)
         self.show(f"searched {done}/{total} shuffled accuracies", bar, done in (0, total), {})
+
+    def interrupted(self) -> None:
+        """Say what is done now, and how to do without it."""
+        self.stopped = True
+        self.say("interrupted: a report of what there is is made; Ctrl-C again: without one")
 
     def reporting(self, done: int, total: int) -> None:
         """Show how far the report is."""

@@ -26,6 +26,9 @@ INTERRUPTED = 130
 TERMINATED = 143
 """The exit status after SIGTERM, likewise."""
 
+PIPED = 141
+"""The exit status when nobody reads the output any more, likewise of SIGPIPE."""
+
 BACKENDS = "Where processes come from: loky, this machine; dask, ray: this machine or a cluster."
 
 WIDTH = 100
@@ -280,6 +283,10 @@ def console(stderr: bool = False) -> Console:
             """Render as usual, and leave out what would steer."""
             for text, style, control in super().render(*args, **extra):
                 yield Segment(text if control else printable(text), style, control)
+
+        def on_broken_pipe(self) -> None:
+            """Let the error, which this is called for, end the command as any other write does."""
+            raise
 
     out = Plain(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
     if not out.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():

@@ -144,10 +144,15 @@ class Ground:
             [self.known[name] for name in COUNTS] if over in AGAINST_COUNTS else (),
         )
 
-    def assessor(self, indices: Sequence[int]) -> Assessor:
-        """Return an assessor over some architectures, with the known proxies."""
-        evaluator, columns = Evaluator(self.table(indices)), self.columns(indices)
-        return Assessor(evaluator, columns, self.known, self.settings.measure)
+    def assessor(self, indices: Sequence[int], evaluator: Evaluator | None = None) -> Assessor:
+        """Return an assessor over some architectures, with the known proxies.
+
+        Args:
+            indices: places in the bench's architectures.
+            evaluator: over their table, if there is one that knows something; else None.
+        """
+        found = evaluator or Evaluator(self.table(indices))
+        return Assessor(found, self.columns(indices), self.known, self.settings.measure)
 
 
 def network_name(one: Architecture, prefix: str) -> str:

@@ -247,6 +247,11 @@ class Judge:
         self._over: Over = over
         self._counts = ranker.correlations(self.scores(counts)[1]) if counts else None
 
+    @property
+    def evaluator(self) -> Evaluator | None:
+        """Over the whole table, with all that it remembers; None if the table is cut."""
+        return self.portions[0].evaluator if len(self.portions) == 1 else None
+
     def scores(self, graphs: Sequence[Graph]) -> tuple[list[str | None], NDArray[np.float64]]:
         """Return why each graph has no scores, or None, and the scores of those that have.
 

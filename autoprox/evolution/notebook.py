@@ -79,6 +79,9 @@ class NotebookObserver(_Bar):
         """Show how far the searches on shuffled accuracies are."""
         self._show("searches on shuffled accuracies", done, total)
 
+    def interrupted(self) -> None:
+        """Show nothing: the report does."""
+
     def reporting(self, done: int, total: int) -> None:
         """Show how far the report is."""
         self._show("proxies assessed for the report", done, total)

@@ -31,6 +31,9 @@ class Observer(Protocol):
     def permuting(self, done: int, total: int) -> None:
         """So many of the searches on shuffled accuracies are done."""
 
+    def interrupted(self) -> None:
+        """Ctrl-C stopped the run; what there is is reported now."""
+
     def reporting(self, done: int, total: int) -> None:
         """So many of the proxies of the report are assessed; luck is judged after the last."""
 
@@ -54,6 +57,9 @@ class Silent:
         """Show nothing."""
 
     def permuting(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def interrupted(self) -> None:
         """Show nothing."""
 
     def reporting(self, done: int, total: int) -> None:

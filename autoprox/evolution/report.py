@@ -14,7 +14,7 @@ from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.base import PARSIMONY
 from autoprox.evolution.folder import RunFolder
 from autoprox.evolution.ground import Ground
-from autoprox.evolution.judge import negated
+from autoprox.evolution.judge import Judge, negated
 from autoprox.evolution.record import Run, discovered, read_run, top
 from autoprox.evolution.schemas import Placed
 from autoprox.evolution.search import Search
@@ -30,6 +30,7 @@ def finish(
     files: RunFolder,
     ground: Ground,
     search: Search,
+    held_out: Judge,
     finished: bool,
     nulls: Sequence[float],
     told: Callable[[int, int], None] = lambda done, total: None,
@@ -40,6 +41,7 @@ def finish(
         files: the run's folder.
         ground: its benches.
         search: what was searched.
+        held_out: judges on the held-out architectures.
         finished: whether all that was asked for is done.
         nulls: the best fitness of each search on shuffled accuracies.
         told: is told how many proxies are assessed, of how many.
@@ -55,7 +57,9 @@ def finish(
         )
     named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
     named += ground.known.items()
-    tables = _assessed(ground, named, told)
+    evaluator = held_out.evaluator or Evaluator(ground.table(ground.held_out))
+    evaluators = {"held_out": evaluator, "search": search.judge.evaluator}
+    tables = _assessed(ground, named, evaluators, told)
     luck = luck_of(search, ground.known) if settings.over == "mean" else None
     null = null_luck(best[0].fitness or 0.0, nulls, settings.measure) if nulls else None
     seeds = zip(settings.seed_proxies, ground.seeds, strict=True)
@@ -70,16 +74,16 @@ def finish(
         "null": None if null is None else asdict(null),
         "elsewhere": list(_elsewhere(ground)),
         **{part: [each.to_json() for each in rows] for part, rows in tables.items()},
-        "placed": [asdict(each) for each in placed(ground, best[0].graph)],
+        "placed": [asdict(each) for each in placed(ground, evaluator, best[0].graph)],
     }
     proxy = discovered(settings, best[0].graph, best[0].fitness, tables["held_out"][0])
     files.save_report(report, proxy)
     return read_run(files.path, {each.graph.text: each.graph for each in search.known.values()})
 
 
-def placed(ground: Ground, graph: Graph) -> list[Placed]:
+def placed(ground: Ground, evaluator: Evaluator, graph: Graph) -> list[Placed]:
     """Return the held-out architectures with the scores that a graph gives them."""
-    scores = Evaluator(ground.table(ground.held_out))(graph)
+    scores = evaluator(graph)
     values = [float(value) for value in scores.values]
     return [
         Placed(
@@ -133,9 +137,15 @@ def _elsewhere(ground: Ground) -> tuple[str, ...]:
 
 
 def _assessed(
-    ground: Ground, named: Sequence[tuple[str, Graph]], told: Callable[[int, int], None]
+    ground: Ground,
+    named: Sequence[tuple[str, Graph]],
+    evaluators: Mapping[str, Evaluator | None],
+    told: Callable[[int, int], None],
 ) -> dict[str, tuple[Assessment, ...]]:
-    """Assess proxies on each part of the benches; a part without architectures has none."""
+    """Assess proxies on each part of the benches; a part without architectures has none.
+
+    The evaluators know what the search has computed, which would take as long again.
+    """
     parts = {"held_out": ground.held_out, "search": ground.search, "transfer": ground.transfer}
     total = len(named) * sum(map(bool, parts.values()))
     tables: dict[str, tuple[Assessment, ...]] = dict.fromkeys(parts, ())
@@ -144,7 +154,7 @@ def _assessed(
         if not indices:
             continue
         told(done, total)
-        assessor = ground.assessor(indices)
+        assessor = ground.assessor(indices, evaluators.get(part))  # assesses the known proxies
         for _, graph in named:  # what takes long, and each as long as the others
             assessor.figures(graph)
             done += 1

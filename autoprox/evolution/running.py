@@ -239,17 +239,18 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
         with restoring(files.path):
             search.restore(asdict(checkpoint), known)
         observer.resumed(search.known)
-    finished = True
+    held_out, finished = ground.judge(ground.held_out), True
     try:
         with _only_new_garbage():
-            _loop(search, ground.judge(ground.held_out), files, observer)
+            _loop(search, held_out, files, observer)
             permute(files, ground, search.judge, workers, observer.permuting)
     except KeyboardInterrupt:
         if not (files.path / "checkpoint.json").is_file():  # no generation was saved
             raise
+        observer.interrupted()
         finished = False
     nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
-    run = finish(files, ground, search, finished, nulls, observer.reporting)
+    run = finish(files, ground, search, held_out, finished, nulls, observer.reporting)
     observer.finished(run)
     return run
 

@@ -48,6 +48,16 @@ BEFORE = {"correlation": "kendall", "over": "mean", "formulas": "any"}
 """What runs did from before there was a choice."""
 
 
+BOUNDS = {
+    "evaluations": (1, 10**9),
+    "population": (2, 10**6),
+    "proposals": (2, 10**6),
+    "complexity": (2, 10**6),
+    "permutations": (0, 10**6),
+}
+"""The least and the most; with more no generation comes to its end."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a run.
@@ -109,10 +119,11 @@ class Settings:
             raise UnknownNameError("kind of formulas", str(self.formulas), FORMULAS)
         if self.leave_out and self.spaces is not None:
             raise RunError("give the spaces to evolve on, or the benches to leave out, not both")
-        lowest = {"evaluations": 1, "population": 2, "proposals": 2, "complexity": 2}
-        for name, least in lowest.items():
+        for name, (least, most) in BOUNDS.items():
             if getattr(self, name) < least:
                 raise RunError(f"{name} is at least {least}; got {getattr(self, name)}")
+            if getattr(self, name) > most:
+                raise RunError(f"{name} is at most {most:,}; got {getattr(self, name)}")
         if self.sample != "full" and self.sample < 1:
             raise RunError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
         if self.comparing and self.teacher is None:
@@ -120,8 +131,6 @@ class Settings:
                 "formulas that compare a network with its teacher need one: give --teacher NAME, "
                 "or leave out --comparing"
             )
-        if self.permutations < 0:
-            raise RunError(f"permutations is at least 0; got {self.permutations}")
         if self.permutations and self.over not in (None, "mean"):
             raise RunError(
                 "searches on shuffled accuracies need a fitness over the mean: give --over mean"

@@ -175,6 +175,10 @@ class Tracker:
         """Pass it on."""
         self.observer.permuting(done, total)
 
+    def interrupted(self) -> None:
+        """Pass it on."""
+        self.observer.interrupted()
+
     def reporting(self, done: int, total: int) -> None:
         """Pass it on."""
         self.observer.reporting(done, total)

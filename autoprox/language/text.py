@@ -140,22 +140,26 @@ class _ExpressionReader:
 
     def checked(self, word: str, start: int, args: list[Graph], places: list[int]) -> Graph:
         """Apply the primitive; a kind that does not fit is shown with those that do."""
-        called = PRIMITIVES[word]
-        if len(args) == called.arity:
-            kinds = [arg.kind for arg in args]
-            first = next((kind for kind in kinds if kind is not None), None)
-            for place, arg in zip(places, args, strict=True):
-                if arg.kind is not None and arg.kind not in called.kinds:
-                    takes = ", ".join(kind.__name__ for kind in called.kinds)
-                    self.fail(
-                        f"{short(arg.text)} is {arg.kind.__name__}, but {word} takes {takes}", place
-                    )
-                if first is not None and arg.kind not in (first, None):
-                    self.fail(_misfit(word, args[0], arg, first), place)
         try:
             return apply(word, *args)
         except LanguageError as error:
+            self.misfits(word, args, places)
             self.fail(str(error), start)
+
+    def misfits(self, word: str, args: list[Graph], places: list[int]) -> None:
+        """Fail at the first argument that the primitive does not take."""
+        called = PRIMITIVES[word]
+        if len(args) != called.arity:
+            return
+        first = next((arg.kind for arg in args if arg.kind is not None), None)
+        for place, arg in zip(places, args, strict=True):
+            if arg.kind is not None and arg.kind not in called.kinds:
+                takes = ", ".join(kind.__name__ for kind in called.kinds)
+                self.fail(
+                    f"{short(arg.text)} is {arg.kind.__name__}, but {word} takes {takes}", place
+                )
+            if first is not None and arg.kind not in (first, None):
+                self.fail(_misfit(word, args[0], arg, first), place)
 
 
 def _unknown(noun: str, word: str, known: Iterable[str]) -> str:

@@ -37,6 +37,9 @@ from autoprox.statistics.words import OF_TEACHER, TAUGHT
 DEFAULT_BATCH = 8
 """How many inputs the networks are shown."""
 
+MOST_INPUTS, MOST_ENTRIES = 2**20, 2**22
+"""No larger batch is drawn, and no larger sample of a tensor, which nobody's memory would hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -69,10 +72,16 @@ class Probe:
         check_numbers(self, StatisticError, {"sample": "full"})
         if self.batch < 1:
             raise StatisticError(f"batch is at least 1; got {self.batch}")
+        if self.batch > MOST_INPUTS:
+            raise StatisticError(f"batch is at most {MOST_INPUTS:,}; got {self.batch}")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise StatisticError(f"probe_seed is from 0 to {LARGEST_SEED}; got {self.seed}")
         if self.sample != "full" and self.sample < 1:
             raise StatisticError(f"sample is 1 or more, or 'full'; got {self.sample!r}")
+        if self.sample != "full" and self.sample > MOST_ENTRIES:
+            raise StatisticError(
+                f"sample is at most {MOST_ENTRIES:,}, or 'full'; got {self.sample}"
+            )
 
     def inputs(self, bench: Bench) -> tuple[Inputs, Targets]:
         """Return the batch, ``(batch, *input_shape)``, and its labels, ``(batch,)``.

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprox.errors import AutoproxError, LanguageError, ScoreError, reason_of
+from autoprox.errors import (
+    AutoproxError,
+    LanguageError,
+    ScoreError,
+    UnknownNameError,
+    reason_of,
+)
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
 from autoprox.primitives.kinds import TENSOR_KINDS, Layer
@@ -271,7 +277,7 @@ def from_file(path: Path) -> Proxy:
         graph = parse_proxy(written.expression)
         if written.graph is not None and from_json(written.graph) is not graph:
             raise LanguageError("'expression' and 'graph' are different proxies; keep one of them")
-    except LanguageError as error:
+    except (LanguageError, UnknownNameError) as error:
         raise LanguageError(f"{path}: {error}") from None
     return Proxy(graph, written.name, written.description, written.provenance or {})
 

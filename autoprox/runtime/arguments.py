@@ -103,7 +103,7 @@ def is_finite(value: object) -> bool:
     """
     try:
         return (
-            isinstance(value, int | float)
+            isinstance(value, (int, float))
             and not isinstance(value, bool)
             and math.isfinite(float(value))
         )

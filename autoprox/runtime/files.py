@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,13 +15,16 @@ from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from autoprox.errors import AutoproxError, CacheError, RunError
 
 STALE_SECONDS = 3600.0
 """A temporary file that is older belongs to nobody who still writes it."""
 
+
+PATIENCE = 4.0
+"""For how many seconds a pipe is waited for that nobody reads."""
 
 _TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})\.(?P<process>[0-9]+)\.[0-9a-f]{8}\.tmp")
 """What `replace` calls a file before it is whole."""
@@ -42,7 +46,7 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _is_stream(path):
-            with path.open("wb") as stream:
+            with _stream(path) as stream:
                 stream.write(content)
         else:
             replace(path, content)
@@ -58,6 +62,27 @@ def _is_stream(path: Path) -> bool:
     if path.parts[:2] == ("/", "dev"):
         return path.exists()
     return path.exists() and not (path.is_symlink() or path.is_file() or path.is_dir())
+
+
+def _stream(path: Path) -> BinaryIO:
+    """Open what takes bytes, once somebody reads it.
+
+    Raises:
+        OSError: it cannot be opened, or nobody reads it.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            number = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > end:
+                raise OSError(error.errno, "it is a pipe that nobody reads") from None
+            time.sleep(0.02)
+        else:
+            os.set_blocking(number, True)
+            return os.fdopen(number, "wb")
 
 
 def replace(path: Path, content: bytes, lasting: bool = True) -> None:
@@ -222,6 +247,9 @@ def check_known(data: Iterable[str], settings: type) -> None:
         raise RunError(f"unknown settings {', '.join(unknown)}: the run is of another autoprox")
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical(key: object) -> str:
     """Return the one JSON text of a key.
 
@@ -232,7 +260,7 @@ def canonical(key: object) -> str:
     '{"a":[true,null],"b":1}'
     """
     try:
-        return json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _CANONICAL.encode(key)
     except (TypeError, ValueError) as error:
         raise CacheError(
             f"expected a key made of JSON values; got {key!r} ({error}); give the config of an "

@@ -141,7 +141,13 @@ class Journal(Generic[S, L]):
         if saves < 2:
             self.begin()
             return
-        line = read_bytes(self.states).splitlines()[saves - 2]
+        lines = read_bytes(self.states).splitlines()
+        if len(lines) < saves - 1:
+            raise RunError(
+                f"{self.states} is damaged: expected {saves - 1} lines or more, got {len(lines)}, "
+                "so there is no going back to the generation before the last"
+            )
+        line = lines[saves - 2]
         check_seal(line, f"{self.states}, line {saves - 1},")
         state = decoded(line, dict[str, Any], str(self.states))
         del state["checksum"]
@@ -160,10 +166,10 @@ class Journal(Generic[S, L]):
             return None
         last = self._kind.read(self.state, oldest=self._kind.version)
         try:
-            content = self.lines.read_bytes()
-            kept = self.states.read_bytes().splitlines(keepends=True)[: last.saves]
-        except OSError as error:
-            raise RunError(f"cannot read {error.filename}: {error.strerror or error}") from None
+            content = read_bytes(self.lines)
+            kept = read_bytes(self.states).splitlines(keepends=True)[: last.saves]
+        except AutoproxError as error:
+            raise RunError(str(error)) from None
         state = last
         if len(content) < last.bytes:
             while kept and not self._stands(kept[-1], len(kept), len(content)):

@@ -304,7 +304,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             raise OSError(
                 f"it is a {'folder' if stat.S_ISDIR(kind) else 'pipe or device'}, no file"
             )
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             limit = math.inf if most is None else most
             # Not `read(most + 1)`: it would take that much memory, and a pipe has no size.
             size = os.fstat(file.fileno()).st_size

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,8 +207,10 @@ class Store:
 
     def _verified(self, path: Path) -> Header:
         """The header of `path`, checked in full unless this store already did."""
-        stat = path.stat()
-        stamp = (stat.st_mtime_ns, stat.st_size)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+            raise _Damaged("it is no file")
+        stamp = (found.st_mtime_ns, found.st_size)
         known = self._checked.get(path)
         if known is None or known[0] != stamp:
             known = self._checked[path] = (stamp, _checked_header(path))

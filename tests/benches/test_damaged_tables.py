@@ -34,6 +34,10 @@ ROW = "3,2,0,0,0,0,2,4,0,0,0,0,0.7"
         ("accuracy,w\n71,1e999", "line 2: expected finite numbers"),
         ("accuracy\n71\n0.74\n76", "line 3: target 'accuracy': 0.74 is a fraction among perc"),
         ("name,accuracy\na\x1b[2J,71", "line 2: 'name': expected text"),
+        ('accuracy,w\n71,"{""a"": 1, ""a"": 2}"', "line 2: the key 'a' occurs twice in a cell"),
+        ('accuracy,w\n71,"[{""a"": 1, ""a"": 2}]"', "line 2: the key 'a' occurs twice in a cell"),
+        ('accuracy,w\n71,"[NaN]"', "line 2: expected finite numbers"),
+        ('accuracy,w\n71,"{""a"": [1e999]}"', "line 2: expected finite numbers"),
     ],
 )
 def test_a_damaged_cell_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -42,8 +46,17 @@ def test_a_damaged_cell_is_named_by_its_line(tmp_path: Path, text: str, said: st
         read_table(tmp_path / "t.csv")
 
 
-def test_json_lines_that_nest_deeply_or_have_lone_surrogates_are_refused(tmp_path: Path) -> None:
-    for row in ('{"accuracy": 1, "w": ' + "[" * 100_000, r'{"accuracy": 1, "name": "\ud800"}'):
+def test_json_lines_that_nest_deeply_or_have_lone_surrogates_or_keys_twice_are_refused(
+    tmp_path: Path,
+) -> None:
+    for row in (
+        '{"accuracy": 1, "w": ' + "[" * 100_000,
+        r'{"accuracy": 1, "name": "\ud800"}',
+        r'{"accuracy": 1, "w": "\ud800"}',
+        '{"accuracy": 1, "accuracy": 2}',
+        '{"accuracy": 1, "accuracy": ":"}',
+        '{"accuracy": 1, "w": {"a": 1, "a": 2}}',
+    ):
         (tmp_path / "t.jsonl").write_text(row + "\n")
         with pytest.raises(BenchError, match=r"t\.jsonl, line 1"):
             read_table(tmp_path / "t.jsonl")

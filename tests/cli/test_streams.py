@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from autoprox.cli import main
+from autoprox.cli import Failure, main
 from autoprox.cli.options import console
 from autoprox.runtime.arguments import printable
 
@@ -152,3 +152,22 @@ def test_a_console_keeps_lines_and_tabs_and_drops_the_rest(capsys):
     console().print(f"one\n{STEERING}")
     assert capsys.readouterr().out == "one\na[31mred2Jb\n"
     assert printable("one\n\ttwo\x7f") == "one\n\ttwo"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+@pytest.mark.parametrize("words", [["words"], ["export", "zico", "--to", "python"]])
+def test_a_pipe_that_nobody_reads_any_more_ends_a_command_silently(words, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "autoprox", *words]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_middle_of_a_message_without_end_is_left_out(capsys):
+    Failure("a" + "x" * 100_000 + "z").show()
+    told = capsys.readouterr().err
+    assert len(told) < 4000
+    assert told.startswith("error: ax")
+    assert told.endswith("xz\n")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from autoprox.cli.live import Lines
 from autoprox.evolution import notebook
 from autoprox.evolution.observer import Silent
@@ -18,8 +20,22 @@ class Reported(Silent):
     def __init__(self):
         self.told = []
 
+    def interrupted(self):
+        self.told.append("interrupted")
+
     def reporting(self, done, total):
         self.told.append((done, total))
+
+
+class Impatient(Reported):
+    """Stops a run after its first generation, and its report, too."""
+
+    def generation(self, generation, held_out):
+        raise KeyboardInterrupt
+
+    def reporting(self, done, total):
+        super().reporting(done, total)
+        raise KeyboardInterrupt
 
 
 def test_a_run_says_how_far_its_report_is(cache, tmp_path):
@@ -29,6 +45,20 @@ def test_a_run_says_how_far_its_report_is(cache, tmp_path):
     assert seen.told[0] == (0, total)
     assert seen.told[-1] == (total, total)
     assert [done for done, _ in seen.told] == sorted(done for done, _ in seen.told)
+
+
+def test_a_run_that_is_interrupted_says_so_and_may_be_again_instead_of_its_report(cache, tmp_path):
+    seen = Impatient()
+    with pytest.raises(KeyboardInterrupt):
+        evolve(TINY, out=tmp_path / "run", cache=cache, observer=seen, **SMALL)
+    assert [type(each) for each in seen.told] == [str, tuple]
+    assert not (tmp_path / "run" / "report.json").exists()
+    assert evolve(TINY, resume=tmp_path / "run", cache=cache).finished
+
+
+def test_a_log_says_what_is_done_after_ctrl_c(capsys):
+    Lines().interrupted()
+    assert "Ctrl-C again" in capsys.readouterr().err
 
 
 def test_a_log_has_a_line_at_the_beginning_and_the_end_of_the_report(capsys):

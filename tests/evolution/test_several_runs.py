@@ -203,6 +203,7 @@ def test_a_run_that_fails_leaves_the_others_whole(cache, tmp_path):
         ((TINY, 2), {"seed": -1}, "not negative"),
         ((TINY, 2), {"split_seed": 3}, "leave split_seed out"),
         ((TINY, 2), {"evaluations": 0}, "evaluations is at least 1"),
+        ((TINY, 2), {"proposals": 10**30}, "proposals is at most 1,000,000"),
         (("nowhere", 2), {}, "nowhere"),
         ((TINY, 2), {"evaluation": 3}, "did you mean 'evaluations'"),
         ((TINY, 2), {"loggers": "tensorbord"}, "tensorbord"),

@@ -1,6 +1,7 @@
 """Files that are read back: what is refused, and in which words."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from autoprox.benches import read_table
 from autoprox.errors import AutoproxError, RunError
 from autoprox.leaderboard.by_column import by_column
 from autoprox.proxies.loading import load
-from autoprox.runtime.files import append_text, write_text
+from autoprox.runtime import files
+from autoprox.runtime.files import append_text, write_bytes, write_text
 from autoprox.runtime.schema import (
     MIB,
     Count,
@@ -177,3 +179,11 @@ def test_a_row_of_a_table_that_was_altered_is_named(tmp_path):
     path.write_text("\n".join(lines).replace("60", "61"))
     with pytest.raises(AutoproxError, match=r"t\.csv, line 3: its checksum does not fit"):
         read_table(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_that_nobody_reads_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match="it is a pipe that nobody reads"):
+        write_bytes(tmp_path / "pipe", b"1")

@@ -170,6 +170,17 @@ def test_a_file_that_is_altered_after_the_first_look_is_checked_again(store):
     assert store.missing(KEY, ["weight"]) == ("weight",)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_or_folder_in_place_of_a_file_counts_as_missing(store):
+    path = store.save(KEY, made("weight"))
+    for make in (os.mkfifo, os.mkdir):
+        path.unlink()
+        make(path)
+        fresh = Store(store.folder)
+        assert fresh.missing(KEY, ["weight"]) == ("weight",)
+        assert fresh.damaged == [(path, "it is no file")]
+
+
 def test_a_file_of_another_key_is_refused(store):
     other = store.save({**KEY, "seed": 1}, made("weight"))
     path = store.save(KEY, made("weight"))

@@ -376,6 +376,8 @@ def test_an_impossible_limit_says_what_was_seen(search) -> None:
         ({"params": "7M:5M"}, SpaceError, "did you mean 5M:7M"),
         ({"evaluations": 0}, SpaceError, "evaluations is at least 1; got 0"),
         ({"batch": 0}, StatisticError, "batch is at least 1"),
+        ({"batch": 10**30}, StatisticError, "batch is at most"),
+        ({"sample": 10**30}, StatisticError, "sample is at most"),
         ({"seed": -1}, SpaceError, "seed is from 0"),
         ({"sample": 0}, StatisticError, "sample is 1 or more"),
     ],
