@@ -382,4 +382,5 @@ class Fitter:
                 "images": probe.images,
                 "probe_seed": probe.seed,
             },
+            layers=self.layers,
         )

@@ -167,20 +167,33 @@ def test_magnitudes_are_logarithms_on_one_scale_for_all_networks():
     numbers = [[1.0, np.e, np.e**4], [np.e**-9, float("nan"), 0.0]]
     present = [[True, True, True], [True, True, True]]
     knots = np.linspace(-0.04, 3.96, 101)[None]  # 0 at log 1, 1 at the median of 1.96
-    rows, failures = Scales((4,), knots)([graph], Evaluator(Values(numbers, present)))
+    scales = Scales((4,), knots, "magnitudes")
+    rows, failures = scales([graph], Evaluator(Values(numbers, present)))
     assert rows[0] == pytest.approx([0.0, 1 / 1.96, 4 / 1.96, 0.0])
     assert rows[1].tolist() == [0.0, 0.0, 0.0, 0.0]
     assert failures == {}
+
+
+def test_magnitudes_whose_logarithms_are_all_0_stay_magnitudes():
+    # 101 knots of log 1: what is larger on another network is no share of that network's range.
+    graph = autoprox.parse("norm(grad)")
+    values = Values([[np.e**2, np.e**4, 1.0]], [[True, True, True]])
+    rows, _ = Scales((3,), np.zeros((1, 101)), "magnitudes")([graph], Evaluator(values))
+    assert rows[0] == pytest.approx([2.0, 4.0, 0.0])
 
 
 def test_magnitudes_are_fitted_on_and_saved(folder):
     found = tiny(folder, "gp", inputs=["magnitudes"], out=folder / "magnitudes.safetensors")
     within = tiny(folder, "gp", inputs=["layers"])
     assert found.proxy.inputs == within.proxy.inputs
-    assert found.proxy.arrays["knots"].any()
-    assert not within.proxy.arrays["knots"].any()
+    assert (found.proxy.layers, within.proxy.layers) == ("magnitudes", "within")
     assert found.fits[0].own.joint != within.fits[0].own.joint
     assert autoprox.load(folder / "magnitudes.safetensors") == found.proxy
+    for each in (found.proxy, within.proxy):  # version 3 did not say it; its knots tell
+        facts = {k: v for k, v in each.to_json().items() if k != "layers"} | {"version": 3}
+        content = save(dict(each.arrays), {"autoprox": json.dumps(facts)})
+        (folder / "third.safetensors").write_bytes(with_checksum(content))
+        assert autoprox.load(folder / "third.safetensors") == each
     with pytest.raises(AutoproxError, match="read as layers or as magnitudes; got both"):
         tiny(folder, "gp", inputs=["layers:snip", "magnitudes"])
 
@@ -218,8 +231,8 @@ def test_files_that_are_none_are_refused(folder, tmp_path):
         "truncated": whole[:100],
         "its checksum does not fit": whole[:-1] + bytes([whole[-1] ^ 1]),
         "is no fitted proxy": save({"a": np.zeros(1)}),
-        "of version 9; this autoprox reads up to 3": with_checksum(
-            whole.replace(b'\\"version\\": 3', b'\\"version\\": 9', 1)
+        "of version 9; this autoprox reads up to 4": with_checksum(
+            whole.replace(b'\\"version\\": 4', b'\\"version\\": 9', 1)
         ),
         "do not fit its inputs": with_checksum(
             whole.replace(b'\\"model\\": \\"gp', b'\\"model\\": \\"xx', 1)
