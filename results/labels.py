@@ -53,7 +53,8 @@ from autoprox.ranking import somers
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.statistics.store import default_folder
 
-BENCHES = ("nb201", "vit101", "resnet64", "macro")
+PLAIN = "_plain"
+BENCHES = ("nb201", f"nb201{PLAIN}", "vit101", "resnet64", "macro")
 SIZES = (78, 25, 10, 50, 156, 469)
 SEEDS, FEWER = range(5), range(3)
 CANDIDATES = 1000
@@ -96,13 +97,15 @@ Array = NDArray[np.float64]
 
 def shown(bench_name: str, images: str | None) -> Shown:
     """Return the bench with its table."""
-    bench = autoprox.load_bench(bench_name)
-    part = drawn(bench, 1620 if images else None)
+    plain = bench_name.endswith(PLAIN)
+    bench = autoprox.load_bench(bench_name.removesuffix(PLAIN))
+    count = (1000 if plain else 1620) if bench.name == "nb201" else None
+    part = drawn(bench, count, plain=plain)
     words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
     probe = Probe(16, images=images) if images else Probe()
     names = with_baselines(part, tuple(dict.fromkeys(words)))
-    plan = Plan(part, bench_name, names, probe, default_folder())
-    targets = ("c10",) if bench_name == "nb201" else part.default_targets
+    plan = Plan(part, bench.name, names, probe, default_folder())
+    targets = ("c10",) if bench.name == "nb201" else part.default_targets
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
         return shown_of(plan, targets, workers)
 
@@ -158,10 +161,10 @@ def by_statistics(
 
 
 def unseen(view: Shown, places: tuple[int, ...]) -> tuple[int, ...]:
-    """Return those that the run which found `nb201_best` did not draw."""
+    """Return those that are equal to none that the run which found `nb201_best` drew."""
     count = autoprox.load("nb201_best").provenance["settings"]["architectures"]
-    names = {row.name for row in drawn(autoprox.load_bench("nb201"), count).architectures}
-    return tuple(p for p in places if view.bench.architectures[p].name not in names)
+    seen = {row.isomorph for row in drawn(autoprox.load_bench("nb201"), count).architectures}
+    return tuple(p for p in places if view.bench.architectures[p].isomorph not in seen)
 
 
 def evolved(view: Shown, count: int, seed: int) -> float:
@@ -236,7 +239,7 @@ def main(images: str, benches: Sequence[str]) -> None:
             rows = list(csv.DictReader(file))
     done = {tuple(row[name] for name in KEY) for row in rows}
     for bench in benches:
-        view = shown(bench, images if bench == "nb201" else None)
+        view = shown(bench, images if bench.startswith("nb201") else None)
         for key, figure, seeds in figures(view):
             row: dict[str, Any] = {"bench": bench, **key}
             if tuple(str(value) for value in row.values()) in done:
@@ -277,7 +280,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "labels"
     from matplotlib import pyplot
 
-    own = [bench for bench in BENCHES if any(row["bench"] == bench for row in rows)]
+    here = {row["bench"] for row in rows}
+    own = [bench for bench in BENCHES if bench in here and not bench.endswith(PLAIN)]
     figure, axes = pyplot.subplots(1, len(own), figsize=(3 * len(own), 3.2), squeeze=False)
     for axis, bench in zip(axes[0], own, strict=True):
         of_bench = [row for row in rows if row["bench"] == bench]

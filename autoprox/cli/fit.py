@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from autoprox.fitting.fit import Fits
 
 MODELS = (
-    "parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian, mlp, ridge, gp, forest or "
-    "robot."
+    "gp, ridge, forest, robot, parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian "
+    "or mlp."
 )
 INPUTS = (
     "What it reads, between commas: proxies, expressions, layers, layers:PROXY, magnitudes, "
     "magnitudes:PROXY, or known."
 )
-EXAMPLE = "autoprox fit --bench nb201 --labels 78 --model parzc --out parzc.safetensors"
+EXAMPLE = "autoprox fit --bench nb201 --labels 78 --out gp.safetensors"
 
 
 def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @option("--bench", "The bench, or a file that defines one.", "", "NAME|FILE.py", required=True)
-@option("--model", MODELS, "parzc", "NAME")
+@option("--model", MODELS, "gp", "NAME")
 @option("--labels", "To how many accuracies it is fitted.", "78", type=click.IntRange(1))
 @option("--labelling", "Which: random, spread, or by uncertainty.", "random", "NAME")
 @listing("--inputs", INPUTS, "the model's")

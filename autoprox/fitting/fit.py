@@ -135,7 +135,7 @@ class Shown:
 @named_options()
 def fit(
     bench: str | Path | Bench,
-    model: str = "parzc",
+    model: str = "gp",
     *,
     labels: int = 78,
     inputs: str | Sequence[str] | None = None,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoprox.errors import BenchError, UnknownNameError
+from autoprox.errors import BenchError, SpaceError, UnknownNameError
 from autoprox.hardware.cost import CostModel, cost_model, fit_cost
-from autoprox.hardware.devices import SPACES, devices, measured
+from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ class Price:
         unit: ``ms`` or ``mj``.
         table: what was measured, by the names of architectures.
         model: says it of the others.
+        unable: whether the device cannot run the others.
     """
 
     name: str
     unit: str
     table: Mapping[str, float]
     model: CostModel
+    unable: bool = False
 
     def __call__(
         self, config: Mapping[str, Any], built: Callable[[], tuple[nn.Module, Inputs]]
@@ -51,11 +53,16 @@ class Price:
         Args:
             config: of a space.
             built: gives its network and one input, if the model has to see it.
+
+        Raises:
+            SpaceError: the device cannot run it.
         """
         if self.model.space == "any":
             return self.model(features_of(*built()))
         name = f"{self.model.space}/{config['cell']}"
         known = self.table.get(name)
+        if known is None and self.unable:
+            raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
         return known if known is not None else self.model(OF_SPACES[self.model.space](name))
 
     @property
@@ -92,4 +99,5 @@ def price_of(name: str, space: str) -> Price:
     table = measured(space, f"{device}_{unit}")
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
     features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]
-    return Price(name, unit, table, fit_cost(features, costs, device, unit, space))
+    model = fit_cost(features, costs, device, unit, space)
+    return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

@@ -56,7 +56,7 @@ class ArchitectureSearch:
         self.space = space
         self.scorer = scorer
         self.random = Random(settings.seed)
-        self.draws = Draws(space, settings.ranges)
+        self.draws = Draws(space, settings.costs_within)
         self.algorithm = ALGORITHMS[settings.algorithm](space)
         self.scored: list[Scored] = []
         self.exhausted = False
