@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoprox.errors import BenchError, SpaceError, UnknownNameError
-from autoprox.hardware.cost import CostModel, cost_model, fit_cost
+from autoprox.hardware.cost import SUFFIX, CostModel, cost_model, fit_cost
 from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
 
@@ -25,6 +25,13 @@ QUANTITIES: Mapping[str, str] = {"latency": "ms", "energy": "mj"}
 
 ENOUGH = 1000
 """To how many of a device's measurements the model of the others is fitted, at most."""
+
+
+class _UnknownDeviceError(UnknownNameError):
+    """A name that no device has; says that a file works too."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; a file of `autoprox cost fit --out NAME{SUFFIX}` works too"
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def price_of(name: str, space: str) -> Price:
     if quantity not in QUANTITIES:
         raise UnknownNameError("quantity", quantity, QUANTITIES)
     unit = QUANTITIES[quantity]
-    if device.endswith(".json"):
+    if device.endswith(SUFFIX):
         model = cost_model(Path(device))
         if model.unit != unit or model.space not in ("any", space):
             raise BenchError(
@@ -95,7 +102,7 @@ def price_of(name: str, space: str) -> Price:
     known = devices(space) if space in SPACES else ()
     if f"{device}_{unit}" not in known:
         own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
-        raise UnknownNameError(f"device with {quantity} of {space}", device, own)
+        raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
     table = measured(space, f"{device}_{unit}")
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
     features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]

@@ -79,8 +79,8 @@ class Scales:
         Numbers of layers are scaled to 0…1 ``"within"`` their network (ParZC, section 3.1), which
         forgets how large they are; or, as ``"magnitudes"``, their logarithms are scaled alike for
         all networks, from 0 at the lowest quantile that is kept to 1 at the median. What is absent
-        or not finite is 0, and zeros follow the last layer. A single number becomes the normal score of its place among the
-        quantiles.
+        or not finite is 0, and zeros follow the last layer. A single number becomes the normal
+        score of its place among the quantiles.
 
         Returns:
             The inputs, and why a network has none, by its place.

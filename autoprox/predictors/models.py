@@ -174,6 +174,4 @@ def check_labels(name: str, labels: Array) -> None:
             "networks, or choose another model"
         )
     if np.ptp(labels) == 0:
-        raise AutoproxError(
-            f"all {len(labels)} labels are {labels[0]:g}: there is nothing to rank by"
-        )
+        raise AutoproxError(f"all {len(labels)} labels are the same: there is nothing to rank by")

@@ -238,11 +238,21 @@ class FittedProxy(Graphless):
         Raises:
             AutoproxError: it cannot be written, or its name does not end with ``.safetensors``.
         """
-        path = Path(path)
-        if path.suffix != SUFFIX:
-            raise AutoproxError(f"a fitted proxy is a file NAME{SUFFIX}; got {str(path)!r}")
+        path = fitted_path(path)
         write_bytes(path, self.to_bytes())
         return path
+
+
+def fitted_path(path: str | Path) -> Path:
+    """Return the path of a file for a fitted proxy.
+
+    Raises:
+        AutoproxError: its name does not end with ``.safetensors``.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise AutoproxError(f"a fitted proxy is a file NAME{SUFFIX}; got {str(path)!r}")
+    return path
 
 
 def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:

@@ -107,6 +107,37 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     assert "the model 'ridge' needs at least 5 labels; got 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"labels": 4}, "'gp' needs at least 5 labels; got 4"),
+        ({"labels": 15}, "split has 14 architectures with figures; got labels=15: draw more"),
+        ({"targets": "coarser"}, "unknown target 'coarser'; did you mean 'coarse'"),
+        ({"out": "gp.pt"}, r"a fitted proxy is a file NAME\.safetensors; got 'gp.pt'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_measured(options, reason, tmp_path):
+    with pytest.raises(AutoproxError, match=reason):
+        fit(TINY, **{"labels": 12, "cache": tmp_path / "cache", **options})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_labels_of_one_value_are_refused(folder):
+    bench = autoprox.load_bench(TINY)
+    seen = set(autoprox.benches.split(bench, 0).search)
+    rows = tuple(
+        replace(row, accuracies={**row.accuracies, "coarse": 7.0}) if i in seen else row
+        for i, row in enumerate(bench.architectures)
+    )
+    with pytest.raises(AutoproxError, match="all 12 labels are the same: there is nothing to"):
+        fit(
+            replace(bench, architectures=rows),
+            labels=12,
+            targets="coarse",
+            cache=folder / "cache",
+        )
+
+
 def test_labels_are_bought_as_asked(folder):
     scores = np.arange(20.0)[::-1]
     places = list(range(100, 120))
