@@ -16,8 +16,10 @@ labels.
 nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of CIFAR-10 (an .npz
 of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
 of 180 cells on three data sets, which the models that read it are not charged for; it and they are
-judged without the 300 cells that its run drew. Writes results/labels.csv, a line as soon as it is
-known, and draws results/labels.svg; what is there already is not computed again. Two core hours.
+judged without the 300 cells that its run drew, and those equal to them. nb201_all: 1,000 cells
+drawn from all 15,625, many of them equal, and judged on all that have no label, as ParZC's authors
+draw and judge. Writes results/labels.csv, a line as soon as it is known, and draws
+results/labels.svg; what is there already is not computed again. Two core hours.
 """
 
 from __future__ import annotations
@@ -53,11 +55,12 @@ from autoprox.ranking import somers
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.statistics.store import default_folder
 
-PLAIN = "_plain"
-BENCHES = ("nb201", f"nb201{PLAIN}", "vit101", "resnet64", "macro")
+ALL = "nb201_all"
+BENCHES = ("nb201", ALL, "vit101", "resnet64", "macro")
 SIZES = (78, 25, 10, 50, 156, 469)
 SEEDS, FEWER = range(5), range(3)
 CANDIDATES = 1000
+HELD_OUT = 0.4
 READS = {
     "known proxies": ("known",),
     "layers": ("layers",),
@@ -97,17 +100,25 @@ Array = NDArray[np.float64]
 
 def shown(bench_name: str, images: str | None) -> Shown:
     """Return the bench with its table."""
-    plain = bench_name.endswith(PLAIN)
-    bench = autoprox.load_bench(bench_name.removesuffix(PLAIN))
-    count = (1000 if plain else 1620) if bench.name == "nb201" else None
-    part = drawn(bench, count, plain=plain)
+    plain = bench_name == ALL
+    bench = autoprox.load_bench("nb201" if plain else bench_name)
+    part = drawn(bench, 1000 if plain else 1620 if images else None, plain=plain)
     words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
     probe = Probe(16, images=images) if images else Probe()
     names = with_baselines(part, tuple(dict.fromkeys(words)))
     plan = Plan(part, bench.name, names, probe, default_folder())
     targets = ("c10",) if bench.name == "nb201" else part.default_targets
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
-        return shown_of(plan, targets, workers)
+        view = shown_of(plan, targets, workers)
+    if not plain:
+        return view
+    alone = tuple(replace(row, isomorph=None) for row in part.architectures)
+    return replace(view, bench=replace(part, name=ALL, architectures=alone))
+
+
+def share_of(view: Shown, count: int) -> float:
+    """Return which share is judged: what has no label, if the cells are drawn from all."""
+    return 1 - count / len(view.bench.architectures) if view.bench.name == ALL else HELD_OUT
 
 
 def joint(view: Shown, scores: Array, places: tuple[int, ...]) -> float:
@@ -137,7 +148,7 @@ def described(view: Shown) -> Array:
 
 def by_description(view: Shown, model: str, count: int, seed: int) -> float:
     """Return what a model of the description reaches."""
-    parts = split(view.bench, seed)
+    parts = split(view.bench, seed, share_of(view, count))
     inputs, entry = described(view), MODELS[model]
     places = view.labelled(parts.search)
     order = np.random.default_rng([seed, count]).permutation(len(places))[:count]
@@ -153,9 +164,8 @@ def by_statistics(
     """Return what a model of measured statistics reaches."""
     graphs = inputs_of(READS[reads], view.bench, searched_statistics(view.bench))
     settings, layers = MODELS[model].settings, scale_of(READS[reads])
-    proxy, parts = Fitter(view, model, graphs, settings, count, labelling, layers).fitted(
-        seed, seed
-    )
+    fitter = Fitter(view, model, graphs, settings, count, labelling, layers)
+    proxy, parts = fitter.fitted(seed, seed, share_of(view, count))
     places = unseen(view, parts.held_out) if "nb201_best" in READS[reads] else parts.held_out
     return joint(view, proxy.scores(view.evaluator).values, places)
 
@@ -163,8 +173,10 @@ def by_statistics(
 def unseen(view: Shown, places: tuple[int, ...]) -> tuple[int, ...]:
     """Return those that are equal to none that the run which found `nb201_best` drew."""
     count = autoprox.load("nb201_best").provenance["settings"]["architectures"]
-    seen = {row.isomorph for row in drawn(autoprox.load_bench("nb201"), count).architectures}
-    return tuple(p for p in places if view.bench.architectures[p].isomorph not in seen)
+    bench = autoprox.load_bench("nb201")
+    seen = {row.isomorph for row in drawn(bench, count).architectures}
+    names = {row.name for row in bench.architectures if row.isomorph in seen}
+    return tuple(p for p in places if view.bench.architectures[p].name not in names)
 
 
 def evolved(view: Shown, count: int, seed: int) -> float:
@@ -194,18 +206,22 @@ def figures(
     view: Shown,
 ) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
     """Yield what is tried, what gives its figure for a seed, and the seeds."""
-    if view.bench.name == "nb201":
+    own = view.bench.name.startswith("nb201")
+    if own:
         for model, reads in AT_78:
             row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
             yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
     row = {"labels": 0, "model": "", "reads": "", "labelling": ""}
     best = {*sorted(view.known, key=lambda n: -abs(_known(view, n)(0)))[:2], "params"}
-    for name in sorted(best | ({"nb201_best"} if view.bench.name == "nb201" else set())):
+    for name in sorted(best | ({"nb201_best"} if own else set())):
         yield row | {"model": name}, _known(view, name), SEEDS
-    most = min(len(split(view.bench, seed).search) for seed in SEEDS)
-    for count in (size for size in SIZES if size <= most):
+    for count in SIZES:
+        most = min(len(split(view.bench, seed, share_of(view, count)).search) for seed in SEEDS)
+        if count > most:
+            continue
         row = {"labels": count, "model": "evolved", "reads": "statistics", "labelling": "random"}
-        yield row, partial(evolved, view, count), FEWER
+        if view.bench.name != ALL:  # all that are not judged have labels: nothing is to be chosen
+            yield row, partial(evolved, view, count), FEWER
         for model, reads in MODELS_AND_READS:
             row |= {"model": model, "reads": reads}
             if model == "robot" and count not in ROBOT:
@@ -214,7 +230,7 @@ def figures(
                 yield row, partial(by_description, view, model, count), SEEDS
             else:
                 yield row, partial(by_statistics, view, model, reads, count, "random"), SEEDS
-        for labelling in ("spread", "uncertainty"):
+        for labelling in () if view.bench.name == ALL else ("spread", "uncertainty"):
             row |= {"model": "gp", "reads": "known proxies", "labelling": labelling}
             yield row, partial(by_statistics, view, "gp", "known proxies", count, labelling), SEEDS
 
@@ -224,7 +240,7 @@ def _known(view: Shown, name: str) -> Callable[[int], float]:
     values = view.evaluator(graph).values
 
     def figure(seed: int) -> float:
-        places = split(view.bench, seed).held_out
+        places = split(view.bench, seed, share_of(view, 78)).held_out
         return joint(view, values, unseen(view, places) if name == "nb201_best" else places)
 
     return figure
@@ -280,8 +296,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "labels"
     from matplotlib import pyplot
 
-    here = {row["bench"] for row in rows}
-    own = [bench for bench in BENCHES if bench in here and not bench.endswith(PLAIN)]
+    here = {row["bench"] for row in rows} - {ALL}
+    own = [bench for bench in BENCHES if bench in here]
     figure, axes = pyplot.subplots(1, len(own), figsize=(3 * len(own), 3.2), squeeze=False)
     for axis, bench in zip(axes[0], own, strict=True):
         of_bench = [row for row in rows if row["bench"] == bench]

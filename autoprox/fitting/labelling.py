@@ -30,8 +30,9 @@ def with_figures(bench: Bench, targets: Sequence[str], places: Iterable[int]) ->
     Raises:
         UnknownNameError: the bench has no such target.
     """
-    known = ~np.isnan([bench.accuracies(target) for target in targets]).any(0)
-    return [place for place in places if known[place]]
+    figures = np.array([bench.accuracies(target) for target in targets])
+    known = {*np.flatnonzero(np.isfinite(figures).all(0)).tolist()}
+    return [place for place in places if place in known]
 
 
 def check_enough(count: int, places: Sequence[int]) -> None:

@@ -216,7 +216,9 @@ def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
     )  # fmt: skip
     able = measured("nb201", "edgetpu_ms")
     assert len(able) == 15625 - 4699
-    assert all(f"nb201/{each.config['cell']}" in able for each in found.scored)
+    cells = [f"nb201/{each.config['cell']}" for each in found.scored]
+    assert [each.device for each in found.scored] == [able[cell] for cell in cells]
+    assert "latency:edgetpu" in found.to_json()["top"][0]
     assert found.fit < found.drawn
 
 

@@ -133,7 +133,7 @@ class FoundArchitectures:
         """Return scores and costs of an architecture; the merit if it is no score."""
         merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(scored)}
         names = ["params", "flops", "latency"]
-        names += [self.settings.cost] if ":" in self.settings.cost else []
+        names += [self.settings.device] if self.settings.device else []
         costs = {name: scored.cost(name) for name in names}
         return {"scores": dict(scored.scores), **merit, **costs}
 

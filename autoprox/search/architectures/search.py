@@ -229,8 +229,9 @@ def search_architectures(
         price_of(settings.cost, searched.name)
     with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
         timed = settings.cost == "latency"
-        device = settings.cost if ":" in settings.cost else None
-        scorer = Scorer(searched, version, named, settings.probe, kept, workers, timed, device)
+        scorer = Scorer(
+            searched, version, named, settings.probe, kept, workers, timed, settings.device
+        )
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:
             files.create(settings, marks)
