@@ -17,9 +17,11 @@ nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of
 of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
 of 180 cells on three data sets, which the models that read it are not charged for; it and they are
 judged without the 300 cells that its run drew, and those equal to them. nb201_all: 1,000 cells
-drawn from all 15,625, many of them equal, and judged on all that have no label, as ParZC's authors
-draw and judge. Writes results/labels.csv, a line as soon as it is known, and draws
-results/labels.svg; what is there already is not computed again. Two core hours.
+drawn from all 15,625 as ParZC's authors draw theirs, so that many are equal, also across the split;
+equal ones have the statistics of the one of them that was measured, and tie.
+
+Writes results/labels.csv, a line as soon as it is known, and draws results/labels.svg; what is
+there already is not computed again. Two core hours.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ import autoprox
 from autoprox.assessment.assess import columns
 from autoprox.benches import drawn, split
 from autoprox.errors import BenchError
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay, searched_statistics, with_baselines
 from autoprox.evolution.running import search_on
 from autoprox.evolution.settings import Settings
@@ -60,7 +63,6 @@ BENCHES = ("nb201", ALL, "vit101", "resnet64", "macro")
 SIZES = (78, 25, 10, 50, 156, 469)
 SEEDS, FEWER = range(5), range(3)
 CANDIDATES = 1000
-HELD_OUT = 0.4
 READS = {
     "known proxies": ("known",),
     "layers": ("layers",),
@@ -85,13 +87,13 @@ ROBOT = (25, 78)
 """To how many labels RoBoT's weights are fitted, as that takes seconds."""
 
 AT_78 = (
-    ("parzc", "known proxies, layers"),
     ("gp", "known proxies, layers"),
     ("gp", "known proxies, nb201_best"),
+    ("ridge", "magnitudes"),
     ("mlp", "known proxies, layers"),
     ("parzc", "layers"),
     ("parzc_magnitudes", "magnitudes"),
-    ("ridge", "magnitudes"),
+    ("parzc", "known proxies, layers"),
 )
 """What is fitted to 78 labels of nb201 alone: the trained ones take half a minute each."""
 
@@ -100,9 +102,8 @@ Array = NDArray[np.float64]
 
 def shown(bench_name: str, images: str | None) -> Shown:
     """Return the bench with its table."""
-    plain = bench_name == ALL
-    bench = autoprox.load_bench("nb201" if plain else bench_name)
-    part = drawn(bench, 1000 if plain else 1620 if images else None, plain=plain)
+    bench = autoprox.load_bench("nb201" if bench_name == ALL else bench_name)
+    part = drawn(bench, 1620 if bench.name == "nb201" else None)
     words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
     probe = Probe(16, images=images) if images else Probe()
     names = with_baselines(part, tuple(dict.fromkeys(words)))
@@ -110,15 +111,17 @@ def shown(bench_name: str, images: str | None) -> Shown:
     targets = ("c10",) if bench.name == "nb201" else part.default_targets
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
         view = shown_of(plan, targets, workers)
-    if not plain:
-        return view
-    alone = tuple(replace(row, isomorph=None) for row in part.architectures)
-    return replace(view, bench=replace(part, name=ALL, architectures=alone))
+    return of_all(view) if bench_name == ALL else view
 
 
-def share_of(view: Shown, count: int) -> float:
-    """Return which share is judged: what has no label, if the cells are drawn from all."""
-    return 1 - count / len(view.bench.architectures) if view.bench.name == ALL else HELD_OUT
+def of_all(view: Shown) -> Shown:
+    """Return cells drawn from all, each with the statistics of the equal one that was measured."""
+    measured = {row.isomorph: place for place, row in enumerate(view.bench.architectures)}
+    rows = autoprox.load_bench("nb201").sampled(1000, plain=True).architectures
+    table = view.evaluator.table.subset([measured[row.isomorph] for row in rows])
+    alone = tuple(replace(row, isomorph=None) for row in rows)
+    bench = replace(view.bench, name=ALL, architectures=alone)
+    return replace(view, bench=bench, evaluator=Evaluator(table))
 
 
 def joint(view: Shown, scores: Array, places: tuple[int, ...]) -> float:
@@ -148,7 +151,7 @@ def described(view: Shown) -> Array:
 
 def by_description(view: Shown, model: str, count: int, seed: int) -> float:
     """Return what a model of the description reaches."""
-    parts = split(view.bench, seed, share_of(view, count))
+    parts = split(view.bench, seed)
     inputs, entry = described(view), MODELS[model]
     places = view.labelled(parts.search)
     order = np.random.default_rng([seed, count]).permutation(len(places))[:count]
@@ -165,7 +168,7 @@ def by_statistics(
     graphs = inputs_of(READS[reads], view.bench, searched_statistics(view.bench))
     settings, layers = MODELS[model].settings, scale_of(READS[reads])
     fitter = Fitter(view, model, graphs, settings, count, labelling, layers)
-    proxy, parts = fitter.fitted(seed, seed, share_of(view, count))
+    proxy, parts = fitter.fitted(seed, seed)
     places = unseen(view, parts.held_out) if "nb201_best" in READS[reads] else parts.held_out
     return joint(view, proxy.scores(view.evaluator).values, places)
 
@@ -207,20 +210,15 @@ def figures(
 ) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
     """Yield what is tried, what gives its figure for a seed, and the seeds."""
     own = view.bench.name.startswith("nb201")
-    if own:
-        for model, reads in AT_78:
-            row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
-            yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
     row = {"labels": 0, "model": "", "reads": "", "labelling": ""}
     best = {*sorted(view.known, key=lambda n: -abs(_known(view, n)(0)))[:2], "params"}
     for name in sorted(best | ({"nb201_best"} if own else set())):
         yield row | {"model": name}, _known(view, name), SEEDS
-    for count in SIZES:
-        most = min(len(split(view.bench, seed, share_of(view, count)).search) for seed in SEEDS)
-        if count > most:
-            continue
+    most = min(len(split(view.bench, seed).search) for seed in SEEDS)
+    sizes = SIZES[:1] if view.bench.name == ALL else SIZES
+    for count in (size for size in sizes if size <= most):
         row = {"labels": count, "model": "evolved", "reads": "statistics", "labelling": "random"}
-        if view.bench.name != ALL:  # all that are not judged have labels: nothing is to be chosen
+        if view.bench.name != ALL:  # a search measures its own cells
             yield row, partial(evolved, view, count), FEWER
         for model, reads in MODELS_AND_READS:
             row |= {"model": model, "reads": reads}
@@ -230,9 +228,12 @@ def figures(
                 yield row, partial(by_description, view, model, count), SEEDS
             else:
                 yield row, partial(by_statistics, view, model, reads, count, "random"), SEEDS
-        for labelling in () if view.bench.name == ALL else ("spread", "uncertainty"):
+        for labelling in ("spread", "uncertainty"):
             row |= {"model": "gp", "reads": "known proxies", "labelling": labelling}
             yield row, partial(by_statistics, view, "gp", "known proxies", count, labelling), SEEDS
+    for model, reads in AT_78 if own else ():
+        row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
+        yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
 
 
 def _known(view: Shown, name: str) -> Callable[[int], float]:
@@ -240,7 +241,7 @@ def _known(view: Shown, name: str) -> Callable[[int], float]:
     values = view.evaluator(graph).values
 
     def figure(seed: int) -> float:
-        places = split(view.bench, seed, share_of(view, 78)).held_out
+        places = split(view.bench, seed).held_out
         return joint(view, values, unseen(view, places) if name == "nb201_best" else places)
 
     return figure
