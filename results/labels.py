@@ -92,6 +92,7 @@ AT_78 = (
     ("ridge", "magnitudes"),
     ("mlp", "known proxies, layers"),
     ("parzc", "layers"),
+    ("parzc_ranks", "magnitudes"),
     ("parzc_magnitudes", "magnitudes"),
     ("parzc", "known proxies, layers"),
 )

@@ -157,6 +157,20 @@ def test_labels_are_bought_as_asked(folder):
     assert tiny(folder, "gp", labelling="uncertainty").fits[0].labels == 12
 
 
+@pytest.mark.parametrize(("model", "same"), [("parzc_ranks", True), ("parzc_magnitudes", False)])
+def test_a_model_of_ranks_learns_the_order_of_the_labels_alone(folder, model, same):
+    bench = autoprox.load_bench(TINY)
+    rows = tuple(
+        replace(row, accuracies={name: 1.1**value for name, value in row.accuracies.items()})
+        for row in bench.architectures
+    )
+    first = tiny(folder, model, settings=QUICK).proxy
+    other = fit(
+        replace(bench, architectures=rows), model, labels=12, settings=QUICK, cache=folder / "cache"
+    ).proxy
+    assert (first == other) is same
+
+
 def test_labels_are_scaled_within_each_space():
     bench = autoprox.load_bench(TINY)
     places = list(range(0, 24, 2))
