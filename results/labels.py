@@ -16,8 +16,12 @@ labels.
 nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of CIFAR-10 (an .npz
 of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
 of 180 cells on three data sets, which the models that read it are not charged for; it and they are
-judged without the 300 cells that its run drew. Writes results/labels.csv, a line as soon as it is
-known, and draws results/labels.svg; what is there already is not computed again. Two core hours.
+judged without the 300 cells that its run drew, and those equal to them. nb201_all: 1,000 cells
+drawn from all 15,625 as ParZC's authors draw theirs, so that many are equal, also across the split;
+equal ones have the statistics of the one of them that was measured, and tie.
+
+Writes results/labels.csv, a line as soon as it is known, and draws results/labels.svg; what is
+there already is not computed again. Two core hours.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ import autoprox
 from autoprox.assessment.assess import columns
 from autoprox.benches import drawn, split
 from autoprox.errors import BenchError
+from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay, searched_statistics, with_baselines
 from autoprox.evolution.running import search_on
 from autoprox.evolution.settings import Settings
@@ -53,7 +58,8 @@ from autoprox.ranking import somers
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.statistics.store import default_folder
 
-BENCHES = ("nb201", "vit101", "resnet64", "macro")
+ALL = "nb201_all"
+BENCHES = ("nb201", ALL, "vit101", "resnet64", "macro")
 SIZES = (78, 25, 10, 50, 156, 469)
 SEEDS, FEWER = range(5), range(3)
 CANDIDATES = 1000
@@ -81,13 +87,14 @@ ROBOT = (25, 78)
 """To how many labels RoBoT's weights are fitted, as that takes seconds."""
 
 AT_78 = (
-    ("parzc", "known proxies, layers"),
     ("gp", "known proxies, layers"),
     ("gp", "known proxies, nb201_best"),
+    ("ridge", "magnitudes"),
     ("mlp", "known proxies, layers"),
     ("parzc", "layers"),
+    ("parzc_ranks", "magnitudes"),
     ("parzc_magnitudes", "magnitudes"),
-    ("ridge", "magnitudes"),
+    ("parzc", "known proxies, layers"),
 )
 """What is fitted to 78 labels of nb201 alone: the trained ones take half a minute each."""
 
@@ -96,15 +103,26 @@ Array = NDArray[np.float64]
 
 def shown(bench_name: str, images: str | None) -> Shown:
     """Return the bench with its table."""
-    bench = autoprox.load_bench(bench_name)
-    part = drawn(bench, 1620 if images else None)
+    bench = autoprox.load_bench("nb201" if bench_name == ALL else bench_name)
+    part = drawn(bench, 1620 if bench.name == "nb201" else None)
     words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
     probe = Probe(16, images=images) if images else Probe()
     names = with_baselines(part, tuple(dict.fromkeys(words)))
-    plan = Plan(part, bench_name, names, probe, default_folder())
-    targets = ("c10",) if bench_name == "nb201" else part.default_targets
+    plan = Plan(part, bench.name, names, probe, default_folder())
+    targets = ("c10",) if bench.name == "nb201" else part.default_targets
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
-        return shown_of(plan, targets, workers)
+        view = shown_of(plan, targets, workers)
+    return of_all(view) if bench_name == ALL else view
+
+
+def of_all(view: Shown) -> Shown:
+    """Return cells drawn from all, each with the statistics of the equal one that was measured."""
+    measured = {row.isomorph: place for place, row in enumerate(view.bench.architectures)}
+    rows = autoprox.load_bench("nb201").sampled(1000, plain=True).architectures
+    table = view.evaluator.table.subset([measured[row.isomorph] for row in rows])
+    alone = tuple(replace(row, isomorph=None) for row in rows)
+    bench = replace(view.bench, name=ALL, architectures=alone)
+    return replace(view, bench=bench, evaluator=Evaluator(table))
 
 
 def joint(view: Shown, scores: Array, places: tuple[int, ...]) -> float:
@@ -150,17 +168,18 @@ def by_statistics(
     """Return what a model of measured statistics reaches."""
     graphs = inputs_of(READS[reads], view.bench, searched_statistics(view.bench))
     settings, layers = MODELS[model].settings, scale_of(READS[reads])
-    proxy, parts = Fitter(view, model, graphs, settings, count, labelling, layers).fitted(
-        seed, seed
-    )
+    fitter = Fitter(view, model, graphs, settings, count, labelling, layers)
+    proxy, parts = fitter.fitted(seed, seed)
     places = unseen(view, parts.held_out) if "nb201_best" in READS[reads] else parts.held_out
     return joint(view, proxy.scores(view.evaluator).values, places)
 
 
 def unseen(view: Shown, places: tuple[int, ...]) -> tuple[int, ...]:
-    """Return those that the run which found `nb201_best` did not draw."""
+    """Return those that are equal to none that the run which found `nb201_best` drew."""
     count = autoprox.load("nb201_best").provenance["settings"]["architectures"]
-    names = {row.name for row in drawn(autoprox.load_bench("nb201"), count).architectures}
+    bench = autoprox.load_bench("nb201")
+    seen = {row.isomorph for row in drawn(bench, count).architectures}
+    names = {row.name for row in bench.architectures if row.isomorph in seen}
     return tuple(p for p in places if view.bench.architectures[p].name not in names)
 
 
@@ -191,18 +210,17 @@ def figures(
     view: Shown,
 ) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
     """Yield what is tried, what gives its figure for a seed, and the seeds."""
-    if view.bench.name == "nb201":
-        for model, reads in AT_78:
-            row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
-            yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
+    own = view.bench.name.startswith("nb201")
     row = {"labels": 0, "model": "", "reads": "", "labelling": ""}
     best = {*sorted(view.known, key=lambda n: -abs(_known(view, n)(0)))[:2], "params"}
-    for name in sorted(best | ({"nb201_best"} if view.bench.name == "nb201" else set())):
+    for name in sorted(best | ({"nb201_best"} if own else set())):
         yield row | {"model": name}, _known(view, name), SEEDS
     most = min(len(split(view.bench, seed).search) for seed in SEEDS)
-    for count in (size for size in SIZES if size <= most):
+    sizes = SIZES[:1] if view.bench.name == ALL else SIZES
+    for count in (size for size in sizes if size <= most):
         row = {"labels": count, "model": "evolved", "reads": "statistics", "labelling": "random"}
-        yield row, partial(evolved, view, count), FEWER
+        if view.bench.name != ALL:  # a search measures its own cells
+            yield row, partial(evolved, view, count), FEWER
         for model, reads in MODELS_AND_READS:
             row |= {"model": model, "reads": reads}
             if model == "robot" and count not in ROBOT:
@@ -214,6 +232,9 @@ def figures(
         for labelling in ("spread", "uncertainty"):
             row |= {"model": "gp", "reads": "known proxies", "labelling": labelling}
             yield row, partial(by_statistics, view, "gp", "known proxies", count, labelling), SEEDS
+    for model, reads in AT_78 if own else ():
+        row = {"labels": 78, "model": model, "reads": reads, "labelling": "random"}
+        yield row, partial(by_statistics, view, model, reads, 78, "random"), SEEDS
 
 
 def _known(view: Shown, name: str) -> Callable[[int], float]:
@@ -236,7 +257,7 @@ def main(images: str, benches: Sequence[str]) -> None:
             rows = list(csv.DictReader(file))
     done = {tuple(row[name] for name in KEY) for row in rows}
     for bench in benches:
-        view = shown(bench, images if bench == "nb201" else None)
+        view = shown(bench, images if bench.startswith("nb201") else None)
         for key, figure, seeds in figures(view):
             row: dict[str, Any] = {"bench": bench, **key}
             if tuple(str(value) for value in row.values()) in done:
@@ -277,7 +298,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "labels"
     from matplotlib import pyplot
 
-    own = [bench for bench in BENCHES if any(row["bench"] == bench for row in rows)]
+    here = {row["bench"] for row in rows} - {ALL}
+    own = [bench for bench in BENCHES if bench in here]
     figure, axes = pyplot.subplots(1, len(own), figsize=(3 * len(own), 3.2), squeeze=False)
     for axis, bench in zip(axes[0], own, strict=True):
         of_bench = [row for row in rows if row["bench"] == bench]

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from autoprox.fitting.fit import Fits
 
 MODELS = (
-    "gp, ridge, forest, robot, parzc, parzc_magnitudes, parzc_mixing, parzc_mixer, parzc_bayesian "
-    "or mlp."
+    "gp, ridge, forest, robot, parzc, parzc_magnitudes, parzc_ranks, parzc_mixing, parzc_mixer, "
+    "parzc_bayesian or mlp."
 )
 INPUTS = (
     "What it reads, between commas: proxies, expressions, layers, layers:PROXY, magnitudes, "

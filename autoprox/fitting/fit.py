@@ -20,13 +20,13 @@ from autoprox.evolution.running import found_at
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.unseen import check_unseen
 from autoprox.fitting.inputs import SCALES, inputs_of, scale_of
-from autoprox.fitting.labelling import LABELLINGS, chosen, labels_of
+from autoprox.fitting.labelling import LABELLINGS, check_enough, chosen, labels_of, with_figures
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.predictors.features import LayerScale, Scales, normal_scores, scales_of
-from autoprox.predictors.models import MODELS, Model, check_labels, predict_by
-from autoprox.proxies.fitted import FittedProxy
+from autoprox.predictors.models import MODELS, check_labels, predict_by
+from autoprox.proxies.fitted import FittedProxy, fitted_path
 from autoprox.proxies.loading import load
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
@@ -128,8 +128,7 @@ class Shown:
 
     def labelled(self, places: Iterable[int]) -> list[int]:
         """Return which of some architectures have a figure for every target."""
-        rows = self.bench.architectures
-        return [i for i in places if all(rows[i].accuracies[t] is not None for t in self.targets)]
+        return with_figures(self.bench, self.targets, places)
 
 
 @named_options()
@@ -213,10 +212,14 @@ def fit(
         raise AutoproxError(
             f"repeats and labels are at least 1, seed 0; got {repeats}, {labels} and {seed}"
         )
-    _check_count(model, entry, labels)
+    check_labels(model, np.arange(labels, dtype=np.float64))
+    path = None if out is None else fitted_path(out)
     source = bench if isinstance(bench, Bench) else str(bench)
     whole = load_bench(source) if isinstance(source, str) else source
     part = drawn(whole, architectures).restricted(listed(spaces) if spaces else None)
+    wanted = listed(targets or part.default_targets)
+    for number in range(split_seed, split_seed + repeats):  # what cannot be is told now
+        check_enough(labels, with_figures(part, wanted, split(part, number, held_out_share).search))
     words = searched_statistics(part)
     sources = listed(inputs) if inputs else (entry.reads,)
     graphs, layers = inputs_of(sources, part, words), scale_of(sources)
@@ -235,19 +238,14 @@ def fit(
     plan = Plan(part, source, with_baselines(part, tuple(names)), probe, folder)
     tell = progress or (lambda what, done, total: None)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        shown = shown_of(plan, listed(targets or part.default_targets), workers, tell)
+        shown = shown_of(plan, wanted, workers, tell)
         results = []
         for i in range(repeats):
             tell("fitting", i, repeats)
             maker = Fitter(shown, model, graphs, asked, labels, labelling, layers)
             results.append(maker(seed + i, split_seed + i, held_out_share))
         tell("fitted", repeats, repeats)
-    path = None if out is None else results[0].proxy.save(out)
-    return Fits(tuple(results), path)
-
-
-def _check_count(name: str, entry: Model, labels: int) -> None:
-    check_labels(name, np.arange(labels, dtype=np.float64))
+    return Fits(tuple(results), None if path is None else results[0].proxy.save(path))
 
 
 def _check_unseen(inputs: Sequence[str], ground: Ground, source: str | Bench) -> None:
@@ -382,4 +380,5 @@ class Fitter:
                 "images": probe.images,
                 "probe_seed": probe.seed,
             },
+            layers=self.layers,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +22,30 @@ ROUNDS = 4
 
 Uncertain: TypeAlias = Callable[[Sequence[int], Sequence[int]], Array]
 """Places with labels, and without, to how unsure a model is of the latter."""
+
+
+def with_figures(bench: Bench, targets: Sequence[str], places: Iterable[int]) -> list[int]:
+    """Return which of some architectures have a figure for every target.
+
+    Raises:
+        UnknownNameError: the bench has no such target.
+    """
+    figures = np.array([bench.accuracies(target) for target in targets])
+    known = {*np.flatnonzero(np.isfinite(figures).all(0)).tolist()}
+    return [place for place in places if place in known]
+
+
+def check_enough(count: int, places: Sequence[int]) -> None:
+    """Refuse more labels than there are architectures to be labelled.
+
+    Raises:
+        BenchError: there are not as many.
+    """
+    if count > len(places):
+        raise BenchError(
+            f"the search split has {len(places)} architectures with figures; got labels={count}: "
+            "draw more with architectures, or ask for fewer"
+        )
 
 
 def labels_of(bench: Bench, places: Sequence[int], targets: Sequence[str], scaled: str) -> Array:
@@ -77,11 +101,7 @@ def chosen(
     Raises:
         BenchError: there are not as many.
     """
-    if count > len(places):
-        raise BenchError(
-            f"the search split has {len(places)} architectures with figures; got labels={count}: "
-            "draw more with architectures, or ask for fewer"
-        )
+    check_enough(count, places)
     drawn = np.random.default_rng([seed, count]).permutation(len(places))
     if how == "random":
         return sorted(places[i] for i in drawn[:count])

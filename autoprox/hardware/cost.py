@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 FOLDS = 5
 
+SUFFIX = ".json"
+
 
 @dataclass(frozen=True)
 class CostModel:
@@ -58,7 +60,14 @@ class CostModel:
         return sum(price * features.get(name, 0.0) for name, price in self.prices.items())
 
     def save(self, path: Path) -> Path:
-        """Write the model as JSON, and return its path."""
+        """Write the model as JSON, and return its path.
+
+        Raises:
+            BenchError: its name does not end with ``.json``, by which limits know it.
+            RunError: it cannot be written.
+        """
+        if path.suffix != SUFFIX:
+            raise BenchError(f"a cost model is a file NAME{SUFFIX}; got {str(path)!r}")
         COST.write(path, asdict(self))
         return path
 
@@ -97,7 +106,7 @@ def fit_cost(
             f"a cost model needs {2 * FOLDS} measurements or more; got {len(values)}: measure more"
         )
     if np.ptp(values) == 0:
-        raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing tells them")
+        raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing can be fitted")
     names = sorted({name for each in features for name in each})
     table = np.array([[each.get(name, 0.0) for name in names] for each in features])
     predicted = np.empty(len(values))

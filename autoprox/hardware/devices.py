@@ -33,6 +33,9 @@ LEAST, MOST = 1e-9, 1e12
 SPACES = ("nb201", "fbnet")
 """The spaces with measurements that ship."""
 
+UNABLE = ("edgetpu_ms",)
+"""What was measured on all architectures but those that the device has no figure of: -1."""
+
 
 @cache
 def devices(space: str) -> tuple[str, ...]:

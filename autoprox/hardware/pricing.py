@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoprox.errors import BenchError, UnknownNameError
-from autoprox.hardware.cost import CostModel, cost_model, fit_cost
-from autoprox.hardware.devices import SPACES, devices, measured
+from autoprox.errors import BenchError, SpaceError, UnknownNameError
+from autoprox.hardware.cost import SUFFIX, CostModel, cost_model, fit_cost
+from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ ENOUGH = 1000
 """To how many of a device's measurements the model of the others is fitted, at most."""
 
 
+class _UnknownDeviceError(UnknownNameError):
+    """A name that no device has; says that a file works too."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; a file of `autoprox cost fit --out NAME{SUFFIX}` works too"
+
+
 @dataclass(frozen=True)
 class Price:
     """What architectures cost on a device.
@@ -36,12 +43,14 @@ class Price:
         unit: ``ms`` or ``mj``.
         table: what was measured, by the names of architectures.
         model: says it of the others.
+        unable: whether the device cannot run the others.
     """
 
     name: str
     unit: str
     table: Mapping[str, float]
     model: CostModel
+    unable: bool = False
 
     def __call__(
         self, config: Mapping[str, Any], built: Callable[[], tuple[nn.Module, Inputs]]
@@ -51,11 +60,16 @@ class Price:
         Args:
             config: of a space.
             built: gives its network and one input, if the model has to see it.
+
+        Raises:
+            SpaceError: the device cannot run it.
         """
         if self.model.space == "any":
             return self.model(features_of(*built()))
         name = f"{self.model.space}/{config['cell']}"
         known = self.table.get(name)
+        if known is None and self.unable:
+            raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
         return known if known is not None else self.model(OF_SPACES[self.model.space](name))
 
     @property
@@ -77,7 +91,7 @@ def price_of(name: str, space: str) -> Price:
     if quantity not in QUANTITIES:
         raise UnknownNameError("quantity", quantity, QUANTITIES)
     unit = QUANTITIES[quantity]
-    if device.endswith(".json"):
+    if device.endswith(SUFFIX):
         model = cost_model(Path(device))
         if model.unit != unit or model.space not in ("any", space):
             raise BenchError(
@@ -88,8 +102,9 @@ def price_of(name: str, space: str) -> Price:
     known = devices(space) if space in SPACES else ()
     if f"{device}_{unit}" not in known:
         own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
-        raise UnknownNameError(f"device with {quantity} of {space}", device, own)
+        raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
     table = measured(space, f"{device}_{unit}")
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
     features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]
-    return Price(name, unit, table, fit_cost(features, costs, device, unit, space))
+    model = fit_cost(features, costs, device, unit, space)
+    return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

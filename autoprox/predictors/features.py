@@ -64,21 +64,23 @@ class Scales:
         widths: for each expression how many layers it is padded to; 0 for one number a network.
         knots: ``(expressions, KNOTS)``, quantiles of the single numbers, or of the logarithms of
             numbers of layers that are read as magnitudes; 0 for those that are scaled within.
+        layers: how numbers of layers are scaled.
     """
 
     widths: tuple[int, ...]
     knots: Array
+    layers: LayerScale = "within"
 
     def __call__(
         self, graphs: Sequence[Graph], evaluator: Evaluator
     ) -> tuple[Array, dict[int, str]]:
         """Return the inputs of the networks of a table, ``(networks, inputs)``, and failures.
 
-        Numbers of layers are scaled to 0…1 within their network (ParZC, section 3.1), which
-        forgets how large they are; or their logarithms are scaled alike for all networks, from 0 at
-        the lowest quantile that is kept to 1 at the median. What is absent or not finite is 0, and
-        zeros follow the last layer. A single number becomes the normal score of its place among the
-        quantiles.
+        Numbers of layers are scaled to 0…1 ``"within"`` their network (ParZC, section 3.1), which
+        forgets how large they are; or, as ``"magnitudes"``, their logarithms are scaled alike for
+        all networks, from 0 at the lowest quantile that is kept to 1 at the median. What is absent
+        or not finite is 0, and zeros follow the last layer. A single number becomes the normal
+        score of its place among the quantiles.
 
         Returns:
             The inputs, and why a network has none, by its place.
@@ -101,8 +103,11 @@ class Scales:
                 failures[int(i)] = f"it has {count} layers; it was fitted on at most {width}"
             part = np.zeros((len(numbers), width))
             there = present & np.isfinite(numbers)
-            scaled = _logarithms(numbers, there, knots) if knots.any() else _within(numbers, there)
-            scaled = scaled[:, :width]
+            scaled = (
+                _within(numbers, there)
+                if self.layers == "within"
+                else _logarithms(numbers, there, knots)
+            )[:, :width]
             part[:, : scaled.shape[1]] = scaled
             parts.append(part)
         return np.concatenate(parts, axis=1), failures
@@ -149,7 +154,7 @@ def scales_of(
                 sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
                 if len(sizes):
                     knots[place] = np.quantile(np.log(sizes), np.linspace(0, 1, KNOTS))
-    return Scales(tuple(widths), knots)
+    return Scales(tuple(widths), knots, layers)
 
 
 def _within(numbers: Array, there: NDArray[np.bool_]) -> Array:

@@ -115,9 +115,14 @@ _TRAINED = {
 }
 
 
-def _trained(title: str, reads: Literal["layers", "magnitudes"] = "layers", **others: Any) -> Model:
+def _trained(
+    title: str,
+    reads: Literal["layers", "magnitudes"] = "layers",
+    labels: Literal["standardised", "ranks"] = "standardised",
+    **others: Any,
+) -> Model:
     settings = {**_TRAINED, **others}
-    return Model(title, "parzc", "fit", "predict", 10, reads, "standardised", settings)
+    return Model(title, "parzc", "fit", "predict", 10, reads, labels, settings)
 
 
 MODELS: Registry[Model] = Registry("model")
@@ -128,6 +133,9 @@ MODELS.register("parzc", _trained(
     depth=4, mixing=False, bayesian=True))  # fmt: skip
 MODELS.register("parzc_magnitudes", _trained(
     "ParZC's network on log magnitudes, at a rate of .001", "magnitudes",
+    rate=1e-3, depth=4, mixing=False, bayesian=True))  # fmt: skip
+MODELS.register("parzc_ranks", _trained(
+    "ParZC's network on log magnitudes, taught the ranks of the labels", "magnitudes", "ranks",
     rate=1e-3, depth=4, mixing=False, bayesian=True))  # fmt: skip
 MODELS.register("parzc_mixing", _trained(
     "ParZC with blocks that mix the pieces of the input, as a Mixer does",
@@ -174,6 +182,4 @@ def check_labels(name: str, labels: Array) -> None:
             "networks, or choose another model"
         )
     if np.ptp(labels) == 0:
-        raise AutoproxError(
-            f"all {len(labels)} labels are {labels[0]:g}: there is nothing to rank by"
-        )
+        raise AutoproxError(f"all {len(labels)} labels are the same: there is nothing to rank by")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from autoprox.errors import AutoproxError, ScoreError, reason_of
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
-from autoprox.predictors.features import KNOTS, check_input
+from autoprox.predictors.features import KNOTS, LayerScale, check_input
 from autoprox.predictors.models import MODELS, predict_by
 from autoprox.proxies.function import Graphless
 from autoprox.proxies.proxy import OfStatistics, evaluator_on
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox fitted proxy"
-VERSION = 3
+VERSION = 4
 SUFFIX = ".safetensors"
 SEALED = 2
 """The first version whose files have a checksum."""
@@ -67,6 +67,7 @@ class FittedHeader:
     sample: Sample
     description: str
     provenance: dict[str, Any]
+    layers: LayerScale | None = None  # what scaled within a network had no knots before version 4
 
     def __post_init__(self) -> None:
         """Check what else cannot be.
@@ -105,6 +106,7 @@ class FittedProxy(OfStatistics, Graphless):
         sample: how many entries of each tensor were kept; a call keeps so many.
         description: what it is, in a sentence.
         provenance: what it was fitted on.
+        layers: how numbers of layers are scaled, see `Scales`.
     """
 
     name: str
@@ -117,6 +119,7 @@ class FittedProxy(OfStatistics, Graphless):
     sample: Sample = 512
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    layers: LayerScale = "within"
 
     def __eq__(self, other: object) -> bool:
         """Say whether two are the same to the last bit."""
@@ -150,7 +153,9 @@ class FittedProxy(OfStatistics, Graphless):
         from autoprox.evaluation.evaluate import Scores
         from autoprox.predictors.features import Scales
 
-        rows, failures = Scales(self.widths, self.arrays["knots"])(self.inputs, evaluator)
+        rows, failures = Scales(self.widths, self.arrays["knots"], self.layers)(
+            self.inputs, evaluator
+        )
         values, spread = self._model(np.nan_to_num(rows))
         for place in np.flatnonzero(~np.isfinite(values)):
             failures.setdefault(int(place), "its prediction is not finite")
@@ -207,6 +212,7 @@ class FittedProxy(OfStatistics, Graphless):
             "sample": self.sample,
             "description": self.description,
             "provenance": dict(self.provenance),
+            "layers": self.layers,
         }
 
     def to_bytes(self) -> bytes:
@@ -222,11 +228,21 @@ class FittedProxy(OfStatistics, Graphless):
         Raises:
             AutoproxError: it cannot be written, or its name does not end with ``.safetensors``.
         """
-        path = Path(path)
-        if path.suffix != SUFFIX:
-            raise AutoproxError(f"a fitted proxy is a file NAME{SUFFIX}; got {str(path)!r}")
+        path = fitted_path(path)
         write_bytes(path, self.to_bytes())
         return path
+
+
+def fitted_path(path: str | Path) -> Path:
+    """Return the path of a file for a fitted proxy.
+
+    Raises:
+        AutoproxError: its name does not end with ``.safetensors``.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise AutoproxError(f"a fitted proxy is a file NAME{SUFFIX}; got {str(path)!r}")
+    return path
 
 
 def _content(path: Path) -> tuple[dict[str, NDArray[Any]], FittedHeader]:
@@ -281,6 +297,7 @@ def from_file(path: Path) -> FittedProxy:
         facts.sample,
         facts.description,
         facts.provenance,
+        facts.layers or ("magnitudes" if knots[np.array(facts.widths) > 0].any() else "within"),
     )
     try:
         proxy.tried()

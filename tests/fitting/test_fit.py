@@ -119,6 +119,37 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     assert "the model 'ridge' needs at least 5 labels; got 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"labels": 4}, "'gp' needs at least 5 labels; got 4"),
+        ({"labels": 15}, "split has 14 architectures with figures; got labels=15: draw more"),
+        ({"targets": "coarser"}, "unknown target 'coarser'; did you mean 'coarse'"),
+        ({"out": "gp.pt"}, r"a fitted proxy is a file NAME\.safetensors; got 'gp.pt'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_measured(options, reason, tmp_path):
+    with pytest.raises(AutoproxError, match=reason):
+        fit(TINY, **{"labels": 12, "cache": tmp_path / "cache", **options})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_labels_of_one_value_are_refused(folder):
+    bench = autoprox.load_bench(TINY)
+    seen = set(autoprox.benches.split(bench, 0).search)
+    rows = tuple(
+        replace(row, accuracies={**row.accuracies, "coarse": 7.0}) if i in seen else row
+        for i, row in enumerate(bench.architectures)
+    )
+    with pytest.raises(AutoproxError, match="all 12 labels are the same: there is nothing to"):
+        fit(
+            replace(bench, architectures=rows),
+            labels=12,
+            targets="coarse",
+            cache=folder / "cache",
+        )
+
+
 def test_labels_are_bought_as_asked(folder):
     scores = np.arange(20.0)[::-1]
     places = list(range(100, 120))
@@ -136,6 +167,20 @@ def test_labels_are_bought_as_asked(folder):
     with pytest.raises(AutoproxError, match="'ridge' does not say how sure it is"):
         tiny(folder, "ridge", labelling="uncertainty")
     assert tiny(folder, "gp", labelling="uncertainty").fits[0].labels == 12
+
+
+@pytest.mark.parametrize(("model", "same"), [("parzc_ranks", True), ("parzc_magnitudes", False)])
+def test_a_model_of_ranks_learns_the_order_of_the_labels_alone(folder, model, same):
+    bench = autoprox.load_bench(TINY)
+    rows = tuple(
+        replace(row, accuracies={name: 1.1**value for name, value in row.accuracies.items()})
+        for row in bench.architectures
+    )
+    first = tiny(folder, model, settings=QUICK).proxy
+    other = fit(
+        replace(bench, architectures=rows), model, labels=12, settings=QUICK, cache=folder / "cache"
+    ).proxy
+    assert (first == other) is same
 
 
 def test_labels_are_scaled_within_each_space():
@@ -179,20 +224,33 @@ def test_magnitudes_are_logarithms_on_one_scale_for_all_networks():
     numbers = [[1.0, np.e, np.e**4], [np.e**-9, float("nan"), 0.0]]
     present = [[True, True, True], [True, True, True]]
     knots = np.linspace(-0.04, 3.96, 101)[None]  # 0 at log 1, 1 at the median of 1.96
-    rows, failures = Scales((4,), knots)([graph], Evaluator(Values(numbers, present)))
+    scales = Scales((4,), knots, "magnitudes")
+    rows, failures = scales([graph], Evaluator(Values(numbers, present)))
     assert rows[0] == pytest.approx([0.0, 1 / 1.96, 4 / 1.96, 0.0])
     assert rows[1].tolist() == [0.0, 0.0, 0.0, 0.0]
     assert failures == {}
+
+
+def test_magnitudes_whose_logarithms_are_all_0_stay_magnitudes():
+    # 101 knots of log 1: what is larger on another network is no share of that network's range.
+    graph = autoprox.parse("norm(grad)")
+    values = Values([[np.e**2, np.e**4, 1.0]], [[True, True, True]])
+    rows, _ = Scales((3,), np.zeros((1, 101)), "magnitudes")([graph], Evaluator(values))
+    assert rows[0] == pytest.approx([2.0, 4.0, 0.0])
 
 
 def test_magnitudes_are_fitted_on_and_saved(folder):
     found = tiny(folder, "gp", inputs=["magnitudes"], out=folder / "magnitudes.safetensors")
     within = tiny(folder, "gp", inputs=["layers"])
     assert found.proxy.inputs == within.proxy.inputs
-    assert found.proxy.arrays["knots"].any()
-    assert not within.proxy.arrays["knots"].any()
+    assert (found.proxy.layers, within.proxy.layers) == ("magnitudes", "within")
     assert found.fits[0].own.joint != within.fits[0].own.joint
     assert autoprox.load(folder / "magnitudes.safetensors") == found.proxy
+    for each in (found.proxy, within.proxy):  # version 3 did not say it; its knots tell
+        facts = {k: v for k, v in each.to_json().items() if k != "layers"} | {"version": 3}
+        content = save(dict(each.arrays), {"autoprox": json.dumps(facts)})
+        (folder / "third.safetensors").write_bytes(with_checksum(content))
+        assert autoprox.load(folder / "third.safetensors") == each
     with pytest.raises(AutoproxError, match="read as layers or as magnitudes; got both"):
         tiny(folder, "gp", inputs=["layers:snip", "magnitudes"])
 
@@ -230,8 +288,8 @@ def test_files_that_are_none_are_refused(folder, tmp_path):
         "truncated": whole[:100],
         "its checksum does not fit": whole[:-1] + bytes([whole[-1] ^ 1]),
         "is no fitted proxy": save({"a": np.zeros(1)}),
-        "of version 9; this autoprox reads up to 3": with_checksum(
-            whole.replace(b'\\"version\\": 3', b'\\"version\\": 9', 1)
+        "of version 9; this autoprox reads up to 4": with_checksum(
+            whole.replace(b'\\"version\\": 4', b'\\"version\\": 9', 1)
         ),
         "do not fit its inputs": with_checksum(
             whole.replace(b'\\"model\\": \\"gp', b'\\"model\\": \\"xx', 1)

@@ -211,6 +211,20 @@ def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
     assert again.scored == found.scored
 
 
+@pytest.mark.parametrize("asked", [{"limits": "latency:edgetpu:9ms"}, {"cost": "latency:edgetpu"}])
+def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
+    found = autoprox.search_architectures(
+        "nb201", "params", **asked, evaluations=24, batch=2, out=tmp_path / "search",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    able = measured("nb201", "edgetpu_ms")
+    assert len(able) == 15625 - 4699
+    cells = [f"nb201/{each.config['cell']}" for each in found.scored]
+    assert [each.device for each in found.scored] == [able[cell] for cell in cells]
+    assert "latency:edgetpu" in found.to_json()["top"][0]
+    assert found.fit < found.drawn
+
+
 def test_limits_that_nothing_keeps_are_refused(tmp_path):
     def search(limit):
         autoprox.search_architectures("nb201", "params", limits=limit, out=tmp_path / "search")

@@ -160,7 +160,7 @@ def test_one_seed_gives_one_result_whatever_was_drawn_before():
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(AutoproxError, match="'parzc' needs at least 10 labels; got 9"):
         check_labels("parzc", np.arange(9.0))
-    with pytest.raises(AutoproxError, match=r"all 20 labels are 93\.2"):
+    with pytest.raises(AutoproxError, match="all 20 labels are the same"):
         check_labels("gp", np.full(20, 93.2))
     with pytest.raises(UnknownNameError, match="setting of the model 'epoch'; did you mean 'epo"):
         MODELS["parzc"].asked({"epoch": 3})

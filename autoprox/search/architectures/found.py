@@ -101,7 +101,7 @@ class FoundArchitectures:
 
     def cost(self, architecture: Scored, name: str) -> float | None:
         """Return `Scored.cost`, or the cost on another device than that the search was for."""
-        if ":" not in name or name == self.settings.cost:
+        if ":" not in name or name == self.settings.device:
             return architecture.cost(name)
         return device_cost(self.space, architecture.config, name)
 

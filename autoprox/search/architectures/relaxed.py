@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from autoprox.errors import SpaceError
 from autoprox.hardware.cost import CostModel, fit_cost
+from autoprox.hardware.pricing import QUANTITIES
 from autoprox.predictors.models import MODELS, check_labels, predict_by
 
 Array = NDArray[np.float64]
@@ -175,7 +176,9 @@ def _climbed(
 
 def said(limits: Mapping[str, float]) -> str:
     """Return limits in words."""
-    return " and ".join(f"{name} of at most {most:.6g}" for name, most in limits.items()) or "all"
+    units = {name: QUANTITIES.get(name.partition(":")[0], "") for name in limits}
+    each = (f"{name} of at most {most:.6g} {units[name]}".rstrip() for name, most in limits.items())
+    return " and ".join(each) or "all"
 
 
 def _relaxed(fits: StepModels, limits: Mapping[str, float]) -> list[Array]:

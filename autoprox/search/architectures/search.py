@@ -56,7 +56,7 @@ class ArchitectureSearch:
         self.space = space
         self.scorer = scorer
         self.random = Random(settings.seed)
-        self.draws = Draws(space, settings.ranges)
+        self.draws = Draws(space, settings.costs_within)
         self.algorithm = ALGORITHMS[settings.algorithm](space)
         self.scored: list[Scored] = []
         self.exhausted = False
@@ -229,8 +229,9 @@ def search_architectures(
         price_of(settings.cost, searched.name)
     with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
         timed = settings.cost == "latency"
-        device = settings.cost if ":" in settings.cost else None
-        scorer = Scorer(searched, version, named, settings.probe, kept, workers, timed, device)
+        scorer = Scorer(
+            searched, version, named, settings.probe, kept, workers, timed, settings.device
+        )
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:
             files.create(settings, marks)

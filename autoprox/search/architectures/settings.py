@@ -85,6 +85,18 @@ class SearchSettings:
         ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
         return {**ranges, **device_ranges(self.limits)}
 
+    @property
+    def device(self) -> str | None:
+        """What is shown of a device, such as ``latency:raspi4``: the cost, or the first limit."""
+        names = (self.cost, *(limit.rpartition(":")[0] for limit in self.limits))
+        return next((name for name in names if ":" in name), None)
+
+    @property
+    def costs_within(self) -> dict[str, Range]:
+        """The limits, and no limit of what a device costs: it may not run all networks."""
+        own = {self.cost: range_of(self.cost, ":1T")} if ":" in self.cost else {}
+        return {**own, **self.ranges}
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data; limits of devices and a teacher only if there are."""
         later = ("limits", "teacher", "teacher_weights")

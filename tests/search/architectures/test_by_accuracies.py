@@ -114,7 +114,7 @@ def test_a_space_of_ones_own_is_searched_by_its_trained_networks():
         ("resnet64", {"trained": 6, "params": ":1M"}, "needs 10 measurements or more; got 6"),
         ("autoformer", {}, "autoformer are no vectors of numbers"),
         (Numbers(), {}, "nothing is known of the accuracies of two_widths"),
-        (Numbers(), {"trained": [({"widths": [2, 2]}, 1.0)] * 9}, "all 9 labels are 1"),
+        (Numbers(), {"trained": [({"widths": [2, 2]}, 1.0)] * 9}, "all 9 labels are the same"),
         (Numbers(), {"trained": [({"widths": [2, 3]}, 1.0)] * 9}, "3 is none of 2, 4, 8"),
         (Numbers(), {"trained": [({"widths": [2]}, 1.0)] * 9}, "1 numbers, not 2"),
         (Numbers(), {"trained": [({"widths": [2, 2]}, None)] * 9}, "got None for"),
