@@ -17,7 +17,7 @@ from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
 from autoprox.proxies.proxy import Proxy, score_of
 from autoprox.runtime.markup import join, table, tag
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
+from autoprox.statistics import STATISTICS, Sample
 
 if TYPE_CHECKING:
     import pandas
@@ -171,7 +171,7 @@ def score(
     *,
     loss: Loss | None = None,
     outputs: Outputs | None = None,
-    sample: Sample = DEFAULT_SAMPLE,
+    sample: Sample = "full",
     seed: int = 0,
     bits: Bits | None = None,
     mode: Mode | None = None,

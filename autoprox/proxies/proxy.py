@@ -20,7 +20,7 @@ from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
 from autoprox.primitives.kinds import TENSOR_KINDS, Layer
 from autoprox.runtime.schema import MIB, FileKind
-from autoprox.statistics import DEFAULT_SAMPLE, STATISTICS, Sample
+from autoprox.statistics import STATISTICS, Sample
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +108,7 @@ class Proxy(OfStatistics):
         *,
         loss: Loss | None = None,
         outputs: Outputs | None = None,
-        sample: Sample = DEFAULT_SAMPLE,
+        sample: Sample = "full",
         seed: int = 0,
         bits: Bits | None = None,
         mode: Mode | None = None,
@@ -116,8 +116,8 @@ class Proxy(OfStatistics):
     ) -> float:
         """Return the score of a network.
 
-        The network is measured as a bench's networks are (on a seeded sample of each tensor), so
-        that this score and the cached one are the same; it is left as it was.
+        The score is that of `autoprox rank` and of an exported file, which take whole tensors too;
+        a search keeps a sample of each. The network is left as it was.
 
         Args:
             network: any module.
@@ -127,7 +127,7 @@ class Proxy(OfStatistics):
             loss: a function of outputs and targets; None for the mean cross-entropy.
             outputs: a function that takes the logits of what the network returns; None if they are
                 its tensor, what it calls logits, or its first.
-            sample: entries kept of each tensor of a layer, or ``"full"`` for all.
+            sample: entries kept of each tensor of a layer, 512 in a search; ``"full"`` for all.
             seed: of the sample's places.
             bits: what the weights of a trained network are to be quantised to, as for
                 `autoprox.quantise`: a number for each layer in the order of execution, or for some

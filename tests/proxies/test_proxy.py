@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoprox.benches import load_bench
 from autoprox.benches.vit101 import build
@@ -20,6 +21,7 @@ from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan, load_table, measure_bench
+from autoprox.proxies.frame import score
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import open_workers
@@ -53,7 +55,7 @@ def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_pa
     network = built.network(architecture)
     for graph in graphs[:3]:
         if not cached(graph).failures:
-            assert Proxy(graph)(network, inputs, targets) == pytest.approx(
+            assert Proxy(graph)(network, inputs, targets, sample=512) == pytest.approx(
                 float(cached(graph).values[0]), rel=1e-5
             )
 
@@ -91,3 +93,16 @@ def test_the_shipped_proxy_scores_the_bench_as_a_live_network(tmp_path: Path) ->
     batch = Probe().inputs(few)
     live = [proxy(few.network(each), *batch) for each in few.architectures]
     np.testing.assert_allclose(scores.values, live, rtol=1e-5)
+
+
+def test_a_call_takes_whole_tensors() -> None:
+    torch.manual_seed(0)
+    network, inputs = torch.nn.Linear(40, 30), torch.randn(8, 40)
+    targets = torch.arange(8)
+    loss = torch.nn.functional.cross_entropy(network(inputs), targets)
+    (grad,) = torch.autograd.grad(loss, network.weight)
+    expected = float((network.weight * grad).abs().sum().detach())
+    assert load("snip")(network, inputs, targets) == pytest.approx(expected, rel=1e-3)
+    frame = score({"it": network}, ["snip"], inputs, targets)
+    assert frame["snip"]["it"] == load("snip")(network, inputs, targets)
+    assert load("snip")(network, inputs, targets, sample=512) != frame["snip"]["it"]
