@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TextIO
 
 import click
 
@@ -79,7 +80,9 @@ class Commands(CommandGroup):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            if not any(map(_nobody_reads, (sys.stdout, sys.stderr))):
+                raise Failure(f"a process that this one talks to is gone: {error}") from None
             ctx.exit(PIPED)
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
@@ -104,6 +107,22 @@ class Commands(CommandGroup):
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(TERMINATED if terminated else INTERRUPTED)
+
+
+def _nobody_reads(stream: TextIO | None) -> bool:
+    """Say whether what is written into a stream goes nowhere, as the other end is closed."""
+    try:
+        if stream is not None:
+            stream.flush()
+            if hasattr(select, "poll"):  # what failed to be written may be gone from the stream
+                polled = select.poll()
+                polled.register(stream.fileno(), 0)
+                return any(event & select.POLLERR for _, event in polled.poll(0))
+    except BrokenPipeError:
+        return True
+    except (OSError, ValueError):  # no file at all, as in a test
+        pass
+    return False
 
 
 def _status(commands: click.Group, *arguments: Any, **options: Any) -> int | str | None:

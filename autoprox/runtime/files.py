@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -75,7 +76,7 @@ def _stream(path: Path) -> BinaryIO:
         try:
             number = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
         except OSError as error:
-            if error.errno != errno.ENXIO:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
                 raise
             if time.monotonic() > end:
                 raise OSError(error.errno, "it is a pipe that nobody reads") from None

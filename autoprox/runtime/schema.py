@@ -309,6 +309,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             # Not `read(most + 1)`: it would take that much memory, and a pipe has no size.
             size = os.fstat(file.fileno()).st_size
             content = file.read(size + 1) if size <= limit else b""
+            size = len(content) or size  # a first read may be short
             parts = [content]
             while size <= limit and (more := file.read(_CHUNK)):
                 parts.append(more)

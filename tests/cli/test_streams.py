@@ -165,6 +165,17 @@ def test_a_pipe_that_nobody_reads_any_more_ends_a_command_silently(words, tmp_pa
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_pipe_to_another_process_that_breaks_is_an_error(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise BrokenPipeError("worker gone")
+
+    monkeypatch.setattr(main.commands["words"], "callback", broken)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["words"])
+    assert ended.value.code == 1
+    assert "worker gone" in capsys.readouterr().err
+
+
 def test_the_middle_of_a_message_without_end_is_left_out(capsys):
     Failure("a" + "x" * 100_000 + "z").show()
     told = capsys.readouterr().err
