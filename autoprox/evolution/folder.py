@@ -19,7 +19,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from autoprox.benches import several
 from autoprox.benches.registry import unnamed_files
@@ -61,7 +63,7 @@ class RunFolder:
         self._journal = Journal(
             path / "candidates.jsonl", path / "checkpoint.json", CHECKPOINT, Line
         )
-        self._lock: IO[str] | None = None
+        self._lock = FileLock(path / ".lock", timeout=0)
         self._rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> RunFolder:
@@ -72,29 +74,21 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("a")
+            self._lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process runs in {self.path}; wait for it, or choose another --out"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunError(
                 f"cannot write the run folder {self.path}: "
                 f"{getattr(error, 'strerror', None) or error}; choose another --out"
             ) from None
-        try:
-            import fcntl
-
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on this platform
-            pass
-        except OSError:
-            self._lock.close()
-            raise RunError(
-                f"another process runs in {self.path}; wait for it, or choose another --out"
-            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let other processes in."""
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.release()
 
     def create(self, settings: Settings, bench: str) -> None:
         """Begin a new run on the bench with that digest.
