@@ -51,11 +51,13 @@ def fit(
     """
     from dataclasses import asdict
 
+    from autoprox.hardware.cost import model_path
     from autoprox.hardware.fitting import fit_file
 
+    path = None if out is None else model_path(Path(out))
     model = fit_file(Path(measurements), bench, device)
-    if out is not None:
-        model.save(Path(out))
+    if path is not None:
+        model.save(path)
     if not put_json(asdict(model), json_file):
         _print(model, out)
 

@@ -101,8 +101,11 @@ def counting(quiet: bool) -> Iterator[Progress]:
     pace, plain, step = Pace(), PlainLines(), ""
 
     def show(what: str, done: int, total: int) -> None:
-        nonlocal step
+        nonlocal step, task
         left = pace.left(done, total)
+        if not total and bar.tasks[0].total:  # update knows no way back to an unknown total
+            bar.remove_task(task)
+            task = bar.add_task(what, total=None, left="")
         bar.update(task, description=what, completed=done, total=total or None, left=left)
         if lines and total:
             before, step = step, what.partition("(")[0]  # what is in brackets changes on the way

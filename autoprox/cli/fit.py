@@ -110,13 +110,17 @@ def _next(found: Fits, given: dict[str, Any]) -> list[str]:
     """Return the commands that a reader may want next, for a proxy that was saved."""
     if found.path is None:
         return []
+    from autoprox.evolution.settings import Settings
     from autoprox.search.architectures import SPACES
+    from autoprox.show.page.command import rank_command
 
     path, bench = str(found.path), given["bench"]
-    shared = ("architectures", "split_seed", "images", "batch", "probe_seed", "sample", "cache")
-    flags = {name.replace("_", "-"): given[name] for name in shared}
-    held_out = [] if given["held_out_share"] else ["--held-out"]  # rank knows the usual share alone
-    commands = [go_on("rank", path, "params", "zico", *held_out, bench=bench, **flags)]
+    shared = ("bench", "spaces", "targets", "architectures", "split_seed", "held_out_share",
+              "images", "batch", "probe_seed")  # fmt: skip
+    beside = given_only(given, "sample", "cache").items()
+    words = [word for name, value in beside for word in (f"--{name}", str(value))]
+    settings = Settings(**given_only(given, *shared))
+    commands = [rank_command(settings, [path, "params", "zico", *words])]
     commands += [go_on("search", space=bench, proxy=path)] if bench in SPACES else []
     return [*commands, go_on("show", path)]
 

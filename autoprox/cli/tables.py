@@ -79,7 +79,7 @@ def print_figures(
     """Print names with their figures: in one table, or in several, the first columns first.
 
     One table has columns closer together and shorter names if the width needs that. No figure is
-    cut, and the names stand whole below. Columns without a text are left out.
+    cut, and the names stand whole below. Columns of figures without a text are left out.
 
     Args:
         out: where to.
@@ -88,7 +88,7 @@ def print_figures(
         keys: how many columns are in each of the tables; the last of them are the names.
         ends: the number of the row behind which a section ends.
     """
-    headings, lines = _filled(headings, rows)
+    headings, lines = _filled(headings, rows, keys)
     cut, name = [_cut_heading(heading) for heading in headings], keys - 1
     layout = _layout(out.width, _widths(cut, lines), keys)
     texts = [[*row[:name], shortened(row[name], layout.most), *row[keys:]] for row in lines]
@@ -128,7 +128,7 @@ def print_pairs(
     """
     first, second = titles
     both = [[name, *(f"{one} ({other})" for one, other in pairs)] for name, pairs in rows]
-    headings, lines = _filled([f"{first} ({second})", *columns], both)
+    headings, lines = _filled([f"{first} ({second})", *columns], both, 1)
     if len(_layout(out.width, _widths([*map(_cut_heading, headings)], lines), 1).parts) == 1:
         print_figures(out, headings, both, ends=ends)
         return
@@ -138,12 +138,15 @@ def print_pairs(
 
 
 def _filled(
-    headings: Sequence[str], rows: Sequence[Sequence[str]]
+    headings: Sequence[str], rows: Sequence[Sequence[str]], keys: int
 ) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows with dashes for what lacks, without columns that have no text."""
+    """Return headings and rows with dashes for what lacks, without figures that have no text."""
     lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
-    columns = [*zip(*lines, strict=True)] or [tuple(headings)]
-    kept = [place for place, column in enumerate(columns) if any(column) or not headings[place]]
+    kept = [
+        place
+        for place, heading in enumerate(headings)
+        if place < keys or not (lines and heading) or any(line[place] for line in lines)
+    ]
     return [headings[i] for i in kept], [[row[i] for i in kept] for row in lines]
 
 

@@ -131,6 +131,11 @@ class Settings:
                 "formulas that compare a network with its teacher need one: give --teacher NAME, "
                 "or leave out --comparing"
             )
+        if self.comparing and self.formulas == "small":
+            raise RunError(
+                "small formulas read sizes, and none compares a network with its teacher: give "
+                "--formulas any, or leave out --comparing"
+            )
         if self.permutations and self.over not in (None, "mean"):
             raise RunError(
                 "searches on shuffled accuracies need a fitness over the mean: give --over mean"

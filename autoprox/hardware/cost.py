@@ -66,10 +66,19 @@ class CostModel:
             BenchError: its name does not end with ``.json``, by which limits know it.
             RunError: it cannot be written.
         """
-        if path.suffix != SUFFIX:
-            raise BenchError(f"a cost model is a file NAME{SUFFIX}; got {str(path)!r}")
-        COST.write(path, asdict(self))
+        COST.write(model_path(path), asdict(self))
         return path
+
+
+def model_path(path: Path) -> Path:
+    """Return the path of a file for a cost model.
+
+    Raises:
+        BenchError: its name does not end with ``.json``.
+    """
+    if path.suffix != SUFFIX:
+        raise BenchError(f"a cost model is a file NAME{SUFFIX}; got {str(path)!r}")
+    return path
 
 
 COST = FileKind("autoprox cost model", 3, CostModel, sealed=2)

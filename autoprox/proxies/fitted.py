@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 FORMAT = "autoprox fitted proxy"
 VERSION = 4
 SUFFIX = ".safetensors"
-SEALED = 2
-"""The first version whose files have a checksum."""
+SEALED, SCALED = 2, 4
+"""The first versions whose files have a checksum, and say how numbers of layers are scaled."""
 
 MOST_NUMBERS = 2**20
 """The most numbers that a model reads of a network."""
@@ -107,6 +107,7 @@ class FittedProxy(OfStatistics, Graphless):
         description: what it is, in a sentence.
         provenance: what it was fitted on.
         layers: how numbers of layers are scaled, see `Scales`.
+        version: of its file, which a proxy that is read keeps, and with it its digest.
     """
 
     name: str
@@ -120,6 +121,7 @@ class FittedProxy(OfStatistics, Graphless):
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     layers: LayerScale = "within"
+    version: int = VERSION
 
     def __eq__(self, other: object) -> bool:
         """Say whether two are the same to the last bit."""
@@ -202,7 +204,7 @@ class FittedProxy(OfStatistics, Graphless):
         """Return everything but the arrays as JSON data."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "name": self.name,
             "inputs": [graph.text for graph in self.inputs],
             "widths": list(self.widths),
@@ -212,7 +214,7 @@ class FittedProxy(OfStatistics, Graphless):
             "sample": self.sample,
             "description": self.description,
             "provenance": dict(self.provenance),
-            "layers": self.layers,
+            **({"layers": self.layers} if self.version >= SCALED else {}),
         }
 
     def to_bytes(self) -> bytes:
@@ -298,6 +300,7 @@ def from_file(path: Path) -> FittedProxy:
         facts.description,
         facts.provenance,
         facts.layers or ("magnitudes" if knots[np.array(facts.widths) > 0].any() else "within"),
+        max(facts.version, SCALED - 1),  # 1 and 2 were digested as 3
     )
     try:
         proxy.tried()

@@ -20,10 +20,14 @@ PRECISIONS = ("float32", "bfloat16")
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and restore the modes."""
+    """Put every module in evaluation mode, and restore the modes.
+
+    The attribute is set, for modules of `torch.export` refuse `train` and `eval`.
+    """
     modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     try:
+        for module, _ in modes:
+            module.training = False
         yield
     finally:
         for module, mode in modes:

@@ -1,8 +1,10 @@
 """What long commands show while they count."""
 
 import contextlib
+import io
 
 import pytest
+from rich.console import Console
 
 from autoprox.cli import counting
 from autoprox.cli.counting import Pace
@@ -72,6 +74,18 @@ def test_lines_are_some_seconds_apart_but_for_new_steps_and_the_end(clock, capsy
         "rows (8 tried)  8/8",
         "the rest  0/1",
     ]
+
+
+def test_work_of_an_unknown_total_does_not_show_the_total_of_other_work(monkeypatch):
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(counting, "console", lambda stderr: terminal)
+    with counting.counting(quiet=False) as show:
+        show("measuring", 24, 24)
+        show("comparing", 0, 0)
+    last = out.getvalue().rpartition("comparing")[2]
+    assert "0/?" in last
+    assert "24" not in last
 
 
 def test_quiet_is_quiet(capsys):

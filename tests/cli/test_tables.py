@@ -88,6 +88,17 @@ def test_a_column_without_a_text_is_left_out() -> None:
     assert "failed" in lines_at(80, ["", "D", "failed"], [["a", "0.5", ""], ["b", "0.4", "2"]])[0]
 
 
+def test_key_columns_and_tables_without_rows_stay_whole() -> None:
+    shown = lines_at(80, ["#", "proxy", "D", "failed"], [["", "a", "0.5", ""]], keys=2)
+    assert [line.split() for line in shown] == [
+        ["#", "proxy", "D"],
+        [shown[1].strip()],
+        ["a", "0.5"],
+    ]
+    empty = lines_at(80, ["#", "proxy", "D"], [], keys=2)
+    assert empty[0].split() == ["#", "proxy", "D"]
+
+
 @pytest.mark.parametrize(("width", "tables"), [(100, 1), (70, 2)])
 def test_two_figures_a_column_stand_together_or_in_a_table_each(width: int, tables: int) -> None:
     console = Console(width=width, color_system=None)

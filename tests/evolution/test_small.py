@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import autoprox
-from autoprox.errors import BenchError, LanguageError, UnknownNameError
+from autoprox.errors import BenchError, LanguageError, RunError, UnknownNameError
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.running import laid
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
@@ -65,6 +65,11 @@ def test_the_proxy_that_ships_is_a_small_formula():
 
 def test_what_terms_read_is_written_as_graphs_are():
     assert [parse(text).text for text in READINGS] == list(READINGS)
+
+
+def test_small_formulas_compare_nothing():
+    with pytest.raises(RunError, match="none compares a network with its teacher"):
+        Settings("vit101", teacher="resnet56", comparing=True, formulas="small")
 
 
 def test_the_sign_is_no_term():

@@ -1,6 +1,8 @@
 """From labels of a bench to a proxy that is saved, loaded, called, ranked and searched with."""
 
+import hashlib
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from safetensors.numpy import save
 import autoprox
 from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
+from autoprox.cli.rank import rank
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
 from autoprox.evolution.settings import Settings
 from autoprox.fitting.fit import fit
@@ -19,6 +22,7 @@ from autoprox.fitting.labelling import chosen, labels_of
 from autoprox.predictors.features import Scales, normal_scores
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.proxy import Proxy
+from autoprox.runtime.schema import dumped
 from autoprox.runtime.tensors import with_checksum
 from autoprox.statistics import noise
 
@@ -106,13 +110,17 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     assert difference_in_words(found.fits[0].held_out, "joint D") in printed
     assert "--out FILE.safetensors keeps it" in printed
     path = folder / "told.safetensors"
+    part = ["--split-seed", "3", "--target", "coarse", "--space", "cnn", "--labels", "6"]
     with pytest.raises(SystemExit):
-        main([*arguments, "--out", str(path), "--split-seed", "3"])
+        main([*arguments, "--out", str(path), *part])
     told = capsys.readouterr().out
     assert f"Saved: {path}. Next:" in told
     command = next(line for line in told.splitlines() if line.startswith("  autoprox rank"))
-    assert command.split()[2:6] == [str(path), "params", "zico", "--held-out"]
-    assert "--split-seed 3" in command
+    asked = rank.make_context("rank", shlex.split(command)[2:]).params
+    assert asked["proxies"] == (str(path), "params", "zico")
+    assert (asked["bench"], asked["held_out"], asked["split_seed"]) == (TINY, True, 3)
+    assert (asked["spaces"], asked["targets"]) == (("cnn",), ("coarse",))
+    assert asked["cache"] == str(folder / "cache")
     assert f"  autoprox show {path}" in told
     with pytest.raises(SystemExit):
         main([*arguments, "--labels", "2"])
@@ -250,7 +258,8 @@ def test_magnitudes_are_fitted_on_and_saved(folder):
         facts = {k: v for k, v in each.to_json().items() if k != "layers"} | {"version": 3}
         content = save(dict(each.arrays), {"autoprox": json.dumps(facts)})
         (folder / "third.safetensors").write_bytes(with_checksum(content))
-        assert autoprox.load(folder / "third.safetensors") == each
+        third = autoprox.load(folder / "third.safetensors")
+        assert replace(third, version=each.version) == each
     with pytest.raises(AutoproxError, match="read as layers or as magnitudes; got both"):
         tiny(folder, "gp", inputs=["layers:snip", "magnitudes"])
 
@@ -300,6 +309,21 @@ def test_files_that_are_none_are_refused(folder, tmp_path):
         path.write_bytes(content)
         with pytest.raises(AutoproxError, match=reason):
             autoprox.load(path)
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("layers", "within"), ("magnitudes", "magnitudes")])
+def test_a_file_of_version_3_keeps_its_digest(kind, scale, folder, tmp_path):
+    proxy = tiny(folder, "ridge", inputs=f"{kind}:snip").proxy
+    facts = {**proxy.to_json(), "version": 3}
+    del facts["layers"]
+    arrays = {name: np.ascontiguousarray(each) for name, each in proxy.arrays.items()}
+    content = with_checksum(save(arrays, {"autoprox": dumped(facts)}))
+    (tmp_path / "old.safetensors").write_bytes(content)
+    old = autoprox.load(tmp_path / "old.safetensors")
+    assert old.layers == proxy.layers == scale
+    assert old.to_bytes() == content
+    assert old.digest == hashlib.sha256(content).hexdigest()[:16] != proxy.digest
+    assert old.to_bytes() == content
 
 
 def test_a_proxy_that_was_not_saved_cannot_be_searched_with(folder):

@@ -1,6 +1,7 @@
 """Cost models against measurements that were published, and searches under their limits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from autoprox.hardware.features import features_of, nb201_features
 from autoprox.hardware.fitting import fit_file
 from autoprox.hardware.pricing import price_of
 from autoprox.hardware.timing import time_network
+from autoprox.search.architectures.limits import count_flops
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 
@@ -133,6 +135,14 @@ def test_a_network_is_timed_and_the_process_gets_its_cores_back():
     assert os.sched_getaffinity(0) == before
 
 
+def test_exported_modules_have_features_operations_and_times():
+    network, shown = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4)
+    exported = torch.export.export(network, (shown,)).module()
+    assert features_of(exported, shown)["one"] == 1
+    assert time_network(exported, shown, passes=5).seconds > 0
+    assert count_flops(exported, shown) == count_flops(network, shown) == 2 * 4 * 3
+
+
 def call(*words):
     return CliRunner().invoke(main, words)
 
@@ -161,6 +171,12 @@ def test_measured_here_then_fitted_then_searched_under(tmp_path):
     )
     with pytest.raises(AutoproxError, match=r"version 2 .* expected 3 or later"):
         cost_model(tmp_path / "older.json")
+
+
+def test_a_name_that_no_model_may_have_is_refused_before_anything_is_read(tmp_path):
+    done = call("cost", "fit", "--measurements", str(tmp_path / "none.csv"), "--bench", TINY,
+                "--out", "here.txt")  # fmt: skip
+    assert "a cost model is a file NAME.json; got 'here.txt'" in done.output + str(done.exception)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +239,43 @@ def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
     assert [each.device for each in found.scored] == [able[cell] for cell in cells]
     assert "latency:edgetpu" in found.to_json()["top"][0]
     assert found.fit < found.drawn
+
+
+def test_what_other_devices_cannot_run_has_no_cost_there(tmp_path):
+    found = autoprox.search_architectures(
+        "nb201",
+        "params",
+        evaluations=24,
+        batch=2,
+        out=tmp_path / "search",
+        cache=tmp_path / "cache",
+    )
+    able = measured("nb201", "edgetpu_ms")
+    known = [able.get(f"nb201/{each.config['cell']}") for each in found.scored]
+    assert [found.cost(each, "latency:edgetpu") for each in found.scored] == known
+    assert None in known
+    front = found.front("latency:edgetpu")
+    assert front
+    assert all(f"nb201/{each.config['cell']}" in able for each in front)
+
+
+def test_what_earlier_searches_did_not_keep_is_computed(tmp_path):
+    found = autoprox.search_architectures(
+        "nb201", "params", limits="latency:raspi4:30ms", evaluations=8, batch=2,
+        out=tmp_path / "search", cache=tmp_path / "cache",
+    )  # fmt: skip
+    old = replace(found, scored=tuple(replace(each, device=None) for each in found.scored))
+    costs = [each.device for each in found.scored]
+    assert None not in costs
+    assert [old.cost(each, "latency:raspi4") for each in old.scored] == costs
+    assert old.front_csv() == found.front_csv()
+
+
+def test_an_error_names_the_limits_that_were_given_alone(tmp_path):
+    with pytest.raises(SpaceError, match=r"fits params :10 \(seen: [^:]*\); widen the range$"):
+        autoprox.search_architectures(
+            "nb201", "params", cost="latency:raspi4", params=":10", out=tmp_path / "search"
+        )
 
 
 def test_limits_that_nothing_keeps_are_refused(tmp_path):

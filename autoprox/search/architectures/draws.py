@@ -86,14 +86,15 @@ class Draws:
         return True
 
     def _limits_and_costs(self) -> str:
-        """Return the limits and what was seen of the costs, for a message."""
+        """Return the limits that were given and what was seen of the costs, for a message."""
         parts = [
             f"{name} {limit.text} (seen: "
             + (" to ".join(map(count_text, self.seen[name])) if name in self.seen else "nothing")
             + ")"
             for name, limit in self.ranges.items()
+            if limit.text
         ]
-        return " and ".join(parts) + (f"; {self.broken}" if self.broken else "")
+        return " and ".join(parts or self.ranges) + (f"; {self.broken}" if self.broken else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and costs as JSON data."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from autoprox.errors import SpaceError
 from autoprox.hardware.pricing import QUANTITIES
 from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.quantities import count_text
@@ -100,10 +101,15 @@ class FoundArchitectures:
         return tuple(name for name in asked if ":" in name)
 
     def cost(self, architecture: Scored, name: str) -> float | None:
-        """Return `Scored.cost`, or the cost on another device than that the search was for."""
-        if ":" not in name or name == self.settings.device:
+        """Return `Scored.cost`, or that on another device; None if this cannot run it."""
+        if ":" not in name:
             return architecture.cost(name)
-        return device_cost(self.space, architecture.config, name)
+        if name == self.settings.device and architecture.device is not None:
+            return architecture.device
+        try:
+            return device_cost(self.space, architecture.config, name)
+        except SpaceError:
+            return None
 
     def merit(self, architecture: Scored) -> float:
         """Return the merit of one of the architectures."""

@@ -27,7 +27,7 @@ class Range:
     """A closed range.
 
     Attributes:
-        text: as it was given.
+        text: as it was given; empty if nobody gave it.
         least: the lower end; 0 for none.
         most: the upper end.
     """

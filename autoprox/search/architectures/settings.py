@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autoprox.benches.teachers import BEST
@@ -94,7 +94,7 @@ class SearchSettings:
     @property
     def costs_within(self) -> dict[str, Range]:
         """The limits, and no limit of what a device costs: it may not run all networks."""
-        own = {self.cost: range_of(self.cost, ":1T")} if ":" in self.cost else {}
+        own = {self.cost: replace(range_of(self.cost, ":1T"), text="")} if ":" in self.cost else {}
         return {**own, **self.ranges}
 
     def to_json(self) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def _parameters(settings: Settings) -> list[str]:
 def _option(name: str, value: Any) -> list[str]:
     if name in REPEATED:
         return [word for one in value for word in (REPEATED[name], one)]
+    if value is True:
+        return [f"--{name.replace('_', '-')}"]
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     return [f"--{name.replace('_', '-')}", text]
 

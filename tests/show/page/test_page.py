@@ -397,6 +397,7 @@ def test_a_formula_of_unknown_words_is_shown_as_text(copy):
         Settings("vit101", batch=4, probe_seed=2, sample=64, images="/a b/c.npz"),
         Settings("vit101", evaluations=5, population=4, proposals=6, complexity=7),
         Settings("vit101", algorithm="emq", parameters={"top": 0.1, "crossover": 1.0}),
+        Settings("vit101", teacher="resnet56", comparing=True),
     ],
 )
 def test_the_command_has_the_settings_of_the_run(settings):
