@@ -24,7 +24,7 @@ CONTAINERS = frozenset({list, dict, set, deque, OrderedDict, defaultdict})
 CONSTANTS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 """The types of what cannot be written into: containers of these alone are not looked through."""
 
-OURS = __name__.partition(".")[0]
+OURS = "autoprox"
 """Where classes of a measurement's own are from."""
 
 
