@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache, partial
@@ -36,8 +36,19 @@ class Held:
     was, since a graph may need what it is.
     """
 
-    def __init__(self, *modules: Mapping[str, Any]) -> None:
-        """Remember what the attributes of modules hold."""
+    def __init__(
+        self,
+        *modules: Mapping[str, Any],
+        clones: MutableMapping[Tensor, tuple[int, Tensor]] | None = None,
+    ) -> None:
+        """Remember what the attributes of modules hold.
+
+        Args:
+            modules: the attributes.
+            clones: tensors that were cloned before, to be cloned anew only if they were written
+                into since.
+        """
+        self._clones = {} if clones is None else clones
         self._things: dict[int, tuple[Any, Any]] = {}
         self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
         for attributes in modules:
@@ -58,8 +69,10 @@ class Held:
                     waiting.extend(inside)
             elif kind is Tensor:
                 if not value.is_inference():
-                    version, was = value._version, value.detach().clone()
-                    self._tensors[id(value)] = value, version, was
+                    known = self._clones.get(value)
+                    if known is None or known[0] != value._version:
+                        known = self._clones[value] = value._version, value.detach().clone()
+                    self._tensors[id(value)] = value, *known
             elif kind in (torch.Generator, random.Random) or _of_numpy(value):
                 self._things[id(value)] = value, _state(value)
             elif _of_plain_class(kind):

@@ -75,6 +75,17 @@ def test_objects_of_a_script_are_put_back_where_this_code_is_pasted_into_it():
     assert thing.calls == 0
 
 
+def test_tensors_that_nothing_writes_into_are_not_cloned_in_each_pass(monkeypatch):
+    network, (x, y), cloned = two(), batch(), []
+    network.state = type("State", (), {})()
+    network.state.table, clone = torch.zeros(12345), torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda it, **how: [cloned.append(it.shape), clone(it, **how)][1]
+    )
+    measure(network, x, y, ["grad", "ntk", "flow_grad"])
+    assert cloned.count((12345,)) <= 4  # those of copies of the network, too; passes are many
+
+
 def test_what_hooks_keep_is_there_for_the_loss():
     network, (x, y), kept = two(), batch(), {}
 
