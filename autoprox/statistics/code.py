@@ -22,7 +22,7 @@ def compares_sizes(network: nn.Module) -> bool:
     kinds: set[Any] = {type(module) for module in network.modules()}
     held = [value for module in network.modules() for value in vars(module).values()]
     return any(map(_has_methods_that_compare, kinds)) or any(
-        _asks_and_compares(each) for value in held for each in _functions(value)
+        _asks_and_compares(each) for value in held for each in functions_of(value)
     )
 
 
@@ -32,14 +32,16 @@ def _has_methods_that_compare(kind: type) -> bool:
         name != "__init__" and _asks_and_compares(each)
         for base in kind.__mro__
         for name, value in vars(base).items()
-        for each in _functions(value)
+        for each in functions_of(value)
     )
 
 
-def _functions(value: object) -> list[FunctionType]:
-    """Return the function that a value is, as a method too, and that behind its decorators."""
+def functions_of(value: object) -> list[FunctionType]:
+    """Return the function that an attribute is, and that behind its decorators; none of torch's."""
     if isinstance(value, (MethodType, staticmethod, classmethod)):
         value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
     if not isinstance(value, FunctionType):
         return []
     found = dict.fromkeys((value, inspect.unwrap(value)))
@@ -50,12 +52,12 @@ def _functions(value: object) -> list[FunctionType]:
 def _asks_and_compares(function: FunctionType) -> bool:
     """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
     known = [function.__globals__.get(name) for name in function.__code__.co_names]
-    called = [each for value in known for each in _functions(value)]
+    called = [each for value in known for each in functions_of(value)]
     return any(_compares(each.__code__) for each in (function, *called))
 
 
 def _of_torch(function: FunctionType) -> bool:
-    return str(function.__module__).partition(".")[0] == "torch"
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "torch"
 
 
 def _compares(code: CodeType) -> bool:

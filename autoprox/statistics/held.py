@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoprox.statistics.code import functions_of
+
 TORCHS = frozenset(vars(nn.Module()))
 """Attributes that every module has."""
 
@@ -122,8 +124,9 @@ class Held:
 def surroundings_kept(network: nn.Module) -> Iterator[None]:
     """Put back what the code of a network writes into besides the network, when all has run.
 
-    That are the attributes of its classes, and the variables of their files that methods name, such
-    as counters and caches. What hooks write is left: they are there to observe.
+    That are the attributes of its classes, and the variables of their files that methods name, or
+    functions of the file that these call, such as counters and caches. What hooks write elsewhere
+    is left: they are there to observe. What other threads write there meanwhile is undone, too.
     """
     held = Held()
     before = [(place, name, _namespace(place)[name]) for place, name in _outside(network)]
@@ -152,10 +155,18 @@ def _outside(network: nn.Module) -> Iterator[tuple[Any, str]]:
         if _home(base) in ("torch", "builtins"):
             continue
         for name, value in list(vars(base).items()):
-            if isinstance(value, FunctionType):
-                yield from ((value.__globals__, each) for each in global_values(value))
-            elif not (name.startswith("__") or hasattr(value, "__get__")):
+            for function in functions_of(value):
+                for each in (function, *_called(function)):
+                    yield from ((each.__globals__, known) for known in global_values(each))
+            if not (name.startswith("__") or hasattr(value, "__get__")):
                 yield base, name
+
+
+def _called(function: FunctionType) -> list[FunctionType]:
+    """Return the functions of its file that a function may call."""
+    known = [function.__globals__.get(name) for name in function.__code__.co_names]
+    found = [each for value in known for each in functions_of(value)]
+    return [each for each in found if each.__globals__ is function.__globals__]
 
 
 def contents(value: object) -> Iterable[object]:

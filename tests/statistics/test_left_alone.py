@@ -65,6 +65,69 @@ def test_what_is_written_beside_the_network_is_put_back():
     torch.testing.assert_close(found.values["grad"][0], expected)
 
 
+def passing_on(function):
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+
+    return call
+
+
+WRITTEN = {}
+
+
+def written_by_a_function():
+    WRITTEN["function"] = 1
+
+
+class Writes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 10)
+
+
+class ByFunction(Writes):
+    def forward(self, x):
+        written_by_a_function()
+        return self.head(x)
+
+
+class BehindDecorator(Writes):
+    @passing_on
+    def forward(self, x):
+        WRITTEN["decorated"] = 1
+        return self.head(x)
+
+
+class ByProperty(Writes):
+    @property
+    def scale(self):
+        WRITTEN["property"] = 1
+        return 2
+
+    def forward(self, x):
+        return self.head(x * self.scale)
+
+
+class ByStaticMethod(Writes):
+    @staticmethod
+    def scaled(x):
+        WRITTEN["static"] = 1
+        return 2 * x
+
+    def forward(self, x):
+        return self.head(self.scaled(x))
+
+
+@pytest.mark.parametrize("kind", [ByFunction, BehindDecorator, ByProperty, ByStaticMethod])
+def test_what_methods_of_all_kinds_and_functions_that_they_call_write_is_put_back(kind):
+    network, (x, y) = kind(), batch()
+    measure(network, x, y, ["grad"])
+    left = dict(WRITTEN)
+    WRITTEN.clear()
+    assert not left
+
+
 def test_objects_of_a_script_are_put_back_where_this_code_is_pasted_into_it():
     pasted = runpy.run_path(held.__file__, run_name="__main__")
     thing = type("Thing", (), {"__module__": "__main__"})()
@@ -156,14 +219,6 @@ def less_the_mean(self, x):
 def less_the_mean_by_shape(self, x):
     hidden, (samples, _) = self.first(x), x.shape
     return self.head(hidden if samples < 16 else hidden - hidden.mean(0))
-
-
-def passing_on(function):
-    @functools.wraps(function)
-    def call(*args):
-        return function(*args)
-
-    return call
 
 
 class ByAStaticMethod(nn.Module):
