@@ -151,18 +151,26 @@ def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
 
 
 def heads_of(maps: Sequence[torch.Size], positions: int) -> int:
-    """Heads of the attention that a layer fed: how many maps there are for each position.
+    """Heads of the attention that a layer fed.
 
-    Windows have positions of their own, and are no heads, wherever they stand. Where the layer's
-    positions are not those of the maps, heads are the dimension before queries and keys, or maps
-    that are computed one by one.
+    They are the dimension before queries and keys, or maps that are computed one by one. Where the
+    layer's positions are those of the queries of several windows, these are no heads: heads are
+    then the dimension, or the maps, beside which so many windows are left.
 
     Args:
-        maps: their shapes, ``(..., query, key)``, one for each attention before the next layer.
-        positions: in the layer's output.
+        maps: their shapes on one sample, ``(..., query, key)``, one for each attention before the
+            next layer.
+        positions: in the layer's output on the sample.
     """
-    entries = sum(shape[:-1].numel() for shape in maps)
-    if positions and not entries % positions and all(each[-2] == each[-1] for each in maps):
-        return entries // positions
-    heads = maps[-1][-3] if len(maps[-1]) > 2 else 1
+    *shared, queries, keys = maps[-1]
+    sizes = (len(maps), *shared)
+    total = math.prod(sizes)
+    windows, left = divmod(positions, queries)
+    if windows and not left and queries == keys and all(each == maps[-1] for each in maps):
+        if len(shared) == 1 and not total % windows:  # what lies in one dimension with the samples
+            return total // windows
+        for place in reversed(range(len(sizes))):
+            if total == windows * sizes[place] and (place > 1 or sizes[place] > 1):
+                return sizes[place]
+    heads = shared[-1] if shared else 1
     return heads if heads > 1 else len(maps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import inspect
 from functools import lru_cache
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -19,34 +20,44 @@ def compares_sizes(network: nn.Module) -> bool:
     Its methods are looked at, functions that its modules hold, and what these call in their file.
     """
     kinds: set[Any] = {type(module) for module in network.modules()}
-    held = (value for module in network.modules() for value in vars(module).values())
-    own = (each for each in held if isinstance(each, (FunctionType, MethodType)))
-    return any(_has_methods_that_compare(kind) for kind in kinds) or any(
-        _asks_and_compares(each.__func__ if isinstance(each, MethodType) else each) for each in own
+    held = [value for module in network.modules() for value in vars(module).values()]
+    return any(map(_has_methods_that_compare, kinds)) or any(
+        _asks_and_compares(each) for value in held for each in functions_of(value)
     )
 
 
 @lru_cache(maxsize=1024)
 def _has_methods_that_compare(kind: type) -> bool:
     return any(
-        name != "__init__" and isinstance(each, FunctionType) and _asks_and_compares(each)
+        name != "__init__" and _asks_and_compares(each)
         for base in kind.__mro__
-        for name, each in vars(base).items()
+        for name, value in vars(base).items()
+        for each in functions_of(value)
     )
 
 
+def functions_of(value: object) -> list[FunctionType]:
+    """Return the function that an attribute is, and that behind its decorators; none of torch's."""
+    if isinstance(value, (MethodType, staticmethod, classmethod)):
+        value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
+    if not isinstance(value, FunctionType):
+        return []
+    found = dict.fromkeys((value, inspect.unwrap(value)))
+    return [each for each in found if isinstance(each, FunctionType) and not _of_torch(each)]
+
+
 @lru_cache(maxsize=4096)
-def _asks_and_compares(function: object) -> bool:
+def _asks_and_compares(function: FunctionType) -> bool:
     """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
-    if not isinstance(function, FunctionType) or _of_torch(function):
-        return False
-    known = (function.__globals__.get(name) for name in function.__code__.co_names)
-    called = [each for each in known if isinstance(each, FunctionType) and not _of_torch(each)]
+    known = [function.__globals__.get(name) for name in function.__code__.co_names]
+    called = [each for value in known for each in functions_of(value)]
     return any(_compares(each.__code__) for each in (function, *called))
 
 
 def _of_torch(function: FunctionType) -> bool:
-    return str(function.__module__).partition(".")[0] == "torch"
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "torch"
 
 
 def _compares(code: CodeType) -> bool:

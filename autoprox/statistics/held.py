@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache, partial
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from autoprox.statistics.code import functions_of
 
 TORCHS = frozenset(vars(nn.Module()))
 """Attributes that every module has."""
@@ -24,7 +26,7 @@ CONTAINERS = frozenset({list, dict, set, deque, OrderedDict, defaultdict})
 CONSTANTS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 """The types of what cannot be written into: containers of these alone are not looked through."""
 
-OURS = __name__.partition(".")[0]
+OURS = "autoprox"
 """Where classes of a measurement's own are from."""
 
 
@@ -36,8 +38,19 @@ class Held:
     was, since a graph may need what it is.
     """
 
-    def __init__(self, *modules: Mapping[str, Any]) -> None:
-        """Remember what the attributes of modules hold."""
+    def __init__(
+        self,
+        *modules: Mapping[str, Any],
+        clones: MutableMapping[Tensor, tuple[int, Tensor]] | None = None,
+    ) -> None:
+        """Remember what the attributes of modules hold.
+
+        Args:
+            modules: the attributes.
+            clones: tensors that were cloned before, to be cloned anew only if they were written
+                into since.
+        """
+        self._clones = {} if clones is None else clones
         self._things: dict[int, tuple[Any, Any]] = {}
         self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}
         for attributes in modules:
@@ -58,8 +71,10 @@ class Held:
                     waiting.extend(inside)
             elif kind is Tensor:
                 if not value.is_inference():
-                    version, was = value._version, value.detach().clone()
-                    self._tensors[id(value)] = value, version, was
+                    known = self._clones.get(value)
+                    if known is None or known[0] != value._version:
+                        known = self._clones[value] = value._version, value.detach().clone()
+                    self._tensors[id(value)] = value, *known
             elif kind in (torch.Generator, random.Random) or _of_numpy(value):
                 self._things[id(value)] = value, _state(value)
             elif _of_plain_class(kind):
@@ -109,8 +124,9 @@ class Held:
 def surroundings_kept(network: nn.Module) -> Iterator[None]:
     """Put back what the code of a network writes into besides the network, when all has run.
 
-    That are the attributes of its classes, and the variables of their files that methods name, such
-    as counters and caches. What hooks write is left: they are there to observe.
+    That are the attributes of its classes, and the variables of their files that methods name, or
+    functions of the file that these call, such as counters and caches. What hooks write elsewhere
+    is left: they are there to observe. What other threads write there meanwhile is undone, too.
     """
     held = Held()
     before = [(place, name, _namespace(place)[name]) for place, name in _outside(network)]
@@ -139,10 +155,18 @@ def _outside(network: nn.Module) -> Iterator[tuple[Any, str]]:
         if _home(base) in ("torch", "builtins"):
             continue
         for name, value in list(vars(base).items()):
-            if isinstance(value, FunctionType):
-                yield from ((value.__globals__, each) for each in global_values(value))
-            elif not (name.startswith("__") or hasattr(value, "__get__")):
+            for function in functions_of(value):
+                for each in (function, *_called(function)):
+                    yield from ((each.__globals__, known) for known in global_values(each))
+            if not (name.startswith("__") or hasattr(value, "__get__")):
                 yield base, name
+
+
+def _called(function: FunctionType) -> list[FunctionType]:
+    """Return the functions of its file that a function may call."""
+    known = [function.__globals__.get(name) for name in function.__code__.co_names]
+    found = [each for value in known for each in functions_of(value)]
+    return [each for each in found if each.__globals__ is function.__globals__]
 
 
 def contents(value: object) -> Iterable[object]:

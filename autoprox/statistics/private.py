@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from types import CellType, FunctionType
@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 from torch.utils.checkpoint import CheckpointFunction, checkpoint
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from autoprox.errors import StatisticError, reason_of
 from autoprox.statistics.eager import as_written
@@ -273,6 +274,10 @@ def _compute_hooked(module: nn.Module, name: str, sources: list[str]) -> None:
     module.register_parameter(name, nn.Parameter(weight))
 
 
+_CLONES: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
+"""What plain tensors of private copies held, and in which version: a pass may write into them."""
+
+
 @contextmanager
 def placed(
     network: nn.Module, state: Mapping[str, Tensor], mode: Mode, *, batch_norm: bool = True
@@ -290,7 +295,7 @@ def placed(
     """
     modules = list(network.named_modules())
     before = [(module, _contents(module)) for _, module in modules]
-    held = Held(*(own[0] for _, own in before))
+    held = Held(*(own[0] for _, own in before), clones=_CLONES)
     names: dict[int, str] = {}
     for prefix, module in modules:
         if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):

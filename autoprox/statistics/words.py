@@ -27,7 +27,7 @@ from autoprox.primitives.kinds import (
 )
 from autoprox.runtime.registry import Registry
 
-STATISTICS_VERSION = 5
+STATISTICS_VERSION = 6
 """Raised whenever a definition below, or the way of measuring or sampling it, changes a number."""
 
 MICRO_BATCHES = 4

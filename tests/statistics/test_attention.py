@@ -259,3 +259,71 @@ def test_windows_are_no_heads_wherever_they_stand(heads_at, attend, heads):
     found = measure(Windows(), torch.randn(8, QUERIES, 8), None, ["heads", "attention"])
     assert found.values["heads"].tolist() == [heads, 0]
     assert found.sizes["attention"][0] == 8 * heads * 3 * 2 * 2
+
+
+class OfChannels(nn.Module):
+    """Four heads of maps of channels with channels, as XCiT has."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.head = nn.Linear(64, 192), nn.Linear(64, 10)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, 4, 16)).permute(2, 0, 3, 4, 1)
+        return self.head(sdpa(q, k, v).flatten(1, 2).mean(-1))
+
+
+@pytest.mark.parametrize("positions", [4, 16, 64])
+def test_channels_that_attend_are_no_windows(positions):
+    found = measure(OfChannels(), torch.randn(4, positions, 64), None, ["heads"])
+    assert found.values["heads"].tolist() == [4, 0]
+
+
+class PooledByHead(nn.Module):
+    """Four heads, each of whose queries, keys and values go through a convolution, as in MViT."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.pool, self.head = nn.Linear(16, 48), nn.Conv1d(4, 4, 1), nn.Linear(16, 10)
+
+    def forward(self, x):
+        parts = self.qkv(x).unflatten(-1, (3, 4, 4)).permute(2, 0, 3, 4, 1)
+        q, k, v = (self.pool(part.flatten(0, 1)).view_as(part).mT for part in parts)
+        return self.head(sdpa(q, k, v).transpose(1, 2).flatten(2).mean(1))
+
+
+class BiasedWindows(nn.Module):
+    """Nine windows of four positions, with a bias for each offset and head, as in SwinV2."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.bias, self.head = nn.Linear(16, 48), nn.Linear(2, 4), nn.Linear(16, 10)
+
+    def forward(self, x):
+        parts = self.qkv(x.unflatten(1, (9, 4)).flatten(0, 1)).unflatten(-1, (3, 4, 4))
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        bias = self.bias(torch.cartesian_prod(*[torch.arange(-1.0, 2)] * 2)).mean(0)
+        out = (scores(q, k) + bias[:, None, None]).softmax(-1) @ v
+        return self.head(out.transpose(1, 2).reshape(len(x), -1, 16).mean(1))
+
+
+@pytest.mark.parametrize("network", [PooledByHead, BiasedWindows])
+def test_layers_whose_positions_are_others_than_those_of_the_maps(network):
+    found = measure(network(), torch.randn(4, 36, 16), None, ["heads"])
+    assert found.values["heads"].max() == 4
+
+
+def test_windows_of_one_head_that_are_attended_one_by_one_are_no_heads():
+    class Windows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.head = nn.Linear(8, 24), nn.Linear(8, 10)
+
+        def forward(self, x):
+            parts = zip(
+                *(part.chunk(3, 2) for part in self.qkv(x)[:, None].chunk(3, -1)), strict=True
+            )
+            return self.head(torch.cat([sdpa(*part) for part in parts], 2).mean((1, 2)))
+
+    found = measure(Windows(), torch.randn(8, QUERIES, 8), None, ["heads"])
+    assert found.values["heads"].tolist() == [1, 0]

@@ -1,5 +1,7 @@
 """What a network's code does beside computing: nothing is left of it, and nothing comes of it."""
 
+import functools
+import runpy
 import weakref
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ from torch import nn
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.loading import load
-from autoprox.statistics import measure
+from autoprox.statistics import held, measure
 from tests.statistics.test_other_networks import Calls, gradients, two
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
@@ -61,6 +63,90 @@ def test_what_is_written_beside_the_network_is_put_back():
     assert network.state.calls == network.array[0] == 0
     expected = gradients(network, x, y)["head.weight"]
     torch.testing.assert_close(found.values["grad"][0], expected)
+
+
+def passing_on(function):
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+
+    return call
+
+
+WRITTEN = {}
+
+
+def written_by_a_function():
+    WRITTEN["function"] = 1
+
+
+class Writes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 10)
+
+
+class ByFunction(Writes):
+    def forward(self, x):
+        written_by_a_function()
+        return self.head(x)
+
+
+class BehindDecorator(Writes):
+    @passing_on
+    def forward(self, x):
+        WRITTEN["decorated"] = 1
+        return self.head(x)
+
+
+class ByProperty(Writes):
+    @property
+    def scale(self):
+        WRITTEN["property"] = 1
+        return 2
+
+    def forward(self, x):
+        return self.head(x * self.scale)
+
+
+class ByStaticMethod(Writes):
+    @staticmethod
+    def scaled(x):
+        WRITTEN["static"] = 1
+        return 2 * x
+
+    def forward(self, x):
+        return self.head(self.scaled(x))
+
+
+@pytest.mark.parametrize("kind", [ByFunction, BehindDecorator, ByProperty, ByStaticMethod])
+def test_what_methods_of_all_kinds_and_functions_that_they_call_write_is_put_back(kind):
+    network, (x, y) = kind(), batch()
+    measure(network, x, y, ["grad"])
+    left = dict(WRITTEN)
+    WRITTEN.clear()
+    assert not left
+
+
+def test_objects_of_a_script_are_put_back_where_this_code_is_pasted_into_it():
+    pasted = runpy.run_path(held.__file__, run_name="__main__")
+    thing = type("Thing", (), {"__module__": "__main__"})()
+    thing.calls = 0
+    kept = pasted["Held"]({"thing": thing})
+    thing.calls = 1
+    kept.put_back()
+    assert thing.calls == 0
+
+
+def test_tensors_that_nothing_writes_into_are_not_cloned_in_each_pass(monkeypatch):
+    network, (x, y), cloned = two(), batch(), []
+    network.state = type("State", (), {})()
+    network.state.table, clone = torch.zeros(12345), torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda it, **how: [cloned.append(it.shape), clone(it, **how)][1]
+    )
+    measure(network, x, y, ["grad", "ntk", "flow_grad"])
+    assert cloned.count((12345,)) <= 4  # those of copies of the network, too; passes are many
 
 
 def test_what_hooks_keep_is_there_for_the_loss():
@@ -135,12 +221,27 @@ def less_the_mean_by_shape(self, x):
     return self.head(hidden if samples < 16 else hidden - hidden.mean(0))
 
 
-@pytest.mark.parametrize("forward", [less_the_mean, less_the_mean_by_shape])
+class ByAStaticMethod(nn.Module):
+    @staticmethod
+    def coupled(x, hidden):
+        return hidden - hidden.mean(0) if len(x) > 4 else hidden
+
+    def forward(self, x):
+        return self.head(self.coupled(x, self.first(x)))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        less_the_mean, less_the_mean_by_shape, passing_on(passing_on(less_the_mean)),
+        torch.autocast("cpu", enabled=False)(less_the_mean),
+    ],
+)  # fmt: skip
 def test_samples_that_only_a_large_batch_couples_are_found(forward):
     kind = type("Couples", (nn.Module,), {"forward": forward})
-    network = kind()
-    network.first, network.head = nn.Linear(12, 8), nn.Linear(8, 10)
-    agrees(network, *batch(16))
+    for network in (kind(), ByAStaticMethod()):
+        network.first, network.head = nn.Linear(12, 8), nn.Linear(8, 10)
+        agrees(network, *batch(16))
 
 
 @pytest.mark.parametrize("permutation", [torch.randperm, numpy.random.permutation])
