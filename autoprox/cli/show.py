@@ -73,6 +73,8 @@ def print_fitted(proxy: FittedProxy, out: Console) -> None:
         "shown": f"{proxy.batch} inputs, {proxy.sample} entries of each tensor",
         "fitted on": _origin(proxy.provenance),
     }
+    if not proxy.settings:
+        del parts["settings"]
     _print_parts(parts, out, "\n")
 
 
