@@ -96,7 +96,7 @@ def test_a_choice_says_what_it_costs_and_can_be_quantised():
 
 def test_the_score_is_that_of_a_call():
     choice = autoprox.search_bits(network(), *batch(), "hawq_v2", average_bits=3.5, seed=3)
-    live = autoprox.load("hawq_v2")(network(), *batch(), bits=choice.bits, seed=3)
+    live = autoprox.load("hawq_v2")(network(), *batch(), bits=choice.bits, sample=512, seed=3)
     np.testing.assert_allclose(choice.score, live, rtol=1e-9)
 
 
@@ -104,7 +104,7 @@ def test_layers_that_cannot_be_quantised_do_not_matter():
     made, inputs = residual(), images(8)  # one layer never runs
     text = "negative(std(multiply(norm(act_error), bits)))"
     choice = autoprox.search_bits(made, inputs, None, text, average_bits=3.5, seed=3)
-    live = autoprox.load(text)(made, inputs, bits=choice.bits, seed=3)
+    live = autoprox.load(text)(made, inputs, bits=choice.bits, sample=512, seed=3)
     assert "unused" not in choice.bits
     np.testing.assert_allclose(choice.score, live, rtol=1e-9)
 

@@ -131,7 +131,7 @@ def test_trials_start_from_the_choice_and_from_uniform_bits():
     assert choice.divergence <= divergence(tuple(plain.bits.values()))
     assert choice.divergence <= divergence((8, 3, 3, 3, 3, 8))
     assert choice.average_bits <= 3.3
-    live = autoprox.load("hawq_v2")(network(), *shown, bits=choice.bits, seed=1)
+    live = autoprox.load("hawq_v2")(network(), *shown, bits=choice.bits, sample=512, seed=1)
     np.testing.assert_allclose(choice.score, live, rtol=1e-9)
     assert choice.to_json()["untried"]["bits"] == plain.bits
     assert told[-1] == ("trying configurations on the network", 6, 6)
