@@ -56,6 +56,10 @@ def shared():
         "folder": os.getcwd(),
         "environment": {name: os.environ.get(name) for name in VARIABLES},
         "path": [*sys.path],
+        "signals": [
+            *map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)),
+            signal.pthread_sigmask(signal.SIG_BLOCK, []) if os.name != "nt" else None,
+        ],
         "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
         "words": [*PRIMITIVES, *STATISTICS],
         "own": [(noun, name) for noun, name, _ in own_members()],
