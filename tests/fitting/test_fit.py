@@ -103,7 +103,7 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     arguments = ["fit", "--bench", TINY, "--model", "ridge", "--labels", "12", "--quiet"]
     arguments += ["--cache", str(folder / "cache"), "--jobs", "1"]
     with pytest.raises(SystemExit):
-        main(arguments)
+        main.main(arguments)
     printed = capsys.readouterr().out
     assert f"{found.fits[0].own.joint:.3f}" in printed
     assert "params" in printed
@@ -112,7 +112,7 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     path = folder / "told.safetensors"
     part = ["--split-seed", "3", "--target", "coarse", "--space", "cnn", "--labels", "6"]
     with pytest.raises(SystemExit):
-        main([*arguments, "--out", str(path), *part])
+        main.main([*arguments, "--out", str(path), *part])
     told = capsys.readouterr().out
     assert f"Saved: {path}. Next:" in told
     command = next(line for line in told.splitlines() if line.startswith("  autoprox rank"))
@@ -123,7 +123,7 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     assert asked["cache"] == str(folder / "cache")
     assert f"  autoprox show {path}" in told
     with pytest.raises(SystemExit):
-        main([*arguments, "--labels", "2"])
+        main.main([*arguments, "--labels", "2"])
     assert "the model 'ridge' needs at least 5 labels; got 2" in capsys.readouterr().err
 
 
