@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.assessment.wording import readable_seconds
+from autoprox.cli.counting import counting
 from autoprox.cli.live import watcher
 from autoprox.cli.options import (
     HIRING,
@@ -44,25 +45,33 @@ def list_benches() -> None:
     from autoprox.benches import BENCHES, load_bench
     from autoprox.errors import MissingTableError
 
-    rows = []
-    for name in BENCHES:
-        try:
-            listed = load_bench(name)
-        except MissingTableError as error:
-            rows += [(name, str(error))]
-            continue
-        losses = listed.lower_is_better
-        targets = ", ".join(it + " (lower is better)" * (it in losses) for it in listed.targets)
-        rows += [(name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}")]
-        rows += [("", f"targets {targets}"), ("", listed.description)]
-        if best := best_count(listed):
-            rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
+    rows: list[tuple[str, str]] = []
+    with counting(quiet=False) as told:
+        for place, name in enumerate(BENCHES):
+            told("reading tables", place, len(BENCHES))
+            try:
+                listed = load_bench(name)
+            except MissingTableError as error:
+                rows += [(name, str(error))]
+                continue
+            rows += [
+                (name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}")
+            ]
+            rows += [("", f"targets {_targets(listed)}"), ("", listed.description)]
+            if best := best_count(listed):
+                rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
     out = console()
     out.print(grid(rows))
     out.print(
         "The best of params, flops, depth and width on the architectures that a run draws, over "
         "the default targets; where D is negative, less is better."
     )
+
+
+def _targets(listed: Bench) -> str:
+    """Return the targets of a bench, and of which a lower figure is better."""
+    losses = listed.lower_is_better
+    return ", ".join(it + " (lower is better)" * (it in losses) for it in listed.targets)
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
