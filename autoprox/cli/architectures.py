@@ -154,7 +154,7 @@ def _print_best(result: FoundArchitectures, top: int, out: Console) -> None:
     best = result.top(top)
     if any(architecture.latency is not None for architecture in best):
         costs.append("latency")
-    costs += result.devices
+    costs += result.settings.devices
     headings = ["", *(["mean rank"] if several else []), *result.proxies, *costs]
     rows = [
         [

@@ -51,9 +51,13 @@ def functions_of(value: object) -> list[FunctionType]:
 @lru_cache(maxsize=4096)
 def _asks_and_compares(function: FunctionType) -> bool:
     """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
+    return any(_compares(each.__code__) for each in (function, *called_by(function)))
+
+
+def called_by(function: FunctionType) -> list[FunctionType]:
+    """Return the functions that a function finds by its name in its file, and may call."""
     known = [function.__globals__.get(name) for name in function.__code__.co_names]
-    called = [each for value in known for each in functions_of(value)]
-    return any(_compares(each.__code__) for each in (function, *called))
+    return [each for value in known for each in functions_of(value)]
 
 
 def _of_torch(function: FunctionType) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoprox.statistics.code import functions_of
+from autoprox.statistics.code import called_by, functions_of
 
 TORCHS = frozenset(vars(nn.Module()))
 """Attributes that every module has."""
@@ -164,9 +164,7 @@ def _outside(network: nn.Module) -> Iterator[tuple[Any, str]]:
 
 def _called(function: FunctionType) -> list[FunctionType]:
     """Return the functions of its file that a function may call."""
-    known = [function.__globals__.get(name) for name in function.__code__.co_names]
-    found = [each for value in known for each in functions_of(value)]
-    return [each for each in found if each.__globals__ is function.__globals__]
+    return [each for each in called_by(function) if each.__globals__ is function.__globals__]
 
 
 def contents(value: object) -> Iterable[object]:

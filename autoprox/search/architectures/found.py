@@ -94,12 +94,6 @@ class FoundArchitectures:
         known = np.array([np.nan if price is None else price for price in prices], np.float64)
         return [self.scored[place] for place in non_dominated(self.merits, known)]
 
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """What the search was for, or limited by, on devices: ``latency:raspi4`` and the like."""
-        asked = dict.fromkeys((self.settings.cost, *self.settings.ranges))
-        return tuple(name for name in asked if ":" in name)
-
     def cost(self, architecture: Scored, name: str) -> float | None:
         """Return `Scored.cost`, or that on another device; None if this cannot run it."""
         if ":" not in name:
@@ -151,7 +145,7 @@ class FoundArchitectures:
     def _row(self, scored: Scored) -> dict[str, Any]:
         """Return scores and costs of an architecture; the merit if it is no score."""
         merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(scored)}
-        names = ["params", "flops", "latency", *self.devices]
+        names = ["params", "flops", "latency", *self.settings.devices]
         costs = {name: self.cost(scored, name) for name in names}
         return {"scores": dict(scored.scores), **merit, **costs}
 

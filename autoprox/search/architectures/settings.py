@@ -87,9 +87,14 @@ class SearchSettings:
 
     @property
     def device(self) -> str | None:
-        """What is shown of a device, such as ``latency:raspi4``: the cost, or the first limit."""
-        names = (self.cost, *(limit.rpartition(":")[0] for limit in self.limits))
-        return next((name for name in names if ":" in name), None)
+        """The first of `devices`, whose cost is kept with the scores; None if there is none."""
+        return next(iter(self.devices), None)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What the search is for, or limited by, on devices: ``latency:raspi4`` and the like."""
+        asked = dict.fromkeys((self.cost, *self.ranges))
+        return tuple(name for name in asked if ":" in name)
 
     @property
     def costs_within(self) -> dict[str, Range]:
