@@ -60,6 +60,7 @@ def list_benches() -> None:
             rows += [("", f"targets {_targets(listed)}"), ("", listed.description)]
             if best := best_count(listed):
                 rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
+        told("reading tables", len(BENCHES), len(BENCHES))
     out = console()
     out.print(grid(rows))
     out.print(
