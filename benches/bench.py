@@ -98,6 +98,8 @@ class Bench:
         version: Part of every cache key; change it when an architecture gives another network.
         kind: What its networks are, in a word or two, such as ``"transformers"``.
         lower_is_better: The targets that are losses or errors; see `accuracies`.
+        noise: The standard deviation of a figure over repeated trainings where it is known, by
+            ``space/target``.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Bench:
     version: str = "1"
     kind: str = ""
     lower_is_better: tuple[str, ...] = ()
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the table; one text is taken for a list of one.

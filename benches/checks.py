@@ -139,6 +139,12 @@ def _check_targets(bench: Bench) -> None:
                     f"bench {bench.name!r}: the {words} {target!r} is not among its targets "
                     f"({', '.join(bench.targets)})"
                 )
+    for column, noise in bench.noise.items():
+        if column.rpartition("/")[2] not in bench.targets or not is_finite(noise) or noise <= 0:
+            raise BenchError(
+                f"bench {bench.name!r}: expected in noise, by 'space/target', a standard deviation "
+                f"above 0; got {noise!r} of {column!r}"
+            )
     for target in bench.targets:
         for one in bench.architectures:
             _check_figure(bench.name, one, target)

@@ -57,6 +57,12 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         version=", ".join(f"{bench.name} {bench.version}" for bench in benches),
         kind=", ".join(dict.fromkeys(bench.kind for bench in benches if bench.kind)),
         lower_is_better=losses,
+        noise={
+            f"{bench.name}/{name}": noise
+            for bench, own in zip(benches, chosen, strict=True)
+            for name, noise in bench.noise.items()
+            if name.rpartition("/")[2] in own
+        },
     )
 
 

@@ -125,6 +125,7 @@ def nb201() -> Bench:
         classes=10,
         default_statistics=STATISTICS,
         default_architectures=1000,
+        noise={"nb201/c10": 0.3, "nb201/c100": 0.4, "nb201/in16": 0.6},
     )
 
 

@@ -123,7 +123,8 @@ def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> lis
             if len(places):
                 alone = bench.alone.get(target)
                 apart = None if alone is None else bench.accuracies(alone, rows)[places]
-                column = Column(space, target, places, figures[places], apart=apart)
+                noise = bench.noise.get(f"{space}/{target}", 0.0)
+                column = Column(space, target, places, figures[places], apart=apart, noise=noise)
                 check_column(column)
                 all_columns.append(column)
     return all_columns

@@ -55,6 +55,7 @@ SPACES = (
 LEAVE_OUT = "Of several benches: measure these, do not evolve on them."
 LEAVE_ONE_OUT = "One run for each of several benches, which it never sees, and one table of these."
 OVER = "How several benches become one fitness; gain and wins compare it with the counts."
+FITNESSES = "mean|median|worst|gain|wins|share|lexicase"
 FORMULAS = "What to write: anything, or products and quotients of two small terms."
 COMPARING = "Every formula compares the network with its --teacher: tensors of both meet."
 PERMUTATIONS = "Repeat the search so often on shuffled accuracies: what luck alone finds."
@@ -90,7 +91,7 @@ def parameters(
 @listing("--space spaces", SPACES)
 @listing("--leave-out", LEAVE_OUT)
 @click.option("--leave-one-out", is_flag=True, help=LEAVE_ONE_OUT)
-@option("--over", OVER, "wins of three and more, else mean", "mean|median|worst|gain|wins")
+@option("--over", OVER, "wins of three and more, else mean", FITNESSES)
 @option("--formulas", FORMULAS, "small of three benches and more, else any", "any|small")
 @listing("--target targets", "Rank by these.", "the bench's")
 @architectures_option

@@ -175,7 +175,8 @@ class Default(Algorithm):
     """Ours: lexicase parents, survival of the fittest that rank differently, new starts.
 
     Parents are chosen among the best of the population by lexicase selection over the columns, so
-    that a proxy that is outstanding on one target has children even if others have a higher mean.
+    that a proxy that is outstanding on one target has children even if others have a higher mean;
+    with ``--over lexicase`` in the whole population, over the families.
     What survives is best by `worth`, and ranks the architectures of the search split differently
     from everything better (clearing). A population without a better best for some generations has
     found what it will find: a new one starts at random, and the two join when that one stops, too.
@@ -276,6 +277,8 @@ class Default(Algorithm):
         return Proposal(self.variation.crossed(first, second), (first.text, second.text))
 
     def _parent(self) -> Graph:
+        if self.families:
+            return lexicase(self.population, self.families).graph
         best = self.population[: max(2, int(self.top * len(self.population)))]
         return lexicase(random.sample(best, min(self.competing, len(best)))).graph
 

@@ -41,12 +41,15 @@ class World:
         proposals: how many graphs `ask` returns; part of the result, so it does not follow the
             number of jobs.
         seeds: graphs that the first population starts with.
+        families: the places of each family's columns if parents are to be chosen by lexicase
+            selection over the families, else none.
     """
 
     variation: Variation
     size: int
     proposals: int
     seeds: tuple[Graph, ...] = ()
+    families: tuple[tuple[int, ...], ...] = ()
 
 
 PARSIMONY = 1e-3
@@ -101,6 +104,7 @@ class Algorithm:
         self.size = world.size
         self.proposals = world.proposals
         self.seeds = world.seeds
+        self.families = world.families
         self.population: list[Candidate] = []
         self.filled = False
 

@@ -8,7 +8,9 @@ from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import Candidate
 
 
-def lexicase(candidates: Sequence[Candidate]) -> Candidate:
+def lexicase(
+    candidates: Sequence[Candidate], cases: Sequence[Sequence[int]] | None = None
+) -> Candidate:
     """Return a candidate that is among the best on some columns, in an order drawn at random.
 
     Automatic epsilon-lexicase selection (La Cava, Spector and Danai, GECCO 2016): column after
@@ -18,6 +20,8 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
 
     Args:
         candidates: valid ones, at least one.
+        cases: places of columns whose mean correlation counts as one, as those of a family do; each
+            column alone if None.
 
     Raises:
         ValueError: there is none.
@@ -25,12 +29,12 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
     left = list(candidates)
     if not left:
         raise ValueError("lexicase selection needs a candidate to select; got none")
-    columns = list(range(len(left[0].correlations)))
-    random.shuffle(columns)
-    for column in columns:
+    order = list(cases or ((column,) for column in range(len(left[0].correlations))))
+    random.shuffle(order)
+    for columns in order:
         if len(left) == 1:
             break
-        values = [each.correlations[column] for each in left]
+        values = [sum(each.correlations[i] for i in columns) / len(columns) for each in left]
         middle = _median(values)
         least = max(values) - _median([abs(value - middle) for value in values])
         left = [each for each, value in zip(left, values, strict=True) if value >= least]

@@ -78,8 +78,10 @@ def evolve(
         leave_out: of several benches those that are measured and not evolved on, as transfer.
         over: how the correlations of several benches become one fitness: their ``"mean"``,
             ``"median"``, ``"worst"``, ``"gain"``, the least that a proxy gains over the best of
-            params, FLOPs, depth and width of a bench, or ``"wins"``, in how many benches it is
-            above each of these; None for ``"wins"`` over at least three benches, else the mean.
+            params, FLOPs, depth and width of a bench, ``"wins"``, in how many benches it is above
+            each of these, ``"share"``, the mean of their shares of what the known noise of the
+            figures allows, or ``"lexicase"``, the mean, with parents chosen by lexicase selection
+            over the benches; None for ``"wins"`` over at least three benches, else the mean.
         formulas: ``"any"``, or ``"small"`` for products and quotients of two terms, see
             `autoprox.evolution.small`; None for small ones on at least three benches, as these hold
             best on benches that the search does not see, else any.

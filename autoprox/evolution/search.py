@@ -19,6 +19,7 @@ from autoprox.evolution.judge import Candidate, Judge, unsigned
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.language.graph import Graph
+from autoprox.ranking import columns_by_family
 
 BARREN = 50
 """After so many generations without a new candidate the search ends: the language is exhausted."""
@@ -79,8 +80,11 @@ class Search:
         self.algorithm = copy.deepcopy(
             algorithm or algorithm_of(settings.algorithm, settings.parameters)
         )
-        world = World(variation, settings.population, settings.proposals, tuple(seeds))
-        self.algorithm.begin(world)
+        by_lexicase = settings.over == "lexicase"
+        families = columns_by_family(judge.ranker.columns) if by_lexicase else ()
+        self.algorithm.begin(
+            World(variation, settings.population, settings.proposals, tuple(seeds), families)
+        )
         self._asked: tuple[list[Proposal], dict[str, Proposal]] | None = None
         self._seeds = {unsigned(seed).text for seed in seeds}
         self.generator = random.Random(settings.seed)

@@ -140,6 +140,11 @@ class Settings:
             raise RunError(
                 "searches on shuffled accuracies need a fitness over the mean: give --over mean"
             )
+        if self.over == "lexicase" and self.algorithm != "default":
+            raise RunError(
+                "by lexicase selection over families the algorithm default chooses parents, not "
+                f"{self.algorithm}: give another --over, or leave out --algorithm"
+            )
         if self.seed < 0 or self.split_seed < 0 or self.probe_seed < 0:
             raise RunError("seeds are not negative")
 

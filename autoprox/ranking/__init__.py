@@ -21,7 +21,14 @@ from autoprox.ranking.correlation import (
     standardised_ranks,
     untied_pairs,
 )
-from autoprox.ranking.families import AGAINST_COUNTS, OVER, Over, by_family, over_families
+from autoprox.ranking.families import (
+    AGAINST_COUNTS,
+    OVER,
+    Over,
+    by_family,
+    columns_by_family,
+    over_families,
+)
 from autoprox.ranking.given import alike, partial_given, partial_spearman, somers_among
 from autoprox.ranking.ranker import (
     Column,
@@ -52,6 +59,7 @@ __all__ = [
     "balanced",
     "by_family",
     "check_column",
+    "columns_by_family",
     "dense_ranks",
     "joint",
     "kendall",

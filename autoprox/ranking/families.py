@@ -10,12 +10,14 @@ import numpy as np
 from autoprox.ranking.correlation import Array
 from autoprox.ranking.ranker import Column, joint, weights
 
-Over: TypeAlias = Literal["mean", "median", "worst", "gain", "wins"]
+Over: TypeAlias = Literal["mean", "median", "worst", "gain", "wins", "share", "lexicase"]
 
-OVER: tuple[Over, ...] = ("mean", "median", "worst", "gain", "wins")
+OVER: tuple[Over, ...] = ("mean", "median", "worst", "gain", "wins", "share", "lexicase")
 """How families become one fitness: the mean, the median or the least of their correlations; or,
 beside the counts, the least of what a proxy gains over the best of them in a family, see `gain`,
-or in how many families it is above each of them, see `wins`."""
+or in how many families it is above each of them, see `wins`; or the mean of their shares of
+`Column.ceiling`, of what the figures' noise allows; or the mean, and parents are chosen by lexicase
+selection over the families."""
 
 AGAINST_COUNTS: tuple[Over, ...] = ("gain", "wins")
 """Those that compare a proxy with the counts."""
@@ -31,6 +33,14 @@ def by_family(correlations: Array, columns: Sequence[Column]) -> Array:
     return np.asarray(correlations @ (members / members.sum(axis=1, keepdims=True)).T)
 
 
+def columns_by_family(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
+    """Return the places of each family's columns, families in the order of their first column."""
+    found: dict[str, list[int]] = {}
+    for place, column in enumerate(columns):
+        found.setdefault(column.family, []).append(place)
+    return tuple(map(tuple, found.values()))
+
+
 def over_families(
     correlations: Array, columns: Sequence[Column], over: Over, counts: Array | None = None
 ) -> Array:
@@ -43,7 +53,9 @@ def over_families(
         counts: ``(counts, columns)``, the correlations of params, FLOPs, depth and width; only for
             `AGAINST_COUNTS`.
     """
-    if over == "mean":
+    if over == "share":
+        correlations = correlations / [column.ceiling for column in columns]
+    if over in ("mean", "share", "lexicase"):
         return joint(correlations, weights(columns))
     families = by_family(correlations, columns)
     if over == "median":

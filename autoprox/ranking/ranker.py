@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Column:
         family: of the space; every family counts the same, see `balanced`.
         apart: ``(n,)``, figures from training without a teacher where `accuracies` are from
             training with one; NaN where there is none, None if the target has none.
+        noise: the standard deviation of a figure over repeated trainings; 0 if nobody knows it.
     """
 
     space: str
@@ -62,11 +64,28 @@ class Column:
     weight: float = 1.0
     family: str = ""
     apart: Array | None = None
+    noise: float = 0.0
 
     @property
     def name(self) -> str:
         """The space and the target."""
         return f"{self.space}/{self.target}"
+
+    @cached_property
+    def ceiling(self) -> float:
+        """The Somers' D that the noise of the figures allows, 1 if it is not known.
+
+        So far apart as two figures are, and figures of all sizes being as likely as any, the
+        order of a pair is the true one with probability Φ(gap / √2 noise).
+        """
+        if not self.noise:
+            return 1.0
+        from scipy.special import erf
+
+        gaps = (np.abs(self.accuracies - each) for each in self.accuracies)
+        right = [(erf(each / (2 * self.noise)).sum(), np.count_nonzero(each)) for each in gaps]
+        told, pairs = np.sum(right, axis=0)
+        return float(told / pairs)
 
 
 def check_column(column: Column) -> None:

@@ -130,3 +130,15 @@ def test_a_target_of_two_directions_is_refused(tiny: Bench) -> None:
     losing = dataclasses.replace(tiny, name="losing", lower_is_better=("coarse",))
     with pytest.raises(BenchError, match="'coarse': lower is better in bench losing and higher in"):
         joined([tiny, losing])
+
+
+def test_the_noise_of_figures_is_known_in_a_view(tiny: Bench, other: Bench) -> None:
+    noisy = dataclasses.replace(tiny, noise={"mlp/coarse": 0.5, "mlp/fine": 0.2})
+    assert joined([noisy, other]).noise == {
+        "tiny/mlp/coarse": 0.5,
+        "tiny/mlp/fine": 0.2,
+    }
+    assert joined([noisy], "fine").noise == {"tiny/mlp/fine": 0.2}
+    for noise in ({"mlp/top9": 0.5}, {"mlp/coarse": 0}, {"mlp/coarse": float("nan")}):
+        with pytest.raises(BenchError, match="a standard deviation above 0"):
+            dataclasses.replace(tiny, noise=noise)

@@ -94,6 +94,27 @@ def test_lexicase_selection_spares_those_within_a_median_absolute_deviation(monk
     assert drawn.choices == [found[:2]]
 
 
+def test_lexicase_selection_over_families_takes_the_mean_of_their_columns(monkeypatch):
+    drawn = Drawn(monkeypatch)
+    rows = [(0.9, 0.1, 0.8), (0.6, 0.6, 0.9), (0.6, 0.6, 0.2)]
+    found = [candidate(text, 0.5, correlations=row) for text, row in zip(TEXTS, rows, strict=False)]
+    assert lexicase(found, [(0, 1), (2,)]) is found[1]
+    assert drawn.choices == [found[1:2]]
+
+
+def test_over_lexicase_the_whole_population_competes_over_the_families(monkeypatch):
+    rows = [(0.6, 0.6, 0.2)] * 9 + [(0.2, 0.2, 0.9)]
+    found = [
+        candidate(f"add({i}, sum(params))", 1 - 0.01 * i, correlations=row)
+        for i, row in enumerate(rows)
+    ]
+    Drawn(monkeypatch, [CHILD, CHILD])
+    algorithm = grown(Default, found, batch=1)
+    algorithm.families = ((2,), (0, 1))
+    (mutant,) = algorithm.offspring()
+    assert mutant.parents == (found[-1].graph.text,)
+
+
 def test_lexicase_selection_of_none_is_refused_in_a_sentence():
     with pytest.raises(ValueError, match="needs a candidate to select; got none"):
         lexicase([])

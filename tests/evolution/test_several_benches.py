@@ -293,12 +293,14 @@ def test_a_bench_that_is_left_out_is_transfer(cache, tmp_path):
     assert left.best.graph == alone.best.graph
 
 
-@pytest.mark.parametrize("over", ["median", "worst", "gain", "wins"])
+@pytest.mark.parametrize("over", ["median", "worst", "gain", "wins", "share", "lexicase"])
 def test_a_fitness_over_families_is_what_its_columns_give(over, cache, tmp_path):
     found = evolve(BOTH, over=over, out=tmp_path / over, cache=cache, **SMALL)
     counts = [each for each in found.search if each.name in COUNTS]
     rivals = np.array([families(each) for each in counts])
     rules = {
+        "share": np.mean,  # nobody knows the noise of these figures
+        "lexicase": np.mean,
         "median": np.median,
         "worst": np.min,
         "gain": lambda families: np.min(gain(np.array(families), rivals.max(0))),
@@ -327,6 +329,10 @@ def families(assessment):
         ({"over": "best"}, "unknown way to put families together 'best'"),
         ({"leave_out": "other", "spaces": ["tiny/mlp"]}, "not both"),
         ({"over": "worst", "permutations": 3}, "shuffled accuracies need"),
+        (
+            {"over": "lexicase", "algorithm": "emq"},
+            "the algorithm default chooses parents, not emq: give",
+        ),
     ],
 )
 def test_what_makes_no_sense_over_families_is_refused(options, words, cache, tmp_path):

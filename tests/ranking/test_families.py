@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from autoprox.ranking import Column, balanced, by_family, over_families
+from autoprox.ranking import (
+    Column,
+    balanced,
+    by_family,
+    columns_by_family,
+    over_families,
+    somers,
+)
 
 NAMES = ("cells", "cells", "vits")
 COLUMNS = balanced([Column(str(i), "top1", np.arange(3), np.arange(3.0)) for i in range(3)], NAMES)
@@ -43,3 +50,29 @@ def test_wins_are_counted_against_the_count_that_is_hardest_to_beat():
     assert won.tolist() == pytest.approx([1.35 / 3, 1.25 / 3, 1.4 / 3])
     won = over_families(FOUND, COLUMNS, "wins", counts - 1)
     assert won.tolist() == pytest.approx([2.35 / 3, 2.25 / 3, 2.4 / 3])
+
+
+def test_a_share_is_of_what_the_noise_of_the_figures_allows():
+    # Two trainings with deviations of 1 of two networks 2 apart tell them right with Φ(√2).
+    noisy = [
+        Column("a", "t", np.arange(2), np.array([0.0, 2.0]), family="a", noise=1.0),
+        Column("b", "t", np.arange(2), np.array([0.0, 2.0]), family="b"),
+    ]
+    ceiling = 2 * 0.9213503965 - 1
+    assert noisy[0].ceiling == pytest.approx(ceiling)
+    assert noisy[1].ceiling == 1
+    shares = over_families(np.array([[0.4, 0.2]]), noisy, "share")
+    assert shares.tolist() == pytest.approx([(0.4 / ceiling + 0.2) / 2])
+
+
+def test_the_ceiling_is_what_the_true_figures_have():
+    generator = np.random.default_rng(0)
+    true = generator.uniform(0, 20, (200, 60))
+    seen = true + generator.normal(size=true.shape)
+    reached = [somers(one, other) for one, other in zip(true, seen, strict=True)]
+    told = [Column("a", "t", np.arange(60), each, noise=1.0).ceiling for each in seen]
+    assert np.mean(told) == pytest.approx(np.mean(reached), abs=0.005)
+
+
+def test_columns_of_a_family_are_found():
+    assert columns_by_family(COLUMNS) == ((0, 1), (2,))
