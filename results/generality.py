@@ -13,7 +13,7 @@ the D of params, FLOPs, depth and width, and the formula of the first seed. Belo
 the families, beside the known proxies: with Student's 95 % interval of the difference over families
 (low, high), and with the 95 % bootstrap interval over the architectures of these families. Formulas
 that are in runs/general already are read. Measuring takes half an hour of one core, the searches
-five minutes. Writes results/generality.csv; with families as an argument (`vit101,nb201,...`)
+ten minutes. Writes results/generality.csv; with families as an argument (`vit101,nb201,...`)
 these alone are looked at, and the file's name has their number.
 """
 
@@ -47,7 +47,7 @@ from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
-FITNESSES: tuple[Over, ...] = ("wins", "mean")
+FITNESSES: tuple[Over, ...] = ("wins", "mean", "lexicase")
 GENERAL = "general"
 KEPT_BYTES = 400 * 2**20
 """How much is kept of the layers' numbers, from which terms are made."""
