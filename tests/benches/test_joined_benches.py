@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoprox.benches import Bench, joined, load_bench, several
@@ -142,3 +143,25 @@ def test_the_noise_of_figures_is_known_in_a_view(tiny: Bench, other: Bench) -> N
     for noise in ({"mlp/top9": 0.5}, {"mlp/coarse": 0}, {"mlp/coarse": float("nan")}):
         with pytest.raises(BenchError, match="a standard deviation above 0"):
             dataclasses.replace(tiny, noise=noise)
+
+
+def test_the_noise_of_macro_is_that_of_three_trainings() -> None:
+    bench = load_bench("macro")
+    figures = np.array([bench.figures(target) for target in bench.targets[1:]])
+    _, one_each = np.unique([one.isomorph for one in bench.architectures], return_index=True)
+    deviation = np.sqrt(figures[:, one_each].var(axis=0, ddof=1).mean())
+    assert bench.noise["macro/c10_first"] == pytest.approx(deviation, abs=0.005)
+    assert bench.noise["macro/c10"] == pytest.approx(deviation / np.sqrt(3), abs=0.005)
+
+
+def test_the_noise_of_nb201_is_that_of_cells_of_one_class() -> None:
+    bench = load_bench("nb201")
+    classes: dict[str | None, list[int]] = {}
+    for place, one in enumerate(bench.architectures):
+        classes.setdefault(one.isomorph, []).append(place)
+    for target, noise in zip(bench.default_targets, (0.3, 0.4, 0.6), strict=True):
+        assert bench.noise[f"nb201/{target}"] == noise
+        figures = bench.figures(target)
+        squares = sum(figures[own].var() * len(own) for own in classes.values())
+        deviation = np.sqrt(squares / (len(figures) - len(classes)))
+        assert deviation == pytest.approx(noise, abs=0.05)
