@@ -32,7 +32,7 @@ CAVEATS = (
     f"Texts are {TOKENS} random tokens of {VOCABULARY:,}; the networks were trained on "
     f"{TRAINED_TOKENS} of {TRAINED_VOCABULARY:,}. The embeddings, which are the head too, are the "
     "same in all networks. Of 20 networks scores in both forms agree by Somers' D of .98 (zico), "
-    ".96 (naswot, of 17) and .94 (l2_norm), those of snip by .67 only, see results/shown_sizes.csv.",
+    ".96 (naswot, of 17) and .94 (l2_norm), those of snip by .67, see results/shown_sizes.csv.",
     "No count ranks these networks: Kendall's tau of the parameter count is -.06.",
     "SynFlow's pass shows an input of ones, which token ids cannot be: `flow_grad` is not "
     "measured. 13 cells have steps that change no output, 9 of them matrices, whose gradients "
