@@ -47,7 +47,7 @@ from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)
-FITNESSES: tuple[Over, ...] = ("wins", "mean", "lexicase")
+FITNESSES: tuple[Over, ...] = ("wins", "mean", "lexicase", "share")
 GENERAL = "general"
 KEPT_BYTES = 400 * 2**20
 """How much is kept of the layers' numbers, from which terms are made."""
