@@ -43,6 +43,9 @@ FAMILIES = several("general")
 COLUMNS = [Column(name, "", np.arange(3), np.arange(3.0), family=name) for name in FAMILIES]
 """One column a family: what stands for it is its mean."""
 
+FITNESSES = tuple(over for over in OVER if over not in ("share", "lexicase"))
+"""Without those that choose among formulas of counts as the mean does, or nearly so."""
+
 Array = NDArray[np.float64]
 
 
@@ -87,7 +90,7 @@ def rows() -> Iterator[dict[str, object]]:
     found, counts = figures[: -len(COUNTS)], figures[-len(COUNTS) :]
     for name, each in zip(COUNTS, counts, strict=True):
         yield row(name, each)
-    for over in OVER:
+    for over in FITNESSES:
         left = [[i for i in range(len(FAMILIES)) if i != out] for out in range(len(FAMILIES))]
         places = [chosen(found, counts, over, others) for others in left]
         worth = found[places, range(len(FAMILIES))]

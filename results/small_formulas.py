@@ -146,8 +146,8 @@ class Small:
         graph = apply(word, self.terms[i][0], self.terms[j][0])
         return graph if sign > 0 else negated(graph)
 
-    def chosen(self, seed: int) -> Iterator[Choice]:
-        """Choose with every fitness without each family, and without none of them."""
+    def chosen(self, seed: int, fitnesses: Sequence[Over] = OVER) -> Iterator[Choice]:
+        """Choose with some fitnesses without each family, and without none of them."""
         ground = ground_of(seed, self.benches)
         places = list(ground.search)
         ranker = Ranker(ground.columns(places))
@@ -160,7 +160,7 @@ class Small:
             mean = over_families(correlations[:, left], columns, "mean")
             signs = np.where(mean < 0, -1.0, 1.0)
             turned = correlations[:, left] * signs[:, None]
-            for over in OVER:
+            for over in fitnesses:
                 if over == "lexicase":
                     best = int(selected(by_family(turned, columns), seed).argmax())
                 else:

@@ -135,7 +135,7 @@ def found(whole: Small, own: Sequence[Graph]) -> Figures:
     part.terms, part.values = [whole.terms[i] for i in places], whole.values[places]
     part.write()
     print(len(part.terms), "terms", len(part.formulas), "formulas", flush=True)
-    choices = [each for seed in SEEDS for each in part.chosen(seed)]
+    choices = [each for seed in SEEDS for each in part.chosen(seed, FITNESSES)]
     families = list(choices[0].figures)
     figures = {(each.over, each.left_out, each.seed): each.figures for each in choices}
     return {
