@@ -50,6 +50,7 @@ GUIDES = (
     "add-a-statistic",
     "add-a-bench",
     "add-a-space",
+    "add-a-proxy",
     "add-an-algorithm",
     "architecture",
     "files",

@@ -36,7 +36,7 @@ PUBLISHED = {"search": "ZiCo (Li et al., ICLR 2023)", "c10": 94.0, "c100": 71.1,
 def found_cell(proxies: str, seed: int, images: str) -> tuple[str, int]:
     """Search if need be; return the cell and how many were scored."""
     folder = ROOT / f"{proxies}-{seed}"
-    shared = {"jobs": len(os.sched_getaffinity(0)), "watch": _said}
+    shared = {"jobs": len(os.sched_getaffinity(0)), "progress": _said}
     if (folder / "top.json").is_file() and json.loads((folder / "top.json").read_text())[
         "finished"
     ]:
@@ -53,9 +53,9 @@ def found_cell(proxies: str, seed: int, images: str) -> tuple[str, int]:
     return found.top(1)[0].config["cell"], len(found.scored)
 
 
-def _said(search: object, done: int) -> None:
-    if done == 0:
-        print(f"{len(search.scored)} of {BUDGET} scored", flush=True)  # type: ignore[attr-defined]
+def _said(task: str, done: int, total: int) -> None:
+    if done % 16 == 0:
+        print(f"{done} of {total} scored", flush=True)
 
 
 def main(images: str, sets: Sequence[str]) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +113,7 @@ def ablate(
     plan = Plan(part, source, graph.statistics, probe or Probe(), folder)
     store = Store(folder)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        rows = measure_bench(plan, store, workers, partial(progress or silent, "measuring"))
+        rows = measure_bench(plan, store, workers, progress or silent)
     table = load_table(store, rows, graph.statistics)
     everything = range(len(part.architectures))
     columns = columns_of(part, everything, listed(targets or part.default_targets))

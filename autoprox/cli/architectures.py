@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from autoprox.search.architectures import FoundArchitectures
-    from autoprox.search.architectures.search import ArchitectureSearch
 
 SPACES = (
     "Architectures: autoformer, pit, nb201, resnet64, macro, natssss, or a file that defines a "
@@ -86,14 +85,9 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
     begun = time.monotonic()
     try:
         with counting(options["quiet"]) as show:
-
-            def watch(search: ArchitectureSearch, done: int) -> None:
-                count = len(search.scored) + done
-                show(_task(search), count, search.settings.evaluations)
-
             proxies = options["proxy"]
             result = search_architectures(
-                options["space"], proxies, watch=watch, **asked, **hired(options)
+                options["space"], proxies, progress=show, **asked, **hired(options)
             )
     except KeyboardInterrupt:
         click.echo("interrupted before the search began", err=True)
@@ -110,14 +104,6 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
         )
         click.echo(f"interrupted; go on with: {command}", err=True)
         ctx.exit(INTERRUPTED)
-
-
-def _task(search: ArchitectureSearch) -> str:
-    """Return what a search is doing, with what became of it so far."""
-    facts = [f"{sum(bool(scored.failures) for scored in search.scored)} failed"]
-    if search.settings.ranges:
-        facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
-    return f"scoring architectures ({', '.join(facts)})"
 
 
 def _report(result: FoundArchitectures, options: dict[str, Any], top: int, seconds: float) -> None:

@@ -116,7 +116,9 @@ def build(
     asked = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
     watch = watcher(quiet)
     with watch, open_workers(**hired(given), folder=asked.folder) as opened:
-        measure_bench(asked, Store(asked.folder), opened, watch.measuring)
+        measure_bench(
+            asked, Store(asked.folder), opened, lambda _, done, total: watch.measuring(done, total)
+        )
     done, total = watch.measured
     here = len(asked.works) - total
     click.echo(

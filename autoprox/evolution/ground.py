@@ -33,6 +33,7 @@ from autoprox.proxies.loading import load
 from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers
+from autoprox.runtime.progress import Progress
 from autoprox.statistics import STATISTICS, Store
 
 
@@ -63,16 +64,16 @@ class Ground:
     targets: tuple[str, ...]
     algorithm: Algorithm
 
-    def measure(self, workers: Workers, progress: Callable[[int, int], None]) -> None:
-        """Measure what is missing from the cache.
+    def measure(self, workers: Workers, told: Callable[[int, int], None]) -> None:
+        """Measure what is missing from the cache; `told` how many are measured, and of how many.
 
         Raises:
             StatisticError, CacheError, WorkerError: it cannot be measured or kept.
         """
         counts = [len(pending(plan, self.store)) for plan in self.plans]
-        progress(0, sum(counts))
+        told(0, sum(counts))
         for number, plan in enumerate(self.plans):
-            shifted = _shifted(progress, sum(counts[:number]), sum(counts))
+            shifted = _shifted(told, sum(counts[:number]), sum(counts))
             measure_bench(plan, self.store, workers, shifted)
 
     @property
@@ -162,16 +163,14 @@ def network_name(one: Architecture, prefix: str) -> str:
     return f"class {prefix}{one.isomorph}"
 
 
-def _shifted(
-    progress: Callable[[int, int], None], before: int, total: int
-) -> Callable[[int, int], None]:
-    """Return what tells `progress` of one bench after `before` architectures of others."""
+def _shifted(told: Callable[[int, int], None], before: int, total: int) -> Progress:
+    """Return what tells of the progress of one bench after `before` architectures of others."""
 
-    def told(done: int, _: int) -> None:
+    def shifted(_: str, done: int, __: int) -> None:
         if done:
-            progress(before + done, total)
+            told(before + done, total)
 
-    return told
+    return shifted
 
 
 def _load(

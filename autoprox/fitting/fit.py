@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from autoprox.proxies.loading import load
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
 from autoprox.runtime.parallel import HERE, Workers, open_workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.statistics import DEFAULT_SAMPLE, Sample, Store
 from autoprox.statistics.store import default_folder
 
@@ -157,7 +158,7 @@ def fit(
     scheduler: str | None = None,
     cache: str | Path | None = None,
     out: str | Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Fits:
     """Fit a proxy to the accuracies of a few architectures, and judge it on others.
 
@@ -194,7 +195,7 @@ def fit(
         scheduler: the address of Dask's.
         cache: the folder of statistics; None for the usual one.
         out: where the proxy is saved, a file ``NAME.safetensors``; None for nowhere.
-        progress: told what is done, how much of it is, and of how much.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         UnknownNameError: there is no such bench, model, setting, space, target or proxy.
@@ -236,7 +237,7 @@ def fit(
     probe = Probe(batch, probe_seed, sample, images, device)
     folder = Path(cache) if cache is not None else default_folder()
     plan = Plan(part, source, with_baselines(part, tuple(names)), probe, folder)
-    tell = progress or (lambda what, done, total: None)
+    tell = progress or silent
     with open_workers(jobs, backend, scheduler, folder) as workers:
         shown = shown_of(plan, wanted, workers, tell)
         results = []
@@ -264,11 +265,11 @@ def shown_of(
     plan: Plan,
     targets: tuple[str, ...],
     workers: Workers = HERE,
-    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+    tell: Progress = silent,
 ) -> Shown:
     """Measure what is missing, and return the bench with its table."""
     store = Store(plan.folder)
-    rows = measure_bench(plan, store, workers, lambda done, total: tell("measuring", done, total))
+    rows = measure_bench(plan, store, workers, tell)
     evaluator = Evaluator(load_table(store, rows, plan.names))
     return Shown(plan.bench, targets, evaluator, expressible(plan.bench, plan.names), plan.probe)
 

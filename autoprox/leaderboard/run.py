@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +133,7 @@ def rank(
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
         told = progress or notebook_bar() or silent
-        scores = _KeptScores(
-            part, score_all(job, workers, partial(told, "scoring architectures"), outlook)
-        )
+        scores = _KeptScores(part, score_all(job, workers, told, outlook))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [

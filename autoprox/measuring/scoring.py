@@ -27,6 +27,7 @@ from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import Scorable
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.parallel import HERE, Workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.statistics import Sample, Store, fingerprint
 
 TIMED = 3
@@ -121,11 +122,14 @@ class Outlook:
 
 Watch: TypeAlias = Callable[[Outlook], None]
 
+SCORING = "scoring architectures"
+"""What progress is told of."""
+
 
 def score_all(
     job: Job,
     workers: Workers = HERE,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
     outlook: Watch | None = None,
 ) -> list[Kept]:
     """Return what every proxy gives on every architecture, in the order of the bench.
@@ -136,7 +140,7 @@ def score_all(
     Args:
         job: proxies and architectures.
         workers: who scores.
-        progress: called as ``progress(done, total)``, in networks.
+        progress: called as ``progress(task, done, total)``, in networks.
         outlook: called with what has to be done before it begins, and again, with an estimate of
             the time, when the first networks are done.
 
@@ -152,15 +156,13 @@ def score_all(
         told, works = _outlook(job, works)
         outlook(told)
     unsaved: dict[str, Kept] = {}
-    if progress:
-        progress(0, len(works))
+    progress(SCORING, 0, len(works))
     if _any_built(job, works):
         check_outputs(job.bench)
     begun = 0.0
     for done, noted in enumerate(_done(job, works.values(), workers), start=1):
         unsaved.update(noted)
-        if progress:
-            progress(done, len(works))
+        progress(SCORING, done, len(works))
         begun = begun or time.monotonic()  # what comes before the first is no measure of the others
         if outlook and told and done == 1 + workers.jobs < told.built:
             pace = (time.monotonic() - begun) / (done - 1)

@@ -20,6 +20,7 @@ from autoprox.evaluation.evaluate import Table
 from autoprox.measuring.probe import Exhibit, Probe
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import STATISTICS, Measurement, Store, fingerprint
 
@@ -146,7 +147,7 @@ def measure_bench(
     plan: Plan,
     store: Store,
     workers: Workers = HERE,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> list[TableRow]:
     """Measure what is missing, each architecture once; return where the statistics of all lie.
 
@@ -157,7 +158,7 @@ def measure_bench(
         plan: what is needed.
         store: the cache.
         workers: who measures.
-        progress: called as ``progress(done, total)``, in architectures.
+        progress: called as ``progress(task, done, total)``, in architectures.
 
     Raises:
         BenchError: a network cannot be built, or has other outputs than the bench has classes.
@@ -166,15 +167,13 @@ def measure_bench(
         WorkerError: a worker was killed.
     """
     works = pending(plan, store)
-    if progress:
-        progress(0, len(works))
+    progress("measuring", 0, len(works))
     if works:
         check_outputs(plan.bench)
     source = plan.bench if workers.here else plan.source
     tasks = ((source, plan.probe, work, plan.folder) for work in works)
     for done, _ in enumerate(workers.unordered(_measure, tasks), start=1):
-        if progress:
-            progress(done, len(works))
+        progress("measuring", done, len(works))
     return plan.rows
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from autoprox.benches import BENCHES, Architecture, Bench, load_bench, split
 from autoprox.errors import AutoproxError, BenchError, UnknownNameError
+from tests.processes import run_python
 
 
 def build(architecture: Architecture) -> nn.Module:
@@ -167,9 +168,7 @@ def test_another_process_builds_the_same_weights() -> None:
         "network = bench.network(bench.in_space('pit')[0], seed=5)\n"
         "print(network.head.weight.double().sum().item().hex())"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    answer = run_python("-c", script)
     bench = load_bench("vit101")
     head: Any = bench.network(bench.in_space("pit")[0], seed=5).head
     assert float.fromhex(answer.stdout.strip()) == pytest.approx(
@@ -322,9 +321,7 @@ def test_a_bench_of_a_file_reaches_another_process(tmp_path: Path) -> None:
         "bench = cloudpickle.loads(open(sys.argv[1], 'rb').read())\n"
         "print(bench.network(bench.architectures[0]).layer)"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "sent"], capture_output=True, text=True
-    )
+    answer = run_python("-c", script, tmp_path / "sent")
     assert answer.stdout.startswith("Linear(in_features=4, out_features=2"), answer.stderr
 
 

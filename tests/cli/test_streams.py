@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from autoprox.cli import Failure, main
 from autoprox.cli.options import console
 from autoprox.runtime.arguments import printable
+from tests.processes import run_python
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 STEERING = "a\x1b[31mred\x9b2J\x07\u202e\x00b"
@@ -154,14 +155,17 @@ def test_a_console_keeps_lines_and_tabs_and_drops_the_rest(capsys):
     assert printable("one\n\ttwo\x7f") == "one\n\ttwo"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+UNREAD = (
+    "import os, runpy, sys\nread, write = os.pipe()\nos.dup2(write, 1)\nos.close(read)\n"
+    "os.close(write)\nsys.stdout = open(1, 'w')\n"
+    "runpy.run_module('autoprox', run_name='__main__')"
+)
+"""Runs autoprox with a standard output that nobody reads."""
+
+
 @pytest.mark.parametrize("words", [["words"], ["export", "zico", "--to", "python"]])
 def test_a_pipe_that_nobody_reads_any_more_ends_a_command_silently(words, tmp_path):
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "autoprox", *words]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    os.close(write)
+    done = run_python("-c", UNREAD, *words, folder=tmp_path)
     assert (done.returncode, done.stderr) == (141, "")
 
 

@@ -23,6 +23,7 @@ from autoprox.runtime.files import write_text
 from autoprox.show.citing import bibliography
 from autoprox.show.page import page
 from tests.crashes import contents
+from tests.processes import run_python
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc")
@@ -143,10 +144,7 @@ def test_a_killed_parent_leaves_no_worker_behind(cache, tmp_path):
 @LINUX
 @pytest.mark.parametrize("words", [["show", "zico"], ["show", "zico", "--json", "-"]])
 def test_a_full_disk_behind_standard_output_is_one_sentence(words, tmp_path):
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command(*words), stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-        )
+    done = run_python("-m", "autoprox", *words, folder=tmp_path, stdout="/dev/full")
     assert done.returncode == 1
     assert done.stderr == "error: cannot write the output: No space left on device\n"
 

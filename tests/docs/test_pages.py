@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 import autoprox
 from autoprox.cli import main
+from tests.processes import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -208,7 +209,7 @@ COMMANDS = """
 import pathlib, shlex, sys
 from autoprox.cli import main
 for line in pathlib.Path(sys.argv[1]).read_text().splitlines():
-    main(shlex.split(line)[1:], standalone_mode=False)
+    main.main(shlex.split(line)[1:], standalone_mode=False)
 """
 
 
@@ -217,27 +218,25 @@ def run(block: Block, folder: Path, number: int) -> str:
     suffix = {"python": "py", "bash": "sh"}[block.language]
     script = folder / f"block_{number}.{suffix}"
     script.write_text(block.text, encoding="utf-8")
-    if suffix == "py":
-        program = [sys.executable]
-    elif all(line.startswith("autoprox ") for line in block.text.splitlines()):
-        program = [sys.executable, "-c", COMMANDS]  # one process for all of them
-    else:
-        program = ["bash", "-euo", "pipefail"]
     environment = {
-        **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "AUTOPROX_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        [*program, script.name],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    commands = all(line.startswith("autoprox ") for line in block.text.splitlines())
+    if suffix == "py" or commands:
+        program = ["-c", COMMANDS] if commands else []  # one process for all of them
+        done = run_python(*program, script.name, folder=folder, environment=environment)
+    else:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", script.name],
+            cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-LONG = ("several-runs", "add-a-primitive", "add-a-statistic", "teachers")
+LONG = ("several-runs", "teachers")
 """Pages whose code takes longer than the others; the slow tests run it."""
 
 

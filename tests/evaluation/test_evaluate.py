@@ -92,6 +92,13 @@ def test_counts_are_exact(table, networks):
     assert scores.values.tolist() == [sum(p.numel() for p in net.parameters()) for net in networks]
 
 
+def test_scores_that_a_caller_changes_are_right_the_next_time(table):
+    evaluator, graph = Evaluator(table), parse_proxy("sum(norm(weight))")
+    expected = evaluator(graph).values.copy()
+    evaluator(graph).values[:] = 0.0
+    assert evaluator(graph).values.tolist() == expected.tolist()
+
+
 def test_a_selector_keeps_the_layers_of_one_half(table):
     evaluator = Evaluator(table)
     early = evaluator(parse_proxy("sum(only_early(params))")).values

@@ -1,8 +1,6 @@
 """What a process that ended leaves behind: see tests/contract/test_every_end.py, too."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from autoprox.evolution import running
 from autoprox.evolution.run import evolve
 from tests.crashes import contents
+from tests.processes import run_python
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 40, "population": 10, "proposals": 20, "permutations": 1}
@@ -37,7 +36,7 @@ def test_half_written_files_of_dead_processes_are_removed(cache, tmp_path):
     )
     folder = tmp_path / "run"
     folder.mkdir()
-    killed = subprocess.run([sys.executable, "-c", script, str(folder / "report.json")])
+    killed = run_python("-c", script, folder / "report.json")
     assert killed.returncode == 9
     (left,) = folder.glob(".*.tmp")
     ours = left.with_name(f".{left.name.split('.')[1]}.{os.getpid()}.0a1b2c3d.tmp")

@@ -6,10 +6,7 @@ import gc
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +35,7 @@ from autoprox.ranking import CORRELATIONS, SYMBOLS, resolved
 from autoprox.runtime.schema import sealed
 from autoprox.show.page import page
 from tests.evolution.stopping import Stopper
+from tests.processes import Python
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -150,11 +148,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(algorithm, cache, tmp_p
     )
     killed = tmp_path / "killed"
     arguments = [TINY, str(killed), str(cache), json.dumps(options)]
-    process = subprocess.Popen([sys.executable, "-c", script, *arguments])
-    while process.poll() is None and not (killed / "checkpoint.json").is_file():
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = Python("-c", script, *arguments)
+    process.until((killed / "checkpoint.json").is_file)
+    process.kill()
+    process.ended()
     if not (killed / "report.json").is_file():
         # What a killed writer leaves behind: half a line after the checkpoint.
         with (killed / "candidates.jsonl").open("a") as file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from autoprox.cli import main
 from autoprox.errors import AutoproxError, RunError, UnknownNameError
 from autoprox.evolution.run import Run, Silent, evolve
 from autoprox.evolution.tracking import TensorBoard
+from tests.processes import run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 DOCS = Path(__file__).parents[2] / "docs" / "tracking.md"
@@ -181,7 +181,7 @@ def test_tensorboard_is_not_imported_unless_it_is_used() -> None:
     code = (
         "import sys, autoprox.evolution.run; print([x for x in sys.modules if 'tensorboard' in x])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = run_python("-c", code)
     assert found.stdout == "[]\n"
 
 

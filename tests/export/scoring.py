@@ -1,4 +1,4 @@
-"""Runs exported files where autoprox cannot be imported: ``python -I scoring.py FOLDER``.
+"""Runs exported files where autoprox cannot be imported: ``python scoring.py FOLDER``.
 
 It scores every network below with every file, and prints a JSON object: file -> network -> score,
 or the name of the exception.

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import linecache
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from autoprox.statistics import STATISTICS, statistic
 from tests import any_networks
 from tests.export import scoring
 from tests.known_networks import left, random_states
+from tests.processes import run_python
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,8 +57,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
     folder = tmp_path_factory.mktemp("exported")
     for name, proxy in PROXIES.items():
         (folder / f"{name}.py").write_text(exported(proxy, "python"), encoding="utf-8")
-    command = [sys.executable, "-I", scoring.__file__, str(folder)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
+    done = run_python(scoring.__file__, folder, folder=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

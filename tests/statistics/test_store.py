@@ -15,6 +15,7 @@ import torch
 from autoprox.errors import CacheError
 from autoprox.statistics import Measurement
 from autoprox.statistics.store import FORMAT, Store, default_folder
+from tests.processes import Python
 
 KEY = {"bench": "toy", "architecture": {"depth": 3, "heads": [1, 2]}, "seed": 0}
 ROOT = Path(__file__).parents[2]
@@ -257,18 +258,15 @@ HELD = (
 
 
 def saver(store, times, before=""):
-    return subprocess.Popen(
-        [sys.executable, "-c", before + SAVING, str(store.folder), json.dumps(KEY), str(times)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
+    return Python("-c", before + SAVING, store.folder, json.dumps(KEY), times)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_writer_that_is_killed_leaves_no_file_that_misleads(store):
-    with saver(store, 1, HELD) as process:
-        assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "written\n"]
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    process = saver(store, 1, HELD)
+    process.until(lambda: process.stdout == "ready\nwritten\n")
+    process.kill()
+    assert process.ended().returncode == -signal.SIGKILL
     (left,) = store.folder.rglob("*.tmp")
     os.utime(left, (0, 0))
     fresh = Store(store.folder)
@@ -289,9 +287,9 @@ def test_temporary_files_of_live_writers_stay(store):
 
 
 def test_two_processes_that_save_at_once_leave_one_whole_file(store):
-    with saver(store, 8) as one, saver(store, 8) as two:
-        assert one.wait(60) == 0, one.stderr.read()
-        assert two.wait(60) == 0, two.stderr.read()
+    for process in [saver(store, 8) for _ in range(2)]:
+        done = process.ended()
+        assert done.returncode == 0, done
     files = [file for file in store.folder.rglob("*") if file.is_file()]
     assert len(files) == 1
     expected = torch.arange(400_000.0).reshape(2, -1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from autoprox.errors import RunError, UnknownNameError
 from autoprox.training import TrainingProgress, TrainingSettings, checkpoint_path, recipe, train
 from autoprox.training.checkpoint import read_weights
 from autoprox.training.train import augmented
+from tests.processes import Python
 from tests.training.two_colours import two_colours, weights
 
 DATA, TEST = two_colours(96, 0), two_colours(40, 1)
@@ -224,18 +223,15 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
     files: tuple[str, ...], tmp_path: Path
 ) -> None:
     words = ("resnet20", *files, "--batch", "16", "--threads", "1", "--out", str(tmp_path))
-    running = subprocess.Popen(
-        [sys.executable, "-m", "autoprox", "bench", "train", *words, "--epochs", "1000"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert running.stderr is not None
-    lines = [running.stderr.readline() for _ in range(2)]  # by the second, the first is on disk
-    running.send_signal(signal.SIGINT)
-    rest = running.communicate(timeout=60)[1]
-    assert [line[:12] for line in lines] == ["epoch 1/1000", "epoch 2/1000"], rest
-    assert running.returncode == 130, rest
-    assert "go on with: autoprox bench train resnet20 --data" in rest
-    assert f"--out {tmp_path} --resume" in rest
+    running = Python("-m", "autoprox", "bench", "train", *words, "--epochs", "1000")
+    running.until(lambda: running.stderr.count("\n") >= 2)  # by then, the first is on disk
+    running.kill(signal.SIGINT)
+    done = running.ended()
+    lines = done.stderr.splitlines()
+    assert [line[:12] for line in lines[:2]] == ["epoch 1/1000", "epoch 2/1000"]
+    assert done.returncode == 130, done
+    assert "go on with: autoprox bench train resnet20 --data" in done.stderr
+    assert f"--out {tmp_path} --resume" in done.stderr
     _, facts = read_weights(checkpoint_path("resnet20", tmp_path))
     assert len(facts["history"]) >= 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.runtime.files import absolute
 from autoprox.runtime.parallel import HERE, Workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.search.architectures.limits import device_cost, one_input
 from autoprox.search.architectures.space import Config, Space, bench_of, build
 from autoprox.statistics import fingerprint
@@ -132,7 +133,7 @@ class Scorer:
         self,
         configs: Sequence[Config],
         generation: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = silent,
     ) -> list[Scored]:
         """Return the architectures with their scores, in the order given."""
         bench = bench_of(self.space, list(configs), self.version)

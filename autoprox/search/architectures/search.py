@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
 from autoprox.runtime.options import not_default, settings_in
 from autoprox.runtime.parallel import open_workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
 from autoprox.search.architectures.algorithms import ALGORITHMS
 from autoprox.search.architectures.draws import Draws
@@ -36,9 +37,6 @@ from autoprox.statistics.store import default_folder
 
 GENERATION = 16
 """How many architectures are scored at a time; the same for any number of jobs."""
-
-Watch: TypeAlias = Callable[["ArchitectureSearch", int], None]
-"""Called as ``watch(search, done)``; `done` counts the scored ones of the running generation."""
 
 
 class ArchitectureSearch:
@@ -66,7 +64,7 @@ class ArchitectureSearch:
         """Whether all evaluations are spent, or nothing new is to be found."""
         return self.exhausted or len(self.scored) >= self.settings.evaluations
 
-    def step(self, progress: Callable[[int, int], None] | None = None) -> list[Scored]:
+    def step(self, progress: Progress = silent) -> list[Scored]:
         """Draw and score a generation, and return it.
 
         Raises:
@@ -83,9 +81,21 @@ class ArchitectureSearch:
         if not configs:
             return []
         number = self.scored[-1].generation + 1 if self.scored else 1
-        new = self.scorer(configs, number, progress)
+        before, task = len(self.scored), self._task()
+
+        def told(_: str, done: int, __: int) -> None:
+            progress(task, before + done, self.settings.evaluations)
+
+        new = self.scorer(configs, number, told)
         self.take(new)
         return new
+
+    def _task(self) -> str:
+        """Return what is being done, with what became of it so far."""
+        facts = [f"{sum(bool(scored.failures) for scored in self.scored)} failed"]
+        if self.settings.ranges:
+            facts.append(f"{self.draws.fit} of {self.draws.drawn} samples fit")
+        return f"scoring architectures ({', '.join(facts)})"
 
     def take(self, new: Sequence[Scored]) -> None:
         """Add a scored generation, and let the algorithm learn from it.
@@ -154,7 +164,7 @@ def search_architectures(
     scheduler: str | None = None,
     cache: str | Path | None = None,
     top: int = TOP,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> FoundArchitectures:
     """The architectures of a space that proxies score highest, without training any.
 
@@ -191,7 +201,7 @@ def search_architectures(
         scheduler: the address of Dask's.
         cache: the folder of the scores; the user's cache folder if None.
         top: how many architectures ``top.json`` has.
-        watch: called as ``watch(search, done)`` while a generation is scored.
+        progress: called as ``progress(task, done, total)``, in architectures.
 
     Raises:
         UnknownNameError: there is no such space, proxy, algorithm or cost.
@@ -237,7 +247,8 @@ def search_architectures(
             files.create(settings, marks)
         else:
             files.check(marks)
-        return _searched(ArchitectureSearch(settings, searched, scorer), files, top, watch)
+        search = ArchitectureSearch(settings, searched, scorer)
+        return _searched(search, files, top, progress or silent)
 
 
 def _name(space: Space, source: str | Path | Space) -> str:
@@ -252,7 +263,7 @@ def _own_folder(space: Space, settings: SearchSettings) -> Path:
 
 
 def _searched(
-    search: ArchitectureSearch, files: SearchFolder, top: int, watch: Watch | None
+    search: ArchitectureSearch, files: SearchFolder, top: int, progress: Progress
 ) -> FoundArchitectures:
     """Search to the end or to Ctrl-C, every generation on disk before the next begins."""
     saved = files.state()
@@ -262,7 +273,7 @@ def _searched(
             search.restore(asdict(state), scored)
     try:
         while not search.done:
-            new = search.step(watch and (lambda done, _: watch(search, done)))
+            new = search.step(progress)
             files.save(new, search.state())
         result = _found(search, files, finished=True)
         if search.settings.latency:

@@ -47,13 +47,16 @@ def content(folder: Path) -> dict[str, str]:
 
 
 def after(count: int):
-    """A watch that presses Ctrl-C when that many architectures are scored."""
+    """A callback that presses Ctrl-C when a generation begins and that many are scored."""
+    last = -2
 
-    def watch(search, done):
-        if len(search.scored) >= count:
+    def progress(task, done, total):
+        nonlocal last
+        begins, last = done != last + 1, done
+        if begins and done >= count:
             raise KeyboardInterrupt
 
-    return watch
+    return progress
 
 
 # What decides the result
@@ -84,7 +87,7 @@ def test_a_resumed_search_ends_as_if_nothing_had_happened(search, algorithm, cac
         "params": "60:140",
     }
     whole = search("whole", **options)
-    stopped = search("stopped", watch=after(64), **options)
+    stopped = search("stopped", progress=after(64), **options)
     assert not stopped.finished
     assert len(stopped.scored) == 64
     assert json.loads((stopped.folder / "top.json").read_text())["top"]
@@ -97,7 +100,7 @@ def test_a_resumed_search_ends_as_if_nothing_had_happened(search, algorithm, cac
 
 
 def test_ctrl_c_before_the_first_generation_leaves_a_search_to_resume(search, cache) -> None:
-    stopped = search("stopped", watch=after(0))
+    stopped = search("stopped", progress=after(0))
     assert (stopped.finished, stopped.scored, stopped.top(), stopped.front()) == (False, (), [], [])
     resumed = search_architectures(resume=stopped.folder, cache=cache)
     assert content(resumed.folder) == content(search("whole").folder)
@@ -392,7 +395,7 @@ def test_what_cannot_be_used_is_said_before_anything_is_scored(
 def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> None:
     own = tmp_path / "own.py"
     own.write_text(Path(FILE).read_text())
-    stopped = search("stopped", source=own, watch=after(16))
+    stopped = search("stopped", source=own, progress=after(16))
     own.write_text(own.read_text() + "\n# changed\n")
     with pytest.raises(RunError, match=r"no file is executed because a folder says so"):
         search_architectures(resume=stopped.folder, cache=cache)
@@ -407,21 +410,21 @@ def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> N
 
 
 def test_scores_that_are_missing_are_noticed_and_found_again(search, cache) -> None:
-    stopped = search("stopped", watch=after(32))
+    stopped = search("stopped", progress=after(32))
     path = stopped.folder / "scored.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     begun = []
 
-    def watch(search, done):
-        begun.append(len(search.scored))
+    def progress(task, done, total):
+        begun.append(done)
 
-    resumed = search_architectures(resume=stopped.folder, cache=cache, watch=watch)
+    resumed = search_architectures(resume=stopped.folder, cache=cache, progress=progress)
     assert begun[0] == 16  # the last state whose architectures are all there
     assert content(resumed.folder) == content(search("whole").folder)
 
 
 def test_scores_that_were_altered_are_noticed(search, cache) -> None:
-    stopped = search("stopped", watch=after(32))
+    stopped = search("stopped", progress=after(32))
     path = stopped.folder / "scored.jsonl"
     path.write_text(path.read_text().replace('"widths": [', '"widths": [1', 1))
     with pytest.raises(RunError, match="line 1, is damaged: its checksum does not fit"):
