@@ -168,7 +168,7 @@ def _by_column(
     cell: Callable[[ColumnFigures], LatexCell],
 ) -> list[LatexColumn]:
     """Return a column of the table for each column of the bench."""
-    own = [{each.column: each for each in row} for row in rows]
+    own = [{figures.column: figures for figures in row} for row in rows]
     return [
         LatexColumn(
             _stacked(name.split("/")),
@@ -197,10 +197,10 @@ MADE = f"Measured by autoprox {__version__}."
 def _shown(settings: Mapping[str, object]) -> str:
     """Say what the networks were shown, in LaTeX."""
     images = settings["images"]
-    what = "images" if images else "inputs of seeded noise"
+    inputs = "images" if images else "inputs of seeded noise"
     sample = settings["sample"]
-    kept = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
-    return f"Untrained networks, a batch of {settings['batch']} {what}, {kept}"
+    entries = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
+    return f"Untrained networks, a batch of {settings['batch']} {inputs}, {entries}"
 
 
 def board_latex(board: Leaderboard, top: int | None = None) -> str:
@@ -227,7 +227,7 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
         rf"$\tau$: Kendall's $\tau_b$; $\rho$: Spearman's; {USE}s: core seconds a network. "
         f"{starred}{MADE}"
     )
-    each = f"Somers' $D$ for each target, half its interval, {how}{starred}{MADE}"
+    by_target = f"Somers' $D$ for each target, half its interval, {how}{starred}{MADE}"
     label = re.sub(r"\W+", "-", board.bench)
     columns = _by_column(
         [row.columns for row in rows],
@@ -235,7 +235,7 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
         lambda figures: _with_half(figures.somers, figures.interval),
     )
     first = booktabs(names, _board_columns(rows), joint, f"tab:{label}-joint", wide=True)
-    second = booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
+    second = booktabs(names, columns, by_target, f"tab:{label}-targets", wide=True)
     return "\n".join((NEEDED, first, second))
 
 
@@ -270,7 +270,7 @@ def run_latex(run: Run) -> str:
     last = sum(not row.known for row in rows) - 1
     settings, symbol = run.settings, _symbol(run)
     columns = next((row.columns for row in rows if row.columns), ())
-    sizes = {each.column.rpartition("/")[0]: each.architectures for each in columns}
+    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
     where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
     shown = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
     how = (
@@ -279,12 +279,12 @@ def run_latex(run: Run) -> str:
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
         f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
     )
-    told = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
+    comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (
         f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
-        f"search: the same on the search split; {USE}{told} {MADE}"
+        f"search: the same on the search split; {USE}{comparison} {MADE}"
     )
-    each = f"{symbol} for each target, half its interval, {how}{MADE}"
+    by_target = f"{symbol} for each target, half its interval, {how}{MADE}"
     by_column = _by_column(
         [row.columns for row in rows],
         [column.column for column in columns],
@@ -293,7 +293,7 @@ def run_latex(run: Run) -> str:
     label = re.sub(r"\W+", "-", run.folder.name)
     tables = (
         booktabs(names, _run_columns(run, rows), joint, f"tab:{label}-joint", ends=last, wide=True),
-        booktabs(names, by_column, each, f"tab:{label}-targets", ends=last, wide=True),
+        booktabs(names, by_column, by_target, f"tab:{label}-targets", ends=last, wide=True),
     )
     return "\n".join((NEEDED, *tables, _formulas(run, label)))
 

@@ -29,14 +29,14 @@ def evolve_command(found: Run) -> str:
 def settings_options(settings: Settings) -> list[str]:
     """Return the options of ``autoprox evolve`` for settings that are not the default ones."""
     words: list[str] = []
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if each.name == "parameters":
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if setting.name == "parameters":
             words += _parameters(settings)
-        elif each.name == "started_from":  # its front is among the seed proxies
+        elif setting.name == "started_from":  # its front is among the seed proxies
             continue
-        elif each.default is MISSING or value != each.default:
-            words += _option(each.name, value)
+        elif setting.default is MISSING or value != setting.default:
+            words += _option(setting.name, value)
     return words
 
 
@@ -51,7 +51,7 @@ def _parameters(settings: Settings) -> list[str]:
 
 def _option(name: str, value: Any) -> list[str]:
     if name in REPEATED:
-        return [word for one in value for word in (REPEATED[name], one)]
+        return [word for item in value for word in (REPEATED[name], item)]
     if value is True:
         return [f"--{name.replace('_', '-')}"]
     text = ",".join(value) if isinstance(value, tuple) else str(value)
