@@ -53,10 +53,10 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on stderr."""
-        told = printable(self.format_message())
-        if len(told) > MOST_TOLD:
-            told = f"{told[: MOST_TOLD // 2]} ... {told[-MOST_TOLD // 2 :]}"
-        click.echo(f"error: {told}", file=file, err=file is None)
+        message = printable(self.format_message())
+        if len(message) > MOST_TOLD:
+            message = f"{message[: MOST_TOLD // 2]} ... {message[-MOST_TOLD // 2 :]}"
+        click.echo(f"error: {message}", file=file, err=file is None)
 
 
 class Commands(CommandGroup):

@@ -82,7 +82,7 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
         check_path(options["picture"])
         matplotlib()
     settings = parameters_of(setting_options) | {"evaluations", "seed", "batch", "sample", "images"}
-    asked = given_only(options, *settings, "resume", "out", "cache", "top")
+    arguments = given_only(options, *settings, "resume", "out", "cache", "top")
     begun = time.monotonic()
     try:
         with counting(options["quiet"]) as show:
@@ -93,7 +93,7 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
 
             proxies = options["proxy"]
             result = search_architectures(
-                options["space"], proxies, watch=watch, **asked, **hired(options)
+                options["space"], proxies, watch=watch, **arguments, **hired(options)
             )
     except KeyboardInterrupt:
         click.echo("interrupted before the search began", err=True)
@@ -131,8 +131,8 @@ def _report(result: FoundArchitectures, options: dict[str, Any], top: int, secon
         return
     out = console()
     _print_best(result, top, out)
-    count, asked = len(result.scored), result.settings.evaluations
-    part = f" of {asked}" if count < asked else ""
+    count, evaluations = len(result.scored), result.settings.evaluations
+    part = f" of {evaluations}" if count < evaluations else ""
     part += "; nothing new was found" if part and result.finished else ""
     spent = f"{part} in {readable_seconds(seconds)}"
     out.print(f"{count} architectures scored{spent}; {result.rate}", soft_wrap=True)

@@ -46,9 +46,9 @@ def list_benches() -> None:
     from autoprox.errors import MissingTableError
 
     rows: list[tuple[str, str]] = []
-    with counting(quiet=False) as told:
+    with counting(quiet=False) as show:
         for place, name in enumerate(BENCHES):
-            told("reading tables", place, len(BENCHES))
+            show("reading tables", place, len(BENCHES))
             try:
                 listed = load_bench(name)
             except MissingTableError as error:
@@ -60,7 +60,7 @@ def list_benches() -> None:
             rows += [("", f"targets {_targets(listed)}"), ("", listed.description)]
             if best := best_count(listed):
                 rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
-        told("reading tables", len(BENCHES), len(BENCHES))
+        show("reading tables", len(BENCHES), len(BENCHES))
     out = console()
     out.print(grid(rows))
     out.print(
@@ -72,7 +72,9 @@ def list_benches() -> None:
 def _targets(listed: Bench) -> str:
     """Return the targets of a bench, and of which a lower figure is better."""
     losses = listed.lower_is_better
-    return ", ".join(it + " (lower is better)" * (it in losses) for it in listed.targets)
+    return ", ".join(
+        target + " (lower is better)" * (target in losses) for target in listed.targets
+    )
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
@@ -101,7 +103,7 @@ def build(
     architectures: int | None,
     cache: str | None,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Measure a bench into the cache, as the first phase of evolve does.
 
@@ -112,16 +114,16 @@ def build(
     from autoprox.runtime.parallel import open_workers
     from autoprox.statistics import Store
 
-    probe = {name: given[name] for name in given.keys() - {*HIRING}}
-    asked = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
+    probe = {name: options[name] for name in options.keys() - {*HIRING}}
+    wanted = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
     watch = watcher(quiet)
-    with watch, open_workers(**hired(given), folder=asked.folder) as opened:
-        measure_bench(asked, Store(asked.folder), opened, watch.measuring)
+    with watch, open_workers(**hired(options), folder=wanted.folder) as opened:
+        measure_bench(wanted, Store(wanted.folder), opened, watch.measuring)
     done, total = watch.measured
-    here = len(asked.works) - total
+    here = len(wanted.works) - total
     click.echo(
-        f"measured {done} {measured_things(asked.bench)} in {readable_seconds(watch.seconds)}; "
-        f"{here} were in the cache {asked.folder} already"
+        f"measured {done} {measured_things(wanted.bench)} in {readable_seconds(watch.seconds)}; "
+        f"{here} were in the cache {wanted.folder} already"
     )
 
 
@@ -155,7 +157,9 @@ def print_bench(bench: Bench, out: Console) -> None:
 
     out.print(Text.assemble((bench.name, "bold"), "  ", bench.description))
     facts = [("citation", bench.citation), ("source", bench.source)]
-    facts += [("" if place else "caveats", f"- {it}") for place, it in enumerate(bench.caveats)]
+    facts += [
+        ("" if place else "caveats", f"- {caveat}") for place, caveat in enumerate(bench.caveats)
+    ]
     shape = " x ".join(map(str, bench.input_shape))
     inputs = "its own" if bench.inputs else f"{shape}, {bench.classes} classes"
     facts.append(("inputs", inputs))

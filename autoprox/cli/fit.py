@@ -87,7 +87,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @json_option
 @quiet_option
 @click.pass_context
-def fit(ctx: click.Context, /, **given: Any) -> None:
+def fit(ctx: click.Context, /, **options: Any) -> None:
     """Fit a proxy to the accuracies of a few trained networks of a bench.
 
     Labels come from the part of the bench that a search may see; the figures are those on the part
@@ -95,31 +95,33 @@ def fit(ctx: click.Context, /, **given: Any) -> None:
     """
     from autoprox.fitting.fit import fit as run_fit
 
-    options = given_only({k: v for k, v in given.items() if k not in ("json_file", "quiet")})
+    settings = given_only(
+        {name: value for name, value in options.items() if name not in ("json_file", "quiet")}
+    )
     try:
-        with counting(given["quiet"]) as progress:
-            found = run_fit(**{**options, **hired(given)}, progress=progress)
+        with counting(options["quiet"]) as progress:
+            fits = run_fit(**{**settings, **hired(options)}, progress=progress)
     except KeyboardInterrupt:
         click.echo("interrupted; what was measured is kept", err=True)
         ctx.exit(INTERRUPTED)
-    if not put_json(found.to_json(), given["json_file"]):
-        print_fits(found, _next(found, given), console())
+    if not put_json(fits.to_json(), options["json_file"]):
+        print_fits(fits, _next(fits, options), console())
 
 
-def _next(found: Fits, given: dict[str, Any]) -> list[str]:
+def _next(fits: Fits, options: dict[str, Any]) -> list[str]:
     """Return the commands that a reader may want next, for a proxy that was saved."""
-    if found.path is None:
+    if fits.path is None:
         return []
     from autoprox.evolution.settings import Settings
     from autoprox.search.architectures import SPACES
     from autoprox.show.page.command import rank_command
 
-    path, bench = str(found.path), given["bench"]
+    path, bench = str(fits.path), options["bench"]
     shared = ("bench", "spaces", "targets", "architectures", "split_seed", "held_out_share",
               "images", "batch", "probe_seed")  # fmt: skip
-    beside = given_only(given, "sample", "cache").items()
+    beside = given_only(options, "sample", "cache").items()
     words = [word for name, value in beside for word in (f"--{name}", str(value))]
-    settings = Settings(**given_only(given, *shared))
+    settings = Settings(**given_only(options, *shared))
     commands = [rank_command(settings, [path, "params", "zico", *words])]
     commands += [go_on("search", space=bench, proxy=path)] if bench in SPACES else []
     return [*commands, go_on("show", path)]
@@ -151,10 +153,10 @@ def print_fits(found: Fits, next_: Sequence[str], out: Console) -> None:
     out.print(EXPLAINED_LOST, soft_wrap=True)
     out.print(difference_in_words(rows, "joint D"), soft_wrap=True)
     if len(found.fits) > 1:
-        each = ", ".join(figure(fit.own.joint) for fit in found.fits)
+        joints = ", ".join(figure(fit.own.joint) for fit in found.fits)
         out.print(
             f"median joint D over {len(found.fits)} seeds of split and model: "
-            f"{found.median:.3f} ({each})"
+            f"{found.median:.3f} ({joints})"
         )
     if found.path is None:
         out.print("The proxy is not saved: --out FILE.safetensors keeps it for autoprox rank and "

@@ -109,7 +109,8 @@ class Watcher:
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Note what the run did in its earlier life."""
         self._before = len(known)
-        self._count(Counter(each.failure for each in known.values() if each.failure is not None))
+        reasons = (candidate.failure for candidate in known.values())
+        self._count(Counter(reason for reason in reasons if reason is not None))
 
     def _count(self, failures: Mapping[str, int]) -> None:
         for reason, count in failures.items():

@@ -112,8 +112,8 @@ def option(
     flags: str, help_: str, default: str = "", metavar: str = "N", **kwargs: Any
 ) -> Callable[[Command], Command]:
     """Return an option that is None if it is not given; `default` says what then holds."""
-    said = f"{help_}  [default: {default}]" if default else help_
-    return click.option(*flags.split(), help=said, metavar=metavar, **kwargs)
+    text = f"{help_}  [default: {default}]" if default else help_
+    return click.option(*flags.split(), help=text, metavar=metavar, **kwargs)
 
 
 def listing(

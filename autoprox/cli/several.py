@@ -73,7 +73,7 @@ class SeveralWatcher:
         if judged == self._judged:
             return
         self._judged = dict(judged)
-        budget = {name: each.evaluations for name, each in self._settings.items()}
+        budget = {name: settings.evaluations for name, settings in self._settings.items()}
         done, total = sum(judged.values()), sum(budget.values())
         title = f"searching  {done}/{total} distinct candidates in {len(budget)} runs"
         bar = Bar(title, done, total, self._pace.left(done, total))
@@ -242,10 +242,10 @@ def _print_left_out(elsewhere: LeftOut, joint: str, console: Console) -> None:
 
     console.print(f"On the family that each search never saw ({joint}, median over seeds):")
     lines = []
-    for family, found in elsewhere.found.items():
+    for family, median in elsewhere.found.items():
         name, best = elsewhere.best_counts[family]
         counts = (figure(elsewhere.known[count][family]) for count in COUNTS)
-        lines.append([family, figure(found.middle), figure(best), name, *counts])
+        lines.append([family, figure(median.middle), figure(best), name, *counts])
     print_figures(console, ["left out", "found", "best count", "", *COUNTS], lines)
     console.print(f"Mean over the families: {elsewhere.joint:.3f}. What is known before a search:")
     lines = []
@@ -273,7 +273,7 @@ def _next(runs: Runs) -> Sequence[str]:
     """Return the commands that a reader may want next."""
     from autoprox.evolution.folder import resume_words
 
-    more = 2 * max(each.evaluations for each in runs.settings.values())
+    more = 2 * max(settings.evaluations for settings in runs.settings.values())
     words = resume_words(runs.folder, next(iter(runs.settings.values())).bench)
     return (
         f"autoprox report {runs.folder}",

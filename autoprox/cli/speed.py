@@ -73,8 +73,8 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **options: 
         print_speed(measured, time.monotonic() - begun, console())
     put_json(measured.to_json(), json_file)
     if not measured.finished:
-        asked = measured.settings["repeats"]
-        click.echo(f"interrupted after {measured.repeats} of {asked} repetitions", err=True)
+        repeats = measured.settings["repeats"]
+        click.echo(f"interrupted after {measured.repeats} of {repeats} repetitions", err=True)
         ctx.exit(INTERRUPTED)
 
 

@@ -100,9 +100,9 @@ def train(
     """
     check_test(data, test)
     taught = ("teacher", "teacher_weights", "distance")
-    if (given := typed(ctx, taught)) and not (teacher and distance):
+    if (typed_options := typed(ctx, taught)) and not (teacher and distance):
         raise click.UsageError(
-            f"{given[0]} needs --teacher and --distance, as in --teacher resnet56 "
+            f"{typed_options[0]} needs --teacher and --distance, as in --teacher resnet56 "
             "--teacher-weights FILE --distance relation=300"
         )
     from autoprox.benches.cifar import NETWORKS, cifar10
@@ -150,16 +150,18 @@ def _distillation(teacher: str, weights: str | None, distance: Mapping[str, floa
             "--teacher-weights, or FILE.py:FUNCTION, which returns a trained network"
         )
     network = build_teacher(teacher, load_bench("mq101"), weights)  # whose networks these are
-    said = _options(teacher, weights, distance)
-    return Distillation(network, weighed, go_on(**said).removeprefix("autoprox "))
+    options = _options(teacher, weights, distance)
+    return Distillation(network, weighed, go_on(**options).removeprefix("autoprox "))
 
 
 def _options(
     teacher: str | None, weights: str | None, distance: Mapping[str, float]
 ) -> dict[str, str | None]:
     """Return the options that say what a teacher adds, by name."""
-    said = ",".join(f"{name}={weight!r}".removesuffix(".0") for name, weight in distance.items())
-    return {"teacher": teacher, "teacher-weights": weights, "distance": said or None}
+    distances = ",".join(
+        f"{name}={weight!r}".removesuffix(".0") for name, weight in distance.items()
+    )
+    return {"teacher": teacher, "teacher-weights": weights, "distance": distances or None}
 
 
 def _report(path: Path, seconds: float) -> None:

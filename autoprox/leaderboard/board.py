@@ -262,7 +262,7 @@ def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
             f"{name} somers": getattr(figures, "somers", None),
             f"{name} somers_low": low,
             f"{name} somers_high": high,
-            **{f"{name} {other}": getattr(figures, other, None) for other in COLUMN_FIGURES},
+            **{f"{name} {key}": getattr(figures, key, None) for key in COLUMN_FIGURES},
         }
         if figures and figures.partial is not None:
             record[f"{name} partial_spearman"] = figures.partial

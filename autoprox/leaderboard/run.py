@@ -133,9 +133,9 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        told = progress or notebook_bar() or silent
+        show = progress or notebook_bar() or silent
         scores = _KeptScores(
-            part, score_all(job, workers, partial(told, "scoring architectures"), outlook)
+            part, score_all(job, workers, partial(show, "scoring architectures"), outlook)
         )
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
