@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from autoprox.benches import Bench
     from autoprox.measuring.tables import Plan
-    from autoprox.statistics import Store
 
 
 @click.group(cls=CommandGroup)
@@ -54,10 +53,13 @@ def list_benches() -> None:
             except MissingTableError as error:
                 rows += [(name, str(error))]
                 continue
+            losses = listed.lower_is_better
+            targets = (name + " (lower is better)" * (name in losses) for name in listed.targets)
             rows += [
-                (name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}")
+                (name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}"),
+                ("", f"targets {', '.join(targets)}"),
+                ("", listed.description),
             ]
-            rows += [("", f"targets {_targets(listed)}"), ("", listed.description)]
             if best := best_count(listed):
                 rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
         show("reading tables", len(BENCHES), len(BENCHES))
@@ -66,14 +68,6 @@ def list_benches() -> None:
     out.print(
         "The best of params, flops, depth and width on the architectures that a run draws, over "
         "the default targets; where D is negative, less is better."
-    )
-
-
-def _targets(listed: Bench) -> str:
-    """Return the targets of a bench, and of which a lower figure is better."""
-    losses = listed.lower_is_better
-    return ", ".join(
-        target + " (lower is better)" * (target in losses) for target in listed.targets
     )
 
 
@@ -114,7 +108,7 @@ def build(
     from autoprox.runtime.parallel import open_workers
     from autoprox.statistics import Store
 
-    probe = {name: options[name] for name in options.keys() - {*HIRING}}
+    probe = given_only(options, *(options.keys() - {*HIRING}))
     wanted = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
     watch = watcher(quiet)
     with watch, open_workers(**hired(options), folder=wanted.folder) as opened:
@@ -145,7 +139,7 @@ def plan(
 
     words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
     names = with_baselines(bench, words) if statistics is None else tuple(dict.fromkeys(words))
-    shown = Settings(bench=source, **given_only(probe or {})).probe
+    shown = Settings(bench=source, **probe or {}).probe
     folder = Path(cache) if cache is not None else default_folder()
     return Plan(drawn(bench, architectures), source, names, shown, folder)
 
@@ -197,9 +191,8 @@ def print_cache(plan: Plan, out: Console) -> None:
 
     store = Store(plan.folder)
     total = len(plan.works)
-    measured = total - len(pending(plan, store))
+    counted = f"{total - len(pending(plan, store))} of {total} {measured_things(plan.bench)}"
     extent = store.info()
-    counted = f"{measured} of {total} {measured_things(plan.bench)}"
     size = f"{extent.bytes / 1e6:,.1f} MB"
     facts = {
         "cache": str(plan.folder),
@@ -207,19 +200,14 @@ def print_cache(plan: Plan, out: Console) -> None:
         "files": f"{extent.files} of all benches and settings, {size}",
     }
     out.print(grid(facts.items()))
-    print_damaged(store, out)
-
-
-def measured_things(bench: Bench) -> str:
-    """Return what is measured of a bench, in a word."""
-    return "measurements" if bench.trained else "architectures"
-
-
-def print_damaged(store: Store, out: Console) -> None:
-    """Print which files of a cache are damaged."""
     if store.damaged:
         out.print(
             f"{len(store.damaged)} damaged files; what they held is measured again by the next run:"
         )
     for path, reason in store.damaged:
         out.print(f"  {path}: {reason}", soft_wrap=True)
+
+
+def measured_things(bench: Bench) -> str:
+    """Return what is measured of a bench, in a word."""
+    return "measurements" if bench.trained else "architectures"

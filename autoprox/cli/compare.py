@@ -75,11 +75,9 @@ def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console
     """Print a comparison of the runs in some folders."""
     if found.settings:
         out.print("Settings that differ:")
-        names = [run.name for run in found.runs]
-        rows = [(name, *map(_value, values)) for name, values in found.settings.items()]
-        shown = table(["", *names])
-        for row in rows:
-            shown.add_row(*row)
+        shown = table(["", *(run.name for run in found.runs)])
+        for name, values in found.settings.items():
+            shown.add_row(name, *map(_value, values))
         out.print(shown)
     else:
         out.print("The settings are the same.\n")

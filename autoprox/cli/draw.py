@@ -61,17 +61,11 @@ def draw() -> None:
 
 
 def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: float | None) -> None:
-    """Draw into a file whose name is checked before anything is computed.
-
-    Args:
-        picture: draws, given the module of the pictures.
-        out: the file.
-        width: inches; None for that of the picture.
-    """
+    """Call `picture` with `autoprox.show.draw`, and write what it draws; `width` is inches."""
     from autoprox.show import draw as pictures
     from autoprox.show.draw.style import check_path
 
-    check_path(out)
+    check_path(out)  # before anything is computed
     pictures.write(picture(pictures), out, "--out", width)
     click.echo(f"drawn into {out}")
 
@@ -162,29 +156,25 @@ def layers(
     proxy, loaded, probe = _expression(source), load_bench(bench), _probe(options)
     described = _named(loaded, architecture)
     title = f"{proxy.name}{' on ' if proxy.name else ''}{described.name}"
-
-    def picture(pictures: ModuleType) -> Figure:
-        drawn: Figure = pictures.layers(
+    bits = None if loaded.bits is None else loaded.bits(described)
+    _write(
+        lambda pictures: pictures.layers(
             proxy,
             loaded.network(described, probe.seed),
             *probe.inputs(loaded),
             sample=probe.sample,
             seed=probe.seed,
-            bits=None if loaded.bits is None else loaded.bits(described),
+            bits=bits,
             **loaded.how,
             title=title,
-        )
-        return drawn
-
-    _write(picture, out, width)
+        ),
+        out,
+        width,
+    )
 
 
 def _named(bench: Bench, name: str | None) -> Architecture:
-    """Return an architecture of a bench, the first one if none is named.
-
-    Raises:
-        BenchError: there is none of that name.
-    """
+    """Return an architecture of a bench, the first one if none is named."""
     by_name = {architecture.name: architecture for architecture in bench.architectures}
     if name is not None and name not in by_name:
         near = difflib.get_close_matches(name, by_name, n=3)
@@ -196,11 +186,7 @@ def _named(bench: Bench, name: str | None) -> Architecture:
 
 
 def _expression(source: str) -> Proxy:
-    """Return a proxy that has parts.
-
-    Raises:
-        NoGraphError: it is a function, and no expression.
-    """
+    """Return a proxy that has parts; one that is no expression is refused."""
     from autoprox.proxies.loading import load
     from autoprox.proxies.proxy import Proxy
 

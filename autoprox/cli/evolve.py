@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +13,10 @@ from autoprox.cli.options import (
     MACHINE,
     PATH,
     architectures_option,
+    by_name,
     console,
     device_option,
     given_only,
-    go_on,
-    hired,
     json_option,
     listing,
     machine_options,
@@ -29,7 +27,12 @@ from autoprox.cli.options import (
     teacher_options,
     typed,
 )
-from autoprox.cli.several import holds_several, several_runs
+from autoprox.cli.several import (
+    common_arguments,
+    holds_several,
+    say_how_to_go_on,
+    several_runs,
+)
 
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
@@ -65,24 +68,11 @@ LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DI
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
 
-def parameters(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return parameters of an algorithm by name; what is no JSON is a text.
-
-    Raises:
-        click.BadParameter: one is not of the form ``NAME=VALUE``.
-    """
-    read: dict[str, Any] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"expected NAME=VALUE, as in crossover=0.3; got {text!r}")
-        try:
-            read[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            read[name] = value
-    return read
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
@@ -96,9 +86,8 @@ def parameters(
 @architectures_option
 @option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
-@option(
-    "--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True, callback=parameters
-)
+@option("--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True,
+        callback=by_name("NAME=VALUE, as in crossover=0.3", _json_or_text))  # fmt: skip
 @option(
     "--evaluations",
     "How many distinct candidates to judge.",
@@ -152,18 +141,17 @@ def evolve(ctx: click.Context, /, **options: Any) -> None:
     except KeyboardInterrupt:
         _say_what_is_kept(watch, options["cache"])
         ctx.exit(INTERRUPTED)
-    _report(run, watch.taken, options["json_file"])
+    if not put_text((run.folder / "report.json").read_text(encoding="utf-8"), options["json_file"]):
+        from autoprox.cli.report import print_report
+
+        print_report(run, watch.taken, console())
     if not run.finished:
-        _say_how_to_go_on(run.folder, run.settings.bench, options["cache"], "interrupted; ")
+        say_how_to_go_on(run.folder, run.settings.bench, options["cache"])
         ctx.exit(INTERRUPTED)
 
 
 def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
-    """Refuse options that do not go together, and a run of nothing.
-
-    Raises:
-        click.UsageError: they do not.
-    """
+    """Refuse options that do not go together, and a run of nothing."""
     if all(options[name] is None for name in ("resume", "bench", "started_from")):
         raise click.UsageError(
             "give --bench NAME for a new run, --from RUN to begin with the front of one, or "
@@ -200,7 +188,7 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     if options["resume"] is not None:
         return given_only(options, *MORE, "teacher")
     apart = {*BESIDE_RESUME, "bench", "out", "seeds", "leave_one_out", "started_from"} - {*MORE}
-    return given_only({name: options[name] for name in options.keys() - apart})
+    return given_only(options, *(options.keys() - apart))
 
 
 def _evolved(options: dict[str, Any], watch: Watcher) -> Run:
@@ -208,33 +196,13 @@ def _evolved(options: dict[str, Any], watch: Watcher) -> Run:
     from autoprox.evolution.run import evolve as run_evolve
     from autoprox.evolution.starting import evolve_from
 
-    common = {
-        **hired(options),
-        "cache": options["cache"],
-        "observer": watch,
-        "loggers": options["loggers"],
-    }
+    common = common_arguments(options, watch)
     settings, bench = _settings(options), options["bench"] or ""
     if options["resume"] is not None:
         return run_evolve(bench, resume=options["resume"], **common, **settings)
     if options["started_from"] is not None:
         return evolve_from(options["started_from"], bench, out=options["out"], **common, **settings)
     return run_evolve(bench, out=options["out"], **common, **settings)
-
-
-def _report(run: Run, taken: str, json_file: str | None) -> None:
-    if put_text((run.folder / "report.json").read_text(encoding="utf-8"), json_file):
-        return
-    from autoprox.cli.report import print_report
-
-    print_report(run, taken, console())
-
-
-def _say_how_to_go_on(folder: Path, bench: str, cache: str | None, before: str = "") -> None:
-    from autoprox.evolution.folder import resume_words
-
-    command = go_on(*resume_words(folder, bench), cache=cache)
-    click.echo(f"{before}go on with: {command}", err=True)
 
 
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
@@ -251,4 +219,4 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
             f"interrupted: {done} of {total} architectures were measured, and the cache keeps "
             "them; "
         )
-    _say_how_to_go_on(watch.folder, watch.bench, cache, before)
+    say_how_to_go_on(watch.folder, watch.bench, cache, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from autoprox.cli.options import (
     INTERRUPTED,
     PATH,
     architectures_option,
+    by_name,
     console,
     device_option,
     given_only,
@@ -44,24 +46,11 @@ INPUTS = (
 EXAMPLE = "autoprox fit --bench nb201 --labels 78 --out gp.safetensors"
 
 
-def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``NAME=VALUE``.
-
-    Raises:
-        click.BadParameter: it is not of that form.
-    """
-    read: dict[str, Any] = {}
-    for text in values:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise click.BadParameter(f"expected NAME=VALUE, as in epochs=100; got {text!r}")
-        for kind in (int, float, str):
-            try:
-                read[name.strip()] = kind(value.strip())
-                break
-            except ValueError:
-                continue
-    return read
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
@@ -71,7 +60,8 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @option("--labelling", "Which: random, spread, or by uncertainty.", "random", "NAME")
 @listing("--inputs", INPUTS, "the model's")
 @option("--set settings", "A setting of the model; repeatable.", "the model's", "NAME=VALUE",
-        multiple=True, callback=_settings)  # fmt: skip
+        multiple=True,
+        callback=by_name("NAME=VALUE, as in epochs=100", _number_or_text))  # fmt: skip
 @listing("--space spaces", "Only these spaces.", "all")
 @listing("--target targets", "The accuracies; their mean is the label.", "the bench's")
 @architectures_option
@@ -95,9 +85,7 @@ def fit(ctx: click.Context, /, **options: Any) -> None:
     """
     from autoprox.fitting.fit import fit as run_fit
 
-    settings = given_only(
-        {name: value for name, value in options.items() if name not in ("json_file", "quiet")}
-    )
+    settings = given_only(options, *(options.keys() - {"json_file", "quiet"}))
     try:
         with counting(options["quiet"]) as progress:
             fits = run_fit(**{**settings, **hired(options)}, progress=progress)

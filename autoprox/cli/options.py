@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -116,6 +116,29 @@ def option(
     return click.option(*flags.split(), help=text, metavar=metavar, **kwargs)
 
 
+def by_name(example: str, read: Callable[[str], Any]) -> Callable[..., dict[str, Any]]:
+    """Return the callback of an option that takes values by name.
+
+    Args:
+        example: what a refusal says is expected, as in ``"NAME=VALUE, as in epochs=100"``.
+        read: makes a value out of its text; a `ValueError` of it is a refusal.
+    """
+
+    def parse(_: click.Context, __: click.Parameter, texts: Iterable[str]) -> dict[str, Any]:
+        values = {}
+        for text in texts:
+            name, sign, value = (part.strip() for part in text.partition("="))
+            try:
+                if not (name and sign):
+                    raise ValueError
+                values[name] = read(value)
+            except ValueError:
+                raise click.BadParameter(f"expected {example}; got {text!r}") from None
+        return values
+
+    return parse
+
+
 def listing(
     flags: str, help_: str, default: str = "", metavar: str = "A,B,…"
 ) -> Callable[[Command], Command]:
@@ -202,7 +225,7 @@ MACHINE = (*HIRING, "cache")
 
 
 def hired(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return who does the work, as `open_workers` takes it, out of what the options gave."""
+    """Return the arguments of `open_workers` that the options gave."""
     return {
         "jobs": options["jobs"] or cores(),
         "backend": options["backend"] or "loky",

@@ -118,7 +118,7 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "top", "json_file", "csv_file", "latex", "picture", "quiet")
-    settings = given_only({name: options[name] for name in options.keys() - {*own, *HIRING}})
+    settings = given_only(options, *(options.keys() - {*own, *HIRING}))
 
     def tell(outlook: Outlook) -> None:
         watch.slow = outlook.built  # they come first; the scores of the others need no network

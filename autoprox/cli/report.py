@@ -51,28 +51,22 @@ def print_report(run: Run, taken: str, console: Console) -> None:
     console.print()
     console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
     if run.elsewhere:
-        console.print()
         _print_elsewhere(console, run)
-    console.print()
-    console.print("The formulas, by their rank on the search split:")
+    console.print("\nThe formulas, by their rank on the search split:")
     for row in run.held_out:
         if not row.known:
             console.print(f"  {row.name:8}{row.expression}", soft_wrap=True)
     if run.settings.seed_proxies:
         best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         console.print(f"It is {best}.", soft_wrap=True)
-    console.print()
-    console.print(f"Written to {run.folder}:", soft_wrap=True)
+    console.print(f"\nWritten to {run.folder}:", soft_wrap=True)
     for name, content in FILES.items():
         console.print(f"  {name:17}{content}")
-    console.print()
-    console.print("Next:")
+    console.print("\nNext:")
     for command, purpose in _next(run):
         console.print(f"  {command}  # {purpose}", soft_wrap=True)
-    console.print()
-    console.print("To use the best proxy:")
-    lines = code(str(run.folder), run.best.needs_bits).splitlines()
-    for line in filter(None, lines):
+    console.print("\nTo use the best proxy:")
+    for line in filter(None, code(str(run.folder), run.best.needs_bits).splitlines()):
         console.print(f"  {line}", soft_wrap=True)
 
 
@@ -90,8 +84,8 @@ def _print_elsewhere(console: Console, run: Run) -> None:
     """Say which known proxies are not in the tables, and how to rank them."""
     from autoprox.show.page.command import rank_command
 
-    needed = f"{', '.join(run.elsewhere)}"
-    console.print(f"Not in the tables, for they need other statistics or full tensors: {needed}.")
+    needed = ", ".join(run.elsewhere)
+    console.print(f"\nNot in the tables, for they need other statistics or full tensors: {needed}.")
     command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
     console.print(f"  {command}", soft_wrap=True)
 

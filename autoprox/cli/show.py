@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,13 +85,9 @@ def _show_function(
     only_latex: bool,
     json_file: str | None,
 ) -> None:
-    """Show a proxy that is no expression.
-
-    Raises:
-        NoGraphError: a drawing or LaTeX is asked for.
-    """
+    """Show a proxy that is no expression."""
     if picture is not None or only_latex:
-        proxy.latex()
+        proxy.latex()  # raises: there is none
     if put_json(proxy.to_json(), json_file):
         return
     from autoprox.proxies.fitted import FittedProxy
@@ -194,18 +191,16 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
     from autoprox.statistics import STATISTICS
 
     if proxy.name or proxy.description:
-        out.print(
-            Text.assemble((proxy.name, "bold"), "  " if proxy.name else "", proxy.description)
-        )
-        out.print()
+        between = "  " if proxy.name else ""
+        out.print(Text.assemble((proxy.name, "bold"), between, proxy.description, "\n"))
     parts: dict[str, Any] = {
         "formula": proxy.graph.text,
         "LaTeX": proxy.latex(),
         f"tree: {proxy.graph.complexity} nodes, {proxy.graph.depth} deep": tree(proxy.graph),
     }
-    needed = ((name, STATISTICS[name]) for name in proxy.statistics)
     parts["statistics to measure"] = grid(
-        (name, statistic.kind.__name__, statistic.description) for name, statistic in needed
+        (name, STATISTICS[name].kind.__name__, STATISTICS[name].description)
+        for name in proxy.statistics
     )
     if proxy.provenance:
         parts["provenance"] = _origin(proxy.provenance)
@@ -216,11 +211,8 @@ def tree(graph: Graph) -> Tree:
     """Return a graph as a tree; what is shared is written out once and numbered."""
     from rich.tree import Tree
 
-    users: dict[Graph, int] = {}
-    for node in graph:
-        for arg in dict.fromkeys(node.args):
-            users[arg] = users.get(arg, 0) + sum(argument is arg for argument in node.args)
-    shared = [node for node in graph if users.get(node, 0) > 1]
+    uses = Counter(arg for node in graph for arg in node.args)
+    shared = [node for node in graph if uses[node] > 1]
     numbers = {node: i for i, node in enumerate(shared, start=1)}
     written: set[Graph] = set()
 

@@ -29,8 +29,7 @@ def words(family: str | None) -> None:
 def _print(
     out: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
-    shown = table(headings)
-    shown.title, shown.title_justify, shown.title_style = title, "left", "bold"
+    shown = table(headings, title=title, title_justify="left", title_style="bold")
     for row in rows:
         shown.add_row(*row)
     out.print(shown)
