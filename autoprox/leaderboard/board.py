@@ -103,11 +103,11 @@ class LeaderboardRow:
     @property
     def best(self) -> dict[float, float]:
         """Share of the architectures, the best by score, to the mean of rho over the columns."""
-        shares = [best.share for best in self.columns[0].best] if self.columns else []
+        if not self.columns:
+            return {}
+        shares = [best.share for best in self.columns[0].best]
         correlations = [[best.spearman for best in column.best] for column in self.columns]
-        return (
-            dict(zip(shares, np.mean(correlations, axis=0).tolist(), strict=True)) if shares else {}
-        )
+        return dict(zip(shares, np.mean(correlations, axis=0).tolist(), strict=True))
 
     @property
     def marked(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -302,11 +301,8 @@ def _formula(proxy: AnyProxy) -> str:
 
 def _placed(rows: Sequence[LeaderboardRow]) -> tuple[LeaderboardRow, ...]:
     """Sort the rows, the best first, and number them; equal figures keep the alphabetical order."""
-
-    def order(row: LeaderboardRow) -> tuple[Any, ...]:
-        return (row.joint is None, -(row.joint or 0.0), row.name)
-
+    ordered = sorted(rows, key=lambda row: (row.joint is None, -(row.joint or 0.0), row.name))
     return tuple(
         replace(row, place=None if row.joint is None else place)
-        for place, row in enumerate(sorted(rows, key=order), start=1)
+        for place, row in enumerate(ordered, start=1)
     )

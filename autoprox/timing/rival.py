@@ -225,12 +225,7 @@ def search(rival: DeapSearch, columns: Sequence[Column], population: int, genera
     toolbox.decorate("mutate", limit)
     with silence():
         algorithms.eaSimple(
-            toolbox.population(population),
-            toolbox,
-            CROSSOVER,
-            MUTATION,
-            generations,
-            verbose=False,
+            toolbox.population(population), toolbox, CROSSOVER, MUTATION, generations, verbose=False
         )
     return len(seen)
 
