@@ -102,12 +102,12 @@ class Explorer:
         self.joint = found.settings.joint
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
-        best, *others = [
+        offered = [
             pick for pick in picks(found) if isinstance(pick.graph, Graph) and not pick.known
         ]
-        self.picks = sorted((best, *others), key=lambda x: (x.complexity or 0, x.search or 0.0))
+        self.picks = sorted(offered, key=lambda pick: (pick.complexity or 0, pick.search or 0.0))
         names = [f"{pick.name} ({pick.complexity} nodes)" for pick in self.picks]
-        start = self.picks.index(best)
+        start = self.picks.index(offered[0])
         look = {"readout": False, "layout": widgets.Layout(width=NARROW)}
         self.picker = widgets.SelectionSlider(options=names, index=start, **look)
         self.names = widgets.Dropdown(options=names, index=start)

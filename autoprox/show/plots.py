@@ -44,7 +44,7 @@ def cloud(run: Run) -> list[Point]:
 
 
 def front(run: Run) -> list[Point]:
-    """Return the corners of the border of what is reached with so many nodes at most."""
+    """Return the corners of the steps of the Pareto front of nodes and correlation."""
     points: list[Point] = []
     for candidate in run.front:
         points += [(candidate.complexity, points[-1][1])] if points else []

@@ -55,7 +55,8 @@ def lineage(
         AutoproxError: matplotlib is not installed.
     """
     record = found_in(run)
-    text = proxy if isinstance(proxy, str) else None if proxy is None else _graph(proxy).text
+    graph = proxy.graph if isinstance(proxy, Proxy) else proxy
+    text = graph.text if isinstance(graph, Graph) else graph
     ancestry = lineage_of(record, text, most)
     rows = {member.candidate.text: row for row, member in enumerate(ancestry.members)}
     if axes is None:
@@ -71,23 +72,14 @@ def lineage(
     earlier = f", and {ancestry.earlier:,} earlier ancestors" if ancestry.earlier else ""
     orphans = any(not member.candidate.parents for member in ancestry.members)
     squares = "\n(squares have no parents)" if orphans else ""
-    dress(
-        axes,
-        f"{record.settings.joint}, search{squares}",
-        "",
-        f"{record.title}{earlier}",
-        grid="x",
-    )
+    across = f"{record.settings.joint}, search{squares}"
+    dress(axes, across, "", f"{record.title}{earlier}", grid="x")
     axes.title.set(ha="left", x=0)
     numbers = [f"{member.candidate.number:,}" for member in ancestry.members]
     axes.set_yticks(range(len(rows)), numbers, fontsize=SMALL)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
     return axes
-
-
-def _graph(proxy: Proxy | Graph) -> Graph:
-    return proxy.graph if isinstance(proxy, Proxy) else proxy
 
 
 def _line(axes: Axes, parent: Ancestor, child: Ancestor, rows: dict[str, int]) -> None:

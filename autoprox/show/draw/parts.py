@@ -40,13 +40,7 @@ if TYPE_CHECKING:
 
 STRONGEST = 0.6
 """How much of its colour the box of a part has without which the whole correlation is lost."""
-ROLES = {
-    "embedding": "#cc79a7",
-    "attention": BLUE,
-    "mlp": "#e69f00",
-    "conv": GREEN,
-    "head": GREY,
-}
+ROLES = {"embedding": "#cc79a7", "attention": BLUE, "mlp": "#e69f00", "conv": GREEN, "head": GREY}
 """The colours of layers by what they are to a network."""
 ROW = 0.155
 """Inches: from one layer to the next."""

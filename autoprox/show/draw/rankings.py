@@ -65,13 +65,7 @@ def scatter(
     shown = np.isfinite(own) & np.isfinite(true)
     d = somers(own[shown], true[shown])
     axes.scatter(
-        own[shown],
-        true[shown],
-        s=26,
-        color=BLUE,
-        alpha=0.75,
-        edgecolors="white",
-        linewidths=0.6,
+        own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
     title = f"Somers' D = {d:.3f}  ({shown.sum()} architectures)"
     dress(axes, shortened(name, 50), target, title)

@@ -78,11 +78,7 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
 
 
 def _with_fitness(run: AnyRun) -> Run:
-    """Return a run in which some candidate has a fitness.
-
-    Raises:
-        RunError: none has, or the run cannot be read.
-    """
+    """Return a run, which is refused if no candidate of it has a fitness."""
     record = found_in(run)
     if not record.judged:
         raise RunError(f"no candidate of the run in {record.folder} has a fitness yet")
@@ -129,12 +125,16 @@ def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None)
     if np.isfinite(held_out).any():
         look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter(sizes, held_out, s=22, color=VERMILION, zorder=4, label="held out", **look)
-    dress(axes, plots.NODES, record.settings.joint, record.title)
-    axes.set_ylim(plots.around(plots.levels(shown)))
+    return _dress_front(axes, record.settings.joint, record.title, plots.levels(shown))
+
+
+def _dress_front(axes: Axes, joint: str, title: str, levels: Sequence[float]) -> Axes:
+    """Name the axes of fronts, and fit them to some correlations."""
+    dress(axes, plots.NODES, joint, title)
+    axes.set_ylim(plots.around(levels))
     axes.locator_params(axis="x", integer=True)
     # The names can be read where candidates lie behind.
-    legend: dict[str, Any] = {"framealpha": 0.85, "edgecolor": "none"}
-    axes.legend(fontsize=SMALL, loc="lower right", **legend)
+    axes.legend(fontsize=SMALL, loc="lower right", framealpha=0.85, edgecolor="none")
     return axes
 
 
@@ -153,13 +153,8 @@ def _fronts(runs: Sequence[Run], axes: Axes | None) -> Axes:
             levels.append(best.joint)
             axes.plot(best.complexity, best.joint, "D", markersize=4, color=color)
     measures = dict.fromkeys(run.settings.joint for run in runs)
-    dress(
-        axes, plots.NODES, " or ".join(measures), "fronts on the search split; diamonds: held out"
-    )
-    axes.set_ylim(plots.around(levels))
-    axes.locator_params(axis="x", integer=True)
-    axes.legend(fontsize=SMALL, loc="lower right", framealpha=0.85, edgecolor="none")
-    return axes
+    title = "fronts on the search split; diamonds: held out"
+    return _dress_front(axes, " or ".join(measures), title, levels)
 
 
 def words(run: AnyRun, best: int = BEST, *, axes: Axes | None = None) -> Axes:

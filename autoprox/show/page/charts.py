@@ -131,10 +131,9 @@ def _disc(place: Point, class_: str) -> Markup:
     return tag("circle", cx=float(x), cy=float(y), r=4, class_=class_)
 
 
-def _diamond(place: Point, class_: str) -> Markup:
+def _diamond(place: Point) -> Markup:
     x, y = place
-    corners = f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"
-    return tag("path", d=corners, class_=class_)
+    return tag("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z", class_="held-out")
 
 
 def _names(ends: Mapping[str, Point]) -> Markup:
@@ -152,21 +151,18 @@ def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     values = plots.levels(shown)
     if not values:
         return tag("p", "No candidate has a fitness yet.")
-    rival = max(
-        (pick for pick in chosen if pick.known and pick.held_out is not None),
-        key=lambda pick: pick.held_out or 0.0,
-        default=None,
-    )
-    if rival is not None and rival.held_out is not None:
-        values.append(rival.held_out)
-    sizes = [candidate.complexity or 0 for candidate in shown] + [
-        candidate.complexity for candidate in found.front
-    ]
+    rivals = {
+        pick.name: pick.held_out for pick in chosen if pick.known and pick.held_out is not None
+    }
+    rival = max(rivals, key=rivals.__getitem__, default=None)
+    if rival is not None:
+        values.append(rivals[rival])
+    sizes = [pick.complexity or 0 for pick in shown] + [graph.complexity for graph in found.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), plots.around(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
     parts = [frame.axes(plots.NODES, found.settings.joint, whole), _cloud(found, frame)]
-    if rival is not None and rival.held_out is not None:
-        parts.append(_level(frame, rival.held_out, f"{rival.name}, held out"))
+    if rival is not None:
+        parts.append(_level(frame, rivals[rival], f"{rival}, held out"))
     front = [(x, max(y, frame.ys[0])) for x, y in plots.front(found)]
     parts.append(tag("path", d=frame.path(front), class_="front"))
     parts += [_mark(frame, pick, x, found.settings.joint) for pick, x in _spread(frame, shown)]
@@ -222,7 +218,7 @@ def _mark(frame: Frame, pick: Pick, x: float, joint: str) -> Markup:
     if pick.search is not None:
         parts.append(_disc((x, frame.y(pick.search)), "search"))
     if pick.held_out is not None:
-        parts.append(_diamond((x, frame.y(pick.held_out)), "held-out"))
+        parts.append(_diamond((x, frame.y(pick.held_out))))
     return tag("a", *parts, href=f"#{pick.anchor}", aria_label=label_text)
 
 
@@ -231,7 +227,7 @@ def _key() -> Markup:
     x = WIDTH - RIGHT + 14
     rows = [
         (_disc((x, TOP + 8), "search"), "search split"),
-        (_diamond((x, TOP + 8 + LINE + 4), "held-out"), "held out"),
+        (_diamond((x, TOP + 8 + LINE + 4)), "held out"),
         (tag("path", d=f"M{x} {TOP + 8 + 2 * (LINE + 4)}h0", class_="cloud"), "other candidates"),
     ]
     return join(

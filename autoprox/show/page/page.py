@@ -100,7 +100,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         lineage=_lineage(record, chosen),
         failures=_failures(record),
         reproduce=_reproduce(record),
-        use=_word_use(record),
+        use=tables.words_table(word_use(record)) if record.judged else "",
         words=glossary(pick.graph for pick in chosen if isinstance(pick.graph, Graph)),
     )
 
@@ -225,12 +225,7 @@ def _known(run: Run) -> Markup:
 
 
 def _ranked(run: Run, path: Path) -> Markup:
-    """Return the known proxies as a leaderboard has them.
-
-    Raises:
-        AutoproxError: the file is no leaderboard, or damaged.
-        RunError: it is of another bench.
-    """
+    """Return the known proxies as a leaderboard has them; one of another bench is refused."""
     board, settings = BOARD.read(path), run.settings
     own = several(settings.bench)
     if board.bench not in own and not any(name.endswith(".py") for name in own):
@@ -271,10 +266,6 @@ def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
     return join(
         [tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), run.settings.joint)]
     )
-
-
-def _word_use(run: Run) -> Markup:
-    return tables.words_table(word_use(run)) if run.judged else Markup("")
 
 
 def _failures(run: Run) -> Markup:

@@ -87,20 +87,10 @@ def section(found: Run) -> Markup:
         for row in part[:WORST]
     )  # fmt: skip
     caption = f"The architectures that {name} places worst, and their places"
-    headings = (
-        "architecture",
-        "target",
-        "accuracy",
-        "place by accuracy",
-        "by score",
-        "description",
-    )
-    return join(
-        [
-            tag("figure", charts, tag("figcaption", note)),
-            tables.table(caption, headings, rows),
-        ]
-    )
+    headings = ("architecture", "target", "accuracy", "place by accuracy", "by score",
+                "description")  # fmt: skip
+    drawn = tag("figure", charts, tag("figcaption", note))
+    return join([drawn, tables.table(caption, headings, rows)])
 
 
 def _chart(column: str, rows: Sequence[Standing]) -> Markup:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
-from autoprox.assessment.wording import MINUS, figure
+from autoprox.assessment.wording import figure
 from autoprox.benches.counts import COUNTS
 from autoprox.evolution.html import median_text, runs_html
 from autoprox.evolution.runs import Runs
 from autoprox.runtime.markup import Markup, join, table, tag
+from autoprox.show.page.tables import signed, signed_interval
 
 
 def several_page(runs: Runs, name: str) -> str:
@@ -47,9 +48,8 @@ def _known(runs: Runs) -> Markup:
         [
             rival.name,
             median_text(rival.joint),
-            figure(rival.difference.middle, "+.3f", MINUS),
-            f"{figure(rival.difference.low, '+.3f', MINUS)} to "
-            f"{figure(rival.difference.high, '+.3f', MINUS)}",
+            signed(rival.difference.middle),
+            signed_interval((rival.difference.low, rival.difference.high)),
             f"{rival.difference.runs - rival.below} of {rival.difference.runs}",
         ]
         for rival in runs.rivals
@@ -58,10 +58,7 @@ def _known(runs: Runs) -> Markup:
 
 
 def _left_out(runs: Runs) -> list[Markup]:
-    """Return what was found on the families that were left out, beside what is known; or nothing.
-
-    Families are rows; below them stand means over the families.
-    """
+    """Return what was found on the families that were left out, and means over them; or nothing."""
     if (elsewhere := runs.left_out) is None:
         return []
     rows = []
@@ -73,10 +70,8 @@ def _left_out(runs: Runs) -> list[Markup]:
         [
             known.name,
             figure(known.joint),
-            figure(known.difference, "+.3f", MINUS),
-            "-"
-            if known.difference_interval is None
-            else " to ".join(figure(end, "+.3f", MINUS) for end in known.difference_interval),
+            signed(known.difference),
+            signed_interval(known.difference_interval),
             f"{known.below} of {len(rows)}",
         ]
         for known in elsewhere.beside

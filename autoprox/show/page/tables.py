@@ -7,13 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import (
-    MINUS,
-    best_first,
-    figure,
-    interval_text,
-    mean_correlation,
-)
+from autoprox.assessment.wording import MINUS, best_first, figure, interval_text, mean_correlation
 from autoprox.evolution.lineage import Lineage
 from autoprox.evolution.record import Run, known_graph
 from autoprox.evolution.word_use import BEST, WordUse
@@ -86,8 +80,14 @@ def _formula(text: str, failure: str | None = None) -> Markup:
     return tag("td", tag("code", Markup("(<wbr>").join(printable(text).split("("))))
 
 
-def _signed(value: float) -> str:
+def signed(value: float | None) -> str:
+    """Return a difference with its sign, or a dash."""
     return figure(value, "+.3f", MINUS)
+
+
+def signed_interval(interval: tuple[float, float] | None) -> str:
+    """Return the interval of a difference, or a dash."""
+    return " to ".join(map(signed, interval)) if interval else "-"
 
 
 def joint_table(
@@ -113,9 +113,7 @@ def joint_table(
             cell(str(row.complexity)),
             _with_details(figure(row.joint), row.joint, interval_text(row.joint_interval)),
             _with_details(
-                figure(row.difference, "+.3f", MINUS),
-                row.difference,
-                " to ".join(map(_signed, row.difference_interval or ())),
+                signed(row.difference), row.difference, signed_interval(row.difference_interval)
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
@@ -138,14 +136,13 @@ def column_table(
     correlation: RankCorrelation,
 ) -> Markup:
     """Return the run's correlation with its interval, and the others, for every column."""
-    names = next(([c.column for c in row.columns] for row in rows if row.columns), [])
+    names = next(([column.column for column in row.columns] for row in rows if row.columns), [])
     lines = []
     for row in best_first(rows):
         by_column = {figures.column: figures for figures in row.columns}
         cells = [_correlation(by_column.get(name), correlation) for name in names]
-        class_ = "known" if row.known else None
         name = _name(by_text.get(row.expression), row.name)
-        lines.append(tag("tr", name, *cells, class_=class_))
+        lines.append(tag("tr", name, *cells, class_="known" if row.known else None))
     return table(caption, ["proxy", *names], lines)
 
 
@@ -242,7 +239,7 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     lines = []
     for row in found.generations:
         cells = [
-            _generationcell(key, getattr(row, key)) for key in GENERATION if key != "generation"
+            _generation_cell(key, getattr(row, key)) for key in GENERATION if key != "generation"
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
@@ -251,7 +248,7 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     )
 
 
-def _generationcell(key: str, value: Any) -> Markup:
+def _generation_cell(key: str, value: Any) -> Markup:
     if key == "expression":
         return _formula(value)
     if key in ("best", "held_out", "median"):
