@@ -113,7 +113,7 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
 
 
 def _task(search: ArchitectureSearch) -> str:
-    """Return what a search is doing, with what became of it so far."""
+    """Return what a search is doing, with how many architectures failed so far."""
     facts = [f"{sum(bool(scored.failures) for scored in search.scored)} failed"]
     if search.settings.ranges:
         facts.append(f"{search.draws.fit} of {search.draws.drawn} samples fit")
@@ -146,7 +146,7 @@ def _report(result: FoundArchitectures, options: dict[str, Any], top: int, secon
 
 
 def _print_best(result: FoundArchitectures, top: int, out: Console) -> None:
-    """Print the best architectures with their scores and costs; whole ones stand below."""
+    """Print the best architectures with scores and costs, and below their full descriptions."""
     from autoprox.search.architectures.found import cost_text, short
 
     several = len(result.proxies) > 1

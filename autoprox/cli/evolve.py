@@ -184,7 +184,7 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are given, but for the bench; of a resumed run those it may have."""
+    """Return the settings given, without the bench; of a resumed run those it may change."""
     if options["resume"] is not None:
         return given_only(options, *MORE, "teacher")
     apart = {*BESIDE_RESUME, "bench", "out", "seeds", "leave_one_out", "started_from"} - {*MORE}

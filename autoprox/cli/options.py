@@ -36,7 +36,7 @@ WIDTH = 100
 
 
 class CommandGroup(click.Group):
-    """Commands by name; of a name that is none the message tells those that there are."""
+    """Commands by name; the message on an unknown name lists those that there are."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -53,7 +53,7 @@ class CommandGroup(click.Group):
 
 
 class _Path(click.Path):
-    """The path of a file or folder, which need not be there; no text is no path."""
+    """The path of a file or folder, which need not exist; an empty text is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
@@ -300,10 +300,10 @@ def console(stderr: bool = False) -> Console:
     from autoprox.runtime.arguments import printable
 
     class Plain(Console):
-        """Prints no character of a text that would steer the terminal."""
+        """Leaves out characters of texts that would control the terminal."""
 
         def render(self, *args: Any, **extra: Any) -> Iterator[Segment]:
-            """Render as usual, and leave out what would steer."""
+            """Render as usual, without these characters."""
             for text, style, control in super().render(*args, **extra):
                 yield Segment(text if control else printable(text), style, control)
 

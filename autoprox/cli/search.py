@@ -148,7 +148,7 @@ def search(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
-    """Refuse options of one search in the other, and what lacks."""
+    """Refuse options of the other search, and missing ones."""
     begun = [name for name in ("resume", "space", "bench") if options[name] is not None]
     if begun == ["resume", "space"]:  # a space in a file has to be named again
         begun = ["resume"]

@@ -120,7 +120,7 @@ def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping
 def say_how_to_go_on(
     folder: Path, bench: str, cache: str | None, before: str = "interrupted; "
 ) -> None:
-    """Print the command that resumes what is in a folder, after what is said before it."""
+    """Print, after `before`, the command that goes on with the run or runs in a folder."""
     from autoprox.evolution.folder import resume_words
 
     command = go_on(*resume_words(folder, bench), cache=cache)

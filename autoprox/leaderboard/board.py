@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WrittenColumn:
-    """Of a proxy on a column, what is read from a file."""
+    """The figures of a proxy on a column that are read back from a file."""
 
     column: str
     somers: Correlation
@@ -30,7 +30,7 @@ class WrittenColumn:
 
 @dataclass(frozen=True)
 class WrittenRow:
-    """Of a `LeaderboardRow`, what is read from a file."""
+    """The fields of a `LeaderboardRow` that are read back from a file."""
 
     name: str
     formula: str
@@ -45,7 +45,7 @@ class WrittenRow:
 
 @dataclass(frozen=True)
 class WrittenBoard:
-    """Of a `Leaderboard`, what is read from a file, and how many architectures were ranked."""
+    """The fields of a `Leaderboard` that are read back, and the number of architectures."""
 
     bench: str
     settings: dict[str, Any]

@@ -268,7 +268,8 @@ class _KeptScores:
             reason = f"the same score for every architecture of {', '.join(silent)}"
 
         def mean(attribute: str) -> float | None:
-            return float(np.mean([getattr(c, attribute) for c in by_column])) if by_column else None
+            own = [getattr(column, attribute) for column in by_column]
+            return float(np.mean(own)) if own else None
 
         return LeaderboardRow(
             place=None,

@@ -65,7 +65,7 @@ class Pair:
 
 
 def _search_split(stage: Stage) -> float:
-    """Count the networks of the search split alone, and as if all processes shared them evenly."""
+    """Return the share of the search split's networks, spread evenly over the processes."""
     return len(stage.ground.search) / len(stage.places) / stage.jobs
 
 

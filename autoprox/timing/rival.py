@@ -191,7 +191,7 @@ def global_random(seed: int) -> Iterator[None]:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Let NumPy overflow, and average nothing, without a word."""
+    """Silence NumPy's warnings of overflows and of means of nothing."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
