@@ -42,8 +42,8 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(RuntimeError("no rule for it.\nHint: register one"))
     'RuntimeError: no rule for it'
     """
-    told = str(error).strip().partition("\n")[0].rstrip(". ")
-    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+    message = str(error).strip().partition("\n")[0].rstrip(". ")
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 class AutoproxError(Exception):

@@ -53,17 +53,17 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on stderr."""
-        told = printable(self.format_message())
-        if len(told) > MOST_TOLD:
-            told = f"{told[: MOST_TOLD // 2]} ... {told[-MOST_TOLD // 2 :]}"
-        click.echo(f"error: {told}", file=file, err=file is None)
+        message = printable(self.format_message())
+        if len(message) > MOST_TOLD:
+            message = f"{message[: MOST_TOLD // 2]} ... {message[-MOST_TOLD // 2 :]}"
+        click.echo(f"error: {message}", file=file, err=file is None)
 
 
 class Commands(CommandGroup):
     """The commands; turns errors and Ctrl-C into messages."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command line, in words where the output lacks characters."""
+        """Run the command line; words replace characters that the output cannot encode."""
         use_words()
         return super().main(*args, **extra)
 
@@ -86,7 +86,7 @@ class Commands(CommandGroup):
             ctx.exit(PIPED)
 
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Run as a program: as `main`, but that SIGTERM is as Ctrl-C, and a full disk an error."""
+        """Run as a program: like `main`, but SIGTERM is as Ctrl-C, and a full disk is an error."""
         open_closed()
         terminated = []
 

@@ -81,13 +81,13 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
         check_path(options["picture"])
         matplotlib()
     settings = parameters_of(setting_options) | {"evaluations", "seed", "batch", "sample", "images"}
-    asked = given_only(options, *settings, "resume", "out", "cache", "top")
+    arguments = given_only(options, *settings, "resume", "out", "cache", "top")
     begun = time.monotonic()
     try:
         with counting(options["quiet"]) as show:
             proxies = options["proxy"]
             result = search_architectures(
-                options["space"], proxies, progress=show, **asked, **hired(options)
+                options["space"], proxies, progress=show, **arguments, **hired(options)
             )
     except KeyboardInterrupt:
         click.echo("interrupted before the search began", err=True)
@@ -117,8 +117,8 @@ def _report(result: FoundArchitectures, options: dict[str, Any], top: int, secon
         return
     out = console()
     _print_best(result, top, out)
-    count, asked = len(result.scored), result.settings.evaluations
-    part = f" of {asked}" if count < asked else ""
+    count, evaluations = len(result.scored), result.settings.evaluations
+    part = f" of {evaluations}" if count < evaluations else ""
     part += "; nothing new was found" if part and result.finished else ""
     spent = f"{part} in {readable_seconds(seconds)}"
     out.print(f"{count} architectures scored{spent}; {result.rate}", soft_wrap=True)
@@ -132,7 +132,7 @@ def _report(result: FoundArchitectures, options: dict[str, Any], top: int, secon
 
 
 def _print_best(result: FoundArchitectures, top: int, out: Console) -> None:
-    """Print the best architectures with their scores and costs; whole ones stand below."""
+    """Print the best architectures with scores and costs, and below their full descriptions."""
     from autoprox.search.architectures.found import cost_text, short
 
     several = len(result.proxies) > 1

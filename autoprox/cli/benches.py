@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from autoprox.benches import Bench
     from autoprox.measuring.tables import Plan
-    from autoprox.statistics import Store
 
 
 @click.group(cls=CommandGroup)
@@ -46,33 +45,30 @@ def list_benches() -> None:
     from autoprox.errors import MissingTableError
 
     rows: list[tuple[str, str]] = []
-    with counting(quiet=False) as told:
+    with counting(quiet=False) as show:
         for place, name in enumerate(BENCHES):
-            told("reading tables", place, len(BENCHES))
+            show("reading tables", place, len(BENCHES))
             try:
                 listed = load_bench(name)
             except MissingTableError as error:
                 rows += [(name, str(error))]
                 continue
+            losses = listed.lower_is_better
+            targets = (name + " (lower is better)" * (name in losses) for name in listed.targets)
             rows += [
-                (name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}")
+                (name, f"{len(listed.architectures)} {listed.kind}: {', '.join(listed.spaces)}"),
+                ("", f"targets {', '.join(targets)}"),
+                ("", listed.description),
             ]
-            rows += [("", f"targets {_targets(listed)}"), ("", listed.description)]
             if best := best_count(listed):
                 rows += [("", f"best trivial count: {best[0]}, Somers' D {best[1]:.3f}")]
-        told("reading tables", len(BENCHES), len(BENCHES))
+        show("reading tables", len(BENCHES), len(BENCHES))
     out = console()
     out.print(grid(rows))
     out.print(
         "The best of params, flops, depth and width on the architectures that a run draws, over "
         "the default targets; where D is negative, less is better."
     )
-
-
-def _targets(listed: Bench) -> str:
-    """Return the targets of a bench, and of which a lower figure is better."""
-    losses = listed.lower_is_better
-    return ", ".join(it + " (lower is better)" * (it in losses) for it in listed.targets)
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")
@@ -101,7 +97,7 @@ def build(
     architectures: int | None,
     cache: str | None,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Measure a bench into the cache, as the first phase of evolve does.
 
@@ -112,18 +108,21 @@ def build(
     from autoprox.runtime.parallel import open_workers
     from autoprox.statistics import Store
 
-    probe = {name: given[name] for name in given.keys() - {*HIRING}}
-    asked = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
+    probe = given_only(options, *(options.keys() - {*HIRING}))
+    wanted = plan(load_bench(source), source, cache, statistics or None, probe, architectures)
     watch = watcher(quiet)
-    with watch, open_workers(**hired(given), folder=asked.folder) as opened:
+    with watch, open_workers(**hired(options), folder=wanted.folder) as opened:
         measure_bench(
-            asked, Store(asked.folder), opened, lambda _, done, total: watch.measuring(done, total)
+            wanted,
+            Store(wanted.folder),
+            opened,
+            lambda _, done, total: watch.measuring(done, total),
         )
     done, total = watch.measured
-    here = len(asked.works) - total
+    here = len(wanted.works) - total
     click.echo(
-        f"measured {done} {measured_things(asked.bench)} in {readable_seconds(watch.seconds)}; "
-        f"{here} were in the cache {asked.folder} already"
+        f"measured {done} {measured_things(wanted.bench)} in {readable_seconds(watch.seconds)}; "
+        f"{here} were in the cache {wanted.folder} already"
     )
 
 
@@ -145,7 +144,7 @@ def plan(
 
     words = tuple(STATISTICS[name].name for name in searched_statistics(bench, statistics))
     names = with_baselines(bench, words) if statistics is None else tuple(dict.fromkeys(words))
-    shown = Settings(bench=source, **given_only(probe or {})).probe
+    shown = Settings(bench=source, **probe or {}).probe
     folder = Path(cache) if cache is not None else default_folder()
     return Plan(drawn(bench, architectures), source, names, shown, folder)
 
@@ -157,7 +156,9 @@ def print_bench(bench: Bench, out: Console) -> None:
 
     out.print(Text.assemble((bench.name, "bold"), "  ", bench.description))
     facts = [("citation", bench.citation), ("source", bench.source)]
-    facts += [("" if place else "caveats", f"- {it}") for place, it in enumerate(bench.caveats)]
+    facts += [
+        ("" if place else "caveats", f"- {caveat}") for place, caveat in enumerate(bench.caveats)
+    ]
     shape = " x ".join(map(str, bench.input_shape))
     inputs = "its own" if bench.inputs else f"{shape}, {bench.classes} classes"
     facts.append(("inputs", inputs))
@@ -195,9 +196,8 @@ def print_cache(plan: Plan, out: Console) -> None:
 
     store = Store(plan.folder)
     total = len(plan.works)
-    measured = total - len(pending(plan, store))
+    counted = f"{total - len(pending(plan, store))} of {total} {measured_things(plan.bench)}"
     extent = store.info()
-    counted = f"{measured} of {total} {measured_things(plan.bench)}"
     size = f"{extent.bytes / 1e6:,.1f} MB"
     facts = {
         "cache": str(plan.folder),
@@ -205,19 +205,14 @@ def print_cache(plan: Plan, out: Console) -> None:
         "files": f"{extent.files} of all benches and settings, {size}",
     }
     out.print(grid(facts.items()))
-    print_damaged(store, out)
-
-
-def measured_things(bench: Bench) -> str:
-    """Return what is measured of a bench, in a word."""
-    return "measurements" if bench.trained else "architectures"
-
-
-def print_damaged(store: Store, out: Console) -> None:
-    """Print which files of a cache are damaged."""
     if store.damaged:
         out.print(
             f"{len(store.damaged)} damaged files; what they held is measured again by the next run:"
         )
     for path, reason in store.damaged:
         out.print(f"  {path}: {reason}", soft_wrap=True)
+
+
+def measured_things(bench: Bench) -> str:
+    """Return what is measured of a bench, in a word."""
+    return "measurements" if bench.trained else "architectures"

@@ -20,8 +20,8 @@ def search_accuracies(options: dict[str, Any]) -> None:
     """Search, and print the choice unless standard output is taken."""
     from autoprox.search.architectures.by_accuracies import search_by_accuracies
 
-    asked = given_only(options, "params", "flops", "limits", "target", "seed")
-    choice = search_by_accuracies(options["space"], options["labels"] or 25, **asked)
+    limits = given_only(options, "params", "flops", "limits", "target", "seed")
+    choice = search_by_accuracies(options["space"], options["labels"] or 25, **limits)
     if not put_json(choice.to_json(), options["json_file"]):
         _print(choice)
 

@@ -59,7 +59,7 @@ def compare(
     from autoprox.evolution.comparing import compare as compare_runs
 
     with counting(quiet=False) as progress:
-        found = compare_runs(
+        comparison = compare_runs(
             runs,
             bench=bench or "",
             teacher=teacher,
@@ -67,29 +67,27 @@ def compare(
             cache=cache,
             progress=progress,
         )
-    if not put_json(found.to_json(), json_file):
-        print_comparison(found, runs, console())
+    if not put_json(comparison.to_json(), json_file):
+        print_comparison(comparison, runs, console())
 
 
 def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console) -> None:
     """Print a comparison of the runs in some folders."""
     if found.settings:
         out.print("Settings that differ:")
-        names = [each.name for each in found.runs]
-        rows = [(name, *map(_value, values)) for name, values in found.settings.items()]
-        shown = table(["", *names])
-        for row in rows:
-            shown.add_row(*row)
+        shown = table(["", *(run.name for run in found.runs)])
+        for name, values in found.settings.items():
+            shown.add_row(name, *map(_value, values))
         out.print(shown)
     else:
         out.print("The settings are the same.\n")
     _print_figures(found, out)
     out.print("\nFormulas among the best of one run that no other run judged:")
-    for each in found.runs:
-        out.print(f"  {each.name}: {len(each.alone)} of {each.best}")
-        for text in each.alone[:ALONE]:
+    for run in found.runs:
+        out.print(f"  {run.name}: {len(run.alone)} of {run.best}")
+        for text in run.alone[:ALONE]:
             out.print(f"    {text}", soft_wrap=True)
-        if (more := len(each.alone) - ALONE) > 0:
+        if (more := len(run.alone) - ALONE) > 0:
             out.print(f"    and {more} more (all: --json FILE)")
     lacking = "" if find_spec("matplotlib") else " (needs pip install matplotlib)"
     out.print(f"\nTheir fronts in one picture{lacking}:")
@@ -100,40 +98,43 @@ def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console
 def _value(value: Any) -> str:
     """Return the value of a setting; the settings of another run are too long."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {one}" for key, one in value.items() if key in ("bench", "seed")) \
-            or str(value)  # fmt: skip
+        shown = (f"{key} {part}" for key, part in value.items() if key in ("bench", "seed"))
+        return ", ".join(shown) or str(value)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "-" if value is None else str(value)
 
 
-def _print_figures(found: RunsComparison, out: Console) -> None:
+def _print_figures(comparison: RunsComparison, out: Console) -> None:
     """Print what the best proxies are worth where no search saw."""
-    if found.reason is not None:
-        out.print(f"The best proxies cannot be compared: {found.reason}.", soft_wrap=True)
+    if comparison.reason is not None:
+        out.print(f"The best proxies cannot be compared: {comparison.reason}.", soft_wrap=True)
         return
-    sizes = ", ".join(f"{number} of {space}" for space, number in found.architectures.items())
+    sizes = ", ".join(f"{number} of {space}" for space, number in comparison.architectures.items())
     out.print(f"The best proxy of each run on what all of them held out ({sizes}):", soft_wrap=True)
     rows = [
-        (each.name, str(each.nodes), figure(each.search), figure(each.joint),
-         short_interval(each.joint_interval))
-        for each in found.runs
+        (run.name, str(run.nodes), figure(run.search), figure(run.joint),
+         short_interval(run.joint_interval))
+        for run in comparison.runs
     ]  # fmt: skip
     print_figures(out, ["run", "nodes", "search", "joint D", "95 %"], rows)
-    for each in found.runs:
-        if each.failure is not None:
-            out.print(f"{each.name} has no score: {each.failure}", soft_wrap=True)
-    for difference in found.differences:
+    for run in comparison.runs:
+        if run.failure is not None:
+            out.print(f"{run.name} has no score: {run.failure}", soft_wrap=True)
+    for difference in comparison.differences:
         out.print(difference_in_words(difference), soft_wrap=True)
     out.print("\nThe formulas:")
-    out.print(grid((f"  {each.name}", each.expression) for each in found.runs))
+    out.print(grid((f"  {run.name}", run.expression) for run in comparison.runs))
 
 
-def difference_in_words(each: Difference) -> str:
+def difference_in_words(difference: Difference) -> str:
     """Say how far two proxies are from each other, and whether that is more than chance."""
-    where = "above" if each.difference >= 0 else "below"
-    ends = " to ".join(figure(end, "+.3f", MINUS) for end in each.interval)
-    said = f"{each.first} is {abs(each.difference):.3f} {where} {each.second} (95 % {ends}, paired)"
-    if each.decided:
-        return f"{said}."
-    return f"{said}: these architectures do not tell the two apart."
+    where = "above" if difference.difference >= 0 else "below"
+    ends = " to ".join(figure(end, "+.3f", MINUS) for end in difference.interval)
+    sentence = (
+        f"{difference.first} is {abs(difference.difference):.3f} {where} {difference.second} "
+        f"(95 % {ends}, paired)"
+    )
+    if difference.decided:
+        return f"{sentence}."
+    return f"{sentence}: these architectures do not tell the two apart."

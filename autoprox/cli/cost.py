@@ -101,15 +101,15 @@ def measure(
     from autoprox.runtime.files import write_text
 
     with counting(quiet) as progress:
-        found = measure_bench(
+        measurements = measure_bench(
             bench, architectures or 25, seed or 0, passes or 15, progress=progress
         )
-    write_text(Path(out), written(found))
-    noise = sorted(each.noise for each in found.values())
+    write_text(Path(out), written(measurements))
+    noise = sorted(measured.noise for measured in measurements.values())
     middle = noise[len(noise) // 2]
     click.echo(
-        f"{len(found)} networks; half the quartile distance of their passes is {middle:.1%} of the "
-        f"median for the middle one, {noise[-1]:.1%} at most"
+        f"{len(measurements)} networks; half the quartile distance of their passes is {middle:.1%} "
+        f"of the median for the middle one, {noise[-1]:.1%} at most"
     )
     if middle > 0.05:
         click.echo("the machine was busy: measure again when it is idle, or with more --passes")

@@ -45,7 +45,7 @@ class Pace:
         if not self._reports or now - self._reports[0][0] < TELLING_SECONDS:
             return None
         middle = (self._reports[0][0] + self._reports[-1][0]) / 2
-        then, before = next(each for each in reversed(self._reports) if each[0] <= middle)
+        then, before = next(report for report in reversed(self._reports) if report[0] <= middle)
         return (self._reports[-1][0] - then) / (done - before) if done > before else None
 
     def left(self, done: int, total: int) -> str:
@@ -100,16 +100,18 @@ def counting(quiet: bool) -> Iterator[Progress]:
     task = bar.add_task("preparing", total=None, left="")
     pace, plain, step = Pace(), PlainLines(), ""
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(description: str, done: int, total: int) -> None:
         nonlocal step, task
         left = pace.left(done, total)
         if not total and bar.tasks[0].total:  # update knows no way back to an unknown total
             bar.remove_task(task)
-            task = bar.add_task(what, total=None, left="")
-        bar.update(task, description=what, completed=done, total=total or None, left=left)
+            task = bar.add_task(description, total=None, left="")
+        bar.update(task, description=description, completed=done, total=total or None, left=left)
         if lines and total:
-            before, step = step, what.partition("(")[0]  # what is in brackets changes on the way
-            plain.show(f"{what}  {done}/{total}  {left}".rstrip(), step != before or done == total)
+            # What is in brackets changes on the way.
+            before, step = step, description.partition("(")[0]
+            line = f"{description}  {done}/{total}  {left}".rstrip()
+            plain.show(line, step != before or done == total)
 
     with bar:
         try:

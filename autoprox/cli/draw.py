@@ -61,17 +61,11 @@ def draw() -> None:
 
 
 def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: float | None) -> None:
-    """Draw into a file whose name is checked before anything is computed.
-
-    Args:
-        picture: draws, given the module of the pictures.
-        out: the file.
-        width: inches; None for that of the picture.
-    """
+    """Call `picture` with `autoprox.show.draw`, and write what it draws; `width` is inches."""
     from autoprox.show import draw as pictures
     from autoprox.show.draw.style import check_path
 
-    check_path(out)
+    check_path(out)  # before anything is computed
     pictures.write(picture(pictures), out, "--out", width)
     click.echo(f"drawn into {out}")
 
@@ -100,18 +94,18 @@ def pareto(runs: tuple[str, ...], out: str, width: float | None) -> None:
 @option("--proxy", "A candidate of the run.", "the best one", "EXPRESSION")
 @option("--top most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
 @out_option
-def lineage(run: str, out: str, width: float | None, **given: Any) -> None:
+def lineage(run: str, out: str, width: float | None, **options: Any) -> None:
     """Draw which candidates the best proxy was bred from."""
-    _write(lambda pictures: pictures.lineage(run, **given_only(given)), out, width)
+    _write(lambda pictures: pictures.lineage(run, **given_only(options)), out, width)
 
 
 @draw.command()
 @run_argument
 @option("--top best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
 @out_option
-def words(run: str, out: str, width: float | None, **given: Any) -> None:
+def words(run: str, out: str, width: float | None, **options: Any) -> None:
     """Draw which statistics and primitives the best candidates use."""
-    _write(lambda pictures: pictures.words(run, **given_only(given)), out, width)
+    _write(lambda pictures: pictures.words(run, **given_only(options)), out, width)
 
 
 @draw.command()
@@ -135,16 +129,16 @@ def heatmap(ranking: str, out: str, width: float | None) -> None:
 @teacher_options
 @machine_options
 @out_option
-def ablation(source: str, bench: str, out: str, width: float | None, **given: Any) -> None:
+def ablation(source: str, bench: str, out: str, width: float | None, **options: Any) -> None:
     """Draw what is lost when a part of a proxy says nothing.
 
     Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
     joint correlation stands in its place in the graph. The networks are measured once and kept.
     """
     proxy = _expression(source)
-    chosen = given_only(given, "spaces", "targets", "architectures", "cache")
-    options = {"probe": _probe(given), **chosen, **hired(given)}
-    _write(lambda pictures: pictures.ablation(proxy, bench, **options), out, width)
+    settings = given_only(options, "spaces", "targets", "architectures", "cache")
+    arguments = {"probe": _probe(options), **settings, **hired(options)}
+    _write(lambda pictures: pictures.ablation(proxy, bench, **arguments), out, width)
 
 
 @draw.command(epilog="\b\nExample:\n  autoprox draw layers zico --bench vit101 -o layers.svg")
@@ -154,38 +148,34 @@ def ablation(source: str, bench: str, out: str, width: float | None, **given: An
 @probe_options
 @out_option
 def layers(
-    source: str, bench: str, architecture: str | None, out: str, width: float | None, **given: Any
+    source: str, bench: str, architecture: str | None, out: str, width: float | None, **options: Any
 ) -> None:
     """Draw what the layers of one network contribute to a proxy."""
     from autoprox.benches import load_bench
 
-    proxy, found, probe = _expression(source), load_bench(bench), _probe(given)
-    one = _named(found, architecture)
-    title = f"{proxy.name}{' on ' if proxy.name else ''}{one.name}"
-
-    def picture(pictures: ModuleType) -> Figure:
-        drawn: Figure = pictures.layers(
+    proxy, loaded, probe = _expression(source), load_bench(bench), _probe(options)
+    described = _named(loaded, architecture)
+    title = f"{proxy.name}{' on ' if proxy.name else ''}{described.name}"
+    bits = None if loaded.bits is None else loaded.bits(described)
+    _write(
+        lambda pictures: pictures.layers(
             proxy,
-            found.network(one, probe.seed),
-            *probe.inputs(found),
+            loaded.network(described, probe.seed),
+            *probe.inputs(loaded),
             sample=probe.sample,
             seed=probe.seed,
-            bits=None if found.bits is None else found.bits(one),
-            **found.how,
+            bits=bits,
+            **loaded.how,
             title=title,
-        )
-        return drawn
-
-    _write(picture, out, width)
+        ),
+        out,
+        width,
+    )
 
 
 def _named(bench: Bench, name: str | None) -> Architecture:
-    """Return an architecture of a bench, the first one if none is named.
-
-    Raises:
-        BenchError: there is none of that name.
-    """
-    by_name = {each.name: each for each in bench.architectures}
+    """Return an architecture of a bench, the first one if none is named."""
+    by_name = {architecture.name: architecture for architecture in bench.architectures}
     if name is not None and name not in by_name:
         near = difflib.get_close_matches(name, by_name, n=3)
         raise BenchError(
@@ -196,11 +186,7 @@ def _named(bench: Bench, name: str | None) -> Architecture:
 
 
 def _expression(source: str) -> Proxy:
-    """Return a proxy that has parts.
-
-    Raises:
-        NoGraphError: it is a function, and no expression.
-    """
+    """Return a proxy that has parts; one that is no expression is refused."""
     from autoprox.proxies.loading import load
     from autoprox.proxies.proxy import Proxy
 
@@ -208,11 +194,11 @@ def _expression(source: str) -> Proxy:
     return proxy if isinstance(proxy, Proxy) else Proxy(proxy.graph)
 
 
-def _probe(given: dict[str, Any]) -> Probe:
+def _probe(options: dict[str, Any]) -> Probe:
     """Return what the networks are shown, out of what the options gave."""
     from autoprox.measuring.probe import Probe
 
-    asked = {"seed": given["probe_seed"]}
+    settings = {"seed": options["probe_seed"]}
     for name in ("batch", "sample", "images", "teacher", "teacher_weights"):
-        asked[name] = given.get(name)
-    return Probe(**given_only(asked))
+        settings[name] = options.get(name)
+    return Probe(**given_only(settings))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +13,10 @@ from autoprox.cli.options import (
     MACHINE,
     PATH,
     architectures_option,
+    by_name,
     console,
     device_option,
     given_only,
-    go_on,
-    hired,
     json_option,
     listing,
     machine_options,
@@ -29,7 +27,12 @@ from autoprox.cli.options import (
     teacher_options,
     typed,
 )
-from autoprox.cli.several import holds_several, several_runs
+from autoprox.cli.several import (
+    common_arguments,
+    holds_several,
+    say_how_to_go_on,
+    several_runs,
+)
 
 if TYPE_CHECKING:
     from autoprox.evolution.record import Run
@@ -66,24 +69,11 @@ LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DI
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
 
 
-def parameters(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return parameters of an algorithm by name; what is no JSON is a text.
-
-    Raises:
-        click.BadParameter: one is not of the form ``NAME=VALUE``.
-    """
-    read: dict[str, Any] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"expected NAME=VALUE, as in crossover=0.3; got {text!r}")
-        try:
-            read[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            read[name] = value
-    return read
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
@@ -97,9 +87,8 @@ def parameters(
 @architectures_option
 @option("--correlation", CORRELATION, "the bench's", "somers|kendall|spearman")
 @option("--algorithm", ALGORITHMS, "default", "NAME")
-@option(
-    "--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True, callback=parameters
-)
+@option("--parameter parameters", PARAMETERS, metavar="NAME=VALUE", multiple=True,
+        callback=by_name("NAME=VALUE, as in crossover=0.3", _json_or_text))  # fmt: skip
 @option(
     "--evaluations",
     "How many distinct candidates to judge.",
@@ -129,7 +118,7 @@ def parameters(
 @quiet_option
 @json_option
 @click.pass_context
-def evolve(ctx: click.Context, /, **given: Any) -> None:
+def evolve(ctx: click.Context, /, **options: Any) -> None:
     """Discover a proxy for a bench.
 
     Measures every architecture once (kept in the cache), then searches. Ctrl-C stops with a
@@ -138,52 +127,52 @@ def evolve(ctx: click.Context, /, **given: Any) -> None:
     --bench FILE.py where the run's bench is a file, for no file is executed because a folder names
     it.
     """
-    _check_usage(ctx, given)
-    if given["resume"] is not None:
-        given |= {name: None for name in MORE if not typed(ctx, (name,))}  # not by the environment
-    begins_several = given["seeds"] is not None or given["leave_one_out"]
-    if begins_several or (given["resume"] and holds_several(given["resume"])):
-        several_runs(ctx, given, _settings(given))
+    _check_usage(ctx, options)
+    if options["resume"] is not None:
+        # The environment does not give a resumed run more.
+        options |= {name: None for name in MORE if not typed(ctx, (name,))}
+    begins_several = options["seeds"] is not None or options["leave_one_out"]
+    if begins_several or (options["resume"] and holds_several(options["resume"])):
+        several_runs(ctx, options, _settings(options))
         return
-    watch = watcher(given["quiet"])
+    watch = watcher(options["quiet"])
     try:
         with watch:
-            run = _evolved(given, watch)
+            run = _evolved(options, watch)
     except KeyboardInterrupt:
-        _say_what_is_kept(watch, given["cache"])
+        _say_what_is_kept(watch, options["cache"])
         ctx.exit(INTERRUPTED)
-    _report(run, watch.taken, given["json_file"])
+    if not put_text((run.folder / "report.json").read_text(encoding="utf-8"), options["json_file"]):
+        from autoprox.cli.report import print_report
+
+        print_report(run, watch.taken, console())
     if not run.finished:
-        _say_how_to_go_on(run.folder, run.settings.bench, given["cache"], "interrupted; ")
+        say_how_to_go_on(run.folder, run.settings.bench, options["cache"])
         ctx.exit(INTERRUPTED)
 
 
-def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
-    """Refuse options that do not go together, and a run of nothing.
-
-    Raises:
-        click.UsageError: they do not.
-    """
-    if all(given[name] is None for name in ("resume", "bench", "started_from")):
+def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Refuse options that do not go together, and a run of nothing."""
+    if all(options[name] is None for name in ("resume", "bench", "started_from")):
         raise click.UsageError(
             "give --bench NAME for a new run, --from RUN to begin with the front of one, or "
             "--resume RUN to go on with one"
         )
-    apart: tuple[str, ...] = ("split_seed", "started_from") if given["leave_one_out"] else ()
-    if given["seeds"] is not None and given["started_from"] is None:
+    apart: tuple[str, ...] = ("split_seed", "started_from") if options["leave_one_out"] else ()
+    if options["seeds"] is not None and options["started_from"] is None:
         apart = ("split_seed",)
     if mixed := typed(ctx, apart):
         raise click.UsageError(
             f"several runs have splits of their own: leave out {', '.join(mixed)}"
         )
-    if given["leave_one_out"] and given["leave_out"]:
+    if options["leave_one_out"] and options["leave_out"]:
         raise click.UsageError("give --leave-out for one run, or --leave-one-out for all in turn")
-    if given["resume"] is None:
+    if options["resume"] is None:
         return
     beside = {str(param.name) for param in ctx.command.params} - {*BESIDE_RESUME}
-    if ".py" in (given["bench"] or ""):  # a bench in a file has to be named again
+    if ".py" in (options["bench"] or ""):  # a bench in a file has to be named again
         beside -= {"bench"}
-    if ".py" in (given["teacher"] or ""):  # and so has a teacher
+    if ".py" in (options["teacher"] or ""):  # and so has a teacher
         beside -= {"teacher"}
     mixed = typed(ctx, beside)
     if mixed:
@@ -195,46 +184,26 @@ def _check_usage(ctx: click.Context, given: dict[str, Any]) -> None:
         )
 
 
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are given, but for the bench; of a resumed run those it may have."""
-    if given["resume"] is not None:
-        return given_only(given, *MORE, "teacher")
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings given, without the bench; of a resumed run those it may change."""
+    if options["resume"] is not None:
+        return given_only(options, *MORE, "teacher")
     apart = {*BESIDE_RESUME, "bench", "out", "seeds", "leave_one_out", "started_from"} - {*MORE}
-    return given_only({name: given[name] for name in given.keys() - apart})
+    return given_only(options, *(options.keys() - apart))
 
 
-def _evolved(given: dict[str, Any], watch: Watcher) -> Run:
+def _evolved(options: dict[str, Any], watch: Watcher) -> Run:
     """Start or resume the run."""
     from autoprox.evolution.run import evolve as run_evolve
     from autoprox.evolution.starting import evolve_from
 
-    common = {
-        **hired(given),
-        "cache": given["cache"],
-        "observer": watch,
-        "loggers": given["loggers"],
-    }
-    settings, bench = _settings(given), given["bench"] or ""
-    if given["resume"] is not None:
-        return run_evolve(bench, resume=given["resume"], **common, **settings)
-    if given["started_from"] is not None:
-        return evolve_from(given["started_from"], bench, out=given["out"], **common, **settings)
-    return run_evolve(bench, out=given["out"], **common, **settings)
-
-
-def _report(run: Run, taken: str, json_file: str | None) -> None:
-    if put_text((run.folder / "report.json").read_text(encoding="utf-8"), json_file):
-        return
-    from autoprox.cli.report import print_report
-
-    print_report(run, taken, console())
-
-
-def _say_how_to_go_on(folder: Path, bench: str, cache: str | None, before: str = "") -> None:
-    from autoprox.evolution.folder import resume_words
-
-    command = go_on(*resume_words(folder, bench), cache=cache)
-    click.echo(f"{before}go on with: {command}", err=True)
+    common = common_arguments(options, watch)
+    settings, bench = _settings(options), options["bench"] or ""
+    if options["resume"] is not None:
+        return run_evolve(bench, resume=options["resume"], **common, **settings)
+    if options["started_from"] is not None:
+        return evolve_from(options["started_from"], bench, out=options["out"], **common, **settings)
+    return run_evolve(bench, out=options["out"], **common, **settings)
 
 
 def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
@@ -251,4 +220,4 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
             f"interrupted: {done} of {total} architectures were measured, and the cache keeps "
             "them; "
         )
-    _say_how_to_go_on(watch.folder, watch.bench, cache, before)
+    say_how_to_go_on(watch.folder, watch.bench, cache, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from autoprox.cli.options import (
     INTERRUPTED,
     PATH,
     architectures_option,
+    by_name,
     console,
     device_option,
     given_only,
@@ -44,24 +46,11 @@ INPUTS = (
 EXAMPLE = "autoprox fit --bench nb201 --labels 78 --out gp.safetensors"
 
 
-def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``NAME=VALUE``.
-
-    Raises:
-        click.BadParameter: it is not of that form.
-    """
-    read: dict[str, Any] = {}
-    for text in values:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise click.BadParameter(f"expected NAME=VALUE, as in epochs=100; got {text!r}")
-        for kind in (int, float, str):
-            try:
-                read[name.strip()] = kind(value.strip())
-                break
-            except ValueError:
-                continue
-    return read
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
@@ -71,7 +60,8 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @option("--labelling", "Which: random, spread, or by uncertainty.", "random", "NAME")
 @listing("--inputs", INPUTS, "the model's")
 @option("--set settings", "A setting of the model; repeatable.", "the model's", "NAME=VALUE",
-        multiple=True, callback=_settings)  # fmt: skip
+        multiple=True,
+        callback=by_name("NAME=VALUE, as in epochs=100", _number_or_text))  # fmt: skip
 @listing("--space spaces", "Only these spaces.", "all")
 @listing("--target targets", "The accuracies; their mean is the label.", "the bench's")
 @architectures_option
@@ -87,7 +77,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @json_option
 @quiet_option
 @click.pass_context
-def fit(ctx: click.Context, /, **given: Any) -> None:
+def fit(ctx: click.Context, /, **options: Any) -> None:
     """Fit a proxy to the accuracies of a few trained networks of a bench.
 
     Labels come from the part of the bench that a search may see; the figures are those on the part
@@ -95,31 +85,31 @@ def fit(ctx: click.Context, /, **given: Any) -> None:
     """
     from autoprox.fitting.fit import fit as run_fit
 
-    options = given_only({k: v for k, v in given.items() if k not in ("json_file", "quiet")})
+    settings = given_only(options, *(options.keys() - {"json_file", "quiet"}))
     try:
-        with counting(given["quiet"]) as progress:
-            found = run_fit(**{**options, **hired(given)}, progress=progress)
+        with counting(options["quiet"]) as progress:
+            fits = run_fit(**{**settings, **hired(options)}, progress=progress)
     except KeyboardInterrupt:
         click.echo("interrupted; what was measured is kept", err=True)
         ctx.exit(INTERRUPTED)
-    if not put_json(found.to_json(), given["json_file"]):
-        print_fits(found, _next(found, given), console())
+    if not put_json(fits.to_json(), options["json_file"]):
+        print_fits(fits, _next(fits, options), console())
 
 
-def _next(found: Fits, given: dict[str, Any]) -> list[str]:
+def _next(fits: Fits, options: dict[str, Any]) -> list[str]:
     """Return the commands that a reader may want next, for a proxy that was saved."""
-    if found.path is None:
+    if fits.path is None:
         return []
     from autoprox.evolution.settings import Settings
     from autoprox.search.architectures import SPACES
     from autoprox.show.page.command import rank_command
 
-    path, bench = str(found.path), given["bench"]
+    path, bench = str(fits.path), options["bench"]
     shared = ("bench", "spaces", "targets", "architectures", "split_seed", "held_out_share",
               "images", "batch", "probe_seed")  # fmt: skip
-    beside = given_only(given, "sample", "cache").items()
+    beside = given_only(options, "sample", "cache").items()
     words = [word for name, value in beside for word in (f"--{name}", str(value))]
-    settings = Settings(**given_only(given, *shared))
+    settings = Settings(**given_only(options, *shared))
     commands = [rank_command(settings, [path, "params", "zico", *words])]
     commands += [go_on("search", space=bench, proxy=path)] if bench in SPACES else []
     return [*commands, go_on("show", path)]
@@ -151,10 +141,10 @@ def print_fits(found: Fits, next_: Sequence[str], out: Console) -> None:
     out.print(EXPLAINED_LOST, soft_wrap=True)
     out.print(difference_in_words(rows, "joint D"), soft_wrap=True)
     if len(found.fits) > 1:
-        each = ", ".join(figure(fit.own.joint) for fit in found.fits)
+        joints = ", ".join(figure(fit.own.joint) for fit in found.fits)
         out.print(
             f"median joint D over {len(found.fits)} seeds of split and model: "
-            f"{found.median:.3f} ({each})"
+            f"{found.median:.3f} ({joints})"
         )
     if found.path is None:
         out.print("The proxy is not saved: --out FILE.safetensors keeps it for autoprox rank and "

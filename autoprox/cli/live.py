@@ -34,7 +34,7 @@ class Bar(NamedTuple):
 
 
 class Watcher:
-    """An observer of a run that keeps what there is to tell, and shows nothing.
+    """An observer of a run that records how far it is, and shows nothing.
 
     Attributes:
         folder: the run's folder; None before it has one.
@@ -107,9 +107,10 @@ class Watcher:
         """Keep silent."""
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
-        """Note what the run did in its earlier life."""
+        """Note what the run did before it was resumed."""
         self._before = len(known)
-        self._count(Counter(each.failure for each in known.values() if each.failure is not None))
+        reasons = (candidate.failure for candidate in known.values())
+        self._count(Counter(reason for reason in reasons if reason is not None))
 
     def _count(self, failures: Mapping[str, int]) -> None:
         for reason, count in failures.items():
@@ -223,10 +224,8 @@ class Panel(Watcher):
 
         drawn = ProgressBar(total=max(bar.total, 1), completed=bar.done, width=24)
         parts = grid([(bar.title, drawn, bar.pace)])
-        title = str(self.folder)
-        framed = Frame(
-            Group(parts, "", grid(facts.items())), title=title, title_align="left", box=box.ROUNDED
-        )
+        inside = Group(parts, "", grid(facts.items()))
+        framed = Frame(inside, title=str(self.folder), title_align="left", box=box.ROUNDED)
         self._live.update(framed if facts else parts)
 
 
@@ -236,9 +235,8 @@ def failures_in_words(reasons: Mapping[str, int]) -> str:
         return "none"
     most = Counter(reasons).most_common(SHOWN_REASONS)
     rest = len(reasons) - len(most)
-    words = [f"{reason} {count}" for reason, count in most] + (
-        [f"{rest} more reasons"] if rest else []
-    )
+    words = [f"{reason} {count}" for reason, count in most]
+    words += [f"{rest} more reasons"] if rest else []
     return f"{sum(reasons.values())}: {', '.join(words)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +36,7 @@ WIDTH = 100
 
 
 class CommandGroup(click.Group):
-    """Commands by name; of a name that is none the message tells those that there are."""
+    """Commands by name; the message on an unknown name lists those that there are."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -53,7 +53,7 @@ class CommandGroup(click.Group):
 
 
 class _Path(click.Path):
-    """The path of a file or folder, which need not be there; no text is no path."""
+    """The path of a file or folder, which need not exist; an empty text is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
@@ -112,8 +112,31 @@ def option(
     flags: str, help_: str, default: str = "", metavar: str = "N", **kwargs: Any
 ) -> Callable[[Command], Command]:
     """Return an option that is None if it is not given; `default` says what then holds."""
-    said = f"{help_}  [default: {default}]" if default else help_
-    return click.option(*flags.split(), help=said, metavar=metavar, **kwargs)
+    text = f"{help_}  [default: {default}]" if default else help_
+    return click.option(*flags.split(), help=text, metavar=metavar, **kwargs)
+
+
+def by_name(example: str, read: Callable[[str], Any]) -> Callable[..., dict[str, Any]]:
+    """Return the callback of an option that takes values by name.
+
+    Args:
+        example: what a refusal says is expected, as in ``"NAME=VALUE, as in epochs=100"``.
+        read: makes a value out of its text; a `ValueError` of it is a refusal.
+    """
+
+    def parse(_: click.Context, __: click.Parameter, texts: Iterable[str]) -> dict[str, Any]:
+        values = {}
+        for text in texts:
+            name, sign, value = (part.strip() for part in text.partition("="))
+            try:
+                if not (name and sign):
+                    raise ValueError
+                values[name] = read(value)
+            except ValueError:
+                raise click.BadParameter(f"expected {example}; got {text!r}") from None
+        return values
+
+    return parse
 
 
 def listing(
@@ -202,7 +225,7 @@ MACHINE = (*HIRING, "cache")
 
 
 def hired(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return who does the work, as `open_workers` takes it, out of what the options gave."""
+    """Return the arguments of `open_workers` that the options gave."""
     return {
         "jobs": options["jobs"] or cores(),
         "backend": options["backend"] or "loky",
@@ -277,10 +300,10 @@ def console(stderr: bool = False) -> Console:
     from autoprox.runtime.arguments import printable
 
     class Plain(Console):
-        """Prints no character of a text that would steer the terminal."""
+        """Leaves out characters of texts that would control the terminal."""
 
         def render(self, *args: Any, **extra: Any) -> Iterator[Segment]:
-            """Render as usual, and leave out what would steer."""
+            """Render as usual, without these characters."""
             for text, style, control in super().render(*args, **extra):
                 yield Segment(text if control else printable(text), style, control)
 

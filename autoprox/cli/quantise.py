@@ -132,14 +132,16 @@ def _compare(builder: Builder, name: str) -> None:
 
     if name not in builder.rows:
         raise UnknownNameError("row", name, builder.rows)
-    kept = builder.rows[name]
-    again = builder.measured(name, kept.bits)
-    for label, measured in (("table", kept), ("again", again)):
+    recorded = builder.rows[name]
+    again = builder.measured(name, recorded.bits)
+    for label, measured in (("table", recorded), ("again", again)):
         click.echo(
             f"{label}  {measured.accuracy:.2f} %  loss {measured.loss:.5f}  "
             f"{measured.size_bytes} bytes"
         )
-    click.echo("the same" if again == kept else f"{again.accuracy - kept.accuracy:+.2f} points")
+    click.echo(
+        "the same" if again == recorded else f"{again.accuracy - recorded.accuracy:+.2f} points"
+    )
 
 
 def _report(rows: list[QuantisedRow], path: Path, seconds: float) -> None:

@@ -118,7 +118,7 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "top", "json_file", "csv_file", "latex", "picture", "quiet")
-    settings = given_only({name: options[name] for name in options.keys() - {*own, *HIRING}})
+    settings = given_only(options, *(options.keys() - {*own, *HIRING}))
 
     def tell(outlook: Outlook) -> None:
         watch.slow = outlook.built  # they come first; the scores of the others need no network
@@ -150,11 +150,11 @@ def outlook_in_words(outlook: Outlook) -> str:
         "compute": ", ".join(outlook.functions),
         "time proxies on": f"{outlook.timed} of them" if outlook.timed else "",
     }
-    todo = "; ".join(f"{verb} {what}" for verb, what in parts.items() if what)
-    said = f"{lacking}; {outlook.built} are built, to {todo}"
+    todo = "; ".join(f"{verb} {items}" for verb, items in parts.items() if items)
+    sentence = f"{lacking}; {outlook.built} are built, to {todo}"
     if outlook.sample == "full" and outlook.statistics:
-        said += f" (whole tensors; --sample {DEFAULT_SAMPLE} takes what a search measured)"
-    return said
+        sentence += f" (whole tensors; --sample {DEFAULT_SAMPLE} takes what a search measured)"
+    return sentence
 
 
 def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None:
@@ -203,7 +203,7 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
             out.print(EXPLAINED_BEST, soft_wrap=True)
         shown = {row.name for row in ranked}
         notes = (note for row, note in board.footnotes.items() if row in shown)
-        partial = any(each.partial is not None for each in ranked[0].columns)
+        partial = any(figures.partial is not None for figures in ranked[0].columns)
         for line in (*EXPLAINED, *[EXPLAINED_PARTIAL] * partial, *notes):
             out.print(line, soft_wrap=True)
     noted = [row for row in ranked if row.reason is not None]

@@ -51,28 +51,22 @@ def print_report(run: Run, taken: str, console: Console) -> None:
     console.print()
     console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
     if run.elsewhere:
-        console.print()
         _print_elsewhere(console, run)
-    console.print()
-    console.print("The formulas, by their rank on the search split:")
+    console.print("\nThe formulas, by their rank on the search split:")
     for row in run.held_out:
         if not row.known:
             console.print(f"  {row.name:8}{row.expression}", soft_wrap=True)
     if run.settings.seed_proxies:
-        what = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
-        console.print(f"It is {what}.", soft_wrap=True)
-    console.print()
-    console.print(f"Written to {run.folder}:", soft_wrap=True)
-    for name, what in FILES.items():
-        console.print(f"  {name:17}{what}")
-    console.print()
-    console.print("Next:")
-    for command, what in _next(run):
-        console.print(f"  {command}  # {what}", soft_wrap=True)
-    console.print()
-    console.print("To use the best proxy:")
-    lines = code(str(run.folder), run.best.needs_bits).splitlines()
-    for line in filter(None, lines):
+        best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
+        console.print(f"It is {best}.", soft_wrap=True)
+    console.print(f"\nWritten to {run.folder}:", soft_wrap=True)
+    for name, content in FILES.items():
+        console.print(f"  {name:17}{content}")
+    console.print("\nNext:")
+    for command, purpose in _next(run):
+        console.print(f"  {command}  # {purpose}", soft_wrap=True)
+    console.print("\nTo use the best proxy:")
+    for line in filter(None, code(str(run.folder), run.best.needs_bits).splitlines()):
         console.print(f"  {line}", soft_wrap=True)
 
 
@@ -83,34 +77,40 @@ def _next(run: Run) -> list[tuple[str, str]]:
     if run.null is None:
         luck = ["evolve", "--resume", folder, "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
-    return [(shlex.join(["autoprox", *words]), what) for words, what in commands]
+    return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
 
 
 def _print_elsewhere(console: Console, run: Run) -> None:
     """Say which known proxies are not in the tables, and how to rank them."""
     from autoprox.show.page.command import rank_command
 
-    needed = f"{', '.join(run.elsewhere)}"
-    console.print(f"Not in the tables, for they need other statistics or full tensors: {needed}.")
+    needed = ", ".join(run.elsewhere)
+    console.print(f"\nNot in the tables, for they need other statistics or full tensors: {needed}.")
     command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
     console.print(f"  {command}", soft_wrap=True)
 
 
 def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
-    asked = run.settings
+    settings = run.settings
     alone = not run.benches
-    where = [f"bench {asked.bench}" if alone else f"benches {asked.bench}, which count the same"]
-    drawn = f"{asked.architectures} architectures" + ("" if alone else " of each bench")
-    where += [f"{drawn} drawn"] if asked.architectures else []
-    where += [f"spaces {', '.join(asked.spaces)}"] if asked.spaces else []
-    where += [f"targets {', '.join(asked.targets)}"] if asked.targets else []
-    where += [f"fitness over them: {asked.over}"] if not alone else []
-    where += ["small formulas"] if asked.formulas == "small" else []
-    how = [f"algorithm {asked.algorithm}", f"{asked.evaluations} candidates", f"seed {asked.seed}"]
-    how += ["full tensors" if asked.sample == "full" else f"{asked.sample} entries a tensor"]
-    how += [f"split seed {asked.split_seed}", f"held-out share {asked.held_out_share:g}"]
-    started = [f"seed proxies {', '.join(asked.seed_proxies)}"] if asked.seed_proxies else []
+    where = [
+        f"bench {settings.bench}" if alone else f"benches {settings.bench}, which count the same"
+    ]
+    drawn = f"{settings.architectures} architectures" + ("" if alone else " of each bench")
+    where += [f"{drawn} drawn"] if settings.architectures else []
+    where += [f"spaces {', '.join(settings.spaces)}"] if settings.spaces else []
+    where += [f"targets {', '.join(settings.targets)}"] if settings.targets else []
+    where += [f"fitness over them: {settings.over}"] if not alone else []
+    where += ["small formulas"] if settings.formulas == "small" else []
+    how = [
+        f"algorithm {settings.algorithm}",
+        f"{settings.evaluations} candidates",
+        f"seed {settings.seed}",
+    ]
+    how += ["full tensors" if settings.sample == "full" else f"{settings.sample} entries a tensor"]
+    how += [f"split seed {settings.split_seed}", f"held-out share {settings.held_out_share:g}"]
+    started = [f"seed proxies {', '.join(settings.seed_proxies)}"] if settings.seed_proxies else []
     end = "finished" if run.finished else "stopped before its end"
     return ["  ".join(where), "  ".join(how), *started, f"{end} {taken}"]
 
@@ -120,13 +120,15 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
     rows = best_first(rows)
     sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
     console.print(f"{title} ({sizes})" if sizes else title)
-    on_search = {each.name: each for each in run.search}
+    on_search = {row.name: row for row in run.search}
     last = sum(not row.known for row in rows) - 1
     headings, lines = joint_figures(rows, on_search, run.settings, run.benches)
     print_figures(console, headings, lines, ends=last)
     console.print(EXPLAINED_USE)
-    titles, names = (run.settings.symbol, "ρ"), [each.column for each in _columns(rows)]  # noqa: RUF001
-    print_pairs(console, titles, names, [(it.name, _pairs(it, run.settings)) for it in rows], last)
+    titles, names = (run.settings.symbol, "ρ"), [column.column for column in _columns(rows)]  # noqa: RUF001
+    print_pairs(
+        console, titles, names, [(row.name, _pairs(row, run.settings)) for row in rows], last
+    )
     print_partial(console, [(row.name, row.columns) for row in rows], ends=last)
     if any(column.partial is not None for column in _columns(rows)):
         console.print(EXPLAINED_PARTIAL)
@@ -145,9 +147,9 @@ def _columns(rows: Sequence[Assessment]) -> tuple[ColumnFigures, ...]:
 def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
     """Return the number of architectures of each space."""
     sizes: dict[str, int] = {}
-    for each in _columns(rows):
-        space = each.column.rpartition("/")[0]
-        sizes[space] = max(sizes.get(space, 0), each.architectures)
+    for column in _columns(rows):
+        space = column.column.rpartition("/")[0]
+        sizes[space] = max(sizes.get(space, 0), column.architectures)
     return sizes
 
 
@@ -195,6 +197,6 @@ def joint_figures(
 def _pairs(row: Assessment, settings: Settings) -> list[tuple[str, str]]:
     """Return a row's correlation with every column, and Spearman's rho."""
     return [
-        (figure(each.correlation(settings.measure), ".2f"), figure(each.spearman, ".2f"))
-        for each in row.columns
+        (figure(figures.correlation(settings.measure), ".2f"), figure(figures.spearman, ".2f"))
+        for figures in row.columns
     ]

@@ -52,6 +52,10 @@ DATA = (
     "CIFAR-10 (cifar-10-binary.tar.gz, or an .npz): also measure the true accuracy of the choice "
     "and of others within the limit."
 )
+TRIALS = (
+    "Try N configurations, near the choice and uniform bits, on the network itself and training "
+    "images of --data; choose the closest."
+)
 PROXIES = (
     "A name, a file, a run's folder, or an expression; with --space several, whose ranks are "
     "combined."
@@ -67,37 +71,6 @@ limit_options = together(
 )
 """The limits, of which one is given."""
 LIMITS = tuple(sorted(parameters_of(limit_options), reverse=True))
-shown_options = together(
-    option(
-        "--images",
-        "Show the network images, an .npz or a folder.",
-        "noise; of bits, those of --data",
-        "PATH",
-    ),
-    option("--batch", "How many inputs it sees.", f"8; of bits {BATCH}", type=click.IntRange(1)),
-    option(
-        "--sample",
-        "Entries kept of each layer's tensor.",
-        "full; of bits 512",
-        "N|full",
-        callback=entries,
-    ),
-)
-"""What the network is shown."""
-truth_options = together(
-    option("--data", DATA, "", "FILE", type=PATH),
-    option("--test", TEST, "the file of --data", "FILE", type=PATH),
-    option("--calibration", "On how many training images it is calibrated.", "512", type=int),
-    option(
-        "--trials",
-        "Try N configurations, near the choice and uniform bits, on the network itself and "
-        "training images of --data; choose the closest.",
-        "none",
-        "N",
-        type=click.IntRange(min=1),
-    ),
-)
-"""The true accuracies."""
 
 
 def _widths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
@@ -113,16 +86,13 @@ def _widths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 bits_options = together(
     option("--network", "One of the bench's trained networks, such as resnet20.", "", "NAME"),
     limit_options,
-    option(
-        "--widths",
-        "The bits to choose from.",
-        "2,3,4,5,6,7,8",
-        "A,B,…",
-        multiple=True,
-        callback=_widths,
-    ),
-    truth_options,
-)
+    option("--widths", "The bits to choose from.", "2,3,4,5,6,7,8", "A,B,…", multiple=True,
+           callback=_widths),
+    option("--data", DATA, "", "FILE", type=PATH),
+    option("--test", TEST, "the file of --data", "FILE", type=PATH),
+    option("--calibration", "On how many training images it is calibrated.", "512", type=int),
+    option("--trials", TRIALS, "none", "N", type=click.IntRange(min=1)),
+)  # fmt: skip
 """What a search of bits alone takes."""
 
 space_options = together(setting_options, reporting_options, folder_options, machine_options)
@@ -135,7 +105,11 @@ space_options = together(setting_options, reporting_options, folder_options, mac
 @listing("--proxy", PROXIES, metavar="PROXY,…")
 @space_options
 @bits_options
-@shown_options
+@option("--images", "Show the network images, an .npz or a folder.",
+        "noise; of bits, those of --data", "PATH")  # fmt: skip
+@option("--batch", "How many inputs it sees.", f"8; of bits {BATCH}", type=click.IntRange(1))
+@option("--sample", "Entries kept of each layer's tensor.", "full; of bits 512", "N|full",
+        callback=entries)  # fmt: skip
 @option(
     "--evaluations",
     "How many architectures, or configurations of evolution, are scored.",
@@ -174,7 +148,7 @@ def search(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
-    """Refuse options of one search in the other, and what lacks."""
+    """Refuse options of the other search, and missing ones."""
     begun = [name for name in ("resume", "space", "bench") if options[name] is not None]
     if begun == ["resume", "space"]:  # a space in a file has to be named again
         begun = ["resume"]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from autoprox.evolution.left_out import LeftOut
     from autoprox.evolution.runs import Runs
     from autoprox.evolution.settings import Settings
-    from autoprox.ranking.medians import Median
 
 KNOWN = 8
 """How many known proxies are shown."""
@@ -37,11 +36,7 @@ def holds_several(folder: str | Path) -> bool:
 
 
 class SeveralWatcher:
-    """Shows how far several runs are.
-
-    Args:
-        shown: where.
-    """
+    """Shows on another watcher how far several runs are."""
 
     def __init__(self, shown: Watcher) -> None:
         """Show nothing yet."""
@@ -73,13 +68,19 @@ class SeveralWatcher:
         if judged == self._judged:
             return
         self._judged = dict(judged)
-        budget = {name: each.evaluations for name, each in self._settings.items()}
+        budget = {name: settings.evaluations for name, settings in self._settings.items()}
         done, total = sum(judged.values()), sum(budget.values())
         title = f"searching  {done}/{total} distinct candidates in {len(budget)} runs"
         bar = Bar(title, done, total, self._pace.left(done, total))
         facts = {name: f"{count}/{budget[name]}" for name, count in judged.items()}
         line = f"{done}/{total} candidates in {len(budget)} runs"
         self.shown.show(line, bar, done in (0, total), facts)
+
+
+def common_arguments(options: Mapping[str, Any], observer: object) -> dict[str, Any]:
+    """Return the arguments that every function which begins or resumes runs takes."""
+    beside = {"cache": options["cache"], "observer": observer, "loggers": options["loggers"]}
+    return {**hired(options), **beside}
 
 
 def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -90,12 +91,7 @@ def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping
 
     shown = watcher(given["quiet"])
     watch = SeveralWatcher(shown)
-    common = {
-        **hired(given),
-        "cache": given["cache"],
-        "observer": watch,
-        "loggers": given["loggers"],
-    }
+    common = common_arguments(given, watch)
     bench = given["bench"] or ""
     try:
         with shown:
@@ -111,22 +107,24 @@ def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping
     except KeyboardInterrupt:
         if watch.folder is None:
             raise
-        _say_how_to_go_on(watch, given["cache"])
+        say_how_to_go_on(watch.folder, watch.bench, given["cache"])
         ctx.exit(INTERRUPTED)
     report = runs.folder / "report.json"
     if runs.reported and not put_text(report.read_text(encoding="utf-8"), given["json_file"]):
         print_runs(runs, watch.taken, console())
     if not runs.finished:
-        _say_how_to_go_on(watch, given["cache"])
+        say_how_to_go_on(runs.folder, watch.bench, given["cache"])
         ctx.exit(INTERRUPTED)
 
 
-def _say_how_to_go_on(watch: SeveralWatcher, cache: str | None) -> None:
+def say_how_to_go_on(
+    folder: Path, bench: str, cache: str | None, before: str = "interrupted; "
+) -> None:
+    """Print, after `before`, the command that goes on with the run or runs in a folder."""
     from autoprox.evolution.folder import resume_words
 
-    assert watch.folder is not None
-    command = go_on(*resume_words(watch.folder, watch.bench), cache=cache)
-    click.echo(f"interrupted; go on with: {command}", err=True)
+    command = go_on(*resume_words(folder, bench), cache=cache)
+    click.echo(f"{before}go on with: {command}", err=True)
 
 
 def print_runs(runs: Runs, taken: str, console: Console) -> None:
@@ -135,22 +133,18 @@ def print_runs(runs: Runs, taken: str, console: Console) -> None:
 
     count, total = len(runs.reported), len(runs.settings)
     state = f"finished {taken}" if runs.finished else f"{count} of {total} runs are finished"
-    console.print(f"{runs.title}", soft_wrap=True)
-    console.print(f"{state}\n", soft_wrap=True)
+    console.print(f"{runs.title}\n{state}\n", soft_wrap=True)
     console.print(f"The best proxy of each run, by its search split alone ({runs.joint}):")
     _print_runs_table(runs, console)
     console.print(_spread_in_words(runs), soft_wrap=True)
-    console.print()
-    console.print(f"Beside it the known proxies, held out, medians over {count} runs:")
+    console.print(f"\nBeside it the known proxies, held out, medians over {count} runs:")
     _print_rivals(runs, console)
-    console.print(_recurring_in_words(runs), soft_wrap=True)
-    console.print()
+    console.print(f"{_recurring_in_words(runs)}\n", soft_wrap=True)
     if (elsewhere := runs.left_out) is not None:
         _print_left_out(elsewhere, runs.joint, console)
     console.print(f"Picked, {RULE}: that of {runs.pick}", soft_wrap=True)
     console.print(f"  {runs.best.graph.text}", soft_wrap=True)
-    console.print()
-    console.print(f"Written to {runs.folder}; each run is in a folder of its own there. Next:")
+    console.print(f"\nWritten to {runs.folder}; each run is in a folder of its own there. Next:")
     for command in _next(runs):
         console.print(f"  {command}", soft_wrap=True)
 
@@ -160,7 +154,7 @@ def _print_runs_table(runs: Runs, console: Console) -> None:
     lines = []
     for row in runs.rows():
         ends = row["held_out_low"], row["held_out_high"]
-        line = [
+        lines.append([
             row["run"],
             figure(row["search"]),
             figure(row["corrected"]),
@@ -170,8 +164,7 @@ def _print_runs_table(runs: Runs, console: Console) -> None:
             figure(row["top1_regret"], ".2f"),
             figure(row["top5_regret"], ".2f"),
             str(row["nodes"]),
-        ]
-        lines.append(line)
+        ])  # fmt: skip
     held_out = runs.medians.get("held_out")
     median = [
         "median",
@@ -212,7 +205,7 @@ def _print_rivals(runs: Runs, console: Console) -> None:
             rival.name,
             figure(rival.joint.middle),
             figure(rival.difference.middle, "+.3f", MINUS),
-            _ends(rival.difference),
+            _ends((rival.difference.low, rival.difference.high)),
             f"{rival.difference.runs - rival.below} of {rival.difference.runs}",
         ]
         for place, rival in enumerate(runs.rivals[:KNOWN], start=1)
@@ -220,8 +213,8 @@ def _print_rivals(runs: Runs, console: Console) -> None:
     print_figures(console, headings, lines, keys=2)
 
 
-def _ends(value: Median) -> str:
-    return " … ".join(figure(end, "+.3f", MINUS) for end in (value.low, value.high))
+def _ends(interval: tuple[float, float] | None) -> str:
+    return " … ".join(figure(end, "+.3f", MINUS) for end in interval) if interval else "-"
 
 
 def _recurring_in_words(runs: Runs) -> str:
@@ -242,24 +235,23 @@ def _print_left_out(elsewhere: LeftOut, joint: str, console: Console) -> None:
 
     console.print(f"On the family that each search never saw ({joint}, median over seeds):")
     lines = []
-    for family, found in elsewhere.found.items():
+    for family, median in elsewhere.found.items():
         name, best = elsewhere.best_counts[family]
         counts = (figure(elsewhere.known[count][family]) for count in COUNTS)
-        lines.append([family, figure(found.middle), figure(best), name, *counts])
+        lines.append([family, figure(median.middle), figure(best), name, *counts])
     print_figures(console, ["left out", "found", "best count", "", *COUNTS], lines)
     console.print(f"Mean over the families: {elsewhere.joint:.3f}. What is known before a search:")
-    lines = []
-    for place, row in enumerate(elsewhere.beside[:KNOWN], start=1):
-        ends = row.difference_interval
-        line = [
+    lines = [
+        [
             str(place),
             row.name,
             figure(row.joint),
             figure(row.difference, "+.3f", MINUS),
-            "-" if ends is None else " … ".join(figure(end, "+.3f", MINUS) for end in ends),
+            _ends(row.difference_interval),
             f"{row.below} of {len(elsewhere.found)}",
         ]
-        lines.append(line)
+        for place, row in enumerate(elsewhere.beside[:KNOWN], start=1)
+    ]
     headings = ["", "", "mean", "found over it", "95 %", "families below"]
     print_figures(console, headings, lines, keys=2)
     console.print(
@@ -273,7 +265,7 @@ def _next(runs: Runs) -> Sequence[str]:
     """Return the commands that a reader may want next."""
     from autoprox.evolution.folder import resume_words
 
-    more = 2 * max(each.evaluations for each in runs.settings.values())
+    more = 2 * max(settings.evaluations for settings in runs.settings.values())
     words = resume_words(runs.folder, next(iter(runs.settings.values())).bench)
     return (
         f"autoprox report {runs.folder}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,13 +85,9 @@ def _show_function(
     only_latex: bool,
     json_file: str | None,
 ) -> None:
-    """Show a proxy that is no expression.
-
-    Raises:
-        NoGraphError: a drawing or LaTeX is asked for.
-    """
+    """Show a proxy that is no expression."""
     if picture is not None or only_latex:
-        proxy.latex()
+        proxy.latex()  # raises: there is none
     if put_json(proxy.to_json(), json_file):
         return
     from autoprox.proxies.fitted import FittedProxy
@@ -149,29 +146,29 @@ def _origin(provenance: Mapping[str, Any]) -> Table:
 def _rounded(value: Any) -> Any:
     """Return a figure, or figures, with three decimals; anything else as it is."""
     if isinstance(value, list):
-        return [_rounded(each) for each in value]
+        return [_rounded(figure) for figure in value]
     return round(value, 3) if isinstance(value, float) else value
 
 
 def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings of the search that found a proxy, those that are not the usual ones."""
-    asked = provenance.get("settings")
-    if not isinstance(asked, dict) or "bench" not in asked:
+    settings = provenance.get("settings")
+    if not isinstance(settings, dict) or "bench" not in settings:
         return {}
     from autoprox.benches import several
     from autoprox.evolution.algorithms import ALGORITHMS
     from autoprox.evolution.settings import Settings
     from autoprox.evolution.small import usual_of_families
 
-    usual = json.loads(json.dumps(Settings(asked["bench"]).to_json()))  # lists, as in a file
-    usual |= usual_of_families(len(several(asked["bench"])))
+    usual = json.loads(json.dumps(Settings(settings["bench"]).to_json()))  # lists, as in a file
+    usual |= usual_of_families(len(several(settings["bench"])))
     usual["held_out"] = usual["held_out_share"]  # its name in older files
-    if asked.get("algorithm") == usual["algorithm"]:
+    if settings.get("algorithm") == usual["algorithm"]:
         usual["parameters"] = ALGORITHMS[usual["algorithm"]]().parameters()
-    told = {key: value for key, value in asked.items() if value != usual.get(key)}
+    unusual = {key: value for key, value in settings.items() if value != usual.get(key)}
     words = [
         f"{key} {value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in {"bench": asked["bench"], **told}.items()
+        for key, value in {"bench": settings["bench"], **unusual}.items()
     ]
     return {"settings": f"{', '.join(words)}; the others are the usual ones"}
 
@@ -194,18 +191,16 @@ def print_proxy(proxy: Proxy, out: Console) -> None:
     from autoprox.statistics import STATISTICS
 
     if proxy.name or proxy.description:
-        out.print(
-            Text.assemble((proxy.name, "bold"), "  " if proxy.name else "", proxy.description)
-        )
-        out.print()
+        between = "  " if proxy.name else ""
+        out.print(Text.assemble((proxy.name, "bold"), between, proxy.description, "\n"))
     parts: dict[str, Any] = {
         "formula": proxy.graph.text,
         "LaTeX": proxy.latex(),
         f"tree: {proxy.graph.complexity} nodes, {proxy.graph.depth} deep": tree(proxy.graph),
     }
-    needed = ((name, STATISTICS[name]) for name in proxy.statistics)
     parts["statistics to measure"] = grid(
-        (name, each.kind.__name__, each.description) for name, each in needed
+        (name, STATISTICS[name].kind.__name__, STATISTICS[name].description)
+        for name in proxy.statistics
     )
     if proxy.provenance:
         parts["provenance"] = _origin(proxy.provenance)
@@ -216,11 +211,8 @@ def tree(graph: Graph) -> Tree:
     """Return a graph as a tree; what is shared is written out once and numbered."""
     from rich.tree import Tree
 
-    users: dict[Graph, int] = {}
-    for node in graph:
-        for arg in dict.fromkeys(node.args):
-            users[arg] = users.get(arg, 0) + sum(other is arg for other in node.args)
-    shared = [node for node in graph if users.get(node, 0) > 1]
+    uses = Counter(arg for node in graph for arg in node.args)
+    shared = [node for node in graph if uses[node] > 1]
     numbers = {node: i for i, node in enumerate(shared, start=1)}
     written: set[Graph] = set()
 

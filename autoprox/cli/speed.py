@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
     from autoprox.timing.run import Speed, TimedWay
 
-ONLY = (
-    "Only these: cold, warm, run, search, kendall, expressions, extraction, workers.",
-    "all",
-)
+ONLY = "Only these: cold, warm, run, search, kendall, expressions, extraction, workers."
 NUMBER = click.IntRange(min=1)
 EXAMPLE = (
     "autoprox speed --json speed.json\n  "
@@ -38,7 +35,7 @@ EXAMPLE = (
 
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
-@listing("--only", *ONLY)
+@listing("--only", ONLY, "all")
 @option("--bench", "The bench, or a file that defines one.", "vit101", "NAME|FILE.py")
 @option("--space", "The space of the networks.", "the bench's first", "NAME")
 @option("--architectures", "How many networks, at most.", "200", type=NUMBER)
@@ -73,8 +70,8 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **options: 
         print_speed(measured, time.monotonic() - begun, console())
     put_json(measured.to_json(), json_file)
     if not measured.finished:
-        asked = measured.settings["repeats"]
-        click.echo(f"interrupted after {measured.repeats} of {asked} repetitions", err=True)
+        repeats = measured.settings["repeats"]
+        click.echo(f"interrupted after {measured.repeats} of {repeats} repetitions", err=True)
         ctx.exit(INTERRUPTED)
 
 

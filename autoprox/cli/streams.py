@@ -36,7 +36,7 @@ _ESCAPED_IN_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udff
 
 
 def open_closed() -> None:
-    """Lead streams that are closed nowhere, before a file of ours gets the number of one."""
+    """Open closed streams on the null device, or the next file would get the number of one."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"

@@ -127,14 +127,14 @@ def print_pairs(
         ends: the number of the row behind which a section ends.
     """
     first, second = titles
-    both = [[name, *(f"{one} ({other})" for one, other in pairs)] for name, pairs in rows]
+    both = [[name, *(f"{main} ({beside})" for main, beside in pairs)] for name, pairs in rows]
     headings, lines = _filled([f"{first} ({second})", *columns], both, 1)
     if len(_layout(out.width, _widths([*map(_cut_heading, headings)], lines), 1).parts) == 1:
         print_figures(out, headings, both, ends=ends)
         return
     for place, title in enumerate(titles):
-        each = [[name, *(pair[place] for pair in pairs)] for name, pairs in rows]
-        print_figures(out, [title, *columns], each, ends=ends)
+        table_rows = [[name, *(pair[place] for pair in pairs)] for name, pairs in rows]
+        print_figures(out, [title, *columns], table_rows, ends=ends)
 
 
 def _filled(
@@ -142,12 +142,12 @@ def _filled(
 ) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows with dashes for what lacks, without figures that have no text."""
     lines = [[*row, *["-"] * (len(headings) - len(row))] for row in rows]
-    kept = [
+    places = [
         place
         for place, heading in enumerate(headings)
         if place < keys or not (lines and heading) or any(line[place] for line in lines)
     ]
-    return [headings[i] for i in kept], [[row[i] for i in kept] for row in lines]
+    return [headings[i] for i in places], [[row[i] for i in places] for row in lines]
 
 
 def _widths(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:

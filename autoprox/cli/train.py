@@ -13,6 +13,7 @@ from autoprox.assessment.wording import readable_seconds
 from autoprox.cli.options import (
     INTERRUPTED,
     PATH,
+    by_name,
     check_test,
     console,
     cores,
@@ -40,24 +41,12 @@ Examples:
     --teacher-weights resnet56.th --distance relation=300"""
 
 
-def distances(
+def _distances(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, float]:
-    """Read weights of distances by name.
-
-    Raises:
-        click.BadParameter: one is not of the form ``NAME=WEIGHT``.
-    """
-    read: dict[str, float] = {}
-    for text in several(ctx, param, values):
-        name, _, weight = text.partition("=")
-        try:
-            read[name.strip()] = float(weight)
-        except ValueError:
-            raise click.BadParameter(
-                f"expected NAME=WEIGHT, as in relation=300; got {text!r}"
-            ) from None
-    return read
+    """Read weights of distances by name."""
+    weights = by_name("NAME=WEIGHT, as in relation=300", float)
+    return weights(ctx, param, several(ctx, param, values))
 
 
 @click.command(epilog=EXAMPLES)
@@ -72,7 +61,7 @@ def distances(
 @option("--threads", "The last digits depend on it.", "number of cores", type=click.IntRange(min=1))
 @option("--teacher", TEACHER, metavar="NAME|FILE.py:FUNCTION")
 @option("--teacher-weights", TEACHER_WEIGHTS, metavar="FILE", type=PATH)
-@option("--distance", DISTANCE, metavar="NAME=WEIGHT", multiple=True, callback=distances)
+@option("--distance", DISTANCE, metavar="NAME=WEIGHT", multiple=True, callback=_distances)
 @option("-o --out", OUT, "the current one", "DIR", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
 @quiet_option
@@ -100,9 +89,9 @@ def train(
     """
     check_test(data, test)
     taught = ("teacher", "teacher_weights", "distance")
-    if (given := typed(ctx, taught)) and not (teacher and distance):
+    if (typed_options := typed(ctx, taught)) and not (teacher and distance):
         raise click.UsageError(
-            f"{given[0]} needs --teacher and --distance, as in --teacher resnet56 "
+            f"{typed_options[0]} needs --teacher and --distance, as in --teacher resnet56 "
             "--teacher-weights FILE --distance relation=300"
         )
     from autoprox.benches.cifar import NETWORKS, cifar10
@@ -132,12 +121,7 @@ def train(
 
 
 def _distillation(teacher: str, weights: str | None, distance: Mapping[str, float]) -> Distillation:
-    """Return what a teacher adds to the loss.
-
-    Raises:
-        UnknownNameError: there is no such distance.
-        BenchError: there is no such teacher, it is not trained, or its weights do not fit.
-    """
+    """Return what a teacher adds to the loss."""
     from autoprox.benches import load_bench
     from autoprox.benches.teachers import build_teacher, teacher_file
     from autoprox.errors import BenchError
@@ -150,16 +134,18 @@ def _distillation(teacher: str, weights: str | None, distance: Mapping[str, floa
             "--teacher-weights, or FILE.py:FUNCTION, which returns a trained network"
         )
     network = build_teacher(teacher, load_bench("mq101"), weights)  # whose networks these are
-    said = _options(teacher, weights, distance)
-    return Distillation(network, weighed, go_on(**said).removeprefix("autoprox "))
+    options = _options(teacher, weights, distance)
+    return Distillation(network, weighed, go_on(**options).removeprefix("autoprox "))
 
 
 def _options(
     teacher: str | None, weights: str | None, distance: Mapping[str, float]
 ) -> dict[str, str | None]:
     """Return the options that say what a teacher adds, by name."""
-    said = ",".join(f"{name}={weight!r}".removesuffix(".0") for name, weight in distance.items())
-    return {"teacher": teacher, "teacher-weights": weights, "distance": said or None}
+    distances = ",".join(
+        f"{name}={weight!r}".removesuffix(".0") for name, weight in distance.items()
+    )
+    return {"teacher": teacher, "teacher-weights": weights, "distance": distances or None}
 
 
 def _report(path: Path, seconds: float) -> None:

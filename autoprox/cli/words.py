@@ -29,8 +29,7 @@ def words(family: str | None) -> None:
 def _print(
     out: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
-    shown = table(headings)
-    shown.title, shown.title_justify, shown.title_style = title, "left", "bold"
+    shown = table(headings, title=title, title_justify="left", title_style="bold")
     for row in rows:
         shown.add_row(*row)
     out.print(shown)
@@ -50,7 +49,10 @@ def _kinds(out: Console) -> None:
 def _statistics(out: Console) -> None:
     from autoprox.statistics import STATISTICS
 
-    rows = [(name, each.kind.__name__, each.description) for name, each in STATISTICS.items()]
+    rows = [
+        (name, statistic.kind.__name__, statistic.description)
+        for name, statistic in STATISTICS.items()
+    ]
     title = "Statistics: what a network shows, measured once"
     _print(out, title, ("statistic", "kind", "definition"), rows)
 
@@ -62,16 +64,16 @@ def _primitives(out: Console) -> None:
     for form in Form:
         takes = ", ".join(kind.__name__ for kind in KINDS_OF_FORM[form])
         rows = []
-        for name, each in PRIMITIVES.items():
-            if each.form is not form:
+        for name, primitive in PRIMITIVES.items():
+            if primitive.form is not form:
                 continue
-            arguments = "(x, y)" if each.arity == 2 else "(x)"
+            arguments = "(x, y)" if primitive.arity == 2 else "(x)"
             only = (
                 ""
-                if each.kinds == KINDS_OF_FORM[form]
-                else f" On {', '.join(k.__name__ for k in each.kinds)} only."
+                if primitive.kinds == KINDS_OF_FORM[form]
+                else f" On {', '.join(kind.__name__ for kind in primitive.kinds)} only."
             )
-            summary = each.summary.replace("``", "").replace("`", "")
-            rows.append((name + arguments, summary + only, each.guard))
+            summary = primitive.summary.replace("``", "").replace("`", "")
+            rows.append((name + arguments, summary + only, primitive.guard))
         title = f"Primitives, {form.value}: on {takes}"
         _print(out, title, ("primitive", "result", "outside its domain"), rows)

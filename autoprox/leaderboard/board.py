@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WrittenColumn:
-    """Of a proxy on a column, what is read from a file."""
+    """The figures of a proxy on a column that are read back from a file."""
 
     column: str
     somers: Correlation
@@ -30,7 +30,7 @@ class WrittenColumn:
 
 @dataclass(frozen=True)
 class WrittenRow:
-    """Of a `LeaderboardRow`, what is read from a file."""
+    """The fields of a `LeaderboardRow` that are read back from a file."""
 
     name: str
     formula: str
@@ -45,7 +45,7 @@ class WrittenRow:
 
 @dataclass(frozen=True)
 class WrittenBoard:
-    """Of a `Leaderboard`, what is read from a file, and how many architectures were ranked."""
+    """The fields of a `Leaderboard` that are read back, and the number of architectures."""
 
     bench: str
     settings: dict[str, Any]
@@ -103,11 +103,11 @@ class LeaderboardRow:
     @property
     def best(self) -> dict[float, float]:
         """Share of the architectures, the best by score, to the mean of rho over the columns."""
-        shares = [best.share for best in self.columns[0].best] if self.columns else []
+        if not self.columns:
+            return {}
+        shares = [best.share for best in self.columns[0].best]
         correlations = [[best.spearman for best in column.best] for column in self.columns]
-        return (
-            dict(zip(shares, np.mean(correlations, axis=0).tolist(), strict=True)) if shares else {}
-        )
+        return dict(zip(shares, np.mean(correlations, axis=0).tolist(), strict=True))
 
     @property
     def marked(self) -> str:
@@ -262,7 +262,7 @@ def _record(row: LeaderboardRow, columns: tuple[str, ...]) -> dict[str, Any]:
             f"{name} somers": getattr(figures, "somers", None),
             f"{name} somers_low": low,
             f"{name} somers_high": high,
-            **{f"{name} {other}": getattr(figures, other, None) for other in COLUMN_FIGURES},
+            **{f"{name} {key}": getattr(figures, key, None) for key in COLUMN_FIGURES},
         }
         if figures and figures.partial is not None:
             record[f"{name} partial_spearman"] = figures.partial

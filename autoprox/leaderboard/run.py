@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,8 +131,8 @@ def rank(
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
     with open_workers(jobs, backend, scheduler, folder) as workers:
-        told = progress or notebook_bar() or silent
-        scores = _KeptScores(part, score_all(job, workers, told, outlook))
+        show = progress or notebook_bar() or silent
+        scores = _KeptScores(part, score_all(job, workers, show, outlook))
     compare = Comparison(columns, best=BEST if part.trained else ())
     searched = Searched(whole, source, part.architectures)
     rows = [
@@ -266,7 +265,8 @@ class _KeptScores:
             reason = f"the same score for every architecture of {', '.join(silent)}"
 
         def mean(attribute: str) -> float | None:
-            return float(np.mean([getattr(c, attribute) for c in by_column])) if by_column else None
+            own = [getattr(column, attribute) for column in by_column]
+            return float(np.mean(own)) if own else None
 
         return LeaderboardRow(
             place=None,
@@ -299,11 +299,8 @@ def _formula(proxy: AnyProxy) -> str:
 
 def _placed(rows: Sequence[LeaderboardRow]) -> tuple[LeaderboardRow, ...]:
     """Sort the rows, the best first, and number them; equal figures keep the alphabetical order."""
-
-    def order(row: LeaderboardRow) -> tuple[Any, ...]:
-        return (row.joint is None, -(row.joint or 0.0), row.name)
-
+    ordered = sorted(rows, key=lambda row: (row.joint is None, -(row.joint or 0.0), row.name))
     return tuple(
         replace(row, place=None if row.joint is None else place)
-        for place, row in enumerate(sorted(rows, key=order), start=1)
+        for place, row in enumerate(ordered, start=1)
     )

@@ -59,7 +59,7 @@ class Searched:
         if recorded is None:
             return None
         try:
-            parts = [self._part_of(told) for told in ancestry(recorded)]
+            parts = [self._part_of(settings) for settings in ancestry(recorded)]
         except (TypeError, ValueError) as error:
             raise AutoproxError(f"the settings of its search are damaged: {error}") from None
         return frozenset().union(*parts)

@@ -153,20 +153,20 @@ def bibliography(sources: Iterable[Run | AnyProxy]) -> str:
     Of a run these are DEAP, its benches, its algorithm, the statistics of its best proxies, and the
     known proxies that its tables compare with.
     """
-    found: dict[str, Reference] = {}
+    by_key: dict[str, Reference] = {}
     bred = False
     for source in sources:
         bred |= isinstance(source, Run)
         references = _of_run(source) if isinstance(source, Run) else _of_proxy(source)
         for reference in references:
-            found.setdefault(reference.key, reference)
-    entries = sorted(found.values(), key=lambda reference: reference.key)
+            by_key.setdefault(reference.key, reference)
+    entries = sorted(by_key.values(), key=lambda reference: reference.key)
     own = [itself(), *([DEAP] if bred else [])]
     return "\n".join([*own, *(reference.bibtex() for reference in entries)])
 
 
 def _of_run(run: Run) -> list[Reference]:
-    references = [each for name in several(run.settings.bench) for each in _of_bench(name)]
+    references = [paper for name in several(run.settings.bench) for paper in _of_bench(name)]
     if run.settings.algorithm in ALGORITHMS:
         references += _of_paper(load(ALGORITHMS[run.settings.algorithm]))
     for proxy in run.proxies:
@@ -183,8 +183,8 @@ def _of_proxy(proxy: AnyProxy) -> list[Reference]:
     if isinstance(proxy, Proxy):
         references += _of_statistics(proxy)
     if isinstance(proxy, Ensemble):
-        references += [each for part in proxy.parts for each in _of_proxy(load(part))]
-    return references + [each for name in _benches(proxy.provenance) for each in _of_bench(name)]
+        references += [paper for part in proxy.parts for paper in _of_proxy(load(part))]
+    return references + [paper for name in _benches(proxy.provenance) for paper in _of_bench(name)]
 
 
 def _benches(provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -218,8 +218,8 @@ def _of_bench(name: str | Bench) -> list[Reference]:
         bench = load_bench(name) if isinstance(name, str) else name
     except AutoproxError:
         return []
-    found = (_cited(text) for text in bench.citation.split("; "))
-    return [reference for reference in found if reference] or [Reference(bench.citation)]
+    cited = (_cited(text) for text in bench.citation.split("; "))
+    return [reference for reference in cited if reference] or [Reference(bench.citation)]
 
 
 def _cited(text: str) -> Reference | None:
@@ -250,4 +250,4 @@ def _whole(short: Reference) -> Reference:
 @cache
 def _known() -> tuple[Reference, ...]:
     """Return the papers of all proxies that ship."""
-    return tuple(each for name in shipped.names() for each in _of_paper(shipped.get(name)))
+    return tuple(paper for name in shipped.names() for paper in _of_paper(shipped.get(name)))

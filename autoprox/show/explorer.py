@@ -63,13 +63,13 @@ def explore(
     from autoprox.runtime.parallel import HERE
     from autoprox.statistics.store import default_folder
 
-    found = run if isinstance(run, Run) else read_run(run)
-    files = RunFolder(found.folder)
-    source = source_of(bench, found.settings, files, teacher)
-    ground = lay(source, found.settings, Path(cache) if cache is not None else default_folder())
+    record = run if isinstance(run, Run) else read_run(run)
+    files = RunFolder(record.folder)
+    source = source_of(bench, record.settings, files, teacher)
+    ground = lay(source, record.settings, Path(cache) if cache is not None else default_folder())
     files.check_bench(ground.digest)
     ground.measure(HERE, lambda done, total: None)
-    return Explorer(found, ground)
+    return Explorer(record, ground)
 
 
 class Explorer:
@@ -102,14 +102,16 @@ class Explorer:
         self.joint = found.settings.joint
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
-        best, *others = [x for x in picks(found) if isinstance(x.graph, Graph) and not x.known]
-        self.picks = sorted((best, *others), key=lambda x: (x.complexity or 0, x.search or 0.0))
-        names = [f"{each.name} ({each.complexity} nodes)" for each in self.picks]
-        start = self.picks.index(best)
+        offered = [
+            pick for pick in picks(found) if isinstance(pick.graph, Graph) and not pick.known
+        ]
+        self.picks = sorted(offered, key=lambda pick: (pick.complexity or 0, pick.search or 0.0))
+        names = [f"{pick.name} ({pick.complexity} nodes)" for pick in self.picks]
+        start = self.picks.index(offered[0])
         look = {"readout": False, "layout": widgets.Layout(width=NARROW)}
         self.picker = widgets.SelectionSlider(options=names, index=start, **look)
         self.names = widgets.Dropdown(options=names, index=start)
-        columns = [each.name for each in self.assessor.columns]
+        columns = [column.name for column in self.assessor.columns]
         self.column = widgets.Dropdown(options=columns, description="accuracy")
         self.plane = widgets.Image(format="png", width=WIDE)
         self.scatter = widgets.Image(format="png", width=NARROW)
@@ -133,9 +135,9 @@ class Explorer:
         assert isinstance(graph, Graph)  # the others are not offered
         return graph
 
-    def _repr_mimebundle_(self, **asked: Any) -> Any:
+    def _repr_mimebundle_(self, **options: Any) -> Any:
         """Show the widgets in a notebook."""
-        return self.widget._repr_mimebundle_(**asked)
+        return self.widget._repr_mimebundle_(**options)
 
     @one_thread()
     def _show(self) -> None:

@@ -86,9 +86,8 @@ def booktabs(
     label: str,
     *,
     ends: int | None = None,
-    wide: bool = False,
 ) -> str:
-    """Return a table as LaTeX.
+    """Return a table over both columns of the page, as LaTeX.
 
     Args:
         names: of the rows, as LaTeX.
@@ -96,7 +95,6 @@ def booktabs(
         caption: as LaTeX.
         label: for references to it.
         ends: the number of the row behind which a section ends.
-        wide: whether it goes over both columns of the page.
     """
     shown = [_cells(column) for column in columns]
     lines = []
@@ -104,11 +102,10 @@ def booktabs(
         cells = (name, *(column[place] for column in shown))
         lines.append(f"{' & '.join(cells)} \\\\")
         lines += [r"\midrule"] if place == ends and place + 1 < len(names) else []
-    star = "*" if wide else ""
     head = " & ".join(("", *(column.heading for column in columns)))
     return "\n".join(
         (
-            rf"\begin{{table{star}}}",
+            r"\begin{table*}",
             r"\centering\small\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}",
             rf"\caption{{{caption}}}",
             rf"\label{{{label}}}",
@@ -119,7 +116,7 @@ def booktabs(
             *lines,
             r"\bottomrule",
             r"\end{tabular}}",
-            rf"\end{{table{star}}}",
+            r"\end{table*}",
             "",
         )
     )
@@ -168,7 +165,7 @@ def _by_column(
     cell: Callable[[ColumnFigures], LatexCell],
 ) -> list[LatexColumn]:
     """Return a column of the table for each column of the bench."""
-    own = [{each.column: each for each in row} for row in rows]
+    own = [{figures.column: figures for figures in row} for row in rows]
     return [
         LatexColumn(
             _stacked(name.split("/")),
@@ -194,13 +191,20 @@ USE = (
 MADE = f"Measured by autoprox {__version__}."
 
 
+SYMBOLS = {"kendall": r"$\tau$", "spearman": r"$\rho$", "somers": "$D$"}
+CORRELATIONS = {
+    "kendall": r"Kendall's $\tau_b$", "spearman": r"Spearman's $\rho$", "somers": "Somers' $D$",
+}  # fmt: skip
+"""Rank correlations in the headings and in the captions."""
+
+
 def _shown(settings: Mapping[str, object]) -> str:
     """Say what the networks were shown, in LaTeX."""
     images = settings["images"]
-    what = "images" if images else "inputs of seeded noise"
+    inputs = "images" if images else "inputs of seeded noise"
     sample = settings["sample"]
-    kept = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
-    return f"Untrained networks, a batch of {settings['batch']} {what}, {kept}"
+    entries = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
+    return f"Untrained networks, a batch of {settings['batch']} {inputs}, {entries}"
 
 
 def board_latex(board: Leaderboard, top: int | None = None) -> str:
@@ -227,15 +231,15 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
         rf"$\tau$: Kendall's $\tau_b$; $\rho$: Spearman's; {USE}s: core seconds a network. "
         f"{starred}{MADE}"
     )
-    each = f"Somers' $D$ for each target, half its interval, {how}{starred}{MADE}"
+    by_target = f"Somers' $D$ for each target, half its interval, {how}{starred}{MADE}"
     label = re.sub(r"\W+", "-", board.bench)
     columns = _by_column(
         [row.columns for row in rows],
         board.columns,
         lambda figures: _with_half(figures.somers, figures.interval),
     )
-    first = booktabs(names, _board_columns(rows), joint, f"tab:{label}-joint", wide=True)
-    second = booktabs(names, columns, each, f"tab:{label}-targets", wide=True)
+    first = booktabs(names, _board_columns(rows), joint, f"tab:{label}-joint")
+    second = booktabs(names, columns, by_target, f"tab:{label}-targets")
     return "\n".join((NEEDED, first, second))
 
 
@@ -268,9 +272,9 @@ def run_latex(run: Run) -> str:
     rows = best_first(run.held_out)
     names = [escaped(row.name) if not row.known else _name(row.name) for row in rows]
     last = sum(not row.known for row in rows) - 1
-    settings, symbol = run.settings, _symbol(run)
+    settings, symbol = run.settings, CORRELATIONS[run.settings.measure]
     columns = next((row.columns for row in rows if row.columns), ())
-    sizes = {each.column.rpartition("/")[0]: each.architectures for each in columns}
+    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
     where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
     shown = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
     how = (
@@ -279,12 +283,12 @@ def run_latex(run: Run) -> str:
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
         f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
     )
-    told = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
+    comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (
         f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
-        f"search: the same on the search split; {USE}{told} {MADE}"
+        f"search: the same on the search split; {USE}{comparison} {MADE}"
     )
-    each = f"{symbol} for each target, half its interval, {how}{MADE}"
+    by_target = f"{symbol} for each target, half its interval, {how}{MADE}"
     by_column = _by_column(
         [row.columns for row in rows],
         [column.column for column in columns],
@@ -292,15 +296,10 @@ def run_latex(run: Run) -> str:
     )
     label = re.sub(r"\W+", "-", run.folder.name)
     tables = (
-        booktabs(names, _run_columns(run, rows), joint, f"tab:{label}-joint", ends=last, wide=True),
-        booktabs(names, by_column, each, f"tab:{label}-targets", ends=last, wide=True),
+        booktabs(names, _run_columns(run, rows), joint, f"tab:{label}-joint", ends=last),
+        booktabs(names, by_column, by_target, f"tab:{label}-targets", ends=last),
     )
     return "\n".join((NEEDED, *tables, _formulas(run, label)))
-
-
-def _symbol(run: Run) -> str:
-    names = {"somers": "Somers' $D$", "kendall": r"Kendall's $\tau_b$"}
-    return names.get(run.settings.measure, r"Spearman's $\rho$")
 
 
 def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
@@ -309,9 +308,8 @@ def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
     def means(name: str) -> tuple[LatexCell, ...]:
         return tuple(_number(row.mean(name)) for row in rows)
 
-    symbol = {"somers": "$D$", "kendall": r"$\tau$"}.get(run.settings.measure, r"$\rho$")
-    others = {"kendall": r"$\tau$", "spearman": r"$\rho$", "somers": "$D$"}
-    others.pop(run.settings.measure)
+    others = dict(SYMBOLS)
+    symbol = others.pop(run.settings.measure)
     return [
         LatexColumn(symbol, tuple(_with_interval(row.joint, row.joint_interval) for row in rows)),
         LatexColumn("nodes", tuple(_number(row.complexity, "d") for row in rows), None),
@@ -342,4 +340,4 @@ def _formulas(run: Run, label: str) -> str:
         f"{MADE}"
     )
     names = list(map(escaped, named))
-    return booktabs(names, [column], caption, f"tab:{label}-formulas", wide=True)
+    return booktabs(names, [column], caption, f"tab:{label}-formulas")

@@ -58,20 +58,20 @@ def picks(found: Run) -> list[Pick]:
     chosen: dict[str, Pick] = {}
     on_the_way = list(_on_the_way(found))
     first = list(_assessed(found)) or on_the_way[-1:]
-    for each in (*first, *_front(found), *on_the_way):
-        known = chosen.get(each.text)
+    for pick in (*first, *_front(found), *on_the_way):
+        known = chosen.get(pick.text)
         if known is None:
-            chosen[each.text] = each
+            chosen[pick.text] = pick
         else:
-            held_out = each.held_out if known.held_out is None else known.held_out
-            search = each.search if known.search is None else known.search
-            chosen[each.text] = replace(known, search=search, held_out=held_out)
+            held_out = pick.held_out if known.held_out is None else known.held_out
+            search = pick.search if known.search is None else known.search
+            chosen[pick.text] = replace(known, search=search, held_out=held_out)
     return list(chosen.values())
 
 
-def _assessed(found: Run) -> Iterable[Pick]:
-    search = {row.name: row.joint for row in found.search}
-    for row in found.held_out:
+def _assessed(run: Run) -> Iterable[Pick]:
+    search = {row.name: row.joint for row in run.search}
+    for row in run.held_out:
         yield Pick(
             row.name,
             row.expression,
@@ -83,14 +83,14 @@ def _assessed(found: Run) -> Iterable[Pick]:
         )
 
 
-def _front(found: Run) -> Iterable[Pick]:
-    for each in found.front:
-        name = f"best with {each.complexity} nodes"
-        yield Pick(name, each.text, known_graph(each.text), each.fitness)
+def _front(run: Run) -> Iterable[Pick]:
+    for candidate in run.front:
+        name = f"best with {candidate.complexity} nodes"
+        yield Pick(name, candidate.text, known_graph(candidate.text), candidate.fitness)
 
 
-def _on_the_way(found: Run) -> Iterable[Pick]:
-    for row in found.generations:
+def _on_the_way(run: Run) -> Iterable[Pick]:
+    for row in run.generations:
         if row.best is not None:
             name, graph = f"best of generation {row.generation}", known_graph(row.expression)
             yield Pick(name, row.expression, graph, row.best, row.held_out)

@@ -27,26 +27,28 @@ def history(run: Run) -> dict[str, list[Point]]:
 
 def marks(chosen: Sequence[Pick]) -> list[Pick]:
     """Return the proxies of the search whose nodes can be counted, the simplest first."""
-    shown = [each for each in chosen if not each.known and each.complexity is not None]
-    return sorted(shown, key=lambda each: each.complexity or 0)
+    shown = [pick for pick in chosen if not pick.known and pick.complexity is not None]
+    return sorted(shown, key=lambda pick: pick.complexity or 0)
 
 
 def levels(shown: Iterable[Pick]) -> list[float]:
     """Return all correlations of some proxies, on the search split and held out."""
-    return [v for each in shown for v in (each.search, each.held_out) if v is not None]
+    return [value for pick in shown for value in (pick.search, pick.held_out) if value is not None]
 
 
 def cloud(run: Run) -> list[Point]:
     """Return all judged candidates, those of one size and nearly one correlation once."""
-    return sorted({(float(each.complexity), round(each.fitness, 3)) for each in run.judged})
+    return sorted(
+        {(float(candidate.complexity), round(candidate.fitness, 3)) for candidate in run.judged}
+    )
 
 
 def front(run: Run) -> list[Point]:
-    """Return the corners of the border of what is reached with so many nodes at most."""
+    """Return the corners of the steps of the Pareto front of nodes and correlation."""
     points: list[Point] = []
-    for each in run.front:
-        points += [(each.complexity, points[-1][1])] if points else []
-        points.append((each.complexity, each.fitness))
+    for candidate in run.front:
+        points += [(candidate.complexity, points[-1][1])] if points else []
+        points.append((candidate.complexity, candidate.fitness))
     return points
 
 

@@ -22,7 +22,7 @@ class Unit:
 
     Attributes:
         name: as it is printed.
-        figure: makes the figure out of the seconds that an item takes.
+        figure: turns the seconds that an item takes into the figure.
     """
 
     name: str
@@ -64,13 +64,8 @@ class Pair:
         return None if self.difference is None else self.difference(first.value, second.value)
 
 
-def _all_processes(stage: Stage) -> float:
-    """Count work of one process as if all shared it evenly."""
-    return 1 / stage.jobs
-
-
 def _search_split(stage: Stage) -> float:
-    """Count the networks of the search split alone, and as if all processes shared them evenly."""
+    """Return the share of the search split's networks, spread evenly over the processes."""
     return len(stage.ground.search) / len(stage.places) / stage.jobs
 
 
@@ -116,7 +111,8 @@ _ALL = (
     Pair("run", "Candidates of a whole run", A_SECOND, ways.RERUN, ways.WHOLE_RUN,
          share=_search_split),
     Pair("search", "The search loop", A_SECOND, rival.DEAP, ways.WHOLE_RUN,
-         share=_all_processes, difference=_of_fitness, tolerance=1e-3),
+         share=lambda stage: 1 / stage.jobs,  # as if all processes shared the work evenly
+         difference=_of_fitness, tolerance=1e-3),
     Pair("kendall", "Somers' D with every target", MICROSECONDS, ways.SCIPY, ways.RANKER,
          difference=_absolute, tolerance=1e-9),
     Pair("expressions", "Sub-expressions over tensors", ELEMENTS, ways.NUMPY, ways.PROGRAM,

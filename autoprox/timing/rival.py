@@ -191,7 +191,7 @@ def global_random(seed: int) -> Iterator[None]:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Let NumPy overflow, and average nothing, without a word."""
+    """Silence NumPy's warnings of overflows and of means of nothing."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
@@ -225,12 +225,7 @@ def search(rival: DeapSearch, columns: Sequence[Column], population: int, genera
     toolbox.decorate("mutate", limit)
     with silence():
         algorithms.eaSimple(
-            toolbox.population(population),
-            toolbox,
-            CROSSOVER,
-            MUTATION,
-            generations,
-            verbose=False,
+            toolbox.population(population), toolbox, CROSSOVER, MUTATION, generations, verbose=False
         )
     return len(seen)
 

@@ -149,9 +149,9 @@ def speed(
     for name, number in (("repeats", repeats), ("evaluations", evaluations), ("jobs", jobs)):
         if number < 1:
             raise RunError(f"{name} is at least 1; got {number}")
-    told = progress or silent
+    show = progress or silent
     folder = Path(cache) if cache is not None else default_folder()
-    stage = laid(bench, space, architectures, folder, jobs, evaluations, seed, told)
+    stage = laid(bench, space, architectures, folder, jobs, evaluations, seed, show)
     laps = _laps(stage, pairs, repeats)
     settings = {
         "bench": stage.bench.name,
@@ -194,8 +194,8 @@ def _laps(stage: Stage, pairs: Sequence[Pair], repeats: int) -> dict[Way, list[L
         for repeat in range(repeats):
             for number, way in enumerate(ways):
                 done = repeat * len(ways) + number
-                what = f"repetition {repeat + 1} of {repeats}: {way.label}"
-                stage.progress(what, done, repeats * len(ways))
+                task = f"repetition {repeat + 1} of {repeats}: {way.label}"
+                stage.progress(task, done, repeats * len(ways))
                 laps[way].append(next(endless[way]))
             for pair in pairs:
                 _check(pair, laps[pair.first][-1], laps[pair.second][-1])
@@ -222,7 +222,7 @@ def _compared(stage: Stage, pair: Pair, laps: Mapping[Way, list[Lap]]) -> TimedP
     first, second = laps[pair.first], laps[pair.second]
     share = pair.share(stage)
     ones, others = [share * lap.seconds for lap in first], [lap.seconds for lap in second]
-    ratios = [seconds / other for seconds, other in zip(ones, others, strict=True)]
+    ratios = [seconds / rival for seconds, rival in zip(ones, others, strict=True)]
     return TimedPair(
         name=pair.name,
         title=pair.title,

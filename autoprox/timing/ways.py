@@ -52,8 +52,7 @@ PASSES = frozenset({"static", "count", "flow", *LOSS})
 def _rerun(stage: Stage) -> Iterator[Lap]:
     """One forward and backward pass over freshly built networks, scaled to all of them.
 
-    That is the least that a published system does for one candidate: some run a network once for
-    every statistic of the formula, and all then compute the formula on the full tensors.
+    That is the least that any published system does for one candidate.
     """
     bench, seed, count = stage.bench, stage.ground.settings.seed, len(stage.places)
     drawn = stage.architectures(RERUN_NETWORKS)

@@ -31,15 +31,15 @@ def front_figure(found: FoundArchitectures, axes: Axes | None = None) -> Axes:
         AutoproxError: matplotlib is not installed, or nothing has both a score and a cost.
     """
     across, unit = UNITS.get(found.settings.cost, (found.settings.cost, 1.0))
-    prices = [each.cost(found.settings.cost) for each in found.scored]
+    prices = [architecture.cost(found.settings.cost) for architecture in found.scored]
     x = np.array([np.nan if price is None else price for price in prices], np.float64) * unit
     if not np.isfinite(x + found.merits).any():
         raise AutoproxError("nothing has both a score and a cost: there is nothing to draw")
     axes = blank_axes(axes, 5.6, 3.8)
     axes.scatter(x, found.merits, s=9, color=PALE, linewidths=0, label="scored")
     front = found.front()
-    line = [(each.cost(found.settings.cost) or 0) * unit for each in front]
-    heights = [found.merit(each) for each in front]
+    line = [(architecture.cost(found.settings.cost) or 0) * unit for architecture in front]
+    heights = [found.merit(architecture) for architecture in front]
     axes.step(line, heights, where="post", color=LIGHT_BLUE, linewidth=1.2)
     axes.scatter(line, heights, s=18, marker="D", color=LIGHT_BLUE, label="Pareto front")
     best = found.top(1)[0]

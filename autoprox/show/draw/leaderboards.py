@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BAR, BASELINE = LIGHT_BLUE, PALE
-"""The colours of the bars, and of the counts that need no proxy."""
-
 MARKS = ("v", "D", "o")
 """The marks of rho among shares of the architectures, the best by score."""
 
@@ -50,7 +47,7 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(rows)):
         joint = row.joint or 0.0
-        colour = BASELINE if row.name in BASELINES else BAR
+        colour = PALE if row.name in BASELINES else LIGHT_BLUE
         axes.barh(place, joint, height=0.72, color=colour, zorder=2)
         low, high = row.joint_interval or (joint, joint)
         axes.hlines(place, low, high, color=INK, linewidth=1.2, zorder=3)

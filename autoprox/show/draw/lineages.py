@@ -54,40 +54,32 @@ def lineage(
         RunError: the run cannot be read, has no such candidate, or does not tell parents.
         AutoproxError: matplotlib is not installed.
     """
-    found = found_in(run)
-    text = proxy if isinstance(proxy, str) else None if proxy is None else _graph(proxy).text
-    shown = lineage_of(found, text, most)
-    rows = {each.candidate.text: row for row, each in enumerate(shown.members)}
+    record = found_in(run)
+    graph = proxy.graph if isinstance(proxy, Proxy) else proxy
+    text = graph.text if isinstance(graph, Graph) else graph
+    ancestry = lineage_of(record, text, most)
+    rows = {member.candidate.text: row for row, member in enumerate(ancestry.members)}
     if axes is None:
         height = ROW * len(rows)
         figure = blank_figure(WIDTH + 5.2, height + 0.9)
         below = 0.55 / (height + 0.9)
         axes = figure.add_axes((0.09, below, WIDTH / (WIDTH + 5.2), height / (height + 0.9)))
-    for each in shown.members:
-        for parent in each.candidate.parents or ():
+    for member in ancestry.members:
+        for parent in member.candidate.parents or ():
             if parent in rows:
-                _line(axes, shown.members[rows[parent]], each, rows)
-        _mark(axes, each, rows[each.candidate.text])
-    earlier = f", and {shown.earlier:,} earlier ancestors" if shown.earlier else ""
-    orphans = any(not each.candidate.parents for each in shown.members)
+                _line(axes, ancestry.members[rows[parent]], member, rows)
+        _mark(axes, member, rows[member.candidate.text])
+    earlier = f", and {ancestry.earlier:,} earlier ancestors" if ancestry.earlier else ""
+    orphans = any(not member.candidate.parents for member in ancestry.members)
     squares = "\n(squares have no parents)" if orphans else ""
-    dress(
-        axes,
-        f"{found.settings.joint}, search{squares}",
-        "",
-        f"{found.title}{earlier}",
-        grid="x",
-    )
+    across = f"{record.settings.joint}, search{squares}"
+    dress(axes, across, "", f"{record.title}{earlier}", grid="x")
     axes.title.set(ha="left", x=0)
-    numbers = [f"{each.candidate.number:,}" for each in shown.members]
+    numbers = [f"{member.candidate.number:,}" for member in ancestry.members]
     axes.set_yticks(range(len(rows)), numbers, fontsize=SMALL)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
     return axes
-
-
-def _graph(proxy: Proxy | Graph) -> Graph:
-    return proxy.graph if isinstance(proxy, Proxy) else proxy
 
 
 def _line(axes: Axes, parent: Ancestor, child: Ancestor, rows: dict[str, int]) -> None:
@@ -96,7 +88,7 @@ def _line(axes: Axes, parent: Ancestor, child: Ancestor, rows: dict[str, int]) -
     from matplotlib.path import Path
 
     (x0, y0), (x1, y1) = (
-        (each.candidate.fitness, rows[each.candidate.text]) for each in (parent, child)
+        (member.candidate.fitness, rows[member.candidate.text]) for member in (parent, child)
     )
     middle = (y0 + y1) / 2
     curve = Path([(x0, y0), (x0, middle), (x1, middle), (x1, y1)], [1, 4, 4, 4])

@@ -40,13 +40,7 @@ if TYPE_CHECKING:
 
 STRONGEST = 0.6
 """How much of its colour the box of a part has without which the whole correlation is lost."""
-ROLES = {
-    "embedding": "#cc79a7",
-    "attention": BLUE,
-    "mlp": "#e69f00",
-    "conv": GREEN,
-    "head": GREY,
-}
+ROLES = {"embedding": "#cc79a7", "attention": BLUE, "mlp": "#e69f00", "conv": GREEN, "head": GREY}
 """The colours of layers by what they are to a network."""
 ROW = 0.155
 """Inches: from one layer to the next."""
@@ -90,12 +84,12 @@ def ablation(
 
 def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "") -> Axes:
     """Draw an ablation that is computed already; see `ablation`."""
-    notes = {each.text: _note(each, found.joint) for each in found.parts}
+    notes = {part.text: _note(part, found.joint) for part in found.parts}
     notes[found.graph.text] = Note(f"joint D {figure(found.joint, minus=MINUS)}", "white")
     axes = draw_graph(found.graph, title, axes, notes)
-    told = "Below each word: the loss of joint D\nwhen its value is its mean"
-    words: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
-    axes.text(0.5, 0, told, fontsize=SMALL, color=GREY, **words)
+    note = "Below each word: the loss of joint D\nwhen its value is its mean"
+    alignment: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
+    axes.text(0.5, 0, note, fontsize=SMALL, color=GREY, **alignment)
     return axes
 
 
@@ -139,16 +133,18 @@ def layers(
     how: dict[str, Any] = {"sample": sample, "seed": seed, "bits": bits, "mode": mode}
     read: dict[str, Any] = {"loss": loss, "outputs": outputs}
     measurement = measure(network, inputs, targets, proxy.graph.statistics, **how, **read)
-    found = contributions(proxy.graph, measurement)
-    return draw_layers(found, title=proxy.name if title is None else title)
+    fields = contributions(proxy.graph, measurement)
+    return draw_layers(fields, title=proxy.name if title is None else title)
 
 
 def draw_layers(found: Sequence[Contributions], *, title: str = "") -> Figure:
     """Draw contributions that are computed already; see `layers`."""
-    tallest = max(len(each.layers) for each in found)
+    tallest = max(len(contributions.layers) for contributions in found)
     figure = blank_figure(5.0 * len(found), 1.45 + ROW * tallest)
-    for axes, each in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
-        _draw_contributions(axes, each)
+    for axes, contributions in zip(
+        figure.subplots(1, len(found), squeeze=False)[0], found, strict=True
+    ):
+        _draw_contributions(axes, contributions)
         axes.set_ylim(tallest - 0.4, -0.6)
     width, height = figure.get_size_inches()
     field = (width - len(found) * NAMES) / len(found)
@@ -161,7 +157,7 @@ def draw_layers(found: Sequence[Contributions], *, title: str = "") -> Figure:
     )
     if title:
         figure.suptitle(title, fontsize=TITLE, weight="bold", y=1 - 0.1 / height)
-    _explain_colours(figure, {role for each in found for role in each.roles})
+    _explain_colours(figure, {role for contributions in found for role in contributions.roles})
     return figure
 
 
@@ -175,14 +171,14 @@ def _explain_colours(figure: Figure, roles: set[str]) -> None:
         figure.legend(handles=keys, ncols=len(keys), handlelength=1.2, **look)
 
 
-def _draw_contributions(axes: Axes, found: Contributions) -> None:
+def _draw_contributions(axes: Axes, contributions: Contributions) -> None:
     """Draw a bar a layer, the first on top."""
-    rows = range(len(found.layers))
-    colours = [ROLES[role] for role in found.roles]
-    axes.barh(rows, found.values, height=0.8, color=colours)
-    names = [shortened(name.removesuffix(".weight"), NAME) for name in found.layers]
+    rows = range(len(contributions.layers))
+    colours = [ROLES[role] for role in contributions.roles]
+    axes.barh(rows, contributions.values, height=0.8, color=colours)
+    names = [shortened(name.removesuffix(".weight"), NAME) for name in contributions.layers]
     axes.axvline(0, color=GREY, linewidth=0.8)
-    dress(axes, f"{found.reduction} of these: {found.result:.4g}", "", grid="x")
-    axes.set_title(shortened(found.text, 52), fontsize=SMALL, family=MONOSPACE)
+    dress(axes, f"{contributions.reduction} of these: {contributions.result:.4g}", "", grid="x")
+    axes.set_title(shortened(contributions.text, 52), fontsize=SMALL, family=MONOSPACE)
     axes.set_yticks(rows, names, fontsize=6.5)
     axes.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)

@@ -65,13 +65,7 @@ def scatter(
     shown = np.isfinite(own) & np.isfinite(true)
     d = somers(own[shown], true[shown])
     axes.scatter(
-        own[shown],
-        true[shown],
-        s=26,
-        color=BLUE,
-        alpha=0.75,
-        edgecolors="white",
-        linewidths=0.6,
+        own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
     title = f"Somers' D = {d:.3f}  ({shown.sum()} architectures)"
     dress(axes, shortened(name, 50), target, title)
@@ -99,11 +93,11 @@ def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> 
 
     from autoprox.leaderboard.by_column import by_column
 
-    found = by_column(ranking)
-    rows, columns = found.values.shape
+    table = by_column(ranking)
+    rows, columns = table.values.shape
     axes = blank_axes(axes, 2.0 + 0.62 * columns, 0.9 + 0.24 * rows)
     for i, j in np.ndindex(rows, columns):
-        value = float(found.values[i, j])
+        value = float(table.values[i, j])
         if np.isfinite(value):
             fill = diverging(value)
             axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=fill))
@@ -111,8 +105,8 @@ def heat_map(ranking: Ranking, *, axes: Axes | None = None, title: str = "") -> 
             axes.text(j, i, figure(value, ".2f", MINUS), color=ink_on(fill), **place)
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks(range(rows), [shortened(name, NAME) for name in found.proxies], fontsize=SMALL)
-    _name_columns(axes, found.columns)
+    axes.set_yticks(range(rows), [shortened(name, NAME) for name in table.proxies], fontsize=SMALL)
+    _name_columns(axes, table.columns)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title or "Somers' D", fontsize=TITLE)

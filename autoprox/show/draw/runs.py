@@ -66,27 +66,23 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
         RunError: the run cannot be read, or no candidate has a fitness yet.
         AutoproxError: matplotlib is not installed.
     """
-    found = _with_fitness(run)
+    record = _with_fitness(run)
     axes = blank_axes(axes, 5.4, 3.4)
-    for key, points in plots.history(found).items():
+    for key, points in plots.history(record).items():
         axes.plot(*zip(*points, strict=True), linewidth=1.6, label=HISTORY[key], **LINES[key])
         axes.plot(*points[-1], "o", markersize=4, color=LINES[key]["color"])
-    dress(axes, plots.JUDGED, found.settings.joint, found.title)
+    dress(axes, plots.JUDGED, record.settings.joint, record.title)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize=SMALL, frameon=False)
     return axes
 
 
 def _with_fitness(run: AnyRun) -> Run:
-    """Return a run in which some candidate has a fitness.
-
-    Raises:
-        RunError: none has, or the run cannot be read.
-    """
-    found = found_in(run)
-    if not found.judged:
-        raise RunError(f"no candidate of the run in {found.folder} has a fitness yet")
-    return found
+    """Return a run, which is refused if no candidate of it has a fitness."""
+    record = found_in(run)
+    if not record.judged:
+        raise RunError(f"no candidate of the run in {record.folder} has a fitness yet")
+    return record
 
 
 def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None) -> Axes:
@@ -112,16 +108,16 @@ def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None)
     import numpy as np
 
     if others:
-        return _fronts([chosen(each) for each in (run, *others)], axes)
+        return _fronts([chosen(other_run) for other_run in (run, *others)], axes)
     read = run if isinstance(run, Run | Runs) else read_run(run)
     if isinstance(read, Runs):
         return _fronts(list(read.runs.values()), axes)
-    found = _with_fitness(read)
-    shown = plots.marks(picks(found))
-    three = [(each.complexity, each.search, each.held_out) for each in shown]
-    sizes, search, held_out = np.array(three, np.float64).T  # None becomes NaN: no mark
+    record = _with_fitness(read)
+    shown = plots.marks(picks(record))
+    figures = [(pick.complexity, pick.search, pick.held_out) for pick in shown]
+    sizes, search, held_out = np.array(figures, np.float64).T  # None becomes NaN: no mark
     axes = blank_axes(axes, 5.4, 3.6)
-    dots, front = (np.array(points).T for points in (plots.cloud(found), plots.front(found)))
+    dots, front = (np.array(points).T for points in (plots.cloud(record), plots.front(record)))
     axes.scatter(dots[0], dots[1], s=5, color=PALE, linewidths=0, label="other candidates")
     axes.plot(*front, color=BLUE, linewidth=1)
     axes.vlines(sizes, held_out, search, color=GREY, linewidth=0.7)
@@ -129,12 +125,16 @@ def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None)
     if np.isfinite(held_out).any():
         look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter(sizes, held_out, s=22, color=VERMILION, zorder=4, label="held out", **look)
-    dress(axes, plots.NODES, found.settings.joint, found.title)
-    axes.set_ylim(plots.around(plots.levels(shown)))
+    return _dress_front(axes, record.settings.joint, record.title, plots.levels(shown))
+
+
+def _dress_front(axes: Axes, joint: str, title: str, levels: Sequence[float]) -> Axes:
+    """Name the axes of fronts, and fit them to some correlations."""
+    dress(axes, plots.NODES, joint, title)
+    axes.set_ylim(plots.around(levels))
     axes.locator_params(axis="x", integer=True)
     # The names can be read where candidates lie behind.
-    legend: dict[str, Any] = {"framealpha": 0.85, "edgecolor": "none"}
-    axes.legend(fontsize=SMALL, loc="lower right", **legend)
+    axes.legend(fontsize=SMALL, loc="lower right", framealpha=0.85, edgecolor="none")
     return axes
 
 
@@ -153,13 +153,8 @@ def _fronts(runs: Sequence[Run], axes: Axes | None) -> Axes:
             levels.append(best.joint)
             axes.plot(best.complexity, best.joint, "D", markersize=4, color=color)
     measures = dict.fromkeys(run.settings.joint for run in runs)
-    dress(
-        axes, plots.NODES, " or ".join(measures), "fronts on the search split; diamonds: held out"
-    )
-    axes.set_ylim(plots.around(levels))
-    axes.locator_params(axis="x", integer=True)
-    axes.legend(fontsize=SMALL, loc="lower right", framealpha=0.85, edgecolor="none")
-    return axes
+    title = "fronts on the search split; diamonds: held out"
+    return _dress_front(axes, " or ".join(measures), title, levels)
 
 
 def words(run: AnyRun, best: int = BEST, *, axes: Axes | None = None) -> Axes:
@@ -174,25 +169,25 @@ def words(run: AnyRun, best: int = BEST, *, axes: Axes | None = None) -> Axes:
         RunError: the run cannot be read, or no candidate has a fitness yet.
         AutoproxError: matplotlib is not installed.
     """
-    found = found_in(run)
-    uses = word_use(found, best)
+    record = found_in(run)
+    uses = word_use(record, best)
     groups = {
-        "statistics": [each for each in uses if each.form == "statistic"][:WORDS],
-        "primitives": [each for each in uses if each.form != "statistic"][:WORDS],
+        "statistics": [use for use in uses if use.form == "statistic"][:WORDS],
+        "primitives": [use for use in uses if use.form != "statistic"][:WORDS],
     }
     rows = sum(map(len, groups.values())) + 2 * len(groups)
     axes = blank_axes(axes, 4.6, 0.7 + 0.2 * rows)
     shown = _place(axes, groups)
-    shares = [(each.all, each.best) for _, each in shown]
+    shares = [(use.all, use.best) for _, use in shown]
     places = [place for place, _ in shown]
     axes.hlines(places, *zip(*shares, strict=True), color=PALE, linewidth=2, zorder=1)
     common, good = zip(*shares, strict=True)
-    number = min(best, len({each.text for each in found.judged}))
+    number = min(best, len({candidate.text for candidate in record.judged}))
     hollow: dict[str, Any] = {"facecolors": "white", "edgecolors": GREY, "label": "all candidates"}
     axes.scatter(common, places, s=24, zorder=2, **hollow)
     axes.scatter(good, places, s=24, color=BLUE, zorder=3, label=f"the best {number}")
-    dress(axes, "share of the candidates that use the word", "", found.title, grid="x")
-    axes.set_yticks(places, [each.word for _, each in shown], fontsize=SMALL, family=MONOSPACE)
+    dress(axes, "share of the candidates that use the word", "", record.title, grid="x")
+    axes.set_yticks(places, [use.word for _, use in shown], fontsize=SMALL, family=MONOSPACE)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(rows - 0.5, -0.6)
     axes.xaxis.set_major_formatter("{x:.0%}")

@@ -122,8 +122,8 @@ def history(found: Run) -> Markup:
         parts.append(_disc(frame.at(points[-1]), CLASSES[key]))
     parts.append(_names({HISTORY[key]: frame.at(points[-1]) for key, points in lines.items()}))
     last = found.generations[-1]
-    told = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
-    return svg(join(parts), f"History of the joint correlation; at the end: {told}.")
+    ends = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
+    return svg(join(parts), f"History of the joint correlation; at the end: {ends}.")
 
 
 def _disc(place: Point, class_: str) -> Markup:
@@ -131,10 +131,9 @@ def _disc(place: Point, class_: str) -> Markup:
     return tag("circle", cx=float(x), cy=float(y), r=4, class_=class_)
 
 
-def _diamond(place: Point, class_: str) -> Markup:
+def _diamond(place: Point) -> Markup:
     x, y = place
-    corners = f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"
-    return tag("path", d=corners, class_=class_)
+    return tag("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z", class_="held-out")
 
 
 def _names(ends: Mapping[str, Point]) -> Markup:
@@ -152,22 +151,21 @@ def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     values = plots.levels(shown)
     if not values:
         return tag("p", "No candidate has a fitness yet.")
-    rival = max(
-        (each for each in chosen if each.known and each.held_out is not None),
-        key=lambda each: each.held_out or 0.0,
-        default=None,
-    )
-    if rival is not None and rival.held_out is not None:
-        values.append(rival.held_out)
-    sizes = [each.complexity or 0 for each in shown] + [each.complexity for each in found.front]
+    rivals = {
+        pick.name: pick.held_out for pick in chosen if pick.known and pick.held_out is not None
+    }
+    rival = max(rivals, key=rivals.__getitem__, default=None)
+    if rival is not None:
+        values.append(rivals[rival])
+    sizes = [pick.complexity or 0 for pick in shown] + [graph.complexity for graph in found.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), plots.around(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
     parts = [frame.axes(plots.NODES, found.settings.joint, whole), _cloud(found, frame)]
-    if rival is not None and rival.held_out is not None:
-        parts.append(_level(frame, rival.held_out, f"{rival.name}, held out"))
+    if rival is not None:
+        parts.append(_level(frame, rivals[rival], f"{rival}, held out"))
     front = [(x, max(y, frame.ys[0])) for x, y in plots.front(found)]
     parts.append(tag("path", d=frame.path(front), class_="front"))
-    parts += [_mark(frame, each, x, found.settings.joint) for each, x in _spread(frame, shown)]
+    parts += [_mark(frame, pick, x, found.settings.joint) for pick, x in _spread(frame, shown)]
     parts.append(_key())
     name = (
         "Nodes of the formula against joint correlation: each point is a proxy that can be picked"
@@ -175,11 +173,11 @@ def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     return svg(join(parts), name, role="group")
 
 
-def _cloud(found: Run, frame: Frame) -> Markup:
+def _cloud(run: Run, frame: Frame) -> Markup:
     """Return all judged candidates that lie in the frame as dots."""
     dots = [
         (x, y)
-        for x, y in map(frame.at, plots.cloud(found))
+        for x, y in map(frame.at, plots.cloud(run))
         if LEFT < x < WIDTH - RIGHT and TOP < y < HEIGHT - BOTTOM
     ]
     return tag("path", d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots), class_="cloud")
@@ -195,33 +193,33 @@ def _level(frame: Frame, value: float, name: str) -> Markup:
 def _spread(frame: Frame, shown: Sequence[Pick]) -> list[tuple[Pick, float]]:
     """Return each proxy with its place; those of one size stand side by side, simplest first."""
     sizes: defaultdict[int, list[Pick]] = defaultdict(list)
-    for each in shown:
-        sizes[each.complexity or 0].append(each)
+    for pick in shown:
+        sizes[pick.complexity or 0].append(pick)
     unit = frame.x(1) - frame.x(0)
     placed = []
     for size, group in sorted(sizes.items()):
         gap = min(SEPARATION, 0.8 * unit / len(group))
         placed += [
-            (each, frame.x(size) + gap * (i - (len(group) - 1) / 2)) for i, each in enumerate(group)
+            (pick, frame.x(size) + gap * (i - (len(group) - 1) / 2)) for i, pick in enumerate(group)
         ]
     return placed
 
 
 def _mark(frame: Frame, pick: Pick, x: float, joint: str) -> Markup:
     """Return a proxy as a link: a disc for the search split, a diamond for the held-out part."""
-    told = (
+    label_text = (
         f"{pick.name}: {pick.complexity} nodes, {joint} {figure(pick.search)} on the search split, "
         f"{figure(pick.held_out)} held out"
     )
-    parts = [tag("title", told)]
+    parts = [tag("title", label_text)]
     if pick.search is not None and pick.held_out is not None:
         ends = (x, frame.y(pick.search)), (x, frame.y(pick.held_out))
         parts.append(line(*ends, "link"))
     if pick.search is not None:
         parts.append(_disc((x, frame.y(pick.search)), "search"))
     if pick.held_out is not None:
-        parts.append(_diamond((x, frame.y(pick.held_out)), "held-out"))
-    return tag("a", *parts, href=f"#{pick.anchor}", aria_label=told)
+        parts.append(_diamond((x, frame.y(pick.held_out))))
+    return tag("a", *parts, href=f"#{pick.anchor}", aria_label=label_text)
 
 
 def _key() -> Markup:
@@ -229,7 +227,7 @@ def _key() -> Markup:
     x = WIDTH - RIGHT + 14
     rows = [
         (_disc((x, TOP + 8), "search"), "search split"),
-        (_diamond((x, TOP + 8 + LINE + 4), "held-out"), "held out"),
+        (_diamond((x, TOP + 8 + LINE + 4)), "held out"),
         (tag("path", d=f"M{x} {TOP + 8 + 2 * (LINE + 4)}h0", class_="cloud"), "other candidates"),
     ]
     return join(

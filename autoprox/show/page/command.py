@@ -17,8 +17,8 @@ from autoprox.evolution.settings import Settings
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""
 
-SHOWN = {"images": "images", "batch": "batch", "probe_seed": "probe_seed"}
-"""The settings of what the networks are shown, and what ``autoprox rank`` calls them."""
+SHOWN = ("images", "batch", "probe_seed")
+"""The settings of what the networks are shown."""
 
 
 def evolve_command(found: Run) -> str:
@@ -29,14 +29,14 @@ def evolve_command(found: Run) -> str:
 def settings_options(settings: Settings) -> list[str]:
     """Return the options of ``autoprox evolve`` for settings that are not the default ones."""
     words: list[str] = []
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if each.name == "parameters":
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if setting.name == "parameters":
             words += _parameters(settings)
-        elif each.name == "started_from":  # its front is among the seed proxies
+        elif setting.name == "started_from":  # its front is among the seed proxies
             continue
-        elif each.default is MISSING or value != each.default:
-            words += _option(each.name, value)
+        elif setting.default is MISSING or value != setting.default:
+            words += _option(setting.name, value)
     return words
 
 
@@ -45,13 +45,17 @@ def _parameters(settings: Settings) -> list[str]:
     if settings.algorithm not in ALGORITHMS:
         return []
     usual = ALGORITHMS[settings.algorithm]().parameters()
-    changed = {k: v for k, v in settings.parameters.items() if v != usual.get(k)}
-    return [w for k, v in changed.items() for w in ("--parameter", f"{k}={json.dumps(v)}")]
+    return [
+        word
+        for name, value in settings.parameters.items()
+        if value != usual.get(name)
+        for word in ("--parameter", f"{name}={json.dumps(value)}")
+    ]
 
 
 def _option(name: str, value: Any) -> list[str]:
     if name in REPEATED:
-        return [word for one in value for word in (REPEATED[name], one)]
+        return [word for item in value for word in (REPEATED[name], item)]
     if value is True:
         return [f"--{name.replace('_', '-')}"]
     text = ",".join(value) if isinstance(value, tuple) else str(value)
@@ -90,7 +94,7 @@ def rank_command(settings: Settings, words: Sequence[str]) -> str:
             words += _option(name, value) if value is not None else []
         if settings.held_out_share == usual.held_out_share:
             words += ["--held-out", *_option("split_seed", settings.split_seed)]
-    for name, option in SHOWN.items():
+    for name in SHOWN:
         value = getattr(settings, name)
-        words += _option(option, value) if value != getattr(usual, name) else []
+        words += _option(name, value) if value != getattr(usual, name) else []
     return shlex.join(words)

@@ -84,52 +84,50 @@ def write_page(
 
 def page(run: str | Path, ranking: str | Path | None = None) -> str:
     """Return the page of a run as text; see `write_page`."""
-    found = read_run(run)
-    chosen = picks(found)
+    record = read_run(run)
+    chosen = picks(record)
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=join([found.title]),
+        title=join([record.title]),
         version=__version__,
-        lead=_lead(found),
-        best=_best(found, chosen),
-        proxies=_proxies(found, chosen),
-        picked=join(_article(each, found.settings.joint) for each in chosen),
-        parts=_parts(found, chosen, None if ranking is None else Path(ranking)),
-        architectures=scatters.section(found),
-        history=_history(found, chosen),
-        lineage=_lineage(found, chosen),
-        failures=_failures(found),
-        reproduce=_reproduce(found),
-        use=_word_use(found),
-        words=glossary(each.graph for each in chosen if isinstance(each.graph, Graph)),
+        lead=_lead(record),
+        best=_best(record, chosen),
+        proxies=_proxies(record, chosen),
+        picked=join(_article(pick, record.settings.joint) for pick in chosen),
+        parts=_parts(record, chosen, None if ranking is None else Path(ranking)),
+        architectures=scatters.section(record),
+        history=_history(record, chosen),
+        lineage=_lineage(record, chosen),
+        failures=_failures(record),
+        reproduce=_reproduce(record),
+        use=tables.words_table(word_use(record)) if record.judged else "",
+        words=glossary(pick.graph for pick in chosen if isinstance(pick.graph, Graph)),
     )
 
 
-def _lead(found: Run) -> Markup:
+def _lead(run: Run) -> Markup:
     """Return what a reader has to know first."""
-    told = []
-    if found.held_out:
-        told.append(difference_in_words(found.held_out, found.settings.joint))
-        told.append(luck_in_words(found.luck, found.null, found.settings.joint, found.no_luck))
-        told += reservations_in_words(found.held_out)
-    state = "The search is finished" if found.finished else "The search stopped before its end"
-    told.append(
-        f"{state}: {_counted(found.evaluations, 'distinct candidate')}, of {found.proposals:,} "
-        f"proposed, in {_counted(len(found.generations), 'generation')} "
-        f"and {readable_seconds(found.seconds)}."
+    sentences = []
+    if run.held_out:
+        sentences.append(difference_in_words(run.held_out, run.settings.joint))
+        sentences.append(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
+        sentences += reservations_in_words(run.held_out)
+    state = "The search is finished" if run.finished else "The search stopped before its end"
+    sentences.append(
+        f"{state}: {_counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
+        f"proposed, in {_counted(len(run.generations), 'generation')} "
+        f"and {readable_seconds(run.seconds)}."
     )
-    if found.held_out and found.settings.seed_proxies:
-        what = (
-            f"the seed proxy {found.best_seed}" if found.best_seed else "none of the seed proxies"
-        )
-        told.append(f"{found.held_out[0].name} is {what}.")
-    if found.reported is None:
-        told.append("It was stopped before it could assess anything: there are no intervals.")
-    elif found.reported != found.evaluations:
-        told.append(f"The assessments are of its first {_counted(found.reported, 'candidate')}.")
-    parts = [tag("p", *told[:1], class_="lead"), *(tag("p", text) for text in told[1:])]
-    if not found.finished:
-        parts.append(tag("p", "Go on with ", tag("code", resume_command(found)), "."))
+    if run.held_out and run.settings.seed_proxies:
+        best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
+        sentences.append(f"{run.held_out[0].name} is {best}.")
+    if run.reported is None:
+        sentences.append("It was stopped before it could assess anything: there are no intervals.")
+    elif run.reported != run.evaluations:
+        sentences.append(f"The assessments are of its first {_counted(run.reported, 'candidate')}.")
+    parts = [tag("p", *sentences[:1], class_="lead"), *(tag("p", text) for text in sentences[1:])]
+    if not run.finished:
+        parts.append(tag("p", "Go on with ", tag("code", resume_command(run)), "."))
     return join(parts)
 
 
@@ -139,34 +137,34 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
-    return {each.text: each for each in chosen}
+    return {pick.text: pick for pick in chosen}
 
 
-def _best(found: Run, chosen: Sequence[Pick]) -> Markup:
+def _best(run: Run, chosen: Sequence[Pick]) -> Markup:
     """Return the table of the proxies."""
-    if not found.held_out:
+    if not run.held_out:
         return Markup("")
-    caption = f"Held out: architectures that the search never saw{_sizes(found)}"
-    table = tables.joint_table(caption, found, found.held_out, _by_text(chosen))
+    caption = f"Held out: architectures that the search never saw{_sizes(run)}"
+    table = tables.joint_table(caption, run, run.held_out, _by_text(chosen))
     return join([table, tag("p", f"{EXPLAINED_USE}.")])
 
 
-def _proxies(found: Run, chosen: Sequence[Pick]) -> Markup:
+def _proxies(run: Run, chosen: Sequence[Pick]) -> Markup:
     """Return what complexity buys, and the proxies that are in no other table."""
-    assessed = {row.expression for row in found.held_out}
-    others = [each for each in chosen if each.text not in assessed]
+    assessed = {row.expression for row in run.held_out}
+    others = [pick for pick in chosen if pick.text not in assessed]
     parts = []
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
-    parts.append(tag("figure", charts.pareto(found, chosen), tag("figcaption", note)))
+    parts.append(tag("figure", charts.pareto(run, chosen), tag("figcaption", note)))
     if others:
-        parts.append(tables.others_table(others, found.settings.joint))
+        parts.append(tables.others_table(others, run.settings.joint))
     return join(parts)
 
 
-def _sizes(found: Run) -> str:
+def _sizes(run: Run) -> str:
     """Return how many architectures of each space are held out."""
-    columns = next((row.columns for row in found.held_out if row.columns), ())
-    sizes = {c.column.rpartition("/")[0]: c.architectures for c in columns}
+    columns = next((row.columns for row in run.held_out if row.columns), ())
+    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
     return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
@@ -197,96 +195,87 @@ def _article(pick: Pick, joint: str) -> Markup:
     return tag("article", *parts, id=pick.anchor, class_="proxy", aria_label=pick.name)
 
 
-def _parts(found: Run, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
+def _parts(run: Run, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
     """Return the assessments column by column, the transfer, and the known proxies."""
     by_text, sections = _by_text(chosen), []
-    if found.held_out:
-        told = f"{found.settings.symbol} with its 95 % interval, and the other correlations."
-        columns = tables.column_table(told, found.held_out, by_text, found.settings.measure)
+    if run.held_out:
+        caption = f"{run.settings.symbol} with its 95 % interval, and the other correlations."
+        columns = tables.column_table(caption, run.held_out, by_text, run.settings.measure)
         sections.append(_section("Held out, column by column", columns))
-    if found.transfer:
+    if run.transfer:
         caption = "Transfer: spaces that the search never saw"
-        joint = tables.joint_table(caption, found, found.transfer, by_text)
+        joint = tables.joint_table(caption, run, run.transfer, by_text)
         columns = tables.column_table(
-            "Transfer, column by column", found.transfer, by_text, found.settings.measure
+            "Transfer, column by column", run.transfer, by_text, run.settings.measure
         )
-        told = difference_in_words(found.transfer, found.settings.joint)
-        sections.append(_section("Transfer", tag("p", told), joint, columns))
-    sections.append(_known(found) if ranking is None else _ranked(found, ranking))
+        sentence = difference_in_words(run.transfer, run.settings.joint)
+        sections.append(_section("Transfer", tag("p", sentence), joint, columns))
+    sections.append(_known(run) if ranking is None else _ranked(run, ranking))
     return join(sections)
 
 
-def _known(found: Run) -> Markup:
+def _known(run: Run) -> Markup:
     """Return how to rank the known proxies."""
-    told = "These commands rank them with full tensors, and put them here:"
-    if found.elsewhere:
-        needed = ", ".join(found.elsewhere)
-        told = f"Not above, for they need other statistics or full tensors: {needed}. {told}"
-    commands = "\n".join(rank_commands(found))
-    return _section("Further known proxies", tag("p", told), tag("pre", commands))
+    intro = "These commands rank them with full tensors, and put them here:"
+    if run.elsewhere:
+        needed = ", ".join(run.elsewhere)
+        intro = f"Not above, for they need other statistics or full tensors: {needed}. {intro}"
+    commands = "\n".join(rank_commands(run))
+    return _section("Further known proxies", tag("p", intro), tag("pre", commands))
 
 
-def _ranked(found: Run, path: Path) -> Markup:
-    """Return the known proxies as a leaderboard has them.
-
-    Raises:
-        AutoproxError: the file is no leaderboard, or damaged.
-        RunError: it is of another bench.
-    """
-    board, asked = BOARD.read(path), found.settings
-    own = several(asked.bench)
-    if board.bench not in own and not any(each.endswith(".py") for each in own):
-        run = " and ".join(own)
-        raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {run}")
+def _ranked(run: Run, path: Path) -> Markup:
+    """Return the known proxies as a leaderboard has them; one of another bench is refused."""
+    board, settings = BOARD.read(path), run.settings
+    own = several(settings.bench)
+    if board.bench not in own and not any(name.endswith(".py") for name in own):
+        names = " and ".join(own)
+        raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {names}")
     table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
     split = board.settings.get("held_out"), board.settings.get("split_seed")
     notes = ["Measured as the settings of that ranking say, not those of this run."]
     if (
-        split != (True, asked.split_seed)
-        or asked.held_out_share != Settings(asked.bench).held_out_share
+        split != (True, settings.split_seed)
+        or settings.held_out_share != Settings(settings.bench).held_out_share
     ):
         notes.append("This ranking includes architectures that the search saw.")
     if starred:
         notes.append("* discovered on some of these architectures, which flatters it.")
-    return _section("Known proxies", table, *(tag("p", each) for each in notes))
+    return _section("Known proxies", table, *(tag("p", note) for note in notes))
 
 
 def _section(heading: str, *content: str) -> Markup:
     return tag("section", tag("h2", heading), *content)
 
 
-def _history(found: Run, chosen: Sequence[Pick]) -> Markup:
-    each = tables.generations_table(found, _by_text(chosen))
+def _history(run: Run, chosen: Sequence[Pick]) -> Markup:
+    table = tables.generations_table(run, _by_text(chosen))
     note = "Held-out figures are shown only; the search never reads them."
-    drawn = tag("figure", charts.history(found), tag("figcaption", note))
-    return join([drawn, tag("details", tag("summary", "Generation by generation"), each)])
+    drawn = tag("figure", charts.history(run), tag("figcaption", note))
+    return join([drawn, tag("details", tag("summary", "Generation by generation"), table)])
 
 
-def _lineage(found: Run, chosen: Sequence[Pick]) -> Markup:
+def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
     try:
-        shown = lineage(found, most=MEMBERS)
+        ancestry = lineage(run, most=MEMBERS)
     except RunError as error:
         return tag("p", f"It is not known: {error}.")
-    told = "Each was bred from those above it that it names; those without were random, or given."
-    if shown.earlier:
-        told += f" {_counted(shown.earlier, 'earlier ancestor')} of it are left out."
+    note = "Each was bred from those above it that it names; those without were random, or given."
+    if ancestry.earlier:
+        note += f" {_counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
     return join(
-        [tag("p", told), tables.lineage_table(shown, _by_text(chosen), found.settings.joint)]
+        [tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), run.settings.joint)]
     )
 
 
-def _word_use(found: Run) -> Markup:
-    return tables.words_table(word_use(found)) if found.judged else Markup("")
-
-
-def _failures(found: Run) -> Markup:
-    total = found.failures.total()
+def _failures(run: Run) -> Markup:
+    total = run.failures.total()
     if not total:
         return tag("p", "None of the candidates failed.")
-    told = f"{_counted(total, 'candidate')} of {found.evaluations:,} failed, and got no fitness."
-    return join([tag("p", told), tables.failures_table(found)])
+    summary = f"{_counted(total, 'candidate')} of {run.evaluations:,} failed, and got no fitness."
+    return join([tag("p", summary), tables.failures_table(run)])
 
 
-def _reproduce(found: Run) -> Markup:
-    told = "The same settings give the same run on any machine and for any number of jobs:"
-    return join([tag("p", told), tag("pre", evolve_command(found)), tables.settings_table(found)])
+def _reproduce(run: Run) -> Markup:
+    note = "The same settings give the same run on any machine and for any number of jobs:"
+    return join([tag("p", note), tag("pre", evolve_command(run)), tables.settings_table(run)])

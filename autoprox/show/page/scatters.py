@@ -47,20 +47,20 @@ def places(found: Run) -> dict[str, list[Standing]]:
     from scipy.stats import rankdata
 
     parts: defaultdict[str, list[tuple[Placed, float]]] = defaultdict(list)
-    for each in found.placed:
-        for target, accuracy in each.accuracies.items():
-            parts[f"{each.space}/{target}"].append((each, accuracy))
+    for placed in found.placed:
+        for target, accuracy in placed.accuracies.items():
+            parts[f"{placed.space}/{target}"].append((placed, accuracy))
     columns = {}
     for name, part in parts.items():
         lowest = float("-inf")
-        scores = [lowest if each.score is None else each.score for each, _ in part]
+        scores = [lowest if placed.score is None else placed.score for placed, _ in part]
         by_accuracy, by_score = (
             rankdata([-value for value in values])
             for values in ([accuracy for _, accuracy in part], scores)
         )
         rows = [
-            Standing(each, accuracy, float(first), float(second))
-            for (each, accuracy), first, second in zip(part, by_accuracy, by_score, strict=True)
+            Standing(placed, accuracy, float(first), float(second))
+            for (placed, accuracy), first, second in zip(part, by_accuracy, by_score, strict=True)
         ]
         columns[name] = sorted(rows, key=lambda row: -abs(row.off))
     return columns
@@ -87,20 +87,10 @@ def section(found: Run) -> Markup:
         for row in part[:WORST]
     )  # fmt: skip
     caption = f"The architectures that {name} places worst, and their places"
-    headings = (
-        "architecture",
-        "target",
-        "accuracy",
-        "place by accuracy",
-        "by score",
-        "description",
-    )
-    return join(
-        [
-            tag("figure", charts, tag("figcaption", note)),
-            tables.table(caption, headings, rows),
-        ]
-    )
+    headings = ("architecture", "target", "accuracy", "place by accuracy", "by score",
+                "description")  # fmt: skip
+    drawn = tag("figure", charts, tag("figcaption", note))
+    return join([drawn, tables.table(caption, headings, rows)])
 
 
 def _chart(column: str, rows: Sequence[Standing]) -> Markup:
@@ -109,12 +99,12 @@ def _chart(column: str, rows: Sequence[Standing]) -> Markup:
     frame = Frame((0, count + 1), plots.around([row.accuracy for row in rows]), right=12)
     parts = [frame.axes("rank by score", column, ticks(0, count))]
     for place, row in reversed([*enumerate(rows)]):  # the worst are drawn last, on top
-        told = (
+        hint = (
             f"{row.architecture.name}: {row.accuracy:g}, place {row.by_accuracy:g} of {count} by "
             f"accuracy and {row.by_score:g} by score {figure(row.architecture.score, '.4g')}"
         )
         x, y = frame.at((count + 1 - row.by_score, row.accuracy))
         class_ = "held-out" if place < WORST else "search"
-        parts.append(tag("circle", tag("title", told), cx=x, cy=y, r=4, class_=class_))
+        parts.append(tag("circle", tag("title", hint), cx=x, cy=y, r=4, class_=class_))
     name = f"Accuracy of {count} architectures over their rank by score, {column}"
     return svg(join(parts), name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
-from autoprox.assessment.wording import MINUS, figure
+from autoprox.assessment.wording import figure
 from autoprox.benches.counts import COUNTS
 from autoprox.evolution.html import median_text, runs_html
 from autoprox.evolution.runs import Runs
 from autoprox.runtime.markup import Markup, join, table, tag
+from autoprox.show.page.tables import signed, signed_interval
 
 
 def several_page(runs: Runs, name: str) -> str:
@@ -21,7 +22,7 @@ def several_page(runs: Runs, name: str) -> str:
     """
     whole = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     head = Template(whole.partition("<body")[0]).safe_substitute(title=join([runs.title]))
-    links = [tag("li", tag("a", each, href=f"{each}/{name}")) for each in runs.runs]
+    links = [tag("li", tag("a", folder, href=f"{folder}/{name}")) for folder in runs.runs]
     sections = [
         tag("h1", runs.title),
         _scrolling(Markup(runs_html(runs)), "Runs"),
@@ -45,41 +46,35 @@ def _known(runs: Runs) -> Markup:
     headings = ["proxy", "held out", "the runs' over it", "interval", "runs below it"]
     rows = [
         [
-            each.name,
-            median_text(each.joint),
-            figure(each.difference.middle, "+.3f", MINUS),
-            f"{figure(each.difference.low, '+.3f', MINUS)} to "
-            f"{figure(each.difference.high, '+.3f', MINUS)}",
-            f"{each.difference.runs - each.below} of {each.difference.runs}",
+            rival.name,
+            median_text(rival.joint),
+            signed(rival.difference.middle),
+            signed_interval((rival.difference.low, rival.difference.high)),
+            f"{rival.difference.runs - rival.below} of {rival.difference.runs}",
         ]
-        for each in runs.rivals
+        for rival in runs.rivals
     ]
     return table("Medians over the runs, on what each held out", headings, rows)
 
 
 def _left_out(runs: Runs) -> list[Markup]:
-    """Return what was found on the families that were left out, beside what is known; or nothing.
-
-    Families are rows; below them stand means over the families.
-    """
+    """Return what was found on the families that were left out, and means over them; or nothing."""
     if (elsewhere := runs.left_out) is None:
         return []
     rows = []
-    for family, found in elsewhere.found.items():
+    for family, median in elsewhere.found.items():
         name, best = elsewhere.best_counts[family]
         counts = [figure(elsewhere.known[count][family]) for count in COUNTS]
-        rows.append([family, median_text(found), f"{figure(best)} ({name})", *counts])
+        rows.append([family, median_text(median), f"{figure(best)} ({name})", *counts])
     means = [
         [
-            each.name,
-            figure(each.joint),
-            figure(each.difference, "+.3f", MINUS),
-            "-"
-            if each.difference_interval is None
-            else " to ".join(figure(end, "+.3f", MINUS) for end in each.difference_interval),
-            f"{each.below} of {len(rows)}",
+            known.name,
+            figure(known.joint),
+            signed(known.difference),
+            signed_interval(known.difference_interval),
+            f"{known.below} of {len(rows)}",
         ]
-        for each in elsewhere.beside
+        for known in elsewhere.beside
     ]
     families = table(
         f"On the family that each search never saw ({runs.joint})",

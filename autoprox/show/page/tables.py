@@ -7,13 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import (
-    MINUS,
-    best_first,
-    figure,
-    interval_text,
-    mean_correlation,
-)
+from autoprox.assessment.wording import MINUS, best_first, figure, interval_text, mean_correlation
 from autoprox.evolution.lineage import Lineage
 from autoprox.evolution.record import Run, known_graph
 from autoprox.evolution.word_use import BEST, WordUse
@@ -86,8 +80,14 @@ def _formula(text: str, failure: str | None = None) -> Markup:
     return tag("td", tag("code", Markup("(<wbr>").join(printable(text).split("("))))
 
 
-def _signed(value: float) -> str:
+def signed(value: float | None) -> str:
+    """Return a difference with its sign, or a dash."""
     return figure(value, "+.3f", MINUS)
+
+
+def signed_interval(interval: tuple[float, float] | None) -> str:
+    """Return the interval of a difference, or a dash."""
+    return " to ".join(map(signed, interval)) if interval else "-"
 
 
 def joint_table(
@@ -113,9 +113,7 @@ def joint_table(
             cell(str(row.complexity)),
             _with_details(figure(row.joint), row.joint, interval_text(row.joint_interval)),
             _with_details(
-                figure(row.difference, "+.3f", MINUS),
-                row.difference,
-                " to ".join(map(_signed, row.difference_interval or ())),
+                signed(row.difference), row.difference, signed_interval(row.difference_interval)
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
@@ -138,36 +136,35 @@ def column_table(
     correlation: RankCorrelation,
 ) -> Markup:
     """Return the run's correlation with its interval, and the others, for every column."""
-    names = next(([c.column for c in row.columns] for row in rows if row.columns), [])
+    names = next(([column.column for column in row.columns] for row in rows if row.columns), [])
     lines = []
     for row in best_first(rows):
-        by_column = {each.column: each for each in row.columns}
+        by_column = {figures.column: figures for figures in row.columns}
         cells = [_correlation(by_column.get(name), correlation) for name in names]
-        class_ = "known" if row.known else None
         name = _name(by_text.get(row.expression), row.name)
-        lines.append(tag("tr", name, *cells, class_=class_))
+        lines.append(tag("tr", name, *cells, class_="known" if row.known else None))
     return table(caption, ["proxy", *names], lines)
 
 
-def _correlation(each: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
-    if each is None:
+def _correlation(figures: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
+    if figures is None:
         return cell("-")
-    low, high = each.interval
+    low, high = figures.interval
     others = [
-        f"{symbol} {each.correlation(name):.2f}"
+        f"{symbol} {figures.correlation(name):.2f}"
         for name, symbol in SYMBOLS.items()
         if name != correlation
     ]
-    value = each.correlation(correlation)
+    value = figures.correlation(correlation)
     return _with_details(figure(value), value, ", ".join([f"{low:.2f} to {high:.2f}", *others]))
 
 
 def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
     """Return the proxies that no assessment of the end is about."""
     lines = [
-        tag("tr", _name(each, each.name), cell(str(each.complexity or "-")),
-            _figure(each.search), _figure(each.held_out), _formula(each.text))
-        for each in chosen
+        tag("tr", _name(pick, pick.name), cell(str(pick.complexity or "-")),
+            _figure(pick.search), _figure(pick.held_out), _formula(pick.text))
+        for pick in chosen
     ]  # fmt: skip
     caption = "The best of each size and of the generations, where they are not above"
     headings = ("proxy", "nodes", f"{joint}, search", f"{joint}, held out", "formula")
@@ -198,10 +195,10 @@ def _bar(share: float) -> Markup:
 def words_table(uses: Iterable[WordUse]) -> Markup:
     """Return how many of the best candidates use each word, with bars, and how many of all."""
     lines = [
-        tag("tr", tag("th", each.word, scope="row"), tag("td", each.form),
-            cell(f"{each.best:.0%}", each.best), _bar(each.best),
-            cell(f"{each.all:.0%}", each.all))
-        for each in uses
+        tag("tr", tag("th", use.word, scope="row"), tag("td", use.form),
+            cell(f"{use.best:.0%}", use.best), _bar(use.best),
+            cell(f"{use.all:.0%}", use.all))
+        for use in uses
     ]  # fmt: skip
     caption = f"Which words the best candidates use, up to {BEST} by fitness on the search split"
     return table(caption, ("word", "form", "of the best", "share", "of all"), lines)
@@ -209,15 +206,16 @@ def words_table(uses: Iterable[WordUse]) -> Markup:
 
 def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Markup:
     """Return the ancestors of a candidate, and last itself; parents are told by their numbers."""
-    numbers = {each.candidate.text: str(each.candidate.number) for each in shown.members}
+    numbers = {member.candidate.text: str(member.candidate.number) for member in shown.members}
     lines = []
-    for one in (each.candidate for each in reversed(shown.members)):
-        known = [numbers[text] for text in one.parents or () if text in numbers]
-        missing = len(one.parents or ()) - len(known)
+    for ancestor in (member.candidate for member in reversed(shown.members)):
+        known = [numbers[text] for text in ancestor.parents or () if text in numbers]
+        missing = len(ancestor.parents or ()) - len(known)
         parents = ", ".join([*known, *["an earlier one"] * missing])
         lines.append(
-            tag("tr", _name(by_text.get(one.text), str(one.number)), tag("td", parents or "-"),
-                cell(str(one.complexity)), _figure(one.fitness), _formula(one.text))
+            tag("tr", _name(by_text.get(ancestor.text), str(ancestor.number)),
+                tag("td", parents or "-"), cell(str(ancestor.complexity)),
+                _figure(ancestor.fitness), _formula(ancestor.text))
         )  # fmt: skip
     headings = ("candidate", "parents", "nodes", f"{joint}, search", "formula")
     return table("The best candidate and its nearest ancestors", headings, lines)
@@ -241,7 +239,7 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     lines = []
     for row in found.generations:
         cells = [
-            _generationcell(key, getattr(row, key)) for key in GENERATION if key != "generation"
+            _generation_cell(key, getattr(row, key)) for key in GENERATION if key != "generation"
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
@@ -250,7 +248,7 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
     )
 
 
-def _generationcell(key: str, value: Any) -> Markup:
+def _generation_cell(key: str, value: Any) -> Markup:
     if key == "expression":
         return _formula(value)
     if key in ("best", "held_out", "median"):
@@ -278,7 +276,7 @@ def ranking_table(ranking: Mapping[str, Any]) -> Markup:
     columns = list(ranking["columns"])
     lines = []
     for row in ranking["rows"]:
-        own = {each["column"]: each["somers"] for each in row["columns"]}
+        own = {figures["column"]: figures["somers"] for figures in row["columns"]}
         star = " *" if row.get("searched_on") else ""
         lines.append(
             tag("tr", tag("th", row["name"] + star, scope="row"),
