@@ -276,9 +276,9 @@ def from_file(path: Path) -> FittedProxy:
     """
     arrays, facts = _content(path)
     try:
-        inputs = tuple(parse(each) for each in facts.inputs)
-        for each in inputs:
-            check_input(each)
+        inputs = tuple(parse(text) for text in facts.inputs)
+        for graph in inputs:
+            check_input(graph)
     except AutoproxError as error:
         raise AutoproxError(f"{path}: {error}") from None
     knots = arrays.get("knots", np.empty(0))

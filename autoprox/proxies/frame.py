@@ -150,7 +150,7 @@ class ScoreFrame:
             where = "every network" if len(failing) == len(self) > 1 else ", ".join(failing)
             alike.setdefault((where, reason), []).append(proxy)
         notes = [] if self.loss is None else [f"loss: {self.loss}"]
-        notes += [f"{', '.join(each)} on {where}: {why}" for (where, why), each in alike.items()]
+        notes += [f"{', '.join(names)} on {where}: {why}" for (where, why), names in alike.items()]
         silent = [
             proxy
             for proxy, column in zip(self.proxies, self.scores.T, strict=True)
@@ -231,9 +231,11 @@ def score(
         "teacher": Teacher(teacher) if isinstance(teacher, Module) else teacher,
     }
     parts = _parts(chosen.values())
-    found = [_scored(each, parts, (inputs, targets), how) for each in named_networks.values()]
-    columns = {name: _column(proxy, parts, found) for name, proxy in chosen.items()}
-    scores = [[_number(each) for each in column] for column in columns.values()]
+    by_network = [
+        _scored(network, parts, (inputs, targets), how) for network in named_networks.values()
+    ]
+    columns = {name: _column(proxy, parts, by_network) for name, proxy in chosen.items()}
+    scores = [[_number(outcome) for outcome in column] for column in columns.values()]
     failures = {
         (network, proxy): outcome
         for proxy, column in columns.items()
@@ -253,30 +255,32 @@ def _number(outcome: Outcome) -> float:
 def _named(networks: Mapping[str, nn.Module] | Sequence[nn.Module]) -> dict[str, nn.Module]:
     """Return the networks by name; those of one class are numbered."""
     if isinstance(networks, Mapping):
-        found = {str(name): network for name, network in networks.items()}
+        by_name = {str(name): network for name, network in networks.items()}
     elif isinstance(networks, (list, tuple)):
         classes = [type(network).__name__ for network in networks]
-        found = {
-            name if classes.count(name) == 1 else f"{name} {classes[: place + 1].count(name)}": each
-            for place, (name, each) in enumerate(zip(classes, networks, strict=True))
+        by_name = {
+            name
+            if classes.count(name) == 1
+            else f"{name} {classes[: place + 1].count(name)}": network
+            for place, (name, network) in enumerate(zip(classes, networks, strict=True))
         }
     else:
         raise StatisticError(
             f"expected a dict or a list of networks; got {type(networks).__name__}: put one "
             "network in a list, or call the proxy itself, proxy(network, inputs, targets)"
         )
-    if not found:
+    if not by_name:
         raise StatisticError("expected at least one network to score; got none")
-    return found
+    return by_name
 
 
 def _parts(proxies: Iterable[AnyProxy]) -> list[Scorable]:
     """Return the proxies that have a score on one network, of which all are made, each once."""
-    found: list[Scorable] = []
+    parts: list[Scorable] = []
     for proxy in proxies:
         own = _parts(map(load, proxy.parts)) if isinstance(proxy, Ensemble) else [proxy]
-        found += [part for part in own if part not in found]
-    return found
+        parts += [part for part in own if part not in parts]
+    return parts
 
 
 def _needs_loss(proxy: Scorable) -> bool:
@@ -294,7 +298,7 @@ def _scored(
     """Return the outcomes of proxies on one network: expressions share what is measured."""
     from autoprox.evaluation.evaluate import Evaluator, Table
 
-    words = {name for each in parts if isinstance(each, Proxy) for name in each.statistics}
+    words = {name for part in parts if isinstance(part, Proxy) for name in part.statistics}
     measured = _measured(network, sorted(words), batch, how)
     evaluator = None if measured is None else Evaluator(Table((measured,)))
     known = set() if measured is None else set(measured.names)
@@ -309,7 +313,7 @@ def _scored(
         except Exception as error:  # the network may be anybody's, and torch may lack memory
             return reason_of(error)
 
-    return [outcome(each) for each in parts]
+    return [outcome(part) for part in parts]
 
 
 def _measured(

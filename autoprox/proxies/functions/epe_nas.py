@@ -89,10 +89,10 @@ def _score(correlations: Tensor, targets: Tensor, alone: int, classes: int) -> f
             continue
         logs = (correlations[places][:, places].abs() + OFFSET).log()
         sums.append(logs.sum() / (len(places) if classes > MANY_CLASSES else 1))
-    each = torch.stack(sums)
+    by_class = torch.stack(sums)
     if classes <= MANY_CLASSES:
-        return float(each.abs().sum()) + alone * math.log1p(OFFSET)
-    return float((each[:, None] - each[None, :]).abs().sum() / len(each))
+        return float(by_class.abs().sum()) + alone * math.log1p(OFFSET)
+    return float((by_class[:, None] - by_class[None, :]).abs().sum() / len(by_class))
 
 
 epe_nas = FunctionProxy(

@@ -68,8 +68,8 @@ def _derivatives(subject: Subject) -> tuple[Tensor, Tensor]:
             weight = make_dual(state[name], tangent)  # type: ignore[no-untyped-call]
             moved = {**subject.state(), name: weight}
             output = subject.forward(subject.inputs, moved, 0)
-            found = subject.logits(output, subject.batch)
-            dual = unpack_dual(found)  # type: ignore[no-untyped-call]
+            dual_logits = subject.logits(output, subject.batch)
+            dual = unpack_dual(dual_logits)  # type: ignore[no-untyped-call]
             logits = dual.primal.detach()
             slope = torch.zeros_like(logits) if dual.tangent is None else dual.tangent.detach()
         columns.append(slope)

@@ -67,8 +67,8 @@ class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run an operation, and note its results."""
         result = func(*args, **(kwargs or {}))
-        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        parents = [self._places[id(each)] for each in given if id(each) in self._places]
+        arguments = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        parents = [self._places[id(tensor)] for tensor in arguments if id(tensor) in self._places]
         if parents:
             word = func.overloadpacket.__name__.rstrip("_")
             for tensor in tree_leaves(result):
@@ -158,17 +158,17 @@ def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
 
 def _cells(nodes: Sequence[TracedTensor]) -> float:
     """Return the mass of the runs of layers of one width and one resolution that concatenate."""
-    found: list[tuple[tuple[int, ...], int]] = []
+    layers: list[tuple[tuple[int, ...], int]] = []
     for node in nodes:
         if node.is_layer:
             source = _source(nodes, node.parents[0])
             skipping = 0
             if nodes[source].word == "cat":
                 widths = [nodes[parent].width for parent in nodes[source].parents]
-                skipping = sum(widths) - max(_previous(nodes, source, found), 0)
-            found.append(((node.width, *node.shape[2:]), max(skipping, 0)))
-    runs = ([skipping for _, skipping in run] for _, run in groupby(found, lambda each: each[0]))
-    keys = [key for key, _ in groupby(found, lambda each: each[0])]
+                skipping = sum(widths) - max(_previous(nodes, source, layers), 0)
+            layers.append(((node.width, *node.shape[2:]), max(skipping, 0)))
+    runs = ([skipping for _, skipping in run] for _, run in groupby(layers, lambda layer: layer[0]))
+    keys = [key for key, _ in groupby(layers, lambda layer: layer[0])]
     return sum(cell_mass(key[0], run) for key, run in zip(keys, runs, strict=True))
 
 
