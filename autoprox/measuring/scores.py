@@ -78,7 +78,7 @@ def identity(proxy: Scorable) -> str:
     marks = [f" {own.text}" for own in digests]
     if not isinstance(proxy, FunctionProxy):
         used = [STATISTICS[word] for word in proxy.statistics]
-        marks += [f" {one.stored_name}" for one in used if one.version and not one.own]
+        marks += [f" {word.stored_name}" for word in used if word.version and not word.own]
     if not keepable(proxy):  # the objects themselves are all that tells such proxies apart
         marks += [f" {id(value):x}" for own in digests for value in own.missing]
     return name + "".join(marks)
