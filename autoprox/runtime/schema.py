@@ -189,11 +189,11 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     Raises:
         RepeatedKeyError: a key occurs twice.
     """
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise RepeatedKeyError(f"the key {short(twice)!r} occurs twice")
-    return found
+    return entries
 
 
 _KEYS = json.JSONDecoder(
@@ -229,8 +229,8 @@ def decoded(content: bytes, schema: type[T], place: str) -> T:
         AutoproxError: it is no such value; the message begins with `place`.
     """
     try:
-        found: T = _decoder(schema).decode(content)
-        return found
+        value: T = _decoder(schema).decode(content)
+        return value
     except RecursionError:
         raise AutoproxError(f"{place} is damaged: it is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
@@ -278,10 +278,10 @@ def sealed_lines(content: bytes, schema: type[T], path: Path, must: bool = True)
         if must:
             check_seal(line, f"{path}, line {number},")
         try:
-            found: T = decoder.decode(line)
+            value: T = decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            found = decoded(line, schema, f"{path}, line {number},")
-        yield found
+            value = decoded(line, schema, f"{path}, line {number},")
+        yield value
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -354,6 +354,6 @@ def _reason(told: str, content: bytes) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", told)
     if missing is not None:
         return f": the key {'.'.join(filter(None, (key, missing[1])))} is missing"
-    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda each: _WORDS[each[0]], told)
+    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda match: _WORDS[match[0]], told)
     told = told.replace("`", "").replace(" | ", " or ")
     return f": {f'{key}: ' if key else ''}{told[:1].lower()}{told[1:]}"
