@@ -94,10 +94,10 @@ def _times(
     if not dot.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
     with explained(subject.inputs, backward=True):
-        found = torch.autograd.grad(
+        products = torch.autograd.grad(
             dot, weights, allow_unused=True, materialize_grads=True, retain_graph=again or None
         )
-    return [each.to_dense() if each.is_sparse else each for each in found]
+    return [product.to_dense() if product.is_sparse else product for product in products]
 
 
 def trace(times: Products, weight: Tensor, generator: torch.Generator) -> float:

@@ -90,7 +90,9 @@ class Held:
                 what they are.
         """
         changed = {
-            key: was for key, (it, version, was) in self._tensors.items() if it._version != version
+            key: was
+            for key, (now, version, was) in self._tensors.items()
+            if now._version != version
         }
         if in_place:
             for key in changed:
@@ -98,25 +100,25 @@ class Held:
             changed = {}
         for value, held in self._things.values():
             if isinstance(value, list):
-                value[:] = [changed.get(id(each), each) for each in held]
+                value[:] = [changed.get(id(item), item) for item in held]
             elif isinstance(value, dict):
                 value.clear()
-                value.update((key, changed.get(id(each), each)) for key, each in held.items())
+                value.update((key, changed.get(id(item), item)) for key, item in held.items())
             elif isinstance(value, set):
                 value.clear()
                 value.update(held)
             elif isinstance(value, deque):
                 value.clear()
-                value.extend(changed.get(id(each), each) for each in held)
+                value.extend(changed.get(id(item), item) for item in held)
             elif isinstance(held, dict) and _is_plain_object(value):
                 for key in vars(value).keys() - held.keys():
                     del vars(value)[key]
-                vars(value).update({key: changed.get(id(it), it) for key, it in held.items()})
+                vars(value).update({key: changed.get(id(item), item) for key, item in held.items()})
             else:
                 _set_state(value, held)
         for attributes in modules if changed else ():
             attributes.update(
-                {key: changed[id(it)] for key, it in attributes.items() if id(it) in changed}
+                {key: changed[id(item)] for key, item in attributes.items() if id(item) in changed}
             )
 
 
@@ -156,15 +158,15 @@ def _outside(network: nn.Module) -> Iterator[tuple[Any, str]]:
             continue
         for name, value in list(vars(base).items()):
             for function in functions_of(value):
-                for each in (function, *_called(function)):
-                    yield from ((each.__globals__, known) for known in global_values(each))
+                for called in (function, *_called(function)):
+                    yield from ((called.__globals__, key) for key in global_values(called))
             if not (name.startswith("__") or hasattr(value, "__get__")):
                 yield base, name
 
 
 def _called(function: FunctionType) -> list[FunctionType]:
     """Return the functions of its file that a function may call."""
-    return [each for each in called_by(function) if each.__globals__ is function.__globals__]
+    return [called for called in called_by(function) if called.__globals__ is function.__globals__]
 
 
 def contents(value: object) -> Iterable[object]:

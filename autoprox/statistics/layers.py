@@ -147,7 +147,7 @@ def may_be_packed(tensor: Tensor) -> bool:
 def packed_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers that may be quantised weights, by name."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {name: each for name, each in tensors.items() if may_be_packed(each)}
+    return {name: tensor for name, tensor in tensors.items() if may_be_packed(tensor)}
 
 
 def packed_objects(network: nn.Module) -> list[str]:
@@ -168,8 +168,8 @@ def unregistered(network: nn.Module) -> list[str]:
         for prefix, module in network.named_modules()
         for key, value in vars(module).items()
         if type(value) in (list, tuple, dict)
-        for each in (value.values() if isinstance(value, dict) else value)
-        if any(id(parameter) not in known for parameter in _parameters_in(each))
+        for item in (value.values() if isinstance(value, dict) else value)
+        if any(id(parameter) not in known for parameter in _parameters_in(item))
     ]
 
 
@@ -204,9 +204,9 @@ def static_axes(network: nn.Module) -> dict[str, Axes]:
     axes, modules = {}, dict(network.named_modules())
     for name, parameter in network.named_parameters():
         owner, _, own_name = name.rpartition(".")
-        found = layer_axes(modules[owner], own_name, parameter)
-        if found is not None:
-            axes[name] = found
+        own_axes = layer_axes(modules[owner], own_name, parameter)
+        if own_axes is not None:
+            axes[name] = own_axes
     return axes
 
 
@@ -234,16 +234,16 @@ def used_axes(
         seen: parameters that took part in any operation.
     """
     axes, modules = static_axes(network), dict(network.named_modules())
-    found = {}
+    used = {}
     for name, parameter in network.named_parameters():
         module = modules[name.rpartition(".")[0]]
         known = of_known_type(module)
         certain = known and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         if name in axes and (certain or name in factors or name not in seen):
-            found[name] = axes[name] if known else factors.get(name, axes[name])
+            used[name] = axes[name] if known else factors.get(name, axes[name])
         elif name in factors and _may_be_weight(parameter):
-            found[name] = factors[name]
-    return found
+            used[name] = factors[name]
+    return used
 
 
 def unseen(names: Iterable[str], layers: Iterable[str]) -> tuple[str, ...]:
@@ -273,8 +273,8 @@ def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
         module = original.get_submodule(owner)
     except AttributeError:  # inside of what torch.compile returned, which computes no weights
         return 0
-    own = sum(each.numel() for each in module.parameters(recurse=False))
+    own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
     inner = module._modules.get("parametrizations")
-    own += sum(each.numel() for each in inner.parameters()) if inner is not None else 0
+    own += sum(parameter.numel() for parameter in inner.parameters()) if inner is not None else 0
     copied = network.get_submodule(owner)
-    return own - sum(each.numel() for each in copied.parameters(recurse=False))
+    return own - sum(parameter.numel() for parameter in copied.parameters(recurse=False))

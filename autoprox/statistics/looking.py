@@ -107,9 +107,9 @@ def _chosen_among(run: Callable[..., object], samples: int) -> bool:
 def _felt_by_others(run: Callable[..., object], samples: int) -> bool:
     """Say whether every other sample has another result where those between are other ones."""
     whole = run(*range(samples))
-    other = run(*(0 if at % 2 else at for at in range(samples)))
+    exchanged = run(*(0 if at % 2 else at for at in range(samples)))
     return any(
-        not close(one_sample(whole, samples, at), one_sample(other, samples, at))
+        not close(one_sample(whole, samples, at), one_sample(exchanged, samples, at))
         for at in range(0, samples, 2)
     )
 

@@ -137,13 +137,13 @@ def measure(
     rest = unseen([name for name, _ in network.named_parameters()], structure.layers)
     rest += tuple(name for name in structure.packed if name not in rest)
     _warn_of_unmeasured(network, structure.packed)
-    found = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
-    return replace(found, unseen=rest)
+    measurement = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+    return replace(measurement, unseen=rest)
 
 
 def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
     """Warn of complex, quantised and unregistered weights, which no statistic can hold."""
-    names = [name for name, each in network.named_parameters() if each.is_complex()]
+    names = [name for name, parameter in network.named_parameters() if parameter.is_complex()]
     if names:
         warnings.warn(
             f"complex parameters are not measured: {', '.join(names)}; scores are those of the "
@@ -379,17 +379,17 @@ def _tabulate(
             values[name] = numbers.nan_to_num(0.0)
             present[name], sizes[name] = there, there.double()
             continue
-        found = findings.values.get(name, {})
-        present[name] = torch.tensor([layer in found for layer in range(count)])
+        by_layer = findings.values.get(name, {})
+        present[name] = torch.tensor([layer in by_layer for layer in range(count)])
         extent = findings.sizes.get(name, {})
         sizes[name] = torch.tensor(
             [float(extent.get(layer, 0)) for layer in range(count)], dtype=torch.float64
         )
         if sample == "full":
-            values[name] = tuple(found.get(layer) for layer in range(count))
+            values[name] = tuple(by_layer.get(layer) for layer in range(count))
         else:
             matrix = STATISTICS[name].kind in MATRIX_KINDS
-            like = next(iter(found.values()), torch.zeros(batch, batch))
+            like = next(iter(by_layer.values()), torch.zeros(batch, batch))
             empty = torch.zeros(like.shape if matrix else (sample,), dtype=like.dtype)
-            values[name] = torch.stack([found.get(layer, empty) for layer in range(count)])
+            values[name] = torch.stack([by_layer.get(layer, empty) for layer in range(count)])
     return Measurement(structure.layers, structure.roles, sample, values, present, sizes)

@@ -238,8 +238,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
     ) -> None:
         """Note what an operation does with parameters."""
         name = facts.name
-        given = list(listed_tensors((*args, *kwargs.values())))
-        sources = [self._sources.get(id(tensor)) for tensor in given]
+        tensors = list(listed_tensors((*args, *kwargs.values())))
+        sources = [self._sources.get(id(tensor)) for tensor in tensors]
         self.seen.update(*(source for source in sources if source))
         if facts.unknown:
             self.hidden.update(*(source for source in sources if source))
@@ -269,15 +269,15 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         if name == "index":
             matrices = args[0].ndim > 1 + sum(place is not None for place in args[1])
             return self._sources.get(id(args[0]), frozenset()) if matrices else frozenset()
-        given = list(listed_tensors(args))
-        return self._picked.get(id(given[0]), frozenset()) if len(given) == 1 else frozenset()
+        tensors = list(listed_tensors(args))
+        return self._picked.get(id(tensors[0]), frozenset()) if len(tensors) == 1 else frozenset()
 
     def _multiplied(self, name: str, args: tuple[Any, ...]) -> None:
         """Note the parameters among the arguments that data are multiplied by or looked up in."""
         if name in TABLES:
             table, places = TABLES[name]
             looked_up = any(
-                id(each) not in self._sources for each in listed_tensors((args[places],))
+                id(tensor) not in self._sources for tensor in listed_tensors((args[places],))
             )
             for source in self._sources.get(id(args[table]), ()) if looked_up else ():
                 self.factors.setdefault(source, TRANSPOSED)

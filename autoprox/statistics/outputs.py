@@ -70,8 +70,8 @@ def channel_spectrum(positions: Tensor) -> Tensor:
     length = centred.norm(dim=0)
     centred = centred / torch.where(length > 0, length, 1.0)
     values = torch.zeros(centred.shape[1])
-    found = singular_values(centred).square()
-    values[: len(found)] = found
+    leading = singular_values(centred).square()
+    values[: len(leading)] = leading
     return values
 
 

@@ -73,13 +73,13 @@ def part_of(
     """Say what part of attention a function gave; None if it is none."""
     if func in _NOT_OF_SAMPLES:
         return None
-    given = list(listed_tensors((*args, *kwargs.values())))
-    marks = [(each, mark) for each in given if (mark := mark_of(each))]
+    tensors = list(listed_tensors((*args, *kwargs.values())))
+    marks = [(tensor, mark) for tensor in tensors if (mark := mark_of(tensor))]
     product = func in BEGINNING and func not in _ELEMENTWISE
     if product and any(mark.part in ("maps", "exponentials") for _, mark in marks):
         return None
     if product or (func in _ELEMENTWISE and not marks):
-        axes = None if marks else _product_axes(func, args, given, result)
+        axes = None if marks else _product_axes(func, args, tensors, result)
         if axes is not None:
             return Mark("products" if func in _ELEMENTWISE else "scores", axes)
     return _carried(func, args, kwargs, result, *marks[0]) if marks else None
@@ -135,8 +135,8 @@ def _axes_after(
     if before.shape == after.shape:
         return axes
     same = 0
-    for one, other in zip(reversed(before.shape), reversed(after.shape), strict=False):
-        if one != other:
+    for old, new in zip(reversed(before.shape), reversed(after.shape), strict=False):
+        if old != new:
             break
         same += 1
     split = len(axes) - same
@@ -154,8 +154,8 @@ def _product_axes(
         return None
     if func in _MATRIX_PRODUCTS or func in _ADDED_PRODUCTS:
         return (0,) * (result.ndim - 2) + (1, 2)
-    pairs = zip(*(each.shape for each in factors), strict=True)
-    axes = tuple(0 if one == other else 1 if other == 1 else 2 for one, other in pairs)
+    pairs = zip(*(factor.shape for factor in factors), strict=True)
+    axes = tuple(0 if first == second else 1 if second == 1 else 2 for first, second in pairs)
     if func in _SUMMED_PRODUCTS:
         axes = axes[:-1] if result.ndim == len(axes) - 1 and not axes[-1] else ()
     return axes if {1, 2} <= {*axes} and not axes[0] else None
@@ -172,7 +172,8 @@ def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | N
     if len(terms) != len(given):
         return None
     dims = [
-        each.ndim - len(term.replace("...", "")) for term, each in zip(terms, given, strict=True)
+        tensor.ndim - len(term.replace("...", ""))
+        for term, tensor in zip(terms, given, strict=True)
     ]
     terms = [
         term.replace("...", _DOTS[len(_DOTS) - size :])
@@ -181,15 +182,21 @@ def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | N
     letters = sorted(set("".join(terms)))
     dots = "".join(letter for letter in letters if letter in _DOTS)
     if not arrow:
-        once = [each for each in letters if "".join(terms).count(each) == 1 and each not in dots]
+        once = [
+            letter for letter in letters if "".join(terms).count(letter) == 1 and letter not in dots
+        ]
         right = "..." + "".join(once)
     right = right.replace("...", dots)
-    owners = {each: [place for place, term in enumerate(terms) if each in term] for each in letters}
-    alone = sorted({owners[each][0] for each in right if len(owners[each]) == 1})
-    met = any(each not in right and len(owners[each]) > 1 for each in letters)
+    owners = {
+        letter: [place for place, term in enumerate(terms) if letter in term] for letter in letters
+    }
+    alone = sorted({owners[letter][0] for letter in right if len(owners[letter]) == 1})
+    met = any(letter not in right and len(owners[letter]) > 1 for letter in letters)
     if not met or not 1 <= len(alone) <= 2 or not right or len(owners[right[0]]) < 2:
         return None
-    axes = tuple(0 if len(owners[each]) > 1 else 1 + alone.index(owners[each][0]) for each in right)
+    axes = tuple(
+        0 if len(owners[letter]) > 1 else 1 + alone.index(owners[letter][0]) for letter in right
+    )
     return axes if len(axes) == result.ndim else None
 
 

@@ -39,8 +39,8 @@ def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
     }
     if not names:
         raise QuantisationError("the network runs no nn.Conv2d or nn.Linear; it cannot have bits")
-    given = bits_per_layer([QuantisableLayer(owner, 0, 0) for owner in names], bits)
-    return replace(subject, bits=dict(zip(names.values(), given, strict=True)))
+    per_layer = bits_per_layer([QuantisableLayer(owner, 0, 0) for owner in names], bits)
+    return replace(subject, bits=dict(zip(names.values(), per_layer, strict=True)))
 
 
 def measure_quantised(passes: Passes) -> None:
@@ -68,7 +68,7 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
     Of an error those entries are kept that are kept of the output itself.
     """
     subject, structure, picker = passes.subject, passes.structure, passes.picker
-    found: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
+    by_layer: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
     widths: dict[int, int] = {}
 
     for low, high in subject.parts():
@@ -76,15 +76,15 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
         def see(name: str, output: Tensor, error: Tensor, low: int = low, high: int = high) -> None:
             layer, owner = structure.layers.index(name), owner_of(name)
             single, stacked = structure.shapes[owner], owner in structure.stacked
-            rows = [by_sample(each, single, high - low, stacked) for each in (output, error)]
-            pooled = [picker.pooled(each, low, subject.batch, "Activation", layer) for each in rows]
-            found.setdefault(layer, {})[low] = (pooled[0], pooled[1])
+            rows = [by_sample(tensor, single, high - low, stacked) for tensor in (output, error)]
+            pooled = [picker.pooled(view, low, subject.batch, "Activation", layer) for view in rows]
+            by_layer.setdefault(layer, {})[low] = (pooled[0], pooled[1])
             widths[layer] = rows[0].shape[1]
 
         with repeated(subject.network, weights, see):
             subject.forward(subject.part(low, high), subject.leaves(), low)
-    for layer, parts in found.items():
-        outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
+    for layer, parts in by_layer.items():
+        outputs, errors = (torch.cat(tensors) for tensors in zip(*parts.values(), strict=True))
         shape = (subject.batch, widths[layer])
         values = errors[picker.kept(outputs, shape, "Activation", layer)]
         passes.findings.put("act_error", layer, values, math.prod(shape))
@@ -116,10 +116,10 @@ def repeated(
             repeating = True
             try:
                 own_name = layer.rpartition(".")[2]
-                other = functional_call(module, {own_name: weight}, args, kwargs)
+                changed = functional_call(module, {own_name: weight}, args, kwargs)
             finally:
                 repeating = False
-            see(layer, plain(output), plain(other - output))
+            see(layer, plain(output), plain(changed - output))
 
         return leave
 

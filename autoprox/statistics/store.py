@@ -137,8 +137,8 @@ class Store:
         """
         wanted = {name: _stored_name(name) for name in names}
         files = self._files(key)
-        lie = {name: file for file in reversed(files) for name in file.header.names}
-        absent = [name for name, stored in wanted.items() if stored not in lie]
+        holders = {name: file for file in reversed(files) for name in file.header.names}
+        absent = [name for name, stored in wanted.items() if stored not in holders]
         if absent or not files:
             reasons = "".join(f"; {path.name}: {reason}" for path, reason in self.damaged)
             raise CacheError(
@@ -155,7 +155,7 @@ class Store:
                 f"{', '.join(file.path.name for file in files)} in {self.folder}; remove them "
                 f"and measure again"
             )
-        homes = {name: (lie[stored], stored) for name, stored in wanted.items()}
+        homes = {name: (holders[stored], stored) for name, stored in wanted.items()}
         return Measurement(
             first.layers,
             first.roles,
@@ -185,7 +185,7 @@ class Store:
     def _files_of(self, text: str) -> list[File]:
         """The readable files of the text of a key, in alphabetical order."""
         digest = digits(text, 16)
-        found = []
+        files = []
         for path in sorted((self.folder / digest[:2]).glob(f"{digest}.*{_SUFFIX}")):
             try:
                 header = self._verified(path)
@@ -202,15 +202,15 @@ class Store:
                     f"{path} belongs to {header.key[:200]}, not to {text[:200]}; "
                     "it was renamed or copied here: remove it"
                 )
-            found.append(File(path, header))
-        return found
+            files.append(File(path, header))
+        return files
 
     def _verified(self, path: Path) -> Header:
         """The header of `path`, checked in full unless this store already did."""
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
             raise _Damaged("it is no file")
-        stamp = (found.st_mtime_ns, found.st_size)
+        stamp = (status.st_mtime_ns, status.st_size)
         known = self._checked.get(path)
         if known is None or known[0] != stamp:
             known = self._checked[path] = (stamp, _checked_header(path))

@@ -168,8 +168,8 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
     parameters = dict(network.named_parameters())
     names = tuple(static_axes(network)) or tuple(
         name
-        for name, each in parameters.items()
-        if each.is_floating_point() and sum(size > 1 for size in each.shape) > 1
+        for name, parameter in parameters.items()
+        if parameter.is_floating_point() and sum(size > 1 for size in parameter.shape) > 1
     )
     if not names:
         raise StatisticError(
@@ -246,14 +246,14 @@ def trace(
     """
     parameters = dict(network.named_parameters())
     used = {
-        name: each.clone() if name in parameters and not may_be_packed(each) else each
-        for name, each in state.items()
+        name: tensor.clone() if name in parameters and not may_be_packed(tensor) else tensor
+        for name, tensor in state.items()
     }
     known = {name for name, module in network.named_modules() if of_known_type(module)}
     free = [name for name in parameters if owner_of(name) not in known]
     whole = packed_tensors(network)
     operations = Operations(used, {**parameters, **whole}, free)
-    found, result = _ran(network, inputs, used, operations, mode, asked)
+    seen, result = _ran(network, inputs, used, operations, mode, asked)
     axes = used_axes(network, operations.factors, frozenset(operations.seen))
     if not axes:
         raise StatisticError(
@@ -267,8 +267,8 @@ def trace(
         if used[name] is not state[name] and not torch.equal(used[name], state[name])
     )
     return replace(
-        _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
-        runs=Counter(name for name, _ in found.entered),
+        _structure(tuple(axes), tuple(axes.values()), seen, state, operations.total),
+        runs=Counter(name for name, _ in seen.entered),
         uncounted=tuple(sorted(operations.uncounted)),
         packed=(*sorted(packed), *packed_objects(network)),
         written=frozenset(written) | renormalised(network),
@@ -288,21 +288,21 @@ def _ran(
     asked: frozenset[str],
 ) -> tuple[_Trace, object]:
     """Run one sample; return what was seen of the layers, and what the network returns."""
-    watched = {owner_of(name) for name, each in network.named_parameters() if each.ndim > 1}
-    found = _Trace()
+    watched = {owner_of(name) for name, weight in network.named_parameters() if weight.ndim > 1}
+    seen = _Trace()
     with (
-        hooked(partial(found.attach, network, watched, operations)),
+        hooked(partial(seen.attach, network, watched, operations)),
         sdpa_kernel(SDPBackend.MATH),
         ExitStack() as intercepting,
     ):
         if asked & {"heads", "roles"}:
-            intercepting.enter_context(AttentionMaps(found.attend))
+            intercepting.enter_context(AttentionMaps(seen.attend))
         if "code_total" in asked:
-            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            show = ActivationInputs(lambda argument: seen.activated.append(argument.shape))
             intercepting.enter_context(show)
         intercepting.enter_context(operations)
         result = result_of(network, inputs, used, mode, batch_norm=False)
-    return found, result
+    return seen, result
 
 
 def _structure(
@@ -317,8 +317,8 @@ def _structure(
     A layer whose module never ran stands after the one registered before it.
     """
     positions = {
-        owner: size.numel() // max(1, size[-1 if each.channels_last else 1])
-        for owner, each in zip(map(owner_of, names), axes, strict=True)
+        owner: size.numel() // max(1, size[-1 if weight_axes.channels_last else 1])
+        for owner, weight_axes in zip(map(owner_of, names), axes, strict=True)
         if len(size := found.shapes.get(owner, torch.Size())) > 1
     }
     order, flops, heads, attending = _by_owner(names, found, total, positions)
@@ -346,11 +346,11 @@ def _structure(
         "flops": owned(flops, firsts),
         "position": column([place / steps for place in range(len(layers))]),
         "heads": owned(heads, lasts),
-        "out_entries": owned({owner: each.numel() for owner, each in shapes.items()}, lasts),
+        "out_entries": owned({owner: shape.numel() for owner, shape in shapes.items()}, lasts),
     }
     dims = tuple(
-        2 if each.channels_last else state[name].ndim
-        for name, each in zip(layers, axes, strict=True)
+        2 if weight_axes.channels_last else state[name].ndim
+        for name, weight_axes in zip(layers, axes, strict=True)
     )
     roles = roles_of(owners, dims, order, attending)
     return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))

@@ -189,11 +189,11 @@ def measure_taught(passes: Passes) -> None:
     last, seed = len(passes.structure.layers) - 1, passes.subject.seed
     asked = {name.removeprefix("teacher_") for name in passes.asked}
     for name in sorted(asked & PAIRS.keys()):
-        for prefix, found in zip(
+        for prefix, matrix in zip(
             ("", "teacher_"), PAIRS[name](student, teacher, seed), strict=True
         ):
             if f"{prefix}{name}" in passes.asked:
-                passes.findings.put(f"{prefix}{name}", last, found, found.numel())
+                passes.findings.put(f"{prefix}{name}", last, matrix, matrix.numel())
 
 
 def _gram(rows: Tensor) -> Tensor:

@@ -129,9 +129,9 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 tensor = first_tensor(output)
                 if isinstance(module, LAYER_NORMS):
                     watch.normed = tensor
-                found = _map(tensor, batch)
-                if found is not None and (name in inner or tensor is not watch.normed):
-                    watch.left(found, block=name in inner)
+                feature_map = _map(tensor, batch)
+                if feature_map is not None and (name in inner or tensor is not watch.normed):
+                    watch.left(feature_map, block=name in inner)
 
             def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
                 watch.entered(name, first_tensor(inputs))
@@ -160,8 +160,8 @@ def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     sizes = zip(student.shape[2:], teacher.shape[2:], strict=True)
     size = [max(pair) for pair in sizes]
     student, teacher = (
-        each if list(each.shape[2:]) == size else F.interpolate(each, size, mode="bilinear")
-        for each in (student, teacher)
+        maps if list(maps.shape[2:]) == size else F.interpolate(maps, size, mode="bilinear")
+        for maps in (student, teacher)
     )
     return student, teacher
 
@@ -191,7 +191,7 @@ def _map(output: Tensor | None, batch: int) -> Tensor | None:
 
 def _blocks(network: nn.Module) -> set[str]:
     """Names of the outermost members of containers that consist of other modules."""
-    found: set[str] = set()
+    paths: set[str] = set()
 
     def look(module: nn.Module, prefix: str) -> None:
         contained = isinstance(module, (nn.ModuleList, nn.Sequential))
@@ -199,9 +199,9 @@ def _blocks(network: nn.Module) -> set[str]:
             path = f"{prefix}.{name}" if prefix else name
             container = isinstance(child, (nn.ModuleList, nn.Sequential))
             if contained and not container and any(True for _ in child.children()):
-                found.add(path)
+                paths.add(path)
             else:
                 look(child, path)
 
     look(network, "")
-    return found
+    return paths
