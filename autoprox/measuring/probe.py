@@ -197,11 +197,11 @@ class Probe:
         if teacher is None:
             return ()
         _, inputs, targets = self.on_device(teacher.network, *self.inputs(bench))
-        taught = Subject(
+        subject = Subject(
             teacher.network, inputs, targets, (), self.seed, loss=bench.loss, outputs=bench.outputs
         )
         with full_precision(), own_randomness(inputs), torch.inference_mode(False):
-            alike = teacher.side(taught).view.logits.shape[1] == bench.classes
+            alike = teacher.side(subject).view.logits.shape[1] == bench.classes
         return tuple(
             name for name in TAUGHT if alike or name.removeprefix(OF_TEACHER) not in OF_CLASSES
         )

@@ -143,8 +143,8 @@ class ScoreFrame:
         """Return what loss was seen, and each reason once."""
         reasons: dict[tuple[str, str], list[str]] = {}
         for (network, proxy), reason in self.failures.items():
-            told = reason.partition("\n")[0].removeprefix(f"{proxy}: ")
-            reasons.setdefault((proxy, told), []).append(network)
+            text = reason.partition("\n")[0].removeprefix(f"{proxy}: ")
+            reasons.setdefault((proxy, text), []).append(network)
         alike: dict[tuple[str, str], list[str]] = {}
         for (proxy, reason), failing in reasons.items():
             where = "every network" if len(failing) == len(self) > 1 else ", ".join(failing)
@@ -242,10 +242,10 @@ def score(
         for network, outcome in zip(named_networks, column, strict=True)
         if isinstance(outcome, str)
     }
-    said = None
+    seen_loss = None
     if any(map(_needs_loss, parts)):
-        said = _said_loss(next(iter(named_networks.values())), inputs, targets, how)
-    return ScoreFrame(tuple(named_networks), tuple(chosen), np.array(scores).T, failures, said)
+        seen_loss = _said_loss(next(iter(named_networks.values())), inputs, targets, how)
+    return ScoreFrame(tuple(named_networks), tuple(chosen), np.array(scores).T, failures, seen_loss)
 
 
 def _number(outcome: Outcome) -> float:

@@ -44,10 +44,10 @@ def digest(function: Callable[..., Any]) -> Digest:
     """
     reader = _Reader()
     if isinstance(function, FunctionType):
-        told = reader.function(function)
+        text = reader.function(function)
     else:
-        told = reader.told(function)
-    return Digest(hashlib.sha256(told.encode()).hexdigest()[:8], tuple(reader.missing))
+        text = reader.told(function)
+    return Digest(hashlib.sha256(text.encode()).hexdigest()[:8], tuple(reader.missing))
 
 
 def called(function: Callable[..., Any]) -> str:

@@ -142,12 +142,12 @@ def remove_stale(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be read
         names = [entry.name for entry in os.scandir(folder)]
         for name in names:
-            if (ours := _TEMPORARY.fullmatch(name)) is None:
+            if (match := _TEMPORARY.fullmatch(name)) is None:
                 continue
             path = folder / name
             with suppress(OSError):
-                here = ours["machine"] == _machine() and not _runs(int(ours["process"]))
-                if here or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                abandoned = match["machine"] == _machine() and not _runs(int(match["process"]))
+                if abandoned or time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
 

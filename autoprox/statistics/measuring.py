@@ -375,9 +375,9 @@ def _tabulate(
     for name in names:
         if STATISTICS[name].kind is Layer:
             numbers = findings.layerwise[name]  # NaN where one of a user's own gave nothing
-            there = numbers != 0 if name in PARTIAL else ~numbers.isnan()
+            shown = numbers != 0 if name in PARTIAL else ~numbers.isnan()
             values[name] = numbers.nan_to_num(0.0)
-            present[name], sizes[name] = there, there.double()
+            present[name], sizes[name] = shown, shown.double()
             continue
         by_layer = findings.values.get(name, {})
         present[name] = torch.tensor([layer in by_layer for layer in range(count)])

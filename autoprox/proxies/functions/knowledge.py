@@ -93,9 +93,9 @@ def _forward_derivatives() -> Iterator[None]:
         except StatisticError as error:
             if not isinstance(error.__cause__, NotImplementedError):
                 raise
-            told = str(error.__cause__).splitlines()[0]
+            reason = str(error.__cause__).splitlines()[0]
             raise StatisticError(
-                f"torch has no forward derivative of the network: {told}"
+                f"torch has no forward derivative of the network: {reason}"
             ) from error
 
 
