@@ -343,19 +343,19 @@ def _measured(
 
 
 def _column(
-    proxy: AnyProxy, parts: Sequence[Scorable], found: Sequence[Sequence[Outcome]]
+    proxy: AnyProxy, parts: Sequence[Scorable], by_network: Sequence[Sequence[Outcome]]
 ) -> list[Outcome]:
     """Return the outcomes of a proxy on all networks, from those of the parts on each."""
     if not isinstance(proxy, Ensemble):
-        return [outcomes[parts.index(proxy)] for outcomes in found]
-    columns = [_column(load(name), parts, found) for name in proxy.parts]
+        return [outcomes[parts.index(proxy)] for outcomes in by_network]
+    columns = [_column(load(name), parts, by_network) for name in proxy.parts]
     failures = {
         place: f"its part {name}: {outcome.removeprefix(f'{name}: ')}"
         for name, column in reversed(list(zip(proxy.parts, columns, strict=True)))
         for place, outcome in enumerate(column)
         if isinstance(outcome, str)
     }
-    places = [place for place in range(len(found)) if place not in failures]
+    places = [place for place in range(len(by_network)) if place not in failures]
     few = "it compares networks with each other and needs two or more that its parts can score"
     outcomes: dict[int, Outcome] = {**dict.fromkeys(places, few), **failures}
     if len(places) > 1:
@@ -365,7 +365,7 @@ def _column(
         except Exception as error:  # a rule may be anybody's and raise anything
             ranked = [f"its rule failed: {reason_of(error)}"] * len(places)
         outcomes |= dict(zip(places, ranked, strict=True))
-    return [outcomes[place] for place in range(len(found))]
+    return [outcomes[place] for place in range(len(by_network))]
 
 
 def _said_loss(

@@ -144,12 +144,12 @@ def _axes_after(
 
 
 def _product_axes(
-    func: Callable[..., Any], args: tuple[Any, ...], given: list[Tensor], result: Tensor
+    func: Callable[..., Any], args: tuple[Any, ...], tensors: list[Tensor], result: Tensor
 ) -> Axes | None:
     """Return the axes of a product of queries and keys of each sample; None if it is another."""
     if func is torch.einsum:
-        return _einsum_axes(args[0], given, result) if isinstance(args[0], str) else None
-    factors = given[1:3] if func in _ADDED_PRODUCTS else given[:2]
+        return _einsum_axes(args[0], tensors, result) if isinstance(args[0], str) else None
+    factors = tensors[1:3] if func in _ADDED_PRODUCTS else tensors[:2]
     if len(factors) != 2 or factors[0].ndim != factors[1].ndim or factors[0].ndim < 3:
         return None
     if func in _MATRIX_PRODUCTS or func in _ADDED_PRODUCTS:
@@ -165,15 +165,15 @@ _DOTS = "0123456789"
 """Names for the dimensions that an equation of `torch.einsum` leaves out."""
 
 
-def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | None:
+def _einsum_axes(equation: str, factors: list[Tensor], result: Tensor) -> Axes | None:
     """Return the axes of the result of an equation in which two tensors of each sample meet."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    if len(terms) != len(given):
+    if len(terms) != len(factors):
         return None
     dims = [
-        tensor.ndim - len(term.replace("...", ""))
-        for term, tensor in zip(terms, given, strict=True)
+        factor.ndim - len(term.replace("...", ""))
+        for term, factor in zip(terms, factors, strict=True)
     ]
     terms = [
         term.replace("...", _DOTS[len(_DOTS) - size :])

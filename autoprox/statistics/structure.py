@@ -308,7 +308,7 @@ def _ran(
 def _structure(
     names: tuple[str, ...],
     axes: tuple[Axes, ...],
-    found: _Trace,
+    seen: _Trace,
     state: Mapping[str, Tensor],
     total: int,
 ) -> Structure:
@@ -319,9 +319,9 @@ def _structure(
     positions = {
         owner: size.numel() // max(1, size[-1 if weight_axes.channels_last else 1])
         for owner, weight_axes in zip(map(owner_of, names), axes, strict=True)
-        if len(size := found.shapes.get(owner, torch.Size())) > 1
+        if len(size := seen.shapes.get(owner, torch.Size())) > 1
     }
-    order, flops, heads, attending = _by_owner(names, found, total, positions)
+    order, flops, heads, attending = _by_owner(names, seen, total, positions)
     last, keys = -1, []
     for place, name in enumerate(names):
         last = order.get(owner_of(name), last)
@@ -330,7 +330,7 @@ def _structure(
     layers = tuple(names[place] for place in sorted_places)
     axes = tuple(axes[place] for place in sorted_places)
     owners = tuple(owner_of(name) for name in layers)
-    shapes = {owner: found.shapes[owner] for owner in owners if owner in found.shapes}
+    shapes = {owner: seen.shapes[owner] for owner in owners if owner in seen.shapes}
     firsts = [owner not in owners[:place] for place, owner in enumerate(owners)]
     lasts = [owner not in owners[place + 1 :] for place, owner in enumerate(owners)]
     steps = max(len(layers) - 1, 1)
@@ -353,11 +353,11 @@ def _structure(
         for name, weight_axes in zip(layers, axes, strict=True)
     )
     roles = roles_of(owners, dims, order, attending)
-    return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))
+    return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(seen.activated))
 
 
 def _by_owner(
-    names: tuple[str, ...], found: _Trace, total: int, positions: Mapping[str, int]
+    names: tuple[str, ...], seen: _Trace, total: int, positions: Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int], set[str]]:
     """Tell what was found by the modules that own layers.
 
@@ -370,8 +370,8 @@ def _by_owner(
     flops: dict[str, int] = {}
     heads: dict[str, int] = {}
     attending: set[str] = set()
-    current, counted, attentions = owner_of(names[0]), 0, list(found.attended)
-    for place, (entered, before) in enumerate([*found.entered, ("", total)]):
+    current, counted, attentions = owner_of(names[0]), 0, list(seen.attended)
+    for place, (entered, before) in enumerate([*seen.entered, ("", total)]):
         shapes = []
         while attentions and attentions[0][0] <= place:
             _, shape, around = attentions.pop(0)
@@ -379,11 +379,11 @@ def _by_owner(
             attending.add(next((module for module in around if holds(module, owners)), ""))
         if shapes:
             heads[current] = heads_of(shapes, positions.get(current, 0))
-        if place < len(found.entered) and entered not in owners:
+        if place < len(seen.entered) and entered not in owners:
             continue
         flops[current] = flops.get(current, 0) + before - counted
         counted = before
-        if place < len(found.entered):
+        if place < len(seen.entered):
             current = entered
             order.setdefault(entered, len(order))
     return order, flops, heads, attending

@@ -202,8 +202,8 @@ def _gram(rows: Tensor) -> Tensor:
     return gram
 
 
-def _channels(found: Tensor) -> Tensor:
-    return found.transpose(1, 2).transpose(2, 3).flatten(0, 2)
+def _channels(maps: Tensor) -> Tensor:
+    return maps.transpose(1, 2).transpose(2, 3).flatten(0, 2)
 
 
 def _map_channels(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:

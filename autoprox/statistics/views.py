@@ -69,11 +69,11 @@ class _Watch:
     before: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
     normed: Tensor | None = None
 
-    def left(self, found: Tensor, *, block: bool) -> None:
+    def left(self, feature_map: Tensor, *, block: bool) -> None:
         """Note a map that a module returned."""
-        self.stages.pop(found.shape[2:], None)
-        self.stages[found.shape[2:]] = found
-        self.blocks += [found] if block else []
+        self.stages.pop(feature_map.shape[2:], None)
+        self.stages[feature_map.shape[2:]] = feature_map
+        self.blocks += [feature_map] if block else []
 
     def entered(self, owner: str, taken: Tensor | None) -> None:
         """Note that a layer runs, which may be the last one."""
@@ -166,9 +166,9 @@ def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     return student, teacher
 
 
-def energy(found: Tensor) -> Tensor:
+def energy(maps: Tensor) -> Tensor:
     """Mean over the channels of the squares of a map, ``(batch, positions)``."""
-    return found.square().mean(1).flatten(1)
+    return maps.square().mean(1).flatten(1)
 
 
 def _map(output: Tensor | None, batch: int) -> Tensor | None:

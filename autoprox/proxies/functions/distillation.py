@@ -159,8 +159,8 @@ def nst_nearness(student: Side, teacher: Side, seed: int) -> Tensor:
     with the polynomial kernel (x'y)^2.
     """
 
-    def channels(found: Tensor) -> Tensor:
-        return F.normalize(found.flatten(2), dim=2)
+    def channels(maps: Tensor) -> Tensor:
+        return F.normalize(maps.flatten(2), dim=2)
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.transpose(1, 2)).square().mean()

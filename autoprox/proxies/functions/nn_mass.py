@@ -173,10 +173,10 @@ def _cells(nodes: Sequence[TracedTensor]) -> float:
 
 
 def _previous(
-    nodes: Sequence[TracedTensor], source: int, found: Sequence[tuple[tuple[int, ...], int]]
+    nodes: Sequence[TracedTensor], source: int, layers: Sequence[tuple[tuple[int, ...], int]]
 ) -> int:
     """Return how many of the channels of a concatenation come from the layer before."""
-    return found[-1][0][0] if found else nodes[nodes[source].parents[0]].width
+    return layers[-1][0][0] if layers else nodes[nodes[source].parents[0]].width
 
 
 def _source(nodes: Sequence[TracedTensor], place: int) -> int:
