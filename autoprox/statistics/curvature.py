@@ -79,16 +79,9 @@ def _times(
     *,
     again: bool = False,
 ) -> list[Tensor]:
-    """The Hessian by `weights` times `vectors`, from the gradients `first` by `weights`.
+    """The Hessian by `weights` times `vectors`, from the gradients `first`, which have a graph.
 
-    It is 0 for layers in which the gradient is constant.
-
-    Args:
-        subject: the network and the batch.
-        first: gradients with their graph.
-        weights: what they are taken by.
-        vectors: of the shapes of `weights`.
-        again: whether other products of the same gradients follow.
+    It is 0 where the gradient is constant; `again` says whether more products of `first` follow.
     """
     dot = torch.stack([(a * b).sum() for a, b in zip(first, vectors, strict=True)]).sum()
     if not dot.requires_grad:

@@ -99,17 +99,15 @@ class Held:
                 self._tensors[key][0].data.copy_(changed[key])
             changed = {}
         for value, held in self._things.values():
-            if isinstance(value, list):
-                value[:] = [changed.get(id(item), item) for item in held]
+            if isinstance(value, (list, deque)):
+                value.clear()
+                value.extend(changed.get(id(item), item) for item in held)
             elif isinstance(value, dict):
                 value.clear()
                 value.update((key, changed.get(id(item), item)) for key, item in held.items())
             elif isinstance(value, set):
                 value.clear()
                 value.update(held)
-            elif isinstance(value, deque):
-                value.clear()
-                value.extend(changed.get(id(item), item) for item in held)
             elif isinstance(held, dict) and _is_plain_object(value):
                 for key in vars(value).keys() - held.keys():
                     del vars(value)[key]

@@ -303,16 +303,13 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
     words = [STATISTICS[name] for name in names]
     lossless = subject.loss is not None and subject.targets is None  # a loss that does without
-    labelled = [
-        word.name for word in words if word.needs_labels and not (lossless and not word.own)
-    ]
+    labelled = [word.name for word in words if word.needs_labels and (word.own or not lossless)]
     check_batch(subject.inputs, subject.targets, labelled, subject.loss)
-    micro = [name for name in names if STATISTICS[name].group == "micro"]
+    micro = [word.name for word in words if word.group == "micro"]
     if micro and subject.batch < MICRO_BATCHES:
         raise StatisticError(
             f"{', '.join(map(repr, micro))} need {MICRO_BATCHES} samples or more, one a "
-            f"micro-batch; "
-            f"got a batch of {subject.batch}"
+            f"micro-batch; got a batch of {subject.batch}"
         )
     comparing = [name for name in names if name in COMPARING]
     if comparing and subject.batch < 2:

@@ -252,7 +252,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
             self._multiplied(name, args)
             picked = self._chosen(name, args)
         origin = frozenset().union(*filter(None, sources))
-        if name in TABLES or (name in FACTORS and not _all_in(sources, self._free)):
+        free = all(source and source <= self._free for source in sources)
+        if name in TABLES or (name in FACTORS and not free):
             origin = frozenset()
         for tensor in listed_tensors((result,)):
             self._sources.pop(id(tensor), None)
@@ -292,22 +293,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
                 self.factors[source] = axes
 
 
-def _all_in(sources: Iterable[frozenset[str] | None], names: frozenset[str]) -> bool:
-    """Say whether all of some tensors come from parameters of these names."""
-    return all(source and source <= names for source in sources)
-
-
 def _axes_of(
     name: str, factor: Tensor, order: int, args: tuple[Any, ...], parameter: Tensor
 ) -> Axes:
-    """Axes of a parameter that is a factor, or a view of it, from how it is multiplied.
+    """Axes of a parameter that a factor is, or is made of, from how the product `name` uses it.
 
-    Args:
-        name: the product's.
-        factor: the factor.
-        order: 0 for the left one, of which the columns are summed over, 1 for the right one.
-        args: of the product.
-        parameter: that the factor is, or is made of.
+    `order` is 0 for the left factor, of which the columns are summed over, 1 for the right one.
     """
     if name == "convolution":
         arrangement = "transposed convolution" if args[6] else "convolution"

@@ -167,14 +167,7 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
 
 
 def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) -> Tensor:
-    """Return what a statistic gives for a layer as a tensor.
-
-    Args:
-        word: the statistic.
-        layer: its name.
-        value: what the statistic gives for it.
-        shape: that it must have; None if it only must have one dimension.
-    """
+    """Return what a statistic gives for a layer as a tensor of `shape`; None is any ``(n,)``."""
     where = f"statistic {word.name!r}, layer {layer!r}"
     try:
         tensor = torch.as_tensor(value).detach()

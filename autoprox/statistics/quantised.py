@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
@@ -123,10 +122,8 @@ def repeated(
 
         return leave
 
-    def attach(handles: list[RemovableHandle]) -> None:
-        for layer, weight in weights.items():
-            module, hook = modules[owner_of(layer)], repeat(layer, weight)
-            handles.append(module.register_forward_hook(hook, with_kwargs=True))
-
-    with hooked(attach):
+    with hooked(
+        modules[owner_of(layer)].register_forward_hook(repeat(layer, weight), with_kwargs=True)
+        for layer, weight in weights.items()
+    ):
         yield

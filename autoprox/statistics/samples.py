@@ -100,12 +100,8 @@ def _by_weight(
     """Yield each layer's place among `subject.names` and its gradients, ``(batch, *weight)``.
 
     The layers are taken in groups whose gradients fit in `HELD_BYTES`, each with forward passes of
-    its own.
-
-    Args:
-        subject: the network and the batch.
-        outcomes: what the network returns for the samples from a number to another, and these
-            numbers -> one number a sample.
+    its own. `outcomes` takes what the network returns for the samples `low` to `high`, and these
+    two numbers, to one number a sample.
     """
     for group in _groups(subject):
         names = tuple(subject.names[place] for place in group)

@@ -28,7 +28,7 @@ from autoprox.runtime.schema import converted, decoded
 from autoprox.runtime.tensors import opened, tensor_bytes
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement, Sample
-from autoprox.statistics.words import STATISTICS
+from autoprox.statistics.words import STATISTICS, TAUGHT
 
 FORMAT = 1
 """Version of the layout of a file."""
@@ -103,7 +103,7 @@ class Store:
         Raises:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
-        taught = [name for name in measurement.names if TEACHER in key and _needs_teacher(name)]
+        taught = [name for name in measurement.names if TEACHER in key and name in TAUGHT]
         alone = [name for name in measurement.names if name not in taught]
         parts = [(_alone(key), alone), (key, taught)]
         *_, path = [
@@ -115,7 +115,8 @@ class Store:
 
     def _write(self, text: str, measurement: Measurement) -> Path:
         """Write one file under the text of a key."""
-        path = self._path(text, measurement.names)
+        digest, part = digits(text, 16), digits(",".join(sorted(measurement.names)), 8)
+        path = self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
         content = _content(text, measurement)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,14 +147,11 @@ class Store:
                 f"{canonical(key)[:200]}{reasons}; measure and save first"
             )
         first = files[0].header
-        if any(
-            (h.layers, h.roles, h.sample) != (first.layers, first.roles, first.sample)
-            for h in (file.header for file in files)
-        ):
+        if len({(file.header.layers, file.header.roles, file.header.sample) for file in files}) > 1:
             raise CacheError(
-                f"the files of one architecture disagree on its layers: "
+                "the files of one architecture disagree on its layers: "
                 f"{', '.join(file.path.name for file in files)} in {self.folder}; remove them "
-                f"and measure again"
+                "and measure again"
             )
         homes = {name: (holders[stored], stored) for name, stored in wanted.items()}
         return Measurement(
@@ -170,12 +168,6 @@ class Store:
         files = list(self.folder.glob(f"??/*{_SUFFIX}"))
         digests = {file.name.partition(".")[0] for file in files}
         return Info(len(files), sum(file.stat().st_size for file in files), len(digests))
-
-    def _path(self, key: str, names: Iterable[str]) -> Path:
-        """The file for the statistics `names` of `key`."""
-        digest = digits(key, 16)
-        part = digits(",".join(sorted(names)), 8)
-        return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
 
     def _files(self, key: Mapping[str, object]) -> list[File]:
         """The readable files of `key`, with a teacher and without; damaged ones are noted."""
@@ -222,18 +214,13 @@ class Store:
         reason = reasons.get(error.errno or 0, error.strerror or str(error))
         return CacheError(
             f"cannot {verb} the cache folder {self.folder}: {reason}; choose another one with "
-            f"--cache or "
-            "the environment variable AUTOPROX_CACHE"
+            "--cache or the environment variable AUTOPROX_CACHE"
         )
 
 
 def _alone(key: Mapping[str, object]) -> dict[str, object]:
     """The key of what does not depend on a teacher."""
     return {name: value for name, value in key.items() if name != TEACHER}
-
-
-def _needs_teacher(name: str) -> bool:
-    return name in STATISTICS and STATISTICS[name].needs_teacher
 
 
 def _stored_name(name: str) -> str:

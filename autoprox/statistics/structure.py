@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import UninitializedParameter
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
@@ -94,10 +92,7 @@ class Structure:
 
     def showing(self) -> dict[str, int]:
         """Owner -> the layer that shows its output: the last one registered of its weights."""
-        places: dict[str, int] = {}
-        for index, owner in enumerate(self.owners):
-            places[owner] = index
-        return places
+        return {owner: index for index, owner in enumerate(self.owners)}
 
 
 @dataclass(slots=True)
@@ -119,13 +114,9 @@ class _Trace:
     activated: list[torch.Size] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
 
-    def attach(
-        self,
-        network: nn.Module,
-        watched: Collection[str],
-        operations: Operations,
-        handles: list[RemovableHandle],
-    ) -> None:
+    def hooks(
+        self, network: nn.Module, watched: Collection[str], operations: Operations
+    ) -> Iterator[RemovableHandle]:
         """Let every module say when it runs, and those `watched` what they return."""
         for name, module in network.named_modules():
 
@@ -139,8 +130,8 @@ class _Trace:
                 if name in watched and (tensor := first_tensor(output)) is not None:
                     self.shapes[name] = tensor.shape
 
-            handles.append(module.register_forward_pre_hook(enter))
-            handles.append(module.register_forward_hook(leave))
+            yield module.register_forward_pre_hook(enter)
+            yield module.register_forward_hook(leave)
 
     def attend(self, shape: torch.Size, _maps: object) -> None:
         """Note an attention, computed inside of the modules that run now."""
@@ -157,14 +148,8 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
     What a network computes with its parameters tells more; see `trace`.
 
     Raises:
-        StatisticError: there is none, or the network is lazy and has not seen its input.
+        StatisticError: there is none.
     """
-    for name, parameter in network.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
-            raise StatisticError(
-                f"parameter {name!r} has no shape yet; run the lazy network once before "
-                f"measuring it"
-            )
     parameters = dict(network.named_parameters())
     names = tuple(static_axes(network)) or tuple(
         name
@@ -258,7 +243,7 @@ def trace(
     if not axes:
         raise StatisticError(
             f"{type(network).__name__} has no layer to measure: it multiplies data by none of its "
-            f"parameters"
+            "parameters"
         )
     packed = whole.keys() & (parameters.keys() | operations.factors.keys() | operations.hidden)
     written = (
@@ -291,7 +276,7 @@ def _ran(
     watched = {owner_of(name) for name, weight in network.named_parameters() if weight.ndim > 1}
     seen = _Trace()
     with (
-        hooked(partial(seen.attach, network, watched, operations)),
+        hooked(seen.hooks(network, watched, operations)),
         sdpa_kernel(SDPBackend.MATH),
         ExitStack() as intercepting,
     ):
@@ -359,11 +344,9 @@ def _structure(
 def _by_owner(
     names: tuple[str, ...], seen: _Trace, total: int, positions: Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int], set[str]]:
-    """Tell what was found by the modules that own layers.
+    """Return what was seen by owner: order, operations from its entry to the next one's, heads.
 
-    Returns:
-        Their order, their operations (those from entering one to entering the next), the heads of
-        the attention that they fed, and the modules that attend.
+    The heads are those of the attention that it fed; and return the modules that attend.
     """
     owners = {owner_of(name) for name in names}
     order: dict[str, int] = {}

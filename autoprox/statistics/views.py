@@ -122,7 +122,7 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
     watch, inner = _Watch(), _blocks(network)
     owners = {owner_of(name) for name in layers}
 
-    def attach(handles: list[RemovableHandle]) -> None:
+    def hooks() -> Iterator[RemovableHandle]:
         for name, module in network.named_modules():
 
             def leave(module: nn.Module, _in: object, output: object, name: str = name) -> None:
@@ -136,11 +136,11 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
             def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
                 watch.entered(name, first_tensor(inputs))
 
-            handles.append(module.register_forward_hook(leave))
+            yield module.register_forward_hook(leave)
             if name in owners:
-                handles.append(module.register_forward_pre_hook(enter))
+                yield module.register_forward_pre_hook(enter)
 
-    with hooked(attach):
+    with hooked(hooks()):
         yield watch
 
 

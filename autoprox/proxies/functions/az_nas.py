@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -115,17 +116,17 @@ def features(subject: Subject, *, gradients: bool) -> list[Tensor]:
     """
     walk = _Walk(subject.batch)
 
-    def attach(handles: list[RemovableHandle]) -> None:
+    def hooks() -> Iterator[RemovableHandle]:
         for module in chain(subject.network):
             if walk.nested(module):
-                handles.append(module.register_forward_pre_hook(walk.enter))
+                yield module.register_forward_pre_hook(walk.enter)
                 for norm in module.children():
                     if isinstance(norm, nn.LayerNorm):
-                        handles.append(norm.register_forward_pre_hook(walk.normalise))
+                        yield norm.register_forward_pre_hook(walk.normalise)
             if walk.nested(module) or any(parameter.ndim > 1 for parameter in module.parameters()):
-                handles.append(module.register_forward_hook(walk.leave))
+                yield module.register_forward_hook(walk.leave)
 
-    with hooked(attach):
+    with hooked(hooks()):
         subject.forward(subject.inputs, subject.leaves() if gradients else subject.state(), 0)
     blocks = walk.blocks if len(walk.blocks) > 1 else walk.layers
     if len(blocks) < 2:

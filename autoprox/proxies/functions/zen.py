@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
@@ -111,19 +110,15 @@ def _feature_map(
     def seen(module: nn.Module, args: tuple[Any, ...]) -> None:
         variances.append(args[0].double().transpose(0, 1).flatten(1).var(1).mean())
 
-    def attach(handles: list[RemovableHandle]) -> None:
-        for module in subject.network.modules():
-            if isinstance(module, _BatchNorm):
-                handles.append(module.register_forward_pre_hook(seen))
-
+    norms = (module for module in subject.network.modules() if isinstance(module, _BatchNorm))
     last = _LastMap()
-    with hooked(attach), last:
+    with hooked(norm.register_forward_pre_hook(seen) for norm in norms), last:
         subject.forward(inputs, state, 0)
-    if last.found is None:
+    if last.feature_map is None:
         raise StatisticError(
             "no feature map (batch, channels, height, width) is pooled or flattened before the head"
         )
-    return last.found, torch.stack(variances)
+    return last.feature_map, torch.stack(variances)
 
 
 class _LastMap(Intercepting):
@@ -131,7 +126,7 @@ class _LastMap(Intercepting):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: Tensor | None = None
+        self.feature_map: Tensor | None = None
 
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the function, and look at what it did to its first argument."""
@@ -141,7 +136,7 @@ class _LastMap(Intercepting):
             positions = argument.shape[2:].numel()
             left = result.shape[2:].numel() if result.ndim == 4 else 1
             if result.shape[:1] == argument.shape[:1] and left == 1 < positions:
-                self.found = argument
+                self.feature_map = argument
         return result
 
 
