@@ -258,12 +258,10 @@ def _named(networks: Mapping[str, nn.Module] | Sequence[nn.Module]) -> dict[str,
         by_name = {str(name): network for name, network in networks.items()}
     elif isinstance(networks, (list, tuple)):
         classes = [type(network).__name__ for network in networks]
-        by_name = {
-            name
-            if classes.count(name) == 1
-            else f"{name} {classes[: place + 1].count(name)}": network
-            for place, (name, network) in enumerate(zip(classes, networks, strict=True))
-        }
+        by_name = {}
+        for place, (name, network) in enumerate(zip(classes, networks, strict=True)):
+            number = f" {classes[: place + 1].count(name)}" if classes.count(name) > 1 else ""
+            by_name[name + number] = network
     else:
         raise StatisticError(
             f"expected a dict or a list of networks; got {type(networks).__name__}: put one "
@@ -381,7 +379,6 @@ def _said_loss(
     try:
         with undisturbed(network, inputs):
             own = private_copy(network, "train")
-            subject = Subject(own, inputs, targets, (), how["seed"], **read)
-            return loss_in_words(subject)
+            return loss_in_words(Subject(own, inputs, targets, (), how["seed"], **read))
     except StatisticError:
         return None

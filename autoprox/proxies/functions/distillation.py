@@ -193,12 +193,8 @@ def tvt_pairs(student: Side, teacher: Side, seed: int) -> Tensor:
 
 
 def _stages(student: Side, teacher: Side) -> list[tuple[Tensor, Tensor]]:
-    """The stages of both, the last ones beside each other.
-
-    Raises:
-        StatisticError: one of the two shows no map.
-    """
-    _ = student.view.last_map, teacher.view.last_map
+    """The stages of both, the last ones beside each other."""
+    _ = student.view.last_map, teacher.view.last_map  # they raise where there is no map
     return list(zip(reversed(student.view.stages), reversed(teacher.view.stages), strict=False))
 
 

@@ -74,13 +74,9 @@ def class_correlations(subject: Subject) -> float:
 
 
 def _score(correlations: Tensor, targets: Tensor, alone: int, classes: int) -> float:
-    """Return the score.
+    """Return the score from the correlations ``(shown, shown)`` of samples of classes `targets`.
 
-    Args:
-        correlations: of the samples that were shown, ``(shown, shown)``.
-        targets: their classes, ``(shown,)``.
-        alone: the number of samples that were not, the only ones of their classes.
-        classes: the number of logits.
+    `alone` samples were not shown, as the only ones of their classes; `classes` counts the logits.
     """
     sums = []
     for number in sorted(set(targets.tolist())):

@@ -79,11 +79,7 @@ def _derivatives(subject: Subject) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _forward_derivatives() -> Iterator[None]:
-    """Compute attention and recurrent layers in the ways that have a forward derivative.
-
-    Raises:
-        StatisticError: torch has none of an operation of the network.
-    """
+    """Compute attention and recurrent layers in the ways that have a forward derivative."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of its own code
         plain = torch.backends.mkldnn.flags(enabled=False)

@@ -126,7 +126,7 @@ def mass(nodes: Sequence[TracedTensor]) -> float:
     return blocks + _cells(nodes)
 
 
-def _depths(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, tuple[int, ...]]]:
+def _ways(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, ...]]:
     """Return for each ancestor of a node the inputs' widths of the most layers on the way."""
     ways: dict[int, tuple[int, ...]] = {end: ()}
     for place in range(end, -1, -1):
@@ -137,7 +137,7 @@ def _depths(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, tup
             longer = (nodes[parent].width, *way) if node.is_layer else way
             if parent not in ways or len(longer) > len(ways[parent]):
                 ways[parent] = longer
-    return {place: (len(way), way) for place, way in ways.items()}
+    return ways
 
 
 def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
@@ -147,13 +147,13 @@ def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
     """
     if len(node.parents) != 2:
         return 0.0
-    first, second = (_depths(nodes, parent) for parent in node.parents)
+    first, second = (_ways(nodes, parent) for parent in node.parents)
     common = first.keys() & second.keys()
     if not common:
         return 0.0
     start = max(common)
-    short, long = sorted((first[start], second[start]))
-    return block_mass(long[1]) if short[0] <= 1 and long[0] > short[0] else 0.0
+    short, long = sorted((first[start], second[start]), key=len)
+    return block_mass(long) if len(short) <= 1 and len(long) > len(short) else 0.0
 
 
 def _cells(nodes: Sequence[TracedTensor]) -> float:
@@ -165,18 +165,13 @@ def _cells(nodes: Sequence[TracedTensor]) -> float:
             skipping = 0
             if nodes[source].word == "cat":
                 widths = [nodes[parent].width for parent in nodes[source].parents]
-                skipping = sum(widths) - max(_previous(nodes, source, layers), 0)
-            layers.append(((node.width, *node.shape[2:]), max(skipping, 0)))
-    runs = ([skipping for _, skipping in run] for _, run in groupby(layers, lambda layer: layer[0]))
-    keys = [key for key, _ in groupby(layers, lambda layer: layer[0])]
-    return sum(cell_mass(key[0], run) for key, run in zip(keys, runs, strict=True))
-
-
-def _previous(
-    nodes: Sequence[TracedTensor], source: int, layers: Sequence[tuple[tuple[int, ...], int]]
-) -> int:
-    """Return how many of the channels of a concatenation come from the layer before."""
-    return layers[-1][0][0] if layers else nodes[nodes[source].parents[0]].width
+                before = layers[-1][0][0] if layers else widths[0]  # the layer's before this one
+                skipping = max(sum(widths) - before, 0)
+            layers.append(((node.width, *node.shape[2:]), skipping))
+    return sum(
+        cell_mass(key[0], [skipping for _, skipping in run])
+        for key, run in groupby(layers, lambda layer: layer[0])
+    )
 
 
 def _source(nodes: Sequence[TracedTensor], place: int) -> int:
