@@ -269,6 +269,16 @@ def canonical(key: object) -> str:
         ) from None
 
 
+def cache_error(verb: str, folder: Path, error: OSError) -> CacheError:
+    """Return the error to raise where a cache folder cannot be used: ``"read"``, ``"write to"``."""
+    reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "it is read-only"}
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return CacheError(
+        f"cannot {verb} the cache folder {folder}: {reason}; choose another one with --cache or "
+        "the environment variable AUTOPROX_CACHE"
+    )
+
+
 def digits(text: str, count: int) -> str:
     """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]

@@ -11,7 +11,6 @@ of any size takes little memory, and only what is used is read.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from pathlib import Path
 from torch import Tensor
 
 from autoprox.errors import AutoproxError, CacheError
-from autoprox.runtime.files import canonical, digits, replace, user_path
+from autoprox.runtime.files import cache_error, canonical, digits, replace, user_path
 from autoprox.runtime.schema import converted, decoded
 from autoprox.runtime.tensors import opened, tensor_bytes
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
@@ -122,7 +121,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace(path, content, lasting=False)
         except OSError as error:
-            raise self._unusable("write to", error) from None
+            raise cache_error("write to", self.folder, error) from None
         self._checked.pop(path, None)
         self.damaged = [(file, reason) for file, reason in self.damaged if file != path]
         return path
@@ -188,7 +187,7 @@ class Store:
                     self.damaged.append((path, str(damage)))
                 continue
             except OSError as error:
-                raise self._unusable("read", error) from None
+                raise cache_error("read", self.folder, error) from None
             if header.key != text:
                 raise CacheError(
                     f"{path} belongs to {header.key[:200]}, not to {text[:200]}; "
@@ -207,15 +206,6 @@ class Store:
         if known is None or known[0] != stamp:
             known = self._checked[path] = (stamp, _checked_header(path))
         return known[1]
-
-    def _unusable(self, verb: str, error: OSError) -> CacheError:
-        """The error to raise when the folder cannot be used."""
-        reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "it is read-only"}
-        reason = reasons.get(error.errno or 0, error.strerror or str(error))
-        return CacheError(
-            f"cannot {verb} the cache folder {self.folder}: {reason}; choose another one with "
-            "--cache or the environment variable AUTOPROX_CACHE"
-        )
 
 
 def _alone(key: Mapping[str, object]) -> dict[str, object]:
