@@ -54,10 +54,8 @@ def named_options(
     """
 
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
-        own = inspect.signature(function).parameters.values()
-        known = {
-            parameter.name for parameter in own if parameter.kind != inspect.Parameter.VAR_KEYWORD
-        }
+        parameters = inspect.signature(function).parameters.values()
+        known = {own.name for own in parameters if own.kind != own.VAR_KEYWORD}
         known |= {field.name for record in settings for field in fields(record)} - set(replaced)
 
         @functools.wraps(function)

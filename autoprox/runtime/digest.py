@@ -83,9 +83,8 @@ class _Reader:
         if isinstance(value, dict):
             return f"dict {[(self.told(key), self.told(item)) for key, item in value.items()]}"
         if isinstance(value, partial):
-            return (
-                f"partial {[self.told(part) for part in (value.func, value.args, value.keywords)]}"
-            )
+            parts = value.func, value.args, value.keywords
+            return f"partial {[self.told(part) for part in parts]}"
         if isinstance(value, MethodType):
             return f"method {self.told(value.__func__)} of {self.told(value.__self__)}"
         if isinstance(value, ModuleType) and _installed(value.__name__):
@@ -101,15 +100,16 @@ class _Reader:
         """Return what a function does: its code, and the values that the code refers to."""
         self._known.setdefault(id(function), len(self._known))
         cells = function.__closure__ or ()
-        known = function.__globals__
+        code, known = function.__code__, function.__globals__
+        names = _arguments(code, "LOAD_GLOBAL", "LOAD_NAME")
         return "\n".join(
             (
-                _meaning(function.__code__),
+                _meaning(code),
                 self.told(function.__defaults__),
                 self.told(function.__kwdefaults__),
                 *(self.told(_content(cell)) for cell in cells),
-                *(self.told(known[name]) for name in _globals(function.__code__) if name in known),
-                *(self._imported(name) for name in _imports(function.__code__)),
+                *(self.told(known[name]) for name in names if name in known),
+                *(self._imported(name) for name in _arguments(code, "IMPORT_NAME")),
             )
         )
 
@@ -147,16 +147,6 @@ def _installed(module: str) -> bool:
         return True
     home = getattr(sys.modules.get(package), "__file__", None) or ""
     return bool({"site-packages", "dist-packages"} & {*Path(home).parts})
-
-
-def _globals(code: CodeType) -> list[str]:
-    """Return the names of the global variables that code reads, sorted."""
-    return _arguments(code, "LOAD_GLOBAL", "LOAD_NAME")
-
-
-def _imports(code: CodeType) -> list[str]:
-    """Return the names of the modules that code imports, sorted."""
-    return _arguments(code, "IMPORT_NAME")
 
 
 def _arguments(code: CodeType, *operations: str) -> list[str]:

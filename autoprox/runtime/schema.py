@@ -15,8 +15,9 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -237,15 +238,8 @@ def decoded(content: bytes, schema: type[T], place: str) -> T:
         raise AutoproxError(f"{place} is damaged{_reason(str(error), content)}") from None
 
 
-_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
-"""What reads each schema; to make one takes longer than to read a small file."""
-
-
-def _decoder(schema: Any) -> msgspec.json.Decoder[Any]:
-    """Return what reads a schema."""
-    if schema not in _DECODERS:
-        _DECODERS[schema] = msgspec.json.Decoder(schema)
-    return _DECODERS[schema]
+_decoder: Callable[[Any], msgspec.json.Decoder[Any]] = cache(msgspec.json.Decoder)
+"""Returns what reads a schema; to make one takes longer than to read a small file."""
 
 
 def converted(data: object, schema: type[T], key: str = "") -> T:
