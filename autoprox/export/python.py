@@ -132,7 +132,7 @@ def _documentation(proxy: Proxy) -> str:
     """Return the text that says what the file is, and where the proxy comes from."""
     paragraphs = [
         f"The zero-cost proxy {proxy.name}." if proxy.name else "A zero-cost proxy.",
-        _indented(proxy.graph),
+        textwrap.fill(str(proxy.graph), 92, initial_indent="    ", subsequent_indent="    "),
         *([textwrap.fill(proxy.description, 98)] if proxy.description else []),
     ]
     facts = [
@@ -151,19 +151,8 @@ def _documentation(proxy: Proxy) -> str:
     return f'"""{text}\n"""'
 
 
-def _indented(graph: Graph) -> str:
-    """Return the text of a graph in lines."""
-    width = 92
-    return textwrap.fill(str(graph), width, initial_indent="    ", subsequent_indent="    ")
-
-
 class _Formula:
-    """Writes a graph as lines of Python; what is long, or used twice, gets a variable.
-
-    Args:
-        nodes: the nodes that it writes.
-        copier: copies the primitives and what else the lines call.
-    """
+    """Writes the nodes of a graph as lines of Python; what is long, or used twice, has a name."""
 
     def __init__(self, nodes: Iterable[Graph], copier: Copier) -> None:
         self.copier = copier
