@@ -37,8 +37,15 @@ TEMPLATE = '''\
 {imports}
 
 
-def score({signature}) -> float:
-    """{told}
+def score(
+    network: nn.Module,
+    inputs: Inputs,
+    targets: Targets = None,
+    *,{parameter}
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
+) -> float:
+    """Return the score of {scored}; a higher one predicts a higher accuracy.
 
     The network is measured in {mode} mode, and left as it was.
 
@@ -59,32 +66,12 @@ def score({signature}) -> float:
 {definitions}
 '''
 
-UNTRAINED = {
-    "signature": """
-    network: nn.Module,
-    inputs: Inputs,
-    targets: Targets = None,
-    *,
-    loss: Loss | None = None,
-    outputs: Outputs | None = None,
-""",
-    "told": "Return the score of an untrained network; a higher one predicts a higher accuracy.",
-    "mode": "train",
-    "bits": "",
-}
+UNTRAINED = {"parameter": "", "scored": "an untrained network", "mode": "train", "bits": ""}
 """What `TEMPLATE` says of proxies that rank networks."""
 
 TRAINED = {
-    "signature": """
-    network: nn.Module,
-    inputs: Inputs,
-    targets: Targets = None,
-    *,
-    bits: Sequence[int],
-    loss: Loss | None = None,
-    outputs: Outputs | None = None,
-""",
-    "told": "Return the score of a network's bits; a higher one predicts a higher accuracy.",
+    "parameter": "\n    bits: Sequence[int],",
+    "scored": "a network's bits",
     "mode": "eval",
     "bits": """
         bits: from 1 to 16, of the weight of each nn.Conv2d and nn.Linear, in the order in which
