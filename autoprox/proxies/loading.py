@@ -48,7 +48,7 @@ def load(source: Source) -> AnyProxy:
         return get(text)
     try:
         path = Path(source).expanduser()
-    except RuntimeError as error:  # a path in the home of somebody whom nobody knows
+    except RuntimeError as error:  # a path in the home folder of an unknown user
         raise AutoproxError(f"there is no proxy file {short(text)!r}: {error}") from None
     if path.suffix == fitted.SUFFIX:
         return fitted.from_file(path)

@@ -206,7 +206,7 @@ def absolute(path: str) -> str:
     """Return a path so that it holds in any folder.
 
     Raises:
-        AutoproxError: it is in the home of somebody whom nobody knows, or no path at all.
+        AutoproxError: it is in the home folder of an unknown user, or no path at all.
     """
     try:
         return str(user_path(path).resolve())
@@ -218,13 +218,13 @@ def user_path(path: str | Path) -> Path:
     """Return a path as a user writes it, with the home folder for ``~``.
 
     Raises:
-        AutoproxError: nobody knows the home folder.
+        AutoproxError: the home folder is not known.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise AutoproxError(
-            f"nobody knows the home folder in {str(path)!r}; give the whole path, or set HOME"
+            f"the home folder in {str(path)!r} is not known; give the whole path, or set HOME"
         ) from None
 
 

@@ -30,10 +30,10 @@ from autoprox.runtime.schema import (
 
 @contextmanager
 def restoring(place: Path) -> Iterator[None]:
-    """Say that a state is none of this search, whatever it is that fails when it is taken up.
+    """Turn what fails while a state is restored into one error.
 
     Raises:
-        RunError: what is done inside fails; the message names the file or folder.
+        RunError: something does; the message names the file or folder.
     """
     try:
         yield

@@ -227,10 +227,10 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let the processes and threads that start now never see Ctrl-C and SIGTERM.
+    """Let processes and threads that start inside ignore Ctrl-C and SIGTERM; this one handles both.
 
-    Both go to all processes of a terminal or a job; this one decides what becomes of its workers,
-    which end with it. What comes meanwhile comes afterwards.
+    Both signals go to all processes of a terminal or a job. One that arrives meanwhile is delivered
+    afterwards.
     """
     if os.name == "nt":
         yield

@@ -138,7 +138,7 @@ class FileKind(Generic[T]):
 
 
 def dumped(data: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return an object as JSON in UTF-8, which has no half of a character."""
+    """Return an object as JSON, with "?" for lone surrogates, which UTF-8 cannot hold."""
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace").decode()
 
@@ -205,8 +205,8 @@ _KEYS = json.JSONDecoder(
 def check_keys(content: bytes | str, place: str) -> None:
     """Check that no object in JSON has a key twice, which a checksum tells where there is one.
 
-    A text that is larger than `MOST_CHECKED` is let be: Python's own reader, which alone sees both,
-    takes twenty times its size in memory if somebody means ill.
+    A text larger than `MOST_CHECKED` is not checked: Python's reader, which alone sees both keys,
+    may take twenty times its size in memory.
 
     Raises:
         AutoproxError: one has, or it is no JSON; the message begins with `place`.

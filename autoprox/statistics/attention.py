@@ -151,11 +151,11 @@ def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
 
 
 def heads_of(maps: Sequence[torch.Size], positions: int) -> int:
-    """Heads of the attention that a layer fed.
+    """Return the number of heads of the attention that a layer fed.
 
-    They are the dimension before queries and keys, or maps that are computed one by one. Where the
-    layer's positions are those of the queries of several windows, these are no heads: heads are
-    then the dimension, or the maps, beside which so many windows are left.
+    It is the size of the dimension before queries and keys, or the number of maps where heads are
+    computed one by one. Where a layer has the positions of several windows of queries, that size
+    may be the number of windows: then it is the size that, times the windows, gives all maps.
 
     Args:
         maps: their shapes on one sample, ``(..., query, key)``, one for each attention before the

@@ -33,9 +33,9 @@ OURS = "autoprox"
 class Held:
     """What the attributes of modules hold, to be put back when they have run.
 
-    The contents of lists, dicts, sets and arrays, and of objects, in each other too, and the states
-    of generators of random numbers; a tensor that was written into is replaced by a copy of what it
-    was, since a graph may need what it is.
+    The contents of lists, dicts, sets, arrays and objects, nested ones too, and the states of
+    generators of random numbers. A tensor that was written into is replaced by a copy of its
+    earlier content, since a graph may need the present one.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Held:
 
         Args:
             modules: the attributes.
-            in_place: whether the tensors themselves get back what they were, as no graph needs
-                what they are.
+            in_place: whether the tensors themselves get their earlier content back, as no graph
+                needs the present one.
         """
         changed = {
             key: was
@@ -124,8 +124,8 @@ class Held:
 def surroundings_kept(network: nn.Module) -> Iterator[None]:
     """Put back what the code of a network writes into besides the network, when all has run.
 
-    That are the attributes of its classes, and the variables of their files that methods name, or
-    functions of the file that these call, such as counters and caches. What hooks write elsewhere
+    These are the attributes of its classes, and variables of their files, such as counters and
+    caches, that methods name, or functions of the file that they call. What hooks write elsewhere
     is left: they are there to observe. What other threads write there meanwhile is undone, too.
     """
     held = Held()

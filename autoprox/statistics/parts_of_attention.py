@@ -70,7 +70,7 @@ def marked(tensor: Tensor, part: str, axes: Axes | None) -> None:
 def part_of(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
 ) -> Mark | None:
-    """Say what part of attention a function gave; None if it is none."""
+    """Return the mark of what a function gave; None if it is no part of attention."""
     if func in _NOT_OF_SAMPLES:
         return None
     tensors = list(listed_tensors((*args, *kwargs.values())))
@@ -93,7 +93,7 @@ def _carried(
     before: Tensor,
     mark: Mark,
 ) -> Mark | None:
-    """Say what a result is that was made of a marked tensor."""
+    """Return the mark of what was made of a marked tensor; None if it has none."""
     part, axes = mark
     if part == "products":
         if func in SUMS:

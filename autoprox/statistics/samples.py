@@ -129,15 +129,15 @@ def _together(subject: Subject) -> list[tuple[int, int]]:
 
 def _groups(subject: Subject) -> list[list[int]]:
     """Places of the layers, together as long as the gradients of all samples fit in memory."""
-    state, groups, held = subject.state(), [[0]], 0
+    state, held = subject.state(), 0
+    groups: list[list[int]] = [[]]
     for place, name in enumerate(subject.names):
         size = subject.batch * state[name].numel() * state[name].element_size()
-        held += size
-        if place and held > HELD_BYTES:
+        if groups[-1] and held + size > HELD_BYTES:
             groups.append([])
-            held = size
-        if place:
-            groups[-1].append(place)
+            held = 0
+        groups[-1].append(place)
+        held += size
     return groups
 
 
