@@ -211,11 +211,7 @@ class Probe:
     ) -> dict[str, Any]:
         """Return everything that determines the statistics of the trained network of a space.
 
-        Args:
-            bench: a bench of trained networks.
-            space: one of its spaces.
-            fingerprint: of the batch.
-            bits: those of every layer; None for the statistics that do not depend on bits.
+        `bits` are those of every layer; None for the statistics that do not depend on bits.
         """
         key = self.key(bench, bench.in_space(space)[0], fingerprint)
         return {**key, "architecture": space, "config": {}, "bits": bits}

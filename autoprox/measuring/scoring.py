@@ -190,9 +190,7 @@ def _known(
 ) -> tuple[dict[str, Kept], dict[str, list[ScoringWork]]]:
     """Return what the cache holds of each architecture, and the work that is left, by network.
 
-    Args:
-        job: proxies and architectures.
-        only: the networks to look at, see `Job.network`; None for all.
+    Networks that are not in `only` are passed over, see `Job.network`.
     """
     store, timed = ScoreStore(job.folder), job.timed_architectures()
     known: dict[str, Kept] = {}

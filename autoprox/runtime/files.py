@@ -23,7 +23,6 @@ from autoprox.errors import AutoproxError, CacheError, RunError
 STALE_SECONDS = 3600.0
 """A temporary file that is older belongs to nobody who still writes it."""
 
-
 PATIENCE = 4.0
 """For how many seconds a pipe is waited for that nobody reads."""
 
@@ -234,11 +233,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def check_known(data: Iterable[str], settings: type) -> None:
-    """Check the names of settings that were read from a run's folder.
-
-    Args:
-        data: the names.
-        settings: the dataclass that they are fields of.
+    """Check that names in a run's folder are fields of the dataclass `settings`.
 
     Raises:
         RunError: there is an unknown one.

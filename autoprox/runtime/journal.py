@@ -129,10 +129,7 @@ class Journal(Generic[S, L]):
         self._saves += 1
 
     def rewind(self, last: Mapping[str, Any]) -> None:
-        """Go back to the state before the last one: the next `load` returns it.
-
-        Args:
-            last: what the last state says besides.
+        """Go back to the state before the last one, with what `last` says besides.
 
         Raises:
             AutoproxError: a file was altered, or cannot be written.

@@ -45,10 +45,7 @@ class Held:
     ) -> None:
         """Remember what the attributes of modules hold.
 
-        Args:
-            modules: the attributes.
-            clones: tensors that were cloned before, to be cloned anew only if they were written
-                into since.
+        Tensors among `clones` are cloned anew only if they were written into since.
         """
         self._clones = {} if clones is None else clones
         self._things: dict[int, tuple[Any, Any]] = {}
@@ -82,12 +79,9 @@ class Held:
                 waiting.extend(vars(value).values())
 
     def put_back(self, *modules: dict[str, Any], in_place: bool = False) -> None:
-        """Put back what is held, and among the attributes what tensors were.
+        """Put back what is held; tensors among the attributes are replaced by what they were.
 
-        Args:
-            modules: the attributes.
-            in_place: whether the tensors themselves get their earlier content back, as no graph
-                needs the present one.
+        With `in_place` the tensors themselves get it back, as no graph needs their present content.
         """
         changed = {
             key: was

@@ -94,13 +94,9 @@ TRANSPOSED = Axes("transposed matrix")
 def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
     """Axes of a parameter by the type of the module that owns it; None if it is no layer's weight.
 
-    Of a module of unknown type a parameter is taken for a matrix if its name ends with "weight" and
-    it has two dimensions or more that are longer than 1, unless the type is called a norm.
-
-    Args:
-        module: the owner.
-        name: the parameter's own, in the module.
-        parameter: itself.
+    Of a module of unknown type a parameter is taken for a matrix if its name in the module ends
+    with "weight" and it has two dimensions or more that are longer than 1, unless the type is
+    called a norm.
     """
     if not _may_be_weight(parameter):
         return None

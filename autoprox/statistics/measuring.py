@@ -250,13 +250,7 @@ def check_batch(
 ) -> None:
     """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need.
 
-    And if the loss is no function.
-
-    Args:
-        inputs: of the network.
-        targets: of the batch; they are looked at if something is labelled.
-        labelled: what needs them.
-        loss: None if targets have to be class numbers.
+    And if the loss is no function. Targets are looked at if something is labelled.
     """
     batch = batch_of(inputs)
     alone = isinstance(inputs, Tensor) and numbers(inputs) and inputs.ndim < 2

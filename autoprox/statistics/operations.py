@@ -190,10 +190,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
     ) -> None:
         """Watch what happens to the `parameters` of a network that runs with `state`.
 
-        Args:
-            state: the tensors that it runs with, by name.
-            parameters: which of them are parameters.
-            free: those of modules whose type does not say what they are.
+        `free` are those of modules whose type does not say what they are.
         """
         super().__init__()  # type: ignore[no-untyped-call]  # as torch has it
         self.total = 0

@@ -236,12 +236,9 @@ _ROUNDING = 0.01
 
 
 def arranged_maps(maps: Tensor, dim: int, axes: Axes | None) -> Tensor:
-    """Return maps as ``(shared..., query..., key)``.
+    """Return maps whose keys are in the dimension `dim` as ``(shared..., query..., key)``.
 
-    Args:
-        maps: with all their dimensions.
-        dim: that of the keys.
-        axes: None if they are not known: those of queries and keys come last.
+    Where their axes are not known, those of queries and keys are the last two.
     """
     if axes is None or len(axes) != maps.ndim:
         last = dim in (-1, maps.ndim - 1)

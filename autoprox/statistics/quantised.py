@@ -95,12 +95,9 @@ def repeated(
     weights: Mapping[str, Tensor],
     see: Callable[[str, Tensor, Tensor], None],
 ) -> Iterator[None]:
-    """Run layers once more with other weights, on the inputs that they are given.
+    """Run layers once more with other `weights`, on the inputs that they are given.
 
-    Args:
-        network: the network.
-        weights: by the names of the layers.
-        see: is shown the name of a layer, its output, and by how much the other one differs.
+    `see` is shown the name of a layer, its output, and by how much the other output differs.
     """
     modules = dict(network.named_modules())
     repeating = False

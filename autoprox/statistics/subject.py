@@ -163,10 +163,7 @@ def reseed(seed: int, place: object) -> None:
 def explained(inputs: Inputs, *, backward: bool = False, hint: str = "") -> Iterator[None]:
     """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`.
 
-    Args:
-        inputs: what it runs on.
-        backward: whether it has run, and is differentiated.
-        hint: what to do about it, where that is special.
+    `backward` says that it is differentiated; a `hint` what to do, where that is special.
     """
     try:
         yield
@@ -242,12 +239,7 @@ def gradients(
 
 
 def check_heard(subject: Subject, heard: Sequence[str]) -> None:
-    """Raise `StatisticError` if the layers that learn from the loss have weights of 0, all of them.
-
-    Args:
-        subject: the network and the batch.
-        heard: the layers whose gradients are not 0.
-    """
+    """Raise `StatisticError` if all layers `heard`, whose gradients are not 0, have weights 0."""
     state = subject.state()
     if heard and not any(state[name].any() for name in heard):
         raise StatisticError(

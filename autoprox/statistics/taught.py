@@ -49,11 +49,9 @@ class Teacher:
     sides: dict[Drawn | None, Side] = field(default_factory=dict)
 
     def side(self, student: Subject, drawn: Drawn | None = None) -> Side:
-        """What the teacher shows of the batch of a student.
+        """What the teacher shows of the batch that all its students are shown.
 
-        Args:
-            student: of the batch that all of the teacher's students are shown.
-            drawn: draws its weights; None for its own.
+        Its weights are its own, unless something draws them.
 
         Raises:
             StatisticError: the teacher fails on the batch, or cannot be compared.
@@ -85,9 +83,7 @@ def of_teacher() -> Iterator[None]:
 def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
     """Return what a network shows, and what its teacher does.
 
-    Args:
-        subject: the network.
-        drawn: draws the weights of private copies of both; None for their own.
+    The weights are their own, unless something draws those of private copies of both.
 
     Raises:
         StatisticError: there is no teacher, or one of the two cannot be compared.

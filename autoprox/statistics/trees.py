@@ -72,10 +72,7 @@ def mapped(
 ) -> Any:
     """Return a tree of the same form with every tensor changed.
 
-    Args:
-        tree: the tree.
-        change: is given each tensor.
-        lists: is given each list as a whole; None to change the tensors in it.
+    Each list is given to `lists` as a whole; without it, tensors in lists are changed as others.
     """
     if isinstance(tree, Tensor):
         return change(tree)
@@ -100,9 +97,7 @@ def plain_tensors(tree: Any) -> Any:
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
     """Return some samples of a tree; a tensor without dimensions is all samples'.
 
-    Args:
-        tree: the tree.
-        chosen: a slice of them, bool ``(batch,)``, true for those wanted, or their numbers, int64.
+    They are chosen by a slice, by bool ``(batch,)``, true for those wanted, or by numbers, int64.
 
     >>> rows(((torch.arange(3),), [5, 6, 7], "text"), slice(0, 2))
     ((tensor([0, 1]),), [5, 6], 'text')
@@ -118,14 +113,10 @@ def rows(tree: Any, chosen: slice | Tensor) -> Any:
 
 
 def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
-    """Return one sample of the floating-point tensors that a network returned, as copies.
+    """Return sample `at` of the floating-point tensors that a network returned, as copies.
 
-    A list holds an item a sample, unless it has another length, or holds tensors of the batch.
-
-    Args:
-        output: what the network returned.
-        samples: for how many samples.
-        at: which one.
+    A list holds an item a sample, unless its length is not that of the `samples` that the network
+    ran on, or it holds tensors of the batch.
     """
 
     def of_list(items: list[Any]) -> list[Any]:
@@ -245,10 +236,7 @@ def numbers(tensor: Tensor) -> bool:
 def check_floating(inputs: Inputs, names: str, why: str) -> None:
     """Raise `StatisticError` if a tensor of the inputs holds integers, such as token ids.
 
-    Args:
-        inputs: of the network.
-        names: what cannot be measured then.
-        why: for what the entries have to be numbers.
+    The message says that `names` cannot be measured then, and `why`.
     """
     for where, leaf in leaves(inputs, "inputs"):
         if isinstance(leaf, Tensor) and not numbers(leaf) and leaf.dtype != torch.bool:

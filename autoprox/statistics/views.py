@@ -112,12 +112,9 @@ def viewed(subject: Subject) -> View:
 
 @contextmanager
 def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[_Watch]:
-    """Look at a network while it runs a batch; what is seen has a graph if the pass builds one.
+    """Look at a network while it runs `batch` samples, by the names of its layers' weights.
 
-    Args:
-        network: the network.
-        layers: the names of its layers' weights.
-        batch: the number of samples.
+    What is seen has a graph if the pass builds one.
     """
     watch, inner = _Watch(), _blocks(network)
     owners = {owner_of(name) for name in layers}

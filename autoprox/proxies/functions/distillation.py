@@ -27,8 +27,7 @@ Compared = Callable[[Side, Side, int], Tensor]
 def near(drawn: Drawn | None = None) -> Callable[[Compared], Callable[[Subject], float]]:
     """Make a distance of two networks a proxy: minus what it gives for a network and its teacher.
 
-    Args:
-        drawn: draws the weights of copies of both; None for their own.
+    Their weights are their own, unless something draws those of copies of both.
     """
 
     def decorate(distance: Compared) -> Callable[[Subject], float]:

@@ -89,18 +89,15 @@ def traced(subject: Subject) -> list[TracedTensor]:
 
 
 def block_mass(widths: Sequence[int]) -> float:
-    """Return the mass of a block whose input skips all of its layers.
+    """Return the mass of a block whose input skips all of its layers, of inputs of these widths.
 
-    It is the widths of the layers' inputs, summed, times the share of the channels that skip among
-    those that could: from before any layer to behind any but that one.
+    It is the widths, summed, times the share of the channels that skip among those that could:
+    from before any layer to behind any but that one.
 
     >>> block_mass([16, 32])
     48.0
     >>> block_mass([24, 144, 144]) == (24 + 2 * 144) * 24 / (2 * 24 + 144)
     True
-
-    Args:
-        widths: of the inputs of the layers.
     """
     could = sum(sum(widths[: last - 1]) for last in range(2, len(widths) + 1))
     return sum(widths) * widths[0] / could if could else 0.0
@@ -109,12 +106,10 @@ def block_mass(widths: Sequence[int]) -> float:
 def cell_mass(width: int, skipping: Sequence[int]) -> float:
     """Return the mass of a cell of layers of one width, some of whose channels are concatenated.
 
+    `skipping` says how many channels each layer receives beside those of the layer before it.
+
     >>> cell_mass(8, [0, 0, 8, 16])  # all that can skip: width times depth
     32.0
-
-    Args:
-        width: of every layer.
-        skipping: how many channels each layer receives beside those of the layer before it.
     """
     could = sum(width * (place - 1) for place in range(2, len(skipping)))
     return sum(skipping[2:]) / could * width * len(skipping) if could else 0.0
