@@ -217,12 +217,9 @@ def _marks(node: ast.stmt) -> list[ast.expr]:
 
 
 def edited(definition: Definition, names: Mapping[ast.Name, str], new: str) -> str:
-    """Return a definition's text with other names, and without what only autoprox needs.
+    """Return a definition's text without what only autoprox needs, called `new` in the copy.
 
-    Args:
-        definition: the definition.
-        names: uses of names, and what they are in the copy.
-        new: what the definition itself is called there.
+    `names` are uses of names in it, and what they are in the copy.
     """
     node, lines = definition.node, definition.text.splitlines()
     for use in sorted(names, key=lambda use: (use.lineno, use.col_offset), reverse=True):

@@ -67,13 +67,7 @@ class _Unknown(Exception):
 
 
 class _Function:
-    """What is known of a function, and what can be left out of it.
-
-    Args:
-        lines: of its text.
-        facts: what is known of parameters and attributes.
-        constants: what the names in capital letters are.
-    """
+    """What is known of a function, and what can be left out of it; see `pruned`."""
 
     def __init__(
         self, lines: list[str], facts: KnownValues, constants: Mapping[str, object]

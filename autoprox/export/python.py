@@ -37,8 +37,15 @@ TEMPLATE = '''\
 {imports}
 
 
-def score({signature}) -> float:
-    """{told}
+def score(
+    network: nn.Module,
+    inputs: Inputs,
+    targets: Targets = None,
+    *,{parameter}
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
+) -> float:
+    """Return the score of {scored}; a higher one predicts a higher accuracy.
 
     The network is measured in {mode} mode, and left as it was.
 
@@ -59,32 +66,12 @@ def score({signature}) -> float:
 {definitions}
 '''
 
-UNTRAINED = {
-    "signature": """
-    network: nn.Module,
-    inputs: Inputs,
-    targets: Targets = None,
-    *,
-    loss: Loss | None = None,
-    outputs: Outputs | None = None,
-""",
-    "told": "Return the score of an untrained network; a higher one predicts a higher accuracy.",
-    "mode": "train",
-    "bits": "",
-}
+UNTRAINED = {"parameter": "", "scored": "an untrained network", "mode": "train", "bits": ""}
 """What `TEMPLATE` says of proxies that rank networks."""
 
 TRAINED = {
-    "signature": """
-    network: nn.Module,
-    inputs: Inputs,
-    targets: Targets = None,
-    *,
-    bits: Sequence[int],
-    loss: Loss | None = None,
-    outputs: Outputs | None = None,
-""",
-    "told": "Return the score of a network's bits; a higher one predicts a higher accuracy.",
+    "parameter": "\n    bits: Sequence[int],",
+    "scored": "a network's bits",
     "mode": "eval",
     "bits": """
         bits: from 1 to 16, of the weight of each nn.Conv2d and nn.Linear, in the order in which
@@ -132,7 +119,7 @@ def _documentation(proxy: Proxy) -> str:
     """Return the text that says what the file is, and where the proxy comes from."""
     paragraphs = [
         f"The zero-cost proxy {proxy.name}." if proxy.name else "A zero-cost proxy.",
-        _indented(proxy.graph),
+        textwrap.fill(str(proxy.graph), 92, initial_indent="    ", subsequent_indent="    "),
         *([textwrap.fill(proxy.description, 98)] if proxy.description else []),
     ]
     facts = [
@@ -151,19 +138,8 @@ def _documentation(proxy: Proxy) -> str:
     return f'"""{text}\n"""'
 
 
-def _indented(graph: Graph) -> str:
-    """Return the text of a graph in lines."""
-    width = 92
-    return textwrap.fill(str(graph), width, initial_indent="    ", subsequent_indent="    ")
-
-
 class _Formula:
-    """Writes a graph as lines of Python; what is long, or used twice, gets a variable.
-
-    Args:
-        nodes: the nodes that it writes.
-        copier: copies the primitives and what else the lines call.
-    """
+    """Writes the nodes of a graph as lines of Python; what is long, or used twice, has a name."""
 
     def __init__(self, nodes: Iterable[Graph], copier: Copier) -> None:
         self.copier = copier

@@ -150,16 +150,12 @@ class _Notes:
 
     def note(self, name: str, score: float | Exception) -> None:
         """Note the score of a proxy, or why it has none."""
-        if isinstance(score, Exception):
-            self.fail(name, score)
-        else:
+        if not isinstance(score, Exception):
             self.of(name).scores[name] = score
-
-    def fail(self, name: str, error: Exception) -> None:
-        """Note why a proxy has no score."""
-        into = self.of(name) if _comes_again(error) else self.passing
-        ours = isinstance(error, AutoproxError)
-        into.failures[name] = str(error).partition("\n")[0] if ours else reason_of(error)
+            return
+        into = self.of(name) if _comes_again(score) else self.passing
+        ours = isinstance(score, AutoproxError)
+        into.failures[name] = str(score).partition("\n")[0] if ours else reason_of(score)
 
     def failed(self, name: str) -> bool:
         """Say whether a proxy has no score."""
@@ -185,9 +181,7 @@ def _notes(exhibit: Exhibit, works: Sequence[ScoringWork]) -> list[_Notes]:
     _score_expressions(notes, expressions, exhibit)
     for name, proxy in proxies.items():
         if isinstance(proxy, FunctionProxy):
-            _score_function(
-                [noted for noted in notes if name in noted.work.scored], name, proxy, exhibit
-            )
+            _score_function(notes, name, proxy, exhibit)
     for noted in notes:
         _time(noted, exhibit)
     return notes
@@ -199,6 +193,8 @@ def _score_function(
     """Note the scores of a function: one for all bits of a network if it does not use them."""
     scores: dict[tuple[int, ...] | None, float | Exception] = {}
     for noted in notes:
+        if name not in noted.work.scored:
+            continue
         used = noted.work.bits if proxy.needs_bits else None
         if used not in scores:
             try:

@@ -197,11 +197,11 @@ class Probe:
         if teacher is None:
             return ()
         _, inputs, targets = self.on_device(teacher.network, *self.inputs(bench))
-        taught = Subject(
+        subject = Subject(
             teacher.network, inputs, targets, (), self.seed, loss=bench.loss, outputs=bench.outputs
         )
         with full_precision(), own_randomness(inputs), torch.inference_mode(False):
-            alike = teacher.side(taught).view.logits.shape[1] == bench.classes
+            alike = teacher.side(subject).view.logits.shape[1] == bench.classes
         return tuple(
             name for name in TAUGHT if alike or name.removeprefix(OF_TEACHER) not in OF_CLASSES
         )
@@ -211,11 +211,7 @@ class Probe:
     ) -> dict[str, Any]:
         """Return everything that determines the statistics of the trained network of a space.
 
-        Args:
-            bench: a bench of trained networks.
-            space: one of its spaces.
-            fingerprint: of the batch.
-            bits: those of every layer; None for the statistics that do not depend on bits.
+        `bits` are those of every layer; None for the statistics that do not depend on bits.
         """
         key = self.key(bench, bench.in_space(space)[0], fingerprint)
         return {**key, "architecture": space, "config": {}, "bits": bits}

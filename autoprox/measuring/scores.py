@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autoprox.errors import AutoproxError, CacheError
+from autoprox.errors import AutoproxError
 from autoprox.primitives import PRIMITIVES
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions import HOMES
 from autoprox.proxies.loading import Scorable
 from autoprox.runtime.digest import Digest, digest
-from autoprox.runtime.files import canonical, digits, replace
+from autoprox.runtime.files import cache_error, canonical, digits, replace
 from autoprox.runtime.schema import FileKind
 from autoprox.statistics import STATISTICS
 
@@ -78,7 +78,7 @@ def identity(proxy: Scorable) -> str:
     marks = [f" {own.text}" for own in digests]
     if not isinstance(proxy, FunctionProxy):
         used = [STATISTICS[word] for word in proxy.statistics]
-        marks += [f" {one.stored_name}" for one in used if one.version and not one.own]
+        marks += [f" {word.stored_name}" for word in used if word.version and not word.own]
     if not keepable(proxy):  # the objects themselves are all that tells such proxies apart
         marks += [f" {id(value):x}" for own in digests for value in own.missing]
     return name + "".join(marks)
@@ -125,10 +125,7 @@ class ScoreStore:
             for path in sorted(self.folder.glob("??/*.json")):
                 paths.setdefault(path.name.partition(".")[0], []).append(path)
         except OSError as error:
-            raise CacheError(
-                f"cannot read the cache folder {self.folder}: {error.strerror or error}; choose "
-                "another one with --cache or the environment variable AUTOPROX_CACHE"
-            ) from None
+            raise cache_error("read", self.folder, error) from None
         return paths
 
     def load(self, key: Mapping[str, Any]) -> Kept:
@@ -170,10 +167,7 @@ class ScoreStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace(path, content.encode(), lasting=False)
         except OSError as error:
-            raise CacheError(
-                f"cannot write {path}: {error.strerror or error}; choose another cache with "
-                "--cache or the environment variable AUTOPROX_CACHE"
-            ) from None
+            raise cache_error("write to", self.folder, error) from None
 
 
 def _text(key: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ one trained network are scored together: it is measured once for each number of 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -159,8 +159,9 @@ def score_all(
     progress(SCORING, 0, len(works))
     if _any_built(job, works):
         check_outputs(job.bench)
-    begun = 0.0
-    for done, noted in enumerate(_done(job, works.values(), workers), start=1):
+    source, begun = job.bench if workers.here else job.source, 0.0
+    tasks = ((source, work, job.folder) for work in works.values())
+    for done, noted in enumerate(workers.unordered(_score, tasks), start=1):
         unsaved.update(noted)
         progress(SCORING, done, len(works))
         begun = begun or time.monotonic()  # what comes before the first is no measure of the others
@@ -191,9 +192,7 @@ def _known(
 ) -> tuple[dict[str, Kept], dict[str, list[ScoringWork]]]:
     """Return what the cache holds of each architecture, and the work that is left, by network.
 
-    Args:
-        job: proxies and architectures.
-        only: the networks to look at, see `Job.network`; None for all.
+    Networks that are not in `only` are passed over, see `Job.network`.
     """
     store, timed = ScoreStore(job.folder), job.timed_architectures()
     known: dict[str, Kept] = {}
@@ -204,12 +203,9 @@ def _known(
         if isinstance(mark, StatisticError):
             if probe.batch <= job.probe.batch:
                 raise mark
-            for (
-                architecture
-            ) in job.bench.architectures:  # there are not as many images as these need
-                known.setdefault(architecture.name, Kept()).failures |= dict.fromkeys(
-                    names, str(mark)
-                )
+            reasons = dict.fromkeys(names, str(mark))  # there are fewer images than these need
+            for architecture in job.bench.architectures:
+                known.setdefault(architecture.name, Kept()).failures |= reasons
             continue
         fleeting = frozenset(name for name, proxy in names.items() if not keepable(proxy))
         for architecture in job.bench.architectures:
@@ -220,7 +216,7 @@ def _known(
             kept = known.setdefault(architecture.name, Kept())
             for name in names:
                 _take(kept, cached, name)
-            scored = {name: _sent(p) for name, p in names.items() if not cached.knows(name)}
+            scored = {name: _sent(proxy) for name, proxy in names.items() if not cached.knows(name)}
             slow = {
                 name: _sent(proxy)
                 for name, proxy in names.items()
@@ -280,13 +276,6 @@ def _sent(proxy: Scorable) -> str | FunctionProxy | FittedProxy:
     return proxy.graph.text if isinstance(proxy, Proxy) else proxy
 
 
-def _done(
-    job: Job, works: Iterable[list[ScoringWork]], workers: Workers
-) -> Iterator[dict[str, Kept]]:
-    """Do the work of each network; return what was not saved, by the names of the architectures."""
-    source = job.bench if workers.here else job.source
-    return workers.unordered(_score, ((source, work, job.folder) for work in works))
-
-
 def _score(source: str | Bench, works: list[ScoringWork], folder: Path) -> dict[str, Kept]:
+    """Do the work of a network; return what was not saved, by the names of the architectures."""
     return score_network(load_bench(source), works, folder)

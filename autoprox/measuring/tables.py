@@ -96,7 +96,6 @@ class Plan:
 
     @cached_property
     def _mark(self) -> str:
-
         return fingerprint(*self.probe.inputs(self.bench))
 
 

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
-    from autoprox.quantise.layers import Bits
-    from autoprox.statistics import Mode
-    from autoprox.statistics.outcomes import Loss, Outputs
-    from autoprox.statistics.taught import Teacher
     from autoprox.statistics.trees import Inputs, Targets
 
 FORMAT = "autoprox fitted proxy"
@@ -181,20 +177,8 @@ class FittedProxy(OfStatistics, Graphless):
         """Return the scores of the networks of a table."""
         return self.predicted(evaluator)[0]
 
-    def _score(
-        self,
-        network: nn.Module,
-        inputs: Inputs,
-        targets: Targets,
-        loss: Loss | None,
-        outputs: Outputs | None,
-        seed: int,
-        bits: Bits | None,
-        mode: Mode,
-        teacher: nn.Module | Teacher | None,
-    ) -> float:
-        how: dict[str, Any] = {"loss": loss, "outputs": outputs, "bits": bits, "mode": mode}
-        how |= {"sample": self.sample, "seed": seed, "teacher": teacher}
+    def _score(self, network: nn.Module, inputs: Inputs, targets: Targets, **how: Any) -> float:
+        how["sample"] = self.sample
         scores = self.scores(evaluator_on(network, inputs, targets, self.statistics, **how))
         if scores.failure is not None:
             raise ScoreError(f"{self} has no score on this network: {scores.failure}")
@@ -276,9 +260,9 @@ def from_file(path: Path) -> FittedProxy:
     """
     arrays, facts = _content(path)
     try:
-        inputs = tuple(parse(each) for each in facts.inputs)
-        for each in inputs:
-            check_input(each)
+        inputs = tuple(parse(text) for text in facts.inputs)
+        for graph in inputs:
+            check_input(graph)
     except AutoproxError as error:
         raise AutoproxError(f"{path}: {error}") from None
     knots = arrays.get("knots", np.empty(0))

@@ -143,14 +143,14 @@ class ScoreFrame:
         """Return what loss was seen, and each reason once."""
         reasons: dict[tuple[str, str], list[str]] = {}
         for (network, proxy), reason in self.failures.items():
-            told = reason.partition("\n")[0].removeprefix(f"{proxy}: ")
-            reasons.setdefault((proxy, told), []).append(network)
+            text = reason.partition("\n")[0].removeprefix(f"{proxy}: ")
+            reasons.setdefault((proxy, text), []).append(network)
         alike: dict[tuple[str, str], list[str]] = {}
         for (proxy, reason), failing in reasons.items():
             where = "every network" if len(failing) == len(self) > 1 else ", ".join(failing)
             alike.setdefault((where, reason), []).append(proxy)
         notes = [] if self.loss is None else [f"loss: {self.loss}"]
-        notes += [f"{', '.join(each)} on {where}: {why}" for (where, why), each in alike.items()]
+        notes += [f"{', '.join(names)} on {where}: {why}" for (where, why), names in alike.items()]
         silent = [
             proxy
             for proxy, column in zip(self.proxies, self.scores.T, strict=True)
@@ -231,19 +231,21 @@ def score(
         "teacher": Teacher(teacher) if isinstance(teacher, Module) else teacher,
     }
     parts = _parts(chosen.values())
-    found = [_scored(each, parts, (inputs, targets), how) for each in named_networks.values()]
-    columns = {name: _column(proxy, parts, found) for name, proxy in chosen.items()}
-    scores = [[_number(each) for each in column] for column in columns.values()]
+    by_network = [
+        _scored(network, parts, (inputs, targets), how) for network in named_networks.values()
+    ]
+    columns = {name: _column(proxy, parts, by_network) for name, proxy in chosen.items()}
+    scores = [[_number(outcome) for outcome in column] for column in columns.values()]
     failures = {
         (network, proxy): outcome
         for proxy, column in columns.items()
         for network, outcome in zip(named_networks, column, strict=True)
         if isinstance(outcome, str)
     }
-    said = None
+    seen_loss = None
     if any(map(_needs_loss, parts)):
-        said = _said_loss(next(iter(named_networks.values())), inputs, targets, how)
-    return ScoreFrame(tuple(named_networks), tuple(chosen), np.array(scores).T, failures, said)
+        seen_loss = _said_loss(next(iter(named_networks.values())), inputs, targets, how)
+    return ScoreFrame(tuple(named_networks), tuple(chosen), np.array(scores).T, failures, seen_loss)
 
 
 def _number(outcome: Outcome) -> float:
@@ -253,30 +255,30 @@ def _number(outcome: Outcome) -> float:
 def _named(networks: Mapping[str, nn.Module] | Sequence[nn.Module]) -> dict[str, nn.Module]:
     """Return the networks by name; those of one class are numbered."""
     if isinstance(networks, Mapping):
-        found = {str(name): network for name, network in networks.items()}
+        by_name = {str(name): network for name, network in networks.items()}
     elif isinstance(networks, (list, tuple)):
         classes = [type(network).__name__ for network in networks]
-        found = {
-            name if classes.count(name) == 1 else f"{name} {classes[: place + 1].count(name)}": each
-            for place, (name, each) in enumerate(zip(classes, networks, strict=True))
-        }
+        by_name = {}
+        for place, (name, network) in enumerate(zip(classes, networks, strict=True)):
+            number = f" {classes[: place + 1].count(name)}" if classes.count(name) > 1 else ""
+            by_name[name + number] = network
     else:
         raise StatisticError(
             f"expected a dict or a list of networks; got {type(networks).__name__}: put one "
             "network in a list, or call the proxy itself, proxy(network, inputs, targets)"
         )
-    if not found:
+    if not by_name:
         raise StatisticError("expected at least one network to score; got none")
-    return found
+    return by_name
 
 
 def _parts(proxies: Iterable[AnyProxy]) -> list[Scorable]:
     """Return the proxies that have a score on one network, of which all are made, each once."""
-    found: list[Scorable] = []
+    parts: list[Scorable] = []
     for proxy in proxies:
         own = _parts(map(load, proxy.parts)) if isinstance(proxy, Ensemble) else [proxy]
-        found += [part for part in own if part not in found]
-    return found
+        parts += [part for part in own if part not in parts]
+    return parts
 
 
 def _needs_loss(proxy: Scorable) -> bool:
@@ -294,7 +296,7 @@ def _scored(
     """Return the outcomes of proxies on one network: expressions share what is measured."""
     from autoprox.evaluation.evaluate import Evaluator, Table
 
-    words = {name for each in parts if isinstance(each, Proxy) for name in each.statistics}
+    words = {name for part in parts if isinstance(part, Proxy) for name in part.statistics}
     measured = _measured(network, sorted(words), batch, how)
     evaluator = None if measured is None else Evaluator(Table((measured,)))
     known = set() if measured is None else set(measured.names)
@@ -309,7 +311,7 @@ def _scored(
         except Exception as error:  # the network may be anybody's, and torch may lack memory
             return reason_of(error)
 
-    return [outcome(each) for each in parts]
+    return [outcome(part) for part in parts]
 
 
 def _measured(
@@ -339,19 +341,19 @@ def _measured(
 
 
 def _column(
-    proxy: AnyProxy, parts: Sequence[Scorable], found: Sequence[Sequence[Outcome]]
+    proxy: AnyProxy, parts: Sequence[Scorable], by_network: Sequence[Sequence[Outcome]]
 ) -> list[Outcome]:
     """Return the outcomes of a proxy on all networks, from those of the parts on each."""
     if not isinstance(proxy, Ensemble):
-        return [outcomes[parts.index(proxy)] for outcomes in found]
-    columns = [_column(load(name), parts, found) for name in proxy.parts]
+        return [outcomes[parts.index(proxy)] for outcomes in by_network]
+    columns = [_column(load(name), parts, by_network) for name in proxy.parts]
     failures = {
         place: f"its part {name}: {outcome.removeprefix(f'{name}: ')}"
         for name, column in reversed(list(zip(proxy.parts, columns, strict=True)))
         for place, outcome in enumerate(column)
         if isinstance(outcome, str)
     }
-    places = [place for place in range(len(found)) if place not in failures]
+    places = [place for place in range(len(by_network)) if place not in failures]
     few = "it compares networks with each other and needs two or more that its parts can score"
     outcomes: dict[int, Outcome] = {**dict.fromkeys(places, few), **failures}
     if len(places) > 1:
@@ -361,7 +363,7 @@ def _column(
         except Exception as error:  # a rule may be anybody's and raise anything
             ranked = [f"its rule failed: {reason_of(error)}"] * len(places)
         outcomes |= dict(zip(places, ranked, strict=True))
-    return [outcomes[place] for place in range(len(found))]
+    return [outcomes[place] for place in range(len(by_network))]
 
 
 def _said_loss(
@@ -377,7 +379,6 @@ def _said_loss(
     try:
         with undisturbed(network, inputs):
             own = private_copy(network, "train")
-            subject = Subject(own, inputs, targets, (), how["seed"], **read)
-            return loss_in_words(subject)
+            return loss_in_words(Subject(own, inputs, targets, (), how["seed"], **read))
     except StatisticError:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError, reason_of
+from autoprox.proxies.calling import OnNetwork
 from autoprox.runtime.digest import called
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from autoprox.language.graph import Graph
     from autoprox.quantise.layers import Bits
-    from autoprox.statistics import Mode, Sample
+    from autoprox.statistics import Mode
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.subject import Subject
     from autoprox.statistics.taught import Teacher
@@ -35,66 +36,12 @@ class NoGraphError(LanguageError, AttributeError):
     """A proxy that is no expression was asked for its graph; so it has no such attribute."""
 
 
-class Graphless:
-    """What proxies without a graph share: the call, and what they answer to who expects a graph."""
+class Graphless(OnNetwork):
+    """What proxies without a graph answer to who expects one."""
 
     name: str
     description: str
     provenance: Mapping[str, Any]
-
-    def __call__(
-        self,
-        network: nn.Module,
-        inputs: Inputs,
-        targets: Targets = None,
-        *,
-        loss: Loss | None = None,
-        outputs: Outputs | None = None,
-        sample: Sample = "full",
-        seed: int = 0,
-        bits: Bits | None = None,
-        mode: Mode | None = None,
-        teacher: nn.Module | Teacher | None = None,
-    ) -> float:
-        """Return the score of a network, which is left as it was.
-
-        Args:
-            network: any module.
-            inputs: a tensor ``(batch, …)``, a tuple of positional arguments or a dict of keyword
-                arguments, as for every proxy.
-            targets: class numbers, or what the loss takes; needed if the proxy uses labels.
-            loss: a function of outputs and targets, as for every proxy.
-            outputs: a function that takes the logits of what the network returns, likewise.
-            sample: accepted, so that it is called as every proxy is, and ignored: a function reads
-                whole tensors, and a fitted proxy what it was fitted on.
-            seed: of what it draws.
-            bits: what the weights are to be quantised to, as for every proxy.
-            mode: that the network runs in, likewise.
-            teacher: another network that this one is compared with, likewise.
-
-        Raises:
-            QuantisationError, UnknownNameError: the bits do not fit the network.
-            StatisticError: the network or the batch does not fit.
-            ScoreError: the function fails, or has no finite value on the network; or the proxy is
-                an ensemble: one network has no rank.
-        """
-        mode = mode or ("train" if bits is None else "eval")
-        return self._score(network, inputs, targets, loss, outputs, seed, bits, mode, teacher)
-
-    def _score(
-        self,
-        network: nn.Module,
-        inputs: Inputs,
-        targets: Targets,
-        loss: Loss | None,
-        outputs: Outputs | None,
-        seed: int,
-        bits: Bits | None,
-        mode: Mode,
-        teacher: nn.Module | Teacher | None,
-    ) -> float:
-        """Compute what the call returns."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         """Return the name."""
@@ -178,14 +125,15 @@ class FunctionProxy(Graphless):
         network: nn.Module,
         inputs: Inputs,
         targets: Targets,
+        *,
         loss: Loss | None,
         outputs: Outputs | None,
         seed: int,
         bits: Bits | None,
         mode: Mode,
         teacher: nn.Module | Teacher | None,
+        **_: Any,
     ) -> float:
-
         from autoprox.statistics.measuring import (
             check_batch,
             check_bits,
@@ -267,7 +215,7 @@ class Ensemble(Graphless):
     needs_bits: bool = False
     needs_teacher: bool = False
 
-    def _score(self, *_: object) -> NoReturn:
+    def _score(self, *_: Any, **__: Any) -> NoReturn:
         raise ScoreError(
             f"{self.name} compares networks with each other and has no score for one alone; use "
             "autoprox.score or autoprox.rank, or score each with its parts: "

@@ -48,7 +48,7 @@ def load(source: Source) -> AnyProxy:
         return get(text)
     try:
         path = Path(source).expanduser()
-    except RuntimeError as error:  # a path in the home of somebody whom nobody knows
+    except RuntimeError as error:  # a path in the home folder of an unknown user
         raise AutoproxError(f"there is no proxy file {short(text)!r}: {error}") from None
     if path.suffix == fitted.SUFFIX:
         return fitted.from_file(path)
@@ -63,14 +63,14 @@ def load(source: Source) -> AnyProxy:
 
 def named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
     """Return the distinct proxies by name; where two share a name, the later ones are numbered."""
-    found: dict[str, AnyProxy] = {}
+    by_name: dict[str, AnyProxy] = {}
     for proxy in proxies:
         name, number = str(proxy), 1
-        while name in found and found[name] != proxy:
+        while name in by_name and by_name[name] != proxy:
             number += 1
             name = f"{proxy} ({number})"
-        found[name] = proxy
-    return found
+        by_name[name] = proxy
+    return by_name
 
 
 def _exists(path: Path) -> bool:

@@ -9,27 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprox.errors import (
-    AutoproxError,
-    LanguageError,
-    ScoreError,
-    UnknownNameError,
-    reason_of,
-)
+from autoprox.errors import AutoproxError, LanguageError, ScoreError, UnknownNameError, reason_of
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
 from autoprox.primitives.kinds import TENSOR_KINDS, Layer
+from autoprox.proxies.calling import OnNetwork
 from autoprox.runtime.schema import MIB, FileKind
-from autoprox.statistics import STATISTICS, Sample
+from autoprox.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
-    from autoprox.quantise.layers import Bits
-    from autoprox.statistics import Measurement, Mode
-    from autoprox.statistics.outcomes import Loss, Outputs
-    from autoprox.statistics.taught import Teacher
+    from autoprox.statistics import Measurement
     from autoprox.statistics.trees import Inputs, Targets
 
 
@@ -74,7 +66,7 @@ class OfStatistics:
 
 
 @dataclass(frozen=True)
-class Proxy(OfStatistics):
+class Proxy(OfStatistics, OnNetwork):
     """A zero-cost proxy.
 
     Call it on an untrained network; a higher score predicts a higher accuracy.
@@ -100,50 +92,7 @@ class Proxy(OfStatistics):
         """
         check_root(self.graph)
 
-    def __call__(
-        self,
-        network: nn.Module,
-        inputs: Inputs,
-        targets: Targets = None,
-        *,
-        loss: Loss | None = None,
-        outputs: Outputs | None = None,
-        sample: Sample = "full",
-        seed: int = 0,
-        bits: Bits | None = None,
-        mode: Mode | None = None,
-        teacher: nn.Module | Teacher | None = None,
-    ) -> float:
-        """Return the score of a network.
-
-        The score is that of `autoprox rank` and of an exported file, which take whole tensors too;
-        a search keeps a sample of each. The network is left as it was.
-
-        Args:
-            network: any module.
-            inputs: a tensor ``(batch, …)``, a tuple of positional arguments or a dict of keyword
-                arguments; as for `autoprox.measure`, as are the next three.
-            targets: class numbers, or what the loss takes; needed if the proxy uses the loss.
-            loss: a function of outputs and targets; None for the mean cross-entropy.
-            outputs: a function that takes the logits of what the network returns; None if they are
-                its tensor, what it calls logits, or its first.
-            sample: entries kept of each tensor of a layer, 512 in a search; ``"full"`` for all.
-            seed: of the sample's places.
-            bits: what the weights of a trained network are to be quantised to, as for
-                `autoprox.quantise`: a number for each layer in the order of execution, or for some
-                by name, or one for all but the first and the last; what is not given is 8.
-            mode: that the network is measured in; by default ``"train"``, or ``"eval"`` given
-                `bits`, as what is to be quantised has been trained.
-            teacher: another network that this one is compared with, see `autoprox.measure`; needed
-                if the proxy looks at one.
-
-        Raises:
-            QuantisationError: the bits do not fit the network.
-            StatisticError: a statistic cannot be measured on this network.
-            ScoreError: the formula has no finite value on it.
-        """
-        how: dict[str, Any] = {"loss": loss, "outputs": outputs, "bits": bits, "mode": mode}
-        how |= {"sample": sample, "seed": seed, "teacher": teacher}
+    def _score(self, network: nn.Module, inputs: Inputs, targets: Targets, **how: Any) -> float:
         evaluator = evaluator_on(network, inputs, targets, self.graph.statistics, **how)
         try:
             return score_of(self.graph, evaluator)

@@ -54,9 +54,9 @@ def named_options(
     """
 
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
-        own = inspect.signature(function).parameters.values()
-        known = {each.name for each in own if each.kind != inspect.Parameter.VAR_KEYWORD}
-        known |= {field.name for each in settings for field in fields(each)} - set(replaced)
+        parameters = inspect.signature(function).parameters.values()
+        known = {own.name for own in parameters if own.kind != own.VAR_KEYWORD}
+        known |= {field.name for record in settings for field in fields(record)} - set(replaced)
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -91,8 +91,8 @@ def check_numbers(
         if (whole or type(default) is float) and (
             not is_finite(value) or (whole and not isinstance(value, int))
         ):
-            what = ("a whole number" if whole else "a number") + (f", or {word!r}" if word else "")
-            raise error(f"{field.name} is {what}; got {value!r}")
+            kind = ("a whole number" if whole else "a number") + (f", or {word!r}" if word else "")
+            raise error(f"{field.name} is {kind}; got {value!r}")
 
 
 def is_finite(value: object) -> bool:

@@ -28,10 +28,10 @@ def device_of(name: str) -> torch.device:
         device = None
     if device is None or (name != CPU and device.type != "cuda"):
         raise StatisticError(f"expected a device like 'cpu', 'cuda' or 'cuda:1'; got {name!r}")
-    found = torch.cuda.device_count() if device.type == "cuda" else 1
-    if (device.index or 0) >= found:
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= count:
         raise StatisticError(
-            f"there is no device {name!r}: torch sees {found} GPUs; leave --device out to "
+            f"there is no device {name!r}: torch sees {count} GPUs; leave --device out to "
             "measure on the processor, or install a build of torch for your GPU"
         )
     return device

@@ -44,10 +44,10 @@ def digest(function: Callable[..., Any]) -> Digest:
     """
     reader = _Reader()
     if isinstance(function, FunctionType):
-        told = reader.function(function)
+        text = reader.function(function)
     else:
-        told = reader.told(function)
-    return Digest(hashlib.sha256(told.encode()).hexdigest()[:8], tuple(reader.missing))
+        text = reader.told(function)
+    return Digest(hashlib.sha256(text.encode()).hexdigest()[:8], tuple(reader.missing))
 
 
 def called(function: Callable[..., Any]) -> str:
@@ -77,13 +77,14 @@ class _Reader:
             return f"number {self._known[id(value)]}"
         self._known[id(value)] = len(self._known)
         if isinstance(value, (tuple, list)):
-            return f"{type(value).__name__} {[self.told(each) for each in value]}"
+            return f"{type(value).__name__} {[self.told(item) for item in value]}"
         if isinstance(value, (set, frozenset)):
-            return f"set {[self.told(each) for each in sorted(value, key=repr)]}"
+            return f"set {[self.told(item) for item in sorted(value, key=repr)]}"
         if isinstance(value, dict):
-            return f"dict {[(self.told(key), self.told(each)) for key, each in value.items()]}"
+            return f"dict {[(self.told(key), self.told(item)) for key, item in value.items()]}"
         if isinstance(value, partial):
-            return f"partial {[self.told(x) for x in (value.func, value.args, value.keywords)]}"
+            parts = value.func, value.args, value.keywords
+            return f"partial {[self.told(part) for part in parts]}"
         if isinstance(value, MethodType):
             return f"method {self.told(value.__func__)} of {self.told(value.__self__)}"
         if isinstance(value, ModuleType) and _installed(value.__name__):
@@ -99,15 +100,16 @@ class _Reader:
         """Return what a function does: its code, and the values that the code refers to."""
         self._known.setdefault(id(function), len(self._known))
         cells = function.__closure__ or ()
-        known = function.__globals__
+        code, known = function.__code__, function.__globals__
+        names = _arguments(code, "LOAD_GLOBAL", "LOAD_NAME")
         return "\n".join(
             (
-                _meaning(function.__code__),
+                _meaning(code),
                 self.told(function.__defaults__),
                 self.told(function.__kwdefaults__),
                 *(self.told(_content(cell)) for cell in cells),
-                *(self.told(known[x]) for x in _globals(function.__code__) if x in known),
-                *(self._imported(name) for name in _imports(function.__code__)),
+                *(self.told(known[name]) for name in names if name in known),
+                *(self._imported(name) for name in _arguments(code, "IMPORT_NAME")),
             )
         )
 
@@ -147,36 +149,28 @@ def _installed(module: str) -> bool:
     return bool({"site-packages", "dist-packages"} & {*Path(home).parts})
 
 
-def _globals(code: CodeType) -> list[str]:
-    """Return the names of the global variables that code reads, sorted."""
-    return _arguments(code, "LOAD_GLOBAL", "LOAD_NAME")
-
-
-def _imports(code: CodeType) -> list[str]:
-    """Return the names of the modules that code imports, sorted."""
-    return _arguments(code, "IMPORT_NAME")
-
-
 def _arguments(code: CodeType, *operations: str) -> list[str]:
     """Return what some operations in code, and in the functions within, are about, sorted."""
-    found = (each for part in _parts(code) for each in dis.get_instructions(part))
-    return sorted({each.argval for each in found if each.opname in operations})
+    ops = (op for part in _parts(code) for op in dis.get_instructions(part))
+    return sorted({op.argval for op in ops if op.opname in operations})
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:
     """Yield code, and that of the functions within."""
     yield code
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield from _parts(each)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
 
 
 def _meaning(code: CodeType) -> str:
     """Return what a code object does, without where it was written: the same in every process."""
     constants = []
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            constants.append(_meaning(each))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            constants.append(_meaning(constant))
         else:
-            constants.append(repr(sorted(map(repr, each)) if isinstance(each, frozenset) else each))
+            constants.append(
+                repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+            )
     return f"{code.co_code.hex()} {code.co_names} {code.co_freevars} {constants}"

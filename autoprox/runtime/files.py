@@ -23,7 +23,6 @@ from autoprox.errors import AutoproxError, CacheError, RunError
 STALE_SECONDS = 3600.0
 """A temporary file that is older belongs to nobody who still writes it."""
 
-
 PATIENCE = 4.0
 """For how many seconds a pipe is waited for that nobody reads."""
 
@@ -142,12 +141,12 @@ def remove_stale(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be read
         names = [entry.name for entry in os.scandir(folder)]
         for name in names:
-            if (ours := _TEMPORARY.fullmatch(name)) is None:
+            if (match := _TEMPORARY.fullmatch(name)) is None:
                 continue
             path = folder / name
             with suppress(OSError):
-                here = ours["machine"] == _machine() and not _runs(int(ours["process"]))
-                if here or time.time() - path.stat().st_mtime > STALE_SECONDS:
+                abandoned = match["machine"] == _machine() and not _runs(int(match["process"]))
+                if abandoned or time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
 
@@ -206,7 +205,7 @@ def absolute(path: str) -> str:
     """Return a path so that it holds in any folder.
 
     Raises:
-        AutoproxError: it is in the home of somebody whom nobody knows, or no path at all.
+        AutoproxError: it is in the home folder of an unknown user, or no path at all.
     """
     try:
         return str(user_path(path).resolve())
@@ -218,13 +217,13 @@ def user_path(path: str | Path) -> Path:
     """Return a path as a user writes it, with the home folder for ``~``.
 
     Raises:
-        AutoproxError: nobody knows the home folder.
+        AutoproxError: the home folder is not known.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise AutoproxError(
-            f"nobody knows the home folder in {str(path)!r}; give the whole path, or set HOME"
+            f"the home folder in {str(path)!r} is not known; give the whole path, or set HOME"
         ) from None
 
 
@@ -234,11 +233,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def check_known(data: Iterable[str], settings: type) -> None:
-    """Check the names of settings that were read from a run's folder.
-
-    Args:
-        data: the names.
-        settings: the dataclass that they are fields of.
+    """Check that names in a run's folder are fields of the dataclass `settings`.
 
     Raises:
         RunError: there is an unknown one.
@@ -267,6 +262,16 @@ def canonical(key: object) -> str:
             f"expected a key made of JSON values; got {key!r} ({error}); give the config of an "
             "architecture plain numbers and text"
         ) from None
+
+
+def cache_error(verb: str, folder: Path, error: OSError) -> CacheError:
+    """Return the error to raise where a cache folder cannot be used: ``"read"``, ``"write to"``."""
+    reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "it is read-only"}
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return CacheError(
+        f"cannot {verb} the cache folder {folder}: {reason}; choose another one with --cache or "
+        "the environment variable AUTOPROX_CACHE"
+    )
 
 
 def digits(text: str, count: int) -> str:

@@ -30,10 +30,10 @@ from autoprox.runtime.schema import (
 
 @contextmanager
 def restoring(place: Path) -> Iterator[None]:
-    """Say that a state is none of this search, whatever it is that fails when it is taken up.
+    """Turn what fails while a state is restored into one error.
 
     Raises:
-        RunError: what is done inside fails; the message names the file or folder.
+        RunError: something does; the message names the file or folder.
     """
     try:
         yield
@@ -129,10 +129,7 @@ class Journal(Generic[S, L]):
         self._saves += 1
 
     def rewind(self, last: Mapping[str, Any]) -> None:
-        """Go back to the state before the last one: the next `load` returns it.
-
-        Args:
-            last: what the last state says besides.
+        """Go back to the state before the last one, with what `last` says besides.
 
         Raises:
             AutoproxError: a file was altered, or cannot be written.
@@ -167,19 +164,19 @@ class Journal(Generic[S, L]):
         last = self._kind.read(self.state, oldest=self._kind.version)
         try:
             content = read_bytes(self.lines)
-            kept = read_bytes(self.states).splitlines(keepends=True)[: last.saves]
+            states = read_bytes(self.states).splitlines(keepends=True)[: last.saves]
         except AutoproxError as error:
             raise RunError(str(error)) from None
         state = last
         if len(content) < last.bytes:
-            while kept and not self._stands(kept[-1], len(kept), len(content)):
-                kept.pop()
-            if not kept:
+            while states and not self._stands(states[-1], len(states), len(content)):
+                states.pop()
+            if not states:
                 self.begin()
                 return None
-            state = decoded(kept[-1], self._kind.schema, str(self.states))
+            state = decoded(states[-1], self._kind.schema, str(self.states))
         lines = list(sealed_lines(content[: state.bytes], self._line, self.lines))
-        for path, whole in ((self.lines, content[: state.bytes]), (self.states, b"".join(kept))):
+        for path, whole in ((self.lines, content[: state.bytes]), (self.states, b"".join(states))):
             if path.stat().st_size > len(whole):
                 write_bytes(path, whole)
         self._saves = state.saves

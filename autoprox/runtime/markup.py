@@ -52,12 +52,9 @@ def _value(value: str | float | bool) -> Markup:
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """Return a table of texts; the parts of a column's name, ``space/target``, are lines."""
-    heads = [join(_lines(heading.split("/"))) for heading in headings]
+    heads = [
+        Markup("<br>").join(join([part]) for part in heading.split("/")) for heading in headings
+    ]
     lines = [tag("tr", *(tag("td", cell) for cell in row)) for row in rows]
     head = tag("tr", *(tag("th", heading) for heading in heads))
     return tag("table", tag("caption", caption), head, *lines)
-
-
-def _lines(parts: Sequence[str]) -> Iterable[str]:
-    for place, part in enumerate(parts):
-        yield from (Markup("<br>"), part) if place else (part,)

@@ -15,11 +15,11 @@ def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
     Lists become tuples, and paths of images and weights ones that hold in any folder.
     """
     names = {field.name for field in fields(record)}
-    found = tupled({name: value for name, value in arguments.items() if name in names})
+    settings = tupled({name: value for name, value in arguments.items() if name in names})
     for name in ("images", "teacher_weights"):
-        if found.get(name):
-            found[name] = absolute(found[name])
-    return found
+        if settings.get(name):
+            settings[name] = absolute(settings[name])
+    return settings
 
 
 def not_default(settings: Mapping[str, Any], record: type) -> list[str]:

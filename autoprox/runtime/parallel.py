@@ -87,9 +87,9 @@ class Workers:
             WorkerError: a process was killed, and no other did its work.
             AutoproxError: what the function raises.
         """
-        numbered = ((function, place, each) for place, each in enumerate(arguments))
-        found = dict(self.unordered(_numbered, numbered))
-        return [found[place] for place in range(len(found))]
+        numbered = ((function, place, args) for place, args in enumerate(arguments))
+        results = dict(self.unordered(_numbered, numbered))
+        return [results[place] for place in range(len(results))]
 
     def unordered(
         self, function: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]
@@ -100,12 +100,12 @@ class Workers:
         them before the next call.
         """
         if self.parallel is None:
-            return (function(*each) for each in arguments)
+            return (function(*args) for args in arguments)
         from joblib import delayed
 
         members = own_members()
         with self._deaths_told():
-            begun = self.parallel(delayed(_task)(function, each, members) for each in arguments)
+            begun = self.parallel(delayed(_task)(function, args, members) for args in arguments)
         return self._taken(begun)
 
     def _taken(self, results: Iterable[Result]) -> Iterator[Result]:
@@ -227,10 +227,10 @@ def _loky(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let the processes and threads that start now never see Ctrl-C and SIGTERM.
+    """Let processes and threads that start inside ignore Ctrl-C and SIGTERM; this one handles both.
 
-    Both go to all processes of a terminal or a job; this one decides what becomes of its workers,
-    which end with it. What comes meanwhile comes afterwards.
+    Both signals go to all processes of a terminal or a job. One that arrives meanwhile is delivered
+    afterwards.
     """
     if os.name == "nt":
         yield
@@ -373,12 +373,12 @@ def _check(client: Client, folder: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         token.touch()
-        found = client.run(token.exists)
+        answers = client.run(token.exists)
     except OSError as error:
         raise CacheError(f"the cache folder {folder} cannot be written: {error}") from None
     finally:
         token.unlink(missing_ok=True)
-    for address, seen in found.items():
+    for address, seen in answers.items():
         if not seen:
             raise CacheError(
                 f"the worker {address} does not see the cache folder {folder}; name one on a file "

@@ -23,10 +23,10 @@ def read_quantity(value: float | str, suffixes: Mapping[str, int] = COUNTS) -> F
     >>> read_quantity("1.5K"), read_quantity(3)
     (Fraction(1500, 1), Fraction(3, 1))
     """
-    found = _NUMBER.fullmatch(str(value).strip().lower())
-    if found is None or found[2] not in suffixes or isinstance(value, bool):
+    match = _NUMBER.fullmatch(str(value).strip().lower())
+    if match is None or match[2] not in suffixes or isinstance(value, bool):
         raise ValueError(value)
-    quantity = Fraction(found[1]) * suffixes[found[2]]
+    quantity = Fraction(match[1]) * suffixes[match[2]]
     if quantity <= 0:
         raise ValueError(value)
     return quantity

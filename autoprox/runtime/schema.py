@@ -15,8 +15,9 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -137,7 +138,7 @@ class FileKind(Generic[T]):
 
 
 def dumped(data: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return an object as JSON in UTF-8, which has no half of a character."""
+    """Return an object as JSON, with "?" for lone surrogates, which UTF-8 cannot hold."""
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace").decode()
 
@@ -189,11 +190,11 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     Raises:
         RepeatedKeyError: a key occurs twice.
     """
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise RepeatedKeyError(f"the key {short(twice)!r} occurs twice")
-    return found
+    return entries
 
 
 _KEYS = json.JSONDecoder(
@@ -204,8 +205,8 @@ _KEYS = json.JSONDecoder(
 def check_keys(content: bytes | str, place: str) -> None:
     """Check that no object in JSON has a key twice, which a checksum tells where there is one.
 
-    A text that is larger than `MOST_CHECKED` is let be: Python's own reader, which alone sees both,
-    takes twenty times its size in memory if somebody means ill.
+    A text larger than `MOST_CHECKED` is not checked: Python's reader, which alone sees both keys,
+    may take twenty times its size in memory.
 
     Raises:
         AutoproxError: one has, or it is no JSON; the message begins with `place`.
@@ -229,23 +230,16 @@ def decoded(content: bytes, schema: type[T], place: str) -> T:
         AutoproxError: it is no such value; the message begins with `place`.
     """
     try:
-        found: T = _decoder(schema).decode(content)
-        return found
+        value: T = _decoder(schema).decode(content)
+        return value
     except RecursionError:
         raise AutoproxError(f"{place} is damaged: it is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise AutoproxError(f"{place} is damaged{_reason(str(error), content)}") from None
 
 
-_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
-"""What reads each schema; to make one takes longer than to read a small file."""
-
-
-def _decoder(schema: Any) -> msgspec.json.Decoder[Any]:
-    """Return what reads a schema."""
-    if schema not in _DECODERS:
-        _DECODERS[schema] = msgspec.json.Decoder(schema)
-    return _DECODERS[schema]
+_decoder: Callable[[Any], msgspec.json.Decoder[Any]] = cache(msgspec.json.Decoder)
+"""Returns what reads a schema; to make one takes longer than to read a small file."""
 
 
 def converted(data: object, schema: type[T], key: str = "") -> T:
@@ -278,10 +272,10 @@ def sealed_lines(content: bytes, schema: type[T], path: Path, must: bool = True)
         if must:
             check_seal(line, f"{path}, line {number},")
         try:
-            found: T = decoder.decode(line)
+            value: T = decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            found = decoded(line, schema, f"{path}, line {number},")
-        yield found
+            value = decoded(line, schema, f"{path}, line {number},")
+        yield value
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -354,6 +348,6 @@ def _reason(told: str, content: bytes) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", told)
     if missing is not None:
         return f": the key {'.'.join(filter(None, (key, missing[1])))} is missing"
-    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda each: _WORDS[each[0]], told)
+    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda match: _WORDS[match[0]], told)
     told = told.replace("`", "").replace(" | ", " or ")
     return f": {f'{key}: ' if key else ''}{told[:1].lower()}{told[1:]}"

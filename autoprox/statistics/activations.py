@@ -13,21 +13,9 @@ from autoprox.statistics.intercepting import Intercepting
 from autoprox.statistics.wrapped import plain
 
 _NAMES = (
-    "celu",
-    "elu",
-    "gelu",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "mish",
-    "prelu",
-    "relu",
-    "relu6",
-    "rrelu",
-    "selu",
-    "silu",
-    "tanh",
-)
+    "celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",
+    "rrelu", "selu", "silu", "tanh",
+)  # fmt: skip
 
 ACTIVATIONS = frozenset(
     getattr(home, name + ending)

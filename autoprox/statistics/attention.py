@@ -52,8 +52,8 @@ class AttentionMaps(Intercepting):
         """Run `func`, and show the maps if it attends."""
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            given = (*args, *(kwargs[name] for name in ("query", "key") if name in kwargs))
-            query, key = map(plain, given[:2])
+            operands = (*args, *(kwargs[name] for name in ("query", "key") if name in kwargs))
+            query, key = map(plain, operands[:2])
             shape = torch.Size((*query.shape[:-1], key.shape[-2]))
             self.show(shape, partial(_dot_product_maps, *args, **kwargs))
         elif func is F.multi_head_attention_forward:
@@ -73,17 +73,17 @@ class AttentionMaps(Intercepting):
         result: Tensor,
     ) -> None:
         """Note what part of attention a result is, and show the maps that it is or gives."""
-        given = mark_of(args[0]) if args else None
-        if given and given.part == "exponentials" and func in SUMS:
+        before = mark_of(args[0]) if args else None
+        if before and before.part == "exponentials" and func in SUMS:
             dim = dim_of(args, kwargs)
-            if is_over_keys(args[0], dim, given.axes):
-                self._attended(args[0] / args[0].sum(dim, keepdim=True), dim, given.axes)
-                marked(args[0], "maps", given.axes)
+            if is_over_keys(args[0], dim, before.axes):
+                self._attended(args[0] / args[0].sum(dim, keepdim=True), dim, before.axes)
+                marked(args[0], "maps", before.axes)
             return
-        found = part_of(func, args, kwargs, result) if result.ndim > 2 else None
-        if found is None:
+        mark = part_of(func, args, kwargs, result) if result.ndim > 2 else None
+        if mark is None:
             return
-        part, axes = found.part, found.axes
+        part, axes = mark.part, mark.axes
         if part == "scores" and func in SOFTMAX:
             dim = dim_of(args, kwargs)
             if not is_over_keys(result, dim, axes):
@@ -100,8 +100,8 @@ class AttentionMaps(Intercepting):
 
     def _attended(self, maps: Tensor, dim: int, axes: tuple[int, ...] | None) -> None:
         """Show maps whose keys are in the dimension `dim`."""
-        found = arranged_maps(plain(maps.detach()), dim, axes)
-        self.show(found.shape, lambda: found)
+        arranged = arranged_maps(plain(maps.detach()), dim, axes)
+        self.show(arranged.shape, lambda: arranged)
 
 
 @torch.no_grad()
@@ -151,11 +151,11 @@ def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
 
 
 def heads_of(maps: Sequence[torch.Size], positions: int) -> int:
-    """Heads of the attention that a layer fed.
+    """Return the number of heads of the attention that a layer fed.
 
-    They are the dimension before queries and keys, or maps that are computed one by one. Where the
-    layer's positions are those of the queries of several windows, these are no heads: heads are
-    then the dimension, or the maps, beside which so many windows are left.
+    It is the size of the dimension before queries and keys, or the number of maps where heads are
+    computed one by one. Where a layer has the positions of several windows of queries, that size
+    may be the number of windows: then it is the size that, times the windows, gives all maps.
 
     Args:
         maps: their shapes on one sample, ``(..., query, key)``, one for each attention before the
@@ -166,7 +166,7 @@ def heads_of(maps: Sequence[torch.Size], positions: int) -> int:
     sizes = (len(maps), *shared)
     total = math.prod(sizes)
     windows, left = divmod(positions, queries)
-    if windows and not left and queries == keys and all(each == maps[-1] for each in maps):
+    if windows and not left and queries == keys and all(shape == maps[-1] for shape in maps):
         if len(shared) == 1 and not total % windows:  # what lies in one dimension with the samples
             return total // windows
         for place in reversed(range(len(sizes))):

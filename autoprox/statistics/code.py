@@ -22,17 +22,17 @@ def compares_sizes(network: nn.Module) -> bool:
     kinds: set[Any] = {type(module) for module in network.modules()}
     held = [value for module in network.modules() for value in vars(module).values()]
     return any(map(_has_methods_that_compare, kinds)) or any(
-        _asks_and_compares(each) for value in held for each in functions_of(value)
+        _asks_and_compares(function) for value in held for function in functions_of(value)
     )
 
 
 @lru_cache(maxsize=1024)
 def _has_methods_that_compare(kind: type) -> bool:
     return any(
-        name != "__init__" and _asks_and_compares(each)
+        name != "__init__" and _asks_and_compares(function)
         for base in kind.__mro__
         for name, value in vars(base).items()
-        for each in functions_of(value)
+        for function in functions_of(value)
     )
 
 
@@ -44,20 +44,20 @@ def functions_of(value: object) -> list[FunctionType]:
         value = value.fget
     if not isinstance(value, FunctionType):
         return []
-    found = dict.fromkeys((value, inspect.unwrap(value)))
-    return [each for each in found if isinstance(each, FunctionType) and not _of_torch(each)]
+    candidates = dict.fromkeys((value, inspect.unwrap(value)))
+    return [func for func in candidates if isinstance(func, FunctionType) and not _of_torch(func)]
 
 
 @lru_cache(maxsize=4096)
 def _asks_and_compares(function: FunctionType) -> bool:
     """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
-    return any(_compares(each.__code__) for each in (function, *called_by(function)))
+    return any(_compares(called.__code__) for called in (function, *called_by(function)))
 
 
 def called_by(function: FunctionType) -> list[FunctionType]:
     """Return the functions that a function finds by its name in its file, and may call."""
     known = [function.__globals__.get(name) for name in function.__code__.co_names]
-    return [each for value in known for each in functions_of(value)]
+    return [called for value in known for called in functions_of(value)]
 
 
 def _of_torch(function: FunctionType) -> bool:
@@ -67,6 +67,6 @@ def _of_torch(function: FunctionType) -> bool:
 def _compares(code: CodeType) -> bool:
     """Say whether code, or a function inside it, asks for a size, and compares something."""
     asks = not SIZES.isdisjoint(code.co_names)
-    if asks and any(each.opname == "COMPARE_OP" for each in dis.get_instructions(code)):
+    if asks and any(op.opname == "COMPARE_OP" for op in dis.get_instructions(code)):
         return True
-    return any(_compares(each) for each in code.co_consts if isinstance(each, CodeType))
+    return any(_compares(constant) for constant in code.co_consts if isinstance(constant, CodeType))

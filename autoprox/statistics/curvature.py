@@ -79,25 +79,18 @@ def _times(
     *,
     again: bool = False,
 ) -> list[Tensor]:
-    """The Hessian by `weights` times `vectors`, from the gradients `first` by `weights`.
+    """The Hessian by `weights` times `vectors`, from the gradients `first`, which have a graph.
 
-    It is 0 for layers in which the gradient is constant.
-
-    Args:
-        subject: the network and the batch.
-        first: gradients with their graph.
-        weights: what they are taken by.
-        vectors: of the shapes of `weights`.
-        again: whether other products of the same gradients follow.
+    It is 0 where the gradient is constant; `again` says whether more products of `first` follow.
     """
     dot = torch.stack([(a * b).sum() for a, b in zip(first, vectors, strict=True)]).sum()
     if not dot.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
     with explained(subject.inputs, backward=True):
-        found = torch.autograd.grad(
+        products = torch.autograd.grad(
             dot, weights, allow_unused=True, materialize_grads=True, retain_graph=again or None
         )
-    return [each.to_dense() if each.is_sparse else each for each in found]
+    return [product.to_dense() if product.is_sparse else product for product in products]
 
 
 def trace(times: Products, weight: Tensor, generator: torch.Generator) -> float:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def _branch(
-    chosen: Tensor, first: Callable[..., Any], second: Callable[..., Any], given: tuple[Any, ...]
+    chosen: Tensor, first: Callable[..., Any], second: Callable[..., Any], operands: tuple[Any, ...]
 ) -> Any:
     """Run a branch of `torch.cond`."""
-    return first(*given) if chosen else second(*given)
+    return first(*operands) if chosen else second(*operands)
 
 
 def _dense_attention(*args: Any) -> Any:

@@ -33,9 +33,9 @@ OURS = "autoprox"
 class Held:
     """What the attributes of modules hold, to be put back when they have run.
 
-    The contents of lists, dicts, sets and arrays, and of objects, in each other too, and the states
-    of generators of random numbers; a tensor that was written into is replaced by a copy of what it
-    was, since a graph may need what it is.
+    The contents of lists, dicts, sets, arrays and objects, nested ones too, and the states of
+    generators of random numbers. A tensor that was written into is replaced by a copy of its
+    earlier content, since a graph may need the present one.
     """
 
     def __init__(
@@ -45,10 +45,7 @@ class Held:
     ) -> None:
         """Remember what the attributes of modules hold.
 
-        Args:
-            modules: the attributes.
-            clones: tensors that were cloned before, to be cloned anew only if they were written
-                into since.
+        Tensors among `clones` are cloned anew only if they were written into since.
         """
         self._clones = {} if clones is None else clones
         self._things: dict[int, tuple[Any, Any]] = {}
@@ -82,41 +79,38 @@ class Held:
                 waiting.extend(vars(value).values())
 
     def put_back(self, *modules: dict[str, Any], in_place: bool = False) -> None:
-        """Put back what is held, and among the attributes what tensors were.
+        """Put back what is held; tensors among the attributes are replaced by what they were.
 
-        Args:
-            modules: the attributes.
-            in_place: whether the tensors themselves get back what they were, as no graph needs
-                what they are.
+        With `in_place` the tensors themselves get it back, as no graph needs their present content.
         """
         changed = {
-            key: was for key, (it, version, was) in self._tensors.items() if it._version != version
+            key: was
+            for key, (now, version, was) in self._tensors.items()
+            if now._version != version
         }
         if in_place:
             for key in changed:
                 self._tensors[key][0].data.copy_(changed[key])
             changed = {}
         for value, held in self._things.values():
-            if isinstance(value, list):
-                value[:] = [changed.get(id(each), each) for each in held]
+            if isinstance(value, (list, deque)):
+                value.clear()
+                value.extend(changed.get(id(item), item) for item in held)
             elif isinstance(value, dict):
                 value.clear()
-                value.update((key, changed.get(id(each), each)) for key, each in held.items())
+                value.update((key, changed.get(id(item), item)) for key, item in held.items())
             elif isinstance(value, set):
                 value.clear()
                 value.update(held)
-            elif isinstance(value, deque):
-                value.clear()
-                value.extend(changed.get(id(each), each) for each in held)
             elif isinstance(held, dict) and _is_plain_object(value):
                 for key in vars(value).keys() - held.keys():
                     del vars(value)[key]
-                vars(value).update({key: changed.get(id(it), it) for key, it in held.items()})
+                vars(value).update({key: changed.get(id(item), item) for key, item in held.items()})
             else:
                 _set_state(value, held)
         for attributes in modules if changed else ():
             attributes.update(
-                {key: changed[id(it)] for key, it in attributes.items() if id(it) in changed}
+                {key: changed[id(item)] for key, item in attributes.items() if id(item) in changed}
             )
 
 
@@ -124,8 +118,8 @@ class Held:
 def surroundings_kept(network: nn.Module) -> Iterator[None]:
     """Put back what the code of a network writes into besides the network, when all has run.
 
-    That are the attributes of its classes, and the variables of their files that methods name, or
-    functions of the file that these call, such as counters and caches. What hooks write elsewhere
+    These are the attributes of its classes, and variables of their files, such as counters and
+    caches, that methods name, or functions of the file that they call. What hooks write elsewhere
     is left: they are there to observe. What other threads write there meanwhile is undone, too.
     """
     held = Held()
@@ -156,15 +150,15 @@ def _outside(network: nn.Module) -> Iterator[tuple[Any, str]]:
             continue
         for name, value in list(vars(base).items()):
             for function in functions_of(value):
-                for each in (function, *_called(function)):
-                    yield from ((each.__globals__, known) for known in global_values(each))
+                for called in (function, *_called(function)):
+                    yield from ((called.__globals__, key) for key in global_values(called))
             if not (name.startswith("__") or hasattr(value, "__get__")):
                 yield base, name
 
 
 def _called(function: FunctionType) -> list[FunctionType]:
     """Return the functions of its file that a function may call."""
-    return [each for each in called_by(function) if each.__globals__ is function.__globals__]
+    return [called for called in called_by(function) if called.__globals__ is function.__globals__]
 
 
 def contents(value: object) -> Iterable[object]:

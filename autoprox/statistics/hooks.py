@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -12,11 +12,12 @@ from autoprox.statistics.wrapped import plain
 
 
 @contextmanager
-def hooked(handles: Callable[[list[RemovableHandle]], None]) -> Iterator[None]:
-    """Remove on leaving what `handles` has put into the list that it is given."""
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Remove hooks on leaving; `handles` may put one on each time that it is asked for the next."""
     held: list[RemovableHandle] = []
     try:
-        handles(held)
+        for handle in handles:
+            held.append(handle)  # if the next one fails, this one is removed
         yield
     finally:
         for handle in held:

@@ -94,9 +94,9 @@ def whole_numbers(labels: NDArray[Any], path: Path) -> NDArray[np.int64]:
         if not len(wrong):
             wrong = np.flatnonzero(labels != np.floor(labels))
     if not numbers or len(wrong):
-        what = f"{labels[wrong[0]]} at place {wrong[0]}" if numbers else f"type {labels.dtype}"
+        came = f"{labels[wrong[0]]} at place {wrong[0]}" if numbers else f"type {labels.dtype}"
         raise StatisticError(
-            f"the labels of {path} are to be whole numbers from 0, (N,); got {what}: number the "
+            f"the labels of {path} are to be whole numbers from 0, (N,); got {came}: number the "
             "classes"
         )
     return labels.astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprox.errors import StatisticError
-from autoprox.statistics.image_files import SUFFIXES, read_picture, stored
+from autoprox.statistics.image_files import SUFFIXES, Draw, read_picture, stored
 from autoprox.statistics.trees import Inputs, Targets, leaves
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -77,10 +78,10 @@ def images(
             f"{seed}"
         )
     path = Path(path)
-    if os.path.isdir(path):
-        pictures, labels = _from_folder(path, shape, classes, batch, seed)
-    else:
-        pictures, labels = _from_file(path, classes, batch, seed)
+    draw = partial(_drawn, path, classes=classes, batch=batch, seed=seed)
+    pictures, labels = (
+        _from_folder(path, shape[0], draw) if os.path.isdir(path) else stored(path, draw)
+    )
     ready = [_prepared(picture, shape, normalisation, path) for picture in pictures]
     return torch.stack(ready), torch.from_numpy(labels)
 
@@ -117,26 +118,19 @@ def fingerprint(inputs: Inputs, targets: Targets) -> str:
     return digest.hexdigest()
 
 
-def _from_file(
-    path: Path, classes: int, batch: int, seed: int
-) -> tuple[Iterable[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Draw images and labels from an ``.npz`` file."""
-    return stored(path, lambda labels: _drawn(path, labels, classes, batch, seed))
-
-
 def _from_folder(
-    path: Path, shape: tuple[int, int, int], classes: int, batch: int, seed: int
+    path: Path, channels: int, draw: Draw
 ) -> tuple[Iterable[NDArray[np.uint8]], NDArray[np.int64]]:
     """Draw images and labels from a folder with a folder a class; images are read when due."""
     files = [(file, label) for label, file in _labelled_files(path)]
     if not files:
         raise StatisticError(
             f"{path} holds no images; expected a folder a class with {', '.join(SUFFIXES)} "
-            f"files in it"
+            "files in it"
         )
     labels = np.array([label for _, label in files])
-    chosen = _drawn(path, labels, classes, batch, seed)
-    return (_picture(files[index][0], shape[0]) for index in chosen), labels[chosen]
+    chosen = draw(labels)
+    return (_picture(files[index][0], channels) for index in chosen), labels[chosen]
 
 
 def _labelled_files(path: Path) -> Iterator[tuple[int, Path]]:
@@ -194,7 +188,7 @@ def _prepared(
     if channels != shape[0] and (channels, shape[0]) != (1, 3):
         raise StatisticError(
             f"the images of {path} have {channels} channels; expected {shape[0]}, as the "
-            f"network takes"
+            "network takes"
         )
     tensor = torch.stack([_resized(picture[..., place], shape[1:]) for place in range(channels)])
     mean, deviation = map(torch.tensor, normalisation)

@@ -94,13 +94,9 @@ TRANSPOSED = Axes("transposed matrix")
 def layer_axes(module: nn.Module, name: str, parameter: Tensor) -> Axes | None:
     """Axes of a parameter by the type of the module that owns it; None if it is no layer's weight.
 
-    Of a module of unknown type a parameter is taken for a matrix if its name ends with "weight" and
-    it has two dimensions or more that are longer than 1, unless the type is called a norm.
-
-    Args:
-        module: the owner.
-        name: the parameter's own, in the module.
-        parameter: itself.
+    Of a module of unknown type a parameter is taken for a matrix if its name in the module ends
+    with "weight" and it has two dimensions or more that are longer than 1, unless the type is
+    called a norm.
     """
     if not _may_be_weight(parameter):
         return None
@@ -147,7 +143,7 @@ def may_be_packed(tensor: Tensor) -> bool:
 def packed_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers that may be quantised weights, by name."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {name: each for name, each in tensors.items() if may_be_packed(each)}
+    return {name: tensor for name, tensor in tensors.items() if may_be_packed(tensor)}
 
 
 def packed_objects(network: nn.Module) -> list[str]:
@@ -168,8 +164,8 @@ def unregistered(network: nn.Module) -> list[str]:
         for prefix, module in network.named_modules()
         for key, value in vars(module).items()
         if type(value) in (list, tuple, dict)
-        for each in (value.values() if isinstance(value, dict) else value)
-        if any(id(parameter) not in known for parameter in _parameters_in(each))
+        for item in (value.values() if isinstance(value, dict) else value)
+        if any(id(parameter) not in known for parameter in _parameters_in(item))
     ]
 
 
@@ -204,9 +200,9 @@ def static_axes(network: nn.Module) -> dict[str, Axes]:
     axes, modules = {}, dict(network.named_modules())
     for name, parameter in network.named_parameters():
         owner, _, own_name = name.rpartition(".")
-        found = layer_axes(modules[owner], own_name, parameter)
-        if found is not None:
-            axes[name] = found
+        own_axes = layer_axes(modules[owner], own_name, parameter)
+        if own_axes is not None:
+            axes[name] = own_axes
     return axes
 
 
@@ -234,16 +230,16 @@ def used_axes(
         seen: parameters that took part in any operation.
     """
     axes, modules = static_axes(network), dict(network.named_modules())
-    found = {}
+    used = {}
     for name, parameter in network.named_parameters():
         module = modules[name.rpartition(".")[0]]
         known = of_known_type(module)
         certain = known and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         if name in axes and (certain or name in factors or name not in seen):
-            found[name] = axes[name] if known else factors.get(name, axes[name])
+            used[name] = axes[name] if known else factors.get(name, axes[name])
         elif name in factors and _may_be_weight(parameter):
-            found[name] = factors[name]
-    return found
+            used[name] = factors[name]
+    return used
 
 
 def unseen(names: Iterable[str], layers: Iterable[str]) -> tuple[str, ...]:
@@ -273,8 +269,8 @@ def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
         module = original.get_submodule(owner)
     except AttributeError:  # inside of what torch.compile returned, which computes no weights
         return 0
-    own = sum(each.numel() for each in module.parameters(recurse=False))
+    own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
     inner = module._modules.get("parametrizations")
-    own += sum(each.numel() for each in inner.parameters()) if inner is not None else 0
+    own += sum(parameter.numel() for parameter in inner.parameters()) if inner is not None else 0
     copied = network.get_submodule(owner)
-    return own - sum(each.numel() for each in copied.parameters(recurse=False))
+    return own - sum(parameter.numel() for parameter in copied.parameters(recurse=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -107,9 +107,9 @@ def _chosen_among(run: Callable[..., object], samples: int) -> bool:
 def _felt_by_others(run: Callable[..., object], samples: int) -> bool:
     """Say whether every other sample has another result where those between are other ones."""
     whole = run(*range(samples))
-    other = run(*(0 if at % 2 else at for at in range(samples)))
+    exchanged = run(*(0 if at % 2 else at for at in range(samples)))
     return any(
-        not close(one_sample(whole, samples, at), one_sample(other, samples, at))
+        not close(one_sample(whole, samples, at), one_sample(exchanged, samples, at))
         for at in range(0, samples, 2)
     )
 
@@ -143,7 +143,7 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
             see(called, argument, structure.activated[called])
         called += 1
 
-    def attach(handles: list[RemovableHandle]) -> None:
+    def hooks() -> Iterator[RemovableHandle]:
         modules = dict(network.named_modules())
         for owner in structure.shapes:
 
@@ -152,9 +152,9 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
                 if tensor is not None:
                     see(owner, tensor, structure.shapes[owner])
 
-            handles.append(modules[owner].register_forward_hook(leave))
+            yield modules[owner].register_forward_hook(leave)
 
-    with hooked(attach), ActivationInputs(activating):
+    with hooked(hooks()), ActivationInputs(activating):
         result = run()
     return _Pair(one_sample(result, 2), rows, frozenset(unclear))
 

@@ -98,19 +98,14 @@ class File:
 
 
 class OnDisk(Mapping[str, Part], Generic[Part]):
-    """A part of each statistic, mapped anew each time that it is asked for.
-
-    Args:
-        homes: where each statistic lies, and under which name.
-        part: gives it.
-    """
+    """A part of each statistic, mapped anew each time that it is asked for."""
 
     __slots__ = ("_homes", "_part")
 
     def __init__(
         self, homes: Mapping[str, tuple[File, str]], part: Callable[[File, str], Part]
     ) -> None:
-        """Read nothing yet."""
+        """Read nothing yet; `homes` say where each statistic lies, and under which name."""
         self._homes = homes
         self._part = part
 
@@ -139,12 +134,7 @@ def words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def places(text: str, start: int, size: int) -> Mapping[str, TensorSpan]:
-    """Where tensors lie in a file.
-
-    Args:
-        text: what its header says of them, in JSON.
-        start: where the header ends.
-        size: of the file.
+    """Where tensors lie in a file of some `size`, by what its header, which ends at `start`, says.
 
     Raises:
         AutoproxError: one is of another type, or does not lie in the file.

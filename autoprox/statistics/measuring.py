@@ -137,13 +137,13 @@ def measure(
     rest = unseen([name for name, _ in network.named_parameters()], structure.layers)
     rest += tuple(name for name in structure.packed if name not in rest)
     _warn_of_unmeasured(network, structure.packed)
-    found = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
-    return replace(found, unseen=rest)
+    measurement = _tabulate(passes.structure, passes.findings, tuple(words), sample, subject.batch)
+    return replace(measurement, unseen=rest)
 
 
 def _warn_of_unmeasured(network: nn.Module, packed: Sequence[str]) -> None:
     """Warn of complex, quantised and unregistered weights, which no statistic can hold."""
-    names = [name for name, each in network.named_parameters() if each.is_complex()]
+    names = [name for name, parameter in network.named_parameters() if parameter.is_complex()]
     if names:
         warnings.warn(
             f"complex parameters are not measured: {', '.join(names)}; scores are those of the "
@@ -250,13 +250,7 @@ def check_batch(
 ) -> None:
     """Raise `StatisticError` if a batch is none, or lacks the targets that `labelled` need.
 
-    And if the loss is no function.
-
-    Args:
-        inputs: of the network.
-        targets: of the batch; they are looked at if something is labelled.
-        labelled: what needs them.
-        loss: None if targets have to be class numbers.
+    And if the loss is no function. Targets are looked at if something is labelled.
     """
     batch = batch_of(inputs)
     alone = isinstance(inputs, Tensor) and numbers(inputs) and inputs.ndim < 2
@@ -303,16 +297,13 @@ def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
         raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
     words = [STATISTICS[name] for name in names]
     lossless = subject.loss is not None and subject.targets is None  # a loss that does without
-    labelled = [
-        word.name for word in words if word.needs_labels and not (lossless and not word.own)
-    ]
+    labelled = [word.name for word in words if word.needs_labels and (word.own or not lossless)]
     check_batch(subject.inputs, subject.targets, labelled, subject.loss)
-    micro = [name for name in names if STATISTICS[name].group == "micro"]
+    micro = [word.name for word in words if word.group == "micro"]
     if micro and subject.batch < MICRO_BATCHES:
         raise StatisticError(
             f"{', '.join(map(repr, micro))} need {MICRO_BATCHES} samples or more, one a "
-            f"micro-batch; "
-            f"got a batch of {subject.batch}"
+            f"micro-batch; got a batch of {subject.batch}"
         )
     comparing = [name for name in names if name in COMPARING]
     if comparing and subject.batch < 2:
@@ -375,21 +366,21 @@ def _tabulate(
     for name in names:
         if STATISTICS[name].kind is Layer:
             numbers = findings.layerwise[name]  # NaN where one of a user's own gave nothing
-            there = numbers != 0 if name in PARTIAL else ~numbers.isnan()
+            shown = numbers != 0 if name in PARTIAL else ~numbers.isnan()
             values[name] = numbers.nan_to_num(0.0)
-            present[name], sizes[name] = there, there.double()
+            present[name], sizes[name] = shown, shown.double()
             continue
-        found = findings.values.get(name, {})
-        present[name] = torch.tensor([layer in found for layer in range(count)])
+        by_layer = findings.values.get(name, {})
+        present[name] = torch.tensor([layer in by_layer for layer in range(count)])
         extent = findings.sizes.get(name, {})
         sizes[name] = torch.tensor(
             [float(extent.get(layer, 0)) for layer in range(count)], dtype=torch.float64
         )
         if sample == "full":
-            values[name] = tuple(found.get(layer) for layer in range(count))
+            values[name] = tuple(by_layer.get(layer) for layer in range(count))
         else:
             matrix = STATISTICS[name].kind in MATRIX_KINDS
-            like = next(iter(found.values()), torch.zeros(batch, batch))
+            like = next(iter(by_layer.values()), torch.zeros(batch, batch))
             empty = torch.zeros(like.shape if matrix else (sample,), dtype=like.dtype)
-            values[name] = torch.stack([found.get(layer, empty) for layer in range(count)])
+            values[name] = torch.stack([by_layer.get(layer, empty) for layer in range(count)])
     return Measurement(structure.layers, structure.roles, sample, values, present, sizes)

@@ -190,10 +190,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
     ) -> None:
         """Watch what happens to the `parameters` of a network that runs with `state`.
 
-        Args:
-            state: the tensors that it runs with, by name.
-            parameters: which of them are parameters.
-            free: those of modules whose type does not say what they are.
+        `free` are those of modules whose type does not say what they are.
         """
         super().__init__()  # type: ignore[no-untyped-call]  # as torch has it
         self.total = 0
@@ -238,8 +235,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
     ) -> None:
         """Note what an operation does with parameters."""
         name = facts.name
-        given = list(listed_tensors((*args, *kwargs.values())))
-        sources = [self._sources.get(id(tensor)) for tensor in given]
+        tensors = list(listed_tensors((*args, *kwargs.values())))
+        sources = [self._sources.get(id(tensor)) for tensor in tensors]
         self.seen.update(*(source for source in sources if source))
         if facts.unknown:
             self.hidden.update(*(source for source in sources if source))
@@ -252,7 +249,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
             self._multiplied(name, args)
             picked = self._chosen(name, args)
         origin = frozenset().union(*filter(None, sources))
-        if name in TABLES or (name in FACTORS and not _all_in(sources, self._free)):
+        free = all(source and source <= self._free for source in sources)
+        if name in TABLES or (name in FACTORS and not free):
             origin = frozenset()
         for tensor in listed_tensors((result,)):
             self._sources.pop(id(tensor), None)
@@ -269,15 +267,15 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
         if name == "index":
             matrices = args[0].ndim > 1 + sum(place is not None for place in args[1])
             return self._sources.get(id(args[0]), frozenset()) if matrices else frozenset()
-        given = list(listed_tensors(args))
-        return self._picked.get(id(given[0]), frozenset()) if len(given) == 1 else frozenset()
+        tensors = list(listed_tensors(args))
+        return self._picked.get(id(tensors[0]), frozenset()) if len(tensors) == 1 else frozenset()
 
     def _multiplied(self, name: str, args: tuple[Any, ...]) -> None:
         """Note the parameters among the arguments that data are multiplied by or looked up in."""
         if name in TABLES:
             table, places = TABLES[name]
             looked_up = any(
-                id(each) not in self._sources for each in listed_tensors((args[places],))
+                id(tensor) not in self._sources for tensor in listed_tensors((args[places],))
             )
             for source in self._sources.get(id(args[table]), ()) if looked_up else ():
                 self.factors.setdefault(source, TRANSPOSED)
@@ -292,22 +290,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torc
                 self.factors[source] = axes
 
 
-def _all_in(sources: Iterable[frozenset[str] | None], names: frozenset[str]) -> bool:
-    """Say whether all of some tensors come from parameters of these names."""
-    return all(source and source <= names for source in sources)
-
-
 def _axes_of(
     name: str, factor: Tensor, order: int, args: tuple[Any, ...], parameter: Tensor
 ) -> Axes:
-    """Axes of a parameter that is a factor, or a view of it, from how it is multiplied.
+    """Axes of a parameter that a factor is, or is made of, from how the product `name` uses it.
 
-    Args:
-        name: the product's.
-        factor: the factor.
-        order: 0 for the left one, of which the columns are summed over, 1 for the right one.
-        args: of the product.
-        parameter: that the factor is, or is made of.
+    `order` is 0 for the left factor, of which the columns are summed over, 1 for the right one.
     """
     if name == "convolution":
         arrangement = "transposed convolution" if args[6] else "convolution"

@@ -89,7 +89,7 @@ def check_output(output: object) -> None:
     """
     if isinstance(output, Tensor):
         _check_finite(output)
-    elif any(each.is_floating_point() and each.isnan().any() for each in tensors(output)):
+    elif any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors(output)):
         raise StatisticError(
             "the network's outputs are not finite; check its initialisation and the scale of the "
             "inputs"
@@ -114,37 +114,37 @@ def loss_of(subject: Subject, output: object, low: int, high: int) -> Tensor:
     """
     targets = rows(subject.targets, slice(low, high))
     if subject.loss is not None:
-        found = _own(subject.loss, output, targets)
+        loss = _own(subject.loss, output, targets)
     else:
         logits = logits_of(output, high - low, subject.outputs)
         dim = class_dim(tuple(logits.shape), subject.targets, subject.batch)
         try:
-            found = _cross_entropy(logits, targets, dim)
+            loss = _cross_entropy(logits, targets, dim)
         except RuntimeError as error:  # such as a type for which torch has none
             raise StatisticError(
                 f"the cross-entropy of logits of type {logits.dtype} failed: {reason_of(error)}; "
                 f"{HINT}"
             ) from error
-    if not torch.isfinite(found):
+    if not torch.isfinite(loss):
         raise StatisticError("the loss is not finite; check the scale of the network's logits")
-    return found
+    return loss
 
 
 def _own(loss: Loss, output: object, targets: Targets) -> Tensor:
     """Return the number that a user's loss gives."""
     try:
-        found = loss(output, mapped(targets, Tensor.clone))  # it may write into them
+        value = loss(output, mapped(targets, Tensor.clone))  # it may write into them
     except Exception as error:  # the function is a user's and may raise anything
         raise StatisticError(
             f"the loss failed: {reason_of(error)}; expected a function of (outputs, "
             "targets), which are what the network returns and the targets of the same samples"
         ) from error
-    if not isinstance(found, Tensor) or found.numel() != 1:
-        came = f"a {type(found).__name__}: return the number alone"
-        if isinstance(found, Tensor):
-            came = f"shape {tuple(found.shape)}: take its mean"
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        came = f"a {type(value).__name__}: return the number alone"
+        if isinstance(value, Tensor):
+            came = f"shape {tuple(value.shape)}: take its mean"
         raise StatisticError(f"expected the loss to be a tensor of one number; got {came}")
-    return found.reshape(())
+    return value.reshape(())
 
 
 def class_dim(logits: tuple[int, ...], targets: Targets, batch: int) -> int:

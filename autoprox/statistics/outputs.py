@@ -70,19 +70,16 @@ def channel_spectrum(positions: Tensor) -> Tensor:
     length = centred.norm(dim=0)
     centred = centred / torch.where(length > 0, length, 1.0)
     values = torch.zeros(centred.shape[1])
-    found = singular_values(centred).square()
-    values[: len(found)] = found
+    leading = singular_values(centred).square()
+    values[: len(leading)] = leading
     return values
 
 
 def by_channel(output: Tensor, weight_dims: int) -> Tensor:
     """View an output as ``(batch * positions, channels)``.
 
-    The channels are the second dimension after a convolution and the last one elsewhere.
-
-    Args:
-        output: of a layer.
-        weight_dims: dimensions of its weight after a convolution, 2 elsewhere.
+    The channels are the second dimension after a convolution, whose weight has more than two
+    dimensions, and the last one elsewhere.
     """
     output = output.movedim(1, -1) if weight_dims > 2 else output
     return output.reshape(-1, output.shape[-1])
@@ -91,13 +88,8 @@ def by_channel(output: Tensor, weight_dims: int) -> Tensor:
 def agreement(values: Tensor) -> Tensor:
     """Count the entries above zero, or not, in both of two samples.
 
-    NASWOT (Mellor et al., ICML 2021), eq. 2: ``bits - hamming distance``.
-
-    Args:
-        values: ``(batch, entries)``: numbers, or whether they are above zero.
-
-    Returns:
-        ``(batch, batch)`` float64.
+    NASWOT (Mellor et al., ICML 2021), eq. 2: ``bits - hamming distance``. From numbers, or whether
+    they are above zero, ``(batch, entries)``, to float64 ``(batch, batch)``.
     """
     batch, entries = values.shape
     shared = torch.zeros(batch, batch, dtype=torch.float64, device=values.device)

@@ -76,11 +76,12 @@ def statistic(
     ...     return {name: torch.linalg.matrix_norm(w.flatten(1), 2) for name, w in weights.items()}
     >>> _ = STATISTICS.unregister("doctest_gain")
     """
-    chosen = {each.__name__: each for each in KINDS}.get(kind) if isinstance(kind, str) else kind
+    chosen = {known.__name__: known for known in KINDS}.get(kind) if isinstance(kind, str) else kind
     if chosen is None or chosen not in SHAPES:
         raise StatisticError(
-            f"a statistic of one's own is of kind {', '.join(each.__name__ for each in SHAPES)}; "
-            f"got {kind!r}: give what outputs show as a number a layer, or as one of the others"
+            "a statistic of one's own is of kind "
+            f"{', '.join(allowed.__name__ for allowed in SHAPES)}; got {kind!r}: give what outputs "
+            "show as a number a layer, or as one of the others"
         )
 
     def register(function: Function) -> Function:
@@ -110,8 +111,8 @@ def statistic(
 
 def _version(function: Callable[..., Any]) -> str:
     """Return a digest of a function's code, or what no other has if the digest cannot tell all."""
-    found = digest(function)
-    return f"{found.text} {secrets.token_hex(8)}" if found.missing else found.text
+    code = digest(function)
+    return f"{code.text} {secrets.token_hex(8)}" if code.missing else code.text
 
 
 def measure_own(passes: Passes, word: Statistic) -> None:
@@ -120,15 +121,15 @@ def measure_own(passes: Passes, word: Statistic) -> None:
     Raises:
         StatisticError: the function fails, or gives something else than its kind asks for.
     """
-    found, batch = _called(passes, word), passes.subject.batch
+    by_name, batch = _called(passes, word), passes.subject.batch
     numbers = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
     state = passes.subject.state()
     shapes = {Layer: torch.Size(()), Relation: torch.Size((batch, batch))}
     for layer, name in passes.places():
-        if name not in found:
+        if name not in by_name:
             continue
         shape = state[name].shape if word.kind is Weight else shapes.get(word.kind)
-        tensor = _checked(word, name, found[name], shape)
+        tensor = _checked(word, name, by_name[name], shape)
         if word.kind is Layer:
             numbers[layer] = tensor.double()
             continue
@@ -152,28 +153,21 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
         network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
         network.zero_grad()
         inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
-        found = word.own.function(network, inputs, targets)
+        by_name = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything
         raise StatisticError(f"statistic {word.name!r} failed: {reason_of(error)}") from error
     expected = f"statistic {word.name!r} returns what it found by the names of parameters"
-    if not isinstance(found, Mapping):
-        raise StatisticError(f"{expected}; got {type(found).__name__}")
+    if not isinstance(by_name, Mapping):
+        raise StatisticError(f"{expected}; got {type(by_name).__name__}")
     known = dict(subject.network.named_parameters())
-    for name in found:
+    for name in by_name:
         if name not in known:
             raise StatisticError(f"{expected}, such as {subject.names[0]!r}; got {name!r}")
-    return found
+    return by_name
 
 
 def _checked(word: Statistic, layer: str, value: Any, shape: torch.Size | None) -> Tensor:
-    """Return what a statistic gives for a layer as a tensor.
-
-    Args:
-        word: the statistic.
-        layer: its name.
-        value: what the statistic gives for it.
-        shape: that it must have; None if it only must have one dimension.
-    """
+    """Return what a statistic gives for a layer as a tensor of `shape`; None is any ``(n,)``."""
     where = f"statistic {word.name!r}, layer {layer!r}"
     try:
         tensor = torch.as_tensor(value).detach()

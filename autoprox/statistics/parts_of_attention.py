@@ -70,16 +70,16 @@ def marked(tensor: Tensor, part: str, axes: Axes | None) -> None:
 def part_of(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
 ) -> Mark | None:
-    """Say what part of attention a function gave; None if it is none."""
+    """Return the mark of what a function gave; None if it is no part of attention."""
     if func in _NOT_OF_SAMPLES:
         return None
-    given = list(listed_tensors((*args, *kwargs.values())))
-    marks = [(each, mark) for each in given if (mark := mark_of(each))]
+    tensors = list(listed_tensors((*args, *kwargs.values())))
+    marks = [(tensor, mark) for tensor in tensors if (mark := mark_of(tensor))]
     product = func in BEGINNING and func not in _ELEMENTWISE
     if product and any(mark.part in ("maps", "exponentials") for _, mark in marks):
         return None
     if product or (func in _ELEMENTWISE and not marks):
-        axes = None if marks else _product_axes(func, args, given, result)
+        axes = None if marks else _product_axes(func, args, tensors, result)
         if axes is not None:
             return Mark("products" if func in _ELEMENTWISE else "scores", axes)
     return _carried(func, args, kwargs, result, *marks[0]) if marks else None
@@ -93,7 +93,7 @@ def _carried(
     before: Tensor,
     mark: Mark,
 ) -> Mark | None:
-    """Say what a result is that was made of a marked tensor."""
+    """Return the mark of what was made of a marked tensor; None if it has none."""
     part, axes = mark
     if part == "products":
         if func in SUMS:
@@ -135,8 +135,8 @@ def _axes_after(
     if before.shape == after.shape:
         return axes
     same = 0
-    for one, other in zip(reversed(before.shape), reversed(after.shape), strict=False):
-        if one != other:
+    for old, new in zip(reversed(before.shape), reversed(after.shape), strict=False):
+        if old != new:
             break
         same += 1
     split = len(axes) - same
@@ -144,18 +144,18 @@ def _axes_after(
 
 
 def _product_axes(
-    func: Callable[..., Any], args: tuple[Any, ...], given: list[Tensor], result: Tensor
+    func: Callable[..., Any], args: tuple[Any, ...], tensors: list[Tensor], result: Tensor
 ) -> Axes | None:
     """Return the axes of a product of queries and keys of each sample; None if it is another."""
     if func is torch.einsum:
-        return _einsum_axes(args[0], given, result) if isinstance(args[0], str) else None
-    factors = given[1:3] if func in _ADDED_PRODUCTS else given[:2]
+        return _einsum_axes(args[0], tensors, result) if isinstance(args[0], str) else None
+    factors = tensors[1:3] if func in _ADDED_PRODUCTS else tensors[:2]
     if len(factors) != 2 or factors[0].ndim != factors[1].ndim or factors[0].ndim < 3:
         return None
     if func in _MATRIX_PRODUCTS or func in _ADDED_PRODUCTS:
         return (0,) * (result.ndim - 2) + (1, 2)
-    pairs = zip(*(each.shape for each in factors), strict=True)
-    axes = tuple(0 if one == other else 1 if other == 1 else 2 for one, other in pairs)
+    pairs = zip(*(factor.shape for factor in factors), strict=True)
+    axes = tuple(0 if first == second else 1 if second == 1 else 2 for first, second in pairs)
     if func in _SUMMED_PRODUCTS:
         axes = axes[:-1] if result.ndim == len(axes) - 1 and not axes[-1] else ()
     return axes if {1, 2} <= {*axes} and not axes[0] else None
@@ -165,14 +165,15 @@ _DOTS = "0123456789"
 """Names for the dimensions that an equation of `torch.einsum` leaves out."""
 
 
-def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | None:
+def _einsum_axes(equation: str, factors: list[Tensor], result: Tensor) -> Axes | None:
     """Return the axes of the result of an equation in which two tensors of each sample meet."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    if len(terms) != len(given):
+    if len(terms) != len(factors):
         return None
     dims = [
-        each.ndim - len(term.replace("...", "")) for term, each in zip(terms, given, strict=True)
+        factor.ndim - len(term.replace("...", ""))
+        for term, factor in zip(terms, factors, strict=True)
     ]
     terms = [
         term.replace("...", _DOTS[len(_DOTS) - size :])
@@ -181,15 +182,21 @@ def _einsum_axes(equation: str, given: list[Tensor], result: Tensor) -> Axes | N
     letters = sorted(set("".join(terms)))
     dots = "".join(letter for letter in letters if letter in _DOTS)
     if not arrow:
-        once = [each for each in letters if "".join(terms).count(each) == 1 and each not in dots]
+        once = [
+            letter for letter in letters if "".join(terms).count(letter) == 1 and letter not in dots
+        ]
         right = "..." + "".join(once)
     right = right.replace("...", dots)
-    owners = {each: [place for place, term in enumerate(terms) if each in term] for each in letters}
-    alone = sorted({owners[each][0] for each in right if len(owners[each]) == 1})
-    met = any(each not in right and len(owners[each]) > 1 for each in letters)
+    owners = {
+        letter: [place for place, term in enumerate(terms) if letter in term] for letter in letters
+    }
+    alone = sorted({owners[letter][0] for letter in right if len(owners[letter]) == 1})
+    met = any(letter not in right and len(owners[letter]) > 1 for letter in letters)
     if not met or not 1 <= len(alone) <= 2 or not right or len(owners[right[0]]) < 2:
         return None
-    axes = tuple(0 if len(owners[each]) > 1 else 1 + alone.index(owners[each][0]) for each in right)
+    axes = tuple(
+        0 if len(owners[letter]) > 1 else 1 + alone.index(owners[letter][0]) for letter in right
+    )
     return axes if len(axes) == result.ndim else None
 
 
@@ -229,12 +236,9 @@ _ROUNDING = 0.01
 
 
 def arranged_maps(maps: Tensor, dim: int, axes: Axes | None) -> Tensor:
-    """Return maps as ``(shared..., query..., key)``.
+    """Return maps whose keys are in the dimension `dim` as ``(shared..., query..., key)``.
 
-    Args:
-        maps: with all their dimensions.
-        dim: that of the keys.
-        axes: None if they are not known: those of queries and keys come last.
+    Where their axes are not known, those of queries and keys are the last two.
     """
     if axes is None or len(axes) != maps.ndim:
         last = dim in (-1, maps.ndim - 1)

@@ -199,12 +199,9 @@ class Passes:
     def _shown_ones(self, *, absolute: bool) -> list[Tensor]:
         """Gradients of the summed logits for one input of ones, in float64.
 
-        Batch norm uses its running statistics: it could not normalise a single sample, and on an
-        untrained network (mean 0, variance 1) it changes nothing, as if it were left out. Other
-        norms stay.
-
-        Args:
-            absolute: whether every parameter is replaced by its absolute value.
+        `absolute` replaces every parameter by its absolute value. Batch norm uses its running
+        statistics: it could not normalise a single sample, and on an untrained network (mean 0,
+        variance 1) it changes nothing. Other norms stay.
         """
         asked = [repr(name) for name in sorted(self.asked) if STATISTICS[name].group in SHOWN_ONES]
         names = ", ".join(asked)

@@ -254,7 +254,7 @@ def _own_class(shared: type) -> type:
 
     Torch makes one for each such module, and takes a property off it with the parametrisation.
     """
-    ours = {key: each for key, each in vars(shared).items() if not hasattr(each, "__objclass__")}
+    ours = {key: value for key, value in vars(shared).items() if not hasattr(value, "__objclass__")}
     return type(shared.__name__, shared.__bases__, ours)
 
 

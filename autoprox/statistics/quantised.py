@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
@@ -39,8 +38,8 @@ def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:
     }
     if not names:
         raise QuantisationError("the network runs no nn.Conv2d or nn.Linear; it cannot have bits")
-    given = bits_per_layer([QuantisableLayer(owner, 0, 0) for owner in names], bits)
-    return replace(subject, bits=dict(zip(names.values(), given, strict=True)))
+    per_layer = bits_per_layer([QuantisableLayer(owner, 0, 0) for owner in names], bits)
+    return replace(subject, bits=dict(zip(names.values(), per_layer, strict=True)))
 
 
 def measure_quantised(passes: Passes) -> None:
@@ -68,7 +67,7 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
     Of an error those entries are kept that are kept of the output itself.
     """
     subject, structure, picker = passes.subject, passes.structure, passes.picker
-    found: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
+    by_layer: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
     widths: dict[int, int] = {}
 
     for low, high in subject.parts():
@@ -76,15 +75,15 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
         def see(name: str, output: Tensor, error: Tensor, low: int = low, high: int = high) -> None:
             layer, owner = structure.layers.index(name), owner_of(name)
             single, stacked = structure.shapes[owner], owner in structure.stacked
-            rows = [by_sample(each, single, high - low, stacked) for each in (output, error)]
-            pooled = [picker.pooled(each, low, subject.batch, "Activation", layer) for each in rows]
-            found.setdefault(layer, {})[low] = (pooled[0], pooled[1])
+            rows = [by_sample(tensor, single, high - low, stacked) for tensor in (output, error)]
+            pooled = [picker.pooled(view, low, subject.batch, "Activation", layer) for view in rows]
+            by_layer.setdefault(layer, {})[low] = (pooled[0], pooled[1])
             widths[layer] = rows[0].shape[1]
 
         with repeated(subject.network, weights, see):
             subject.forward(subject.part(low, high), subject.leaves(), low)
-    for layer, parts in found.items():
-        outputs, errors = (torch.cat(each) for each in zip(*parts.values(), strict=True))
+    for layer, parts in by_layer.items():
+        outputs, errors = (torch.cat(tensors) for tensors in zip(*parts.values(), strict=True))
         shape = (subject.batch, widths[layer])
         values = errors[picker.kept(outputs, shape, "Activation", layer)]
         passes.findings.put("act_error", layer, values, math.prod(shape))
@@ -96,12 +95,9 @@ def repeated(
     weights: Mapping[str, Tensor],
     see: Callable[[str, Tensor, Tensor], None],
 ) -> Iterator[None]:
-    """Run layers once more with other weights, on the inputs that they are given.
+    """Run layers once more with other `weights`, on the inputs that they are given.
 
-    Args:
-        network: the network.
-        weights: by the names of the layers.
-        see: is shown the name of a layer, its output, and by how much the other one differs.
+    `see` is shown the name of a layer, its output, and by how much the other output differs.
     """
     modules = dict(network.named_modules())
     repeating = False
@@ -116,17 +112,15 @@ def repeated(
             repeating = True
             try:
                 own_name = layer.rpartition(".")[2]
-                other = functional_call(module, {own_name: weight}, args, kwargs)
+                changed = functional_call(module, {own_name: weight}, args, kwargs)
             finally:
                 repeating = False
-            see(layer, plain(output), plain(other - output))
+            see(layer, plain(output), plain(changed - output))
 
         return leave
 
-    def attach(handles: list[RemovableHandle]) -> None:
-        for layer, weight in weights.items():
-            module, hook = modules[owner_of(layer)], repeat(layer, weight)
-            handles.append(module.register_forward_hook(hook, with_kwargs=True))
-
-    with hooked(attach):
+    with hooked(
+        modules[owner_of(layer)].register_forward_hook(repeat(layer, weight), with_kwargs=True)
+        for layer, weight in weights.items()
+    ):
         yield

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.activations import ActivationInputs
@@ -90,43 +91,36 @@ class Recorder:
         self._maps.clear()
         self._activated = 0
         modules = dict(network.named_modules())
-
-        def attach(handles: list[RemovableHandle]) -> None:
-            for owner in self._showing:
-                module = modules[owner]
-                if "attention" in self.asked:
-                    handles.append(module.register_forward_pre_hook(self._enter(owner)))
-                if self.asked & OF_MODULES:
-                    handles.append(module.register_forward_hook(self._leave(owner)))
-
-        with hooked(attach), ExitStack() as modes:
+        hooks = chain(
+            (
+                modules[owner].register_forward_pre_hook(partial(self._enter, owner))
+                for owner in (self._showing if "attention" in self.asked else ())
+            ),
+            (
+                modules[owner].register_forward_hook(partial(self._leave, owner))
+                for owner in (self._showing if self.asked & OF_MODULES else ())
+            ),
+        )
+        with hooked(hooks), ExitStack() as modes:
             if "attention" in self.asked:
                 modes.enter_context(AttentionMaps(self._attended))
             if "code_total" in self.asked:
                 modes.enter_context(ActivationInputs(self._activating))
             yield
 
-    def _enter(self, owner: str) -> Callable[[nn.Module, object], None]:
-        """Make the hook that notes which layer runs."""
+    def _enter(self, owner: str, _module: nn.Module, _inputs: object) -> None:
+        """Note which layer runs."""
+        self._current = owner
+        self._maps.clear()
 
-        def enter(_module: nn.Module, _inputs: object) -> None:
-            self._current = owner
-            self._maps.clear()
-
-        return enter
-
-    def _leave(self, owner: str) -> Callable[[nn.Module, object, object], None]:
-        """Make the hook that records the output of the module `owner`."""
-
-        def leave(_module: nn.Module, _inputs: object, output: object) -> None:
-            tensor = first_tensor(output)
-            if tensor is None:
-                return
-            if owner not in self.structure.shapes:
-                raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
-            self._output(owner, tensor)
-
-        return leave
+    def _leave(self, owner: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        """Record the output of the module `owner`."""
+        tensor = first_tensor(output)
+        if tensor is None:
+            return
+        if owner not in self.structure.shapes:
+            raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
+        self._output(owner, tensor)
 
     def _output(self, owner: str, output: Tensor) -> None:
         """Keep what is needed of an output, now, since later modules may overwrite it in place."""

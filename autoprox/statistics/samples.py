@@ -100,12 +100,8 @@ def _by_weight(
     """Yield each layer's place among `subject.names` and its gradients, ``(batch, *weight)``.
 
     The layers are taken in groups whose gradients fit in `HELD_BYTES`, each with forward passes of
-    its own.
-
-    Args:
-        subject: the network and the batch.
-        outcomes: what the network returns for the samples from a number to another, and these
-            numbers -> one number a sample.
+    its own. `outcomes` takes what the network returns for the samples `low` to `high`, and these
+    two numbers, to one number a sample.
     """
     for group in _groups(subject):
         names = tuple(subject.names[place] for place in group)
@@ -114,9 +110,9 @@ def _by_weight(
             state = subject.leaves()
             output = subject.forward(subject.part(low, high), state, low)
             for outcome in outcomes(output, low, high):
-                found = gradients(subject, outcome, state, names=names, again=high - low > 1)
-                for kept, grad in zip(grads, found, strict=True):
-                    kept.append(grad)
+                of_sample = gradients(subject, outcome, state, names=names, again=high - low > 1)
+                for of_layer, grad in zip(grads, of_sample, strict=True):
+                    of_layer.append(grad)
         for place in group:
             yield place, torch.stack(grads.pop(0))
 
@@ -133,15 +129,15 @@ def _together(subject: Subject) -> list[tuple[int, int]]:
 
 def _groups(subject: Subject) -> list[list[int]]:
     """Places of the layers, together as long as the gradients of all samples fit in memory."""
-    state, groups, held = subject.state(), [[0]], 0
+    state, held = subject.state(), 0
+    groups: list[list[int]] = [[]]
     for place, name in enumerate(subject.names):
         size = subject.batch * state[name].numel() * state[name].element_size()
-        held += size
-        if place and held > HELD_BYTES:
+        if groups[-1] and held + size > HELD_BYTES:
             groups.append([])
-            held = size
-        if place:
-            groups[-1].append(place)
+            held = 0
+        groups[-1].append(place)
+        held += size
     return groups
 
 
@@ -164,15 +160,15 @@ def _jacobian(subject: Subject, name: str) -> Tensor:
             f"{name!r} compares the entries of samples, and a list of samples may have samples of "
             "different sizes; pass one tensor, or leave it out"
         )
-    if not any(each.is_floating_point() for each in tensors(subject.inputs)):
+    if not any(tensor.is_floating_point() for tensor in tensors(subject.inputs)):
         raise StatisticError(
             f"{name!r} needs floating-point inputs to differentiate by; got "
             f"{told(subject.inputs)}; leave it out for this network"
         )
-    found: list[Tensor] = []
+    jacobians: list[Tensor] = []
     for low, high in subject.parts():
         part = mapped(subject.part(low, high), _differentiable)
-        inputs = [each for each in tensors(part) if each.requires_grad]
+        inputs = [tensor for tensor in tensors(part) if tensor.requires_grad]
         state = subject.state()
         logits = subject.logits(subject.forward(part, state, low), high - low)
         grads: tuple[Tensor | None, ...] = (None,) * len(inputs)
@@ -188,11 +184,11 @@ def _jacobian(subject: Subject, name: str) -> Tensor:
                 "measured; leave it out for this network"
             )
         flat = [
-            (torch.zeros_like(each) if grad is None else grad).reshape(high - low, -1).float()
-            for each, grad in zip(inputs, grads, strict=True)
+            (torch.zeros_like(tensor) if grad is None else grad).reshape(high - low, -1).float()
+            for tensor, grad in zip(inputs, grads, strict=True)
         ]
-        found.append(torch.cat(flat, 1))
-    return torch.cat(found)
+        jacobians.append(torch.cat(flat, 1))
+    return torch.cat(jacobians)
 
 
 def _differentiable(tensor: Tensor) -> Tensor:

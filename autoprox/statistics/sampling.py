@@ -35,15 +35,12 @@ class Pool:
     offsets: NDArray[np.float64]
 
     def kept(self, values: Tensor) -> Places:
-        """Which entries of the pool are kept, ascending, ``(sample,)``.
+        """Which entries of the pool are kept, ascending, ``(sample,)``, by values ``(entries,)``.
 
         The entries are sorted by their `values` and cut into strips of equal length, from each of
         which one is kept: so the kept ones have nearly the distribution of the values of the whole
         matrix. Where there are fewer entries than are kept, each occurs equally often, to within
         one.
-
-        Args:
-            values: of the entries, ``(entries,)``.
         """
         sample = len(self.offsets)
         edges = np.arange(sample + 1) * len(self.places) // sample

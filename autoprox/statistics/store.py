@@ -11,7 +11,6 @@ of any size takes little memory, and only what is used is read.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -23,12 +22,12 @@ from pathlib import Path
 from torch import Tensor
 
 from autoprox.errors import AutoproxError, CacheError
-from autoprox.runtime.files import canonical, digits, replace, user_path
+from autoprox.runtime.files import cache_error, canonical, digits, replace, user_path
 from autoprox.runtime.schema import converted, decoded
 from autoprox.runtime.tensors import opened, tensor_bytes
 from autoprox.statistics.mapped import File, Header, OnDisk, places, words
 from autoprox.statistics.measurement import Measurement, Sample
-from autoprox.statistics.words import STATISTICS
+from autoprox.statistics.words import STATISTICS, TAUGHT
 
 FORMAT = 1
 """Version of the layout of a file."""
@@ -103,7 +102,7 @@ class Store:
         Raises:
             CacheError: the folder cannot be written, or `key` is not made of JSON values.
         """
-        taught = [name for name in measurement.names if TEACHER in key and _needs_teacher(name)]
+        taught = [name for name in measurement.names if TEACHER in key and name in TAUGHT]
         alone = [name for name in measurement.names if name not in taught]
         parts = [(_alone(key), alone), (key, taught)]
         *_, path = [
@@ -115,13 +114,14 @@ class Store:
 
     def _write(self, text: str, measurement: Measurement) -> Path:
         """Write one file under the text of a key."""
-        path = self._path(text, measurement.names)
+        digest, part = digits(text, 16), digits(",".join(sorted(measurement.names)), 8)
+        path = self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
         content = _content(text, measurement)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace(path, content, lasting=False)
         except OSError as error:
-            raise self._unusable("write to", error) from None
+            raise cache_error("write to", self.folder, error) from None
         self._checked.pop(path, None)
         self.damaged = [(file, reason) for file, reason in self.damaged if file != path]
         return path
@@ -137,8 +137,8 @@ class Store:
         """
         wanted = {name: _stored_name(name) for name in names}
         files = self._files(key)
-        lie = {name: file for file in reversed(files) for name in file.header.names}
-        absent = [name for name, stored in wanted.items() if stored not in lie]
+        holders = {name: file for file in reversed(files) for name in file.header.names}
+        absent = [name for name, stored in wanted.items() if stored not in holders]
         if absent or not files:
             reasons = "".join(f"; {path.name}: {reason}" for path, reason in self.damaged)
             raise CacheError(
@@ -146,16 +146,13 @@ class Store:
                 f"{canonical(key)[:200]}{reasons}; measure and save first"
             )
         first = files[0].header
-        if any(
-            (h.layers, h.roles, h.sample) != (first.layers, first.roles, first.sample)
-            for h in (file.header for file in files)
-        ):
+        if len({(file.header.layers, file.header.roles, file.header.sample) for file in files}) > 1:
             raise CacheError(
-                f"the files of one architecture disagree on its layers: "
+                "the files of one architecture disagree on its layers: "
                 f"{', '.join(file.path.name for file in files)} in {self.folder}; remove them "
-                f"and measure again"
+                "and measure again"
             )
-        homes = {name: (lie[stored], stored) for name, stored in wanted.items()}
+        homes = {name: (holders[stored], stored) for name, stored in wanted.items()}
         return Measurement(
             first.layers,
             first.roles,
@@ -171,12 +168,6 @@ class Store:
         digests = {file.name.partition(".")[0] for file in files}
         return Info(len(files), sum(file.stat().st_size for file in files), len(digests))
 
-    def _path(self, key: str, names: Iterable[str]) -> Path:
-        """The file for the statistics `names` of `key`."""
-        digest = digits(key, 16)
-        part = digits(",".join(sorted(names)), 8)
-        return self.folder / digest[:2] / f"{digest}.{part}{_SUFFIX}"
-
     def _files(self, key: Mapping[str, object]) -> list[File]:
         """The readable files of `key`, with a teacher and without; damaged ones are noted."""
         texts = dict.fromkeys(canonical(part) for part in (key, _alone(key)))
@@ -185,7 +176,7 @@ class Store:
     def _files_of(self, text: str) -> list[File]:
         """The readable files of the text of a key, in alphabetical order."""
         digest = digits(text, 16)
-        found = []
+        files = []
         for path in sorted((self.folder / digest[:2]).glob(f"{digest}.*{_SUFFIX}")):
             try:
                 header = self._verified(path)
@@ -196,44 +187,30 @@ class Store:
                     self.damaged.append((path, str(damage)))
                 continue
             except OSError as error:
-                raise self._unusable("read", error) from None
+                raise cache_error("read", self.folder, error) from None
             if header.key != text:
                 raise CacheError(
                     f"{path} belongs to {header.key[:200]}, not to {text[:200]}; "
                     "it was renamed or copied here: remove it"
                 )
-            found.append(File(path, header))
-        return found
+            files.append(File(path, header))
+        return files
 
     def _verified(self, path: Path) -> Header:
         """The header of `path`, checked in full unless this store already did."""
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
             raise _Damaged("it is no file")
-        stamp = (found.st_mtime_ns, found.st_size)
+        stamp = (status.st_mtime_ns, status.st_size)
         known = self._checked.get(path)
         if known is None or known[0] != stamp:
             known = self._checked[path] = (stamp, _checked_header(path))
         return known[1]
 
-    def _unusable(self, verb: str, error: OSError) -> CacheError:
-        """The error to raise when the folder cannot be used."""
-        reasons = {errno.ENOSPC: "the disk is full", errno.EROFS: "it is read-only"}
-        reason = reasons.get(error.errno or 0, error.strerror or str(error))
-        return CacheError(
-            f"cannot {verb} the cache folder {self.folder}: {reason}; choose another one with "
-            f"--cache or "
-            "the environment variable AUTOPROX_CACHE"
-        )
-
 
 def _alone(key: Mapping[str, object]) -> dict[str, object]:
     """The key of what does not depend on a teacher."""
     return {name: value for name, value in key.items() if name != TEACHER}
-
-
-def _needs_teacher(name: str) -> bool:
-    return name in STATISTICS and STATISTICS[name].needs_teacher
 
 
 def _stored_name(name: str) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import UninitializedParameter
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
@@ -94,10 +92,7 @@ class Structure:
 
     def showing(self) -> dict[str, int]:
         """Owner -> the layer that shows its output: the last one registered of its weights."""
-        places: dict[str, int] = {}
-        for index, owner in enumerate(self.owners):
-            places[owner] = index
-        return places
+        return {owner: index for index, owner in enumerate(self.owners)}
 
 
 @dataclass(slots=True)
@@ -119,13 +114,9 @@ class _Trace:
     activated: list[torch.Size] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
 
-    def attach(
-        self,
-        network: nn.Module,
-        watched: Collection[str],
-        operations: Operations,
-        handles: list[RemovableHandle],
-    ) -> None:
+    def hooks(
+        self, network: nn.Module, watched: Collection[str], operations: Operations
+    ) -> Iterator[RemovableHandle]:
         """Let every module say when it runs, and those `watched` what they return."""
         for name, module in network.named_modules():
 
@@ -139,8 +130,8 @@ class _Trace:
                 if name in watched and (tensor := first_tensor(output)) is not None:
                     self.shapes[name] = tensor.shape
 
-            handles.append(module.register_forward_pre_hook(enter))
-            handles.append(module.register_forward_hook(leave))
+            yield module.register_forward_pre_hook(enter)
+            yield module.register_forward_hook(leave)
 
     def attend(self, shape: torch.Size, _maps: object) -> None:
         """Note an attention, computed inside of the modules that run now."""
@@ -157,19 +148,13 @@ def layer_names(network: nn.Module) -> tuple[str, ...]:
     What a network computes with its parameters tells more; see `trace`.
 
     Raises:
-        StatisticError: there is none, or the network is lazy and has not seen its input.
+        StatisticError: there is none.
     """
-    for name, parameter in network.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
-            raise StatisticError(
-                f"parameter {name!r} has no shape yet; run the lazy network once before "
-                f"measuring it"
-            )
     parameters = dict(network.named_parameters())
     names = tuple(static_axes(network)) or tuple(
         name
-        for name, each in parameters.items()
-        if each.is_floating_point() and sum(size > 1 for size in each.shape) > 1
+        for name, parameter in parameters.items()
+        if parameter.is_floating_point() and sum(size > 1 for size in parameter.shape) > 1
     )
     if not names:
         raise StatisticError(
@@ -246,19 +231,19 @@ def trace(
     """
     parameters = dict(network.named_parameters())
     used = {
-        name: each.clone() if name in parameters and not may_be_packed(each) else each
-        for name, each in state.items()
+        name: tensor.clone() if name in parameters and not may_be_packed(tensor) else tensor
+        for name, tensor in state.items()
     }
     known = {name for name, module in network.named_modules() if of_known_type(module)}
     free = [name for name in parameters if owner_of(name) not in known]
     whole = packed_tensors(network)
     operations = Operations(used, {**parameters, **whole}, free)
-    found, result = _ran(network, inputs, used, operations, mode, asked)
+    seen, result = _ran(network, inputs, used, operations, mode, asked)
     axes = used_axes(network, operations.factors, frozenset(operations.seen))
     if not axes:
         raise StatisticError(
             f"{type(network).__name__} has no layer to measure: it multiplies data by none of its "
-            f"parameters"
+            "parameters"
         )
     packed = whole.keys() & (parameters.keys() | operations.factors.keys() | operations.hidden)
     written = (
@@ -267,8 +252,8 @@ def trace(
         if used[name] is not state[name] and not torch.equal(used[name], state[name])
     )
     return replace(
-        _structure(tuple(axes), tuple(axes.values()), found, state, operations.total),
-        runs=Counter(name for name, _ in found.entered),
+        _structure(tuple(axes), tuple(axes.values()), seen, state, operations.total),
+        runs=Counter(name for name, _ in seen.entered),
         uncounted=tuple(sorted(operations.uncounted)),
         packed=(*sorted(packed), *packed_objects(network)),
         written=frozenset(written) | renormalised(network),
@@ -288,27 +273,27 @@ def _ran(
     asked: frozenset[str],
 ) -> tuple[_Trace, object]:
     """Run one sample; return what was seen of the layers, and what the network returns."""
-    watched = {owner_of(name) for name, each in network.named_parameters() if each.ndim > 1}
-    found = _Trace()
+    watched = {owner_of(name) for name, weight in network.named_parameters() if weight.ndim > 1}
+    seen = _Trace()
     with (
-        hooked(partial(found.attach, network, watched, operations)),
+        hooked(seen.hooks(network, watched, operations)),
         sdpa_kernel(SDPBackend.MATH),
         ExitStack() as intercepting,
     ):
         if asked & {"heads", "roles"}:
-            intercepting.enter_context(AttentionMaps(found.attend))
+            intercepting.enter_context(AttentionMaps(seen.attend))
         if "code_total" in asked:
-            show = ActivationInputs(lambda argument: found.activated.append(argument.shape))
+            show = ActivationInputs(lambda argument: seen.activated.append(argument.shape))
             intercepting.enter_context(show)
         intercepting.enter_context(operations)
         result = result_of(network, inputs, used, mode, batch_norm=False)
-    return found, result
+    return seen, result
 
 
 def _structure(
     names: tuple[str, ...],
     axes: tuple[Axes, ...],
-    found: _Trace,
+    seen: _Trace,
     state: Mapping[str, Tensor],
     total: int,
 ) -> Structure:
@@ -317,11 +302,11 @@ def _structure(
     A layer whose module never ran stands after the one registered before it.
     """
     positions = {
-        owner: size.numel() // max(1, size[-1 if each.channels_last else 1])
-        for owner, each in zip(map(owner_of, names), axes, strict=True)
-        if len(size := found.shapes.get(owner, torch.Size())) > 1
+        owner: size.numel() // max(1, size[-1 if weight_axes.channels_last else 1])
+        for owner, weight_axes in zip(map(owner_of, names), axes, strict=True)
+        if len(size := seen.shapes.get(owner, torch.Size())) > 1
     }
-    order, flops, heads, attending = _by_owner(names, found, total, positions)
+    order, flops, heads, attending = _by_owner(names, seen, total, positions)
     last, keys = -1, []
     for place, name in enumerate(names):
         last = order.get(owner_of(name), last)
@@ -330,7 +315,7 @@ def _structure(
     layers = tuple(names[place] for place in sorted_places)
     axes = tuple(axes[place] for place in sorted_places)
     owners = tuple(owner_of(name) for name in layers)
-    shapes = {owner: found.shapes[owner] for owner in owners if owner in found.shapes}
+    shapes = {owner: seen.shapes[owner] for owner in owners if owner in seen.shapes}
     firsts = [owner not in owners[:place] for place, owner in enumerate(owners)]
     lasts = [owner not in owners[place + 1 :] for place, owner in enumerate(owners)]
     steps = max(len(layers) - 1, 1)
@@ -346,32 +331,30 @@ def _structure(
         "flops": owned(flops, firsts),
         "position": column([place / steps for place in range(len(layers))]),
         "heads": owned(heads, lasts),
-        "out_entries": owned({owner: each.numel() for owner, each in shapes.items()}, lasts),
+        "out_entries": owned({owner: shape.numel() for owner, shape in shapes.items()}, lasts),
     }
     dims = tuple(
-        2 if each.channels_last else state[name].ndim
-        for name, each in zip(layers, axes, strict=True)
+        2 if weight_axes.channels_last else state[name].ndim
+        for name, weight_axes in zip(layers, axes, strict=True)
     )
     roles = roles_of(owners, dims, order, attending)
-    return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(found.activated))
+    return Structure(layers, owners, axes, dims, roles, counts, shapes, tuple(seen.activated))
 
 
 def _by_owner(
-    names: tuple[str, ...], found: _Trace, total: int, positions: Mapping[str, int]
+    names: tuple[str, ...], seen: _Trace, total: int, positions: Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int], set[str]]:
-    """Tell what was found by the modules that own layers.
+    """Return what was seen by owner: order, operations from its entry to the next one's, heads.
 
-    Returns:
-        Their order, their operations (those from entering one to entering the next), the heads of
-        the attention that they fed, and the modules that attend.
+    The heads are those of the attention that it fed; and return the modules that attend.
     """
     owners = {owner_of(name) for name in names}
     order: dict[str, int] = {}
     flops: dict[str, int] = {}
     heads: dict[str, int] = {}
     attending: set[str] = set()
-    current, counted, attentions = owner_of(names[0]), 0, list(found.attended)
-    for place, (entered, before) in enumerate([*found.entered, ("", total)]):
+    current, counted, attentions = owner_of(names[0]), 0, list(seen.attended)
+    for place, (entered, before) in enumerate([*seen.entered, ("", total)]):
         shapes = []
         while attentions and attentions[0][0] <= place:
             _, shape, around = attentions.pop(0)
@@ -379,11 +362,11 @@ def _by_owner(
             attending.add(next((module for module in around if holds(module, owners)), ""))
         if shapes:
             heads[current] = heads_of(shapes, positions.get(current, 0))
-        if place < len(found.entered) and entered not in owners:
+        if place < len(seen.entered) and entered not in owners:
             continue
         flops[current] = flops.get(current, 0) + before - counted
         counted = before
-        if place < len(found.entered):
+        if place < len(seen.entered):
             current = entered
             order.setdefault(entered, len(order))
     return order, flops, heads, attending

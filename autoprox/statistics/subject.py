@@ -163,26 +163,23 @@ def reseed(seed: int, place: object) -> None:
 def explained(inputs: Inputs, *, backward: bool = False, hint: str = "") -> Iterator[None]:
     """Turn an error of the network into a `StatisticError` that names the shapes of `inputs`.
 
-    Args:
-        inputs: what it runs on.
-        backward: whether it has run, and is differentiated.
-        hint: what to do about it, where that is special.
+    `backward` says that it is differentiated; a `hint` what to do, where that is special.
     """
     try:
         yield
     except StatisticError:
         raise
     except Exception as error:  # the network is foreign code and may raise anything
-        what, usual = "the network", "expected a network that runs on them"
+        part, usual = "the network", "expected a network that runs on them"
         if backward:
-            what, usual = "the gradient of the network", "leave out what needs it for this network"
+            part, usual = "the gradient of the network", "leave out what needs it for this network"
         elif isinstance(inputs, dict) and isinstance(error, TypeError):
             usual = (
                 "a dict is passed as keyword arguments: for a forward that takes one dict give a "
                 "tuple, (inputs,)"
             )
         raise StatisticError(
-            f"{what} failed on inputs of {told(inputs)}: {reason_of(error)}; {hint or usual}"
+            f"{part} failed on inputs of {told(inputs)}: {reason_of(error)}; {hint or usual}"
         ) from error
 
 
@@ -222,32 +219,27 @@ def gradients(
     """
     names = names or subject.names
     weights = [state[name] for name in names]
-    found: tuple[Tensor | None, ...] = (None,) * len(weights)
+    grads: tuple[Tensor | None, ...] = (None,) * len(weights)
     if outcome.requires_grad:
         with (
             placed(subject.network, state, subject.mode, batch_norm=batch_norm),
             explained(subject.inputs, backward=True),
         ):
-            found = torch.autograd.grad(
+            grads = torch.autograd.grad(
                 outcome, weights, allow_unused=True, retain_graph=again or None, create_graph=twice
             )
-    lost = [name for name, grad in zip(names, found, strict=True) if grad is None]
+    lost = [name for name, grad in zip(names, grads, strict=True) if grad is None]
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise StatisticError(
-            f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(found)} "
+            f"the loss does not reach {', '.join(lost[:3])}{more} ({len(lost)} of {len(grads)} "
             f"layers){hint_of_packed(subject.packed) or UNREACHED}"
         )
-    return [grad.to_dense() if grad.is_sparse else grad for grad in found if grad is not None]
+    return [grad.to_dense() if grad.is_sparse else grad for grad in grads if grad is not None]
 
 
 def check_heard(subject: Subject, heard: Sequence[str]) -> None:
-    """Raise `StatisticError` if the layers that learn from the loss have weights of 0, all of them.
-
-    Args:
-        subject: the network and the batch.
-        heard: the layers whose gradients are not 0.
-    """
+    """Raise `StatisticError` if all layers `heard`, whose gradients are not 0, have weights 0."""
     state = subject.state()
     if heard and not any(state[name].any() for name in heard):
         raise StatisticError(

@@ -49,11 +49,9 @@ class Teacher:
     sides: dict[Drawn | None, Side] = field(default_factory=dict)
 
     def side(self, student: Subject, drawn: Drawn | None = None) -> Side:
-        """What the teacher shows of the batch of a student.
+        """What the teacher shows of the batch that all its students are shown.
 
-        Args:
-            student: of the batch that all of the teacher's students are shown.
-            drawn: draws its weights; None for its own.
+        Its weights are its own, unless something draws them.
 
         Raises:
             StatisticError: the teacher fails on the batch, or cannot be compared.
@@ -85,9 +83,7 @@ def of_teacher() -> Iterator[None]:
 def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
     """Return what a network shows, and what its teacher does.
 
-    Args:
-        subject: the network.
-        drawn: draws the weights of private copies of both; None for their own.
+    The weights are their own, unless something draws those of private copies of both.
 
     Raises:
         StatisticError: there is no teacher, or one of the two cannot be compared.
@@ -189,11 +185,11 @@ def measure_taught(passes: Passes) -> None:
     last, seed = len(passes.structure.layers) - 1, passes.subject.seed
     asked = {name.removeprefix("teacher_") for name in passes.asked}
     for name in sorted(asked & PAIRS.keys()):
-        for prefix, found in zip(
+        for prefix, matrix in zip(
             ("", "teacher_"), PAIRS[name](student, teacher, seed), strict=True
         ):
             if f"{prefix}{name}" in passes.asked:
-                passes.findings.put(f"{prefix}{name}", last, found, found.numel())
+                passes.findings.put(f"{prefix}{name}", last, matrix, matrix.numel())
 
 
 def _gram(rows: Tensor) -> Tensor:
@@ -202,8 +198,8 @@ def _gram(rows: Tensor) -> Tensor:
     return gram
 
 
-def _channels(found: Tensor) -> Tensor:
-    return found.transpose(1, 2).transpose(2, 3).flatten(0, 2)
+def _channels(maps: Tensor) -> Tensor:
+    return maps.transpose(1, 2).transpose(2, 3).flatten(0, 2)
 
 
 def _map_channels(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def children(tree: object) -> dict[str, Any] | None:
     ({"['ids']": 1}, {'[0]': 1, '[1]': 2}, None)
     """
     if is_dataclass(tree) and not isinstance(tree, type):  # also the outputs of transformers
-        return {f".{each.name}": getattr(tree, each.name) for each in fields(tree)}
+        return {f".{field.name}": getattr(tree, field.name) for field in fields(tree)}
     if isinstance(tree, Mapping):
         return {f"[{key!r}]": value for key, value in tree.items()}
     if isinstance(tree, (tuple, list)):
@@ -72,15 +72,12 @@ def mapped(
 ) -> Any:
     """Return a tree of the same form with every tensor changed.
 
-    Args:
-        tree: the tree.
-        change: is given each tensor.
-        lists: is given each list as a whole; None to change the tensors in it.
+    Each list is given to `lists` as a whole; without it, tensors in lists are changed as others.
     """
     if isinstance(tree, Tensor):
         return change(tree)
     if is_dataclass(tree) and not isinstance(tree, type):
-        parts = {each.name: getattr(tree, each.name) for each in fields(tree)}
+        parts = {field.name: getattr(tree, field.name) for field in fields(tree)}
         return replace(tree, **{key: mapped(part, change, lists) for key, part in parts.items()})
     if isinstance(tree, Mapping):
         return {key: mapped(part, change, lists) for key, part in tree.items()}
@@ -100,15 +97,13 @@ def plain_tensors(tree: Any) -> Any:
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
     """Return some samples of a tree; a tensor without dimensions is all samples'.
 
-    Args:
-        tree: the tree.
-        chosen: a slice of them, bool ``(batch,)``, true for those wanted, or their numbers, int64.
+    They are chosen by a slice, by bool ``(batch,)``, true for those wanted, or by numbers, int64.
 
     >>> rows(((torch.arange(3),), [5, 6, 7], "text"), slice(0, 2))
     ((tensor([0, 1]),), [5, 6], 'text')
     """
     if isinstance(chosen, slice):
-        return mapped(tree, lambda each: each[chosen] if each.ndim else each, lambda it: it[chosen])
+        return mapped(tree, lambda it: it[chosen] if it.ndim else it, lambda it: it[chosen])
     kept = chosen.nonzero()[:, 0].tolist() if chosen.dtype == torch.bool else chosen.tolist()
     return mapped(
         tree,
@@ -118,27 +113,23 @@ def rows(tree: Any, chosen: slice | Tensor) -> Any:
 
 
 def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
-    """Return one sample of the floating-point tensors that a network returned, as copies.
+    """Return sample `at` of the floating-point tensors that a network returned, as copies.
 
-    A list holds an item a sample, unless it has another length, or holds tensors of the batch.
-
-    Args:
-        output: what the network returned.
-        samples: for how many samples.
-        at: which one.
+    A list holds an item a sample, unless its length is not that of the `samples` that the network
+    ran on, or it holds tensors of the batch.
     """
 
     def of_list(items: list[Any]) -> list[Any]:
-        parts = all(isinstance(each, Tensor) and each.shape[:1] == (samples,) for each in items)
+        parts = all(isinstance(item, Tensor) and item.shape[:1] == (samples,) for item in items)
         if len(items) == samples and not parts:
             return items[at : at + 1]
-        return [mapped(each, of_tensor, of_list) for each in items]
+        return [mapped(item, of_tensor, of_list) for item in items]
 
     def of_tensor(tensor: Tensor) -> Tensor | None:
         return tensor[at : at + 1] if tensor.ndim else None
 
-    found = tensors(mapped(output, of_tensor, of_list))
-    return tuple(each.detach().clone() for each in found if each.is_floating_point())
+    sampled = tensors(mapped(output, of_tensor, of_list))
+    return tuple(tensor.detach().clone() for tensor in sampled if tensor.is_floating_point())
 
 
 def arguments(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -190,7 +181,7 @@ def _sizes(tree: Any, where: str) -> Iterator[tuple[str, int]]:
             )
         yield where, len(tree)
     elif isinstance(tree, list):
-        inner = {each.shape[:1] if isinstance(each, Tensor) else None for each in tree}
+        inner = {item.shape[:1] if isinstance(item, Tensor) else None for item in tree}
         if inner == {(len(tree),)} and len(tree) > 1:
             raise StatisticError(
                 f"{where} is a list of {len(tree)} whose tensors have {len(tree)} rows: it can be "
@@ -245,10 +236,7 @@ def numbers(tensor: Tensor) -> bool:
 def check_floating(inputs: Inputs, names: str, why: str) -> None:
     """Raise `StatisticError` if a tensor of the inputs holds integers, such as token ids.
 
-    Args:
-        inputs: of the network.
-        names: what cannot be measured then.
-        why: for what the entries have to be numbers.
+    The message says that `names` cannot be measured then, and `why`.
     """
     for where, leaf in leaves(inputs, "inputs"):
         if isinstance(leaf, Tensor) and not numbers(leaf) and leaf.dtype != torch.bool:

@@ -69,11 +69,11 @@ class _Watch:
     before: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
     normed: Tensor | None = None
 
-    def left(self, found: Tensor, *, block: bool) -> None:
+    def left(self, feature_map: Tensor, *, block: bool) -> None:
         """Note a map that a module returned."""
-        self.stages.pop(found.shape[2:], None)
-        self.stages[found.shape[2:]] = found
-        self.blocks += [found] if block else []
+        self.stages.pop(feature_map.shape[2:], None)
+        self.stages[feature_map.shape[2:]] = feature_map
+        self.blocks += [feature_map] if block else []
 
     def entered(self, owner: str, taken: Tensor | None) -> None:
         """Note that a layer runs, which may be the last one."""
@@ -112,35 +112,32 @@ def viewed(subject: Subject) -> View:
 
 @contextmanager
 def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[_Watch]:
-    """Look at a network while it runs a batch; what is seen has a graph if the pass builds one.
+    """Look at a network while it runs `batch` samples, by the names of its layers' weights.
 
-    Args:
-        network: the network.
-        layers: the names of its layers' weights.
-        batch: the number of samples.
+    What is seen has a graph if the pass builds one.
     """
     watch, inner = _Watch(), _blocks(network)
     owners = {owner_of(name) for name in layers}
 
-    def attach(handles: list[RemovableHandle]) -> None:
+    def hooks() -> Iterator[RemovableHandle]:
         for name, module in network.named_modules():
 
             def leave(module: nn.Module, _in: object, output: object, name: str = name) -> None:
                 tensor = first_tensor(output)
                 if isinstance(module, LAYER_NORMS):
                     watch.normed = tensor
-                found = _map(tensor, batch)
-                if found is not None and (name in inner or tensor is not watch.normed):
-                    watch.left(found, block=name in inner)
+                feature_map = _map(tensor, batch)
+                if feature_map is not None and (name in inner or tensor is not watch.normed):
+                    watch.left(feature_map, block=name in inner)
 
             def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
                 watch.entered(name, first_tensor(inputs))
 
-            handles.append(module.register_forward_hook(leave))
+            yield module.register_forward_hook(leave)
             if name in owners:
-                handles.append(module.register_forward_pre_hook(enter))
+                yield module.register_forward_pre_hook(enter)
 
-    with hooked(attach):
+    with hooked(hooks()):
         yield watch
 
 
@@ -160,15 +157,15 @@ def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     sizes = zip(student.shape[2:], teacher.shape[2:], strict=True)
     size = [max(pair) for pair in sizes]
     student, teacher = (
-        each if list(each.shape[2:]) == size else F.interpolate(each, size, mode="bilinear")
-        for each in (student, teacher)
+        maps if list(maps.shape[2:]) == size else F.interpolate(maps, size, mode="bilinear")
+        for maps in (student, teacher)
     )
     return student, teacher
 
 
-def energy(found: Tensor) -> Tensor:
+def energy(maps: Tensor) -> Tensor:
     """Mean over the channels of the squares of a map, ``(batch, positions)``."""
-    return found.square().mean(1).flatten(1)
+    return maps.square().mean(1).flatten(1)
 
 
 def _map(output: Tensor | None, batch: int) -> Tensor | None:
@@ -191,7 +188,7 @@ def _map(output: Tensor | None, batch: int) -> Tensor | None:
 
 def _blocks(network: nn.Module) -> set[str]:
     """Names of the outermost members of containers that consist of other modules."""
-    found: set[str] = set()
+    paths: set[str] = set()
 
     def look(module: nn.Module, prefix: str) -> None:
         contained = isinstance(module, (nn.ModuleList, nn.Sequential))
@@ -199,9 +196,9 @@ def _blocks(network: nn.Module) -> set[str]:
             path = f"{prefix}.{name}" if prefix else name
             container = isinstance(child, (nn.ModuleList, nn.Sequential))
             if contained and not container and any(True for _ in child.children()):
-                found.add(path)
+                paths.add(path)
             else:
                 look(child, path)
 
     look(network, "")
-    return found
+    return paths

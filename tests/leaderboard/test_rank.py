@@ -704,7 +704,7 @@ def test_what_cannot_be_ranked_is_refused(tmp_path, proxies, options, error, rea
 
 def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CacheError, match="choose another cache"):
+    with pytest.raises(CacheError, match="cannot write to the cache folder"):
         autoprox.rank(["params"], TINY, cache=tmp_path / "file")
 
 

@@ -45,5 +45,5 @@ HOMES = {
 
 def get(name: str) -> FunctionProxy | Ensemble:
     """Return the proxy `name`, a key of `HOMES`."""
-    found: FunctionProxy | Ensemble = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
-    return found
+    proxy: FunctionProxy | Ensemble = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    return proxy

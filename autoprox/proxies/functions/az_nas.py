@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -50,8 +51,8 @@ def progressivity(subject: Subject) -> float:
     Lee and Ham, AZ-NAS (CVPR 2024), progressivity, as in the code released with it.
     """
     with torch.no_grad():
-        each = entropies(features(subject, gradients=False))
-    return min(later - earlier for earlier, later in pairwise(each))
+        by_block = entropies(features(subject, gradients=False))
+    return min(later - earlier for earlier, later in pairwise(by_block))
 
 
 def trainability(subject: Subject) -> float:
@@ -76,18 +77,18 @@ def trainability(subject: Subject) -> float:
     scores = []
     for before, after in reversed(list(pairwise(outputs))):
         signs = torch.randint(0, 2, after.shape, generator=generator).to(after) * 2 - 1
-        found = torch.autograd.grad(
+        gradient = torch.autograd.grad(
             after, before, signs, retain_graph=True, allow_unused=True, materialize_grads=False
         )[0]
-        if found is None:
+        if gradient is None:
             continue
-        if found.shape == signs.shape and torch.equal(found, signs):
+        if gradient.shape == signs.shape and torch.equal(gradient, signs):
             if after.ndim == 3:
                 continue
             raise ScoreError("a block passes its input on unchanged; its trainability is minus oo")
-        given, sent = _positions(found, after), _rows(signs)
-        if given is not None:
-            mean = given.T @ sent / len(sent)
+        received, sent = _positions(gradient, after), _rows(signs)
+        if received is not None:
+            mean = received.T @ sent / len(sent)
             wide = torch.promote_types(mean.dtype, torch.float32)  # no norm of half precision
             norm = torch.linalg.matrix_norm(mean.to(wide), 2).double()
             scores.append(2 - norm - 1 / (norm + SINGULAR_OFFSET))
@@ -115,17 +116,17 @@ def features(subject: Subject, *, gradients: bool) -> list[Tensor]:
     """
     walk = _Walk(subject.batch)
 
-    def attach(handles: list[RemovableHandle]) -> None:
+    def hooks() -> Iterator[RemovableHandle]:
         for module in chain(subject.network):
             if walk.nested(module):
-                handles.append(module.register_forward_pre_hook(walk.enter))
+                yield module.register_forward_pre_hook(walk.enter)
                 for norm in module.children():
                     if isinstance(norm, nn.LayerNorm):
-                        handles.append(norm.register_forward_pre_hook(walk.normalise))
-            if walk.nested(module) or any(each.ndim > 1 for each in module.parameters()):
-                handles.append(module.register_forward_hook(walk.leave))
+                        yield norm.register_forward_pre_hook(walk.normalise)
+            if walk.nested(module) or any(parameter.ndim > 1 for parameter in module.parameters()):
+                yield module.register_forward_hook(walk.leave)
 
-    with hooked(attach):
+    with hooked(hooks()):
         subject.forward(subject.inputs, subject.leaves() if gradients else subject.state(), 0)
     blocks = walk.blocks if len(walk.blocks) > 1 else walk.layers
     if len(blocks) < 2:
@@ -153,13 +154,13 @@ class _Walk:
 
     def enter(self, _module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...] | None:
         """Begin a block; note what a stem has made for the first one, which may write into it."""
-        made = self._inside = first_tensor(args)
+        entering = self._inside = first_tensor(args)
         first, self._stem, self._pre_norm = self._stem and bool(self.layers), False, False
-        if not first or made is None or made.ndim != 4:
+        if not first or entering is None or entering.ndim != 4:
             return None
-        self.blocks.append(made)
-        self._inside = made.clone()
-        return tuple(self._inside if each is made else each for each in args)
+        self.blocks.append(entering)
+        self._inside = entering.clone()
+        return tuple(self._inside if arg is entering else arg for arg in args)
 
     def normalise(self, _module: nn.Module, args: tuple[object, ...]) -> None:
         """Note the tokens that a layer norm of the block reads, but for the first one."""
@@ -185,24 +186,24 @@ class _Walk:
 
 def chain(module: nn.Module) -> list[nn.Module]:
     """Return what a module runs itself, with containers replaced by what they hold."""
-    found: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for child in module.children():
         holder = isinstance(child, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
-        found += chain(child) if holder else [child]
-    return found
+        modules += chain(child) if holder else [child]
+    return modules
 
 
 def entropies(outputs: list[Tensor]) -> list[float]:
     """Return the entropy of each output's spectrum; 0 where it is the same everywhere."""
-    found = []
+    by_block = []
     for output in outputs:
         rows = _rows(output.detach()).double()
         rows = rows - rows.mean(0)
         variances = torch.linalg.eigvalsh(rows.T @ rows / len(rows)).clamp(min=0)
         total = variances.sum()
         shares = variances / total if total > 0 else variances
-        found.append(float(-(shares * (shares + SMALL).log()).sum()))
-    return found
+        by_block.append(float(-(shares * (shares + SMALL).log()).sum()))
+    return by_block
 
 
 def _rows(output: Tensor) -> Tensor:

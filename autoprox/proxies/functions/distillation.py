@@ -27,8 +27,7 @@ Compared = Callable[[Side, Side, int], Tensor]
 def near(drawn: Drawn | None = None) -> Callable[[Compared], Callable[[Subject], float]]:
     """Make a distance of two networks a proxy: minus what it gives for a network and its teacher.
 
-    Args:
-        drawn: draws the weights of copies of both; None for their own.
+    Their weights are their own, unless something draws those of copies of both.
     """
 
     def decorate(distance: Compared) -> Callable[[Subject], float]:
@@ -47,7 +46,7 @@ def draw_normal(network: nn.Module, seed: int) -> None:
 
     Networks of different sizes have different draws.
     """
-    reseed(seed, f"normal {sum(each.numel() for each in network.parameters())}")
+    reseed(seed, f"normal {sum(parameter.numel() for parameter in network.parameters())}")
     with torch.no_grad():
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -70,7 +69,7 @@ def semantic_distance(student: Side, teacher: Side, seed: int) -> Tensor:
     Row i of rn(g g') is s_i g/|g|, with s_i the sign of g_i (less where |g_i| |g| < 1e-12), so that
     no matrix of C x C is needed.
     """
-    own, others = (each.double() for each in class_grads(student, teacher, seed))
+    own, others = (grad.double() for grad in class_grads(student, teacher, seed))
     a, n, b, m = row_sign(own), row_unit(own), row_sign(others), row_unit(others)
 
     def inner(x: Tensor, y: Tensor) -> Tensor:
@@ -101,8 +100,8 @@ def rkd_nearness(student: Side, teacher: Side, seed: int) -> Tensor:
     own, others = student.view.pooled, teacher.view.pooled
 
     def distances(rows: Tensor) -> Tensor:
-        found = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
-        return found / found[found > 0].mean()
+        apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        return apart / apart[apart > 0].mean()
 
     def cosines(rows: Tensor) -> Tensor:
         unit = F.normalize(rows[None] - rows[:, None], dim=2)
@@ -159,8 +158,8 @@ def nst_nearness(student: Side, teacher: Side, seed: int) -> Tensor:
     with the polynomial kernel (x'y)^2.
     """
 
-    def channels(found: Tensor) -> Tensor:
-        return F.normalize(found.flatten(2), dim=2)
+    def channels(maps: Tensor) -> Tensor:
+        return F.normalize(maps.flatten(2), dim=2)
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.transpose(1, 2)).square().mean()
@@ -193,17 +192,13 @@ def tvt_pairs(student: Side, teacher: Side, seed: int) -> Tensor:
 
 
 def _stages(student: Side, teacher: Side) -> list[tuple[Tensor, Tensor]]:
-    """The stages of both, the last ones beside each other.
-
-    Raises:
-        StatisticError: one of the two shows no map.
-    """
-    _ = student.view.last_map, teacher.view.last_map
+    """The stages of both, the last ones beside each other."""
+    _ = student.view.last_map, teacher.view.last_map  # they raise where there is no map
     return list(zip(reversed(student.view.stages), reversed(teacher.view.stages), strict=False))
 
 
 def _attention_apart(student: Tensor, teacher: Tensor) -> Tensor:
-    own, others = (F.normalize(energy(each), dim=1) for each in resized(student, teacher))
+    own, others = (F.normalize(energy(maps), dim=1) for maps in resized(student, teacher))
     return (own - others).square().mean()
 
 

@@ -74,13 +74,9 @@ def class_correlations(subject: Subject) -> float:
 
 
 def _score(correlations: Tensor, targets: Tensor, alone: int, classes: int) -> float:
-    """Return the score.
+    """Return the score from the correlations ``(shown, shown)`` of samples of classes `targets`.
 
-    Args:
-        correlations: of the samples that were shown, ``(shown, shown)``.
-        targets: their classes, ``(shown,)``.
-        alone: the number of samples that were not, the only ones of their classes.
-        classes: the number of logits.
+    `alone` samples were not shown, as the only ones of their classes; `classes` counts the logits.
     """
     sums = []
     for number in sorted(set(targets.tolist())):
@@ -89,10 +85,10 @@ def _score(correlations: Tensor, targets: Tensor, alone: int, classes: int) -> f
             continue
         logs = (correlations[places][:, places].abs() + OFFSET).log()
         sums.append(logs.sum() / (len(places) if classes > MANY_CLASSES else 1))
-    each = torch.stack(sums)
+    by_class = torch.stack(sums)
     if classes <= MANY_CLASSES:
-        return float(each.abs().sum()) + alone * math.log1p(OFFSET)
-    return float((each[:, None] - each[None, :]).abs().sum() / len(each))
+        return float(by_class.abs().sum()) + alone * math.log1p(OFFSET)
+    return float((by_class[:, None] - by_class[None, :]).abs().sum() / len(by_class))
 
 
 epe_nas = FunctionProxy(

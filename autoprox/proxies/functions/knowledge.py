@@ -68,8 +68,8 @@ def _derivatives(subject: Subject) -> tuple[Tensor, Tensor]:
             weight = make_dual(state[name], tangent)  # type: ignore[no-untyped-call]
             moved = {**subject.state(), name: weight}
             output = subject.forward(subject.inputs, moved, 0)
-            found = subject.logits(output, subject.batch)
-            dual = unpack_dual(found)  # type: ignore[no-untyped-call]
+            dual_logits = subject.logits(output, subject.batch)
+            dual = unpack_dual(dual_logits)  # type: ignore[no-untyped-call]
             logits = dual.primal.detach()
             slope = torch.zeros_like(logits) if dual.tangent is None else dual.tangent.detach()
         columns.append(slope)
@@ -79,11 +79,7 @@ def _derivatives(subject: Subject) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _forward_derivatives() -> Iterator[None]:
-    """Compute attention and recurrent layers in the ways that have a forward derivative.
-
-    Raises:
-        StatisticError: torch has none of an operation of the network.
-    """
+    """Compute attention and recurrent layers in the ways that have a forward derivative."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of its own code
         plain = torch.backends.mkldnn.flags(enabled=False)
@@ -93,9 +89,9 @@ def _forward_derivatives() -> Iterator[None]:
         except StatisticError as error:
             if not isinstance(error.__cause__, NotImplementedError):
                 raise
-            told = str(error.__cause__).splitlines()[0]
+            reason = str(error.__cause__).splitlines()[0]
             raise StatisticError(
-                f"torch has no forward derivative of the network: {told}"
+                f"torch has no forward derivative of the network: {reason}"
             ) from error
 
 

@@ -67,8 +67,8 @@ class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run an operation, and note its results."""
         result = func(*args, **(kwargs or {}))
-        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        parents = [self._places[id(each)] for each in given if id(each) in self._places]
+        arguments = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        parents = [self._places[id(tensor)] for tensor in arguments if id(tensor) in self._places]
         if parents:
             word = func.overloadpacket.__name__.rstrip("_")
             for tensor in tree_leaves(result):
@@ -89,18 +89,15 @@ def traced(subject: Subject) -> list[TracedTensor]:
 
 
 def block_mass(widths: Sequence[int]) -> float:
-    """Return the mass of a block whose input skips all of its layers.
+    """Return the mass of a block whose input skips all of its layers, of inputs of these widths.
 
-    It is the widths of the layers' inputs, summed, times the share of the channels that skip among
-    those that could: from before any layer to behind any but that one.
+    It is the widths, summed, times the share of the channels that skip among those that could:
+    from before any layer to behind any but that one.
 
     >>> block_mass([16, 32])
     48.0
     >>> block_mass([24, 144, 144]) == (24 + 2 * 144) * 24 / (2 * 24 + 144)
     True
-
-    Args:
-        widths: of the inputs of the layers.
     """
     could = sum(sum(widths[: last - 1]) for last in range(2, len(widths) + 1))
     return sum(widths) * widths[0] / could if could else 0.0
@@ -109,12 +106,10 @@ def block_mass(widths: Sequence[int]) -> float:
 def cell_mass(width: int, skipping: Sequence[int]) -> float:
     """Return the mass of a cell of layers of one width, some of whose channels are concatenated.
 
+    `skipping` says how many channels each layer receives beside those of the layer before it.
+
     >>> cell_mass(8, [0, 0, 8, 16])  # all that can skip: width times depth
     32.0
-
-    Args:
-        width: of every layer.
-        skipping: how many channels each layer receives beside those of the layer before it.
     """
     could = sum(width * (place - 1) for place in range(2, len(skipping)))
     return sum(skipping[2:]) / could * width * len(skipping) if could else 0.0
@@ -126,7 +121,7 @@ def mass(nodes: Sequence[TracedTensor]) -> float:
     return blocks + _cells(nodes)
 
 
-def _depths(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, tuple[int, ...]]]:
+def _ways(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, ...]]:
     """Return for each ancestor of a node the inputs' widths of the most layers on the way."""
     ways: dict[int, tuple[int, ...]] = {end: ()}
     for place in range(end, -1, -1):
@@ -137,7 +132,7 @@ def _depths(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, tup
             longer = (nodes[parent].width, *way) if node.is_layer else way
             if parent not in ways or len(longer) > len(ways[parent]):
                 ways[parent] = longer
-    return {place: (len(way), way) for place, way in ways.items()}
+    return ways
 
 
 def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
@@ -147,36 +142,31 @@ def _block(nodes: Sequence[TracedTensor], node: TracedTensor) -> float:
     """
     if len(node.parents) != 2:
         return 0.0
-    first, second = (_depths(nodes, parent) for parent in node.parents)
+    first, second = (_ways(nodes, parent) for parent in node.parents)
     common = first.keys() & second.keys()
     if not common:
         return 0.0
     start = max(common)
-    short, long = sorted((first[start], second[start]))
-    return block_mass(long[1]) if short[0] <= 1 and long[0] > short[0] else 0.0
+    short, long = sorted((first[start], second[start]), key=len)
+    return block_mass(long) if len(short) <= 1 and len(long) > len(short) else 0.0
 
 
 def _cells(nodes: Sequence[TracedTensor]) -> float:
     """Return the mass of the runs of layers of one width and one resolution that concatenate."""
-    found: list[tuple[tuple[int, ...], int]] = []
+    layers: list[tuple[tuple[int, ...], int]] = []
     for node in nodes:
         if node.is_layer:
             source = _source(nodes, node.parents[0])
             skipping = 0
             if nodes[source].word == "cat":
                 widths = [nodes[parent].width for parent in nodes[source].parents]
-                skipping = sum(widths) - max(_previous(nodes, source, found), 0)
-            found.append(((node.width, *node.shape[2:]), max(skipping, 0)))
-    runs = ([skipping for _, skipping in run] for _, run in groupby(found, lambda each: each[0]))
-    keys = [key for key, _ in groupby(found, lambda each: each[0])]
-    return sum(cell_mass(key[0], run) for key, run in zip(keys, runs, strict=True))
-
-
-def _previous(
-    nodes: Sequence[TracedTensor], source: int, found: Sequence[tuple[tuple[int, ...], int]]
-) -> int:
-    """Return how many of the channels of a concatenation come from the layer before."""
-    return found[-1][0][0] if found else nodes[nodes[source].parents[0]].width
+                before = layers[-1][0][0] if layers else widths[0]  # the layer's before this one
+                skipping = max(sum(widths) - before, 0)
+            layers.append(((node.width, *node.shape[2:]), skipping))
+    return sum(
+        cell_mass(key[0], [skipping for _, skipping in run])
+        for key, run in groupby(layers, lambda layer: layer[0])
+    )
 
 
 def _source(nodes: Sequence[TracedTensor], place: int) -> int:

@@ -79,7 +79,7 @@ def distinct_neurons(subject: Subject) -> float:
     batch = subject.batch
     if batch < 2:
         raise StatisticError("it compares samples with each other and needs 2 or more; got 1")
-    found: list[NDArray[np.generic]] = []
+    patterns: list[NDArray[np.generic]] = []
 
     def collect(argument: Tensor) -> None:
         if argument.ndim == 0 or len(argument) % batch:
@@ -87,16 +87,16 @@ def distinct_neurons(subject: Subject) -> float:
                 f"an activation function is called on {tuple(argument.shape)}, which does not "
                 f"start with the {batch} samples"
             )
-        found.append(_different(_packed(argument.detach().reshape(batch, -1) > 0)))
+        patterns.append(_different(_packed(argument.detach().reshape(batch, -1) > 0)))
 
     with torch.no_grad(), ActivationInputs(collect):
         subject.forward(subject.inputs, subject.state(), 0)
-    if not found:
+    if not patterns:
         raise StatisticError(
             "it needs activation functions that keep the sign (ReLU, GELU, SiLU and the like); "
             "this network calls none"
         )
-    count = len(_different(np.concatenate(found)))
+    count = len(_different(np.concatenate(patterns)))
     if count == 2**batch:
         raise StatisticError(
             f"it says nothing on this network: its activations show all 2**{batch} patterns that "
@@ -112,7 +112,7 @@ def _packed(codes: Tensor) -> NDArray[np.generic]:
     """
     packed = np.packbits(codes.cpu().numpy(), axis=0)
     needed = len(packed)
-    size = next((each for each in (1, 2, 4, 8) if each >= needed), needed)
+    size = next((width for width in (1, 2, 4, 8) if width >= needed), needed)
     rows = np.zeros((packed.shape[1], size), np.uint8)
     rows[:, :needed] = packed.T
     return rows.view(f"u{size}" if size <= 8 else f"V{size}")[:, 0]
@@ -120,8 +120,8 @@ def _packed(codes: Tensor) -> NDArray[np.generic]:
 
 def _different(patterns: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return each pattern once; asked for counts NumPy sorts, which is faster than its hashing."""
-    found: NDArray[np.generic] = np.unique(patterns, return_counts=True)[0]
-    return found
+    distinct: NDArray[np.generic] = np.unique(patterns, return_counts=True)[0]
+    return distinct
 
 
 _SWAP = {

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.function import FunctionProxy
@@ -40,23 +39,20 @@ def weighted_response_correlation(subject: Subject) -> float:
     if subject.batch < 2:
         raise StatisticError("it compares samples with each other and needs 2 or more; got 1")
     responses = _Responses(subject.batch)
-
-    def attach(handles: list[RemovableHandle]) -> None:
-        blocks = (module for module in chain(subject.network) if next(module.children(), None))
-        handles += [block.register_forward_pre_hook(responses.enter) for block in blocks]
-
-    with hooked(attach), responses:
+    blocks = (module for module in chain(subject.network) if next(module.children(), None))
+    hooks = (block.register_forward_pre_hook(responses.enter) for block in blocks)
+    with hooked(hooks), responses:
         output = subject.forward(subject.inputs, subject.leaves(), 0)
-    if not responses.found:
+    if not responses.arguments:
         raise StatisticError(
             "it needs activation functions that keep the sign (ReLU, GELU, SiLU and the like), "
             "called on the samples; this network calls none"
         )
     loss = loss_of(subject, output, 0, subject.batch)
-    arguments = [argument for _, argument in responses.found]
+    arguments = [argument for _, argument in responses.arguments]
     gradients = torch.autograd.grad(loss, arguments, allow_unused=True)
     total = torch.zeros(subject.batch, subject.batch, dtype=torch.float64)
-    for (block, argument), gradient in zip(responses.found, gradients, strict=True):
+    for (block, argument), gradient in zip(responses.arguments, gradients, strict=True):
         for response in (argument, gradient):
             if response is not None:
                 matrix = torch.corrcoef(response.detach().double().cpu().flatten(1))
@@ -69,7 +65,7 @@ class _Responses(Intercepting):
     """Keeps the arguments of activation functions, with the number of the block they are in.
 
     Attributes:
-        found: each block's number, from 0, and argument. Activation functions run on a copy, so
+        arguments: each with its block's number, from 0. Activation functions run on a copy, so
             that one that works in place leaves its argument as it was.
     """
 
@@ -77,7 +73,7 @@ class _Responses(Intercepting):
         """Start before the first block."""
         super().__init__()
         self.batch = batch
-        self.found: list[tuple[int, Tensor]] = []
+        self.arguments: list[tuple[int, Tensor]] = []
         self._begun = 0
 
     def enter(self, _module: nn.Module, _inputs: object) -> None:
@@ -90,7 +86,7 @@ class _Responses(Intercepting):
             return func(*args, **kwargs)
         argument = args[0] if args else kwargs.pop("input")
         if argument.requires_grad and argument.ndim and len(argument) == self.batch:
-            self.found.append((max(0, self._begun - 1), argument))
+            self.arguments.append((max(0, self._begun - 1), argument))
         return func(argument.clone(), *args[1:], **kwargs)
 
 

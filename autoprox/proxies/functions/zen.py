@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
@@ -56,8 +55,8 @@ def gaussian_complexity(subject: Subject) -> float:
     draws = []
     with torch.no_grad():
         for repeat in range(REPEATS):
-            state, x, moved = _drawn(subject, repeat)
-            first, before = _feature_map(subject, state, x)
+            state, inputs, moved = _drawn(subject, repeat)
+            first, before = _feature_map(subject, state, inputs)
             second, after = _feature_map(subject, state, moved)
             change = (first - second).abs().flatten(1).sum(1).mean()
             if change == 0:
@@ -89,12 +88,12 @@ def _drawn(subject: Subject, repeat: int) -> tuple[dict[str, Tensor], Inputs, In
             state[name] = torch.ones_like(parameter)
         elif parameter.ndim > 1:
             state[name] = normal(parameter.detach())
-    noise = [normal(each) for each in tensors(subject.inputs) if numbers(each)]
-    moved = [x + STEP * normal(x) for x in noise]
+    noise = [normal(tensor) for tensor in tensors(subject.inputs) if numbers(tensor)]
+    moved = [tensor + STEP * normal(tensor) for tensor in noise]
 
     def replaced(by: list[Tensor]) -> Inputs:
-        left = iter(by)
-        return mapped(subject.inputs, lambda each: next(left) if numbers(each) else each)
+        remaining = iter(by)
+        return mapped(subject.inputs, lambda tensor: next(remaining) if numbers(tensor) else tensor)
 
     return state, replaced(noise), replaced(moved)
 
@@ -111,19 +110,15 @@ def _feature_map(
     def seen(module: nn.Module, args: tuple[Any, ...]) -> None:
         variances.append(args[0].double().transpose(0, 1).flatten(1).var(1).mean())
 
-    def attach(handles: list[RemovableHandle]) -> None:
-        for module in subject.network.modules():
-            if isinstance(module, _BatchNorm):
-                handles.append(module.register_forward_pre_hook(seen))
-
+    norms = (module for module in subject.network.modules() if isinstance(module, _BatchNorm))
     last = _LastMap()
-    with hooked(attach), last:
+    with hooked(norm.register_forward_pre_hook(seen) for norm in norms), last:
         subject.forward(inputs, state, 0)
-    if last.found is None:
+    if last.feature_map is None:
         raise StatisticError(
             "no feature map (batch, channels, height, width) is pooled or flattened before the head"
         )
-    return last.found, torch.stack(variances)
+    return last.feature_map, torch.stack(variances)
 
 
 class _LastMap(Intercepting):
@@ -131,17 +126,17 @@ class _LastMap(Intercepting):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: Tensor | None = None
+        self.feature_map: Tensor | None = None
 
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the function, and look at what it did to its first argument."""
         result = func(*args, **kwargs)
-        given = args[0] if args else kwargs.get("input")
-        if isinstance(given, Tensor) and isinstance(result, Tensor) and given.ndim == 4:
-            positions = given.shape[2:].numel()
+        argument = args[0] if args else kwargs.get("input")
+        if isinstance(argument, Tensor) and isinstance(result, Tensor) and argument.ndim == 4:
+            positions = argument.shape[2:].numel()
             left = result.shape[2:].numel() if result.ndim == 4 else 1
-            if result.shape[:1] == given.shape[:1] and left == 1 < positions:
-                self.found = given
+            if result.shape[:1] == argument.shape[:1] and left == 1 < positions:
+                self.feature_map = argument
         return result
 
 
