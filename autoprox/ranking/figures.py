@@ -180,20 +180,22 @@ class Comparison:
         if (reason := self.too_short(scores)) is not None:
             raise BenchError(reason)
         resampled = RESAMPLED[self.correlation]
-        found, again = [], []
+        columns, resamples = [], []
         for column, counts in zip(self.columns, self._counts, strict=True):
             own = scores[column.places]
             there = np.isfinite(own)
-            each = _column(column, own, there)
+            figures = _column(column, own, there)
             drawn = counts[:, there]
             values = resampled(own[there], column.accuracies[there], drawn)
             best = self._best(own[there], column.accuracies[there], drawn)
-            found.append(replace(each, interval=interval(values), best=best))
-            again.append(values)
+            columns.append(replace(figures, interval=interval(values), best=best))
+            resamples.append(values)
         own_joint = joint(
-            np.array([each.correlation(self.correlation) for each in found]), self._weights
+            np.array([row.correlation(self.correlation) for row in columns]), self._weights
         )
-        return Figures(tuple(found), float(own_joint), joint(np.array(again).T, self._weights))
+        return Figures(
+            tuple(columns), float(own_joint), joint(np.array(resamples).T, self._weights)
+        )
 
     def _best(
         self, scores: Array, accuracies: Array, counts: NDArray[Any]
@@ -262,11 +264,11 @@ def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share:
     there = weights.any(axis=0)
     weights = weights[:, there]
     own, true = (
-        weights @ signs(each[there]).astype(np.float32) for each in (values, accuracies[order])
+        weights @ signs(vector[there]).astype(np.float32) for vector in (values, accuracies[order])
     )
     product, own_square, true_square = (
-        np.einsum("rn,rn,rn->r", weights, *each, dtype=np.float64)
-        for each in ((own, true), (own, own), (true, true))
+        np.einsum("rn,rn,rn->r", weights, *pair, dtype=np.float64)
+        for pair in ((own, true), (own, own), (true, true))
     )
     return ratio(product, np.sqrt(own_square * true_square))
 

@@ -112,10 +112,10 @@ def selection_luck(
     winner = int(np.argmax(own - costs))
     chosen = np.argmax(drawn - costs[:, None], axis=0)
     left_out = [
-        _outside(scores[k], columns, [each[b] for each in counts], correlation)
+        _outside(scores[k], columns, [draws[b] for draws in counts], correlation)
         for b, k in enumerate(chosen)
     ]
-    left = np.array([each for each in left_out if each is not None])
+    left = np.array([reached for reached in left_out if reached is not None])
     if len(left) < RESAMPLES / 2:
         return None
     search, floor = float(own[winner]), BRED * chance_floor(columns, correlation, candidates)
@@ -145,17 +145,17 @@ def _joints(
     The first is that of one more resample, which draws every architecture once.
     """
     resampled = RESAMPLED[correlation]
-    drawn = [np.vstack([np.ones(each.shape[1]), each]) for each in counts]
-    found = np.array(
+    drawn = [np.vstack([np.ones(draws.shape[1]), draws]) for draws in counts]
+    correlations = np.array(
         [
             [
-                resampled(row[column.places], column.accuracies, each)
-                for column, each in zip(columns, drawn, strict=True)
+                resampled(row[column.places], column.accuracies, draws)
+                for column, draws in zip(columns, drawn, strict=True)
             ]
             for row in scores
         ]
     )
-    joints = joint(np.moveaxis(found, 1, -1), weights(columns))
+    joints = joint(np.moveaxis(correlations, 1, -1), weights(columns))
     return joints[:, 0], joints[:, 1:]
 
 
@@ -163,14 +163,14 @@ def _outside(
     scores: Array, columns: Sequence[Column], counts: Sequence[Array], correlation: RankCorrelation
 ) -> float | None:
     """Return a joint correlation on what a resample did not draw; None if that is too little."""
-    found = []
+    correlations = []
     for column, drawn in zip(columns, counts, strict=True):
         out = drawn == 0
         if out.sum() < MINIMUM or np.ptp(column.accuracies[out]) == 0:
             return None
         own = scores[column.places[out]]
-        found.append(CORRELATIONS[correlation](own, column.accuracies[out]))
-    return float(joint(np.array(found), weights(columns)))
+        correlations.append(CORRELATIONS[correlation](own, column.accuracies[out]))
+    return float(joint(np.array(correlations), weights(columns)))
 
 
 def _against_known(
@@ -276,7 +276,7 @@ def without_luck(search: float, floor: float, correlation: RankCorrelation) -> f
         correlation: whose mean over the columns is the joint one.
     """
     scale, steep = (2.0, math.pi / 6) if correlation == "spearman" else (1.0, math.pi / 2)
-    explained, by_luck = ((scale * math.sin(steep * each)) ** 2 for each in (search, floor))
+    explained, by_luck = ((scale * math.sin(steep * reached)) ** 2 for reached in (search, floor))
     if search <= floor or by_luck >= 1:
         return 0.0
     left = (explained - by_luck) / (1 - by_luck)
@@ -314,12 +314,12 @@ def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Colum
     for space, places in spaces.items():
         rows = np.array(sorted(set(places)))
         moved[space] = dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
-    found = []
+    swapped = []
     for column in columns:
         new = np.array([moved[column.space][place] for place in column.places.tolist()])
         order = np.argsort(new)
         apart = None if column.apart is None else column.apart[order]
-        found.append(
+        swapped.append(
             replace(column, places=new[order], accuracies=column.accuracies[order], apart=apart)
         )
-    return found
+    return swapped
