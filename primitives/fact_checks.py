@@ -96,8 +96,8 @@ def _rises(f: Trial, _: Any) -> bool:
 def _is_diagonal(f: Trial, function: Any) -> bool:
     if function == "constant":
         return _is_one_number(f(f.random, f.random))
-    other = PRIMITIVES[function.__name__]
-    return f.kind in other.kinds and torch.equal(f(f.x, f.x), f(f.x, by=other))
+    primitive = PRIMITIVES[function.__name__]
+    return f.kind in primitive.kinds and torch.equal(f(f.x, f.x), f(f.x, by=primitive))
 
 
 def _counts(f: Trial, _: Any) -> bool:
@@ -189,11 +189,11 @@ def check_facts(primitive: Primitive) -> None:
                 f"primitives of {primitive.arity} argument(s); what may be declared of them: "
                 f"{', '.join(sorted(fitting)) or 'nothing'}"
             )
-        for other in value if isinstance(value, tuple) else (value,):
-            if callable(other) and word_of(other) is None:
+        for function in value if isinstance(value, tuple) else (value,):
+            if callable(function) and word_of(function) is None:
                 raise PrimitiveError(
                     f"primitive {primitive.name!r}: {name} names functions of registered "
-                    f"primitives; {other.__name__!r} is none"
+                    f"primitives; {function.__name__!r} is none"
                 )
         for kind in tried(primitive.kinds):
             if not CHECKS[name](Trial(primitive, kind), value):

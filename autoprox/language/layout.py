@@ -154,7 +154,7 @@ def crossings(links: networkx.DiGraph, layers: Sequence[Sequence[Node]]) -> int:
     for low, high in itertools.pairwise(layers):
         below = {node: i for i, node in enumerate(low)}
         above = {node: i for i, node in enumerate(high)}
-        edges = [(below[a], above[b]) for a in low for b in links.succ[a]]
+        edges = [(below[node], above[user]) for node in low for user in links.succ[node]]
         count += sum((a - c) * (b - d) < 0 for (a, b), (c, d) in itertools.combinations(edges, 2))
     return count
 
