@@ -49,11 +49,11 @@ class Random(Algorithm):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that differ in behaviour."""
-        known = {each.behaviour for each in self.population}
-        for each in ranked(candidates):
-            if each.behaviour not in known:
-                known.add(each.behaviour)
-                self.population.append(each)
+        known = {member.behaviour for member in self.population}
+        for candidate in ranked(candidates):
+            if candidate.behaviour not in known:
+                known.add(candidate.behaviour)
+                self.population.append(candidate)
         self.remove_worst()
 
 
@@ -160,9 +160,9 @@ class Emq(Algorithm):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Let the better of each pair in if it passes the screening; remove the worst."""
-        known = {each.behaviour for each in self.population}
+        known = {member.behaviour for member in self.population}
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked([each for each in pair if self.admits(each)])[:1]
+            better = ranked([candidate for candidate in pair if self.admits(candidate)])[:1]
             if better and better[0].behaviour not in known:
                 known.add(better[0].behaviour)
                 self.population += better
@@ -250,7 +250,7 @@ class Default(Algorithm):
 
     def _know(self, candidates: Iterable[Candidate]) -> None:
         """Remember the reductions of tensors that candidates have."""
-        valid = (each.graph for each in candidates if each.fitness is not None)
+        valid = (candidate.graph for candidate in candidates if candidate.fitness is not None)
         self.reductions.update(itertools.chain.from_iterable(map(tensor_reductions, valid)))
 
     def offspring(self) -> Iterable[Proposal]:
@@ -284,10 +284,10 @@ class Default(Algorithm):
         import torch
 
         contenders, ranks = [], []
-        for each in ranked([*self.population, *candidates], worth):
-            if each.ranks is not None:
-                contenders.append(each)
-                ranks.append(torch.from_numpy(each.ranks))
+        for candidate in ranked([*self.population, *candidates], worth):
+            if candidate.ranks is not None:
+                contenders.append(candidate)
+                ranks.append(torch.from_numpy(candidate.ranks))
         if not contenders:
             self.population = []
             return
@@ -296,9 +296,9 @@ class Default(Algorithm):
         alike = (table @ table.T > self.alike - ROUNDING).numpy()
         alone = np.ones(len(contenders), dtype=bool)
         self.population = []
-        for place, each in enumerate(contenders):
+        for place, candidate in enumerate(contenders):
             if alone[place] and len(self.population) < self.size:
-                self.population.append(each)
+                self.population.append(candidate)
                 alone &= ~alike[place]
 
 
@@ -317,7 +317,7 @@ def algorithm_of(name: str, parameters: Mapping[str, Any]) -> Algorithm:
     if name not in ALGORITHMS:
         raise UnknownAlgorithmError("algorithm", name, ALGORITHMS)
     registered = ALGORITHMS[name]
-    known = [each.name for each in dataclasses.fields(registered)]
+    known = [field.name for field in dataclasses.fields(registered)]
     for parameter in parameters:
         if parameter not in known:
             raise UnknownNameError(f"parameter of the algorithm {name}", parameter, known)

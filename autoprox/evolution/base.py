@@ -76,8 +76,8 @@ def ranked(
         candidates: in any order; those that failed are left out.
         key: what is best; the fitness if None.
     """
-    valid = [each for each in candidates if each.fitness is not None]
-    value = key or (lambda each: each.fitness or 0.0)
+    valid = [candidate for candidate in candidates if candidate.fitness is not None]
+    value = key or (lambda candidate: candidate.fitness or 0.0)
     return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
 
 
@@ -111,7 +111,7 @@ class Algorithm:
 
     def parameters(self) -> dict[str, Any]:
         """Return the values of the fields, by name."""
-        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def ask(self) -> Iterable[Proposal]:
         """Return random graphs until the population is full, offspring from then on."""
@@ -131,11 +131,11 @@ class Algorithm:
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Fill the population first; then let the algorithm decide who survives."""
         if not self.filled:
-            known = {each.behaviour for each in self.population}
-            for each in candidates:
-                if self.admits(each) and each.behaviour not in known:
-                    known.add(each.behaviour)
-                    self.population.append(each)
+            known = {member.behaviour for member in self.population}
+            for candidate in candidates:
+                if self.admits(candidate) and candidate.behaviour not in known:
+                    known.add(candidate.behaviour)
+                    self.population.append(candidate)
             self.remove_worst()
             self.filled = len(self.population) == self.size
         else:
@@ -179,7 +179,7 @@ class Algorithm:
 
 
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
-    "algorithm", lambda made: not made.__module__.startswith("autoprox.")
+    "algorithm", lambda registered: not registered.__module__.startswith("autoprox.")
 )
 """The search algorithms by name."""
 

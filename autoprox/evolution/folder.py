@@ -216,10 +216,10 @@ class RunFolder:
         if not path.is_file():
             return {}
         try:
-            found = PERMUTATIONS.read(path).found
+            rows = PERMUTATIONS.read(path).found
         except AutoproxError as error:
             raise RunError(f"{error}; remove it to do them again") from None
-        return {one.number: {"fitness": one.fitness, "expression": one.expression} for one in found}
+        return {row.number: {"fitness": row.fitness, "expression": row.expression} for row in rows}
 
     def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
@@ -242,9 +242,7 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = [
-            _line(text, generation.parents[text], each) for text, each in generation.new.items()
-        ]
+        lines = [_line(text, generation.parents[text], new) for text, new in generation.new.items()]
         self._rows.append(_row(generation, held_out, seconds))
         write_text(self.path / "generations.csv", _csv(self._rows))
         self._journal.save(lines, checkpoint, {"rows": self._rows})

@@ -79,8 +79,8 @@ class Ground:
     def digest(self) -> str:
         """A digest of figures and split: a run goes on with the bench that it began with."""
         rows = [
-            [each.name, each.space, [each.accuracies[name] for name in self.targets]]
-            for each in self.bench.architectures
+            [row.name, row.space, [row.accuracies[name] for name in self.targets]]
+            for row in self.bench.architectures
         ]
         text = json.dumps([rows, self.search, self.held_out, self.bench.version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -121,14 +121,14 @@ class Ground:
 
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
-        found = columns(self.bench, indices, self.targets)
-        homes = [self._homes[indices[column.places[0]]] for column in found]
-        return balanced(found, [self.plans[home].bench.name for home in homes])
+        unweighted = columns(self.bench, indices, self.targets)
+        homes = [self._homes[indices[column.places[0]]] for column in unweighted]
+        return balanced(unweighted, [self.plans[home].bench.name for home in homes])
 
     def table(self, indices: Sequence[int]) -> Table:
         """Return the table of some architectures."""
-        found = load_table(self.store, [self.rows[i] for i in indices], self.names)
-        return found.on(device_of(self.settings.device))
+        table = load_table(self.store, [self.rows[i] for i in indices], self.names)
+        return table.on(device_of(self.settings.device))
 
     def judge(self, indices: Sequence[int], workers: Workers = HERE, over: Over = "mean") -> Judge:
         """Return a judge over some architectures, with one fitness over their families."""
@@ -151,8 +151,8 @@ class Ground:
             indices: places in the bench's architectures.
             evaluator: over their table, if there is one that knows something; else None.
         """
-        found = evaluator or Evaluator(self.table(indices))
-        return Assessor(found, self.columns(indices), self.known, self.settings.measure)
+        used = evaluator or Evaluator(self.table(indices))
+        return Assessor(used, self.columns(indices), self.known, self.settings.measure)
 
 
 def network_name(one: Architecture, prefix: str) -> str:
@@ -210,12 +210,12 @@ def searched_statistics(
 
 def own_statistics() -> tuple[str, ...]:
     """Return the statistics that a user defined."""
-    return tuple(name for name, each in STATISTICS.items() if each.own is not None)
+    return tuple(name for name, statistic in STATISTICS.items() if statistic.own is not None)
 
 
 def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
     """Return statistics and those that the baselines of a bench need, each once."""
-    needed = [name for each in baselines(bench) for name in load(each).statistics]
+    needed = [name for baseline in baselines(bench) for name in load(baseline).statistics]
     return tuple(dict.fromkeys([*words, *needed]))
 
 
@@ -246,7 +246,7 @@ def lay(
     """
     device_of(settings.device)
     sources: Sequence[str | Bench] = several(source) if isinstance(source, str) else (source,)
-    whole = [load_bench(each) if isinstance(each, str) else each for each in sources]
+    whole = [load_bench(origin) if isinstance(origin, str) else origin for origin in sources]
     if algorithm is None:  # after the benches, as the file of one may register it
         algorithm = algorithm_of(settings.algorithm, settings.parameters)
     check_parameters(algorithm)
@@ -267,8 +267,8 @@ def lay(
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(
-        Plan(each, origin, with_baselines(each, words), _probe(each, benches, settings), cache)
-        for each, origin in zip(benches, sources, strict=True)
+        Plan(part, origin, with_baselines(part, words), _probe(part, benches, settings), cache)
+        for part, origin in zip(benches, sources, strict=True)
     )
     for plan in plans:
         plan.probe.inputs(plan.bench)  # a mistake in the images shows before a run begins
@@ -341,8 +341,8 @@ def _taught_words(benches: Sequence[Bench], settings: Settings) -> tuple[str, ..
     Raises:
         BenchError: the teacher cannot be built.
     """
-    each = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
-    return tuple(name for name in each[0] if all(name in words for words in each))
+    per_bench = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
+    return tuple(name for name in per_bench[0] if all(name in words for words in per_bench))
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
@@ -367,11 +367,13 @@ def _shared_statistics(
     Raises:
         BenchError: several have none in common.
     """
-    each = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
-    first, *others = each.values()
-    shared = tuple(name for name in first if all(name in other for other in others))
+    words = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
+    first, *others = words.values()
+    shared = tuple(name for name in first if all(name in names for names in others))
     if others and not shared:
-        told = "; ".join(f"{name} has {', '.join(names) or 'none'}" for name, names in each.items())
+        told = "; ".join(
+            f"{name} has {', '.join(names) or 'none'}" for name, names in words.items()
+        )
         raise BenchError(
             f"the benches have no statistic in common: {told}. Name statistics that all of them "
             "show, or leave a bench out"
@@ -386,7 +388,7 @@ def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
         UnknownNameError, AutoproxError: there is no such proxy.
         LanguageError: it is no expression, or does not compare where all have to.
     """
-    seeds = tuple(load(each).graph for each in settings.seed_proxies)
+    seeds = tuple(load(name).graph for name in settings.seed_proxies)
     for name, graph in zip(settings.seed_proxies, seeds, strict=True):
         if settings.comparing and not compares(graph):
             raise LanguageError(

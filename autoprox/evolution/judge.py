@@ -133,19 +133,19 @@ class Portion:
 
     def scores(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
         """Return the scores of graphs; of those that fail, with one reason."""
-        found: dict[Graph, Scores] = {}
+        scored: dict[Graph, Scores] = {}
         self._finish()
         left = list(graphs)
         while self._begin(left):
             if not self.workers.here:  # they are busy: here is time for what needs none of it
-                found.update(self._ready(left))
+                scored.update(self._ready(left))
             self._finish()
-            found.update(self._ready([graph for graph in left if graph not in found]))
-            left = [graph for graph in left if graph not in found]
+            scored.update(self._ready([graph for graph in left if graph not in scored]))
+            left = [graph for graph in left if graph not in scored]
         # One may have pushed what another needs out of the cache: that is computed here and now.
-        found.update({graph: self.evaluator(graph, reasons=1) for graph in left})
+        scored.update({graph: self.evaluator(graph, reasons=1) for graph in left})
         self.evaluator.trim(self.cache_bytes)
-        return found
+        return scored
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Let other processes begin with what `graphs` need; they are evaluated later."""
@@ -175,9 +175,9 @@ class Portion:
         if self._begun is None:
             return
         (reductions, results), self._begun = self._begun, None
-        parts = [part for _, part in sorted(results, key=lambda each: each[0])]
-        found = np.concatenate(parts, axis=1)[:, :, : self.evaluator.table.widest]
-        for reduction, numbers in zip(reductions, found, strict=True):
+        parts = [part for _, part in sorted(results, key=lambda result: result[0])]
+        reduced = np.concatenate(parts, axis=1)[:, :, : self.evaluator.table.widest]
+        for reduction, numbers in zip(reductions, reduced, strict=True):
             self.evaluator.remember(reduction, torch.from_numpy(numbers))
 
     def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Reduced]:
@@ -188,10 +188,10 @@ class Portion:
         jobs = self.workers.jobs
         count = min(PARTS_PER_JOB * jobs, max(jobs, len(table.blocks()) // BLOCKS_PER_PART))
         parts = table.parts(count)
-        texts = tuple(each.text for each in reductions)
+        texts = tuple(reduction.text for reduction in reductions)
         places = (range(self.start + part.start, self.start + part.stop) for part in parts)
         return self.workers.unordered(
-            _reduce_elsewhere, ((self.address, texts, each) for each in places)
+            _reduce_elsewhere, ((self.address, texts, part) for part in places)
         )
 
 
@@ -271,10 +271,10 @@ class Judge:
         reasons = [failures.get(graph) for graph in graphs]
         finite = [i for i, reason in enumerate(reasons) if reason is None]
         networks = sum(len(portion.evaluator.table) for portion in self.portions)
-        found = np.empty((len(finite), networks))
-        for row, i in zip(found, finite, strict=True):
+        stacked = np.empty((len(finite), networks))
+        for row, i in zip(stacked, finite, strict=True):
             np.concatenate(values[graphs[i]], out=row)
-        return that_differ(reasons, found)
+        return that_differ(reasons, stacked)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Let other processes begin with what `graphs` need; they are judged later."""
@@ -285,9 +285,9 @@ class Judge:
         reasons, scores = self.scores(graphs)
         correlations = self.ranker.correlations(scores)
         fitnesses = joint(correlations, self.ranker.weights).tolist()
-        found = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
+        valid = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
         candidates = [
-            judged(graph, *next(found))
+            judged(graph, *next(valid))
             if reason is None
             else Candidate(graph, (), None, reason, "")
             for graph, reason in zip(graphs, reasons, strict=True)
@@ -296,15 +296,15 @@ class Judge:
 
     def _put_together(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates with the fitness over their families."""
-        turned = np.array([each.correlations for each in candidates if each.failure is None])
+        turned = np.array([c.correlations for c in candidates if c.failure is None])
         columns = self.ranker.columns
         fitnesses = over_families(
             turned.reshape(-1, len(columns)), columns, self._over, self._counts
         )
         left = iter(fitnesses.tolist())
         return [
-            replace(each, fitness=next(left)) if each.failure is None else each
-            for each in candidates
+            replace(candidate, fitness=next(left)) if candidate.failure is None else candidate
+            for candidate in candidates
         ]
 
     def _ranks(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -325,7 +325,7 @@ def that_differ(
     differ = np.ptp(resolved(scores), axis=1) > 0
     left = iter(differ)
     same = "the same score for every network"
-    return [each or (None if next(left) else same) for each in reasons], scores[differ]
+    return [reason or (None if next(left) else same) for reason in reasons], scores[differ]
 
 
 def judged(
@@ -342,8 +342,8 @@ def judged(
     if fitness < 0:
         graph, ranks, correlations, fitness = negated(graph), -ranks, -correlations, -fitness
     few = bool(np.ptp(ranks[:FEW]))
-    found = tuple(correlations.tolist())
-    return Candidate(graph, found, fitness, None, behaviour(ranks), few, ranks)
+    by_column = tuple(correlations.tolist())
+    return Candidate(graph, by_column, fitness, None, behaviour(ranks), few, ranks)
 
 
 def negated(graph: Graph) -> Graph:

@@ -30,10 +30,10 @@ def lexicase(candidates: Sequence[Candidate]) -> Candidate:
     for column in columns:
         if len(left) == 1:
             break
-        values = [each.correlations[column] for each in left]
+        values = [candidate.correlations[column] for candidate in left]
         middle = _median(values)
         least = max(values) - _median([abs(value - middle) for value in values])
-        left = [each for each, value in zip(left, values, strict=True) if value >= least]
+        left = [candidate for candidate, value in zip(left, values, strict=True) if value >= least]
     return random.choice(left)
 
 

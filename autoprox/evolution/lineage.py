@@ -47,8 +47,8 @@ def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lin
         RunError: the run has no such candidate with a fitness, or does not tell parents.
     """
     known: dict[str, Judged] = {}
-    for each in found.judged:
-        known.setdefault(each.text, each)
+    for candidate in found.judged:
+        known.setdefault(candidate.text, candidate)
     text = found.best_text if text is None else text
     if text not in known:
         raise RunError(f"the run in {found.folder} judged no candidate {text!r} with a fitness")
@@ -59,8 +59,8 @@ def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lin
             if parent in known and parent not in seen:
                 seen.add(parent)
                 members.append(Ancestor(known[parent], member.steps + 1))
-    nearest = sorted(members, key=lambda each: (each.steps, -each.candidate.fitness))[:most]
-    nearest.sort(key=lambda each: -each.candidate.number)
+    nearest = sorted(members, key=lambda member: (member.steps, -member.candidate.fitness))[:most]
+    nearest.sort(key=lambda member: -member.candidate.number)
     return Lineage(tuple(nearest), len(members) - len(nearest))
 
 

@@ -39,12 +39,12 @@ class NotebookSeveral(_Bar):
 
     def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
         """Note how long the runs will be."""
-        self._total = sum(each.evaluations for each in settings.values())
+        self._total = sum(asked.evaluations for asked in settings.values())
 
     def searching(self, judged: Mapping[str, int]) -> None:
         """Show how far the searches are, in all."""
-        what = f"candidates in {len(judged)} runs"
-        self._show(what, sum(judged.values()), self._total)
+        task = f"candidates in {len(judged)} runs"
+        self._show(task, sum(judged.values()), self._total)
 
 
 def notebook_several() -> NotebookSeveral | None:

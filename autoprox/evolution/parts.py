@@ -32,7 +32,7 @@ def parts(
                 _check_ranked(bench, chosen, targets)
                 part += chosen
         start = stop
-    transfer = tuple(i for i, one in enumerate(bench.architectures) if one.space not in evolved)
+    transfer = tuple(i for i, row in enumerate(bench.architectures) if row.space not in evolved)
     return tuple(search), tuple(held_out), _rankable(bench, transfer, targets)
 
 
@@ -45,18 +45,18 @@ def _evolved(bench: Bench, benches: Sequence[Bench], settings: Settings) -> tupl
     """
     spaces = settings.spaces
     if spaces is None:
-        names = [each.name for each in benches]
+        names = [member.name for member in benches]
         for name in settings.leave_out:
             if name not in names:
                 raise UnknownNameError("bench of this run", name, names)
-        left = [each for each in benches if each.name not in settings.leave_out]
+        left = [member for member in benches if member.name not in settings.leave_out]
         if not left:
             raise BenchError(
                 f"nothing is left to evolve on without {', '.join(settings.leave_out)}"
             )
         if len(left) == len(benches):
             return bench.spaces
-        return tuple(f"{each.name}/{space}" for each in left for space in each.spaces)
+        return tuple(f"{member.name}/{space}" for member in left for space in member.spaces)
     if not spaces:
         raise BenchError(f"expected a space to evolve on ({', '.join(bench.spaces)}), got none")
     for space in spaces:

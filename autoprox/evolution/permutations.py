@@ -84,8 +84,8 @@ def permute(
             ground.algorithm,
         )
         tasks = ((replace(whole, number=number),) for number in missing)
-        for number, found in workers.unordered(search_shuffled, tasks):
-            done[number] = found
+        for number, best in workers.unordered(search_shuffled, tasks):
+            done[number] = best
             files.save_permutations(done)
             progress(len(done), count)
 

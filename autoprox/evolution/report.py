@@ -55,7 +55,7 @@ def finish(
         raise RunError(
             "no candidate is valid; see candidates.jsonl for the reasons, and try other statistics"
         )
-    named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
+    named = [(f"top {i}", candidate.graph) for i, candidate in enumerate(best, start=1)]
     named += ground.known.items()
     evaluator = held_out.evaluator or Evaluator(ground.table(ground.held_out))
     evaluators = {"held_out": evaluator, "search": search.judge.evaluator}
@@ -73,12 +73,12 @@ def finish(
         "luck": None if luck is None else asdict(luck),
         "null": None if null is None else asdict(null),
         "elsewhere": list(_elsewhere(ground)),
-        **{part: [each.to_json() for each in rows] for part, rows in tables.items()},
-        "placed": [asdict(each) for each in placed(ground, evaluator, best[0].graph)],
+        **{part: [row.to_json() for row in rows] for part, rows in tables.items()},
+        "placed": [asdict(row) for row in placed(ground, evaluator, best[0].graph)],
     }
     proxy = discovered(settings, best[0].graph, best[0].fitness, tables["held_out"][0])
     files.save_report(report, proxy)
-    return read_run(files.path, {each.graph.text: each.graph for each in search.known.values()})
+    return read_run(files.path, {c.graph.text: c.graph for c in search.known.values()})
 
 
 def placed(ground: Ground, evaluator: Evaluator, graph: Graph) -> list[Placed]:
@@ -110,17 +110,17 @@ def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
         search: what was searched.
         known: the known proxies that the best is compared with.
     """
-    graphs = [each.graph for each in top(list(search.known.values()), CONTENDERS)]
+    graphs = [candidate.graph for candidate in top(list(search.known.values()), CONTENDERS)]
     _, scores = search.judge.scores(graphs)
-    reasons, found = search.judge.scores(list(known.values()))
+    reasons, known_scores = search.judge.scores(list(known.values()))
     names = [name for name, reason in zip(known, reasons, strict=True) if reason is None]
     return selection_luck(
         scores,
         np.array([PARSIMONY * graph.complexity for graph in graphs]),
-        dict(zip(names, found, strict=True)),
+        dict(zip(names, known_scores, strict=True)),
         search.judge.ranker.columns,
         search.settings.measure,
-        sum(each.fitness is not None for each in search.known.values()),
+        sum(candidate.fitness is not None for candidate in search.known.values()),
     )
 
 

@@ -70,13 +70,13 @@ def found_at(bench: str) -> str:
         BenchError: there is nothing between two commas, or they cannot be told from a path's own.
     """
     parts = several(bench)
-    found = [absolute(part) if part.endswith(".py") else part for part in parts]
-    for path in found:
-        if len(found) > 1 and "," in path:
+    sources = [absolute(part) if part.endswith(".py") else part for part in parts]
+    for path in sources:
+        if len(sources) > 1 and "," in path:
             raise BenchError(
                 f"the path {path!r} has a comma, which stands between benches here; move the file"
             )
-    return ",".join(found)
+    return ",".join(sources)
 
 
 def _own_folder(ground: Ground) -> Path:
@@ -214,11 +214,11 @@ def laid_again(
 
 def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
     """Raise `RunError` if a run did not begin with this algorithm."""
-    given = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
-    if given.described != settings.described:
+    asked = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
+    if asked.described != settings.described:
         raise RunError(
             f"the run in {path} began with the algorithm {settings.described}; got "
-            f"{given.described}: give the same, or start a new run"
+            f"{asked.described}: give the same, or start a new run"
         )
 
 
@@ -249,7 +249,7 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
             raise
         observer.interrupted()
         finished = False
-    nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
+    nulls = [null["fitness"] or 0.0 for null in files.permutations().values()]
     run = finish(files, ground, search, held_out, finished, nulls, observer.reporting)
     observer.finished(run)
     return run

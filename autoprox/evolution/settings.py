@@ -186,7 +186,7 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data; `started_from` and a teacher only if there is one."""
         beside = ("started_from", "teacher", "teacher_weights", "comparing")
-        return {name: each for name, each in asdict(self).items() if each or name not in beside}
+        return {name: value for name, value in asdict(self).items() if value or name not in beside}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:

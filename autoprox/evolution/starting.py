@@ -136,7 +136,7 @@ def _begun(
     name = source.name if isinstance(source, Bench) else source
     told = origin.settings.to_json()
     begun = {
-        "seed_proxies": tuple(each.text for each in origin.front),
+        "seed_proxies": tuple(candidate.text for candidate in origin.front),
         "started_from": {key: value for key, value in told.items() if key != "seed_proxies"},
     }
     kept = vars(origin.settings) if name == origin.settings.bench else {}

@@ -118,7 +118,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     """
     best = run.held_out[0]
     low, high = best.joint_interval or (None, None)
-    found = {
+    summary = {
         "expression": best.expression,
         "complexity": best.complexity,
         "finished": run.finished,
@@ -128,7 +128,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "held_out_high": high,
         "above_known": best.difference,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in summary.items() if value is not None}
 
 
 class Tracker:
@@ -148,13 +148,13 @@ class Tracker:
     def __init__(self, observer: Observer, loggers: Sequence[Logger | str]) -> None:
         """Make the loggers that are named."""
         self.observer = observer
-        self.loggers = [logger(each) if isinstance(each, str) else each for each in loggers]
+        self.loggers = [logger(named) if isinstance(named, str) else named for named in loggers]
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Start the loggers."""
         self.observer.started(folder, settings)
-        for each in self.loggers:
-            each.start(folder, settings.to_json())
+        for logger in self.loggers:
+            logger.start(folder, settings.to_json())
 
     def measuring(self, done: int, total: int) -> None:
         """Pass it on."""
@@ -167,9 +167,9 @@ class Tracker:
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Log the figures that the generation has."""
         self.observer.generation(generation, held_out)
-        given = figures(generation, held_out)
-        step = given.pop("generation")
-        self._tell("log", step, {name: x for name, x in given.items() if x is not None})
+        row = figures(generation, held_out)
+        step = row.pop("generation")
+        self._tell("log", step, {name: value for name, value in row.items() if value is not None})
 
     def permuting(self, done: int, total: int) -> None:
         """Pass it on."""
@@ -190,13 +190,13 @@ class Tracker:
 
     def _tell(self, method: str, *arguments: Any) -> None:
         """Call a method of each logger; those that raise are left out from then on."""
-        for each in tuple(self.loggers):
+        for logger in tuple(self.loggers):
             try:
-                getattr(each, method)(*arguments)
+                getattr(logger, method)(*arguments)
             except Exception as error:  # a logger may be anybody's and raise anything
-                self.loggers.remove(each)
+                self.loggers.remove(logger)
                 warnings.warn(
-                    f"the logger {type(each).__name__} failed and is told nothing more; the run "
+                    f"the logger {type(logger).__name__} failed and is told nothing more; the run "
                     f"goes on: {reason_of(error)}",
                     RuntimeWarning,
                     stacklevel=2,

@@ -85,7 +85,7 @@ class Variation:
         if own not in words or OF_TEACHER + own not in words:
             return graph
         known = [(name, PRIMITIVES[name]) for name in self.vocabulary.primitives]
-        joining = [name for name, each in known if each.arity == 2 and node.kind in each.kinds]
+        joining = [name for name, word in known if word.arity == 2 and node.kind in word.kinds]
         pair = apply(random.choice(joining), atom(own), atom(OF_TEACHER + own))
         return replaced(graph, node, pair)
 
@@ -113,7 +113,7 @@ class Variation:
         The two are of the same kind.
         """
         for _ in range(ATTEMPTS):
-            trees = [gp.PrimitiveTree(self.vocabulary.tree(each)) for each in (first, second)]
+            trees = [gp.PrimitiveTree(self.vocabulary.tree(parent)) for parent in (first, second)]
             child = self.vocabulary.graph(list(gp.cxOnePoint(*trees)[0]))
             if child is not first and child is not second and self.allows(child):
                 return child
@@ -143,11 +143,11 @@ def is_constant(node: Graph) -> bool:
     """Say whether a node is one number, whatever the network, by facts of its topmost words."""
     if not node.args:
         return False
-    made = PRIMITIVES[node.word]
-    if made.arity == 2:
-        return made.facts.diagonal == "constant" and node.args[0] is node.args[1]
+    primitive = PRIMITIVES[node.word]
+    if primitive.arity == 2:
+        return primitive.facts.diagonal == "constant" and node.args[0] is node.args[1]
     (arg,) = node.args
-    return bool(arg.args) and makes_constant(made, PRIMITIVES[arg.word])
+    return bool(arg.args) and makes_constant(primitive, PRIMITIVES[arg.word])
 
 
 def _plant(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
