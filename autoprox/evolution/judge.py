@@ -22,6 +22,7 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.facts import NO_FACTS, Facts
 from autoprox.primitives.primitive import negation
 from autoprox.ranking import Over, Ranker, joint, over_families, resolved, standardised_ranks
+from autoprox.ranking.ranker import places_by_space
 from autoprox.runtime.parallel import HERE, Workers
 
 
@@ -123,7 +124,6 @@ class Portion:
         workers: Workers,
         cache_bytes: int,
     ) -> None:
-        """Start with nothing evaluated."""
         self.evaluator = Evaluator(table)
         self.start = start
         self.address = address
@@ -137,7 +137,7 @@ class Portion:
         self._finish()
         left = list(graphs)
         while self._begin(left):
-            if not self.workers.here:  # they are busy: here is time for what needs none of it
+            if not self.workers.here:  # while they are busy: what needs nothing of them
                 scored.update(self._ready(left))
             self._finish()
             scored.update(self._ready([graph for graph in left if graph not in scored]))
@@ -236,14 +236,10 @@ class Judge:
         over: Over = "mean",
         counts: Sequence[Graph] = (),
     ) -> None:
-        """Start with nothing judged but the counts."""
         self.portions = portions(table, address, workers)
         self.address = address
         self.ranker = ranker
-        by_space: dict[str, set[int]] = {}
-        for column in ranker.columns:
-            by_space.setdefault(column.space, set()).update(column.places.tolist())
-        self._spaces = [np.array(sorted(places)) for places in by_space.values()]
+        self._spaces = list(places_by_space(ranker.columns).values())
         self._over: Over = over
         self._counts = ranker.correlations(self.scores(counts)[1]) if counts else None
 
@@ -331,14 +327,7 @@ def that_differ(
 def judged(
     graph: Graph, ranks: NDArray[np.float32], correlations: NDArray[np.float64], fitness: float
 ) -> Candidate:
-    """Return a valid graph's candidate, turned so that its joint correlation is not negative.
-
-    Args:
-        graph: what was proposed.
-        ranks: of its scores.
-        correlations: of its scores with each column.
-        fitness: the joint correlation.
-    """
+    """Return a valid graph's candidate, turned so that its joint correlation is not negative."""
     if fitness < 0:
         graph, ranks, correlations, fitness = negated(graph), -ranks, -correlations, -fitness
     few = bool(np.ptp(ranks[:FEW]))

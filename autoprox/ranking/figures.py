@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import comb
 from typing import Any, TypeAlias
 
@@ -148,7 +149,6 @@ class Comparison:
         seed: int = 0,
         best: Sequence[float] = (),
     ) -> None:
-        """Draw the resamples."""
         self.columns = tuple(columns)
         self.correlation = correlation
         self.best = tuple(best)
@@ -201,10 +201,7 @@ class Comparison:
         self, scores: Array, accuracies: Array, counts: NDArray[Any]
     ) -> tuple[BestFigures, ...]:
         """Return the correlations among the best by score."""
-
-        def among(counts: NDArray[Any], share: float) -> Array:
-            return best_spearman(scores, accuracies, counts, share)
-
+        among = partial(best_spearman, scores, accuracies)
         large = len(scores) > LARGEST_RESAMPLED
         return tuple(
             BestFigures(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
-from autoprox.ranking.ranker import Column, joint, weights
+from autoprox.ranking.ranker import Column, joint, places_by_space, weights
 from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
 
 RESAMPLES = 200
@@ -45,7 +45,8 @@ class SelectionLuck:
         optimism: how much of `search` is luck of the selection.
         corrected: the rest, what the winner should have on other architectures: `outside`, or what
             `without_luck` leaves if that is less.
-        corrected_interval: as wide as 95 % of the winners of resamples lie, at most up to 1.
+        corrected_interval: around it, as wide as the middle 95 % of the winners of resamples; at
+            most 1.
         rival: the known proxy that is best on the search split; None if none has a score.
         rival_p: how often the best of the contenders would be above the rival by as much if none
             were better; None without a rival.
@@ -307,13 +308,10 @@ def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Colum
     All targets of a space are swapped alike, so that what they have in common stays.
     """
     generator = np.random.default_rng(seed)
-    spaces: dict[str, list[int]] = {}
-    for column in columns:
-        spaces.setdefault(column.space, []).extend(column.places.tolist())
-    moved = {}
-    for space, places in spaces.items():
-        rows = np.array(sorted(set(places)))
-        moved[space] = dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
+    moved = {
+        space: dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
+        for space, rows in places_by_space(columns).items()
+    }
     swapped = []
     for column in columns:
         new = np.array([moved[column.space][place] for place in column.places.tolist()])

@@ -133,7 +133,6 @@ class Ranker:
     def __init__(
         self, columns: Sequence[Column], correlation: RankCorrelation = DEFAULT_CORRELATION
     ) -> None:
-        """Compute the ranks of every column, and the signs of its pairs."""
         self.columns = tuple(columns)
         self.correlation = correlation
         self.weights = weights(self.columns)
@@ -207,7 +206,6 @@ class Scratch:
     """Memory for what is soon thrown away: to ask the system for it costs as much as to fill it."""
 
     def __init__(self) -> None:
-        """Hold none yet."""
         self._held: dict[np.dtype[Any], NDArray[Any]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -235,6 +233,14 @@ def pair_signs(ranks: Ranks, scratch: Scratch) -> NDArray[np.float32]:
     signs = scratch.empty(shape, np.dtype(np.float32))
     signs[...] = np.clip(out, -1, 1, out=out)
     return signs
+
+
+def places_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
+    """Return the architectures of the columns of each space, as sorted places in the table."""
+    places: dict[str, list[NDArray[np.intp]]] = {}
+    for column in columns:
+        places.setdefault(column.space, []).append(column.places)
+    return {space: np.unique(np.concatenate(own)) for space, own in places.items()}
 
 
 def weights(columns: Sequence[Column]) -> Array:

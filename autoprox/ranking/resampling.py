@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import Array, RankCorrelation, Ranks, dense_ranks, resolved
-from autoprox.ranking.ranker import Column
+from autoprox.ranking.ranker import Column, places_by_space
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
@@ -114,7 +114,7 @@ def linearised(
 
 
 def _agreement(own: Ranks, true: Ranks, place: int) -> int:
-    """Return of how many others more both say the same of an architecture than the opposite."""
+    """Return the concordant less the discordant pairs of one architecture."""
     signs, others = (
         (ranks > ranks[place]).view(np.int8) - (ranks < ranks[place]).view(np.int8)
         for ranks in (own, true)
@@ -147,16 +147,8 @@ def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> l
     """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
 
     The columns of a space are figures of the same architectures: they share the resamples.
-
-    Args:
-        columns: the columns.
-        resamples: how many resamples.
-        seed: of the resamples.
     """
-    spaces: dict[str, list[int]] = {}
-    for column in columns:
-        spaces.setdefault(column.space, []).extend(column.places.tolist())
-    rows = {space: np.unique(places) for space, places in spaces.items()}
+    rows = places_by_space(columns)
     draws = {
         space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
         for space, places in rows.items()
