@@ -41,7 +41,7 @@ Shape: TypeAlias = tuple[tuple[str, torch.dtype, tuple[int, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What decides with which others a measurement can make a block.
+    """What decides which measurements fit into one block.
 
     Attributes:
         shape: the type and shape of a row of each statistic; None if it stands alone.
@@ -62,11 +62,7 @@ def extent(measurement: Measurement) -> Extent:
 
 
 def cut(extents: Sequence[Extent], device: torch.device = PROCESSOR) -> list[range]:
-    """Cut a sequence of measurements, given their extents, into blocks of neighbours.
-
-    Args:
-        extents: of the measurements.
-        device: where the blocks are computed.
+    """Cut a sequence of measurements into blocks of neighbours for a device.
 
     >>> [list(block) for block in cut([Extent((), 2**16)] * 3 + [Extent(None, 0)] * 2)]
     [[0, 1], [2], [3], [4]]
@@ -84,17 +80,13 @@ def cut(extents: Sequence[Extent], device: torch.device = PROCESSOR) -> list[ran
 
 
 class Budget:
-    """Bytes that may be kept, less those that are.
-
-    Args:
-        left: how many.
-    """
+    """How many more bytes may be kept."""
 
     def __init__(self, left: int = KEPT_BYTES) -> None:
         self.left = left
 
     def take(self, wanted: int) -> bool:
-        """Take some bytes, and say whether there were as many."""
+        """Take some bytes if there are as many, and say whether there were."""
         if wanted > self.left:
             return False
         self.left -= wanted

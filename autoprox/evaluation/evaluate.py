@@ -38,7 +38,7 @@ from autoprox.evaluation.blocks import (
     extent,
     whole,
 )
-from autoprox.evaluation.program import Program, program_of
+from autoprox.evaluation.program import program_of
 from autoprox.evaluation.shorter import shorter
 from autoprox.language.graph import Graph, check_root
 from autoprox.primitives import PRIMITIVES, Entries, Form
@@ -87,7 +87,7 @@ class Table:
         return out
 
     def gathered(self, measured: Tensor) -> Tensor:
-        """Take what each network takes of ``(measurements, widest)``: ``(networks, widest)``."""
+        """Return each network's layers from ``(measurements, widest)``: ``(networks, widest)``."""
         return measured if self.sources is None else measured.gather(0, self.sources)
 
     @cached_property
@@ -105,9 +105,8 @@ class Table:
 
     def present(self, name: str) -> Tensor:
         """Return which layers show a statistic, ``(measurements, widest)`` of bool."""
-        return self._kept(
-            name, (measured.present[name] for measured in self.measurements), torch.bool
-        )
+        rows = (measured.present[name] for measured in self.measurements)
+        return self._kept(name, rows, torch.bool)
 
     def _kept(self, name: str, rows: Iterable[Tensor], dtype: torch.dtype) -> Tensor:
         if (name, dtype) not in self._columns:
@@ -150,18 +149,14 @@ class Table:
         columns = there.flatten().nonzero().squeeze(1)
         columns_by_block = torch.split(columns, [sum(block.layers) for block in blocks])
         for block, block_columns in zip(blocks, columns_by_block, strict=True):
-            out.index_copy_(1, block_columns, self._on_device(program, block))
+            try:
+                out.index_copy_(1, block_columns, program(block).cpu())
+            except torch.cuda.OutOfMemoryError as error:
+                raise AutoproxError(
+                    f"the memory of {self.device} is full: {error}; free it, or search on the "
+                    "processor: --device cpu"
+                ) from None
         return out.view(len(reductions), *there.shape)
-
-    def _on_device(self, program: Program, block: Block) -> Tensor:
-        """Run a program on a block, and return what it gives to the processor."""
-        try:
-            return program(block).cpu()
-        except torch.cuda.OutOfMemoryError as error:
-            raise AutoproxError(
-                f"the memory of {self.device} is full: {error}; free it, or search on the "
-                "processor: --device cpu"
-            ) from None
 
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
@@ -192,11 +187,6 @@ class Value:
     def present(self) -> Tensor | None:
         """Which layers are present, ``(networks, widest)`` of bool for Layer; None for Network."""
         return None if self.layers is None else self.layers.present
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held; masks are shared between values and not counted."""
-        return self.numbers.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,13 +267,13 @@ class Evaluator:
     def _keep(self, graph: Graph, value: Value) -> None:
         """Remember a value, and forget the least recently used beyond the budget."""
         self._values[graph.text] = value
-        self._held += value.nbytes
+        self._held += value.numbers.nbytes  # masks are shared between values and not counted
         self.trim(self.cache_bytes)
 
     def trim(self, cache_bytes: int) -> None:
         """Forget the least recently used values beyond so many bytes; the last one stays."""
         while self._held > cache_bytes and len(self._values) > 1:
-            self._held -= self._values.popitem(last=False)[1].nbytes
+            self._held -= self._values.popitem(last=False)[1].numbers.nbytes
 
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:

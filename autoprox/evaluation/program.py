@@ -47,11 +47,8 @@ class Program:
     """
 
     def __init__(self, reductions: Sequence[Graph]) -> None:
-        """Order the nodes, arguments first, and find out how long each is needed.
-
-        Reductions of the same statistics follow each other, while these are in the cache.
-        """
         self.reductions = tuple(reductions)
+        # Reductions of the same statistics follow each other, while these are in the cache.
         neighbours = sorted(reductions, key=lambda reduction: reduction.statistics)
         nodes = tuple(dict.fromkeys(node for reduction in neighbours for node in reduction))
         applied = [node for node in nodes if node.args]
