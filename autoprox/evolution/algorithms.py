@@ -15,15 +15,13 @@ import numpy as np
 
 from autoprox.errors import UnknownNameError
 from autoprox.evaluation.evaluate import tensor_reductions
-from autoprox.evolution.base import (
-    ALGORITHMS as ALGORITHMS,
-)
+from autoprox.evolution.base import ALGORITHMS as ALGORITHMS
 from autoprox.evolution.base import (
     Algorithm,
+    Checked,
     Proposal,
     World,
     algorithm,
-    check_shares_and_counts,
     ranked,
     worth,
 )
@@ -59,7 +57,7 @@ class Random(Algorithm):
 
 @algorithm("autoprox")
 @dataclass(eq=False)
-class AutoProx(Algorithm):
+class AutoProx(Checked):
     """Algorithm 1 of Auto-Prox (Wei et al., AAAI 2024): mutation with elitism-preserve.
 
     Draw a share of the population; mutate one of its best; accept the child only if it is better
@@ -74,10 +72,6 @@ class AutoProx(Algorithm):
     top: int = 5
     margin: float = 1e-3
     tries: int = 5
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with no parent in work."""
@@ -110,10 +104,7 @@ class AutoProx(Algorithm):
         }
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Take population and parents back; a parent may have left the population since."""
         super().restore(population, state, known)
@@ -122,7 +113,7 @@ class AutoProx(Algorithm):
 
 @algorithm("emq")
 @dataclass(eq=False)
-class Emq(Algorithm):
+class Emq(Checked):
     """EMQ's diversity-prompting selection, with its screening (Dong et al., ICCV 2023).
 
     Two of the best cross and mutate; a random newcomer competes with their child, the better enters
@@ -134,10 +125,6 @@ class Emq(Algorithm):
     top: float = 0.2
     crossover: float = 0.5
     mutation: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def admits(self, candidate: Candidate) -> bool:
         """Reject early what gives the first few architectures the same score."""
@@ -171,7 +158,7 @@ class Emq(Algorithm):
 
 @algorithm("default")
 @dataclass(eq=False)
-class Default(Algorithm):
+class Default(Checked):
     """Ours: lexicase parents, survival of the fittest that rank differently, new starts.
 
     Parents are chosen among the best of the population by lexicase selection over the columns, so
@@ -191,10 +178,6 @@ class Default(Algorithm):
     patience: int = 6
     novel: float = 0.3
     """How often a child may bring reductions of tensors that no candidate had before."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with a population that has no best yet."""
@@ -236,10 +219,7 @@ class Default(Algorithm):
         return super().state() | own
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Take population, patience and what is known back."""
         members = len(population) - state["elders"]

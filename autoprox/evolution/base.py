@@ -158,10 +158,7 @@ class Algorithm:
         return {"filled": self.filled}
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Go back to where the algorithm was.
 
@@ -176,6 +173,21 @@ class Algorithm:
     def remove_worst(self) -> None:
         """Remove the candidates with the lowest fitness until the population has its size."""
         self.population = ranked(self.population)[: self.size]
+
+
+class Checked(Algorithm):
+    """An algorithm whose parameters are all shares, from 0 to 1, or, if whole, counts, from 1."""
+
+    def __post_init__(self) -> None:
+        """Raise `RunError` if a parameter is out of its range."""
+        check_numbers(self, RunError)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int):
+                if value < 1:
+                    raise RunError(f"{field.name} is a count, at least 1; got {value!r}")
+            elif not 0 <= value <= 1:
+                raise RunError(f"{field.name} is a share, from 0 to 1; got {value!r}")
 
 
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
@@ -249,19 +261,3 @@ def name_of(made: Algorithm) -> str:
     if name in ALGORITHMS:
         raise RunError(f"{name!r} is the name of a registered algorithm; rename the class")
     return name
-
-
-def check_shares_and_counts(checked: Algorithm) -> None:
-    """Check parameters that are all shares, from 0 to 1, or, if whole, counts, from 1.
-
-    Raises:
-        RunError: one is none.
-    """
-    check_numbers(checked, RunError)
-    for field in dataclasses.fields(checked):
-        value = getattr(checked, field.name)
-        if isinstance(field.default, int):
-            if value < 1:
-                raise RunError(f"{field.name} is a count, at least 1; got {value!r}")
-        elif not 0 <= value <= 1:
-            raise RunError(f"{field.name} is a share, from 0 to 1; got {value!r}")

@@ -143,7 +143,7 @@ def compare(
         teacher: ``FILE.py:FUNCTION``, if that makes the teacher of a run.
         jobs: the number of processes that measure what the cache lacks.
         cache: the folder of the measured statistics; the user's cache folder if None.
-        progress: is told what is done, how much of it is, and of how much.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         RunError: there are fewer than two, or one cannot be read, or has changed since.
@@ -191,10 +191,7 @@ def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Pat
     named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
     source = source_of(
-        bench if named == run.settings.bench else "",
-        run.settings,
-        files,
-        teacher if same else None,
+        bench if named == run.settings.bench else "", run.settings, files, teacher if same else None
     )
     plain = Settings(run.settings.bench)
     settings = replace(run.settings, algorithm=plain.algorithm, parameters=plain.parameters)
@@ -208,8 +205,8 @@ def _figures(
 ) -> tuple[list[Figures | str], dict[str, int], tuple[str, ...], str | None]:
     """Return how each run's best proxy ranks what all of them held out, or why it does not.
 
-    Beside it stand how many architectures of each space that are, the targets, and why nothing can
-    be ranked by if that is so.
+    Also how many architectures of each space these are, by which targets they are ranked, and why
+    they cannot be, or None.
     """
     places = [_held_out(ground) for ground in grounds]
     common = [name for name in places[0] if all(name in held_out for held_out in places)]
@@ -266,10 +263,10 @@ def _differing(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
 
 
 def _compared(
-    name: str, run: Run, own: tuple[tuple[str, ...], int], found: Figures | str
+    name: str, run: Run, own: tuple[tuple[str, ...], int], outcome: Figures | str
 ) -> ComparedRun:
     graph: Graph = run.best.graph
-    figures = found if isinstance(found, Figures) else None
+    figures = outcome if isinstance(outcome, Figures) else None
     return ComparedRun(
         name=name,
         expression=graph.text,
@@ -277,7 +274,7 @@ def _compared(
         search=run.best.provenance.get("search_fitness"),
         joint=None if figures is None else figures.joint,
         joint_interval=None if figures is None else figures.joint_interval,
-        failure=found if isinstance(found, str) and found else None,
+        failure=outcome if isinstance(outcome, str) and outcome else None,
         alone=own[0],
         best=own[1],
     )

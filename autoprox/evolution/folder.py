@@ -57,7 +57,6 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Touch nothing yet."""
         self.path = path
         self._config = path / "config.json"
         self._journal = Journal(
@@ -243,7 +242,8 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         lines = [_line(text, generation.parents[text], new) for text, new in generation.new.items()]
-        self._rows.append(_row(generation, held_out, seconds))
+        own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
+        self._rows.append({**figures(generation, held_out), **own})
         write_text(self.path / "generations.csv", _csv(self._rows))
         self._journal.save(lines, checkpoint, {"rows": self._rows})
 
@@ -320,11 +320,9 @@ def holds_several(folder: str | Path) -> bool:
 
 
 def resume_words(folder: Path, bench: str) -> list[str]:
-    """Return the words, after autoprox, of the command that goes on with a run.
+    """Return the words, after autoprox, of the command that goes on with the run in a folder.
 
-    Args:
-        folder: the run's.
-        bench: what its bench was loaded by; a file has to be named again.
+    `bench` is what its bench was loaded by; a file has to be named again.
     """
     words = ["evolve", "--resume", str(folder)]
     return [*words, "--bench", bench] if ".py" in bench else words
@@ -366,11 +364,6 @@ def figures(generation: Generation, held_out: float | None) -> dict[str, Any]:
         "complexity": generation.best.graph.complexity,
         "failures": sum(generation.failures.values()),
     }
-
-
-def _row(generation: Generation, held_out: float | None, seconds: float) -> dict[str, Any]:
-    own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
-    return {**figures(generation, held_out), **own}
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

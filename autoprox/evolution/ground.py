@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from autoprox import proxies
@@ -70,10 +70,11 @@ class Ground:
             StatisticError, CacheError, WorkerError: it cannot be measured or kept.
         """
         counts = [len(pending(plan, self.store)) for plan in self.plans]
-        progress(0, sum(counts))
-        for number, plan in enumerate(self.plans):
-            shifted = _shifted(progress, sum(counts[:number]), sum(counts))
-            measure_bench(plan, self.store, workers, shifted)
+        before, total = 0, sum(counts)
+        progress(0, total)
+        for plan, count in zip(self.plans, counts, strict=True):
+            measure_bench(plan, self.store, workers, partial(_shifted, progress, before, total))
+            before += count
 
     @property
     def digest(self) -> str:
@@ -151,8 +152,8 @@ class Ground:
             indices: places in the bench's architectures.
             evaluator: over their table, if there is one that knows something; else None.
         """
-        used = evaluator or Evaluator(self.table(indices))
-        return Assessor(used, self.columns(indices), self.known, self.settings.measure)
+        evaluator = evaluator or Evaluator(self.table(indices))
+        return Assessor(evaluator, self.columns(indices), self.known, self.settings.measure)
 
 
 def network_name(one: Architecture, prefix: str) -> str:
@@ -163,15 +164,11 @@ def network_name(one: Architecture, prefix: str) -> str:
 
 
 def _shifted(
-    progress: Callable[[int, int], None], before: int, total: int
-) -> Callable[[int, int], None]:
-    """Return what tells `progress` of one bench after `before` architectures of others."""
-
-    def told(done: int, _: int) -> None:
-        if done:
-            progress(before + done, total)
-
-    return told
+    progress: Callable[[int, int], None], before: int, total: int, done: int, _: int
+) -> None:
+    """Tell `progress` of one bench after `before` architectures of others."""
+    if done:
+        progress(before + done, total)
 
 
 def _load(
@@ -262,7 +259,8 @@ def lay(
         settings = replace(settings, statistics=(*own, *taught))
     shared = _shared_statistics(benches, settings.statistics)
     words = tuple(dict.fromkeys([*shared, *taught, *needed]))
-    settings = for_families(settings, benches, len(families_of(benches, search)), words)
+    homes = [bench.name for bench in benches for _ in bench.architectures]
+    settings = for_families(settings, benches, len({homes[place] for place in search}), words)
     vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
@@ -274,16 +272,7 @@ def lay(
         plan.probe.inputs(plan.bench)  # a mistake in the images shows before a run begins
         plan.probe.taught(plan.bench)  # or in the teacher
     return Ground(
-        settings,
-        vocabulary,
-        seeds,
-        bench,
-        plans,
-        search,
-        held_out,
-        transfer,
-        targets,
-        algorithm,
+        settings, vocabulary, seeds, bench, plans, search, held_out, transfer, targets, algorithm
     )
 
 
@@ -291,11 +280,6 @@ def _viewed(
     whole: Sequence[Bench], benches: Sequence[Bench], settings: Settings
 ) -> tuple[Bench, Settings, tuple[str, ...]]:
     """Return the only bench, or a view of several, with its targets; settings say what was drawn.
-
-    Args:
-        whole: the benches.
-        benches: what is drawn of each.
-        settings: what was asked for.
 
     Raises:
         BenchError: there is one family where several are needed, or two cannot be joined.
@@ -317,12 +301,6 @@ def _viewed(
     if settings.correlation is None:
         settings = replace(settings, correlation=bench.default_correlation)
     return bench, settings, tuple(targets)
-
-
-def families_of(benches: Sequence[Bench], places: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of the benches that some architectures of a view of them are of."""
-    homes = [bench.name for bench in benches for _ in bench.architectures]
-    return tuple(dict.fromkeys(homes[place] for place in places))
 
 
 def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:

@@ -56,13 +56,6 @@ def permute(
 
     Each is on disk as soon as it is done, so that an interrupted call loses only those in work.
 
-    Args:
-        files: the run's folder.
-        ground: its benches.
-        judge: of the search split.
-        workers: who searches.
-        progress: told how many searches are done, and of how many.
-
     Raises:
         RunError: the folder cannot be written, or its file is damaged.
         WorkerError: a worker was killed.

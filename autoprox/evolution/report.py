@@ -44,7 +44,7 @@ def finish(
         held_out: judges on the held-out architectures.
         finished: whether all that was asked for is done.
         nulls: the best fitness of each search on shuffled accuracies.
-        told: is told how many proxies are assessed, of how many.
+        told: called with how many proxies are assessed, and of how many.
 
     Raises:
         RunError: no candidate is valid.
@@ -104,12 +104,7 @@ def placed(ground: Ground, evaluator: Evaluator, graph: Graph) -> list[Placed]:
 
 
 def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
-    """Return how much of the best candidate's fitness is luck of the selection.
-
-    Args:
-        search: what was searched.
-        known: the known proxies that the best is compared with.
-    """
+    """Return how much of the best candidate's fitness is luck, also beside the known proxies."""
     graphs = [candidate.graph for candidate in top(list(search.known.values()), CONTENDERS)]
     _, scores = search.judge.scores(graphs)
     reasons, known_scores = search.judge.scores(list(known.values()))
@@ -126,11 +121,10 @@ def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
 
 def _elsewhere(ground: Ground) -> tuple[str, ...]:
     """Return the known proxies that the measured statistics cannot express."""
+    known = shipped(ground.plans[0].bench, taught=ground.settings.teacher is not None)
     return tuple(
         name
-        for name, proxy in shipped(
-            ground.plans[0].bench, taught=ground.settings.teacher is not None
-        ).items()
+        for name, proxy in known.items()
         if name not in ground.known
         and not (isinstance(proxy, Proxy) and "found_by" in proxy.provenance)
     )
@@ -154,8 +148,8 @@ def _assessed(
         if not indices:
             continue
         told(done, total)
-        assessor = ground.assessor(indices, evaluators.get(part))  # assesses the known proxies
-        for _, graph in named:  # what takes long, and each as long as the others
+        assessor = ground.assessor(indices, evaluators.get(part))
+        for _, graph in named:  # this takes long, and each as long as the others
             assessor.figures(graph)
             done += 1
             told(done, total)

@@ -249,10 +249,7 @@ class Runs:
     @property
     def written(self) -> bool:
         """Whether the folder's report and picked proxy are those of the runs as they are now."""
-        wanted = {
-            "best.json": dumps(self.best),
-            "report.json": SEVERAL_REPORT.text(self.to_json()),
-        }
+        wanted = {"best.json": dumps(self.best), "report.json": SEVERAL_REPORT.text(self.to_json())}
         return all(
             (self.folder / name).is_file() and read_bytes(self.folder / name) == text.encode()
             for name, text in wanted.items()

@@ -174,10 +174,7 @@ class Search:
         return dict(itertools.islice(new.items(), self.settings.evaluations - len(self.known)))
 
     def _record(
-        self,
-        proposed: int,
-        judged: dict[str, Candidate],
-        parents: Mapping[str, tuple[str, ...]],
+        self, proposed: int, judged: dict[str, Candidate], parents: Mapping[str, tuple[str, ...]]
     ) -> Generation:
         self.generation += 1
         self.proposals += proposed

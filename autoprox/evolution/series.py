@@ -54,11 +54,7 @@ def seed_range(seeds: int, seed: int) -> range:
 
 
 def evolve_leaving_one_out(
-    bench: str | Path | Bench = "",
-    *,
-    seeds: int = 1,
-    seed: int = 0,
-    **options: Any,
+    bench: str | Path | Bench = "", *, seeds: int = 1, seed: int = 0, **options: Any
 ) -> Runs:
     """Discover proxies on all families but one, for each in turn.
 

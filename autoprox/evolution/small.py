@@ -149,12 +149,7 @@ def _together(first: Graph, second: Graph) -> Graph:
 
 
 def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -> Variation:
-    """Return what varies the formulas of a run.
-
-    Args:
-        settings: the run's.
-        vocabulary: its words.
-        needs_bits: whether every formula has to read a statistic that depends on bits.
+    """Return what varies the formulas of a run; see `Variation`.
 
     Raises:
         LanguageError: no small formula can be written with these words.

@@ -48,7 +48,6 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        """Write nothing yet."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -70,8 +69,7 @@ class TensorBoard:
                 "folder: --log tensorboard:DIR"
             ) from None
         self._settings = dict(settings)
-        text = json.dumps(self._settings, indent=2)
-        self._events.add_text("settings", f"```\n{text}\n```")
+        self._events.add_text("settings", f"```\n{json.dumps(self._settings, indent=2)}\n```")
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Write each figure as a scalar."""
@@ -87,11 +85,10 @@ class TensorBoard:
             name: value if isinstance(value, plain) else json.dumps(value)
             for name, value in self._settings.items()
         }
-        results = {
-            f"result/{name}": value
-            for name, value in summary.items()
-            if isinstance(value, (int, float))
+        numbers = {
+            name: value for name, value in summary.items() if isinstance(value, (int, float))
         }
+        results = {f"result/{name}": value for name, value in numbers.items()}
         self._events.add_hparams(settings, results, run_name=".")
         self._events.close()
 
@@ -146,7 +143,6 @@ class Tracker:
     """
 
     def __init__(self, observer: Observer, loggers: Sequence[Logger | str]) -> None:
-        """Make the loggers that are named."""
         self.observer = observer
         self.loggers = [logger(named) if isinstance(named, str) else named for named in loggers]
 

@@ -7,6 +7,7 @@ points in every process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -162,12 +163,6 @@ def _plant(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     return mutated
 
 
-def _replace(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
-    """Replace one word by another that fits."""
-    mutated: tuple[Any] = gp.mutNodeReplacement(tree, vocabulary.pset)
-    return mutated
-
-
 def _insert(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     """Put a word above a sub-tree."""
     index = random.randrange(len(tree))
@@ -189,11 +184,10 @@ def _insert(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     return (tree,)
 
 
-def _shrink(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
-    """Put an argument in place of the word above it."""
-    mutated: tuple[Any] = gp.mutShrink(tree)
-    return mutated
-
-
-MUTATIONS = (_plant, _replace, _insert, _shrink)
+MUTATIONS: tuple[Callable[[Any, Vocabulary], tuple[Any]], ...] = (
+    _plant,
+    lambda tree, vocabulary: gp.mutNodeReplacement(tree, vocabulary.pset),  # one word by another
+    _insert,
+    lambda tree, vocabulary: gp.mutShrink(tree),  # the word above an argument by the argument
+)
 MUTATION_WEIGHTS = (4, 3, 2, 2)
