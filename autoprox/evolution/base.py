@@ -70,11 +70,9 @@ def worth(candidate: Candidate) -> float:
 def ranked(
     candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
 ) -> list[Candidate]:
-    """Return the candidates with a fitness, best first; equals in the order of size, then text.
+    """Return the candidates with a fitness, by `key` or fitness, best first.
 
-    Args:
-        candidates: in any order; those that failed are left out.
-        key: what is best; the fitness if None.
+    Equals are in the order of size, then text.
     """
     valid = [candidate for candidate in candidates if candidate.fitness is not None]
     value = key or (lambda candidate: candidate.fitness or 0.0)
@@ -210,21 +208,21 @@ def algorithm(name: str) -> Callable[[OneAlgorithm], OneAlgorithm]:
         AutoproxError: the name is taken.
     """
 
-    def register(made: OneAlgorithm) -> OneAlgorithm:
-        if not (inspect.isclass(made) and issubclass(made, Algorithm)):
+    def register(kind: OneAlgorithm) -> OneAlgorithm:
+        if not (inspect.isclass(kind) and issubclass(kind, Algorithm)):
             raise RunError(f"algorithm {name!r}: derive the class from autoprox.Algorithm")
-        summary = made.__doc__ or ""
-        told = summary and not summary.startswith(f"{made.__name__}(")  # the dataclass's own
+        summary = kind.__doc__ or ""
+        told = summary and not summary.startswith(f"{kind.__name__}(")  # the dataclass's own
         if not told and sys.flags.optimize < 2:  # python -OO drops docstrings
             raise RunError(f"algorithm {name!r}: say how it searches in a docstring")
-        if "__dataclass_fields__" not in vars(made):
+        if "__dataclass_fields__" not in vars(kind):
             raise RunError(f"algorithm {name!r}: decorate the class with dataclass(eq=False) too")
         try:
-            check_parameters(made())
+            check_parameters(kind())
         except TypeError as error:
             raise RunError(f"algorithm {name!r}: give every parameter a default: {error}") from None
-        ALGORITHMS.register(name, made)
-        return made
+        ALGORITHMS.register(name, kind)
+        return kind
 
     return register
 

@@ -182,11 +182,7 @@ def compare(
 
 
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
-    """Return the ground of a run; how it searched makes no difference to that.
-
-    Raises:
-        RunError: its bench has changed since, or a file would be executed that nobody named.
-    """
+    """Return the ground of a run; how it searched makes no difference to that."""
     files = RunFolder(run.folder)
     named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher

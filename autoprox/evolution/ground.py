@@ -148,9 +148,7 @@ class Ground:
     def assessor(self, indices: Sequence[int], evaluator: Evaluator | None = None) -> Assessor:
         """Return an assessor over some architectures, with the known proxies.
 
-        Args:
-            indices: places in the bench's architectures.
-            evaluator: over their table, if there is one that knows something; else None.
+        An `evaluator` over their table that knows something already saves time.
         """
         evaluator = evaluator or Evaluator(self.table(indices))
         return Assessor(evaluator, self.columns(indices), self.known, self.settings.measure)
@@ -279,12 +277,7 @@ def lay(
 def _viewed(
     whole: Sequence[Bench], benches: Sequence[Bench], settings: Settings
 ) -> tuple[Bench, Settings, tuple[str, ...]]:
-    """Return the only bench, or a view of several, with its targets; settings say what was drawn.
-
-    Raises:
-        BenchError: there is one family where several are needed, or two cannot be joined.
-        UnknownNameError: there is no such target.
-    """
+    """Return the only bench, or a view of several, settings of what was drawn, and the targets."""
     if len(benches) > 1:
         bench = joined(benches, settings.targets)
         targets = bench.targets
@@ -314,21 +307,13 @@ def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
 
 
 def _taught_words(benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
-    """Return the statistics beside a teacher that the networks of all benches have.
-
-    Raises:
-        BenchError: the teacher cannot be built.
-    """
+    """Return the statistics beside a teacher that the networks of all benches have."""
     per_bench = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
     return tuple(name for name in per_bench[0] if all(name in words for words in per_bench))
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
-    """Return what a run draws of each bench; several give as many as asked for, or all they have.
-
-    Raises:
-        BenchError: the only bench has not as many, or too few are asked for.
-    """
+    """Return what a run draws of each bench; of several, all where one has too few."""
     if len(benches) == 1:
         return [drawn(benches[0], count)]
     return [
@@ -340,11 +325,7 @@ def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
 def _shared_statistics(
     benches: Sequence[Bench], asked: tuple[str, ...] | None, own: bool = False
 ) -> tuple[str, ...]:
-    """Return the statistics that a search on several benches may use: those of every one.
-
-    Raises:
-        BenchError: several have none in common.
-    """
+    """Return the statistics that a search on several benches may use: those of every one."""
     words = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
     first, *others = words.values()
     shared = tuple(name for name in first if all(name in names for names in others))
@@ -360,12 +341,7 @@ def _shared_statistics(
 
 
 def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
-    """Return the graphs of the seed proxies, and settings that hold without their files.
-
-    Raises:
-        UnknownNameError, AutoproxError: there is no such proxy.
-        LanguageError: it is no expression, or does not compare where all have to.
-    """
+    """Return the graphs of the seed proxies, and settings that hold without their files."""
     seeds = tuple(load(name).graph for name in settings.seed_proxies)
     for name, graph in zip(settings.seed_proxies, seeds, strict=True):
         if settings.comparing and not compares(graph):

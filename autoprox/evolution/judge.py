@@ -105,10 +105,11 @@ def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: ran
     return places.start, table.reduced(_parsed(texts), places).numpy()
 
 
+@dataclass(eq=False)
 class Portion:
     """Some networks of a table, on which graphs are evaluated.
 
-    Args:
+    Attributes:
         table: of these networks.
         start: the place of their first measurement in the whole table.
         address: where other processes find the whole table; without it this one does all.
@@ -116,19 +117,15 @@ class Portion:
         cache_bytes: how much to remember from one generation to the next.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        start: int,
-        address: TableAddress | None,
-        workers: Workers,
-        cache_bytes: int,
-    ) -> None:
-        self.evaluator = Evaluator(table)
-        self.start = start
-        self.address = address
-        self.workers = workers
-        self.cache_bytes = cache_bytes
+    table: Table
+    start: int
+    address: TableAddress | None
+    workers: Workers
+    cache_bytes: int
+
+    def __post_init__(self) -> None:
+        """Start with nothing evaluated."""
+        self.evaluator = Evaluator(self.table)
         self._begun: tuple[list[Graph], Iterator[Reduced]] | None = None
 
     def scores(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
@@ -163,7 +160,7 @@ class Portion:
 
     def _begin(self, graphs: Sequence[Graph]) -> bool:
         """Begin with unknown reductions, as many as fit; say whether there are any."""
-        table = self.evaluator.table
+        table = self.table
         size = max(1, BLOCK_BYTES // (8 * len(table.measurements) * table.widest))
         unknown = self.evaluator.unknown_reductions(graphs)[:size]
         if unknown:
@@ -176,13 +173,13 @@ class Portion:
             return
         (reductions, results), self._begun = self._begun, None
         parts = [part for _, part in sorted(results, key=lambda result: result[0])]
-        reduced = np.concatenate(parts, axis=1)[:, :, : self.evaluator.table.widest]
+        reduced = np.concatenate(parts, axis=1)[:, :, : self.table.widest]
         for reduction, numbers in zip(reductions, reduced, strict=True):
             self.evaluator.remember(reduction, torch.from_numpy(numbers))
 
     def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Reduced]:
         """Reduce tensors here or in other processes, each of which takes some measurements."""
-        table = self.evaluator.table
+        table = self.table
         if self.workers.here or self.address is None:
             return iter([(0, table.reduced(reductions).numpy())])
         jobs = self.workers.jobs
@@ -266,7 +263,7 @@ class Judge:
                     failures[graph] = scores.failure
         reasons = [failures.get(graph) for graph in graphs]
         finite = [i for i, reason in enumerate(reasons) if reason is None]
-        networks = sum(len(portion.evaluator.table) for portion in self.portions)
+        networks = sum(len(portion.table) for portion in self.portions)
         stacked = np.empty((len(finite), networks))
         for row, i in zip(stacked, finite, strict=True):
             np.concatenate(values[graphs[i]], out=row)
@@ -312,12 +309,7 @@ class Judge:
 def that_differ(
     reasons: Sequence[str | None], scores: NDArray[np.float64]
 ) -> tuple[list[str | None], NDArray[np.float64]]:
-    """Take out scores that are the same for every network: they say nothing.
-
-    Args:
-        reasons: why each graph has no scores, or None.
-        scores: of those that have, ``(graphs without a reason, architectures)``.
-    """
+    """Take out scores, ``(graphs without a reason, architectures)``, that are all the same."""
     differ = np.ptp(resolved(scores), axis=1) > 0
     left = iter(differ)
     same = "the same score for every network"

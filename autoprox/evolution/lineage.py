@@ -64,10 +64,10 @@ def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lin
     return Lineage(tuple(nearest), len(members) - len(nearest))
 
 
-def _parents(found: Run, candidate: Judged) -> tuple[str, ...]:
+def _parents(run: Run, candidate: Judged) -> tuple[str, ...]:
     if candidate.parents is None:
         raise RunError(
-            f"the run in {found.folder} does not say what its candidates were bred from, as an "
+            f"the run in {run.folder} does not say what its candidates were bred from, as an "
             "earlier autoprox wrote it; do the run again with this one"
         )
     return candidate.parents

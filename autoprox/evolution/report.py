@@ -37,14 +37,8 @@ def finish(
 ) -> Run:
     """Assess the best proxies, and write the report and the best one.
 
-    Args:
-        files: the run's folder.
-        ground: its benches.
-        search: what was searched.
-        held_out: judges on the held-out architectures.
-        finished: whether all that was asked for is done.
-        nulls: the best fitness of each search on shuffled accuracies.
-        told: called with how many proxies are assessed, and of how many.
+    `nulls` is the best fitness of each search on shuffled accuracies; `told` is called with how
+    many proxies are assessed, and of how many.
 
     Raises:
         RunError: no candidate is valid.

@@ -21,26 +21,10 @@ FORMULAS: tuple[Formulas, ...] = ("any", "small")
 """What a search writes: all that its words can say, or `autoprox.evolution.small` formulas."""
 
 DEFAULT_STATISTICS = (
-    "weight",
-    "grad",
-    "grad_abs_mean",
-    "grad_std",
-    "flow_grad",
-    "act",
-    "act_grad",
-    "attention",
-    "weight_spectrum",
-    "grad_spectrum",
-    "act_gram",
-    "code_gram",
-    "params",
-    "flops",
-    "fan_in",
-    "fan_out",
-    "position",
-    "heads",
-    "out_entries",
-)
+    "weight", "grad", "grad_abs_mean", "grad_std", "flow_grad", "act", "act_grad", "attention",
+    "weight_spectrum", "grad_spectrum", "act_gram", "code_gram", "params", "flops", "fan_in",
+    "fan_out", "position", "heads", "out_entries",
+)  # fmt: skip
 """The words of a search unless the bench or the user names others."""
 
 

@@ -117,11 +117,7 @@ def evolve_seeds_from(
 def _begun(
     run: str | Path, bench: str | Path | Bench, options: dict[str, Any]
 ) -> tuple[str | Bench, dict[str, Any]]:
-    """Return the bench and the settings of a run that begins with the front of another.
-
-    Raises:
-        RunError: the other run has no front.
-    """
+    """Return the bench and the settings of a run that begins with the front of another."""
     origin = read_run(run)
     if not origin.front:
         raise RunError(

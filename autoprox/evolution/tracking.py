@@ -16,7 +16,6 @@ from autoprox.errors import AutoproxError, RunError, UnknownNameError, reason_of
 from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
-    from autoprox.evolution.judge import Candidate
     from autoprox.evolution.record import Run
     from autoprox.evolution.run import Observer
     from autoprox.evolution.search import Generation
@@ -144,6 +143,9 @@ class Tracker:
 
     def __init__(self, observer: Observer, loggers: Sequence[Logger | str]) -> None:
         self.observer = observer
+        self.measuring, self.resumed = observer.measuring, observer.resumed
+        self.permuting, self.reporting = observer.permuting, observer.reporting
+        self.interrupted = observer.interrupted  # all passed on as they are
         self.loggers = [logger(named) if isinstance(named, str) else named for named in loggers]
 
     def started(self, folder: Path, settings: Settings) -> None:
@@ -152,32 +154,12 @@ class Tracker:
         for logger in self.loggers:
             logger.start(folder, settings.to_json())
 
-    def measuring(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.measuring(done, total)
-
-    def resumed(self, known: Mapping[str, Candidate]) -> None:
-        """Pass it on."""
-        self.observer.resumed(known)
-
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Log the figures that the generation has."""
         self.observer.generation(generation, held_out)
         row = figures(generation, held_out)
         step = row.pop("generation")
         self._tell("log", step, {name: value for name, value in row.items() if value is not None})
-
-    def permuting(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.permuting(done, total)
-
-    def interrupted(self) -> None:
-        """Pass it on."""
-        self.observer.interrupted()
-
-    def reporting(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.reporting(done, total)
 
     def finished(self, run: Run) -> None:
         """Log what was found."""

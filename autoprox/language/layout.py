@@ -125,7 +125,7 @@ def _order(links: networkx.DiGraph, layers: list[list[Node]]) -> None:
     for sweep in range(SWEEPS):
         upwards = sweep % 2 == 0
         near = links.pred if upwards else links.succ
-        for above, layer in _neighbouring(layers, upwards):
+        for above, layer in itertools.pairwise(layers if upwards else layers[::-1]):
             layer[:] = _by_barycentre(layer, above, near)
         crossed = crossings(links, layers)
         if crossed < fewest:
@@ -140,12 +140,6 @@ def _by_barycentre(
     place = {node: i for i, node in enumerate(above)}
     wish = {node: _mean([place[other] for other in near[node]], i) for i, node in enumerate(layer)}
     return sorted(layer, key=wish.__getitem__)
-
-
-def _neighbouring(layers: list[list[Node]], upwards: bool) -> list[tuple[list[Node], list[Node]]]:
-    """Return each layer with the one before it on the way up or down."""
-    way = layers if upwards else layers[::-1]
-    return list(itertools.pairwise(way))
 
 
 def crossings(links: networkx.DiGraph, layers: Sequence[Sequence[Node]]) -> int:

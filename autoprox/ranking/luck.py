@@ -235,7 +235,7 @@ def chance_floor(columns: Sequence[Column], correlation: RankCorrelation, candid
         return 0.0
     share = weights(columns) / weights(columns).sum()
     deviations = np.array([_deviation(len(column.places), correlation) for column in columns])
-    alike = np.array([[_alike(one, other) for other in columns] for one in columns])
+    alike = np.array([[_alike(first, second) for second in columns] for first in columns])
     variance = (share * deviations) @ alike @ (share * deviations)
     tails = ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
     return float(math.sqrt(variance) * (tails @ [1 - np.euler_gamma, np.euler_gamma]))
@@ -248,14 +248,14 @@ def _deviation(count: int, correlation: RankCorrelation) -> float:
     return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
 
 
-def _alike(one: Column, other: Column) -> float:
+def _alike(first: Column, second: Column) -> float:
     """Return how alike the figures of two columns are; those of two spaces are unrelated."""
-    if one.space != other.space:
+    if first.space != second.space:
         return 0.0
-    _, here, there = np.intersect1d(one.places, other.places, return_indices=True)
+    _, here, there = np.intersect1d(first.places, second.places, return_indices=True)
     if len(here) < MINIMUM:
         return 0.0
-    return CORRELATIONS["spearman"](one.accuracies[here], other.accuracies[there])
+    return CORRELATIONS["spearman"](first.accuracies[here], second.accuracies[there])
 
 
 def without_luck(search: float, floor: float, correlation: RankCorrelation) -> float:
