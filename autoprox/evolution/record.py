@@ -203,13 +203,8 @@ class Run:
     @property
     def front(self) -> list[Judged]:
         """The candidates that are better on the search split than all that are as simple."""
-        best: dict[int, Judged] = {}
-        for candidate in self.judged:
-            held = best.get(candidate.complexity)
-            if held is None or candidate.fitness > held.fitness:
-                best[candidate.complexity] = candidate
         chosen: list[Judged] = []
-        for _, candidate in sorted(best.items()):
+        for candidate in sorted(self.judged, key=lambda c: (c.complexity, -c.fitness)):
             if not chosen or candidate.fitness > chosen[-1].fitness:
                 chosen.append(candidate)
         return chosen
