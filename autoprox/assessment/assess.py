@@ -70,10 +70,7 @@ def shipped(bench: Bench, *, taught: bool = False) -> dict[str, AnyProxy]:
     """Return the proxies that ship and can tell the architectures of a bench apart, by name.
 
     Configurations of bits are told apart by proxies of bits alone, and networks have no bits.
-
-    Args:
-        bench: the bench.
-        taught: whether there is a teacher; else proxies that look at one are left out.
+    Proxies that look at a teacher are left out unless there is one (`taught`).
     """
     known = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
     return {

@@ -181,13 +181,8 @@ def searched_statistics(
 ) -> tuple[str, ...]:
     """Return the statistics that a search may use: those asked for, or the bench's or the usual.
 
-    Of the usual ones, and of a user's own, those are left out that cannot be measured on a bench's
-    own inputs, such as token ids.
-
-    Args:
-        bench: the bench.
-        asked: those that are asked for; None if none are.
-        own: whether the statistics that a user defined are added to the others.
+    Of the usual ones, and of a user's own, which are added if `own`, those are left out that cannot
+    be measured on a bench's own inputs, such as token ids.
     """
     if asked:
         return asked

@@ -156,11 +156,7 @@ class Comparison:
         self._counts = resampled_columns(self.columns, RESAMPLES, seed)
 
     def too_short(self, scores: Array) -> str | None:
-        """Say which column has too few scores for a rank correlation; None if every one has enough.
-
-        Args:
-            scores: ``(architectures,)``; not finite where there is none.
-        """
+        """Say which column has too few finite scores to be ranked; None if every one has enough."""
         for column in self.columns:
             count = np.isfinite(scores[column.places]).sum()
             if count < MINIMUM:

@@ -83,13 +83,9 @@ def check_column(column: Column) -> None:
 
 
 def balanced(columns: Sequence[Column], families: Sequence[str]) -> list[Column]:
-    """Return the columns with weights: every family counts the same, and a column 1 on average.
+    """Return columns of families with weights: families count the same, a column 1 on average.
 
     So with one family every weight is exactly 1.
-
-    Args:
-        columns: the figures.
-        families: of which family each column is.
     """
     sizes = Counter(families)
     mean = len(columns) / max(1, len(sizes))
