@@ -227,35 +227,35 @@ def algorithm(name: str) -> Callable[[OneAlgorithm], OneAlgorithm]:
     return register
 
 
-def check_parameters(made: Algorithm) -> None:
+def check_parameters(algorithm: Algorithm) -> None:
     """Raise `RunError` if a parameter cannot be kept in a file as it is."""
-    for name, value in made.parameters().items():
+    for name, value in algorithm.parameters().items():
         try:
             same = json.loads(json.dumps(value, allow_nan=False)) == value
         except (TypeError, ValueError):
             same = False
         if not same:
             raise RunError(
-                f"parameter {name!r} of {type(made).__name__} is kept in the run's settings: "
+                f"parameter {name!r} of {type(algorithm).__name__} is kept in the run's settings: "
                 f"expected a number, a text, true or false, or a list of these; got {value!r}"
             )
 
 
-def name_of(made: Algorithm) -> str:
+def name_of(algorithm: Algorithm) -> str:
     """Return the name of an algorithm: the registered one, or that of its class.
 
     Raises:
         RunError: it is no algorithm, or its class has the name of a registered one.
     """
-    if not isinstance(made, Algorithm):
+    if not isinstance(algorithm, Algorithm):
         raise RunError(
             "algorithm is a name or an object of a class derived from autoprox.Algorithm; "
-            f"got {made!r}"
+            f"got {algorithm!r}"
         )
     for name, registered in ALGORITHMS.items():
-        if registered is type(made):
+        if registered is type(algorithm):
             return name
-    name = type(made).__name__
+    name = type(algorithm).__name__
     if name in ALGORITHMS:
         raise RunError(f"{name!r} is the name of a registered algorithm; rename the class")
     return name

@@ -220,13 +220,13 @@ class RunFolder:
             raise RunError(f"{error}; remove it to do them again") from None
         return {row.number: {"fitness": row.fitness, "expression": row.expression} for row in rows}
 
-    def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
+    def save_permutations(self, searches: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
 
         Raises:
             RunError: the folder cannot be written.
         """
-        rows = [{"number": number, **row} for number, row in sorted(found.items())]
+        rows = [{"number": number, **row} for number, row in sorted(searches.items())]
         PERMUTATIONS.write(self.path / "permutations.json", {"found": rows})
 
     def save(

@@ -32,13 +32,13 @@ class WordUse:
     all: float
 
 
-def word_use(found: Run, best: int = BEST) -> list[WordUse]:
+def word_use(run: Run, best: int = BEST) -> list[WordUse]:
     """Return how often words are used, those that the best candidates use most first.
 
     Each formula counts once, and a word that it uses twice counts once in it.
 
     Args:
-        found: the run.
+        run: the run.
         best: how many candidates, by their fitness, are the best ones.
 
     Raises:
@@ -46,9 +46,9 @@ def word_use(found: Run, best: int = BEST) -> list[WordUse]:
     """
     if best < 1:
         raise RunError(f"expected at least 1 best candidate; got {best}")
-    judged = list({candidate.text: candidate for candidate in found.judged}.values())
+    judged = list({candidate.text: candidate for candidate in run.judged}.values())
     if not judged:
-        raise RunError(f"no candidate of the run in {found.folder} has a fitness")
+        raise RunError(f"no candidate of the run in {run.folder} has a fitness")
     chosen = sorted(judged, key=lambda candidate: (-candidate.fitness, candidate.number))[:best]
     in_best, in_all = _counts(chosen), _counts(judged)
     uses = [
