@@ -9,7 +9,7 @@ resamples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import comb
 from typing import Any, TypeAlias
@@ -180,18 +180,14 @@ class Comparison:
         for column, counts in zip(self.columns, self._counts, strict=True):
             own = scores[column.places]
             there = np.isfinite(own)
-            figures = _column(column, own, there)
             drawn = counts[:, there]
             values = resampled(own[there], column.accuracies[there], drawn)
             best = self._best(own[there], column.accuracies[there], drawn)
-            columns.append(replace(figures, interval=interval(values), best=best))
+            columns.append(_column(column, own, there, interval(values), best))
             resamples.append(values)
-        own_joint = joint(
-            np.array([row.correlation(self.correlation) for row in columns]), self._weights
-        )
-        return Figures(
-            tuple(columns), float(own_joint), joint(np.array(resamples).T, self._weights)
-        )
+        correlations = np.array([row.correlation(self.correlation) for row in columns])
+        own_joint = float(joint(correlations, self._weights))
+        return Figures(tuple(columns), own_joint, joint(np.array(resamples).T, self._weights))
 
     def _best(
         self, scores: Array, accuracies: Array, counts: NDArray[Any]
@@ -209,7 +205,13 @@ class Comparison:
         )
 
 
-def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFigures:
+def _column(
+    column: Column,
+    scores: Array,
+    there: NDArray[np.bool_],
+    interval: Interval,
+    best: tuple[BestFigures, ...],
+) -> ColumnFigures:
     """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
     own, accuracies = scores[there], column.accuracies[there]
     most = float(column.accuracies.max())
@@ -220,11 +222,12 @@ def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFi
         somers=somers_of(tau, own, accuracies),
         kendall=tau,
         spearman=spearman(own, accuracies),
-        interval=(-1.0, 1.0),
+        interval=interval,
         top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
         top1_regret=most - best_of_top(own, accuracies, 1),
         top5_regret=most - best_of_top(own, accuracies, FEW),
         distinct=len(np.unique(resolved(own))),
+        best=best,
         partial=None
         if column.apart is None
         else partial_spearman(own, accuracies, column.apart[there]),
