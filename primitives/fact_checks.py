@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoprox.errors import PrimitiveError
 from autoprox.primitives.entries import Entries
-from autoprox.primitives.facts import Facts, Function
+from autoprox.primitives.facts import Facts
 from autoprox.primitives.kinds import MATRIX_KINDS, Kind, Layer, Network, tried
 from autoprox.primitives.primitive import PRIMITIVES, Form, Primitive, call, word_of
 
@@ -96,12 +96,8 @@ def _rises(f: Trial, _: Any) -> bool:
 def _is_diagonal(f: Trial, function: Any) -> bool:
     if function == "constant":
         return _is_one_number(f(f.random, f.random))
-    other = PRIMITIVES[function.__name__]
-    return f.kind in other.kinds and torch.equal(f(f.x, f.x), f(f.x, by=other))
-
-
-def _counts(f: Trial, _: Any) -> bool:
-    return torch.equal(f(f.x), f(-2 * f.x + 1))
+    primitive = PRIMITIVES[function.__name__]
+    return f.kind in primitive.kinds and torch.equal(f(f.x, f.x), f(f.x, by=primitive))
 
 
 def _sums(f: Trial, function: Any) -> bool:
@@ -127,18 +123,6 @@ def _together(outer: Primitive, inner: Primitive, kind: type[Kind]) -> bool:
     return _is_one_number(Trial(outer, inner.result(kind))(between))
 
 
-def _constant_of(f: Trial, functions: tuple[Function, ...]) -> bool:
-    return all(
-        _together(f.primitive, PRIMITIVES[function.__name__], f.kind) for function in functions
-    )
-
-
-def _constant_under(f: Trial, functions: tuple[Function, ...]) -> bool:
-    return all(
-        _together(PRIMITIVES[function.__name__], f.primitive, f.kind) for function in functions
-    )
-
-
 CHECKS: dict[str, Callable[[Trial, Any], bool]] = {
     "even": _is_even,
     "nonnegative": lambda f, _: bool((f(*(f.x, f.x.roll(1, 0))[: f.primitive.arity]) >= 0).all()),
@@ -148,10 +132,14 @@ CHECKS: dict[str, Callable[[Trial, Any], bool]] = {
     "flattening": _rises,
     "anticommutative": lambda f, _: torch.equal(f(f.x, f.x.roll(1, 0)), -f(f.x.roll(1, 0), f.x)),
     "diagonal": _is_diagonal,
-    "counts": _counts,
+    "counts": lambda f, _: torch.equal(f(f.x), f(-2 * f.x + 1)),
     "sums": _sums,
-    "constant_of": _constant_of,
-    "constant_under": _constant_under,
+    "constant_of": lambda f, inner: all(
+        _together(f.primitive, PRIMITIVES[g.__name__], f.kind) for g in inner
+    ),
+    "constant_under": lambda f, outer: all(
+        _together(PRIMITIVES[g.__name__], f.primitive, f.kind) for g in outer
+    ),
 }
 """Whether a declared fact holds on a probe, by the fact's name."""
 
@@ -189,11 +177,11 @@ def check_facts(primitive: Primitive) -> None:
                 f"primitives of {primitive.arity} argument(s); what may be declared of them: "
                 f"{', '.join(sorted(fitting)) or 'nothing'}"
             )
-        for other in value if isinstance(value, tuple) else (value,):
-            if callable(other) and word_of(other) is None:
+        for function in value if isinstance(value, tuple) else (value,):
+            if callable(function) and word_of(function) is None:
                 raise PrimitiveError(
                     f"primitive {primitive.name!r}: {name} names functions of registered "
-                    f"primitives; {other.__name__!r} is none"
+                    f"primitives; {function.__name__!r} is none"
                 )
         for kind in tried(primitive.kinds):
             if not CHECKS[name](Trial(primitive, kind), value):

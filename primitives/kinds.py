@@ -3,23 +3,7 @@
 A kind says what the numbers of a value are entries of; values of one kind are aligned with each
 other, so they can be added and multiplied, and values of different kinds cannot.
 
-========== ======================================================= =====================
-kind       one value holds                                         reduces to
-========== ======================================================= =====================
-Weight     entries of a layer's weight tensor                      Layer
-Activation entries of a layer's output                             Layer
-Attention  entries of a layer's attention maps                     Layer
-Channel    a number for every sample and channel of a layer        Layer
-Spectrum   singular or eigenvalues of a layer, largest first       Layer
-Relation   a batch x batch matrix of a layer                       Layer
-Logit      what a network says of each sample and class            Layer
-Feature    the vector of each sample that the classifier takes     Layer
-Place      a number for each sample and position of a map          Layer
-ClassGrad  a gradient of each class by each feature                Layer
-Channels   a channels x channels matrix of a map                   Layer
-Layer      one number a layer                                      Network
-Network    one number a network                                    (the root of a proxy)
-========== ======================================================= =====================
+A reduction takes a tensor kind to Layer, and Layer to Network, the root of every proxy.
 
 Kinds are classes because DEAP's typed primitive sets compare types with `issubclass`. Their hash is
 that of their name: DEAP's typed crossover picks from a *set* of types, whose order would otherwise

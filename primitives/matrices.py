@@ -136,10 +136,7 @@ def row_sign(x: Tensor) -> Tensor:
 
 
 @primitive(
-    "elementwise",
-    latex=r"\overline{{{0}}}^{{\text{{row}}}}",
-    kinds=MATRIX_KINDS,
-    evolved=False,
+    "elementwise", latex=r"\overline{{{0}}}^{{\text{{row}}}}", kinds=MATRIX_KINDS, evolved=False
 )
 def row_mean(x: Tensor) -> Tensor:
     """In place of each entry the mean of its row.
@@ -152,10 +149,7 @@ def row_mean(x: Tensor) -> Tensor:
 
 
 @primitive(
-    "elementwise",
-    latex=r"\overline{{{0}}}^{{\text{{column}}}}",
-    kinds=MATRIX_KINDS,
-    evolved=False,
+    "elementwise", latex=r"\overline{{{0}}}^{{\text{{column}}}}", kinds=MATRIX_KINDS, evolved=False
 )
 def column_mean(x: Tensor) -> Tensor:
     """In place of each entry the mean of its column.

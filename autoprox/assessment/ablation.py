@@ -121,12 +121,7 @@ def ablate(
 
 
 def ablation(graph: Graph, table: Table, columns: Sequence[Column]) -> Ablation:
-    """Return what each part of a proxy is good for on the networks of a table.
-
-    Args:
-        graph: the proxy's.
-        table: the statistics of the networks.
-        columns: what is ranked by; their places refer to `table`.
+    """Return what each part of a proxy is good for on a table, to which the columns' places refer.
 
     Raises:
         ScoreError: the proxy has no score on one of the networks.

@@ -70,10 +70,7 @@ def shipped(bench: Bench, *, taught: bool = False) -> dict[str, AnyProxy]:
     """Return the proxies that ship and can tell the architectures of a bench apart, by name.
 
     Configurations of bits are told apart by proxies of bits alone, and networks have no bits.
-
-    Args:
-        bench: the bench.
-        taught: whether there is a teacher; else proxies that look at one are left out.
+    Proxies that look at a teacher are left out unless there is one (`taught`).
     """
     known = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
     return {
@@ -207,8 +204,7 @@ class Assessor:
         self.columns = tuple(columns)
         self.known = dict(known)
         self._compare = Comparison(self.columns, correlation)
-        self._found: dict[Graph, Figures | str] = {}
-        self._without: dict[Graph, float] = {}
+        self._results: dict[Graph, tuple[Figures | str, float]] = {}
 
     @cached_property
     def best_known(self) -> str | None:
@@ -222,23 +218,23 @@ class Assessor:
 
     def figures(self, graph: Graph) -> Figures | str:
         """Return the figures of a graph's scores, or why there are none; each graph once."""
-        if graph not in self._found:
-            scores = self.evaluator(graph, reasons=1)
-            self._without[graph] = float((~np.isfinite(scores.values)).mean())
-            self._found[graph] = self._compared(scores)
-        return self._found[graph]
+        return self._result(graph)[0]
 
-    def _compared(self, scores: Scores) -> Figures | str:
-        """Return the figures of scores, of which some may be missing, or why there are none."""
+    def _result(self, graph: Graph) -> tuple[Figures | str, float]:
+        if graph not in self._results:
+            self._results[graph] = self._compared(self.evaluator(graph, reasons=1))
+        return self._results[graph]
+
+    def _compared(self, scores: Scores) -> tuple[Figures | str, float]:
+        """Return figures, or why there are none, and the share of architectures without a score."""
         missing = ~np.isfinite(scores.values)
         if missing.all():
-            return scores.failure or ""
-        return self._compare(last_where(missing, scores.values))
+            return scores.failure or "", 1.0
+        return self._compare(last_where(missing, scores.values)), float(missing.mean())
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
-        own = self.figures(graph)
-        return self._assessed(name, graph.text, graph.complexity, own, self._without[graph])
+        return self._assessed(name, graph.text, graph.complexity, *self._result(graph))
 
     def resampled(self, graph: Graph) -> Array:
         """Return the joint correlation of a graph's scores on each resample, ``(resamples,)``.
@@ -250,8 +246,7 @@ class Assessor:
 
     def of_scores(self, name: str, description: str, scores: Scores) -> Assessment:
         """Return the assessment of a proxy that is no graph, from its scores."""
-        without = float((~np.isfinite(scores.values)).mean())
-        return self._assessed(name, description, 0, self._compared(scores), without)
+        return self._assessed(name, description, 0, *self._compared(scores))
 
     def _assessed(
         self, name: str, expression: str, complexity: int, own: Figures | str, without: float

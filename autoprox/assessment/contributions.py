@@ -42,10 +42,6 @@ def contributions(graph: Graph, measurement: Measurement) -> tuple[Contributions
 
     A proxy has several if it combines numbers of the network, as in ``divide(sum(x), max(y))``.
 
-    Args:
-        graph: the proxy's.
-        measurement: of a network, with the statistics of the proxy.
-
     Raises:
         ScoreError: the proxy has no finite value on the network.
     """

@@ -41,7 +41,7 @@ Shape: TypeAlias = tuple[tuple[str, torch.dtype, tuple[int, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What decides with which others a measurement can make a block.
+    """What decides which measurements fit into one block.
 
     Attributes:
         shape: the type and shape of a row of each statistic; None if it stands alone.
@@ -56,17 +56,13 @@ def extent(measurement: Measurement) -> Extent:
     """Return the extent of a measurement; full tensors stand alone."""
     if measurement.sample == "full":
         return Extent(None, 0)
-    values = {name: whole(each) for name, each in measurement.values.items()}
-    shape = tuple((name, each.dtype, tuple(each.shape[1:])) for name, each in values.items())
-    return Extent(shape, max((each.numel() for each in values.values()), default=0))
+    values = {name: whole(tensor) for name, tensor in measurement.values.items()}
+    shape = tuple((name, tensor.dtype, tuple(tensor.shape[1:])) for name, tensor in values.items())
+    return Extent(shape, max((tensor.numel() for tensor in values.values()), default=0))
 
 
 def cut(extents: Sequence[Extent], device: torch.device = PROCESSOR) -> list[range]:
-    """Cut a sequence of measurements, given their extents, into blocks of neighbours.
-
-    Args:
-        extents: of the measurements.
-        device: where the blocks are computed.
+    """Cut a sequence of measurements into blocks of neighbours for a device.
 
     >>> [list(block) for block in cut([Extent((), 2**16)] * 3 + [Extent(None, 0)] * 2)]
     [[0, 1], [2], [3], [4]]
@@ -74,27 +70,23 @@ def cut(extents: Sequence[Extent], device: torch.device = PROCESSOR) -> list[ran
     most = BLOCK_NUMBERS if device == PROCESSOR else DEVICE_BLOCK_NUMBERS
     starts: list[int] = []
     numbers = 0
-    for place, each in enumerate(extents):
-        alike = place > 0 and each.shape is not None and each.shape == extents[place - 1].shape
-        if not alike or numbers + each.numbers > most:
+    for place, extent in enumerate(extents):
+        alike = place > 0 and extent.shape is not None and extent.shape == extents[place - 1].shape
+        if not alike or numbers + extent.numbers > most:
             starts.append(place)
             numbers = 0
-        numbers += each.numbers
+        numbers += extent.numbers
     return [range(*pair) for pair in itertools.pairwise([*starts, len(extents)])]
 
 
 class Budget:
-    """Bytes that may be kept, less those that are.
-
-    Args:
-        left: how many.
-    """
+    """How many more bytes may be kept."""
 
     def __init__(self, left: int = KEPT_BYTES) -> None:
         self.left = left
 
     def take(self, wanted: int) -> bool:
-        """Take some bytes, and say whether there were as many."""
+        """Take some bytes if there are as many, and say whether there were."""
         if wanted > self.left:
             return False
         self.left -= wanted
@@ -118,24 +110,24 @@ class Block:
     ) -> None:
         self.measurements = tuple(measurements)
         self.device = device
-        self.layers = [len(each.layers) for each in self.measurements]
+        self.layers = [len(measured.layers) for measured in self.measurements]
         self._budget = budget or Budget(0)
         self._kept: dict[tuple[str, str], Tensor] = {}
 
     def values(self, name: str) -> Tensor:
         """Return the entries of a sampled statistic, ``(layers of all, …)``."""
-        return self._stacked("values", name, lambda each: whole(each.values[name]))
+        return self._stacked("values", name, lambda measured: whole(measured.values[name]))
 
     def sizes(self, name: str) -> Tensor:
         """Return the true numbers of entries, ``(layers of all,)``."""
-        return self._stacked("sizes", name, lambda each: each.sizes[name])
+        return self._stacked("sizes", name, lambda measured: measured.sizes[name])
 
     def _stacked(self, of: str, name: str, part: Callable[[Measurement], Tensor]) -> Tensor:
         if len(self.measurements) == 1 and self.device == PROCESSOR:
             return part(self.measurements[0])
         known = self._kept.get((of, name))
         if known is None:
-            known = torch.cat([part(each) for each in self.measurements]).to(self.device)
+            known = torch.cat([part(measured) for measured in self.measurements]).to(self.device)
             if self._budget.take(known.nbytes):
                 self._kept[of, name] = known
         return known

@@ -38,7 +38,7 @@ from autoprox.evaluation.blocks import (
     extent,
     whole,
 )
-from autoprox.evaluation.program import Program, program_of
+from autoprox.evaluation.program import program_of
 from autoprox.evaluation.shorter import shorter
 from autoprox.language.graph import Graph, check_root
 from autoprox.primitives import PRIMITIVES, Entries, Form
@@ -77,7 +77,7 @@ class Table:
     @cached_property
     def widest(self) -> int:
         """The largest number of layers of a measurement."""
-        return max(len(each.layers) for each in self.measurements)
+        return max(len(measured.layers) for measured in self.measurements)
 
     def padded(self, rows: Iterable[Tensor], dtype: torch.dtype = torch.float64) -> Tensor:
         """Lay one tensor a measurement, ``(layers,)``, into ``(measurements, widest)``, with 0s."""
@@ -87,12 +87,12 @@ class Table:
         return out
 
     def gathered(self, measured: Tensor) -> Tensor:
-        """Take what each network takes of ``(measurements, widest)``: ``(networks, widest)``."""
+        """Return each network's layers from ``(measurements, widest)``: ``(networks, widest)``."""
         return measured if self.sources is None else measured.gather(0, self.sources)
 
     @cached_property
     def _extents(self) -> tuple[Extent, ...]:
-        return tuple(extent(each) for each in self.measurements)
+        return tuple(extent(measured) for measured in self.measurements)
 
     @cached_property
     def _columns(self) -> dict[tuple[str, torch.dtype], Tensor]:
@@ -100,12 +100,13 @@ class Table:
 
     def numbers(self, name: str) -> Tensor:
         """Return a statistic of kind Layer, ``(measurements, widest)`` float64."""
-        rows = (whole(each.values[name]) for each in self.measurements)
+        rows = (whole(measured.values[name]) for measured in self.measurements)
         return self._kept(name, rows, torch.float64)
 
     def present(self, name: str) -> Tensor:
         """Return which layers show a statistic, ``(measurements, widest)`` of bool."""
-        return self._kept(name, (each.present[name] for each in self.measurements), torch.bool)
+        rows = (measured.present[name] for measured in self.measurements)
+        return self._kept(name, rows, torch.bool)
 
     def _kept(self, name: str, rows: Iterable[Tensor], dtype: torch.dtype) -> Tensor:
         if (name, dtype) not in self._columns:
@@ -117,8 +118,8 @@ class Table:
         chosen = tuple(range(len(self.measurements)) if places is None else places)
         if chosen not in self._blocks:
             self._blocks[chosen] = tuple(
-                Block([self.measurements[chosen[i]] for i in each], self.budget, self.device)
-                for each in cut([self._extents[i] for i in chosen], self.device)
+                Block([self.measurements[chosen[i]] for i in block], self.budget, self.device)
+                for block in cut([self._extents[i] for i in chosen], self.device)
             )
         return self._blocks[chosen]
 
@@ -146,20 +147,16 @@ class Table:
         there = torch.arange(self.widest) < layers[:, None]
         out = torch.zeros(len(reductions), there.numel(), dtype=torch.float64)
         columns = there.flatten().nonzero().squeeze(1)
-        each = torch.split(columns, [sum(block.layers) for block in blocks])
-        for block, own in zip(blocks, each, strict=True):
-            out.index_copy_(1, own, self._on_device(program, block))
+        columns_by_block = torch.split(columns, [sum(block.layers) for block in blocks])
+        for block, block_columns in zip(blocks, columns_by_block, strict=True):
+            try:
+                out.index_copy_(1, block_columns, program(block).cpu())
+            except torch.cuda.OutOfMemoryError as error:
+                raise AutoproxError(
+                    f"the memory of {self.device} is full: {error}; free it, or search on the "
+                    "processor: --device cpu"
+                ) from None
         return out.view(len(reductions), *there.shape)
-
-    def _on_device(self, program: Program, block: Block) -> Tensor:
-        """Run a program on a block, and return what it gives to the processor."""
-        try:
-            return program(block).cpu()
-        except torch.cuda.OutOfMemoryError as error:
-            raise AutoproxError(
-                f"the memory of {self.device} is full: {error}; free it, or search on the "
-                "processor: --device cpu"
-            ) from None
 
     def subset(self, indices: Sequence[int]) -> Table:
         """Return the table of some of the networks."""
@@ -190,11 +187,6 @@ class Value:
     def present(self) -> Tensor | None:
         """Which layers are present, ``(networks, widest)`` of bool for Layer; None for Network."""
         return None if self.layers is None else self.layers.present
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held; masks are shared between values and not counted."""
-        return self.numbers.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,13 +267,13 @@ class Evaluator:
     def _keep(self, graph: Graph, value: Value) -> None:
         """Remember a value, and forget the least recently used beyond the budget."""
         self._values[graph.text] = value
-        self._held += value.nbytes
+        self._held += value.numbers.nbytes  # masks are shared between values and not counted
         self.trim(self.cache_bytes)
 
     def trim(self, cache_bytes: int) -> None:
         """Forget the least recently used values beyond so many bytes; the last one stays."""
         while self._held > cache_bytes and len(self._values) > 1:
-            self._held -= self._values.popitem(last=False)[1].nbytes
+            self._held -= self._values.popitem(last=False)[1].numbers.nbytes
 
     def _compute(self, graph: Graph) -> Value:
         if not graph.args:
@@ -291,11 +283,11 @@ class Evaluator:
             if short is not graph:
                 return Value(self.value(short).numbers, self._with(graph.statistics))
             return self._gathered(self.table.reduced([graph])[0], graph.statistics)
-        made = PRIMITIVES[graph.word]
+        primitive = PRIMITIVES[graph.word]
         values = [self.value(arg) for arg in graph.args if arg.kind is not None]
         layers = values[0].layers
-        for other in values[1:]:
-            layers = _common(layers, other.layers)
+        for value in values[1:]:
+            layers = _common(layers, value.layers)
         rest = iter(values)
         numbers = [
             torch.full_like(values[0].numbers, float(arg.word))
@@ -303,12 +295,12 @@ class Evaluator:
             else next(rest).numbers
             for arg in graph.args
         ]
-        if made.form is Form.ELEMENTWISE:
-            return Value(made.function(*numbers), layers)
+        if primitive.form is Form.ELEMENTWISE:
+            return Value(primitive.function(*numbers), layers)
         assert layers is not None
-        if made.form is Form.SELECTOR:
-            return Value(numbers[0], _common(layers, self._selected(made.function)))
-        result = made.function(numbers[0], layers)
+        if primitive.form is Form.SELECTOR:
+            return Value(numbers[0], _common(layers, self._selected(primitive.function)))
+        result = primitive.function(numbers[0], layers)
         return Value(result, None if graph.kind is Network else layers)
 
     def _gathered(self, measured: Tensor, names: tuple[str, ...]) -> Value:
@@ -327,8 +319,8 @@ class Evaluator:
         key = (f"selector {selector.__name__}",)
         if key not in self._layers:
             rows = (
-                selector(each.roles, _position(len(each.layers)))
-                for each in self.table.measurements
+                selector(measured.roles, _position(len(measured.layers)))
+                for measured in self.table.measurements
             )
             self._layers[key] = self._those(self.table.padded(rows, torch.bool))
         return self._layers[key]

@@ -47,13 +47,10 @@ class Program:
     """
 
     def __init__(self, reductions: Sequence[Graph]) -> None:
-        """Order the nodes, arguments first, and find out how long each is needed.
-
-        Reductions of the same statistics follow each other, while these are in the cache.
-        """
         self.reductions = tuple(reductions)
-        neighbours = sorted(reductions, key=lambda each: each.statistics)
-        nodes = tuple(dict.fromkeys(node for each in neighbours for node in each))
+        # Reductions of the same statistics follow each other, while these are in the cache.
+        neighbours = sorted(reductions, key=lambda reduction: reduction.statistics)
+        nodes = tuple(dict.fromkeys(node for reduction in neighbours for node in reduction))
         applied = [node for node in nodes if node.args]
         self._leaves = {node.word: i for i, node in enumerate(nodes) if _is_statistic(node)}
         self._numbers: dict[tuple[str, str], int] = {}
@@ -61,7 +58,7 @@ class Program:
         self._slots = len(nodes)
         args = [tuple(self._argument(arg, node, place) for arg in node.args) for node in applied]
         last = {at: i for i, places in enumerate(args) for at in places}
-        self._results = [place[each] for each in reductions]
+        self._results = [place[reduction] for reduction in reductions]
         kept = {*self._results, *self._numbers.values()}
         self._steps = [
             Step(
@@ -91,7 +88,9 @@ class Program:
         statistics.
         """
         if block.measurements[0].sample == "full":
-            return torch.cat([self._on_full(each, block.device) for each in block.measurements], 1)
+            return torch.cat(
+                [self._on_full(measured, block.device) for measured in block.measurements], 1
+            )
         return self._run(
             {name: block.values(name) for name in self._leaves},
             {name: block.sizes(name) for name in self._leaves},
@@ -104,8 +103,8 @@ class Program:
         out = torch.zeros(shape, dtype=torch.float64, device=device)
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
-            there = {n: each[None].to(device) for n, each in tensors.items() if each is not None}
-            known = [i for i, each in enumerate(self.reductions) if {*each.statistics} <= {*there}]
+            there = {n: t[None].to(device) for n, t in tensors.items() if t is not None}
+            known = [i for i, node in enumerate(self.reductions) if {*node.statistics} <= {*there}]
             if known:
                 program = program_of(tuple(self.reductions[i] for i in known))
                 own = {name: sizes[name][layer : layer + 1].to(device) for name in there}
@@ -120,7 +119,7 @@ class Program:
             slots[place] = leaves[name]
         for (name, word), place in self._numbers.items():
             slots[place] = torch.full_like(leaves[name], float(word))
-        entries = {name: Entries(each) for name, each in sizes.items()}
+        entries = {name: Entries(counts) for name, counts in sizes.items()}
         for step in self._steps:
             args = [slots[at] for at in step.args]
             slots[step.place] = (
@@ -135,7 +134,7 @@ class Program:
 
 def program_of(reductions: tuple[Graph, ...]) -> Program:
     """Return the program of some reductions; the last ones are remembered."""
-    words = sorted({node.word for each in reductions for node in each if node.args})
+    words = sorted({node.word for reduction in reductions for node in reduction if node.args})
     return _remembered(reductions, tuple(PRIMITIVES[word].function for word in words))
 
 

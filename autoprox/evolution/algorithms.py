@@ -15,15 +15,13 @@ import numpy as np
 
 from autoprox.errors import UnknownNameError
 from autoprox.evaluation.evaluate import tensor_reductions
-from autoprox.evolution.base import (
-    ALGORITHMS as ALGORITHMS,
-)
+from autoprox.evolution.base import ALGORITHMS as ALGORITHMS
 from autoprox.evolution.base import (
     Algorithm,
+    Checked,
     Proposal,
     World,
     algorithm,
-    check_shares_and_counts,
     ranked,
     worth,
 )
@@ -49,17 +47,17 @@ class Random(Algorithm):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Keep the best that differ in behaviour."""
-        known = {each.behaviour for each in self.population}
-        for each in ranked(candidates):
-            if each.behaviour not in known:
-                known.add(each.behaviour)
-                self.population.append(each)
+        known = {member.behaviour for member in self.population}
+        for candidate in ranked(candidates):
+            if candidate.behaviour not in known:
+                known.add(candidate.behaviour)
+                self.population.append(candidate)
         self.remove_worst()
 
 
 @algorithm("autoprox")
 @dataclass(eq=False)
-class AutoProx(Algorithm):
+class AutoProx(Checked):
     """Algorithm 1 of Auto-Prox (Wei et al., AAAI 2024): mutation with elitism-preserve.
 
     Draw a share of the population; mutate one of its best; accept the child only if it is better
@@ -74,10 +72,6 @@ class AutoProx(Algorithm):
     top: int = 5
     margin: float = 1e-3
     tries: int = 5
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with no parent in work."""
@@ -110,10 +104,7 @@ class AutoProx(Algorithm):
         }
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Take population and parents back; a parent may have left the population since."""
         super().restore(population, state, known)
@@ -122,7 +113,7 @@ class AutoProx(Algorithm):
 
 @algorithm("emq")
 @dataclass(eq=False)
-class Emq(Algorithm):
+class Emq(Checked):
     """EMQ's diversity-prompting selection, with its screening (Dong et al., ICCV 2023).
 
     Two of the best cross and mutate; a random newcomer competes with their child, the better enters
@@ -134,10 +125,6 @@ class Emq(Algorithm):
     top: float = 0.2
     crossover: float = 0.5
     mutation: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def admits(self, candidate: Candidate) -> bool:
         """Reject early what gives the first few architectures the same score."""
@@ -160,9 +147,9 @@ class Emq(Algorithm):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Let the better of each pair in if it passes the screening; remove the worst."""
-        known = {each.behaviour for each in self.population}
+        known = {member.behaviour for member in self.population}
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked([each for each in pair if self.admits(each)])[:1]
+            better = ranked([candidate for candidate in pair if self.admits(candidate)])[:1]
             if better and better[0].behaviour not in known:
                 known.add(better[0].behaviour)
                 self.population += better
@@ -171,7 +158,7 @@ class Emq(Algorithm):
 
 @algorithm("default")
 @dataclass(eq=False)
-class Default(Algorithm):
+class Default(Checked):
     """Ours: lexicase parents, survival of the fittest that rank differently, new starts.
 
     Parents are chosen among the best of the population by lexicase selection over the columns, so
@@ -192,10 +179,6 @@ class Default(Algorithm):
     patience: int = 6
     novel: float = 0.3
     """How often a child may bring reductions of tensors that no candidate had before."""
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_shares_and_counts(self)
 
     def begin(self, world: World) -> None:
         """Start with a population that has no best yet."""
@@ -237,10 +220,7 @@ class Default(Algorithm):
         return super().state() | own
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Take population, patience and what is known back."""
         members = len(population) - state["elders"]
@@ -251,7 +231,7 @@ class Default(Algorithm):
 
     def _know(self, candidates: Iterable[Candidate]) -> None:
         """Remember the reductions of tensors that candidates have."""
-        valid = (each.graph for each in candidates if each.fitness is not None)
+        valid = (candidate.graph for candidate in candidates if candidate.fitness is not None)
         self.reductions.update(itertools.chain.from_iterable(map(tensor_reductions, valid)))
 
     def offspring(self) -> Iterable[Proposal]:
@@ -287,10 +267,10 @@ class Default(Algorithm):
         import torch
 
         contenders, ranks = [], []
-        for each in ranked([*self.population, *candidates], worth):
-            if each.ranks is not None:
-                contenders.append(each)
-                ranks.append(torch.from_numpy(each.ranks))
+        for candidate in ranked([*self.population, *candidates], worth):
+            if candidate.ranks is not None:
+                contenders.append(candidate)
+                ranks.append(torch.from_numpy(candidate.ranks))
         if not contenders:
             self.population = []
             return
@@ -299,9 +279,9 @@ class Default(Algorithm):
         alike = (table @ table.T > self.alike - ROUNDING).numpy()
         alone = np.ones(len(contenders), dtype=bool)
         self.population = []
-        for place, each in enumerate(contenders):
+        for place, candidate in enumerate(contenders):
             if alone[place] and len(self.population) < self.size:
-                self.population.append(each)
+                self.population.append(candidate)
                 alone &= ~alike[place]
 
 
@@ -320,7 +300,7 @@ def algorithm_of(name: str, parameters: Mapping[str, Any]) -> Algorithm:
     if name not in ALGORITHMS:
         raise UnknownAlgorithmError("algorithm", name, ALGORITHMS)
     registered = ALGORITHMS[name]
-    known = [each.name for each in dataclasses.fields(registered)]
+    known = [field.name for field in dataclasses.fields(registered)]
     for parameter in parameters:
         if parameter not in known:
             raise UnknownNameError(f"parameter of the algorithm {name}", parameter, known)

@@ -73,14 +73,12 @@ def worth(candidate: Candidate) -> float:
 def ranked(
     candidates: Sequence[Candidate], key: Callable[[Candidate], float] | None = None
 ) -> list[Candidate]:
-    """Return the candidates with a fitness, best first; equals in the order of size, then text.
+    """Return the candidates with a fitness, by `key` or fitness, best first.
 
-    Args:
-        candidates: in any order; those that failed are left out.
-        key: what is best; the fitness if None.
+    Equals are in the order of size, then text.
     """
-    valid = [each for each in candidates if each.fitness is not None]
-    value = key or (lambda each: each.fitness or 0.0)
+    valid = [candidate for candidate in candidates if candidate.fitness is not None]
+    value = key or (lambda candidate: candidate.fitness or 0.0)
     return sorted(valid, key=lambda c: (-value(c), c.graph.complexity, c.graph.text))
 
 
@@ -115,7 +113,7 @@ class Algorithm:
 
     def parameters(self) -> dict[str, Any]:
         """Return the values of the fields, by name."""
-        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def ask(self) -> Iterable[Proposal]:
         """Return random graphs until the population is full, offspring from then on."""
@@ -135,11 +133,11 @@ class Algorithm:
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Fill the population first; then let the algorithm decide who survives."""
         if not self.filled:
-            known = {each.behaviour for each in self.population}
-            for each in candidates:
-                if self.admits(each) and each.behaviour not in known:
-                    known.add(each.behaviour)
-                    self.population.append(each)
+            known = {member.behaviour for member in self.population}
+            for candidate in candidates:
+                if self.admits(candidate) and candidate.behaviour not in known:
+                    known.add(candidate.behaviour)
+                    self.population.append(candidate)
             self.remove_worst()
             self.filled = len(self.population) == self.size
         else:
@@ -162,10 +160,7 @@ class Algorithm:
         return {"filled": self.filled}
 
     def restore(
-        self,
-        population: list[Candidate],
-        state: Mapping[str, Any],
-        known: Mapping[str, Candidate],
+        self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]
     ) -> None:
         """Go back to where the algorithm was.
 
@@ -182,8 +177,23 @@ class Algorithm:
         self.population = ranked(self.population)[: self.size]
 
 
+class Checked(Algorithm):
+    """An algorithm whose parameters are all shares, from 0 to 1, or, if whole, counts, from 1."""
+
+    def __post_init__(self) -> None:
+        """Raise `RunError` if a parameter is out of its range."""
+        check_numbers(self, RunError)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int):
+                if value < 1:
+                    raise RunError(f"{field.name} is a count, at least 1; got {value!r}")
+            elif not 0 <= value <= 1:
+                raise RunError(f"{field.name} is a share, from 0 to 1; got {value!r}")
+
+
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
-    "algorithm", lambda made: not made.__module__.startswith("autoprox.")
+    "algorithm", lambda registered: not registered.__module__.startswith("autoprox.")
 )
 """The search algorithms by name."""
 
@@ -202,70 +212,54 @@ def algorithm(name: str) -> Callable[[OneAlgorithm], OneAlgorithm]:
         AutoproxError: the name is taken.
     """
 
-    def register(made: OneAlgorithm) -> OneAlgorithm:
-        if not (inspect.isclass(made) and issubclass(made, Algorithm)):
+    def register(kind: OneAlgorithm) -> OneAlgorithm:
+        if not (inspect.isclass(kind) and issubclass(kind, Algorithm)):
             raise RunError(f"algorithm {name!r}: derive the class from autoprox.Algorithm")
-        summary = made.__doc__ or ""
-        told = summary and not summary.startswith(f"{made.__name__}(")  # the dataclass's own
+        summary = kind.__doc__ or ""
+        told = summary and not summary.startswith(f"{kind.__name__}(")  # the dataclass's own
         if not told and sys.flags.optimize < 2:  # python -OO drops docstrings
             raise RunError(f"algorithm {name!r}: say how it searches in a docstring")
-        if "__dataclass_fields__" not in vars(made):
+        if "__dataclass_fields__" not in vars(kind):
             raise RunError(f"algorithm {name!r}: decorate the class with dataclass(eq=False) too")
         try:
-            check_parameters(made())
+            check_parameters(kind())
         except TypeError as error:
             raise RunError(f"algorithm {name!r}: give every parameter a default: {error}") from None
-        ALGORITHMS.register(name, made)
-        return made
+        ALGORITHMS.register(name, kind)
+        return kind
 
     return register
 
 
-def check_parameters(made: Algorithm) -> None:
+def check_parameters(algorithm: Algorithm) -> None:
     """Raise `RunError` if a parameter cannot be kept in a file as it is."""
-    for name, value in made.parameters().items():
+    for name, value in algorithm.parameters().items():
         try:
             same = json.loads(json.dumps(value, allow_nan=False)) == value
         except (TypeError, ValueError):
             same = False
         if not same:
             raise RunError(
-                f"parameter {name!r} of {type(made).__name__} is kept in the run's settings: "
+                f"parameter {name!r} of {type(algorithm).__name__} is kept in the run's settings: "
                 f"expected a number, a text, true or false, or a list of these; got {value!r}"
             )
 
 
-def name_of(made: Algorithm) -> str:
+def name_of(algorithm: Algorithm) -> str:
     """Return the name of an algorithm: the registered one, or that of its class.
 
     Raises:
         RunError: it is no algorithm, or its class has the name of a registered one.
     """
-    if not isinstance(made, Algorithm):
+    if not isinstance(algorithm, Algorithm):
         raise RunError(
             "algorithm is a name or an object of a class derived from autoprox.Algorithm; "
-            f"got {made!r}"
+            f"got {algorithm!r}"
         )
     for name, registered in ALGORITHMS.items():
-        if registered is type(made):
+        if registered is type(algorithm):
             return name
-    name = type(made).__name__
+    name = type(algorithm).__name__
     if name in ALGORITHMS:
         raise RunError(f"{name!r} is the name of a registered algorithm; rename the class")
     return name
-
-
-def check_shares_and_counts(checked: Algorithm) -> None:
-    """Check parameters that are all shares, from 0 to 1, or, if whole, counts, from 1.
-
-    Raises:
-        RunError: one is none.
-    """
-    check_numbers(checked, RunError)
-    for field in dataclasses.fields(checked):
-        value = getattr(checked, field.name)
-        if isinstance(field.default, int):
-            if value < 1:
-                raise RunError(f"{field.name} is a count, at least 1; got {value!r}")
-        elif not 0 <= value <= 1:
-            raise RunError(f"{field.name} is a share, from 0 to 1; got {value!r}")

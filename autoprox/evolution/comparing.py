@@ -113,7 +113,7 @@ class RunsComparison:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        return frame_of(asdict(each) for each in self.runs)
+        return frame_of(asdict(run) for run in self.runs)
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON data."""
@@ -143,14 +143,14 @@ def compare(
         teacher: ``FILE.py:FUNCTION``, if that makes the teacher of a run.
         jobs: the number of processes that measure what the cache lacks.
         cache: the folder of the measured statistics; the user's cache folder if None.
-        progress: is told what is done, how much of it is, and of how much.
+        progress: called as ``progress(task, done, total)``.
 
     Raises:
         RunError: there are fewer than two, or one cannot be read, or has changed since.
         AutoproxError: a bench or the cache cannot be used.
     """
     progress("reading the runs", 0, 0)
-    compared = [chosen(each) for each in listed(runs, Run, Runs)]
+    compared = [chosen(run) for run in listed(runs, Run, Runs)]
     if len(compared) < 2:
         raise RunError(f"expected two runs or more to compare, got {len(compared)}")
     folder = Path(cache) if cache is not None else default_folder()
@@ -167,14 +167,14 @@ def compare(
     alone = _alone(compared)
     differences = [
         Difference(
-            names[i], names[j], one.joint - other.joint, interval(one.resampled - other.resampled)
+            names[i], names[j], left.joint - right.joint, interval(left.resampled - right.resampled)
         )
-        for (i, one), (j, other) in itertools.combinations(enumerate(figures), 2)
-        if isinstance(one, Figures) and isinstance(other, Figures)
+        for (i, left), (j, right) in itertools.combinations(enumerate(figures), 2)
+        if isinstance(left, Figures) and isinstance(right, Figures)
     ]
     rows = [
-        _compared(name, run, own, found)
-        for name, run, own, found in zip(names, compared, alone, figures, strict=True)
+        _compared(name, run, own, outcome)
+        for name, run, own, outcome in zip(names, compared, alone, figures, strict=True)
     ]
     return RunsComparison(
         tuple(rows), _differing(compared), architectures, targets, tuple(differences), reason
@@ -182,19 +182,12 @@ def compare(
 
 
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
-    """Return the ground of a run; how it searched makes no difference to that.
-
-    Raises:
-        RunError: its bench has changed since, or a file would be executed that nobody named.
-    """
+    """Return the ground of a run; how it searched makes no difference to that."""
     files = RunFolder(run.folder)
     named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
     source = source_of(
-        bench if named == run.settings.bench else "",
-        run.settings,
-        files,
-        teacher if same else None,
+        bench if named == run.settings.bench else "", run.settings, files, teacher if same else None
     )
     plain = Settings(run.settings.bench)
     settings = replace(run.settings, algorithm=plain.algorithm, parameters=plain.parameters)
@@ -208,16 +201,16 @@ def _figures(
 ) -> tuple[list[Figures | str], dict[str, int], tuple[str, ...], str | None]:
     """Return how each run's best proxy ranks what all of them held out, or why it does not.
 
-    Beside it stand how many architectures of each space that are, the targets, and why nothing can
-    be ranked by if that is so.
+    Also how many architectures of each space these are, by which targets they are ranked, and why
+    they cannot be, or None.
     """
     places = [_held_out(ground) for ground in grounds]
-    common = [name for name in places[0] if all(name in other for other in places)]
-    targets = tuple(t for t in grounds[0].targets if all(t in each.targets for each in grounds))
+    common = [name for name in places[0] if all(name in held_out for held_out in places)]
+    targets = tuple(t for t in grounds[0].targets if all(t in ground.targets for ground in grounds))
     if not common:
         told = "; ".join(
-            f"{run.folder} held out {len(each)} of {ground.bench.name}"
-            for run, ground, each in zip(runs, grounds, places, strict=True)
+            f"{run.folder} held out {len(held_out)} of {ground.bench.name}"
+            for run, ground, held_out in zip(runs, grounds, places, strict=True)
         )
         return [""] * len(runs), {}, targets, f"the runs share no held-out architecture: {told}"
     if not targets:
@@ -231,12 +224,12 @@ def _figures(
         return [""] * len(runs), dict(spaces), targets, reason
     measure()
     judge = Comparison(columns)
-    found: list[Figures | str] = []
+    outcomes: list[Figures | str] = []
     for run, ground, own in zip(runs, grounds, places, strict=True):
         evaluator = Evaluator(ground.table([own[name] for name in common]))
         scores = evaluator(run.best.graph)
-        found.append(scores.failure or judge(np.asarray(scores.values)))
-    return found, dict(spaces), targets, None
+        outcomes.append(scores.failure or judge(np.asarray(scores.values)))
+    return outcomes, dict(spaces), targets, None
 
 
 def _held_out(ground: Ground) -> dict[str, int]:
@@ -248,28 +241,28 @@ def _held_out(ground: Ground) -> dict[str, int]:
 def _alone(runs: Sequence[Run]) -> list[tuple[tuple[str, ...], int]]:
     """Return the best formulas of each run that no other run judged, and how many are the best."""
     best = [forms(run) for run in runs]
-    judged = [{form(each.candidate.graph).text for each in run.judged} for run in runs]
-    found = []
+    formulas = [{form(judged.candidate.graph).text for judged in run.judged} for run in runs]
+    rows = []
     for place, own in enumerate(best):
-        others = set().union(*(each for i, each in enumerate(judged) if i != place))
+        others = set().union(*(texts for i, texts in enumerate(formulas) if i != place))
         alone = tuple(graph.text for text, graph in own.items() if text not in others)
-        found.append((alone, len(own)))
-    return found
+        rows.append((alone, len(own)))
+    return rows
 
 
 def _differing(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     """Return the settings that differ between runs, with the values of each."""
     told = [run.settings.to_json() for run in runs]
-    names = dict.fromkeys(name for each in told for name in each)
-    values = {name: tuple(each.get(name) for each in told) for name in names}
-    return {name: own for name, own in values.items() if any(each != own[0] for each in own)}
+    names = dict.fromkeys(name for settings in told for name in settings)
+    values = {name: tuple(settings.get(name) for settings in told) for name in names}
+    return {name: own for name, own in values.items() if any(value != own[0] for value in own)}
 
 
 def _compared(
-    name: str, run: Run, own: tuple[tuple[str, ...], int], found: Figures | str
+    name: str, run: Run, own: tuple[tuple[str, ...], int], outcome: Figures | str
 ) -> ComparedRun:
     graph: Graph = run.best.graph
-    figures = found if isinstance(found, Figures) else None
+    figures = outcome if isinstance(outcome, Figures) else None
     return ComparedRun(
         name=name,
         expression=graph.text,
@@ -277,7 +270,7 @@ def _compared(
         search=run.best.provenance.get("search_fitness"),
         joint=None if figures is None else figures.joint,
         joint_interval=None if figures is None else figures.joint_interval,
-        failure=found if isinstance(found, str) and found else None,
+        failure=outcome if isinstance(outcome, str) and outcome else None,
         alone=own[0],
         best=own[1],
     )

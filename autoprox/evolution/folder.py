@@ -57,7 +57,6 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Touch nothing yet."""
         self.path = path
         self._config = path / "config.json"
         self._journal = Journal(
@@ -216,18 +215,18 @@ class RunFolder:
         if not path.is_file():
             return {}
         try:
-            found = PERMUTATIONS.read(path).found
+            rows = PERMUTATIONS.read(path).found
         except AutoproxError as error:
             raise RunError(f"{error}; remove it to do them again") from None
-        return {one.number: {"fitness": one.fitness, "expression": one.expression} for one in found}
+        return {row.number: {"fitness": row.fitness, "expression": row.expression} for row in rows}
 
-    def save_permutations(self, found: Mapping[int, Mapping[str, Any]]) -> None:
+    def save_permutations(self, searches: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what the searches on shuffled accuracies found.
 
         Raises:
             RunError: the folder cannot be written.
         """
-        rows = [{"number": number, **row} for number, row in sorted(found.items())]
+        rows = [{"number": number, **row} for number, row in sorted(searches.items())]
         PERMUTATIONS.write(self.path / "permutations.json", {"found": rows})
 
     def save(
@@ -242,10 +241,9 @@ class RunFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        lines = [
-            _line(text, generation.parents[text], each) for text, each in generation.new.items()
-        ]
-        self._rows.append(_row(generation, held_out, seconds))
+        lines = [_line(text, generation.parents[text], new) for text, new in generation.new.items()]
+        own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
+        self._rows.append({**figures(generation, held_out), **own})
         write_text(self.path / "generations.csv", _csv(self._rows))
         self._journal.save(lines, checkpoint, {"rows": self._rows})
 
@@ -322,11 +320,9 @@ def holds_several(folder: str | Path) -> bool:
 
 
 def resume_words(folder: Path, bench: str) -> list[str]:
-    """Return the words, after autoprox, of the command that goes on with a run.
+    """Return the words, after autoprox, of the command that goes on with the run in a folder.
 
-    Args:
-        folder: the run's.
-        bench: what its bench was loaded by; a file has to be named again.
+    `bench` is what its bench was loaded by; a file has to be named again.
     """
     words = ["evolve", "--resume", str(folder)]
     return [*words, "--bench", bench] if ".py" in bench else words
@@ -368,11 +364,6 @@ def figures(generation: Generation, held_out: float | None) -> dict[str, Any]:
         "complexity": generation.best.graph.complexity,
         "failures": sum(generation.failures.values()),
     }
-
-
-def _row(generation: Generation, held_out: float | None, seconds: float) -> dict[str, Any]:
-    own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
-    return {**figures(generation, held_out), **own}
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

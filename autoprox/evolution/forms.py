@@ -12,7 +12,7 @@ from autoprox.language.graph import Graph, apply
 def forms(run: Run) -> dict[str, Graph]:
     """Return the best proxies of a run, those of its report and its front, by their `form`."""
     graphs = [proxy.graph for proxy in run.proxies]
-    graphs += [each.candidate.graph for each in run.front]
+    graphs += [judged.candidate.graph for judged in run.front]
     return {form(graph).text: graph for graph in graphs}
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from autoprox import proxies
@@ -71,17 +71,18 @@ class Ground:
             StatisticError, CacheError, WorkerError: it cannot be measured or kept.
         """
         counts = [len(pending(plan, self.store)) for plan in self.plans]
-        told(0, sum(counts))
-        for number, plan in enumerate(self.plans):
-            shifted = _shifted(told, sum(counts[:number]), sum(counts))
-            measure_bench(plan, self.store, workers, shifted)
+        before, total = 0, sum(counts)
+        progress(0, total)
+        for plan, count in zip(self.plans, counts, strict=True):
+            measure_bench(plan, self.store, workers, partial(_shifted, progress, before, total))
+            before += count
 
     @property
     def digest(self) -> str:
         """A digest of figures and split: a run goes on with the bench that it began with."""
         rows = [
-            [each.name, each.space, [each.accuracies[name] for name in self.targets]]
-            for each in self.bench.architectures
+            [row.name, row.space, [row.accuracies[name] for name in self.targets]]
+            for row in self.bench.architectures
         ]
         text = json.dumps([rows, self.search, self.held_out, self.bench.version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -122,14 +123,14 @@ class Ground:
 
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
-        found = columns(self.bench, indices, self.targets)
-        homes = [self._homes[indices[column.places[0]]] for column in found]
-        return balanced(found, [self.plans[home].bench.name for home in homes])
+        unweighted = columns(self.bench, indices, self.targets)
+        homes = [self._homes[indices[column.places[0]]] for column in unweighted]
+        return balanced(unweighted, [self.plans[home].bench.name for home in homes])
 
     def table(self, indices: Sequence[int]) -> Table:
         """Return the table of some architectures."""
-        found = load_table(self.store, [self.rows[i] for i in indices], self.names)
-        return found.on(device_of(self.settings.device))
+        table = load_table(self.store, [self.rows[i] for i in indices], self.names)
+        return table.on(device_of(self.settings.device))
 
     def judge(self, indices: Sequence[int], workers: Workers = HERE, over: Over = "mean") -> Judge:
         """Return a judge over some architectures, with one fitness over their families."""
@@ -148,12 +149,10 @@ class Ground:
     def assessor(self, indices: Sequence[int], evaluator: Evaluator | None = None) -> Assessor:
         """Return an assessor over some architectures, with the known proxies.
 
-        Args:
-            indices: places in the bench's architectures.
-            evaluator: over their table, if there is one that knows something; else None.
+        An `evaluator` over their table that knows something already saves time.
         """
-        found = evaluator or Evaluator(self.table(indices))
-        return Assessor(found, self.columns(indices), self.known, self.settings.measure)
+        evaluator = evaluator or Evaluator(self.table(indices))
+        return Assessor(evaluator, self.columns(indices), self.known, self.settings.measure)
 
 
 def network_name(one: Architecture, prefix: str) -> str:
@@ -163,14 +162,12 @@ def network_name(one: Architecture, prefix: str) -> str:
     return f"class {prefix}{one.isomorph}"
 
 
-def _shifted(told: Callable[[int, int], None], before: int, total: int) -> Progress:
-    """Return what tells of the progress of one bench after `before` architectures of others."""
-
-    def shifted(_: str, done: int, __: int) -> None:
-        if done:
-            told(before + done, total)
-
-    return shifted
+def _shifted(
+    progress: Callable[[int, int], None], before: int, total: int, _: str, done: int, __: int
+) -> None:
+    """Tell `progress` of one bench after `before` architectures of others."""
+    if done:
+        progress(before + done, total)
 
 
 def _load(
@@ -185,13 +182,8 @@ def searched_statistics(
 ) -> tuple[str, ...]:
     """Return the statistics that a search may use: those asked for, or the bench's or the usual.
 
-    Of the usual ones, and of a user's own, those are left out that cannot be measured on a bench's
-    own inputs, such as token ids.
-
-    Args:
-        bench: the bench.
-        asked: those that are asked for; None if none are.
-        own: whether the statistics that a user defined are added to the others.
+    Of the usual ones, and of a user's own, which are added if `own`, those are left out that cannot
+    be measured on a bench's own inputs, such as token ids.
     """
     if asked:
         return asked
@@ -209,12 +201,12 @@ def searched_statistics(
 
 def own_statistics() -> tuple[str, ...]:
     """Return the statistics that a user defined."""
-    return tuple(name for name, each in STATISTICS.items() if each.own is not None)
+    return tuple(name for name, statistic in STATISTICS.items() if statistic.own is not None)
 
 
 def with_baselines(bench: Bench, words: Sequence[str]) -> tuple[str, ...]:
     """Return statistics and those that the baselines of a bench need, each once."""
-    needed = [name for each in baselines(bench) for name in load(each).statistics]
+    needed = [name for baseline in baselines(bench) for name in load(baseline).statistics]
     return tuple(dict.fromkeys([*words, *needed]))
 
 
@@ -245,7 +237,7 @@ def lay(
     """
     device_of(settings.device)
     sources: Sequence[str | Bench] = several(source) if isinstance(source, str) else (source,)
-    whole = [load_bench(each) if isinstance(each, str) else each for each in sources]
+    whole = [load_bench(origin) if isinstance(origin, str) else origin for origin in sources]
     if algorithm is None:  # after the benches, as the file of one may register it
         algorithm = algorithm_of(settings.algorithm, settings.parameters)
     check_parameters(algorithm)
@@ -261,45 +253,27 @@ def lay(
         settings = replace(settings, statistics=(*own, *taught))
     shared = _shared_statistics(benches, settings.statistics)
     words = tuple(dict.fromkeys([*shared, *taught, *needed]))
-    settings = for_families(settings, benches, len(families_of(benches, search)), words)
+    homes = [bench.name for bench in benches for _ in bench.architectures]
+    settings = for_families(settings, benches, len({homes[place] for place in search}), words)
     vocabulary = Vocabulary(words, seeds=seeds)
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(
-        Plan(each, origin, with_baselines(each, words), _probe(each, benches, settings), cache)
-        for each, origin in zip(benches, sources, strict=True)
+        Plan(part, origin, with_baselines(part, words), _probe(part, benches, settings), cache)
+        for part, origin in zip(benches, sources, strict=True)
     )
     for plan in plans:
         plan.probe.inputs(plan.bench)  # a mistake in the images shows before a run begins
         plan.probe.taught(plan.bench)  # or in the teacher
     return Ground(
-        settings,
-        vocabulary,
-        seeds,
-        bench,
-        plans,
-        search,
-        held_out,
-        transfer,
-        targets,
-        algorithm,
+        settings, vocabulary, seeds, bench, plans, search, held_out, transfer, targets, algorithm
     )
 
 
 def _viewed(
     whole: Sequence[Bench], benches: Sequence[Bench], settings: Settings
 ) -> tuple[Bench, Settings, tuple[str, ...]]:
-    """Return the only bench, or a view of several, with its targets; settings say what was drawn.
-
-    Args:
-        whole: the benches.
-        benches: what is drawn of each.
-        settings: what was asked for.
-
-    Raises:
-        BenchError: there is one family where several are needed, or two cannot be joined.
-        UnknownNameError: there is no such target.
-    """
+    """Return the only bench, or a view of several, settings of what was drawn, and the targets."""
     if len(benches) > 1:
         bench = joined(benches, settings.targets)
         targets = bench.targets
@@ -318,12 +292,6 @@ def _viewed(
     return bench, settings, tuple(targets)
 
 
-def families_of(benches: Sequence[Bench], places: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of the benches that some architectures of a view of them are of."""
-    homes = [bench.name for bench in benches for _ in bench.architectures]
-    return tuple(dict.fromkeys(homes[place] for place in places))
-
-
 def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
     """Return what the networks of a bench are shown: beside others that take images, its own.
 
@@ -335,21 +303,13 @@ def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
 
 
 def _taught_words(benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
-    """Return the statistics beside a teacher that the networks of all benches have.
-
-    Raises:
-        BenchError: the teacher cannot be built.
-    """
-    each = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
-    return tuple(name for name in each[0] if all(name in words for words in each))
+    """Return the statistics beside a teacher that the networks of all benches have."""
+    per_bench = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
+    return tuple(name for name in per_bench[0] if all(name in words for words in per_bench))
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
-    """Return what a run draws of each bench; several give as many as asked for, or all they have.
-
-    Raises:
-        BenchError: the only bench has not as many, or too few are asked for.
-    """
+    """Return what a run draws of each bench; of several, all where one has too few."""
     if len(benches) == 1:
         return [drawn(benches[0], count)]
     return [
@@ -361,16 +321,14 @@ def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:
 def _shared_statistics(
     benches: Sequence[Bench], asked: tuple[str, ...] | None, own: bool = False
 ) -> tuple[str, ...]:
-    """Return the statistics that a search on several benches may use: those of every one.
-
-    Raises:
-        BenchError: several have none in common.
-    """
-    each = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
-    first, *others = each.values()
-    shared = tuple(name for name in first if all(name in other for other in others))
+    """Return the statistics that a search on several benches may use: those of every one."""
+    words = {bench.name: searched_statistics(bench, asked, own) for bench in benches}
+    first, *others = words.values()
+    shared = tuple(name for name in first if all(name in names for names in others))
     if others and not shared:
-        told = "; ".join(f"{name} has {', '.join(names) or 'none'}" for name, names in each.items())
+        told = "; ".join(
+            f"{name} has {', '.join(names) or 'none'}" for name, names in words.items()
+        )
         raise BenchError(
             f"the benches have no statistic in common: {told}. Name statistics that all of them "
             "show, or leave a bench out"
@@ -379,13 +337,8 @@ def _shared_statistics(
 
 
 def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
-    """Return the graphs of the seed proxies, and settings that hold without their files.
-
-    Raises:
-        UnknownNameError, AutoproxError: there is no such proxy.
-        LanguageError: it is no expression, or does not compare where all have to.
-    """
-    seeds = tuple(load(each).graph for each in settings.seed_proxies)
+    """Return the graphs of the seed proxies, and settings that hold without their files."""
+    seeds = tuple(load(name).graph for name in settings.seed_proxies)
     for name, graph in zip(settings.seed_proxies, seeds, strict=True):
         if settings.comparing and not compares(graph):
             raise LanguageError(

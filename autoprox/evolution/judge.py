@@ -22,6 +22,7 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.facts import NO_FACTS, Facts
 from autoprox.primitives.primitive import negation
 from autoprox.ranking import Over, Ranker, joint, over_families, resolved, standardised_ranks
+from autoprox.ranking.ranker import places_by_space
 from autoprox.runtime.parallel import HERE, Workers
 
 
@@ -104,10 +105,11 @@ def _reduce_elsewhere(address: TableAddress, texts: tuple[str, ...], places: ran
     return places.start, table.reduced(_parsed(texts), places).numpy()
 
 
+@dataclass(eq=False)
 class Portion:
     """Some networks of a table, on which graphs are evaluated.
 
-    Args:
+    Attributes:
         table: of these networks.
         start: the place of their first measurement in the whole table.
         address: where other processes find the whole table; without it this one does all.
@@ -115,37 +117,32 @@ class Portion:
         cache_bytes: how much to remember from one generation to the next.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        start: int,
-        address: TableAddress | None,
-        workers: Workers,
-        cache_bytes: int,
-    ) -> None:
+    table: Table
+    start: int
+    address: TableAddress | None
+    workers: Workers
+    cache_bytes: int
+
+    def __post_init__(self) -> None:
         """Start with nothing evaluated."""
-        self.evaluator = Evaluator(table)
-        self.start = start
-        self.address = address
-        self.workers = workers
-        self.cache_bytes = cache_bytes
+        self.evaluator = Evaluator(self.table)
         self._begun: tuple[list[Graph], Iterator[Reduced]] | None = None
 
     def scores(self, graphs: Sequence[Graph]) -> dict[Graph, Scores]:
         """Return the scores of graphs; of those that fail, with one reason."""
-        found: dict[Graph, Scores] = {}
+        scored: dict[Graph, Scores] = {}
         self._finish()
         left = list(graphs)
         while self._begin(left):
-            if not self.workers.here:  # they are busy: here is time for what needs none of it
-                found.update(self._ready(left))
+            if not self.workers.here:  # while they are busy: what needs nothing of them
+                scored.update(self._ready(left))
             self._finish()
-            found.update(self._ready([graph for graph in left if graph not in found]))
-            left = [graph for graph in left if graph not in found]
+            scored.update(self._ready([graph for graph in left if graph not in scored]))
+            left = [graph for graph in left if graph not in scored]
         # One may have pushed what another needs out of the cache: that is computed here and now.
-        found.update({graph: self.evaluator(graph, reasons=1) for graph in left})
+        scored.update({graph: self.evaluator(graph, reasons=1) for graph in left})
         self.evaluator.trim(self.cache_bytes)
-        return found
+        return scored
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Let other processes begin with what `graphs` need; they are evaluated later."""
@@ -163,7 +160,7 @@ class Portion:
 
     def _begin(self, graphs: Sequence[Graph]) -> bool:
         """Begin with unknown reductions, as many as fit; say whether there are any."""
-        table = self.evaluator.table
+        table = self.table
         size = max(1, BLOCK_BYTES // (8 * len(table.measurements) * table.widest))
         unknown = self.evaluator.unknown_reductions(graphs)[:size]
         if unknown:
@@ -175,23 +172,23 @@ class Portion:
         if self._begun is None:
             return
         (reductions, results), self._begun = self._begun, None
-        parts = [part for _, part in sorted(results, key=lambda each: each[0])]
-        found = np.concatenate(parts, axis=1)[:, :, : self.evaluator.table.widest]
-        for reduction, numbers in zip(reductions, found, strict=True):
+        parts = [part for _, part in sorted(results, key=lambda result: result[0])]
+        reduced = np.concatenate(parts, axis=1)[:, :, : self.table.widest]
+        for reduction, numbers in zip(reductions, reduced, strict=True):
             self.evaluator.remember(reduction, torch.from_numpy(numbers))
 
     def _reduced(self, reductions: Sequence[Graph]) -> Iterator[Reduced]:
         """Reduce tensors here or in other processes, each of which takes some measurements."""
-        table = self.evaluator.table
+        table = self.table
         if self.workers.here or self.address is None:
             return iter([(0, table.reduced(reductions).numpy())])
         jobs = self.workers.jobs
         count = min(PARTS_PER_JOB * jobs, max(jobs, len(table.blocks()) // BLOCKS_PER_PART))
         parts = table.parts(count)
-        texts = tuple(each.text for each in reductions)
+        texts = tuple(reduction.text for reduction in reductions)
         places = (range(self.start + part.start, self.start + part.stop) for part in parts)
         return self.workers.unordered(
-            _reduce_elsewhere, ((self.address, texts, each) for each in places)
+            _reduce_elsewhere, ((self.address, texts, part) for part in places)
         )
 
 
@@ -236,14 +233,10 @@ class Judge:
         over: Over = "mean",
         counts: Sequence[Graph] = (),
     ) -> None:
-        """Start with nothing judged but the counts."""
         self.portions = portions(table, address, workers)
         self.address = address
         self.ranker = ranker
-        by_space: dict[str, set[int]] = {}
-        for column in ranker.columns:
-            by_space.setdefault(column.space, set()).update(column.places.tolist())
-        self._spaces = [np.array(sorted(places)) for places in by_space.values()]
+        self._spaces = list(places_by_space(ranker.columns).values())
         self._over: Over = over
         self._counts = ranker.correlations(self.scores(counts)[1]) if counts else None
 
@@ -270,11 +263,11 @@ class Judge:
                     failures[graph] = scores.failure
         reasons = [failures.get(graph) for graph in graphs]
         finite = [i for i, reason in enumerate(reasons) if reason is None]
-        networks = sum(len(portion.evaluator.table) for portion in self.portions)
-        found = np.empty((len(finite), networks))
-        for row, i in zip(found, finite, strict=True):
+        networks = sum(len(portion.table) for portion in self.portions)
+        stacked = np.empty((len(finite), networks))
+        for row, i in zip(stacked, finite, strict=True):
             np.concatenate(values[graphs[i]], out=row)
-        return that_differ(reasons, found)
+        return that_differ(reasons, stacked)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Let other processes begin with what `graphs` need; they are judged later."""
@@ -285,9 +278,9 @@ class Judge:
         reasons, scores = self.scores(graphs)
         correlations = self.ranker.correlations(scores)
         fitnesses = joint(correlations, self.ranker.weights).tolist()
-        found = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
+        valid = iter(zip(self._ranks(scores), correlations, fitnesses, strict=True))
         candidates = [
-            judged(graph, *next(found))
+            judged(graph, *next(valid))
             if reason is None
             else Candidate(graph, (), None, reason, "")
             for graph, reason in zip(graphs, reasons, strict=True)
@@ -296,15 +289,15 @@ class Judge:
 
     def _put_together(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates with the fitness over their families."""
-        turned = np.array([each.correlations for each in candidates if each.failure is None])
+        turned = np.array([c.correlations for c in candidates if c.failure is None])
         columns = self.ranker.columns
         fitnesses = over_families(
             turned.reshape(-1, len(columns)), columns, self._over, self._counts
         )
         left = iter(fitnesses.tolist())
         return [
-            replace(each, fitness=next(left)) if each.failure is None else each
-            for each in candidates
+            replace(candidate, fitness=next(left)) if candidate.failure is None else candidate
+            for candidate in candidates
         ]
 
     def _ranks(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -316,34 +309,22 @@ class Judge:
 def that_differ(
     reasons: Sequence[str | None], scores: NDArray[np.float64]
 ) -> tuple[list[str | None], NDArray[np.float64]]:
-    """Take out scores that are the same for every network: they say nothing.
-
-    Args:
-        reasons: why each graph has no scores, or None.
-        scores: of those that have, ``(graphs without a reason, architectures)``.
-    """
+    """Take out scores, ``(graphs without a reason, architectures)``, that are all the same."""
     differ = np.ptp(resolved(scores), axis=1) > 0
     left = iter(differ)
     same = "the same score for every network"
-    return [each or (None if next(left) else same) for each in reasons], scores[differ]
+    return [reason or (None if next(left) else same) for reason in reasons], scores[differ]
 
 
 def judged(
     graph: Graph, ranks: NDArray[np.float32], correlations: NDArray[np.float64], fitness: float
 ) -> Candidate:
-    """Return a valid graph's candidate, turned so that its joint correlation is not negative.
-
-    Args:
-        graph: what was proposed.
-        ranks: of its scores.
-        correlations: of its scores with each column.
-        fitness: the joint correlation.
-    """
+    """Return a valid graph's candidate, turned so that its joint correlation is not negative."""
     if fitness < 0:
         graph, ranks, correlations, fitness = negated(graph), -ranks, -correlations, -fitness
     few = bool(np.ptp(ranks[:FEW]))
-    found = tuple(correlations.tolist())
-    return Candidate(graph, found, fitness, None, behaviour(ranks), few, ranks)
+    by_column = tuple(correlations.tolist())
+    return Candidate(graph, by_column, fitness, None, behaviour(ranks), few, ranks)
 
 
 def negated(graph: Graph) -> Graph:

@@ -72,7 +72,7 @@ class LeftOut:
     @property
     def joint(self) -> float:
         """The mean over the families of what was found."""
-        return float(np.mean([each.middle for each in self.found.values()]))
+        return float(np.mean([median.middle for median in self.found.values()]))
 
     @property
     def beside(self) -> list[Beside]:
@@ -84,7 +84,7 @@ class LeftOut:
 
     def _beside(self, name: str, joints: Mapping[str, float]) -> Beside:
         """Compare what was found with one known proxy."""
-        gains = np.array([each.middle - joints[family] for family, each in self.found.items()])
+        gains = np.array([median.middle - joints[family] for family, median in self.found.items()])
         return Beside(
             name,
             float(np.mean([joints[family] for family in self.found])),
@@ -97,10 +97,10 @@ class LeftOut:
         """Return the figures as JSON data."""
         return {
             "joint": self.joint,
-            "found": {family: asdict(each) for family, each in self.found.items()},
+            "found": {family: asdict(median) for family, median in self.found.items()},
             "best_counts": {family: list(best) for family, best in self.best_counts.items()},
             "known": {name: dict(joints) for name, joints in self.known.items()},
-            "beside": [asdict(each) for each in self.beside],
+            "beside": [asdict(row) for row in self.beside],
         }
 
 
@@ -136,7 +136,7 @@ def over_architectures(found: Mapping[str, Array], known: Mapping[str, Array]) -
     >>> round(low, 4), round(high, 4)
     (0.1025, 0.1975)
     """
-    gains = [np.median(each, axis=0) - known[family] for family, each in found.items()]
+    gains = [np.median(joints, axis=0) - known[family] for family, joints in found.items()]
     return interval(np.mean(gains, axis=0))
 
 

@@ -34,10 +34,13 @@ def lexicase(
     for columns in order:
         if len(left) == 1:
             break
-        values = [sum(each.correlations[i] for i in columns) / len(columns) for each in left]
+        values = [
+            sum(candidate.correlations[column] for column in columns) / len(columns)
+            for candidate in left
+        ]
         middle = _median(values)
         least = max(values) - _median([abs(value - middle) for value in values])
-        left = [each for each, value in zip(left, values, strict=True) if value >= least]
+        left = [candidate for candidate, value in zip(left, values, strict=True) if value >= least]
     return random.choice(left)
 
 

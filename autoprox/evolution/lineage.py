@@ -34,11 +34,11 @@ class Lineage:
     earlier: int
 
 
-def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lineage:
+def lineage(run: Run, text: str | None = None, most: int | None = None) -> Lineage:
     """Return the lineage of a candidate.
 
     Args:
-        found: the run.
+        run: the run.
         text: the candidate's formula; the best one's if None.
         most: how many members are returned; all if None. Those that fewer breedings separate from
             the candidate come first, of these the fitter.
@@ -47,27 +47,27 @@ def lineage(found: Run, text: str | None = None, most: int | None = None) -> Lin
         RunError: the run has no such candidate with a fitness, or does not tell parents.
     """
     known: dict[str, Judged] = {}
-    for each in found.judged:
-        known.setdefault(each.text, each)
-    text = found.best_text if text is None else text
+    for candidate in run.judged:
+        known.setdefault(candidate.text, candidate)
+    text = run.best_text if text is None else text
     if text not in known:
-        raise RunError(f"the run in {found.folder} judged no candidate {text!r} with a fitness")
+        raise RunError(f"the run in {run.folder} judged no candidate {text!r} with a fitness")
     members = [Ancestor(known[text], 0)]
     seen = {text}
     for member in members:  # grows: parents are appended behind all that are as near
-        for parent in _parents(found, member.candidate):
+        for parent in _parents(run, member.candidate):
             if parent in known and parent not in seen:
                 seen.add(parent)
                 members.append(Ancestor(known[parent], member.steps + 1))
-    nearest = sorted(members, key=lambda each: (each.steps, -each.candidate.fitness))[:most]
-    nearest.sort(key=lambda each: -each.candidate.number)
+    nearest = sorted(members, key=lambda member: (member.steps, -member.candidate.fitness))[:most]
+    nearest.sort(key=lambda member: -member.candidate.number)
     return Lineage(tuple(nearest), len(members) - len(nearest))
 
 
-def _parents(found: Run, candidate: Judged) -> tuple[str, ...]:
+def _parents(run: Run, candidate: Judged) -> tuple[str, ...]:
     if candidate.parents is None:
         raise RunError(
-            f"the run in {found.folder} does not say what its candidates were bred from, as an "
+            f"the run in {run.folder} does not say what its candidates were bred from, as an "
             "earlier autoprox wrote it; do the run again with this one"
         )
     return candidate.parents

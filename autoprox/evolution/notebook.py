@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.wording import figure
+from autoprox.evolution.observer import Silent
 from autoprox.runtime.progress import Progress, notebook_bar
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
 
@@ -20,11 +20,10 @@ class _Bar:
     """Shows one bar: first of what is measured.
 
     Args:
-        show: is told what is done, how much of it is, and of how much.
+        show: called as ``show(task, done, total)``.
     """
 
     def __init__(self, show: Progress) -> None:
-        """Nothing is known yet."""
         self._show = show
         self._total = 0
 
@@ -39,12 +38,11 @@ class NotebookSeveral(_Bar):
 
     def started(self, folder: Path, settings: Mapping[str, Settings]) -> None:
         """Note how long the runs will be."""
-        self._total = sum(each.evaluations for each in settings.values())
+        self._total = sum(asked.evaluations for asked in settings.values())
 
     def searching(self, judged: Mapping[str, int]) -> None:
         """Show how far the searches are, in all."""
-        what = f"candidates in {len(judged)} runs"
-        self._show(what, sum(judged.values()), self._total)
+        self._show(f"candidates in {len(judged)} runs", sum(judged.values()), self._total)
 
 
 def notebook_several() -> NotebookSeveral | None:
@@ -59,7 +57,7 @@ def notebook_observer() -> NotebookObserver | None:
     return None if bar is None else NotebookObserver(bar)
 
 
-class NotebookObserver(_Bar):
+class NotebookObserver(_Bar, Silent):
     """An observer of a run that shows one bar: of what is measured, then of what is searched."""
 
     def started(self, folder: Path, settings: Settings) -> None:
@@ -79,12 +77,6 @@ class NotebookObserver(_Bar):
         """Show how far the searches on shuffled accuracies are."""
         self._show("searches on shuffled accuracies", done, total)
 
-    def interrupted(self) -> None:
-        """Show nothing: the report does."""
-
     def reporting(self, done: int, total: int) -> None:
         """Show how far the report is."""
         self._show("proxies assessed for the report", done, total)
-
-    def finished(self, run: Run) -> None:
-        """Show nothing more."""

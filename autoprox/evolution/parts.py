@@ -32,31 +32,26 @@ def parts(
                 _check_ranked(bench, chosen, targets)
                 part += chosen
         start = stop
-    transfer = tuple(i for i, one in enumerate(bench.architectures) if one.space not in evolved)
+    transfer = tuple(i for i, row in enumerate(bench.architectures) if row.space not in evolved)
     return tuple(search), tuple(held_out), _rankable(bench, transfer, targets)
 
 
 def _evolved(bench: Bench, benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
-    """Return the spaces to evolve on.
-
-    Raises:
-        UnknownNameError: there is no such space, or no such bench to leave out.
-        BenchError: no space is named, or no bench is left.
-    """
+    """Return the spaces to evolve on, of which there is at least one."""
     spaces = settings.spaces
     if spaces is None:
-        names = [each.name for each in benches]
+        names = [own.name for own in benches]
         for name in settings.leave_out:
             if name not in names:
                 raise UnknownNameError("bench of this run", name, names)
-        left = [each for each in benches if each.name not in settings.leave_out]
+        left = [own for own in benches if own.name not in settings.leave_out]
         if not left:
             raise BenchError(
                 f"nothing is left to evolve on without {', '.join(settings.leave_out)}"
             )
         if len(left) == len(benches):
             return bench.spaces
-        return tuple(f"{each.name}/{space}" for each in left for space in each.spaces)
+        return tuple(f"{own.name}/{space}" for own in left for space in own.spaces)
     if not spaces:
         raise BenchError(f"expected a space to evolve on ({', '.join(bench.spaces)}), got none")
     for space in spaces:

@@ -56,13 +56,6 @@ def permute(
 
     Each is on disk as soon as it is done, so that an interrupted call loses only those in work.
 
-    Args:
-        files: the run's folder.
-        ground: its benches.
-        judge: of the search split.
-        workers: who searches.
-        progress: told how many searches are done, and of how many.
-
     Raises:
         RunError: the folder cannot be written, or its file is damaged.
         WorkerError: a worker was killed.
@@ -84,8 +77,8 @@ def permute(
             ground.algorithm,
         )
         tasks = ((replace(whole, number=number),) for number in missing)
-        for number, found in workers.unordered(search_shuffled, tasks):
-            done[number] = found
+        for number, best in workers.unordered(search_shuffled, tasks):
+            done[number] = best
             files.save_permutations(done)
             progress(len(done), count)
 

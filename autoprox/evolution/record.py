@@ -122,7 +122,7 @@ class Run:
     @property
     def title(self) -> str:
         """What the run was: benches, algorithm, seed."""
-        benches = " and ".join(Path(each).stem for each in several(self.settings.bench))
+        benches = " and ".join(Path(source).stem for source in several(self.settings.bench))
         return f"{benches}, {self.settings.algorithm}, seed {self.settings.seed}"
 
     @property
@@ -137,7 +137,7 @@ class Run:
             return f"the fitness is no mean over the benches, but {self.settings.over}"
         if not self.search:
             return "no proxy is assessed yet"
-        sizes = [each.architectures for row in self.search for each in row.columns]
+        sizes = [column.architectures for row in self.search for column in row.columns]
         if max(sizes, default=0) > LARGEST:
             return (
                 f"the search split has {max(sizes)} architectures of one target, and with more "
@@ -153,7 +153,7 @@ class Run:
         """The names of the benches if they are several; they begin the names of the columns."""
         if len(several(self.settings.bench)) == 1:
             return ()
-        columns = [each.column for row in self.held_out for each in row.columns]
+        columns = [column.column for row in self.held_out for column in row.columns]
         return tuple(dict.fromkeys(column.partition("/")[0] for column in columns))
 
     @property
@@ -180,15 +180,15 @@ class Run:
         Raises:
             LanguageError: the words of one are not known here.
         """
-        fitness = {each.text: each.fitness for each in self.judged}
+        fitness = {candidate.text: candidate.fitness for candidate in self.judged}
         if self.held_out:
             return tuple(
                 discovered(self.settings, parse(row.expression), fitness.get(row.expression), row)
                 for row in self.held_out
                 if not row.known
             )
-        best = top([each.candidate for each in self.judged])
-        return tuple(discovered(self.settings, each.graph, each.fitness) for each in best)
+        best = top([judged.candidate for judged in self.judged])
+        return tuple(discovered(self.settings, c.graph, c.fitness) for c in best)
 
     @property
     def held_out_figures(self) -> dict[str, float]:
@@ -203,15 +203,10 @@ class Run:
     @property
     def front(self) -> list[Judged]:
         """The candidates that are better on the search split than all that are as simple."""
-        best: dict[int, Judged] = {}
-        for each in self.judged:
-            held = best.get(each.complexity)
-            if held is None or each.fitness > held.fitness:
-                best[each.complexity] = each
         chosen: list[Judged] = []
-        for _, each in sorted(best.items()):
-            if not chosen or each.fitness > chosen[-1].fitness:
-                chosen.append(each)
+        for candidate in sorted(self.judged, key=lambda c: (c.complexity, -c.fitness)):
+            if not chosen or candidate.fitness > chosen[-1].fitness:
+                chosen.append(candidate)
         return chosen
 
     def to_frame(self) -> pandas.DataFrame:
@@ -224,19 +219,19 @@ class Run:
         Raises:
             AutoproxError: pandas is not installed.
         """
-        columns = [each.column for each in self.search[0].columns] if self.search else []
+        columns = [column.column for column in self.search[0].columns] if self.search else []
         held_out = self.held_out_figures
         return frame_of(
             {
-                "number": each.number,
-                "expression": each.text,
-                "nodes": each.complexity,
-                "fitness": each.fitness,
-                **dict(zip(columns, each.candidate.correlations, strict=False)),
-                "held_out": held_out.get(each.text),
-                "parents": each.parents,
+                "number": judged.number,
+                "expression": judged.text,
+                "nodes": judged.complexity,
+                "fitness": judged.fitness,
+                **dict(zip(columns, judged.candidate.correlations, strict=False)),
+                "held_out": held_out.get(judged.text),
+                "parents": judged.parents,
             }
-            for each in self.judged
+            for judged in self.judged
         )
 
     def _repr_html_(self) -> str:

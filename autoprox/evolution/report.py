@@ -37,14 +37,8 @@ def finish(
 ) -> Run:
     """Assess the best proxies, and write the report and the best one.
 
-    Args:
-        files: the run's folder.
-        ground: its benches.
-        search: what was searched.
-        held_out: judges on the held-out architectures.
-        finished: whether all that was asked for is done.
-        nulls: the best fitness of each search on shuffled accuracies.
-        told: is told how many proxies are assessed, of how many.
+    `nulls` is the best fitness of each search on shuffled accuracies; `told` is called with how
+    many proxies are assessed, and of how many.
 
     Raises:
         RunError: no candidate is valid.
@@ -55,7 +49,7 @@ def finish(
         raise RunError(
             "no candidate is valid; see candidates.jsonl for the reasons, and try other statistics"
         )
-    named = [(f"top {i}", each.graph) for i, each in enumerate(best, start=1)]
+    named = [(f"top {i}", candidate.graph) for i, candidate in enumerate(best, start=1)]
     named += ground.known.items()
     evaluator = held_out.evaluator or Evaluator(ground.table(ground.held_out))
     evaluators = {"held_out": evaluator, "search": search.judge.evaluator}
@@ -73,12 +67,12 @@ def finish(
         "luck": None if luck is None else asdict(luck),
         "null": None if null is None else asdict(null),
         "elsewhere": list(_elsewhere(ground)),
-        **{part: [each.to_json() for each in rows] for part, rows in tables.items()},
-        "placed": [asdict(each) for each in placed(ground, evaluator, best[0].graph)],
+        **{part: [row.to_json() for row in rows] for part, rows in tables.items()},
+        "placed": [asdict(row) for row in placed(ground, evaluator, best[0].graph)],
     }
     proxy = discovered(settings, best[0].graph, best[0].fitness, tables["held_out"][0])
     files.save_report(report, proxy)
-    return read_run(files.path, {each.graph.text: each.graph for each in search.known.values()})
+    return read_run(files.path, {c.graph.text: c.graph for c in search.known.values()})
 
 
 def placed(ground: Ground, evaluator: Evaluator, graph: Graph) -> list[Placed]:
@@ -104,33 +98,27 @@ def placed(ground: Ground, evaluator: Evaluator, graph: Graph) -> list[Placed]:
 
 
 def luck_of(search: Search, known: Mapping[str, Graph]) -> SelectionLuck | None:
-    """Return how much of the best candidate's fitness is luck of the selection.
-
-    Args:
-        search: what was searched.
-        known: the known proxies that the best is compared with.
-    """
-    graphs = [each.graph for each in top(list(search.known.values()), CONTENDERS)]
+    """Return how much of the best candidate's fitness is luck, also beside the known proxies."""
+    graphs = [candidate.graph for candidate in top(list(search.known.values()), CONTENDERS)]
     _, scores = search.judge.scores(graphs)
-    reasons, found = search.judge.scores(list(known.values()))
+    reasons, known_scores = search.judge.scores(list(known.values()))
     names = [name for name, reason in zip(known, reasons, strict=True) if reason is None]
     return selection_luck(
         scores,
         np.array([PARSIMONY * graph.complexity for graph in graphs]),
-        dict(zip(names, found, strict=True)),
+        dict(zip(names, known_scores, strict=True)),
         search.judge.ranker.columns,
         search.settings.measure,
-        sum(each.fitness is not None for each in search.known.values()),
+        sum(candidate.fitness is not None for candidate in search.known.values()),
     )
 
 
 def _elsewhere(ground: Ground) -> tuple[str, ...]:
     """Return the known proxies that the measured statistics cannot express."""
+    known = shipped(ground.plans[0].bench, taught=ground.settings.teacher is not None)
     return tuple(
         name
-        for name, proxy in shipped(
-            ground.plans[0].bench, taught=ground.settings.teacher is not None
-        ).items()
+        for name, proxy in known.items()
         if name not in ground.known
         and not (isinstance(proxy, Proxy) and "found_by" in proxy.provenance)
     )
@@ -154,8 +142,8 @@ def _assessed(
         if not indices:
             continue
         told(done, total)
-        assessor = ground.assessor(indices, evaluators.get(part))  # assesses the known proxies
-        for _, graph in named:  # what takes long, and each as long as the others
+        assessor = ground.assessor(indices, evaluators.get(part))
+        for _, graph in named:  # this takes long, and each as long as the others
             assessor.figures(graph)
             done += 1
             told(done, total)

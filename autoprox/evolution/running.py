@@ -70,13 +70,13 @@ def found_at(bench: str) -> str:
         BenchError: there is nothing between two commas, or they cannot be told from a path's own.
     """
     parts = several(bench)
-    found = [absolute(part) if part.endswith(".py") else part for part in parts]
-    for path in found:
-        if len(found) > 1 and "," in path:
+    sources = [absolute(part) if part.endswith(".py") else part for part in parts]
+    for path in sources:
+        if len(sources) > 1 and "," in path:
             raise BenchError(
                 f"the path {path!r} has a comma, which stands between benches here; move the file"
             )
-    return ",".join(found)
+    return ",".join(sources)
 
 
 def _own_folder(ground: Ground) -> Path:
@@ -113,17 +113,10 @@ def resume_in(
     cache: Path,
     observer: Observer,
 ) -> Run:
-    """Go on with the run in a folder.
+    """Go on with the run in the folder `path`, until it has `more` evaluations and permutations.
 
-    Args:
-        path: the folder.
-        bench: what the run's bench is loaded by if its settings are not to say so; else empty.
-        algorithm: the run's if it is not registered.
-        teacher: the run's again if a file makes it; else None.
-        more: the evaluations and permutations to be reached; None for those that it was asked for.
-        opened: who does the work.
-        cache: the folder of the measured statistics.
-        observer: is told of progress.
+    `bench` is empty if the run's settings say what it is; `algorithm` is None if it is registered,
+    and `teacher` unless a file makes it.
 
     Raises:
         RunError: there is no such run, it is finished, its files are damaged, or it was asked for
@@ -149,12 +142,7 @@ def resume_in(
 
 
 def extended(settings: Settings, more: Mapping[str, int | None], path: Path) -> Settings:
-    """Return the settings of a run that is to do more.
-
-    Args:
-        settings: those it had.
-        more: as for `resume_in`.
-        path: the run's folder, for the message.
+    """Return the settings of the run in a folder that is to do more, as `resume_in` takes it.
 
     Raises:
         RunError: fewer evaluations are asked for than it was asked for before.
@@ -175,13 +163,7 @@ def extended(settings: Settings, more: Mapping[str, int | None], path: Path) -> 
 def source_of(
     bench: str | Path | Bench, settings: Settings, files: RunFolder, teacher: str | None = None
 ) -> str | Bench:
-    """Return what the bench of a run is loaded by whose settings a folder says.
-
-    Args:
-        bench: what the caller says; empty if nothing.
-        settings: the run's.
-        files: its folder.
-        teacher: the run's again if a file makes it; else None.
+    """Return what the bench of a run is loaded by: `bench`, or, if empty, what its folder says.
 
     Raises:
         RunError: bench or teacher would execute a file which nobody named but the run's folder, or
@@ -214,11 +196,11 @@ def laid_again(
 
 def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
     """Raise `RunError` if a run did not begin with this algorithm."""
-    given = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
-    if given.described != settings.described:
+    asked = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())
+    if asked.described != settings.described:
         raise RunError(
             f"the run in {path} began with the algorithm {settings.described}; got "
-            f"{given.described}: give the same, or start a new run"
+            f"{asked.described}: give the same, or start a new run"
         )
 
 
@@ -249,7 +231,7 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
             raise
         observer.interrupted()
         finished = False
-    nulls = [each["fitness"] or 0.0 for each in files.permutations().values()]
+    nulls = [null["fitness"] or 0.0 for null in files.permutations().values()]
     run = finish(files, ground, search, held_out, finished, nulls, observer.reporting)
     observer.finished(run)
     return run

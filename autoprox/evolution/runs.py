@@ -75,8 +75,8 @@ class Runs:
     @cached_property
     def varied(self) -> tuple[str, ...]:
         """The settings in which the runs differ."""
-        first, *others = (each.to_json() for each in self.settings.values())
-        return tuple(name for name in first if any(each[name] != first[name] for each in others))
+        first, *others = (settings.to_json() for settings in self.settings.values())
+        return tuple(name for name in first if any(other[name] != first[name] for other in others))
 
     @property
     def title(self) -> str:
@@ -136,7 +136,7 @@ class Runs:
         )
         return {
             "run": name,
-            **{each: settings[each] for each in self.varied},
+            **{setting: settings[setting] for setting in self.varied},
             "evaluations": run.evaluations,
             "search": on_search.joint,
             "corrected": None if run.luck is None else run.luck.corrected,
@@ -175,13 +175,13 @@ class Runs:
         names = [
             name for name in (tables[0][1] if tables else ()) if all(name in t[1] for t in tables)
         ]
-        found = []
+        rivals = []
         for name in names:
             gains = [own - known[name] for own, known in tables]
             below = sum(gain > 0 for gain in gains)
             joints = median([known[name] for _, known in tables])
-            found.append(Rival(name, joints, median(gains), below))
-        return sorted(found, key=lambda each: -each.joint.middle)
+            rivals.append(Rival(name, joints, median(gains), below))
+        return sorted(rivals, key=lambda rival: -rival.joint.middle)
 
     @cached_property
     def left_out(self) -> LeftOut | None:
@@ -192,12 +192,12 @@ class Runs:
                 by_family.setdefault(run.settings.leave_out[0], []).append(run)
         if not by_family:
             return None
-        found = {
+        joints = {
             family: median([run.transfer[0].joint or 0.0 for run in own])
             for family, own in by_family.items()
         }
         return LeftOut(
-            found, known_everywhere({k: own[0].transfer for k, own in by_family.items()})
+            joints, known_everywhere({k: own[0].transfer for k, own in by_family.items()})
         )
 
     @cached_property
@@ -213,7 +213,7 @@ class Runs:
                 homes.setdefault(form, []).append(name)
         several = {form: tuple(names) for form, names in homes.items() if len(names) > 1}
         return dict(
-            sorted(several.items(), key=lambda each: (-len(each[1]), len(each[0]), each[0]))
+            sorted(several.items(), key=lambda entry: (-len(entry[1]), len(entry[0]), entry[0]))
         )
 
     def to_frame(self) -> pandas.DataFrame:
@@ -230,8 +230,8 @@ class Runs:
             "finished": self.finished,
             "varied": list(self.varied),
             "runs": self.rows(),
-            "medians": {name: asdict(each) for name, each in self.medians.items()},
-            "known": [asdict(each) for each in self.rivals],
+            "medians": {name: asdict(figure) for name, figure in self.medians.items()},
+            "known": [asdict(rival) for rival in self.rivals],
             "left_out": None if self.left_out is None else self.left_out.to_json(),
             "recurring": {form: list(names) for form, names in self.recurring.items()},
             "pick": {"rule": RULE, "run": self.pick, "expression": self.best.graph.text},
@@ -249,10 +249,7 @@ class Runs:
     @property
     def written(self) -> bool:
         """Whether the folder's report and picked proxy are those of the runs as they are now."""
-        wanted = {
-            "best.json": dumps(self.best),
-            "report.json": SEVERAL_REPORT.text(self.to_json()),
-        }
+        wanted = {"best.json": dumps(self.best), "report.json": SEVERAL_REPORT.text(self.to_json())}
         return all(
             (self.folder / name).is_file() and read_bytes(self.folder / name) == text.encode()
             for name, text in wanted.items()
@@ -294,7 +291,7 @@ def write_asked(folder: Path, asked: Mapping[str, RunConfig]) -> None:
         RunError: a name cannot be that of a folder, or the folder cannot be written.
     """
     _check_names(asked, folder)
-    runs = {name: {"bench": one.bench, "settings": one.settings} for name, one in asked.items()}
+    runs = {name: {"bench": run.bench, "settings": run.settings} for name, run in asked.items()}
     SEVERAL.write(folder / "runs.json", {"runs": runs})
 
 
@@ -340,8 +337,8 @@ def chosen(run: str | Path | Run | Runs) -> Run:
     Raises:
         RunError: there is none, or none of several is finished.
     """
-    found = run if isinstance(run, Run | Runs) else read_run(run)
-    return found.reported[found.pick] if isinstance(found, Runs) else found
+    loaded = run if isinstance(run, Run | Runs) else read_run(run)
+    return loaded.reported[loaded.pick] if isinstance(loaded, Runs) else loaded
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

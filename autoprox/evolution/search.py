@@ -118,7 +118,7 @@ class Search:
             raise RunError(f"the algorithm {self.settings.algorithm} proposed nothing")
         new = self._new(proposed)
         self._asked = proposed, new
-        return [each.graph for each in new.values()]
+        return [proposal.graph for proposal in new.values()]
 
     def tell(self, candidates: Sequence[Candidate]) -> Generation:
         """Take what became of the graphs that `ask` returned, and let the algorithm select.
@@ -139,17 +139,17 @@ class Search:
             )
         self._asked = None
         judged = {
-            text: self._limited(each.graph, one)
-            for (text, each), one in zip(new.items(), candidates, strict=True)
+            text: self._limited(proposal.graph, candidate)
+            for (text, proposal), candidate in zip(new.items(), candidates, strict=True)
         }
         # The ranks of thousands of candidates are not kept: an algorithm keeps
         # those of its population.
-        self.known |= {text: replace(each, ranks=None) for text, each in judged.items()}
+        self.known |= {text: replace(candidate, ranks=None) for text, candidate in judged.items()}
         skipped = Candidate(proposed[0].graph, (), None, "the budget is spent", "")
         told = self.known | judged  # with the ranks of the new ones
         with drawing_from(self.generator):
-            self.algorithm.tell([told.get(each.graph.text, skipped) for each in proposed])
-        parents = {text: each.parents for text, each in new.items()}
+            self.algorithm.tell([told.get(proposal.graph.text, skipped) for proposal in proposed])
+        parents = {text: proposal.parents for text, proposal in new.items()}
         return self._record(len(proposed), judged, parents)
 
     def _limited(self, proposed: Graph, candidate: Candidate) -> Candidate:
@@ -163,25 +163,22 @@ class Search:
         """Ask for a generation; when half of it is there, the judge's workers begin with that."""
         proposed: list[Proposal] = []
         with drawing_from(self.generator):
-            for each in self.algorithm.ask():
-                proposed.append(replace(each, graph=unsigned(each.graph)))
+            for proposal in self.algorithm.ask():
+                proposed.append(replace(proposal, graph=unsigned(proposal.graph)))
                 if len(proposed) == self.settings.proposals // 2:
-                    self.judge.prepare([one.graph for one in self._new(proposed).values()])
+                    self.judge.prepare([new.graph for new in self._new(proposed).values()])
         return proposed
 
     def _new(self, proposed: Sequence[Proposal]) -> dict[str, Proposal]:
         """Return by its text what is not known yet, each graph once, within the budget."""
         new: dict[str, Proposal] = {}
-        for each in proposed:
-            if each.graph.text not in self.known:
-                new.setdefault(each.graph.text, each)
+        for proposal in proposed:
+            if proposal.graph.text not in self.known:
+                new.setdefault(proposal.graph.text, proposal)
         return dict(itertools.islice(new.items(), self.settings.evaluations - len(self.known)))
 
     def _record(
-        self,
-        proposed: int,
-        judged: dict[str, Candidate],
-        parents: Mapping[str, tuple[str, ...]],
+        self, proposed: int, judged: dict[str, Candidate], parents: Mapping[str, tuple[str, ...]]
     ) -> Generation:
         self.generation += 1
         self.proposals += proposed
@@ -210,14 +207,14 @@ class Search:
             "evaluations": len(self.known),
             "proposals": self.proposals,
             "barren": self.barren,
-            "population": [each.graph.text for each in self.algorithm.kept],
+            "population": [member.graph.text for member in self.algorithm.kept],
             "algorithm": self.algorithm.state(),
             "random": [version, list(internal), gauss],
         }
 
     def restore(self, checkpoint: Mapping[str, Any], known: dict[str, Candidate]) -> None:
         """Go back to a checkpoint, given the candidates judged so far by their proposed text."""
-        by_text = {each.graph.text: each for each in known.values() if each.fitness is not None}
+        by_text = {c.graph.text: c for c in known.values() if c.fitness is not None}
         self.known = known
         self.generation = checkpoint["generation"]
         self.proposals = checkpoint["proposals"]

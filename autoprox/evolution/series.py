@@ -54,11 +54,7 @@ def seed_range(seeds: int, seed: int) -> range:
 
 
 def evolve_leaving_one_out(
-    bench: str | Path | Bench = "",
-    *,
-    seeds: int = 1,
-    seed: int = 0,
-    **options: Any,
+    bench: str | Path | Bench = "", *, seeds: int = 1, seed: int = 0, **options: Any
 ) -> Runs:
     """Discover proxies on all families but one, for each in turn.
 
@@ -76,7 +72,7 @@ def evolve_leaving_one_out(
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
     sources = (bench,) if isinstance(bench, Bench) else several(str(bench))
-    families = [each.name if isinstance(each, Bench) else load_bench(each).name for each in sources]
+    families = [part.name if isinstance(part, Bench) else load_bench(part).name for part in sources]
     if len(families) < 2:
         raise RunError(
             f"leaving one family out needs at least two; {', '.join(families)} is one: give "

@@ -21,26 +21,10 @@ FORMULAS: tuple[Formulas, ...] = ("any", "small")
 """What a search writes: all that its words can say, or `autoprox.evolution.small` formulas."""
 
 DEFAULT_STATISTICS = (
-    "weight",
-    "grad",
-    "grad_abs_mean",
-    "grad_std",
-    "flow_grad",
-    "act",
-    "act_grad",
-    "attention",
-    "weight_spectrum",
-    "grad_spectrum",
-    "act_gram",
-    "code_gram",
-    "params",
-    "flops",
-    "fan_in",
-    "fan_out",
-    "position",
-    "heads",
-    "out_entries",
-)
+    "weight", "grad", "grad_abs_mean", "grad_std", "flow_grad", "act", "act_grad", "attention",
+    "weight_spectrum", "grad_spectrum", "act_gram", "code_gram", "params", "flops", "fan_in",
+    "fan_out", "position", "heads", "out_entries",
+)  # fmt: skip
 """The words of a search unless the bench or the user names others."""
 
 
@@ -191,7 +175,7 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data; `started_from` and a teacher only if there is one."""
         beside = ("started_from", "teacher", "teacher_weights", "comparing")
-        return {name: each for name, each in asdict(self).items() if each or name not in beside}
+        return {name: value for name, value in asdict(self).items() if value or name not in beside}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:

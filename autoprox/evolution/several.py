@@ -207,17 +207,17 @@ def _again(
             name: extended(Settings.from_json(config.settings), more, path / name)
             for name, config in asked.items()
         }
-        finished = all(RunFolder(path / name).finished(each) for name, each in settings.items())
+        finished = all(RunFolder(path / name).finished(own) for name, own in settings.items())
         if finished and read_runs(path).written:
             raise RunError(
                 f"the runs in {path} are finished; ask for more --evaluations or (more) "
                 "--permutations, or start new ones"
             )
         grounds = {}
-        for name, each in settings.items():
+        for name, own in settings.items():
             files = RunFolder(path / name)
-            source = source_of(bench, each, files, teacher)
-            grounds[name] = laid_again(source, each, cache, algorithm, path / name)
+            source = source_of(bench, own, files, teacher)
+            grounds[name] = laid_again(source, own, cache, algorithm, path / name)
             if grounds[name].digest != asked[name].bench:
                 raise RunError(
                     f"the bench of the runs in {path} has changed since they began (figures, "
@@ -245,9 +245,9 @@ def _done(
     stopped = False
     with opened as workers, RunFolder(path):
         members[0].stop.unlink(missing_ok=True)
-        observer.started(path, {each.name: each.settings for each in members})
+        observer.started(path, {member.name: member.settings for member in members})
         _measure(grounds, workers, observer)
-        left = [each for each in members if not RunFolder(each.path).finished(each.settings)]
+        left = [m for m in members if not RunFolder(m.path).finished(m.settings)]
         try:
             with _watched(members, observer):
                 for name, problem in _each(left, workers, at_once):
@@ -290,17 +290,17 @@ def _each(
         WorkerError: a worker was killed.
     """
     if at_once and not workers.here and len(members) > 1:
-        yield from workers.unordered(_do, ((each,) for each in members))
+        yield from workers.unordered(_do, ((member,) for member in members))
         return
-    for each in members:
+    for member in members:
         try:
-            finished = _carry_out(each, workers)
+            finished = _carry_out(member, workers)
         except AutoproxError as error:
-            yield each.name, str(error)
+            yield member.name, str(error)
             continue
         if not finished:
             raise KeyboardInterrupt
-        yield each.name, None
+        yield member.name, None
 
 
 def _do(member: Member) -> tuple[str, str | None]:
@@ -354,10 +354,10 @@ class _Stopping(Silent):
 def _wait(members: list[Member]) -> None:
     """Wait until the runs in work have written their reports; Ctrl-C again ends that."""
     end = time.monotonic() + PATIENCE
-    for each in members:
-        while each.path.is_dir() and time.monotonic() < end:
+    for member in members:
+        while member.path.is_dir() and time.monotonic() < end:
             try:
-                with RunFolder(each.path):
+                with RunFolder(member.path):
                     break
             except RunError:  # it is locked: somebody works there
                 time.sleep(GLANCE)

@@ -63,16 +63,16 @@ def terms(statistics: tuple[str, ...]) -> tuple[Graph, ...]:
     """
     sizes = [atom(name) for name in SIZES if name in statistics]
     readings = [parse(text) for text in READINGS]
-    readings = [each for each in readings if {*each.statistics} <= {*statistics}]
+    readings = [graph for graph in readings if {*graph.statistics} <= {*statistics}]
     layers = [
         *sizes,
-        *(apply("divide", one, other) for one, other in permutations(sizes, 2)),
+        *(apply("divide", above, below) for above, below in permutations(sizes, 2)),
         *readings,
-        *(apply("multiply", size, each) for each in readings for size in sizes),
+        *(apply("multiply", size, graph) for graph in readings for size in sizes),
     ]
-    inner = [each for layer in layers for each in (layer, apply("sqrt", layer))]
+    inner = [number for layer in layers for number in (layer, apply("sqrt", layer))]
     depth = [apply("count", size) for size in sizes[:1]]
-    return (*depth, *(apply(outer, each) for each in inner for outer in OUTER))
+    return (*depth, *(apply(outer, number) for number in inner for outer in OUTER))
 
 
 def reading(term: Graph) -> str:
@@ -102,10 +102,10 @@ class SmallFormulas(Variation):
     @cached_property
     def terms(self) -> dict[str, list[Graph]]:
         """All terms that can be written, by what they read."""
-        found: dict[str, list[Graph]] = {}
+        by_reading: dict[str, list[Graph]] = {}
         for term in filter(self.allows, terms(self.vocabulary.statistics)):
-            found.setdefault(reading(term), []).append(term)
-        return found
+            by_reading.setdefault(reading(term), []).append(term)
+        return by_reading
 
     def random(self) -> Graph:
         """Return a random formula of two terms that read one of `READINGS` at most."""
@@ -120,7 +120,7 @@ class SmallFormulas(Variation):
         """Return a formula of a term of each of two."""
 
         def joined() -> Graph:
-            return _together(*(random.choice(factors(each)) for each in (first, second)))
+            return _together(*(random.choice(factors(parent)) for parent in (first, second)))
 
         return self._drawn(joined, first, second) or self.mutated(first)
 
@@ -131,8 +131,8 @@ class SmallFormulas(Variation):
         """Return a formula of a term and another one that reads nothing else."""
         read = reading(term)
         fitting = [*self.terms.get("", ()), *self.terms.get(read, ())]
-        other = random.choice(fitting) if read else self._term()
-        return _together(*random.sample((term, other), 2))
+        partner = random.choice(fitting) if read else self._term()
+        return _together(*random.sample((term, partner), 2))
 
     def _drawn(self, draw: Callable[[], Graph], *known: Graph) -> Graph | None:
         """Return what is drawn, once it is new and within the limits; None if it never is."""
@@ -149,30 +149,25 @@ def _together(first: Graph, second: Graph) -> Graph:
 
 
 def variation_of(settings: Settings, vocabulary: Vocabulary, needs_bits: bool) -> Variation:
-    """Return what varies the formulas of a run.
-
-    Args:
-        settings: the run's.
-        vocabulary: its words.
-        needs_bits: whether every formula has to read a statistic that depends on bits.
+    """Return what varies the formulas of a run; see `Variation`.
 
     Raises:
         LanguageError: no small formula can be written with these words.
     """
-    made = SmallFormulas if settings.formulas == "small" else Variation
-    found = made(
+    kind = SmallFormulas if settings.formulas == "small" else Variation
+    variation = kind(
         vocabulary,
         complexity=settings.complexity,
         needs_bits=needs_bits,
         comparing=settings.comparing,
     )
-    if isinstance(found, SmallFormulas) and not found.terms:
+    if isinstance(variation, SmallFormulas) and not variation.terms:
         raise LanguageError(
             "no small formula can be written with the statistics "
             f"{', '.join(vocabulary.statistics)} and {settings.complexity} nodes: give --formulas "
             f"any, or sizes ({', '.join(SIZES)}) among the statistics"
         )
-    return found
+    return variation
 
 
 def usual_of_families(families: int) -> dict[str, str]:

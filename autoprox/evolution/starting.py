@@ -117,11 +117,7 @@ def evolve_seeds_from(
 def _begun(
     run: str | Path, bench: str | Path | Bench, options: dict[str, Any]
 ) -> tuple[str | Bench, dict[str, Any]]:
-    """Return the bench and the settings of a run that begins with the front of another.
-
-    Raises:
-        RunError: the other run has no front.
-    """
+    """Return the bench and the settings of a run that begins with the front of another."""
     origin = read_run(run)
     if not origin.front:
         raise RunError(
@@ -136,7 +132,7 @@ def _begun(
     name = source.name if isinstance(source, Bench) else source
     told = origin.settings.to_json()
     begun = {
-        "seed_proxies": tuple(each.text for each in origin.front),
+        "seed_proxies": tuple(candidate.text for candidate in origin.front),
         "started_from": {key: value for key, value in told.items() if key != "seed_proxies"},
     }
     kept = vars(origin.settings) if name == origin.settings.bench else {}

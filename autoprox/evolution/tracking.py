@@ -16,7 +16,6 @@ from autoprox.errors import AutoproxError, RunError, UnknownNameError, reason_of
 from autoprox.evolution.folder import figures
 
 if TYPE_CHECKING:
-    from autoprox.evolution.judge import Candidate
     from autoprox.evolution.record import Run
     from autoprox.evolution.run import Observer
     from autoprox.evolution.search import Generation
@@ -48,7 +47,6 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        """Write nothing yet."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -70,8 +68,7 @@ class TensorBoard:
                 "folder: --log tensorboard:DIR"
             ) from None
         self._settings = dict(settings)
-        text = json.dumps(self._settings, indent=2)
-        self._events.add_text("settings", f"```\n{text}\n```")
+        self._events.add_text("settings", f"```\n{json.dumps(self._settings, indent=2)}\n```")
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Write each figure as a scalar."""
@@ -87,11 +84,10 @@ class TensorBoard:
             name: value if isinstance(value, plain) else json.dumps(value)
             for name, value in self._settings.items()
         }
-        results = {
-            f"result/{name}": value
-            for name, value in summary.items()
-            if isinstance(value, (int, float))
+        numbers = {
+            name: value for name, value in summary.items() if isinstance(value, (int, float))
         }
+        results = {f"result/{name}": value for name, value in numbers.items()}
         self._events.add_hparams(settings, results, run_name=".")
         self._events.close()
 
@@ -118,7 +114,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     """
     best = run.held_out[0]
     low, high = best.joint_interval or (None, None)
-    found = {
+    summary = {
         "expression": best.expression,
         "complexity": best.complexity,
         "finished": run.finished,
@@ -128,7 +124,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "held_out_high": high,
         "above_known": best.difference,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in summary.items() if value is not None}
 
 
 class Tracker:
@@ -146,42 +142,24 @@ class Tracker:
     """
 
     def __init__(self, observer: Observer, loggers: Sequence[Logger | str]) -> None:
-        """Make the loggers that are named."""
         self.observer = observer
-        self.loggers = [logger(each) if isinstance(each, str) else each for each in loggers]
+        self.measuring, self.resumed = observer.measuring, observer.resumed
+        self.permuting, self.reporting = observer.permuting, observer.reporting
+        self.interrupted = observer.interrupted  # all passed on as they are
+        self.loggers = [logger(named) if isinstance(named, str) else named for named in loggers]
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Start the loggers."""
         self.observer.started(folder, settings)
-        for each in self.loggers:
-            each.start(folder, settings.to_json())
-
-    def measuring(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.measuring(done, total)
-
-    def resumed(self, known: Mapping[str, Candidate]) -> None:
-        """Pass it on."""
-        self.observer.resumed(known)
+        for logger in self.loggers:
+            logger.start(folder, settings.to_json())
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Log the figures that the generation has."""
         self.observer.generation(generation, held_out)
-        given = figures(generation, held_out)
-        step = given.pop("generation")
-        self._tell("log", step, {name: x for name, x in given.items() if x is not None})
-
-    def permuting(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.permuting(done, total)
-
-    def interrupted(self) -> None:
-        """Pass it on."""
-        self.observer.interrupted()
-
-    def reporting(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self.observer.reporting(done, total)
+        row = figures(generation, held_out)
+        step = row.pop("generation")
+        self._tell("log", step, {name: value for name, value in row.items() if value is not None})
 
     def finished(self, run: Run) -> None:
         """Log what was found."""
@@ -190,13 +168,13 @@ class Tracker:
 
     def _tell(self, method: str, *arguments: Any) -> None:
         """Call a method of each logger; those that raise are left out from then on."""
-        for each in tuple(self.loggers):
+        for logger in tuple(self.loggers):
             try:
-                getattr(each, method)(*arguments)
+                getattr(logger, method)(*arguments)
             except Exception as error:  # a logger may be anybody's and raise anything
-                self.loggers.remove(each)
+                self.loggers.remove(logger)
                 warnings.warn(
-                    f"the logger {type(each).__name__} failed and is told nothing more; the run "
+                    f"the logger {type(logger).__name__} failed and is told nothing more; the run "
                     f"goes on: {reason_of(error)}",
                     RuntimeWarning,
                     stacklevel=2,

@@ -18,11 +18,7 @@ from autoprox.runtime.schema import converted
 def check_seeds(ground: Ground, source: str | Bench, seeds: tuple[str, ...]) -> None:
     """Check that no search that found a seed proxy saw what a run reports on.
 
-    Args:
-        ground: of the run.
-        source: what its bench is loaded by, or the bench.
-        seeds: the seed proxies as they were named: of a file, a run's folder and a shipped proxy
-            it is recorded which search found it; of an expression nobody knows.
+    Files, run folders and shipped proxies record which search found them; expressions do not.
 
     Raises:
         RunError: one did, or nobody can tell.
@@ -36,11 +32,7 @@ def check_seeds(ground: Ground, source: str | Bench, seeds: tuple[str, ...]) -> 
 def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], what: str) -> None:
     """Check that a search, and those that it started from, did not see what a run reports on.
 
-    Args:
-        ground: of the run.
-        source: what its bench is loaded by, or the bench.
-        told: the settings of the search, as JSON data.
-        what: the search, for the message.
+    `told` are the settings of the search, as JSON data, and `what` is its name in a message.
 
     Raises:
         RunError: one did, or its bench is a file that nobody named, or its settings are damaged.

@@ -7,6 +7,7 @@ points in every process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -85,7 +86,7 @@ class Variation:
         if own not in words or OF_TEACHER + own not in words:
             return graph
         known = [(name, PRIMITIVES[name]) for name in self.vocabulary.primitives]
-        joining = [name for name, each in known if each.arity == 2 and node.kind in each.kinds]
+        joining = [name for name, word in known if word.arity == 2 and node.kind in word.kinds]
         pair = apply(random.choice(joining), atom(own), atom(OF_TEACHER + own))
         return replaced(graph, node, pair)
 
@@ -113,7 +114,7 @@ class Variation:
         The two are of the same kind.
         """
         for _ in range(ATTEMPTS):
-            trees = [gp.PrimitiveTree(self.vocabulary.tree(each)) for each in (first, second)]
+            trees = [gp.PrimitiveTree(self.vocabulary.tree(parent)) for parent in (first, second)]
             child = self.vocabulary.graph(list(gp.cxOnePoint(*trees)[0]))
             if child is not first and child is not second and self.allows(child):
                 return child
@@ -143,11 +144,11 @@ def is_constant(node: Graph) -> bool:
     """Say whether a node is one number, whatever the network, by facts of its topmost words."""
     if not node.args:
         return False
-    made = PRIMITIVES[node.word]
-    if made.arity == 2:
-        return made.facts.diagonal == "constant" and node.args[0] is node.args[1]
+    primitive = PRIMITIVES[node.word]
+    if primitive.arity == 2:
+        return primitive.facts.diagonal == "constant" and node.args[0] is node.args[1]
     (arg,) = node.args
-    return bool(arg.args) and makes_constant(made, PRIMITIVES[arg.word])
+    return bool(arg.args) and makes_constant(primitive, PRIMITIVES[arg.word])
 
 
 def _plant(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
@@ -159,12 +160,6 @@ def _plant(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
         )
 
     mutated: tuple[Any] = gp.mutUniform(tree, expression, vocabulary.pset)
-    return mutated
-
-
-def _replace(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
-    """Replace one word by another that fits."""
-    mutated: tuple[Any] = gp.mutNodeReplacement(tree, vocabulary.pset)
     return mutated
 
 
@@ -189,11 +184,10 @@ def _insert(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
     return (tree,)
 
 
-def _shrink(tree: Any, vocabulary: Vocabulary) -> tuple[Any]:
-    """Put an argument in place of the word above it."""
-    mutated: tuple[Any] = gp.mutShrink(tree)
-    return mutated
-
-
-MUTATIONS = (_plant, _replace, _insert, _shrink)
+MUTATIONS: tuple[Callable[[Any, Vocabulary], tuple[Any]], ...] = (
+    _plant,
+    lambda tree, vocabulary: gp.mutNodeReplacement(tree, vocabulary.pset),  # one word by another
+    _insert,
+    lambda tree, vocabulary: gp.mutShrink(tree),  # the word above an argument by the argument
+)
 MUTATION_WEIGHTS = (4, 3, 2, 2)

@@ -58,7 +58,7 @@ class Vocabulary:
         numbered = {Layer, Network, *(MATRIX_KINDS if taught else ())}
         if primitives is None:
             rows = ROW_WISE if taught else ()
-            primitives = [name for name, each in PRIMITIVES.items() if each.evolved or name in rows]
+            primitives = [name for name, word in PRIMITIVES.items() if word.evolved or name in rows]
         sown = [node.word for seed in seeds for node in seed if node.args]
         self.primitives = tuple(dict.fromkeys([*listed(primitives), *sown]))
         self._trees: dict[Graph, Tree] = {}
@@ -73,17 +73,17 @@ class Vocabulary:
             lambda: defaultdict(list)
         )
         for name in self.primitives:
-            made = PRIMITIVES[name]
-            for kind in made.kinds:
-                if kind is Network and made.facts.flattening:
+            word = PRIMITIVES[name]
+            for kind in word.kinds:
+                if kind is Network and word.facts.flattening:
                     continue
                 typed = f"{name}{SEPARATOR}{kind.__name__}"
-                self.pset.addPrimitive(abs, [kind] * made.arity, made.result(kind), name=typed)
-                self._choices[made.result(kind)][made.form].append(self.pset.mapping[typed])
-                if made.arity == 2 and kind in numbered and made.kinds == KINDS:
+                self.pset.addPrimitive(abs, [kind] * word.arity, word.result(kind), name=typed)
+                self._choices[word.result(kind)][word.form].append(self.pset.mapping[typed])
+                if word.arity == 2 and kind in numbered and word.kinds == KINDS:
                     typed = f"{typed}{SEPARATOR}{Number.__name__}"
                     self.pset.addPrimitive(abs, [kind, Number], kind, name=typed)
-                    self._choices[kind][made.form].append(self.pset.mapping[typed])
+                    self._choices[kind][word.form].append(self.pset.mapping[typed])
         if Network not in self.heights:
             raise LanguageError(
                 "no proxy can be written with the statistics "
@@ -127,17 +127,17 @@ class Vocabulary:
 
         By form, then by the kind of the first argument.
         """
-        found = self._known_fitting.get((kind, height))
-        if found is None:
-            found = self._known_fitting[kind, height] = {}
+        fitting = self._known_fitting.get((kind, height))
+        if fitting is None:
+            fitting = self._known_fitting[kind, height] = {}
             for form, entries in self._choices[kind].items():
                 by_kind: dict[type[Kind], list[Any]] = {}
                 for entry in entries:
                     if all(self.heights.get(arg, height) < height for arg in entry.args):
                         by_kind.setdefault(entry.args[0], []).append(entry)
                 if by_kind:
-                    found[form] = list(by_kind.values())
-        return found
+                    fitting[form] = list(by_kind.values())
+        return fitting
 
     def graph(self, tree: Tree) -> Graph:
         """Return the graph of a tree."""

@@ -32,13 +32,13 @@ class WordUse:
     all: float
 
 
-def word_use(found: Run, best: int = BEST) -> list[WordUse]:
+def word_use(run: Run, best: int = BEST) -> list[WordUse]:
     """Return how often words are used, those that the best candidates use most first.
 
     Each formula counts once, and a word that it uses twice counts once in it.
 
     Args:
-        found: the run.
+        run: the run.
         best: how many candidates, by their fitness, are the best ones.
 
     Raises:
@@ -46,26 +46,26 @@ def word_use(found: Run, best: int = BEST) -> list[WordUse]:
     """
     if best < 1:
         raise RunError(f"expected at least 1 best candidate; got {best}")
-    judged = list({each.text: each for each in found.judged}.values())
+    judged = list({candidate.text: candidate for candidate in run.judged}.values())
     if not judged:
-        raise RunError(f"no candidate of the run in {found.folder} has a fitness")
-    chosen = sorted(judged, key=lambda each: (-each.fitness, each.number))[:best]
+        raise RunError(f"no candidate of the run in {run.folder} has a fitness")
+    chosen = sorted(judged, key=lambda candidate: (-candidate.fitness, candidate.number))[:best]
     in_best, in_all = _counts(chosen), _counts(judged)
     uses = [
         WordUse(word, form, in_best[word, form] / len(chosen), count / len(judged))
         for (word, form), count in in_all.items()
     ]
-    return sorted(uses, key=lambda each: (-each.best, -each.all, each.word))
+    return sorted(uses, key=lambda use: (-use.best, -use.all, use.word))
 
 
 def _counts(candidates: Iterable[Judged]) -> Counter[tuple[str, str]]:
     """Return how many candidates use each word; the keys are words and their forms."""
     counts: Counter[tuple[str, str]] = Counter()
-    for each in candidates:
+    for candidate in candidates:
         counts.update(
             {
                 (node.word, PRIMITIVES[node.word].form.value if node.args else "statistic")
-                for node in parse(each.text)
+                for node in parse(candidate.text)
                 if node.kind is not None
             }
         )

@@ -101,12 +101,12 @@ def _divergence(temperature: int) -> Callable[[Graph, Graph], Graph]:
     def distance(student: Graph, teacher: Graph) -> Graph:
         s, t = student, teacher
         if temperature != 1:
-            s, t = (apply("divide", each, number(temperature)) for each in (s, t))
+            s, t = (apply("divide", tensor, number(temperature)) for tensor in (s, t))
         shares = apply("row_softmax", t)
         logs = apply("subtract", apply("row_log_softmax", t), apply("row_log_softmax", s))
         total = apply("sum", apply("multiply", shares, logs))
-        found = apply("divide", total, apply("sum", shares))
-        return apply("multiply", found, number(temperature**2)) if temperature != 1 else found
+        mean = apply("divide", total, apply("sum", shares))
+        return apply("multiply", mean, number(temperature**2)) if temperature != 1 else mean
 
     return distance
 
@@ -167,15 +167,15 @@ def interaction(source: str, transforms: Sequence[str], distance: str, weight: s
         )
     name = INPUTS[_known("input", source, INPUTS)]
     student, teacher = leaf(name), leaf(f"teacher_{name}")
-    for each in transforms:
-        if each in RANDOM:
-            raise LanguageError(f"the transform {each!r} is random; leave it out to have its mean")
-        change = TRANSFORMS[_known("transform", each, TRANSFORMS)]
+    for word in transforms:
+        if word in RANDOM:
+            raise LanguageError(f"the transform {word!r} is random; leave it out to have its mean")
+        change = TRANSFORMS[_known("transform", word, TRANSFORMS)]
         student, teacher = change(student), change(teacher)
-    found = DISTANCES[_known("distance", distance, DISTANCES)](student, teacher)
+    graph = DISTANCES[_known("distance", distance, DISTANCES)](student, teacher)
     if _known("weight", weight, ("w1_teacher", "w100_teacher_student")) != "w1_teacher":
-        found = apply("multiply", found, _cosines(student, teacher))
-    return apply("sum", found)
+        graph = apply("multiply", graph, _cosines(student, teacher))
+    return apply("sum", graph)
 
 
 def _known(what: str, name: str, names: Collection[str]) -> str:

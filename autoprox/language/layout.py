@@ -125,7 +125,7 @@ def _order(links: networkx.DiGraph, layers: list[list[Node]]) -> None:
     for sweep in range(SWEEPS):
         upwards = sweep % 2 == 0
         near = links.pred if upwards else links.succ
-        for above, layer in _neighbouring(layers, upwards):
+        for above, layer in itertools.pairwise(layers if upwards else layers[::-1]):
             layer[:] = _by_barycentre(layer, above, near)
         crossed = crossings(links, layers)
         if crossed < fewest:
@@ -142,19 +142,13 @@ def _by_barycentre(
     return sorted(layer, key=wish.__getitem__)
 
 
-def _neighbouring(layers: list[list[Node]], upwards: bool) -> list[tuple[list[Node], list[Node]]]:
-    """Return each layer with the one before it on the way up or down."""
-    way = layers if upwards else layers[::-1]
-    return list(itertools.pairwise(way))
-
-
 def crossings(links: networkx.DiGraph, layers: Sequence[Sequence[Node]]) -> int:
     """Return how many pairs of edges between neighbouring layers cross."""
     count = 0
     for low, high in itertools.pairwise(layers):
         below = {node: i for i, node in enumerate(low)}
         above = {node: i for i, node in enumerate(high)}
-        edges = [(below[a], above[b]) for a in low for b in links.succ[a]]
+        edges = [(below[node], above[user]) for node in low for user in links.succ[node]]
         count += sum((a - c) * (b - d) < 0 for (a, b), (c, d) in itertools.combinations(edges, 2))
     return count
 

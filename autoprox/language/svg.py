@@ -20,12 +20,7 @@ TITLE = 30.0
 
 
 def to_svg(graph: Graph, title: str = "") -> Markup:
-    """Return a graph of any kind as an SVG document, in which each node says what it means.
-
-    Args:
-        graph: the graph.
-        title: above the picture.
-    """
+    """Return a graph of any kind as an SVG document, in which each node says what it means."""
     drawn = picture(graph)
     parts = [_line(line) for line in drawn.lines]
     parts += map(_node, reversed(drawn.boxes))  # the root is read first

@@ -20,15 +20,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from autoprox.errors import LanguageError, short
-from autoprox.language.graph import (
-    MAX_DEPTH,
-    MAX_TEXT,
-    Graph,
-    apply,
-    check_root,
-    leaf,
-    number,
-)
+from autoprox.language.graph import MAX_DEPTH, MAX_TEXT, Graph, apply, check_root, leaf, number
 from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import Kind
 from autoprox.statistics import STATISTICS
@@ -114,7 +106,6 @@ class _ExpressionReader:
         return self.call(word, start, depth) if self.mark("(") else self.name(word, start)
 
     def name(self, word: str, start: int) -> Graph:
-
         if word in STATISTICS:
             return leaf(word)
         if word in PRIMITIVES:
@@ -122,7 +113,6 @@ class _ExpressionReader:
         self.fail(_unknown("statistic", word, STATISTICS), start)
 
     def call(self, word: str, start: int, depth: int) -> Graph:
-
         if word in STATISTICS and word not in PRIMITIVES:
             self.fail(f"{word} is a statistic and takes no arguments", start)
         if word not in PRIMITIVES:
@@ -170,7 +160,6 @@ def _unknown(noun: str, word: str, known: Iterable[str]) -> str:
 
 
 def _misfit(word: str, first: Graph, arg: Graph, kind: type[Kind]) -> str:
-
     fits = [name for name, word_of_kind in STATISTICS.items() if word_of_kind.kind is kind]
     return (
         f"{short(arg.text)} is {arg.kind.__name__ if arg.kind else 'a number'}, "

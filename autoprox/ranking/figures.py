@@ -9,7 +9,8 @@ resamples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from math import comb
 from typing import Any, TypeAlias
 
@@ -148,7 +149,6 @@ class Comparison:
         seed: int = 0,
         best: Sequence[float] = (),
     ) -> None:
-        """Draw the resamples."""
         self.columns = tuple(columns)
         self.correlation = correlation
         self.best = tuple(best)
@@ -156,11 +156,7 @@ class Comparison:
         self._counts = resampled_columns(self.columns, RESAMPLES, seed)
 
     def too_short(self, scores: Array) -> str | None:
-        """Say which column has too few scores for a rank correlation; None if every one has enough.
-
-        Args:
-            scores: ``(architectures,)``; not finite where there is none.
-        """
+        """Say which column has too few finite scores to be ranked; None if every one has enough."""
         for column in self.columns:
             count = np.isfinite(scores[column.places]).sum()
             if count < MINIMUM:
@@ -180,29 +176,24 @@ class Comparison:
         if (reason := self.too_short(scores)) is not None:
             raise BenchError(reason)
         resampled = RESAMPLED[self.correlation]
-        found, again = [], []
+        columns, resamples = [], []
         for column, counts in zip(self.columns, self._counts, strict=True):
             own = scores[column.places]
             there = np.isfinite(own)
-            each = _column(column, own, there)
             drawn = counts[:, there]
             values = resampled(own[there], column.accuracies[there], drawn)
             best = self._best(own[there], column.accuracies[there], drawn)
-            found.append(replace(each, interval=interval(values), best=best))
-            again.append(values)
-        own_joint = joint(
-            np.array([each.correlation(self.correlation) for each in found]), self._weights
-        )
-        return Figures(tuple(found), float(own_joint), joint(np.array(again).T, self._weights))
+            columns.append(_column(column, own, there, interval(values), best))
+            resamples.append(values)
+        correlations = np.array([row.correlation(self.correlation) for row in columns])
+        own_joint = float(joint(correlations, self._weights))
+        return Figures(tuple(columns), own_joint, joint(np.array(resamples).T, self._weights))
 
     def _best(
         self, scores: Array, accuracies: Array, counts: NDArray[Any]
     ) -> tuple[BestFigures, ...]:
         """Return the correlations among the best by score."""
-
-        def among(counts: NDArray[Any], share: float) -> Array:
-            return best_spearman(scores, accuracies, counts, share)
-
+        among = partial(best_spearman, scores, accuracies)
         large = len(scores) > LARGEST_RESAMPLED
         return tuple(
             BestFigures(
@@ -214,7 +205,13 @@ class Comparison:
         )
 
 
-def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFigures:
+def _column(
+    column: Column,
+    scores: Array,
+    there: NDArray[np.bool_],
+    interval: Interval,
+    best: tuple[BestFigures, ...],
+) -> ColumnFigures:
     """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
     own, accuracies = scores[there], column.accuracies[there]
     most = float(column.accuracies.max())
@@ -225,11 +222,12 @@ def _column(column: Column, scores: Array, there: NDArray[np.bool_]) -> ColumnFi
         somers=somers_of(tau, own, accuracies),
         kendall=tau,
         spearman=spearman(own, accuracies),
-        interval=(-1.0, 1.0),
+        interval=interval,
         top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
         top1_regret=most - best_of_top(own, accuracies, 1),
         top5_regret=most - best_of_top(own, accuracies, FEW),
         distinct=len(np.unique(resolved(own))),
+        best=best,
         partial=None
         if column.apart is None
         else partial_spearman(own, accuracies, column.apart[there]),
@@ -262,11 +260,11 @@ def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share:
     there = weights.any(axis=0)
     weights = weights[:, there]
     own, true = (
-        weights @ signs(each[there]).astype(np.float32) for each in (values, accuracies[order])
+        weights @ signs(vector[there]).astype(np.float32) for vector in (values, accuracies[order])
     )
     product, own_square, true_square = (
-        np.einsum("rn,rn,rn->r", weights, *each, dtype=np.float64)
-        for each in ((own, true), (own, own), (true, true))
+        np.einsum("rn,rn,rn->r", weights, *pair, dtype=np.float64)
+        for pair in ((own, true), (own, own), (true, true))
     )
     return ratio(product, np.sqrt(own_square * true_square))
 

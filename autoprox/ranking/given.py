@@ -46,7 +46,7 @@ def partial_given(scores: Array, accuracies: Array, given: Array) -> float | Non
     >>> round(partial_given(scores, accuracies, given), 3)
     0.667
     """
-    ranks = np.stack([average_ranks(resolved(each)) for each in (scores, accuracies, *given)])
+    ranks = np.stack([average_ranks(resolved(vector)) for vector in (scores, accuracies, *given)])
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     own, others = centred[:2].T, centred[2:].T
     left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
-from autoprox.ranking.ranker import Column, joint, weights
+from autoprox.ranking.ranker import Column, joint, places_by_space, weights
 from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
 
 RESAMPLES = 200
@@ -45,7 +45,8 @@ class SelectionLuck:
         optimism: how much of `search` is luck of the selection.
         corrected: the rest, what the winner should have on other architectures: `outside`, or what
             `without_luck` leaves if that is less.
-        corrected_interval: as wide as 95 % of the winners of resamples lie, at most up to 1.
+        corrected_interval: around it, as wide as the middle 95 % of the winners of resamples; at
+            most 1.
         rival: the known proxy that is best on the search split; None if none has a score.
         rival_p: how often the best of the contenders would be above the rival by as much if none
             were better; None without a rival.
@@ -112,10 +113,10 @@ def selection_luck(
     winner = int(np.argmax(own - costs))
     chosen = np.argmax(drawn - costs[:, None], axis=0)
     left_out = [
-        _outside(scores[k], columns, [each[b] for each in counts], correlation)
+        _outside(scores[k], columns, [draws[b] for draws in counts], correlation)
         for b, k in enumerate(chosen)
     ]
-    left = np.array([each for each in left_out if each is not None])
+    left = np.array([reached for reached in left_out if reached is not None])
     if len(left) < RESAMPLES / 2:
         return None
     search, floor = float(own[winner]), BRED * chance_floor(columns, correlation, candidates)
@@ -145,17 +146,17 @@ def _joints(
     The first is that of one more resample, which draws every architecture once.
     """
     resampled = RESAMPLED[correlation]
-    drawn = [np.vstack([np.ones(each.shape[1]), each]) for each in counts]
-    found = np.array(
+    drawn = [np.vstack([np.ones(draws.shape[1]), draws]) for draws in counts]
+    correlations = np.array(
         [
             [
-                resampled(row[column.places], column.accuracies, each)
-                for column, each in zip(columns, drawn, strict=True)
+                resampled(row[column.places], column.accuracies, draws)
+                for column, draws in zip(columns, drawn, strict=True)
             ]
             for row in scores
         ]
     )
-    joints = joint(np.moveaxis(found, 1, -1), weights(columns))
+    joints = joint(np.moveaxis(correlations, 1, -1), weights(columns))
     return joints[:, 0], joints[:, 1:]
 
 
@@ -163,14 +164,14 @@ def _outside(
     scores: Array, columns: Sequence[Column], counts: Sequence[Array], correlation: RankCorrelation
 ) -> float | None:
     """Return a joint correlation on what a resample did not draw; None if that is too little."""
-    found = []
+    correlations = []
     for column, drawn in zip(columns, counts, strict=True):
         out = drawn == 0
         if out.sum() < MINIMUM or np.ptp(column.accuracies[out]) == 0:
             return None
         own = scores[column.places[out]]
-        found.append(CORRELATIONS[correlation](own, column.accuracies[out]))
-    return float(joint(np.array(found), weights(columns)))
+        correlations.append(CORRELATIONS[correlation](own, column.accuracies[out]))
+    return float(joint(np.array(correlations), weights(columns)))
 
 
 def _against_known(
@@ -234,7 +235,7 @@ def chance_floor(columns: Sequence[Column], correlation: RankCorrelation, candid
         return 0.0
     share = weights(columns) / weights(columns).sum()
     deviations = np.array([_deviation(len(column.places), correlation) for column in columns])
-    alike = np.array([[_alike(one, other) for other in columns] for one in columns])
+    alike = np.array([[_alike(first, second) for second in columns] for first in columns])
     variance = (share * deviations) @ alike @ (share * deviations)
     tails = ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
     return float(math.sqrt(variance) * (tails @ [1 - np.euler_gamma, np.euler_gamma]))
@@ -247,14 +248,14 @@ def _deviation(count: int, correlation: RankCorrelation) -> float:
     return math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
 
 
-def _alike(one: Column, other: Column) -> float:
+def _alike(first: Column, second: Column) -> float:
     """Return how alike the figures of two columns are; those of two spaces are unrelated."""
-    if one.space != other.space:
+    if first.space != second.space:
         return 0.0
-    _, here, there = np.intersect1d(one.places, other.places, return_indices=True)
+    _, here, there = np.intersect1d(first.places, second.places, return_indices=True)
     if len(here) < MINIMUM:
         return 0.0
-    return CORRELATIONS["spearman"](one.accuracies[here], other.accuracies[there])
+    return CORRELATIONS["spearman"](first.accuracies[here], second.accuracies[there])
 
 
 def without_luck(search: float, floor: float, correlation: RankCorrelation) -> float:
@@ -276,7 +277,7 @@ def without_luck(search: float, floor: float, correlation: RankCorrelation) -> f
         correlation: whose mean over the columns is the joint one.
     """
     scale, steep = (2.0, math.pi / 6) if correlation == "spearman" else (1.0, math.pi / 2)
-    explained, by_luck = ((scale * math.sin(steep * each)) ** 2 for each in (search, floor))
+    explained, by_luck = ((scale * math.sin(steep * reached)) ** 2 for reached in (search, floor))
     if search <= floor or by_luck >= 1:
         return 0.0
     left = (explained - by_luck) / (1 - by_luck)
@@ -307,19 +308,16 @@ def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Colum
     All targets of a space are swapped alike, so that what they have in common stays.
     """
     generator = np.random.default_rng(seed)
-    spaces: dict[str, list[int]] = {}
-    for column in columns:
-        spaces.setdefault(column.space, []).extend(column.places.tolist())
-    moved = {}
-    for space, places in spaces.items():
-        rows = np.array(sorted(set(places)))
-        moved[space] = dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
-    found = []
+    moved = {
+        space: dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
+        for space, rows in places_by_space(columns).items()
+    }
+    swapped = []
     for column in columns:
         new = np.array([moved[column.space][place] for place in column.places.tolist()])
         order = np.argsort(new)
         apart = None if column.apart is None else column.apart[order]
-        found.append(
+        swapped.append(
             replace(column, places=new[order], accuracies=column.accuracies[order], apart=apart)
         )
-    return found
+    return swapped

@@ -102,13 +102,9 @@ def check_column(column: Column) -> None:
 
 
 def balanced(columns: Sequence[Column], families: Sequence[str]) -> list[Column]:
-    """Return the columns with weights: every family counts the same, and a column 1 on average.
+    """Return columns of families with weights: families count the same, a column 1 on average.
 
     So with one family every weight is exactly 1.
-
-    Args:
-        columns: the figures.
-        families: of which family each column is.
     """
     sizes = Counter(families)
     mean = len(columns) / max(1, len(sizes))
@@ -152,7 +148,6 @@ class Ranker:
     def __init__(
         self, columns: Sequence[Column], correlation: RankCorrelation = DEFAULT_CORRELATION
     ) -> None:
-        """Compute the ranks of every column, and the signs of its pairs."""
         self.columns = tuple(columns)
         self.correlation = correlation
         self.weights = weights(self.columns)
@@ -226,7 +221,6 @@ class Scratch:
     """Memory for what is soon thrown away: to ask the system for it costs as much as to fill it."""
 
     def __init__(self) -> None:
-        """Hold none yet."""
         self._held: dict[np.dtype[Any], NDArray[Any]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -254,6 +248,14 @@ def pair_signs(ranks: Ranks, scratch: Scratch) -> NDArray[np.float32]:
     signs = scratch.empty(shape, np.dtype(np.float32))
     signs[...] = np.clip(out, -1, 1, out=out)
     return signs
+
+
+def places_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
+    """Return the architectures of the columns of each space, as sorted places in the table."""
+    places: dict[str, list[NDArray[np.intp]]] = {}
+    for column in columns:
+        places.setdefault(column.space, []).append(column.places)
+    return {space: np.unique(np.concatenate(own)) for space, own in places.items()}
 
 
 def weights(columns: Sequence[Column]) -> Array:

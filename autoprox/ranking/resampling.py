@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import Array, RankCorrelation, Ranks, dense_ranks, resolved
-from autoprox.ranking.ranker import Column
+from autoprox.ranking.ranker import Column, places_by_space
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
@@ -62,9 +62,9 @@ def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
     Returns:
         ``(resamples,)``; 0 where a resample has only ties.
     """
-    own, true = (_centred_ranks(each, counts) for each in (resolved(scores), accuracies))
+    own, true = (_centred_ranks(vector, counts) for vector in (resolved(scores), accuracies))
     above = np.einsum("rn,rn,rn->r", counts, own, true)
-    squares = [np.einsum("rn,rn,rn->r", counts, each, each) for each in (own, true)]
+    squares = [np.einsum("rn,rn,rn->r", counts, ranks, ranks) for ranks in (own, true)]
     return ratio(above, np.sqrt(squares[0] * squares[1]))
 
 
@@ -102,22 +102,22 @@ def linearised(
     below = [len(true) - np.bincount(true)[true]]
     if correlation == "kendall":
         below.append(len(own) - np.bincount(own)[own])
-    totals = np.array([each.sum() for each in below], dtype=np.float64)
+    totals = np.array([untied.sum() for untied in below], dtype=np.float64)
     if not totals.all():
         return np.zeros(len(counts))
     power = 1 / len(below)  # of each sum in the divisor
     scale = float(np.prod(totals**power))
     value = above.sum() / scale
-    changes = np.sum([each / total for each, total in zip(below, totals, strict=True)], axis=0)
+    changes = np.sum([untied / total for untied, total in zip(below, totals, strict=True)], axis=0)
     slopes = 2 * above / scale - 2 * power * value * changes
     return np.asarray(value + counts @ slopes - slopes.sum())
 
 
 def _agreement(own: Ranks, true: Ranks, place: int) -> int:
-    """Return of how many others more both say the same of an architecture than the opposite."""
+    """Return the concordant less the discordant pairs of one architecture."""
     signs, others = (
-        (each > each[place]).view(np.int8) - (each < each[place]).view(np.int8)
-        for each in (own, true)
+        (ranks > ranks[place]).view(np.int8) - (ranks < ranks[place]).view(np.int8)
+        for ranks in (own, true)
     )
     return int(np.sum(signs * others, dtype=np.int64))
 
@@ -147,21 +147,13 @@ def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> l
     """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
 
     The columns of a space are figures of the same architectures: they share the resamples.
-
-    Args:
-        columns: the columns.
-        resamples: how many resamples.
-        seed: of the resamples.
     """
-    spaces: dict[str, list[int]] = {}
-    for column in columns:
-        spaces.setdefault(column.space, []).extend(column.places.tolist())
-    rows = {space: np.unique(places) for space, places in spaces.items()}
+    rows = places_by_space(columns)
     draws = {
         space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
         for space, places in rows.items()
     }
-    return [_of_places(draws[each.space], rows[each.space], each.places) for each in columns]
+    return [_of_places(draws[c.space], rows[c.space], c.places) for c in columns]
 
 
 def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:
