@@ -147,7 +147,7 @@ class Bench:
     @property
     def spaces(self) -> tuple[str, ...]:
         """The spaces, in the order of their first architecture."""
-        return tuple(dict.fromkeys(one.space for one in self.architectures))
+        return tuple(dict.fromkeys(row.space for row in self.architectures))
 
     @property
     def mode(self) -> Mode:
@@ -172,7 +172,7 @@ class Bench:
         """
         if space not in self.spaces:
             raise UnknownNameError("space", space, self.spaces)
-        return tuple(one for one in self.architectures if one.space == space)
+        return tuple(row for row in self.architectures if row.space == space)
 
     def accuracies(
         self, target: str, architectures: Iterable[Architecture] | None = None
@@ -202,8 +202,10 @@ class Bench:
         if target not in self.targets:
             raise UnknownNameError("target", target, self.targets)
         rows = self.architectures if architectures is None else architectures
-        figures = (one.accuracies[target] for one in rows)
-        return np.array([math.nan if x is None else x for x in figures], dtype=np.float64)
+        figures = (row.accuracies[target] for row in rows)
+        return np.array(
+            [math.nan if figure is None else figure for figure in figures], dtype=np.float64
+        )
 
     def network(self, architecture: Architecture, seed: int = 0) -> nn.Module:
         """The untrained network of `architecture`, with the weights that `seed` stands for.
@@ -241,7 +243,7 @@ class Bench:
         wanted: set[str] = {*listed(spaces)}
         for space in sorted(wanted - set(self.spaces)):
             raise UnknownNameError("space", space, self.spaces)
-        return self._of(tuple(one for one in self.architectures if one.space in wanted))
+        return self._of(tuple(row for row in self.architectures if row.space in wanted))
 
     def sampled(self, count: int, seed: int = 0, *, plain: bool = False) -> Bench:
         """This bench with `count` of its architectures, drawn at random.
@@ -289,7 +291,7 @@ class Bench:
         Then its place among those with as many, from 0 to 1, so that spaces take turns. If `plain`,
         that place alone counts.
         """
-        members = [i for i, one in enumerate(self.architectures) if one.space == space]
+        members = [index for index, row in enumerate(self.architectures) if row.space == space]
         generator = np.random.default_rng([seed, zlib.crc32(f"sample of {space}".encode())])
         rounds: dict[int, list[int]] = {}
         seen: Counter[str | None] = Counter()
@@ -305,7 +307,11 @@ class Bench:
 
     def _of(self, rows: tuple[Architecture, ...]) -> Bench:
         """This bench with these rows, and the targets for which they have figures."""
-        targets = tuple(t for t in self.targets if any(x.accuracies[t] is not None for x in rows))
+        targets = tuple(
+            target
+            for target in self.targets
+            if any(row.accuracies[target] is not None for row in rows)
+        )
         return dataclasses.replace(
             self,
             architectures=rows,

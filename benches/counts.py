@@ -28,9 +28,9 @@ def counted(bench: Bench) -> tuple[tuple[Architecture, ...], NDArray[np.float64]
     Raises:
         BenchError: the table is damaged.
     """
-    found = _tables().get(bench.name, {})
-    rows = tuple(one for one in bench.architectures if one.name in found)
-    return rows, np.array([found[one.name] for one in rows], dtype=np.float64).reshape(-1, 4)
+    counts = _tables().get(bench.name, {})
+    rows = tuple(row for row in bench.architectures if row.name in counts)
+    return rows, np.array([counts[row.name] for row in rows], dtype=np.float64).reshape(-1, 4)
 
 
 @cache

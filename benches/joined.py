@@ -44,9 +44,9 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         source="; ".join(bench.source for bench in benches),
         caveats=tuple(f"{bench.name}: {text}" for bench in benches for text in bench.caveats),
         architectures=tuple(
-            _row(bench, one, own, union)
+            _row(bench, architecture, own, union)
             for bench, own in zip(benches, chosen, strict=True)
-            for one in bench.architectures
+            for architecture in bench.architectures
         ),
         targets=union,
         default_targets=union,
@@ -82,8 +82,8 @@ def _shared_losses(benches: Sequence[Bench], chosen: Sequence[Sequence[str]]) ->
 
 def _shared_correlation(benches: Sequence[Bench]) -> RankCorrelation:
     """Return the correlation that the benches rank by; the usual one if they differ."""
-    found = {bench.default_correlation for bench in benches}
-    return found.pop() if len(found) == 1 else DEFAULT_CORRELATION
+    correlations = {bench.default_correlation for bench in benches}
+    return correlations.pop() if len(correlations) == 1 else DEFAULT_CORRELATION
 
 
 def _check_names(benches: Sequence[Bench]) -> None:
@@ -114,7 +114,7 @@ def _chosen(
     """The targets of a bench that a fitness is taken over."""
     if targets is None:
         return bench.default_targets
-    known = {target for each in benches for target in each.targets}
+    known = {target for joined_bench in benches for target in joined_bench.targets}
     for target in targets:
         if target not in known:
             raise UnknownNameError("target", target, known)
@@ -127,14 +127,16 @@ def _chosen(
     return own
 
 
-def _row(bench: Bench, one: Architecture, own: Sequence[str], union: Sequence[str]) -> Architecture:
+def _row(
+    bench: Bench, architecture: Architecture, own: Sequence[str], union: Sequence[str]
+) -> Architecture:
     """An architecture of a bench as the view has it."""
     return Architecture(
-        name=f"{bench.name}/{one.name}",
-        space=f"{bench.name}/{one.space}",
-        config=one.config,
-        accuracies={name: one.accuracies[name] if name in own else None for name in union},
-        isomorph=None if one.isomorph is None else f"{bench.name}/{one.isomorph}",
+        name=f"{bench.name}/{architecture.name}",
+        space=f"{bench.name}/{architecture.space}",
+        config=architecture.config,
+        accuracies={name: architecture.accuracies[name] if name in own else None for name in union},
+        isomorph=None if architecture.isomorph is None else f"{bench.name}/{architecture.isomorph}",
     )
 
 

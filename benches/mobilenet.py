@@ -65,8 +65,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the body, and add the input if it fits."""
-        y: Tensor = self.body(x)
-        return x + y if self.residual else y
+        branch: Tensor = self.body(x)
+        return x + branch if self.residual else branch
 
 
 class MobileNetwork(nn.Module):

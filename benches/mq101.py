@@ -127,9 +127,9 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
             "bench train resnet20 --data FILE, then autoprox bench quantise resnet20 --set "
             f"{SETS[bench][0]} --data FILE"
         )
-    rows = tuple(row for several in tables.values() for row in several)
-    there = {row.config["set"] for row in rows}
-    targets = tuple(_target(each) for each in SETS[bench] if each in there)
+    rows = tuple(row for table in tables.values() for row in table)
+    sets = {row.config["set"] for row in rows}
+    targets = tuple(_target(set_name) for set_name in SETS[bench] if set_name in sets)
     return Bench(
         name=bench,
         kind="bits of layers",
@@ -186,7 +186,7 @@ def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator
                 f"{network}/{row.name}",
                 network,
                 {"set": set_name, "bits": row.config["bits"]},
-                {_target(each): accuracy if each == set_name else None for each in sets},
+                {_target(name): accuracy if name == set_name else None for name in sets},
             )
 
 
@@ -196,9 +196,9 @@ def _checked_bits(path: Path, row: Architecture, layers: int | None) -> tuple[in
     Raises:
         BenchError: it is none.
     """
-    found, accuracy = row.config.get("bits"), row.accuracies["accuracy"]
+    bits_text, accuracy = row.config.get("bits"), row.accuracies["accuracy"]
     try:
-        numbers = read_bits(found)
+        numbers = read_bits(bits_text)
         if layers is not None and len(numbers) != layers:
             raise ValueError(f"expected bits of {layers} layers, got {len(numbers)}")
         if accuracy is None or not 0 <= accuracy <= 100:

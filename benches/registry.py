@@ -227,6 +227,6 @@ def failure(path: Path, error: BaseException) -> BenchError:
     lines += [frame.lineno for frame in frames if frame.filename == str(path)]
     line = lines[-1] if lines else getattr(error, "lineno", None)
     where = f"{path}, line {line}" if line else str(path)
-    told = str(error)
-    told = told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}..."
-    return BenchError(f"{where}: {type(error).__name__}: {told}")
+    message = str(error)
+    message = message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]}..."
+    return BenchError(f"{where}: {type(error).__name__}: {message}")

@@ -33,11 +33,11 @@ class RelativePositions(nn.Module):
     def forward(self, side: int) -> Tensor:
         """Return ``(tokens, tokens, HEAD)`` for a class token and ``side * side`` patches."""
         places = torch.arange(side * side, device=self.rows.device)
-        found = []
+        vectors = []
         for entries, along in ((self.rows, places // side), (self.columns, places % side)):
             distance = (along[None] - along[:, None]).clamp(-FARTHEST, FARTHEST)
-            found.append(entries[nn.functional.pad(distance + FARTHEST + 1, (1, 0, 1, 0))])
-        return found[0] + found[1]
+            vectors.append(entries[nn.functional.pad(distance + FARTHEST + 1, (1, 0, 1, 0))])
+        return vectors[0] + vectors[1]
 
 
 class RelativeAttention(nn.Module):

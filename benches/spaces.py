@@ -21,7 +21,7 @@ Option = TypeVar("Option")
 
 def another(options: Sequence[Option], than: Option, random: Random) -> Option:
     """One of `options`, drawn uniformly, but not `than`."""
-    return random.choice([each for each in options if each != than])
+    return random.choice([option for option in options if option != than])
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class AutoFormerSpace:
     ) -> dict[str, Any]:
         """Take width, depth and each block from one of two; from the deeper one past the other."""
         pair = [_blocks(first), _blocks(second)]
-        shared = [random.choice(both) for both in zip(*pair, strict=False)]
+        shared = [random.choice(blocks) for blocks in zip(*pair, strict=False)]
         longer = max(pair, key=len)
         depth = len(random.choice(pair))
         width = random.choice((first, second))["hidden_dim"]
@@ -308,4 +308,7 @@ def _classes() -> dict[str, str]:
     """Cell to the class that the bench has it in; accuracies are not read."""
     from autoprox.benches.nb201 import nb201
 
-    return {one.config["cell"]: str(one.isomorph) for one in nb201().architectures}
+    return {
+        architecture.config["cell"]: str(architecture.isomorph)
+        for architecture in nb201().architectures
+    }

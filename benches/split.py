@@ -70,9 +70,13 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
     """The two parts of one space, each in the order in which it was drawn."""
     classes: dict[tuple[str, str], list[int]] = {}
-    for index, one in enumerate(bench.architectures):
-        if one.space == space:
-            key = ("alone", one.name) if one.isomorph is None else ("class", one.isomorph)
+    for index, architecture in enumerate(bench.architectures):
+        if architecture.space == space:
+            key = (
+                ("alone", architecture.name)
+                if architecture.isomorph is None
+                else ("class", architecture.isomorph)
+            )
             classes.setdefault(key, []).append(index)
     size = sum(map(len, classes.values()))
     if size < MINIMUM_ARCHITECTURES:

@@ -80,7 +80,7 @@ def read_table(
     if not architectures:
         raise BenchError(f"{path}: the table is empty; at least one architecture is needed")
     for target in wanted:
-        figures = [one.accuracies[target] for one in architectures]
+        figures = [row.accuracies[target] for row in architectures]
         place = mixed_units(figures)
         if place is not None:
             line = lines[architectures[place].name]
@@ -153,8 +153,12 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
-        if len(header) == 1 and (found := next((m for m in ";\t|" if m in header[0]), None)):
-            _refuse(path, 1, f"separated by {found!r}? the cells of a table are separated by ','")
+        if len(header) == 1 and (
+            separator := next((mark for mark in ";\t|" if mark in header[0]), None)
+        ):
+            _refuse(
+                path, 1, f"separated by {separator!r}? the cells of a table are separated by ','"
+            )
         if len(set(header)) < len(header) or (header and not all(header)):
             _refuse(path, 1, f"every column needs a name of its own; got {', '.join(header)}")
         for cells in reader:

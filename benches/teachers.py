@@ -146,12 +146,12 @@ def _state(path: Path) -> dict[str, Tensor]:
 
     try:
         if path.suffix == ".safetensors":
-            found: Any = read_tensors(path)[0]
+            loaded: Any = read_tensors(path)[0]
         else:
             content = read_bytes(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BenchError(
             f"cannot read weights from {path}: it is damaged, or holds more than weights, and "
@@ -160,22 +160,22 @@ def _state(path: Path) -> dict[str, Tensor]:
     except AutoproxError as error:
         raise BenchError(str(error)) from None
     except Exception as error:  # readers of damaged files raise anything
-        told = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
+        message = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
         raise BenchError(
             f"cannot read weights from {path}: expected safetensors, or what torch.save wrote of a "
-            f"state_dict; got {told}"
+            f"state_dict; got {message}"
         ) from None
-    if isinstance(found, Mapping):
-        found = found.get("state_dict", found)
+    if isinstance(loaded, Mapping):
+        loaded = loaded.get("state_dict", loaded)
     state = {
-        str(name): each
-        for name, each in (found.items() if isinstance(found, Mapping) else ())
-        if isinstance(each, torch.Tensor) and not str(name).endswith(COUNTER)
+        str(name): tensor
+        for name, tensor in (loaded.items() if isinstance(loaded, Mapping) else ())
+        if isinstance(tensor, torch.Tensor) and not str(name).endswith(COUNTER)
     }
     if not state:
         raise BenchError(f"{path} holds no weights: no tensors by the names of parameters")
-    for name, each in state.items():
-        if each.layout != torch.strided or each.is_complex() or not 0 < _share(each) <= 1:
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_complex() or not 0 < _share(tensor) <= 1:
             raise BenchError(f"{path} holds no weights: {short(name)!r} is no plain tensor")
     return state
 
@@ -192,8 +192,8 @@ def _drawn(
     """The untrained teacher; a seed gives the same weights in every process."""
     if teacher in BESTS:
         target = bench.default_targets[0]
-        ranked = [one for one in bench.architectures if one.accuracies[target] is not None]
-        return bench.network(max(ranked, key=lambda one: one.accuracies[target] or 0.0), seed)
+        ranked = [row for row in bench.architectures if row.accuracies[target] is not None]
+        return bench.network(max(ranked, key=lambda row: row.accuracies[target] or 0.0), seed)
 
     def build(_: Architecture) -> Any:
         return _built(teacher, classes, projected=projected)

@@ -50,8 +50,8 @@ class CifarInvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers; add the input where the shapes agree."""
-        said = self.layers(x)
-        return x + said if self.residual else said  # type: ignore[no-any-return]
+        branch = self.layers(x)
+        return x + branch if self.residual else branch  # type: ignore[no-any-return]
 
 
 class MobileNetV2(nn.Module):
