@@ -114,7 +114,7 @@ def _chosen(
     """The targets of a bench that a fitness is taken over."""
     if targets is None:
         return bench.default_targets
-    known = {target for joined_bench in benches for target in joined_bench.targets}
+    known = {target for member in benches for target in member.targets}
     for target in targets:
         if target not in known:
             raise UnknownNameError("target", target, known)

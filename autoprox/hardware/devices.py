@@ -100,15 +100,15 @@ def measurements_of(path: Path) -> tuple[str, dict[str, float]]:
         )
     (unit,) = units
     at, measured_at = header.index("architecture"), header.index(unit)
-    found: dict[str, float] = {}
+    measurements: dict[str, float] = {}
     for line, cells in rows[1:]:
         if len(cells) != len(header):
             raise BenchError(f"{path}, line {line}: expected {len(header)} cells, got {len(cells)}")
         name = cells[at].strip()
-        if name in found:
+        if name in measurements:
             raise BenchError(f"{path}, line {line}: {short(name)} is there twice")
-        found[name] = _positive(cells[measured_at], f"{path}, line {line}: {short(name)}")
-    return unit, found
+        measurements[name] = _positive(cells[measured_at], f"{path}, line {line}: {short(name)}")
+    return unit, measurements
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:

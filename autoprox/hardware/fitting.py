@@ -79,18 +79,18 @@ def measure_bench(
             f"bench {loaded.name!r} has {len(rows)} architectures; got {architectures}"
         )
     places = np.random.default_rng(seed).permutation(len(rows))[:architectures]
-    found: dict[str, Latency] = {}
+    latencies: dict[str, Latency] = {}
     for done, place in enumerate(sorted(places.tolist())):
         progress("measuring", done, architectures)
         network = loaded.network(rows[place], 0)
-        found[rows[place].name] = time_network(network, _one_input(loaded), passes)
+        latencies[rows[place].name] = time_network(network, _one_input(loaded), passes)
     progress("measured", architectures, architectures)
-    return found
+    return latencies
 
 
 def written(latencies: Mapping[str, Latency]) -> str:
     """Return the text of a file of measurements, in milliseconds."""
-    lines = [f"{name},{1000 * each.seconds:.6g}" for name, each in latencies.items()]
+    lines = [f"{name},{1000 * latency.seconds:.6g}" for name, latency in latencies.items()]
     return "\n".join(["architecture,ms", *lines, ""])
 
 

@@ -67,10 +67,10 @@ class Price:
         if self.model.space == "any":
             return self.model(features_of(*built()))
         name = f"{self.model.space}/{config['cell']}"
-        known = self.table.get(name)
-        if known is None and self.unable:
+        cost = self.table.get(name)
+        if cost is None and self.unable:
             raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
-        return known if known is not None else self.model(OF_SPACES[self.model.space](name))
+        return cost if cost is not None else self.model(OF_SPACES[self.model.space](name))
 
     @property
     def least(self) -> float | None:
@@ -99,12 +99,13 @@ def price_of(name: str, space: str) -> Price:
                 f"{space}"
             )
         return Price(name, unit, {}, model)
-    known = devices(space) if space in SPACES else ()
-    if f"{device}_{unit}" not in known:
-        own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
+    columns = devices(space) if space in SPACES else ()
+    if f"{device}_{unit}" not in columns:
+        own = [column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")]
         raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
     table = measured(space, f"{device}_{unit}")
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
-    features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]
+    features = [OF_SPACES[space](architecture) for architecture in drawn]
+    costs = [table[architecture] for architecture in drawn]
     model = fit_cost(features, costs, device, unit, space)
     return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

@@ -83,9 +83,9 @@ def on_grid(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
         return torch.where(weight < 0, -ends, ends)
     half = 2 ** (bits - 1)
     zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-    given = (weight.float(), scale.float())  # torch rounds to a grid in float32 alone
-    found = torch.fake_quantize_per_channel_affine(*given, zeros, 0, -half, half - 1)
-    return found.to(weight.dtype)
+    floats = (weight.float(), scale.float())  # torch rounds to a grid in float32 alone
+    nearest = torch.fake_quantize_per_channel_affine(*floats, zeros, 0, -half, half - 1)
+    return nearest.to(weight.dtype)
 
 
 def _nonzero(scale: Tensor) -> Tensor:

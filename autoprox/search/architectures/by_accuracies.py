@@ -240,7 +240,7 @@ def known_places(space: Any, places: Places) -> Any:
 
 def config_at(space: Any, place: Places) -> Config | None:
     """Return the configuration at some places; None if the space has none."""
-    numbers = [values[i] for values, i in zip(space.levels, place.tolist(), strict=True)]
+    numbers = [values[index] for values, index in zip(space.levels, place.tolist(), strict=True)]
     config: Config | None = asked(space, "at", space.at, numbers)
     return config
 

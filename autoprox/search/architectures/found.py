@@ -82,7 +82,7 @@ class FoundArchitectures:
         Failures are not among them.
         """
         order = np.argsort(-self.merits, kind="stable")  # NaN comes last
-        return [self.scored[i] for i in order[:count] if np.isfinite(self.merits[i])]
+        return [self.scored[place] for place in order[:count] if np.isfinite(self.merits[place])]
 
     def front(self, cost: str | None = None) -> list[Scored]:
         """Return the architectures that nothing beats in merit and cost, the cheapest first.
@@ -91,8 +91,8 @@ class FoundArchitectures:
             cost: what `Scored.cost` takes, or another device's; the search's own if None.
         """
         prices = [self.cost(scored, cost or self.settings.cost) for scored in self.scored]
-        known = np.array([np.nan if price is None else price for price in prices], np.float64)
-        return [self.scored[place] for place in non_dominated(self.merits, known)]
+        known_costs = np.array([np.nan if price is None else price for price in prices], np.float64)
+        return [self.scored[place] for place in non_dominated(self.merits, known_costs)]
 
     def cost(self, architecture: Scored, name: str) -> float | None:
         """Return `Scored.cost`, or that on another device; None if this cannot run it."""
@@ -107,7 +107,7 @@ class FoundArchitectures:
 
     def merit(self, architecture: Scored) -> float:
         """Return the merit of one of the architectures."""
-        place = next(i for i, scored in enumerate(self.scored) if scored is architecture)
+        place = next(index for index, scored in enumerate(self.scored) if scored is architecture)
         return float(self.merits[place])
 
     def network(self, place: int = 0) -> nn.Module:
@@ -156,7 +156,7 @@ class FoundArchitectures:
     def _flat(self, scored: Scored) -> dict[str, Any]:
         row = self._row(scored)
         scores = {name: scored.scores.get(name) for name in self.proxies}
-        return {**scores, **{k: v for k, v in row.items() if k != "scores"}} | {
+        return {**scores, **{name: value for name, value in row.items() if name != "scores"}} | {
             "config": json.dumps(dict(scored.config))
         }
 

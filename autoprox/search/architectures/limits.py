@@ -50,7 +50,7 @@ def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
     >>> 29 in device_ranges(["latency:raspi4:30ms"])["latency:raspi4"]
     True
     """
-    found: dict[str, Range] = {}
+    ranges: dict[str, Range] = {}
     for text in limits:
         name, _, most = text.rpartition(":")
         quantity, _, device = name.partition(":")
@@ -61,8 +61,8 @@ def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
                 "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
                 f"got {text!r}"
             )
-        found[name] = range_of(name, f":{number}")
-    return found
+        ranges[name] = range_of(name, f":{number}")
+    return ranges
 
 
 def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:

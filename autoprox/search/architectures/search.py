@@ -123,8 +123,8 @@ class ArchitectureSearch:
         version, words, gauss = data["random"]
         self.random.setstate((version, tuple(words), gauss))
         self.exhausted = data["exhausted"]
-        known = {key_of(self.space, architecture.config) for architecture in scored}
-        self.draws.restore(data["draws"], known)
+        keys = {key_of(self.space, architecture.config) for architecture in scored}
+        self.draws.restore(data["draws"], keys)
 
 
 @named_options()
@@ -223,14 +223,14 @@ def search_architectures(
         settings = SearchSettings(_name(searched, source), tuple(named), **asked)
         path = Path(out) if out is not None else _own_folder(searched, settings)
     version = version_of(searched, source)
-    kept = path / "cache" if version is None else Path(cache or default_folder())
+    cache_folder = path / "cache" if version is None else Path(cache or default_folder())
     check_reachable(settings.ranges, searched)
     if ":" in settings.cost:
         price_of(settings.cost, searched.name)
-    with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
+    with open_workers(jobs, backend, scheduler, cache_folder) as workers, RunFolder(path):
         timed = settings.cost == "latency"
         scorer = Scorer(
-            searched, version, named, settings.probe, kept, workers, timed, settings.device
+            searched, version, named, settings.probe, cache_folder, workers, timed, settings.device
         )
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:

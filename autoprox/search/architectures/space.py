@@ -159,7 +159,9 @@ def _checked(space: Any, where: str) -> Space:
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
         )
     shape, classes = getattr(space, "input_shape", (1,)), getattr(space, "classes", 2)
-    sides = isinstance(shape, tuple | list) and all(type(x) is int and x > 0 for x in shape)
+    sides = isinstance(shape, tuple | list) and all(
+        type(side) is int and side > 0 for side in shape
+    )
     whole = type(classes) is int and classes > 1
     if not is_plain_name(space.name) or not sides or not shape or not whole:
         raise SpaceError(

@@ -92,12 +92,12 @@ def limit_of(limits: Mapping[str, float | str | None]) -> Limit:
     Raises:
         QuantisationError: there is none, there are several, or it is no positive quantity.
     """
-    there = {name: value for name, value in limits.items() if value is not None}
-    if len(there) != 1:
+    given_limits = {name: value for name, value in limits.items() if value is not None}
+    if len(given_limits) != 1:
         raise QuantisationError(
-            f"expected one limit, {', '.join(limits)}; got {', '.join(there) or 'none'}"
+            f"expected one limit, {', '.join(limits)}; got {', '.join(given_limits) or 'none'}"
         )
-    ((name, value),) = there.items()
+    ((name, value),) = given_limits.items()
     return Limit(name, _quantity(name, value))
 
 
@@ -107,9 +107,9 @@ def _quantity(name: str, value: float | str) -> Fraction:
     try:
         return read_quantity(value, suffixes)
     except ValueError:
-        known = ", ".join(suffix.upper() for suffix in suffixes if suffix)
+        endings = ", ".join(suffix.upper() for suffix in suffixes if suffix)
         raise QuantisationError(
-            f"{name} is a positive number{f', alone or with {known}' if known else ''}; "
+            f"{name} is a positive number{f', alone or with {endings}' if endings else ''}; "
             f"got {value!r}"
         ) from None
 

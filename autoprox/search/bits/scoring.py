@@ -61,12 +61,12 @@ class TableScorer:
         self._widths = tuple(widths)
         plain, quantised = by_bits(proxy.statistics)
         shown = partial(measure, network, inputs, targets, sample=sample, seed=seed, mode="eval")
-        what = "measuring the network at each width"
+        task = "measuring the network at each width"
         measured = []
         for done, width in enumerate(widths):
-            progress(what, done, len(widths))
+            progress(task, done, len(widths))
             measured.append(shown(quantised, bits=dict.fromkeys(layers, width)))
-        progress(what, len(widths), len(widths))
+        progress(task, len(widths), len(widths))
         if plain:
             progress(f"measuring {', '.join(plain)}", 0, 1)
             without_bits = shown(plain)
