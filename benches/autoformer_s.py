@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,6 @@ def autoformer_s() -> Bench:
     Raises:
         BenchError: the table is damaged.
     """
-    rows = read_table(shipped("autoformer_s.csv", DIGEST), targets=("imagenet_super",))
     return Bench(
         name="autoformer_s",
         kind="transformers",
@@ -53,10 +52,7 @@ def autoformer_s() -> Bench:
         source="https://github.com/vovantuan1999a/OoD-ViT-NAS, architecture_infors/ (no licence "
         "stated)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(f"autoformer_s/{row.name}", "autoformer_s", row.config, row.accuracies)
-            for row in rows
-        ),
+        architectures=shipped_table("autoformer_s", DIGEST, "imagenet_super"),
         targets=("imagenet_super",),
         default_targets=("imagenet_super",),
         build=build,

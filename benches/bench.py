@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.trees import Inputs, Targets
 
-LISTS = (
-    "architectures",
-    "targets",
-    "default_targets",
-    "caveats",
-    "input_shape",
-    "lower_is_better",
-)
+LISTS = ("architectures", "targets", "default_targets", "caveats", "input_shape", "lower_is_better")
 """The attributes of a bench that are lists; one text is taken for a list of one."""
 
 MINIMUM_ARCHITECTURES = 10
@@ -202,10 +194,7 @@ class Bench:
         if target not in self.targets:
             raise UnknownNameError("target", target, self.targets)
         rows = self.architectures if architectures is None else architectures
-        figures = (row.accuracies[target] for row in rows)
-        return np.array(
-            [math.nan if figure is None else figure for figure in figures], dtype=np.float64
-        )
+        return np.array([row.accuracies[target] for row in rows], dtype=np.float64)  # None is NaN
 
     def network(self, architecture: Architecture, seed: int = 0) -> nn.Module:
         """The untrained network of `architecture`, with the weights that `seed` stands for.
@@ -286,10 +275,10 @@ class Bench:
         return dataclasses.replace(sample, default_architectures=None)
 
     def _ranks(self, space: str, seed: int, plain: bool) -> dict[int, tuple[int, float, int]]:
-        """When each architecture of `space` is drawn: how many of its class come before it first.
+        """How many of its class are drawn before each architecture of `space`, and its place.
 
-        Then its place among those with as many, from 0 to 1, so that spaces take turns. If `plain`,
-        that place alone counts.
+        The place, from 0 to 1, is that among those with as many before them, so that spaces take
+        turns. If `plain`, it alone counts.
         """
         members = [index for index, row in enumerate(self.architectures) if row.space == space]
         generator = np.random.default_rng([seed, zlib.crc32(f"sample of {space}".encode())])
@@ -307,15 +296,14 @@ class Bench:
 
     def _of(self, rows: tuple[Architecture, ...]) -> Bench:
         """This bench with these rows, and the targets for which they have figures."""
-        targets = tuple(
-            target
-            for target in self.targets
-            if any(row.accuracies[target] is not None for row in rows)
-        )
+        known = {
+            name for row in rows for name in row.accuracies if row.accuracies[name] is not None
+        }
+        targets = tuple(name for name in self.targets if name in known)
         return dataclasses.replace(
             self,
             architectures=rows,
             targets=targets,
-            default_targets=tuple(target for target in self.default_targets if target in targets),
-            lower_is_better=tuple(target for target in self.lower_is_better if target in targets),
+            default_targets=tuple(name for name in self.default_targets if name in targets),
+            lower_is_better=tuple(name for name in self.lower_is_better if name in targets),
         )

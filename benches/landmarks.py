@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +53,6 @@ def landmarks() -> Bench:
     Raises:
         BenchError: the table is damaged.
     """
-    rows = read_table(shipped("landmarks.csv", DIGEST), targets=("error",))
     return Bench(
         name="landmarks",
         kind="mobile networks",
@@ -62,12 +61,7 @@ def landmarks() -> Bench:
         "MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv:1801.04381",
         source="https://github.com/microsoft/archai, tasks/facial_landmark_detection (MIT)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(
-                f"landmarks/{row.name}", "landmarks", row.config, row.accuracies, row.isomorph
-            )
-            for row in rows
-        ),
+        architectures=shipped_table("landmarks", DIGEST, "error"),
         targets=("error",),
         default_targets=("error",),
         build=build,

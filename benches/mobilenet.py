@@ -52,7 +52,6 @@ class InvertedResidual(nn.Module):
         expansion: int,
         activation: type[nn.Module],
     ) -> None:
-        """Create the three convolutions."""
         super().__init__()
         hidden = width * expansion
         first = [convolution(width, hidden, activation=activation)] if expansion > 1 else []

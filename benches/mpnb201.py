@@ -104,11 +104,7 @@ def _read(folder: Path) -> Bench:
 
 
 def _architectures(space: str, path: Path) -> Iterator[Architecture]:
-    """The rows of a table.
-
-    Raises:
-        BenchError: a row is damaged.
-    """
+    """The rows of a table."""
     for row in read_table(path, targets=("test_acc",)):
         cell, widths = (
             "".join(str(row.config.get(f"{column}{edge}")) for edge in range(6))

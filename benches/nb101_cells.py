@@ -73,7 +73,6 @@ class Nb101Cell(nn.Module):
     """
 
     def __init__(self, matrix: np.ndarray, ops: Sequence[str], width: int, wider: int) -> None:
-        """Create the operations and the projections of a pruned cell."""
         super().__init__()
         self.last = len(matrix) - 1
         self.channels = channels(width, wider, matrix)

@@ -50,12 +50,8 @@ def ordered(recipe: str) -> list[tuple[str, str, list[str]]]:
     >>> ordered("h_new_0=tanh(a);a=linear(x,h_prev_0)")
     [('a', 'linear', ['x', 'h_prev_0']), ('h_new_0', 'tanh', ['a'])]
     """
-    steps = {
-        name: (name, kind, arguments.split(",")) for name, kind, arguments in STEP.findall(recipe)
-    }
-    graph = {
-        name: [word for word in arguments if word in steps] for name, _, arguments in steps.values()
-    }
+    steps = {name: (name, kind, names.split(",")) for name, kind, names in STEP.findall(recipe)}
+    graph = {name: [word for word in names if word in steps] for name, _, names in steps.values()}
     return [steps[name] for name in TopologicalSorter(graph).static_order()]
 
 
@@ -65,15 +61,15 @@ def unread(steps: list[tuple[str, str, list[str]]]) -> list[str]:
     >>> unread(ordered("h_new_0=tanh(x);a=linear(x,h_prev_0)"))
     ['a']
     """
-    arguments_of = {name: names for name, _, names in steps}
+    names_of = {name: names for name, _, names in steps}
     seen: set[str] = set()
     ahead = ["h_new_0"]
     while ahead:
         name = ahead.pop()
         if name not in seen:
             seen.add(name)
-            ahead += arguments_of.get(name, [name.replace("prev", "new")])
-    return [name for name in arguments_of if name not in seen]
+            ahead += names_of.get(name, [name.replace("prev", "new")])
+    return [name for name in names_of if name not in seen]
 
 
 class RecurrentCell(nn.Module):
@@ -85,7 +81,6 @@ class RecurrentCell(nn.Module):
     """
 
     def __init__(self, recipe: str, width: int, hidden: int) -> None:
-        """Create the linear maps of every step."""
         super().__init__()
         self.steps = ordered(recipe)
         self.hidden = hidden
@@ -110,15 +105,13 @@ class RecurrentCell(nn.Module):
         for token in inputs.unbind(dim=1):
             values = {"x": token, **{f"h_prev_{place}": state for place, state in states.items()}}
             for name, kind, names in self.steps:
-                arguments = [values[word] for word in names]
+                terms = [values[word] for word in names]
                 if kind == "linear":
                     maps = self.linears[name]
                     assert isinstance(maps, nn.ModuleList)
-                    arguments = [
-                        linear(value) for linear, value in zip(maps, arguments, strict=True)
-                    ]
+                    terms = [linear(term) for linear, term in zip(maps, terms, strict=True)]
                     kind = "sum"
-                values[name] = OPERATIONS[kind](*arguments)
+                values[name] = OPERATIONS[kind](*terms)
             states = {place: values[f"h_new_{place}"] for place in states}
             nothing = [0.0 * values[name] for name in self.unread]
             outputs.append(torch.stack([states["0"], *nothing]).sum(0))

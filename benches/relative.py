@@ -44,7 +44,6 @@ class RelativeAttention(nn.Module):
     """Self-attention with relative positions, ``(batch, tokens, width)`` to the same shape."""
 
     def __init__(self, width: int, heads: int) -> None:
-        """Create the two layers and the positions that keys and values get."""
         super().__init__()
         self.heads = heads
         self.qkv = linear(width, 3 * HEAD * heads)

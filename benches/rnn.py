@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,6 @@ def rnn() -> Bench:
     Raises:
         BenchError: the table is damaged.
     """
-    rows = read_table(shipped("rnn.csv", DIGEST), targets=("loss",))
     return Bench(
         name="rnn",
         kind="recurrent networks",
@@ -59,9 +58,7 @@ def rnn() -> Bench:
         source="https://github.com/fmsnew/nas-bench-nlp-release, train_logs_wikitext-2/ "
         "(Apache-2.0)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(f"rnn/{row.name}", "rnn", row.config, row.accuracies) for row in rows
-        ),
+        architectures=shipped_table("rnn", DIGEST, "loss"),
         targets=("loss",),
         default_targets=("loss",),
         build=build,

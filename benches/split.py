@@ -69,14 +69,11 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
 
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
     """The two parts of one space, each in the order in which it was drawn."""
-    classes: dict[tuple[str, str], list[int]] = {}
+    classes: dict[tuple[bool, str | None], list[int]] = {}
     for index, architecture in enumerate(bench.architectures):
         if architecture.space == space:
-            key = (
-                ("alone", architecture.name)
-                if architecture.isomorph is None
-                else ("class", architecture.isomorph)
-            )
+            alone = architecture.isomorph is None
+            key = alone, architecture.name if alone else architecture.isomorph
             classes.setdefault(key, []).append(index)
     size = sum(map(len, classes.values()))
     if size < MINIMUM_ARCHITECTURES:

@@ -137,11 +137,7 @@ def build_teacher(
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights by name, without the counters of batches.
-
-    Raises:
-        BenchError: it cannot be read, or holds none.
-    """
+    """The tensors of a file of weights by name, without the counters of batches."""
     import torch
 
     try:
@@ -203,11 +199,7 @@ def _drawn(
 
 
 def _built(teacher: str, classes: int, *, projected: bool) -> Any:
-    """What a name or a file gives.
-
-    Raises:
-        BenchError: there is no such teacher, or its file fails.
-    """
+    """What a name or a file gives."""
     from torch import nn
 
     from autoprox.benches.cifar.resnet import ResNet

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoprox.benches.bench import Architecture, Bench
+from autoprox.benches.spaces import AutoFormerSpace, PiTSpace
 from autoprox.benches.table import read_table, shipped
 from autoprox.errors import UnknownNameError
 
@@ -71,25 +72,7 @@ def build(architecture: Architecture, *, classes: int = 100, image_size: int = 2
     Raises:
         UnknownNameError: the architecture is of neither space.
     """
-    from autoprox.benches.autoformer import AutoFormer
-    from autoprox.benches.pit import PiT
-
-    config = architecture.config
-    if architecture.space == "autoformer":
-        return AutoFormer(
-            config["hidden_dim"],
-            config["num_heads"],
-            config["mlp_ratio"],
-            classes=classes,
-            image_size=image_size,
-        )
-    if architecture.space == "pit":
-        return PiT(
-            config["base_dim"],
-            config["num_heads"],
-            config["depth"],
-            config["mlp_ratio"],
-            classes=classes,
-            image_size=image_size,
-        )
-    raise UnknownNameError("space", architecture.space, ("autoformer", "pit"))
+    spaces = {"autoformer": AutoFormerSpace, "pit": PiTSpace}
+    if architecture.space not in spaces:
+        raise UnknownNameError("space", architecture.space, spaces)
+    return spaces[architecture.space](classes, image_size).build(architecture.config)

@@ -206,9 +206,7 @@ def evolved(view: Shown, count: int, seed: int) -> float:
     return joint(view, view.evaluator(search.best.graph).values, parts.held_out)
 
 
-def figures(
-    view: Shown,
-) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
+def figures(view: Shown) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
     """Yield what is tried, what gives its figure for a seed, and the seeds."""
     own = view.bench.name.startswith("nb201")
     row = {"labels": 0, "model": "", "reads": "", "labelling": ""}

@@ -40,9 +40,7 @@ def tokens(batch: int, seed: int) -> tuple[object, object]:
 TRAINED = {
     "transnas": {"input_shape": (3, 256, 256)},
     "nb101": {"input_shape": (3, 32, 32)},
-    "darts": {
-        "build": partial(darts.build, cells=darts.TRAINED_CELLS, width=darts.TRAINED_WIDTH),
-    },
+    "darts": {"build": partial(darts.build, cells=darts.TRAINED_CELLS, width=darts.TRAINED_WIDTH)},
     "autoformer_s": {
         "build": partial(autoformer_s.build, image_size=224),
         "input_shape": (3, 224, 224),

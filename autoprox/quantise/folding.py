@@ -80,13 +80,7 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
     assert mean is not None
     assert variance is not None
     layer.weight, layer.bias = fuse_conv_bn_weights(
-        layer.weight,
-        layer.bias,
-        mean,
-        variance,
-        batch_norm.eps,
-        batch_norm.weight,
-        batch_norm.bias,
+        layer.weight, layer.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
     )
     parent, _, child = norm.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())

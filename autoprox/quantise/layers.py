@@ -154,9 +154,7 @@ def _check_weight(name: str, module: Module, owners: dict[Tensor, str]) -> None:
 
 
 def watched(
-    network: nn.Module,
-    images: Tensor,
-    see: Callable[[str, Module, Tensor, Tensor], Tensor | None],
+    network: nn.Module, images: Tensor, see: Callable[[str, Module, Tensor, Tensor], Tensor | None]
 ) -> None:
     """Run `network` and show the name, module, input and output of each layer when it has run.
 

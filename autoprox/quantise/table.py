@@ -295,13 +295,7 @@ def _row(cells: list[str], sealed: bool) -> QuantisedRow:
         raise ValueError("its checksum does not fit, so it was altered")
     name, set_name, bits, accuracy, loss, size_bytes, bops = cells
     row = QuantisedRow(
-        name,
-        set_name,
-        read_bits(bits),
-        float(accuracy),
-        float(loss),
-        int(size_bytes),
-        int(bops),
+        name, set_name, read_bits(bits), float(accuracy), float(loss), int(size_bytes), int(bops)
     )
     if row.name.partition("/")[0] != row.set:
         raise ValueError(f"expected a name that begins with the set, {row.set!r}; got {row.name!r}")

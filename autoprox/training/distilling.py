@@ -17,11 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoprox.errors import RunError
-from autoprox.proxies.functions.distillation import (
-    Compared,
-    relation_distance,
-    semantic_distance,
-)
+from autoprox.proxies.functions.distillation import Compared, relation_distance, semantic_distance
 from autoprox.runtime.registry import Registry
 from autoprox.statistics.measuring import own_randomness
 from autoprox.statistics.private import private_copy

@@ -58,7 +58,6 @@ class MobileNetV2(nn.Module):
     """A small MobileNetV2, ``(batch, 3, side, side) -> (batch, classes)``."""
 
     def __init__(self, *, classes: int = 10) -> None:
-        """Create stem, the blocks of `STAGES`, the last convolution, and the head."""
         super().__init__()
         layers: list[nn.Module] = [*convolution(3, STEM, 3), nn.ReLU6()]
         width = STEM

@@ -26,7 +26,6 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(self, width: int, wider: int, stride: int, *, projected: bool = False) -> None:
-        """Create the convolutions and their norms."""
         super().__init__()
         self.stride = stride
         self.padding = (wider - width) // 2

@@ -46,11 +46,7 @@ MEASURES: Mapping[str, Measure] = {
     "size": Measure(
         Costs.size_bytes, "bytes", {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
     ),
-    "bops": Measure(
-        Costs.bops,
-        "bit operations",
-        COUNTS,
-    ),
+    "bops": Measure(Costs.bops, "bit operations", COUNTS),
     "average_bits": Measure(average_bits, "bits a weight", {"": 1}),
 }
 """The limits by name. Sizes and operations are those of `Costs`, a kilobyte is 1000 bytes; average
