@@ -55,8 +55,8 @@ def scores(bench: Bench) -> np.ndarray:
     """Return the scores of the networks of a bench, ``(networks, proxies)``; NaN without one."""
     inputs, targets = Probe(batch=BATCH).inputs(bench)
     frames = (
-        score({one.name: bench.network(one)}, PROXIES, inputs, targets, loss=bench.loss)
-        for one in bench.architectures
+        score({row.name: bench.network(row)}, PROXIES, inputs, targets, loss=bench.loss)
+        for row in bench.architectures
     )
     return np.concatenate([frame.scores for frame in frames])
 
@@ -69,9 +69,9 @@ def main(names: list[str]) -> None:
         trained = dataclasses.replace(shown, **TRAINED[name])
         here, there = scores(shown), scores(trained)
         rows = [row for row in rows if row["bench"] != name]
-        for proxy, own, other in zip(PROXIES, here.T, there.T, strict=True):
-            both = np.isfinite(own) & np.isfinite(other)
-            d = f"{somers(own[both], other[both]):.3f}" if both.any() else ""
+        for proxy, own, full in zip(PROXIES, here.T, there.T, strict=True):
+            both = np.isfinite(own) & np.isfinite(full)
+            d = f"{somers(own[both], full[both]):.3f}" if both.any() else ""
             rows.append({"bench": name, "proxy": proxy, "networks": int(both.sum()), "somers_d": d})
         write_csv(FILE, rows)
         print(*(row for row in rows if row["bench"] == name), sep="\n", flush=True)
