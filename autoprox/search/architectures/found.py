@@ -69,11 +69,8 @@ class FoundArchitectures:
     @property
     def failures(self) -> Counter[str]:
         """How often each proxy had no score, with its first reason."""
-        reasons: dict[str, str] = {}
-        counts = Counter(name for scored in self.scored for name in scored.failures)
-        for scored in self.scored:
-            for name, reason in scored.failures.items():
-                reasons.setdefault(name, reason)
+        failures = [failure for scored in self.scored for failure in scored.failures.items()]
+        counts, reasons = Counter(name for name, _ in failures), dict(reversed(failures))
         return Counter({f"{name}: {reasons[name]}": count for name, count in counts.items()})
 
     def top(self, count: int = TOP) -> list[Scored]:
@@ -154,11 +151,10 @@ class FoundArchitectures:
         return csv_of([self._flat(scored) for scored in self.front()])
 
     def _flat(self, scored: Scored) -> dict[str, Any]:
-        row = self._row(scored)
-        scores = {name: scored.scores.get(name) for name in self.proxies}
-        return {**scores, **{name: value for name, value in row.items() if name != "scores"}} | {
-            "config": json.dumps(dict(scored.config))
-        }
+        row, config = self._row(scored), json.dumps(dict(scored.config))
+        scores = {name: row["scores"].get(name) for name in self.proxies}
+        del row["scores"]
+        return {**scores, **row, "config": config}
 
     def to_frame(self) -> pandas.DataFrame:
         """Return everything that was scored as a data frame, a row an architecture.
@@ -180,12 +176,7 @@ class FoundArchitectures:
         )
 
     def timed(self, latency: Callable[[Config], float], top: int = TOP) -> FoundArchitectures:
-        """Return the same with the latencies of the best architectures and of the front.
-
-        Args:
-            latency: measures that of a configuration.
-            top: how many of the best.
-        """
+        """Return the same with the latencies of the `top` best architectures and of the front."""
         shown = {id(best) for best in (*self.top(top), *self.front())}
         scored = tuple(
             replace(architecture, latency=latency(architecture.config))

@@ -114,7 +114,7 @@ def fit_models(
         accuracies: ``(n,)``.
         costs: name to ``(n,)``.
         steps: how many values each number has.
-        model: of the accuracy.
+        model: of the accuracy, a name in `autoprox.predictors.MODELS`.
         seed: of the model.
 
     Raises:
@@ -135,15 +135,9 @@ def fit_models(
 def maximise(
     fits: StepModels, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
 ) -> Places:
-    """Return the architecture of the largest fitted accuracy whose fitted costs keep the limits.
+    """Return the places, ``(numbers,)``, of the largest fitted accuracy within limits of costs.
 
-    Args:
-        fits: the models.
-        limits: name of a cost to the most that it may be.
-        known: says which of ``(n, numbers)`` are in the space.
-
-    Returns:
-        Its places, ``(numbers,)``.
+    Which of ``(n, numbers)`` are in the space is said by `known`.
 
     Raises:
         SpaceError: nothing keeps the limits.
@@ -161,11 +155,7 @@ def _climbed(
     limits: Mapping[str, float],
     known: Callable[[Places], NDArray[np.bool_]],
 ) -> tuple[float, Places] | None:
-    """Go from a rounded optimum to the best neighbour within the limits while one is better.
-
-    Returns:
-        The fitted accuracy and the places; None if no neighbour is within the limits.
-    """
+    """Go from a rounded optimum to better neighbours; None if none is within the limits."""
     at, best = start.round().astype(np.int64), -np.inf
     while True:
         near = _near(at, fits.steps)

@@ -221,7 +221,8 @@ def search_architectures(
     else:
         source, searched, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
         settings = SearchSettings(_name(searched, source), tuple(named), **asked)
-        path = Path(out) if out is not None else _own_folder(searched, settings)
+        own = f"{searched.name}-{settings.algorithm}-{settings.seed}"
+        path = Path(out) if out is not None else free_folder(Path("runs") / own)
     version = version_of(searched, source)
     cache_folder = path / "cache" if version is None else Path(cache or default_folder())
     check_reachable(settings.ranges, searched)
@@ -244,11 +245,6 @@ def _name(space: Space, source: str | Path | Space) -> str:
     """Return what a space is loaded by, a path so that it holds in any folder."""
     name = str(source) if isinstance(source, (str, Path)) else space.name
     return absolute(name) if name.endswith(".py") else name
-
-
-def _own_folder(space: Space, settings: SearchSettings) -> Path:
-    """Return the first folder under ``runs/`` that is not taken."""
-    return free_folder(Path("runs") / f"{space.name}-{settings.algorithm}-{settings.seed}")
 
 
 def _searched(
@@ -275,14 +271,8 @@ def _searched(
 
 
 def _found(search: ArchitectureSearch, files: SearchFolder, finished: bool) -> FoundArchitectures:
-    draws, names = search.draws, tuple(search.scorer.proxies)
+    settings, space, draws = search.settings, search.space, search.draws
+    names, scored = tuple(search.scorer.proxies), tuple(search.scored)
     return FoundArchitectures(
-        files.path,
-        search.settings,
-        search.space,
-        names,
-        finished,
-        draws.drawn,
-        draws.fit,
-        tuple(search.scored),
+        files.path, settings, space, names, finished, draws.drawn, draws.fit, scored
     )
