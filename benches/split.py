@@ -20,14 +20,10 @@ class Split:
 
 
 def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Bench:
-    """Return the architectures to work with: as many as asked for, or the bench says.
+    """Return `count` architectures to work with; for None as many as the bench says, or all.
 
-    Every run draws the same ones, whatever its seeds, so that they are measured once.
-
-    Args:
-        bench: the bench.
-        count: how many; None for as many as the bench says, or all.
-        plain: see `Bench.sampled`.
+    Every run draws the same ones, whatever its seeds, so that they are measured once. What `plain`
+    does is said by `Bench.sampled`.
 
     Raises:
         BenchError: there are not as many as asked for, or too few are.

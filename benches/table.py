@@ -100,11 +100,7 @@ def shipped_table(bench: str, digest: str, target: str) -> tuple[Architecture, .
 
 
 def shipped(name: str, digest: str) -> Path:
-    """The path of a table that ships, after a look whether it is whole.
-
-    Args:
-        name: of the file.
-        digest: the SHA-256 of its text.
+    """The path of a table that ships, if its text has the SHA-256 `digest`.
 
     Raises:
         BenchError: the file is missing, or another one.

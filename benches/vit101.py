@@ -72,7 +72,8 @@ def build(architecture: Architecture, *, classes: int = 100, image_size: int = 2
     Raises:
         UnknownNameError: the architecture is of neither space.
     """
-    spaces = {"autoformer": AutoFormerSpace, "pit": PiTSpace}
-    if architecture.space not in spaces:
-        raise UnknownNameError("space", architecture.space, spaces)
-    return spaces[architecture.space](classes, image_size).build(architecture.config)
+    if architecture.space == "autoformer":
+        return AutoFormerSpace(classes, image_size).build(architecture.config)
+    if architecture.space == "pit":
+        return PiTSpace(classes, image_size).build(architecture.config)
+    raise UnknownNameError("space", architecture.space, ("autoformer", "pit"))
