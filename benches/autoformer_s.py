@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 DIGEST = "1afe7601e12e02340fb4ff7759d1a7474969c4fc268bd7df29cdbaf43f0802a8"
-"""The SHA-256 of the table that ships."""
 
 IMAGE_SIZE = 64
 """The side of the images that the networks are shown."""
@@ -37,11 +36,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def autoformer_s() -> Bench:
-    """The published figures.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published figures."""
     return Bench(
         name="autoformer_s",
         kind="transformers",

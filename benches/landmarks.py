@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DIGEST = "663fce2d43fa46c342d65f25f6afee4a75173c57e7db169a1ef09ba325a3187b"
-"""The SHA-256 of the table that ships."""
 
 OUTPUTS = 140
 """Two coordinates of seventy landmarks."""
@@ -48,11 +47,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def landmarks() -> Bench:
-    """The published errors.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published errors."""
     return Bench(
         name="landmarks",
         kind="mobile networks",

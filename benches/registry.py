@@ -70,7 +70,7 @@ def load_bench(source: str | Path | Bench) -> Bench:
 
     Raises:
         UnknownNameError: no bench has that name, and it does not end with ``.py``.
-        BenchError: the file is missing, fails, or defines no bench.
+        BenchError: the file is missing, fails, or defines no bench; or a table is damaged.
     """
     if isinstance(source, Bench):
         return source

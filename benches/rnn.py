@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DIGEST = "c2e6035fb242b7447c1a0d0ca086175ee55cefa5f450f6b6369dcdf27ce2e948"
-"""The SHA-256 of the table that ships."""
 
 TOKENS, VOCABULARY = 16, 1000
 """The length of the texts that the networks are shown, and of how many tokens."""
@@ -44,11 +43,7 @@ STATISTICS = tuple(name for name in nb201.STATISTICS if name != "flow_grad")
 
 @cache  # worker processes ask for it once an architecture
 def rnn() -> Bench:
-    """The published losses.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published losses."""
     return Bench(
         name="rnn",
         kind="recurrent networks",
