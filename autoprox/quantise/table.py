@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from autoprox.errors import AutoproxError, QuantisationError, UnknownNameError
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
-from autoprox.quantise.layers import END_BITS, QuantisableLayer
+from autoprox.quantise.layers import END_BITS
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
 from autoprox.runtime.files import write_text
@@ -134,10 +134,6 @@ class Builder:
         rows: what it holds, by name.
         layers: of the network, in the order of execution.
     """
-
-    path: Path
-    rows: dict[str, QuantisedRow]
-    layers: tuple[QuantisableLayer, ...]
 
     def __init__(
         self,
