@@ -140,9 +140,8 @@ def errors(predicted: Array, values: Array) -> tuple[float, float]:
 def _prices(table: Array, values: Array) -> Array:
     """Return the non-negative prices with the least sum of absolute deviations.
 
-    They are the multipliers of the dual linear program: the signs of the deviations, each from -1
-    to 1, that say most of the values and nothing above 0 of any feature. Features and values are
-    scaled, as bytes dwarf counts. Values that are such sums exactly give their exact prices.
+    They are the multipliers of the dual linear program, over the signs of the deviations. Features
+    and values are scaled, as bytes dwarf counts. Sums without deviation give their exact prices.
     """
     from scipy.optimize import linprog, nnls
 

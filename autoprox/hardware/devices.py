@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -53,11 +53,7 @@ def devices(space: str) -> tuple[str, ...]:
 
 @cache
 def measured(space: str, device: str) -> Mapping[str, float]:
-    """Return architecture to what was measured on a device.
-
-    Args:
-        space: one of `SPACES`.
-        device: with its unit, as in ``"raspi4_ms"``.
+    """Return architecture to what was measured on a device, which has its unit: ``raspi4_ms``.
 
     Raises:
         UnknownNameError: there is no such space or device.
@@ -86,7 +82,8 @@ def measurements_of(path: Path) -> tuple[str, dict[str, float]]:
             measurement that is none.
     """
     try:
-        rows = [*_rows(read_text(path))]
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        rows = [(reader.line_num, cells) for cells in reader if cells]
     except AutoproxError as error:
         raise BenchError(str(error)) from None
     except csv.Error as error:
@@ -111,20 +108,8 @@ def measurements_of(path: Path) -> tuple[str, dict[str, float]]:
     return unit, measurements
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV that have any cells, with their lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for cells in reader:
-        if cells:
-            yield reader.line_num, cells
-
-
 def _positive(text: str, place: str) -> float:
-    """Return a measurement.
-
-    Raises:
-        BenchError: it is no number above 0.
-    """
+    """Return a measurement, a number above 0."""
     try:
         value = float(text)
     except ValueError:

@@ -55,11 +55,7 @@ class Price:
     def __call__(
         self, config: Mapping[str, Any], built: Callable[[], tuple[nn.Module, Inputs]]
     ) -> float:
-        """Return the cost of a configuration.
-
-        Args:
-            config: of a space.
-            built: gives its network and one input, if the model has to see it.
+        """Return the cost of a configuration; `built` gives its network and one input if needed.
 
         Raises:
             SpaceError: the device cannot run it.
