@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from autoprox.proxies.loading import load
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
 from autoprox.runtime.parallel import HERE, Workers, open_workers
+from autoprox.runtime.progress import Progress, silent
 from autoprox.statistics import DEFAULT_SAMPLE, Sample, Store
 from autoprox.statistics.store import default_folder
 
@@ -123,10 +124,8 @@ class Shown:
     @cached_property
     def consensus(self) -> Array:
         """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``."""
-        values = [self.evaluator(graph).values for graph in self.known.values()]
-        return np.asarray(
-            np.mean([normal_scores(np.nan_to_num(scores)) for scores in values], axis=0)
-        )
+        values = [np.nan_to_num(self.evaluator(graph).values) for graph in self.known.values()]
+        return np.asarray(np.mean([normal_scores(scores) for scores in values], axis=0))
 
     def labelled(self, places: Iterable[int]) -> list[int]:
         """Return which of some architectures have a figure for every target."""
@@ -159,7 +158,7 @@ def fit(
     scheduler: str | None = None,
     cache: str | Path | None = None,
     out: str | Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Fits:
     """Fit a proxy to the accuracies of a few architectures, and judge it on others.
 
@@ -220,7 +219,8 @@ def fit(
     whole = load_bench(source) if isinstance(source, str) else source
     part = drawn(whole, architectures).restricted(listed(spaces) if spaces else None)
     wanted = listed(targets or part.default_targets)
-    for number in range(split_seed, split_seed + repeats):  # what cannot be is told now
+    split_seeds = range(split_seed, split_seed + repeats)
+    for number in split_seeds:  # what cannot be is told now
         check_enough(labels, with_figures(part, wanted, split(part, number, held_out_share).search))
     words = searched_statistics(part)
     sources = listed(inputs) if inputs else (entry.reads,)
@@ -229,7 +229,7 @@ def fit(
     if named:
         home = source.name if isinstance(source, Bench) else found_at(source)
         asked_for = listed(targets) if targets else None
-        for number in range(split_seed, split_seed + repeats):
+        for number in split_seeds:
             searched = Settings(
                 home, targets=asked_for, split_seed=number, held_out_share=held_out_share
             )
@@ -238,14 +238,14 @@ def fit(
     probe = Probe(batch, probe_seed, sample, images, device)
     folder = Path(cache) if cache is not None else default_folder()
     plan = Plan(part, source, with_baselines(part, tuple(names)), probe, folder)
-    tell = progress or (lambda task, done, total: None)
+    tell = progress or silent
     with open_workers(jobs, backend, scheduler, folder) as workers:
         shown = shown_of(plan, wanted, workers, tell)
+        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers)
         results = []
-        for repeat in range(repeats):
+        for repeat, number in enumerate(split_seeds):
             tell("fitting", repeat, repeats)
-            maker = Fitter(shown, model, graphs, asked, labels, labelling, layers)
-            results.append(maker(seed + repeat, split_seed + repeat, held_out_share))
+            results.append(fitter(seed + repeat, number, held_out_share))
         tell("fitted", repeats, repeats)
     return Fits(tuple(results), None if path is None else results[0].proxy.save(path))
 
@@ -266,7 +266,7 @@ def shown_of(
     plan: Plan,
     targets: tuple[str, ...],
     workers: Workers = HERE,
-    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+    tell: Progress = silent,
 ) -> Shown:
     """Measure what is missing, and return the bench with its table."""
     store = Store(plan.folder)
@@ -345,12 +345,10 @@ class Fitter:
         evaluator = Evaluator(self.shown.evaluator.table.subset(places))
         own = columns(self.shown.bench, places, self.shown.targets)
         assessor = Assessor(evaluator, own, self.shown.known)
-        values, failures = (whole := proxy.scores(self.shown.evaluator)).values, whole.failures
+        whole = proxy.scores(self.shown.evaluator)
         at = {place: index for index, place in enumerate(places)}
-        scores = Scores(
-            values[list(places)],
-            {at[place]: reason for place, reason in failures.items() if place in at},
-        )
+        failed = {at[place]: reason for place, reason in whole.failures.items() if place in at}
+        scores = Scores(whole.values[list(places)], failed)
         assessments = [assessor(name, graph) for name, graph in self.shown.known.items()]
         assessments.sort(key=lambda row: -(row.joint or -1.0))
         return (assessor.of_scores(proxy.name, proxy.description, scores), *assessments)

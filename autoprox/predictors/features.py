@@ -119,13 +119,7 @@ def scales_of(
     places: Sequence[int],
     layers: LayerScale = "within",
 ) -> Scales:
-    """Return the scales by some networks of a table; no label is looked at.
-
-    Args:
-        graphs: the expressions.
-        evaluator: over the table.
-        places: of the networks.
-        layers: how numbers of layers are scaled, see `Scales`.
+    """Return the scales of expressions by the networks at some places; no label is looked at.
 
     Raises:
         AutoproxError: there is no expression, or one has no finite value on any network.

@@ -98,12 +98,10 @@ def train(
     checkpoint = checkpoint_path(network, folder)
     if os.path.exists(result) and not (resume and os.path.exists(checkpoint)):
         raise RunError(f"{result} is there already: choose another --out, or remove it")
-    beside = distillation, changes
-    training = (
-        _resumed(checkpoint, images, *beside)
-        if resume
-        else _begun(checkpoint, images, network, *beside)
-    )
+    if resume:
+        training = _resumed(checkpoint, images, distillation, changes)
+    else:
+        training = _begun(checkpoint, images, network, distillation, changes)
     if os.path.exists(result) and len(training.history) < training.settings.epochs:
         raise RunError(f"{result} is not of the training in {checkpoint}: move one of them away")
     training.check(images)  # before a checkpoint is in the way of the next try
