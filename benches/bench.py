@@ -40,7 +40,7 @@ class Architecture:
         space: The search space that it was drawn from.
         config: What the bench's `build` reads: widths, depths, bits.
         accuracies: Target to figure, in its own unit; None where there is no figure.
-        isomorph: A name that architectures with the same network share; None stands for no other.
+        isomorph: A name that architectures share if they compute the same; None if none does.
     """
 
     name: str
@@ -85,8 +85,7 @@ class Bench:
             it takes the place of `input_shape` and `classes`.
         loss: outputs and targets to one number, see `autoprox.measure`; None for cross-entropy.
         outputs: what a network returns to its logits, likewise; None for the usual.
-        untaught: of targets that are accuracies from training with a teacher those from training
-            without one, by name.
+        untaught: a target from training with a teacher to the same from training without one.
         version: Part of every cache key; change it when an architecture gives another network.
         kind: What its networks are, in a word or two, such as ``"transformers"``.
         lower_is_better: The targets that are losses or errors; see `accuracies`.
@@ -148,7 +147,7 @@ class Bench:
 
     @property
     def alone(self) -> dict[str, str]:
-        """What `untaught` says of the targets that the bench has."""
+        """`untaught`, for those targets from training with a teacher that the bench has."""
         return {of: target for of, target in self.untaught.items() if target in self.targets}
 
     @property

@@ -69,8 +69,8 @@ def check_outputs(bench: Bench) -> None:
 def mixed_units(figures: Sequence[float | None]) -> int | None:
     """Return the place of a fraction among percentages, or None.
 
-    A figure of at most 1 is one if all others are percentages from `PERCENT` to 100, and its
-    hundredfold lies between them; a failed training among good ones is none by that rule.
+    A figure of at most 1 counts as a fraction if all others are percentages from `PERCENT` to 100
+    and a hundred times it lies between them. The accuracy of a failed training does not.
 
     >>> mixed_units([71.5, 0.74, None, 76.0]), mixed_units([71.5, 0.1, 76.0])
     (1, None)

@@ -163,16 +163,16 @@ _EXECUTED: set[tuple[Path, str]] = set()
 
 
 def unnamed_files(names: Iterable[str]) -> list[str]:
-    """Those of the names of benches or spaces which are files that nobody has named yet.
+    """Those of the names of benches or spaces that are files this process has not executed.
 
-    A file that only a run's folder names is not executed: somebody else may have sent the folder.
-    What this process has executed already, somebody named.
+    No file is executed because a run's folder names it: somebody else may have sent the folder.
+    What this process has executed before, its user named.
     """
     return [name for name in names if name.endswith(".py") and not _is_executed(Path(name))]
 
 
 def _is_executed(path: Path) -> bool:
-    """Whether this process has executed a file as it is now; not, if it cannot be read."""
+    """Whether this process has executed a file as it is now; no if it cannot be read."""
     try:
         return (path.resolve(), file_digest(path)) in _EXECUTED
     except (BenchError, OSError, ValueError):
@@ -180,10 +180,10 @@ def _is_executed(path: Path) -> bool:
 
 
 class _Anew(SourceFileLoader):
-    """Compiles a file as it is now: what lies beside it compiled may be of before, or another's."""
+    """Compiles a file as it is now; compiled code beside it may be older, or another file's."""
 
     def path_stats(self, path: str) -> NoReturn:
-        """Say nothing of the file that compiled code could be looked up, or kept, by."""
+        """Raise, so that compiled code is neither looked up nor kept."""
         raise OSError
 
 

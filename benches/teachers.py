@@ -53,13 +53,13 @@ def teacher_file(teacher: str) -> str | None:
 
 
 def placed_teacher(teacher: str) -> str:
-    """A teacher whose file, if it comes from one, is found from any folder."""
+    """The name of a teacher; the path of its file, if it comes from one, is made absolute."""
     path = teacher_file(teacher)
     return teacher if path is None else f"{absolute(path)}:{teacher.rpartition(':')[2]}"
 
 
 def check_same_teacher(folder: Path, began: str | None, again: str | None) -> None:
-    """Check what is given for the teacher of what is resumed: nothing, or its own again.
+    """Refuse another teacher than the one that a resumed run or search began with.
 
     Args:
         folder: where it is kept.
@@ -177,7 +177,7 @@ def _state(path: Path) -> dict[str, Tensor]:
 
 
 def _share(tensor: Tensor) -> float:
-    """Return the bytes of a tensor over those that its file has of it; more are repetitions."""
+    """Return the bytes of a tensor over those of its storage; above 1 it repeats entries."""
     stored = tensor.untyped_storage().nbytes()
     return tensor.numel() * tensor.element_size() / stored if stored else 0.0
 

@@ -34,7 +34,7 @@ SPACES = ("nb201", "fbnet")
 """The spaces with measurements that ship."""
 
 UNABLE = ("edgetpu_ms",)
-"""What was measured on all architectures but those that the device has no figure of: -1."""
+"""Devices that cannot run the architectures which they have no measurement of."""
 
 
 @cache

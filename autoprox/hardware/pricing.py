@@ -24,7 +24,7 @@ QUANTITIES: Mapping[str, str] = {"latency": "ms", "energy": "mj"}
 """What is limited, and its unit."""
 
 ENOUGH = 1000
-"""To how many of a device's measurements the model of the others is fitted, at most."""
+"""The most measurements of a device that the model of the others is fitted to."""
 
 
 class _UnknownDeviceError(UnknownNameError):
@@ -42,7 +42,7 @@ class Price:
         name: as it was asked for, such as ``latency:raspi4``.
         unit: ``ms`` or ``mj``.
         table: what was measured, by the names of architectures.
-        model: says it of the others.
+        model: predicts the cost of the others.
         unable: whether the device cannot run the others.
     """
 

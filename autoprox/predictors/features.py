@@ -139,12 +139,12 @@ def scales_of(
             knots[place] = np.quantile(finite, np.linspace(0, 1, KNOTS))
             widths.append(0)
         else:
-            layers_present = np.flatnonzero(values.present.numpy()[list(places)].any(0))
-            widths.append(int(layers_present[-1]) + 1 if len(layers_present) else 0)
-            if not len(layers_present):
+            present = values.present.numpy()[list(places)]
+            if not present.any():
                 raise AutoproxError(f"the input {graph.text} is on no layer of any network")
+            widths.append(int(np.flatnonzero(present.any(0))[-1]) + 1)
             if layers == "magnitudes":
-                sizes = np.abs(numbers[values.present.numpy()[list(places)]])
+                sizes = np.abs(numbers[present])
                 sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
                 if len(sizes):
                     knots[place] = np.quantile(np.log(sizes), np.linspace(0, 1, KNOTS))

@@ -15,7 +15,7 @@ from autoprox.quantise.running import check_normalised, evaluating
 from autoprox.quantise.weights import checked_bits
 
 END_BITS = 8
-"""Bits of the first and the last layer, and of those that nobody gives any."""
+"""Bits of the first and the last layer, and of layers that no bits are given for."""
 
 Bits = int | Sequence[int] | Mapping[str, int]
 """One number for all layers but the first and the last, one for each layer in the order of

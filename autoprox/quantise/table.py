@@ -99,10 +99,6 @@ class Images:
     images: Tensor
     labels: Tensor
 
-    def digest(self) -> str:
-        """SHA-256 of both."""
-        return _digest(self.images, self.labels)
-
 
 def configurations(set_name: str, layers: int, rows: int, seed: int) -> dict[str, tuple[int, ...]]:
     """The configurations of a set by name.
@@ -168,7 +164,7 @@ class Builder:
             "settings": dataclasses.asdict(settings),
             "weights": _digest(*network.state_dict().values()),
             "calibration_images": _digest(chosen),
-            "test_images": test.digest(),
+            "test_images": _digest(test.images, test.labels),
             "test_count": len(test.labels),
         }
         self._notes = {
@@ -203,7 +199,7 @@ class Builder:
             observer(done, len(missing))
 
     def _check(self, row: QuantisedRow, bits: tuple[int, ...]) -> None:
-        """Hold a row against what it has to be."""
+        """Refuse a row whose bits or costs are not those of its configuration."""
         costs = self._quantiser.costs
         if (row.bits, row.size_bytes, row.bops) != (bits, costs.size_bytes(bits), costs.bops(bits)):
             raise QuantisationError(
@@ -319,7 +315,7 @@ def _text(rows: list[QuantisedRow]) -> str:
 
 
 def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
-    """Refuse a network that does not do what is said of it."""
+    """Refuse a network whose accuracy is not the recorded one."""
     if recorded is None:
         return
     share = recorded / 100

@@ -120,7 +120,7 @@ def checkpoint_path(network: str, folder: str | Path) -> Path:
 
 
 class _Training:
-    """A network, its optimiser, and what the epochs so far brought."""
+    """A network, its optimiser, and the history of its epochs."""
 
     def __init__(
         self, settings: TrainingSettings, data: str, distillation: Distillation | None

@@ -33,7 +33,7 @@ WHOLE = 100_000
 
 @runtime_checkable
 class Numbered(Protocol):
-    """What a space says beside the rest if its architectures are vectors of numbers."""
+    """A space whose architectures are vectors of numbers."""
 
     @property
     def levels(self) -> Sequence[Sequence[float]]:

@@ -44,24 +44,19 @@ class Range:
 def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> dict[str, Range]:
     """Read the limits that there are, by ``params``, ``flops``, or quantity and device.
 
+    Args:
+        params: a range; None for no limit.
+        flops: likewise.
+        limits: such as ``latency:raspi4:30ms`` or ``energy:phone.json:5mJ``.
+
     Raises:
         SpaceError: one is none.
+
+    >>> 29 in ranges_of(None, None, ["latency:raspi4:30ms"])["latency:raspi4"]
+    True
     """
     texts = {"params": params, "flops": flops}
     ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
-    return {**ranges, **device_ranges(limits)}
-
-
-def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
-    """Read limits such as ``latency:raspi4:30ms`` or ``energy:phone.json:5mJ``.
-
-    Raises:
-        SpaceError: one is none.
-
-    >>> 29 in device_ranges(["latency:raspi4:30ms"])["latency:raspi4"]
-    True
-    """
-    ranges: dict[str, Range] = {}
     for text in limits:
         name, _, most = text.rpartition(":")
         quantity, _, device = name.partition(":")

@@ -144,7 +144,7 @@ class Scorer:
         ]
 
     def marks(self) -> dict[str, Any]:
-        """Return marks of what the scores depend on, which may change unnoticed.
+        """Return what the scores depend on and the settings do not say, as versions and digests.
 
         Raises:
             StatisticError, BenchError: the images cannot be read, or there is no such teacher.

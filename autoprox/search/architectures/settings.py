@@ -96,7 +96,7 @@ class SearchSettings:
 
     @property
     def costs_within(self) -> dict[str, Range]:
-        """The limits, and no limit of what a device costs: it may not run all networks."""
+        """The limits, and any cost on the device searched for, so that it can run what is drawn."""
         own = {self.cost: replace(range_of(self.cost, ":1T"), text="")} if ":" in self.cost else {}
         return {**own, **self.ranges}
 

@@ -226,7 +226,6 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
             f"{trials} trials run the quantised network: give images, some thousand of the "
             "training data (no labels)"
         )
-
     shape = tuple(getattr(images, "shape", ()))
     if not isinstance(images, torch.Tensor) or shape[1:] != tuple(inputs.shape[1:]):
         raise QuantisationError(

@@ -103,7 +103,7 @@ def others(
 def builder_of(
     bench: Bench, name: str, train: Images, test: Images, calibration: int = CALIBRATION
 ) -> Builder:
-    """What measures true accuracies, as ``autoprox bench quantise`` does; nothing is kept.
+    """A builder that measures true accuracies, as ``autoprox bench quantise`` does, and keeps none.
 
     Raises:
         QuantisationError: there are too few training images to calibrate on.

@@ -117,8 +117,8 @@ class BitSpace:
     Attributes:
         costs: of the network.
         widths: the bits to choose from, the fewest first.
-        prices: what each inner layer costs more at each width than at the least, in equal whole
-            parts of the measure's unit, int64 ``(inner layers, widths)``.
+        prices: the cost of each inner layer at each width above that at the smallest, in equal
+            whole parts of the measure's unit, int64 ``(inner layers, widths)``.
         most: what the prices may add up to.
     """
 
