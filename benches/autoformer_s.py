@@ -13,13 +13,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import nn
 
 DIGEST = "1afe7601e12e02340fb4ff7759d1a7474969c4fc268bd7df29cdbaf43f0802a8"
-"""The SHA-256 of the table that ships."""
 
 IMAGE_SIZE = 64
 """The side of the images that the networks are shown."""
@@ -38,12 +37,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def autoformer_s() -> Bench:
-    """The published figures.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
-    rows = read_table(shipped("autoformer_s.csv", DIGEST), targets=("imagenet_super",))
+    """The published figures."""
     return Bench(
         name="autoformer_s",
         kind="transformers",
@@ -54,10 +48,7 @@ def autoformer_s() -> Bench:
         source="https://github.com/vovantuan1999a/OoD-ViT-NAS, architecture_infors/ (no licence "
         "stated)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(f"autoformer_s/{row.name}", "autoformer_s", row.config, row.accuracies)
-            for row in rows
-        ),
+        architectures=shipped_table("autoformer_s", DIGEST, "imagenet_super"),
         targets=("imagenet_super",),
         default_targets=("imagenet_super",),
         build=build,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
     from autoprox.statistics.outcomes import Loss, Outputs
     from autoprox.statistics.trees import Inputs, Targets
 
-LISTS = (
-    "architectures",
-    "targets",
-    "default_targets",
-    "caveats",
-    "input_shape",
-    "lower_is_better",
-)
+LISTS = ("architectures", "targets", "default_targets", "caveats", "input_shape", "lower_is_better")
 """The attributes of a bench that are lists; one text is taken for a list of one."""
 
 MINIMUM_ARCHITECTURES = 10
@@ -48,7 +40,7 @@ class Architecture:
         space: The search space that it was drawn from.
         config: What the bench's `build` reads: widths, depths, bits.
         accuracies: Target to figure, in its own unit; None where there is no figure.
-        isomorph: A name that architectures with the same network share; None stands for no other.
+        isomorph: A name that architectures share if they compute the same; None if none does.
     """
 
     name: str
@@ -93,8 +85,7 @@ class Bench:
             it takes the place of `input_shape` and `classes`.
         loss: outputs and targets to one number, see `autoprox.measure`; None for cross-entropy.
         outputs: what a network returns to its logits, likewise; None for the usual.
-        untaught: of targets that are accuracies from training with a teacher those from training
-            without one, by name.
+        untaught: a target from training with a teacher to the same from training without one.
         version: Part of every cache key; change it when an architecture gives another network.
         kind: What its networks are, in a word or two, such as ``"transformers"``.
         lower_is_better: The targets that are losses or errors; see `accuracies`.
@@ -150,7 +141,7 @@ class Bench:
     @property
     def spaces(self) -> tuple[str, ...]:
         """The spaces, in the order of their first architecture."""
-        return tuple(dict.fromkeys(one.space for one in self.architectures))
+        return tuple(dict.fromkeys(row.space for row in self.architectures))
 
     @property
     def mode(self) -> Mode:
@@ -159,7 +150,7 @@ class Bench:
 
     @property
     def alone(self) -> dict[str, str]:
-        """What `untaught` says of the targets that the bench has."""
+        """`untaught`, for those targets from training with a teacher that the bench has."""
         return {of: target for of, target in self.untaught.items() if target in self.targets}
 
     @property
@@ -175,7 +166,7 @@ class Bench:
         """
         if space not in self.spaces:
             raise UnknownNameError("space", space, self.spaces)
-        return tuple(one for one in self.architectures if one.space == space)
+        return tuple(row for row in self.architectures if row.space == space)
 
     def accuracies(
         self, target: str, architectures: Iterable[Architecture] | None = None
@@ -205,8 +196,7 @@ class Bench:
         if target not in self.targets:
             raise UnknownNameError("target", target, self.targets)
         rows = self.architectures if architectures is None else architectures
-        figures = (one.accuracies[target] for one in rows)
-        return np.array([math.nan if x is None else x for x in figures], dtype=np.float64)
+        return np.array([row.accuracies[target] for row in rows], dtype=np.float64)  # None is NaN
 
     def network(self, architecture: Architecture, seed: int = 0) -> nn.Module:
         """The untrained network of `architecture`, with the weights that `seed` stands for.
@@ -244,7 +234,7 @@ class Bench:
         wanted: set[str] = {*listed(spaces)}
         for space in sorted(wanted - set(self.spaces)):
             raise UnknownNameError("space", space, self.spaces)
-        return self._of(tuple(one for one in self.architectures if one.space in wanted))
+        return self._of(tuple(row for row in self.architectures if row.space in wanted))
 
     def sampled(self, count: int, seed: int = 0, *, plain: bool = False) -> Bench:
         """This bench with `count` of its architectures, drawn at random.
@@ -287,12 +277,12 @@ class Bench:
         return dataclasses.replace(sample, default_architectures=None)
 
     def _ranks(self, space: str, seed: int, plain: bool) -> dict[int, tuple[int, float, int]]:
-        """When each architecture of `space` is drawn: how many of its class come before it first.
+        """How many of its class are drawn before each architecture of `space`, and its place.
 
-        Then its place among those with as many, from 0 to 1, so that spaces take turns. If `plain`,
-        that place alone counts.
+        The place, from 0 to 1, is that among those with as many before them, so that spaces take
+        turns. If `plain`, it alone counts.
         """
-        members = [i for i, one in enumerate(self.architectures) if one.space == space]
+        members = [index for index, row in enumerate(self.architectures) if row.space == space]
         generator = np.random.default_rng([seed, zlib.crc32(f"sample of {space}".encode())])
         rounds: dict[int, list[int]] = {}
         seen: Counter[str | None] = Counter()
@@ -308,11 +298,14 @@ class Bench:
 
     def _of(self, rows: tuple[Architecture, ...]) -> Bench:
         """This bench with these rows, and the targets for which they have figures."""
-        targets = tuple(t for t in self.targets if any(x.accuracies[t] is not None for x in rows))
+        known = {
+            name for row in rows for name in row.accuracies if row.accuracies[name] is not None
+        }
+        targets = tuple(name for name in self.targets if name in known)
         return dataclasses.replace(
             self,
             architectures=rows,
             targets=targets,
-            default_targets=tuple(target for target in self.default_targets if target in targets),
-            lower_is_better=tuple(target for target in self.lower_is_better if target in targets),
+            default_targets=tuple(name for name in self.default_targets if name in targets),
+            lower_is_better=tuple(name for name in self.lower_is_better if name in targets),
         )

@@ -52,7 +52,6 @@ class Convolution(nn.Module):
     """ReLU, convolution without bias, batch norm: ``(batch, width, …) -> (batch, wider, …)``."""
 
     def __init__(self, width: int, wider: int, kernel: int, stride: int = 1) -> None:
-        """Create convolution and norm."""
         super().__init__()
         self.conv = nn.Conv2d(width, wider, kernel, stride, padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(wider)
@@ -128,7 +127,6 @@ class Reduction(nn.Module):
     """A residual block: ``(batch, width, side, side) -> (batch, wider, side / 2, side / 2)``."""
 
     def __init__(self, width: int, wider: int) -> None:
-        """Create two convolutions, and the pooling and convolution of the shortcut."""
         super().__init__()
         self.first = Convolution(width, wider, 3, stride=2)
         self.second = Convolution(wider, wider, 3)
@@ -144,7 +142,6 @@ class CellNetwork(nn.Module):
     """A network of NAS-Bench-201, ``(batch, 3, side, side) -> (batch, classes)``."""
 
     def __init__(self, cell: str, *, classes: int = 10) -> None:
-        """Create stem, stages, the reductions between them, and the head."""
         super().__init__()
         first, last = WIDTHS[0], WIDTHS[-1]
         self.stem = nn.Sequential(

@@ -49,9 +49,9 @@ def check_outputs(bench: Bench) -> None:
     if bench.inputs or bench.loss or bench.outputs:
         return
     for space in bench.spaces:
-        one = bench.in_space(space)[0]
+        architecture = bench.in_space(space)[0]
         try:
-            network = bench.network(one).eval()
+            network = bench.network(architecture).eval()
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 outputs = network(torch.zeros(1, *bench.input_shape))
         except BenchError:
@@ -61,26 +61,26 @@ def check_outputs(bench: Bench) -> None:
         if isinstance(outputs, torch.Tensor) and outputs.shape[1:] != (bench.classes,):
             raise BenchError(
                 f"bench {bench.name!r} says that there are {bench.classes} classes, but the "
-                f"network of architecture {one.name!r} returns {tuple(outputs.shape)} for one "
-                f"input; expected (1, {bench.classes}): correct build, or classes"
+                f"network of architecture {architecture.name!r} returns {tuple(outputs.shape)} for "
+                f"one input; expected (1, {bench.classes}): correct build, or classes"
             )
 
 
 def mixed_units(figures: Sequence[float | None]) -> int | None:
     """Return the place of a fraction among percentages, or None.
 
-    A figure of at most 1 is one if all others are percentages from `PERCENT` to 100, and its
-    hundredfold lies between them; a failed training among good ones is none by that rule.
+    A figure of at most 1 counts as a fraction if all others are percentages from `PERCENT` to 100
+    and a hundred times it lies between them. The accuracy of a failed training does not.
 
     >>> mixed_units([71.5, 0.74, None, 76.0]), mixed_units([71.5, 0.1, 76.0])
     (1, None)
     """
-    small = [x for x in figures if x is not None and 0 < x <= 1]
-    others = [x for x in figures if x is not None and not 0 <= x <= 1]
+    small = [figure for figure in figures if figure is not None and 0 < figure <= 1]
+    others = [figure for figure in figures if figure is not None and not 0 <= figure <= 1]
     if not small or not others or min(others) < PERCENT or max(others) > 100:
         return None
     low, high = min(others), max(others)
-    return next((figures.index(x) for x in small if low <= 100 * x <= high), None)
+    return next((figures.index(figure) for figure in small if low <= 100 * figure <= high), None)
 
 
 def _check_texts(bench: Bench) -> None:
@@ -112,13 +112,13 @@ def _check_rows(bench: Bench) -> None:
         raise BenchError(
             f"bench {bench.name!r} has no architecture; at least one is needed: is its table empty?"
         )
-    for one in bench.architectures:
-        if not hasattr(one, "accuracies"):
+    for row in bench.architectures:
+        if not hasattr(row, "accuracies"):
             raise BenchError(
                 f"bench {bench.name!r}: architectures are to be those of read_table, or "
-                f"Architecture(name, space, config, accuracies); got {one!r}"
+                f"Architecture(name, space, config, accuracies); got {row!r}"
             )
-    name, count = Counter(one.name for one in bench.architectures).most_common(1)[0]
+    name, count = Counter(row.name for row in bench.architectures).most_common(1)[0]
     if count > 1:
         raise BenchError(
             f"bench {bench.name!r}: {count} architectures are named {name!r}; names must be unique"
@@ -146,9 +146,9 @@ def _check_targets(bench: Bench) -> None:
                 f"above 0; got {noise!r} of {column!r}"
             )
     for target in bench.targets:
-        for one in bench.architectures:
-            _check_figure(bench.name, one, target)
-        figures = [one.accuracies[target] for one in bench.architectures]
+        for row in bench.architectures:
+            _check_figure(bench.name, row, target)
+        figures = [row.accuracies[target] for row in bench.architectures]
         if all(figure is None for figure in figures):
             raise BenchError(f"bench {bench.name!r}: target {target!r} has no figure at all")
         place = mixed_units(figures)

@@ -16,21 +16,16 @@ from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.table import shipped_rows
 
 DIGEST = "facefe880b2bc98a97efb36354f0314706cb4e4a65235dd33e926df92a017cfe"
-"""The SHA-256 of the table that ships."""
 
 COUNTS = ("params", "flops", "depth", "width")
 """The columns, each the score of the proxy of that name."""
 
 
 def counted(bench: Bench) -> tuple[tuple[Architecture, ...], NDArray[np.float64]]:
-    """The architectures of a bench that were counted, and their counts, ``(architectures, 4)``.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
-    found = _tables().get(bench.name, {})
-    rows = tuple(one for one in bench.architectures if one.name in found)
-    return rows, np.array([found[one.name] for one in rows], dtype=np.float64).reshape(-1, 4)
+    """The architectures of a bench that were counted, and their counts, ``(architectures, 4)``."""
+    counts = _tables().get(bench.name, {})
+    rows = tuple(row for row in bench.architectures if row.name in counts)
+    return rows, np.array([counts[row.name] for row in rows], dtype=np.float64).reshape(-1, 4)
 
 
 @cache

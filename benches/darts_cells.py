@@ -124,14 +124,14 @@ class DartsNetwork(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(convolution(3, STEM * width, 3), nn.BatchNorm2d(STEM * width))
         before = last = STEM * width
-        found, halved = [], False
+        modules, halved = [], False
         for place in range(cells):
             halves = place in (cells // 3, 2 * cells // 3)
             width *= 2 if halves else 1
             genes = reduce if halves else normal
-            found.append(DartsCell(genes, before, last, width, halves=halves, halved=halved))
+            modules.append(DartsCell(genes, before, last, width, halves=halves, halved=halved))
             before, last, halved = last, NODES * width, halves
-        self.cells = nn.ModuleList(found)
+        self.cells = nn.ModuleList(modules)
         self.head = nn.Linear(last, classes)
 
     def forward(self, images: Tensor) -> Tensor:

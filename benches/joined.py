@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.errors import BenchError, UnknownNameError
-from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
+from autoprox.ranking import DEFAULT_CORRELATION
 from autoprox.runtime.arguments import listed
 
 
@@ -32,11 +32,10 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
     """
     if targets is not None:
         targets = listed(targets)
-    _check_names(benches)
-    _check_sorts(benches)
+    _check_benches(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]
     union = tuple(dict.fromkeys(target for own in chosen for target in own))
-    losses = _shared_losses(benches, chosen)
+    correlation, *correlations = {bench.default_correlation for bench in benches}
     return Bench(
         name="+".join(bench.name for bench in benches),
         description=" ".join(bench.description for bench in benches),
@@ -44,19 +43,19 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         source="; ".join(bench.source for bench in benches),
         caveats=tuple(f"{bench.name}: {text}" for bench in benches for text in bench.caveats),
         architectures=tuple(
-            _row(bench, one, own, union)
+            _row(bench, architecture, own, union)
             for bench, own in zip(benches, chosen, strict=True)
-            for one in bench.architectures
+            for architecture in bench.architectures
         ),
         targets=union,
         default_targets=union,
         build=_refuse,
         input_shape=(1,),  # of no use without networks, but a bench has them
         classes=2,
-        default_correlation=_shared_correlation(benches),
+        default_correlation=DEFAULT_CORRELATION if correlations else correlation,
         version=", ".join(f"{bench.name} {bench.version}" for bench in benches),
         kind=", ".join(dict.fromkeys(bench.kind for bench in benches if bench.kind)),
-        lower_is_better=losses,
+        lower_is_better=_shared_losses(benches, chosen),
         noise={
             f"{bench.name}/{name}": noise
             for bench, own in zip(benches, chosen, strict=True)
@@ -67,11 +66,7 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
 
 
 def _shared_losses(benches: Sequence[Bench], chosen: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The targets of which lower is better.
-
-    Raises:
-        BenchError: of one target lower is better in one bench and higher in another.
-    """
+    """The targets of which lower is better; refuse one that is better higher in another bench."""
     low: dict[str, str] = {}
     high: dict[str, str] = {}
     for bench, own in zip(benches, chosen, strict=True):
@@ -86,14 +81,8 @@ def _shared_losses(benches: Sequence[Bench], chosen: Sequence[Sequence[str]]) ->
     return tuple(low)
 
 
-def _shared_correlation(benches: Sequence[Bench]) -> RankCorrelation:
-    """Return the correlation that the benches rank by; the usual one if they differ."""
-    found = {bench.default_correlation for bench in benches}
-    return found.pop() if len(found) == 1 else DEFAULT_CORRELATION
-
-
-def _check_names(benches: Sequence[Bench]) -> None:
-    """Refuse benches that nothing tells apart."""
+def _check_benches(benches: Sequence[Bench]) -> None:
+    """Refuse benches of one name, and configurations beside networks: no proxy ranks both."""
     if not benches:
         raise BenchError("expected at least one bench to join, got none")
     name, count = Counter(bench.name for bench in benches).most_common(1)[0]
@@ -102,10 +91,6 @@ def _check_names(benches: Sequence[Bench]) -> None:
             f"{count} of the benches are called {name!r}; take each bench once, and give benches "
             "of your own different names"
         )
-
-
-def _check_sorts(benches: Sequence[Bench]) -> None:
-    """Refuse benches of networks beside benches of configurations: no proxy says much of both."""
     trained = [bench.name for bench in benches if bench.trained]
     if 0 < len(trained) < len(benches):
         raise BenchError(
@@ -120,7 +105,7 @@ def _chosen(
     """The targets of a bench that a fitness is taken over."""
     if targets is None:
         return bench.default_targets
-    known = {target for each in benches for target in each.targets}
+    known = {target for member in benches for target in member.targets}
     for target in targets:
         if target not in known:
             raise UnknownNameError("target", target, known)
@@ -133,23 +118,21 @@ def _chosen(
     return own
 
 
-def _row(bench: Bench, one: Architecture, own: Sequence[str], union: Sequence[str]) -> Architecture:
+def _row(
+    bench: Bench, architecture: Architecture, own: Sequence[str], union: Sequence[str]
+) -> Architecture:
     """An architecture of a bench as the view has it."""
     return Architecture(
-        name=f"{bench.name}/{one.name}",
-        space=f"{bench.name}/{one.space}",
-        config=one.config,
-        accuracies={name: one.accuracies[name] if name in own else None for name in union},
-        isomorph=None if one.isomorph is None else f"{bench.name}/{one.isomorph}",
+        name=f"{bench.name}/{architecture.name}",
+        space=f"{bench.name}/{architecture.space}",
+        config=architecture.config,
+        accuracies={name: architecture.accuracies[name] if name in own else None for name in union},
+        isomorph=None if architecture.isomorph is None else f"{bench.name}/{architecture.isomorph}",
     )
 
 
 def _refuse(architecture: Architecture) -> NoReturn:
-    """Build nothing.
-
-    Raises:
-        BenchError: always.
-    """
+    """Raise: a view builds nothing."""
     raise BenchError(
         f"architecture {architecture.name!r} is seen through a view of several benches, which "
         "builds no network; load its own bench and build it there"

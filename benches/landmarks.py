@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DIGEST = "663fce2d43fa46c342d65f25f6afee4a75173c57e7db169a1ef09ba325a3187b"
-"""The SHA-256 of the table that ships."""
 
 OUTPUTS = 140
 """Two coordinates of seventy landmarks."""
@@ -48,12 +47,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def landmarks() -> Bench:
-    """The published errors.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
-    rows = read_table(shipped("landmarks.csv", DIGEST), targets=("error",))
+    """The published errors."""
     return Bench(
         name="landmarks",
         kind="mobile networks",
@@ -62,12 +56,7 @@ def landmarks() -> Bench:
         "MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv:1801.04381",
         source="https://github.com/microsoft/archai, tasks/facial_landmark_detection (MIT)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(
-                f"landmarks/{row.name}", "landmarks", row.config, row.accuracies, row.isomorph
-            )
-            for row in rows
-        ),
+        architectures=shipped_table("landmarks", DIGEST, "error"),
         targets=("error",),
         default_targets=("error",),
         build=build,

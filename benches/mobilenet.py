@@ -52,7 +52,6 @@ class InvertedResidual(nn.Module):
         expansion: int,
         activation: type[nn.Module],
     ) -> None:
-        """Create the three convolutions."""
         super().__init__()
         hidden = width * expansion
         first = [convolution(width, hidden, activation=activation)] if expansion > 1 else []
@@ -65,8 +64,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the body, and add the input if it fits."""
-        y: Tensor = self.body(x)
-        return x + y if self.residual else y
+        branch: Tensor = self.body(x)
+        return x + branch if self.residual else branch
 
 
 class MobileNetwork(nn.Module):

@@ -61,13 +61,13 @@ def mpnb201(folder: str | Path | None = None) -> Bench:
         MissingTableError: there is no such folder, or neither file in it.
         BenchError: a file is damaged.
     """
-    given = folder or os.environ.get(VARIABLE)
-    if given is None:
+    chosen = folder or os.environ.get(VARIABLE)
+    if chosen is None:
         raise MissingTableError(
             "bench 'mpnb201' does not ship, as its tables have no licence; set "
             f"{VARIABLE} to a folder with {' or '.join(FILES.values())}"
         )
-    return _read(user_path(given))
+    return _read(user_path(chosen))
 
 
 @cache
@@ -78,10 +78,10 @@ def _read(folder: Path) -> Bench:
             f"bench 'mpnb201': there is neither {' nor '.join(FILES.values())} in {folder}"
         )
     rows = [row for space, path in tables.items() for row in _architectures(space, path)]
-    kept = tuple(row for row in rows if (row.accuracies["accuracy"] or 0.0) > COLLAPSED)
+    trained = tuple(row for row in rows if (row.accuracies["accuracy"] or 0.0) > COLLAPSED)
     failed = (
-        f"{len(rows) - len(kept)} of {len(rows)} networks are left out: they stayed at chance, at "
-        f"{COLLAPSED:g} % or below."
+        f"{len(rows) - len(trained)} of {len(rows)} networks are left out: they stayed at chance, "
+        f"at {COLLAPSED:g} % or below."
     )
     return Bench(
         name="mpnb201",
@@ -91,7 +91,7 @@ def _read(folder: Path) -> Bench:
         "and Yang, NAS-Bench-201, ICLR 2020, arXiv:2001.00326",
         source=f"{folder}; not part of autoprox",
         caveats=(*CAVEATS, failed),
-        architectures=kept,
+        architectures=trained,
         targets=("accuracy",),
         default_targets=("accuracy",),
         build=nb201.build,
@@ -104,11 +104,7 @@ def _read(folder: Path) -> Bench:
 
 
 def _architectures(space: str, path: Path) -> Iterator[Architecture]:
-    """The rows of a table.
-
-    Raises:
-        BenchError: a row is damaged.
-    """
+    """The rows of a table."""
     for row in read_table(path, targets=("test_acc",)):
         cell, widths = (
             "".join(str(row.config.get(f"{column}{edge}")) for edge in range(6))

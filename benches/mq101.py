@@ -127,9 +127,9 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
             "bench train resnet20 --data FILE, then autoprox bench quantise resnet20 --set "
             f"{SETS[bench][0]} --data FILE"
         )
-    rows = tuple(row for several in tables.values() for row in several)
-    there = {row.config["set"] for row in rows}
-    targets = tuple(_target(each) for each in SETS[bench] if each in there)
+    rows = tuple(row for table in tables.values() for row in table)
+    sets = {row.config["set"] for row in rows}
+    targets = tuple(f"accuracy_{set_name}" for set_name in SETS[bench] if set_name in sets)
     return Bench(
         name=bench,
         kind="bits of layers",
@@ -165,16 +165,8 @@ def bits(architecture: Architecture) -> tuple[int, ...]:
     return read_bits(architecture.config["bits"])
 
 
-def _target(set_name: str) -> str:
-    return f"accuracy_{set_name}"
-
-
 def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator[Architecture]:
-    """The rows of a network's table that belong to one of `sets`.
-
-    Raises:
-        BenchError: a row is damaged.
-    """
+    """The rows of a network's table that belong to one of `sets`."""
     rows = read_table(path)
     layers = len(_checked_bits(path, rows[0], None))
     for row in rows:
@@ -186,19 +178,15 @@ def _configurations(network: str, path: Path, sets: Collection[str]) -> Iterator
                 f"{network}/{row.name}",
                 network,
                 {"set": set_name, "bits": row.config["bits"]},
-                {_target(each): accuracy if each == set_name else None for each in sets},
+                {f"accuracy_{name}": accuracy if name == set_name else None for name in sets},
             )
 
 
 def _checked_bits(path: Path, row: Architecture, layers: int | None) -> tuple[int, ...]:
-    """The bits of a row, if it is one that ``autoprox bench quantise`` writes.
-
-    Raises:
-        BenchError: it is none.
-    """
-    found, accuracy = row.config.get("bits"), row.accuracies["accuracy"]
+    """The bits of a row; raise unless it is one that ``autoprox bench quantise`` writes."""
+    bits_text, accuracy = row.config.get("bits"), row.accuracies["accuracy"]
     try:
-        numbers = read_bits(found)
+        numbers = read_bits(bits_text)
         if layers is not None and len(numbers) != layers:
             raise ValueError(f"expected bits of {layers} layers, got {len(numbers)}")
         if accuracy is None or not 0 <= accuracy <= 100:
@@ -214,11 +202,7 @@ def _checked_bits(path: Path, row: Architecture, layers: int | None) -> tuple[in
 
 
 def _digest(bench: str, files: Iterable[Path]) -> str:
-    """A digest of files of weights.
-
-    Raises:
-        MissingTableError: a file is missing.
-    """
+    """A digest of files of weights, all of which have to be there."""
     digest = hashlib.sha256()
     for path in files:
         if not os.path.isfile(path):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 DIGEST = "74135130d838ebb9b1ca16ca2e61cdc5f8886a0fb019afd30e293a2730bb1679"
-"""The SHA-256 of the table that ships."""
 
 CAVEATS = (
     "The networks differ in five widths alone, each one of 8, 16, … 64. The sum of the widths' "
@@ -30,11 +29,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def natssss() -> Bench:
-    """The published figures of all widths, in the order of the published index.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published figures of all widths, in the order of the published index."""
     return Bench(
         name="natssss",
         kind="convolutional cells",

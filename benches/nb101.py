@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 DIGEST = "113226d0140a31fdb0d01848b7859907a8a514952e7ed71c36e58781bc6d4e76"
-"""The SHA-256 of the table that ships."""
 
 CAVEATS = (
     "500 cells are here, drawn at random from the 423,624 published ones.",
@@ -31,11 +30,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def nb101() -> Bench:
-    """The published figures of 500 cells.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published figures of 500 cells."""
     return Bench(
         name="nb101",
         kind="convolutional cells",

@@ -43,8 +43,8 @@ def pruned(matrix: np.ndarray, ops: Sequence[str]) -> tuple[np.ndarray, list[str
     """A cell without the vertices that lie on no path from its input to its output."""
     size = len(ops)
     reach = np.linalg.matrix_power(np.eye(size, dtype=int) + matrix, size) > 0
-    kept = np.flatnonzero(reach[0] & reach[:, -1])
-    return matrix[np.ix_(kept, kept)], [ops[vertex] for vertex in kept.tolist()]
+    vertices = np.flatnonzero(reach[0] & reach[:, -1])
+    return matrix[np.ix_(vertices, vertices)], [ops[vertex] for vertex in vertices.tolist()]
 
 
 def channels(width: int, wider: int, matrix: np.ndarray) -> list[int]:
@@ -54,14 +54,14 @@ def channels(width: int, wider: int, matrix: np.ndarray) -> list[int]:
     any other has as many as the widest that it leads to.
     """
     last = len(matrix) - 1
-    found = [width] + [0] * (last - 1) + [wider]
+    widths = [width] + [0] * (last - 1) + [wider]
     before = (np.flatnonzero(matrix[1:last, last]) + 1).tolist()
     for place, vertex in enumerate(before):
-        found[vertex] = wider // len(before) + (place < wider % len(before))
+        widths[vertex] = wider // len(before) + (place < wider % len(before))
     for vertex in range(last - 1, 0, -1):
         if not matrix[vertex, last]:
-            found[vertex] = max(found[end] for end in np.flatnonzero(matrix[vertex]))
-    return found
+            widths[vertex] = max(widths[end] for end in np.flatnonzero(matrix[vertex]))
+    return widths
 
 
 class Nb101Cell(nn.Module):
@@ -73,7 +73,6 @@ class Nb101Cell(nn.Module):
     """
 
     def __init__(self, matrix: np.ndarray, ops: Sequence[str], width: int, wider: int) -> None:
-        """Create the operations and the projections of a pruned cell."""
         super().__init__()
         self.last = len(matrix) - 1
         self.channels = channels(width, wider, matrix)
@@ -121,7 +120,7 @@ class GraphNetwork(nn.Module):
         """
         super().__init__()
         matrix = np.array([[int(digit) for digit in row] for row in adjacency.split("/")])
-        matrix, kept = pruned(matrix, ops)
+        matrix, cell_ops = pruned(matrix, ops)
         body: list[nn.Module] = [convolution(3, STEM, 3)]
         width = STEM
         for stack in range(STACKS):
@@ -129,7 +128,7 @@ class GraphNetwork(nn.Module):
             if stack:
                 body.append(nn.MaxPool2d(2))
             for _ in range(CELLS):
-                body.append(Nb101Cell(matrix, kept, width, wider))
+                body.append(Nb101Cell(matrix, cell_ops, width, wider))
                 width = wider
         self.body = nn.Sequential(*body)
         self.head = nn.Linear(width, classes)

@@ -102,11 +102,7 @@ CAVEATS = (
 
 @cache  # worker processes ask for it once an architecture
 def nb201() -> Bench:
-    """The published figures of all cells, in the order of the published index.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
+    """The published figures of all cells, in the order of the published index."""
     return Bench(
         name="nb201",
         kind="convolutional cells",
@@ -149,9 +145,6 @@ def costs() -> Mapping[str, npt.NDArray[np.float64]]:
     for cells that the published classes call equal, and repeat to about 3 %. From HW-NAS-Bench (Li
     et al., ICLR 2021, MIT; 10 classes) and https://github.com/roldebijvank/HW-NAS-Bench-360 (no
     licence stated).
-
-    Raises:
-        BenchError: the table is damaged.
     """
     import numpy as np
 

@@ -39,7 +39,7 @@ OPERATIONS: Mapping[str, Callable[..., Tensor]] = {
     "leaky_relu": nn.functional.leaky_relu,
     "sum": lambda *terms: torch.stack(terms).sum(0),
     "prod": lambda *factors: torch.stack(factors).prod(0),
-    "blend": lambda gate, one, other: gate * one + (1 - gate) * other,
+    "blend": lambda gate, first, second: gate * first + (1 - gate) * second,
 }
 """What a step may do, besides ``linear``: a matrix for each input, and one bias."""
 
@@ -50,8 +50,8 @@ def ordered(recipe: str) -> list[tuple[str, str, list[str]]]:
     >>> ordered("h_new_0=tanh(a);a=linear(x,h_prev_0)")
     [('a', 'linear', ['x', 'h_prev_0']), ('h_new_0', 'tanh', ['a'])]
     """
-    steps = {name: (name, kind, taken.split(",")) for name, kind, taken in STEP.findall(recipe)}
-    graph = {name: [word for word in taken if word in steps] for name, _, taken in steps.values()}
+    steps = {name: (name, kind, names.split(",")) for name, kind, names in STEP.findall(recipe)}
+    graph = {name: [word for word in names if word in steps] for name, _, names in steps.values()}
     return [steps[name] for name in TopologicalSorter(graph).static_order()]
 
 
@@ -61,15 +61,15 @@ def unread(steps: list[tuple[str, str, list[str]]]) -> list[str]:
     >>> unread(ordered("h_new_0=tanh(x);a=linear(x,h_prev_0)"))
     ['a']
     """
-    taken = {name: names for name, _, names in steps}
+    names_of = {name: names for name, _, names in steps}
     seen: set[str] = set()
     ahead = ["h_new_0"]
     while ahead:
         name = ahead.pop()
         if name not in seen:
             seen.add(name)
-            ahead += taken.get(name, [name.replace("prev", "new")])
-    return [name for name in taken if name not in seen]
+            ahead += names_of.get(name, [name.replace("prev", "new")])
+    return [name for name in names_of if name not in seen]
 
 
 class RecurrentCell(nn.Module):
@@ -81,7 +81,6 @@ class RecurrentCell(nn.Module):
     """
 
     def __init__(self, recipe: str, width: int, hidden: int) -> None:
-        """Create the linear maps of every step."""
         super().__init__()
         self.steps = ordered(recipe)
         self.hidden = hidden
@@ -103,17 +102,17 @@ class RecurrentCell(nn.Module):
         zeros = inputs.new_zeros(len(inputs), self.hidden)
         states = dict.fromkeys(self.states, zeros)
         outputs = []
-        for x in inputs.unbind(dim=1):
-            values = {"x": x, **{f"h_prev_{which}": state for which, state in states.items()}}
+        for token in inputs.unbind(dim=1):
+            values = {"x": token, **{f"h_prev_{place}": state for place, state in states.items()}}
             for name, kind, names in self.steps:
-                taken = [values[word] for word in names]
+                terms = [values[word] for word in names]
                 if kind == "linear":
                     maps = self.linears[name]
                     assert isinstance(maps, nn.ModuleList)
-                    taken = [each(value) for each, value in zip(maps, taken, strict=True)]
+                    terms = [linear(term) for linear, term in zip(maps, terms, strict=True)]
                     kind = "sum"
-                values[name] = OPERATIONS[kind](*taken)
-            states = {which: values[f"h_new_{which}"] for which in states}
+                values[name] = OPERATIONS[kind](*terms)
+            states = {place: values[f"h_new_{place}"] for place in states}
             nothing = [0.0 * values[name] for name in self.unread]
             outputs.append(torch.stack([states["0"], *nothing]).sum(0))
         return torch.stack(outputs, dim=1)

@@ -58,20 +58,8 @@ for _bench in (
 MOST_TOLD = 1000
 """How much a message quotes of an error of a user's own file."""
 
-BENCH_SETS: dict[str, tuple[str, ...]] = {
-    "general": (
-        "vit101",
-        "nb201",
-        "natssss",
-        "transnas",
-        "nb101",
-        "macro",
-        "darts",
-        "autoformer_s",
-        "landmarks",
-        "rnn",
-    )
-}
+_GENERAL = "vit101 nb201 natssss transnas nb101 macro darts autoformer_s landmarks rnn"
+BENCH_SETS: dict[str, tuple[str, ...]] = {"general": tuple(_GENERAL.split())}
 """Sets of benches by name; each bench is a family, and every family counts the same."""
 
 
@@ -82,7 +70,7 @@ def load_bench(source: str | Path | Bench) -> Bench:
 
     Raises:
         UnknownNameError: no bench has that name, and it does not end with ``.py``.
-        BenchError: the file is missing, fails, or defines no bench.
+        BenchError: the file is missing, fails, or defines no bench; or a table is damaged.
     """
     if isinstance(source, Bench):
         return source
@@ -118,7 +106,6 @@ class _UnknownBenchError(UnknownNameError):
     """A name that no bench has; says that a path works too."""
 
     def __str__(self) -> str:
-        """Return the message with the hint."""
         return f"{super().__str__()}; a path to a .py file that defines `bench` works too"
 
 
@@ -176,16 +163,16 @@ _EXECUTED: set[tuple[Path, str]] = set()
 
 
 def unnamed_files(names: Iterable[str]) -> list[str]:
-    """Those of the names of benches or spaces which are files that nobody has named yet.
+    """Those of the names of benches or spaces that are files this process has not executed.
 
-    A file that only a run's folder names is not executed: somebody else may have sent the folder.
-    What this process has executed already, somebody named.
+    No file is executed because a run's folder names it: somebody else may have sent the folder.
+    What this process has executed before, its user named.
     """
     return [name for name in names if name.endswith(".py") and not _is_executed(Path(name))]
 
 
 def _is_executed(path: Path) -> bool:
-    """Whether this process has executed a file as it is now; not, if it cannot be read."""
+    """Whether this process has executed a file as it is now; no if it cannot be read."""
     try:
         return (path.resolve(), file_digest(path)) in _EXECUTED
     except (BenchError, OSError, ValueError):
@@ -193,10 +180,10 @@ def _is_executed(path: Path) -> bool:
 
 
 class _Anew(SourceFileLoader):
-    """Compiles a file as it is now: what lies beside it compiled may be of before, or another's."""
+    """Compiles a file as it is now; compiled code beside it may be older, or another file's."""
 
     def path_stats(self, path: str) -> NoReturn:
-        """Say nothing of the file that compiled code could be looked up, or kept, by."""
+        """Raise, so that compiled code is neither looked up nor kept."""
         raise OSError
 
 
@@ -227,6 +214,6 @@ def failure(path: Path, error: BaseException) -> BenchError:
     lines += [frame.lineno for frame in frames if frame.filename == str(path)]
     line = lines[-1] if lines else getattr(error, "lineno", None)
     where = f"{path}, line {line}" if line else str(path)
-    told = str(error)
-    told = told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}..."
-    return BenchError(f"{where}: {type(error).__name__}: {told}")
+    message = str(error)
+    message = message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]}..."
+    return BenchError(f"{where}: {type(error).__name__}: {message}")

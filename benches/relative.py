@@ -33,18 +33,17 @@ class RelativePositions(nn.Module):
     def forward(self, side: int) -> Tensor:
         """Return ``(tokens, tokens, HEAD)`` for a class token and ``side * side`` patches."""
         places = torch.arange(side * side, device=self.rows.device)
-        found = []
+        vectors = []
         for entries, along in ((self.rows, places // side), (self.columns, places % side)):
             distance = (along[None] - along[:, None]).clamp(-FARTHEST, FARTHEST)
-            found.append(entries[nn.functional.pad(distance + FARTHEST + 1, (1, 0, 1, 0))])
-        return found[0] + found[1]
+            vectors.append(entries[nn.functional.pad(distance + FARTHEST + 1, (1, 0, 1, 0))])
+        return vectors[0] + vectors[1]
 
 
 class RelativeAttention(nn.Module):
     """Self-attention with relative positions, ``(batch, tokens, width)`` to the same shape."""
 
     def __init__(self, width: int, heads: int) -> None:
-        """Create the two layers and the positions that keys and values get."""
         super().__init__()
         self.heads = heads
         self.qkv = linear(width, 3 * HEAD * heads)

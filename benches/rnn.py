@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from autoprox.benches import nb201
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.table import read_table, shipped
+from autoprox.benches.table import shipped_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DIGEST = "c2e6035fb242b7447c1a0d0ca086175ee55cefa5f450f6b6369dcdf27ce2e948"
-"""The SHA-256 of the table that ships."""
 
 TOKENS, VOCABULARY = 16, 1000
 """The length of the texts that the networks are shown, and of how many tokens."""
@@ -45,12 +44,7 @@ STATISTICS = tuple(name for name in nb201.STATISTICS if name != "flow_grad")
 
 @cache  # worker processes ask for it once an architecture
 def rnn() -> Bench:
-    """The published losses.
-
-    Raises:
-        BenchError: the table is damaged.
-    """
-    rows = read_table(shipped("rnn.csv", DIGEST), targets=("loss",))
+    """The published losses."""
     return Bench(
         name="rnn",
         kind="recurrent networks",
@@ -60,9 +54,7 @@ def rnn() -> Bench:
         source="https://github.com/fmsnew/nas-bench-nlp-release, train_logs_wikitext-2/ "
         "(Apache-2.0)",
         caveats=CAVEATS,
-        architectures=tuple(
-            Architecture(f"rnn/{row.name}", "rnn", row.config, row.accuracies) for row in rows
-        ),
+        architectures=shipped_table("rnn", DIGEST, "loss"),
         targets=("loss",),
         default_targets=("loss",),
         build=build,

@@ -21,16 +21,12 @@ Option = TypeVar("Option")
 
 def another(options: Sequence[Option], than: Option, random: Random) -> Option:
     """One of `options`, drawn uniformly, but not `than`."""
-    return random.choice([each for each in options if each != than])
+    return random.choice([option for option in options if option != than])
 
 
 @dataclass(frozen=True)
-class AutoFormerSpace:
-    """AutoFormer-Tiny: depth and width, and of every block the number of heads and the MLP ratio.
-
-    The ranges are those published as AutoFormer-Tiny (Chen et al., AutoFormer, ICCV 2021, table of
-    the search spaces) and those of the vit101 bench; the published one has 256 channels of queries,
-    keys and values beside 192 too, while here they are as wide as the tokens (see `AutoFormer`).
+class ImageSpace:
+    """What both spaces of vision transformers are for.
 
     Attributes:
         classes: outputs of the networks.
@@ -40,17 +36,27 @@ class AutoFormerSpace:
     classes: int = 100
     image_size: int = 224
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of one image."""
+        return 3, self.image_size, self.image_size
+
+
+@dataclass(frozen=True)
+class AutoFormerSpace(ImageSpace):
+    """AutoFormer-Tiny: depth and width, and of every block the number of heads and the MLP ratio.
+
+    The ranges are those published as AutoFormer-Tiny (Chen et al., AutoFormer, ICCV 2021, table of
+    the search spaces) and those of the vit101 bench; the published one has 256 channels of queries,
+    keys and values beside 192 too, while here they are as wide as the tokens (see `AutoFormer`).
+    """
+
     name: ClassVar[str] = "autoformer"
     version: ClassVar[str] = "1"
     widths: ClassVar[tuple[int, ...]] = (192, 216, 240)
     depths: ClassVar[tuple[int, ...]] = (12, 13, 14)
     heads: ClassVar[tuple[int, ...]] = (3, 4)
     ratios: ClassVar[tuple[float, ...]] = (3.5, 4.0)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one image."""
-        return 3, self.image_size, self.image_size
 
     def sample(self, random: Random) -> dict[str, Any]:
         """Draw width and depth, then each block."""
@@ -79,7 +85,7 @@ class AutoFormerSpace:
     ) -> dict[str, Any]:
         """Take width, depth and each block from one of two; from the deeper one past the other."""
         pair = [_blocks(first), _blocks(second)]
-        shared = [random.choice(both) for both in zip(*pair, strict=False)]
+        shared = [random.choice(blocks) for blocks in zip(*pair, strict=False)]
         longer = max(pair, key=len)
         depth = len(random.choice(pair))
         width = random.choice((first, second))["hidden_dim"]
@@ -115,19 +121,12 @@ def _blocks(config: Mapping[str, Any]) -> list[tuple[int, float]]:
 
 
 @dataclass(frozen=True)
-class PiTSpace:
+class PiTSpace(ImageSpace):
     """PiT: base width, MLP ratio, and the heads and depths of the three stages; 4,320 networks.
 
     The ranges are those of the vit101 bench: heads never fall from one stage to the next, and
     the depths are those of the code published with it (Wei et al., Auto-Prox, AAAI 2024).
-
-    Attributes:
-        classes: outputs of the networks.
-        image_size: the side of their input, in pixels.
     """
-
-    classes: int = 100
-    image_size: int = 224
 
     name: ClassVar[str] = "pit"
     version: ClassVar[str] = "1"
@@ -139,11 +138,6 @@ class PiTSpace:
             [a, b, c] for a in (2, 4, 8) for b in (2, 4, 8) for c in (2, 4, 8) if a <= b <= c
         ),
     }
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one image."""
-        return 3, self.image_size, self.image_size
 
     def sample(self, random: Random) -> dict[str, Any]:
         """Draw each choice."""
@@ -164,14 +158,8 @@ class PiTSpace:
         """The untrained network."""
         from autoprox.benches.pit import PiT
 
-        return PiT(
-            config["base_dim"],
-            config["num_heads"],
-            config["depth"],
-            config["mlp_ratio"],
-            classes=self.classes,
-            image_size=self.image_size,
-        )
+        choices = {name: config[name] for name in self.options}
+        return PiT(**choices, classes=self.classes, image_size=self.image_size)
 
 
 @dataclass(frozen=True)
@@ -308,4 +296,4 @@ def _classes() -> dict[str, str]:
     """Cell to the class that the bench has it in; accuracies are not read."""
     from autoprox.benches.nb201 import nb201
 
-    return {one.config["cell"]: str(one.isomorph) for one in nb201().architectures}
+    return {row.config["cell"]: str(row.isomorph) for row in nb201().architectures}

@@ -20,14 +20,10 @@ class Split:
 
 
 def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Bench:
-    """Return the architectures to work with: as many as asked for, or the bench says.
+    """Return `count` architectures to work with; for None as many as the bench says, or all.
 
-    Every run draws the same ones, whatever its seeds, so that they are measured once.
-
-    Args:
-        bench: the bench.
-        count: how many; None for as many as the bench says, or all.
-        plain: see `Bench.sampled`.
+    Every run draws the same ones, whatever its seeds, so that they are measured once. What `plain`
+    does is said by `Bench.sampled`.
 
     Raises:
         BenchError: there are not as many as asked for, or too few are.
@@ -69,10 +65,11 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
 
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
     """The two parts of one space, each in the order in which it was drawn."""
-    classes: dict[tuple[str, str], list[int]] = {}
-    for index, one in enumerate(bench.architectures):
-        if one.space == space:
-            key = ("alone", one.name) if one.isomorph is None else ("class", one.isomorph)
+    classes: dict[tuple[bool, str | None], list[int]] = {}
+    for index, architecture in enumerate(bench.architectures):
+        if architecture.space == space:
+            alone = architecture.isomorph is None
+            key = alone, architecture.name if alone else architecture.isomorph
             classes.setdefault(key, []).append(index)
     size = sum(map(len, classes.values()))
     if size < MINIMUM_ARCHITECTURES:

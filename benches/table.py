@@ -9,6 +9,7 @@ import io
 import json
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,7 +81,7 @@ def read_table(
     if not architectures:
         raise BenchError(f"{path}: the table is empty; at least one architecture is needed")
     for target in wanted:
-        figures = [one.accuracies[target] for one in architectures]
+        figures = [row.accuracies[target] for row in architectures]
         place = mixed_units(figures)
         if place is not None:
             line = lines[architectures[place].name]
@@ -88,12 +89,18 @@ def read_table(
     return architectures
 
 
-def shipped(name: str, digest: str) -> Path:
-    """The path of a table that ships, after a look whether it is whole.
+def shipped_table(bench: str, digest: str, target: str) -> tuple[Architecture, ...]:
+    """The architectures of the table of a bench that ships, by ``BENCH/name``, as one space.
 
-    Args:
-        name: of the file.
-        digest: the SHA-256 of its text.
+    Raises:
+        BenchError: see `shipped`.
+    """
+    rows = read_table(shipped(f"{bench}.csv", digest), targets=target)
+    return tuple(replace(row, name=f"{bench}/{row.name}", space=bench) for row in rows)
+
+
+def shipped(name: str, digest: str) -> Path:
+    """The path of a table that ships, if its text has the SHA-256 `digest`.
 
     Raises:
         BenchError: the file is missing, or another one.
@@ -153,8 +160,11 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
-        if len(header) == 1 and (found := next((m for m in ";\t|" if m in header[0]), None)):
-            _refuse(path, 1, f"separated by {found!r}? the cells of a table are separated by ','")
+        for mark in ";\t|":
+            if len(header) == 1 and mark in header[0]:
+                _refuse(
+                    path, 1, f"separated by {mark!r}? the cells of a table are separated by ','"
+                )
         if len(set(header)) < len(header) or (header and not all(header)):
             _refuse(path, 1, f"every column needs a name of its own; got {', '.join(header)}")
         for cells in reader:

@@ -53,13 +53,13 @@ def teacher_file(teacher: str) -> str | None:
 
 
 def placed_teacher(teacher: str) -> str:
-    """A teacher whose file, if it comes from one, is found from any folder."""
+    """The name of a teacher; the path of its file, if it comes from one, is made absolute."""
     path = teacher_file(teacher)
     return teacher if path is None else f"{absolute(path)}:{teacher.rpartition(':')[2]}"
 
 
 def check_same_teacher(folder: Path, began: str | None, again: str | None) -> None:
-    """Check what is given for the teacher of what is resumed: nothing, or its own again.
+    """Refuse another teacher than the one that a resumed run or search began with.
 
     Args:
         folder: where it is kept.
@@ -137,21 +137,17 @@ def build_teacher(
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights by name, without the counters of batches.
-
-    Raises:
-        BenchError: it cannot be read, or holds none.
-    """
+    """The tensors of a file of weights by name, without the counters of batches."""
     import torch
 
     try:
         if path.suffix == ".safetensors":
-            found: Any = read_tensors(path)[0]
+            loaded: Any = read_tensors(path)[0]
         else:
             content = read_bytes(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BenchError(
             f"cannot read weights from {path}: it is damaged, or holds more than weights, and "
@@ -160,28 +156,28 @@ def _state(path: Path) -> dict[str, Tensor]:
     except AutoproxError as error:
         raise BenchError(str(error)) from None
     except Exception as error:  # readers of damaged files raise anything
-        told = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
+        message = short(" ".join(f"{type(error).__name__}: {error}".split())).rstrip(": ")
         raise BenchError(
             f"cannot read weights from {path}: expected safetensors, or what torch.save wrote of a "
-            f"state_dict; got {told}"
+            f"state_dict; got {message}"
         ) from None
-    if isinstance(found, Mapping):
-        found = found.get("state_dict", found)
+    if isinstance(loaded, Mapping):
+        loaded = loaded.get("state_dict", loaded)
     state = {
-        str(name): each
-        for name, each in (found.items() if isinstance(found, Mapping) else ())
-        if isinstance(each, torch.Tensor) and not str(name).endswith(COUNTER)
+        str(name): tensor
+        for name, tensor in (loaded.items() if isinstance(loaded, Mapping) else ())
+        if isinstance(tensor, torch.Tensor) and not str(name).endswith(COUNTER)
     }
     if not state:
         raise BenchError(f"{path} holds no weights: no tensors by the names of parameters")
-    for name, each in state.items():
-        if each.layout != torch.strided or each.is_complex() or not 0 < _share(each) <= 1:
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_complex() or not 0 < _share(tensor) <= 1:
             raise BenchError(f"{path} holds no weights: {short(name)!r} is no plain tensor")
     return state
 
 
 def _share(tensor: Tensor) -> float:
-    """Return the bytes of a tensor over those that its file has of it; more are repetitions."""
+    """Return the bytes of a tensor over those of its storage; above 1 it repeats entries."""
     stored = tensor.untyped_storage().nbytes()
     return tensor.numel() * tensor.element_size() / stored if stored else 0.0
 
@@ -192,8 +188,8 @@ def _drawn(
     """The untrained teacher; a seed gives the same weights in every process."""
     if teacher in BESTS:
         target = bench.default_targets[0]
-        ranked = [one for one in bench.architectures if one.accuracies[target] is not None]
-        return bench.network(max(ranked, key=lambda one: one.accuracies[target] or 0.0), seed)
+        ranked = [row for row in bench.architectures if row.accuracies[target] is not None]
+        return bench.network(max(ranked, key=lambda row: row.accuracies[target] or 0.0), seed)
 
     def build(_: Architecture) -> Any:
         return _built(teacher, classes, projected=projected)
@@ -203,11 +199,7 @@ def _drawn(
 
 
 def _built(teacher: str, classes: int, *, projected: bool) -> Any:
-    """What a name or a file gives.
-
-    Raises:
-        BenchError: there is no such teacher, or its file fails.
-    """
+    """What a name or a file gives."""
     from torch import nn
 
     from autoprox.benches.cifar.resnet import ResNet

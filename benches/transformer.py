@@ -68,7 +68,6 @@ class Mlp(nn.Module):
     """Two linear layers with a GELU between them, ``(…, width) -> (…, width)``."""
 
     def __init__(self, width: int, hidden: int) -> None:
-        """Create the two layers."""
         super().__init__()
         self.fc1 = linear(width, hidden)
         self.fc2 = linear(hidden, width)

@@ -33,7 +33,7 @@ MOST = {"default": 100_000, "random": 10_000}
 
 def budgets(algorithm: str) -> list[int]:
     """Return the budgets up to the most that an algorithm has."""
-    return [each for each in BUDGETS if each <= MOST[algorithm]]
+    return [budget for budget in BUDGETS if budget <= MOST[algorithm]]
 
 
 def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
@@ -53,10 +53,10 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
             evaluations=MOST[algorithm],
         )
     steps = read_run(folder).generations
-    found = []
+    rows = []
     for budget in budgets(algorithm):
-        step = next(each for each in steps if each.evaluations >= budget)
-        found.append(
+        step = next(generation for generation in steps if generation.evaluations >= budget)
+        rows.append(
             {
                 "algorithm": algorithm,
                 "seed": seed,
@@ -66,19 +66,21 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
                 "nodes": step.complexity,
             }
         )
-    return found
+    return rows
 
 
 def main(images: str, anew: Sequence[str]) -> None:
     """Run what is to be made anew, and write the table with the medians below."""
     path = Path(__file__).with_suffix(".csv")
     rows = [row for name in anew for seed in SEEDS for row in rows_of(name, seed, images)]
-    others = [each for each in read_csv(path) if each["algorithm"] not in anew]
-    rows += [each for each in others if each["seed"] != "median"]
+    others = [row for row in read_csv(path) if row["algorithm"] not in anew]
+    rows += [row for row in others if row["seed"] != "median"]
     rows.sort(key=lambda row: list(MOST).index(row["algorithm"]))
     for algorithm in MOST:
         for budget in budgets(algorithm):
-            own = [x for x in rows if (x["algorithm"], x["candidates"]) == (algorithm, budget)]
+            own = [
+                row for row in rows if (row["algorithm"], row["candidates"]) == (algorithm, budget)
+            ]
             medians = {
                 key: round(float(np.median([row[key] for row in own])), 4)
                 for key in ("search", "held_out", "nodes")

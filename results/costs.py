@@ -36,15 +36,15 @@ def row_of(space: str, device: str, count: int) -> dict[str, object]:
     names = list(costs)
     if space == "nb201":  # measured once a class of equal cells
         names = [name for name in measured("nb201", "pi5_litert_ms") if name in costs]
-    found = []
+    errors_of_draws = []
     for seed in range(DRAWS):
         order = np.random.default_rng([seed, count]).permutation(len(names)).tolist()
-        known = [names[i] for i in order[:count]]
-        other = [names[i] for i in order[count:][: OTHERS if space == "fbnet" else None]]
-        model = fit_cost([features(space, name) for name in known], [costs[n] for n in known])
-        predicted = np.array([model(features(space, name)) for name in other])
-        found.append(errors(predicted, np.array([costs[name] for name in other])))
-    error, spearman = np.median(found, axis=0)
+        known = [names[index] for index in order[:count]]
+        others = [names[index] for index in order[count:][: OTHERS if space == "fbnet" else None]]
+        model = fit_cost([features(space, name) for name in known], [costs[name] for name in known])
+        predicted = np.array([model(features(space, name)) for name in others])
+        errors_of_draws.append(errors(predicted, np.array([costs[name] for name in others])))
+    error, spearman = np.median(errors_of_draws, axis=0)
     return {
         "space": space,
         "device": device,

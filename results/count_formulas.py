@@ -35,7 +35,9 @@ from autoprox.evolution.base import PARSIMONY
 from autoprox.evolution.left_out import of_mean
 from autoprox.ranking import OVER, Column, Over, Ranker, over_families
 
-EXPONENTS = np.array([each for each in product(np.arange(-2, 2.5, 0.5), repeat=4) if any(each)])
+EXPONENTS = np.array(
+    [powers for powers in product(np.arange(-2, 2.5, 0.5), repeat=4) if any(powers)]
+)
 NODES = 3 * (EXPONENTS != 0).sum(axis=1) + (~np.isin(EXPONENTS, (0, 1))).sum(axis=1) - 1
 """A count is two nodes, what joins it to the others a third, a power a fourth."""
 
@@ -53,8 +55,8 @@ def on_family(family: str) -> Array:
     """Return Somers' D of all products, then of the counts, on a family: ``(products + 4,)``."""
     bench = drawn(load_bench(family), 100)
     rows, counts = counted(bench)
-    place = {each.name: i for i, each in enumerate(bench.architectures)}
-    places = [place[each.name] for each in rows]
+    place_of = {row.name: i for i, row in enumerate(bench.architectures)}
+    places = [place_of[row.name] for row in rows]
     ranker = Ranker(columns(bench, places, bench.default_targets))
     powers = np.exp(np.round(EXPONENTS @ np.log(counts).T, 9))
     return np.asarray(ranker.correlations(np.concatenate([powers, counts.T])).mean(axis=1))
@@ -72,40 +74,40 @@ def text(exponents: Array) -> str:
 
 def chosen(found: Array, counts: Array, over: Over, left: Sequence[int]) -> int:
     """Return the place of the product that is best on some families."""
-    own = [COLUMNS[i] for i in left]
+    own = [COLUMNS[place] for place in left]
     fitness = over_families(found[:, left], own, over, counts[:, left])
     return int((fitness - PARSIMONY * NODES).argmax())
 
 
 def row(what: str, figures: Sequence[float] | Array, formula: str = "") -> dict[str, object]:
     """Return a row of the table."""
-    own = {name: round(float(each), 4) for name, each in zip(FAMILIES, figures, strict=True)}
-    told = {"what": what, **own, "mean": round(float(np.mean(figures)), 4)}
-    return {**told, "over_flops": "", "low": "", "high": "", "formula": formula}
+    own = {name: round(float(figure), 4) for name, figure in zip(FAMILIES, figures, strict=True)}
+    cells = {"what": what, **own, "mean": round(float(np.mean(figures)), 4)}
+    return {**cells, "over_flops": "", "low": "", "high": "", "formula": formula}
 
 
 def rows() -> Iterator[dict[str, object]]:
     """Return the rows."""
     figures = np.stack([on_family(family) for family in FAMILIES], axis=1)
-    found, counts = figures[: -len(COUNTS)], figures[-len(COUNTS) :]
-    for name, each in zip(COUNTS, counts, strict=True):
-        yield row(name, each)
+    products, counts = figures[: -len(COUNTS)], figures[-len(COUNTS) :]
+    for name, figures_of_count in zip(COUNTS, counts, strict=True):
+        yield row(name, figures_of_count)
     for over in FITNESSES:
         left = [[i for i in range(len(FAMILIES)) if i != out] for out in range(len(FAMILIES))]
-        places = [chosen(found, counts, over, others) for others in left]
-        worth = found[places, range(len(FAMILIES))]
+        places = [chosen(products, counts, over, others) for others in left]
+        worth = products[places, range(len(FAMILIES))]
         gains = worth - counts[COUNTS.index("flops")]
         low, high = of_mean(gains)
         formulas = "; ".join(dict.fromkeys(text(EXPONENTS[place]) for place in places))
         ends = {"over_flops": gains.mean(), "low": low, "high": high}
-        told = {name: round(float(each), 4) for name, each in ends.items()}
-        yield {**row(f"left out, by {over}", worth, formulas), **told}
-    for family, place in zip(FAMILIES, found.argmax(axis=0), strict=True):
-        yield row(f"best on {family}", found[place], text(EXPONENTS[place]))
-    best = int(found.mean(axis=1).argmax())
-    yield row("best over all ten in hindsight", found[best], text(EXPONENTS[best]))
+        cells = {name: round(float(end), 4) for name, end in ends.items()}
+        yield {**row(f"left out, by {over}", worth, formulas), **cells}
+    for family, place in zip(FAMILIES, products.argmax(axis=0), strict=True):
+        yield row(f"best on {family}", products[place], text(EXPONENTS[place]))
+    best = int(products.mean(axis=1).argmax())
+    yield row("best over all ten in hindsight", products[best], text(EXPONENTS[best]))
     yield row("oracle: the best count of each family", counts.max(axis=0))
-    yield row("oracle: the best product of each family", found.max(axis=0))
+    yield row("oracle: the best product of each family", products.max(axis=0))
 
 
 if __name__ == "__main__":

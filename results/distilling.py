@@ -72,8 +72,8 @@ def accuracy_of(loss: str, seed: int, steps: int, files: Sequence[str]) -> float
         images, test, weights = files
         shown = cifar10(images, "train")
         epochs = -(-steps * BATCH // len(shown.labels))
-        shown = Labelled(*(each[: steps * BATCH // epochs] for each in shown))
-        tested = Labelled(*(each[TESTED] for each in cifar10(test, "test")))
+        shown = Labelled(*(part[: steps * BATCH // epochs] for part in shown))
+        tested = Labelled(*(part[TESTED] for part in cifar10(test, "test")))
         teacher = Renormalised(build_teacher("resnet56", load_bench("nb201"), weights))
         distances = LOSSES[loss]
         train(
@@ -81,9 +81,9 @@ def accuracy_of(loss: str, seed: int, steps: int, files: Sequence[str]) -> float
             distillation=None if distances is None else Distillation(teacher, distances),
             precision="bfloat16",
         )  # fmt: skip
-    found = recorded_accuracy(path)
-    assert found is not None
-    return found
+    accuracy = recorded_accuracy(path)
+    assert accuracy is not None
+    return accuracy
 
 
 def difference(rows: list[dict[str, Any]], loss: str) -> dict[str, object]:

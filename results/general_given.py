@@ -62,14 +62,14 @@ def figures(
     rows = []
     for column in ground.columns(places):
         own, true = scores[column.places], column.accuracies
-        given = sizes[:, column.places]
-        among, pairs = somers_among(own, true, alike(given, WITHIN))
-        partial = partial_given(own, true, given)
+        counts = sizes[:, column.places]
+        among, pairs = somers_among(own, true, alike(counts, WITHIN))
+        partial = partial_given(own, true, counts)
         rows.append((somers(own, true), spearman(own, true), partial, among, pairs))
-    means = [[each for each in figure if each is not None] for figure in zip(*rows, strict=True)]
+    means = [[value for value in figure if value is not None] for figure in zip(*rows, strict=True)]
     return {
-        name: float(np.mean(each)) if each else None
-        for name, each in zip(FIGURES, means, strict=True)
+        name: float(np.mean(values)) if values else None
+        for name, values in zip(FIGURES, means, strict=True)
     }
 
 
@@ -88,11 +88,11 @@ def rows_of(ground: Ground) -> Iterator[dict[str, Any]]:
         missing, scores = ground.judge(places).scores(needed)
         if any(missing[-len(SIZES) :]):
             raise SystemExit(f"params or flops do not tell the architectures of {family} apart")
-        kept = iter(scores)
-        found = {
-            name: next(kept) for name, why in zip(graphs, missing, strict=False) if why is None
+        remaining = iter(scores)
+        by_formula = {
+            name: next(remaining) for name, why in zip(graphs, missing, strict=False) if why is None
         }
-        for name, own in found.items():
+        for name, own in by_formula.items():
             row = figures(own, scores[-len(SIZES) :], ground, places)
             yield {"formula": name, "family": family, **row, "text": graphs[name].text}
 
@@ -103,8 +103,8 @@ def with_means(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         own = [row for row in rows if row["formula"] == name]
         yield from own
         means = {
-            each: float(np.mean([row[each] for row in own if row[each] is not None]))
-            for each in FIGURES
+            figure: float(np.mean([row[figure] for row in own if row[figure] is not None]))
+            for figure in FIGURES
         }
         yield {"formula": name, "family": "mean over families", **means, "text": ""}
 

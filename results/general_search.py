@@ -44,8 +44,8 @@ def scores_of(family: str, target: str) -> tuple[dict[str, NDArray[np.float64]],
     ground = lay("general", settings, default_folder(), new=True)
     drawn = [
         (place, accuracy)
-        for place, each in enumerate(ground.bench.architectures)
-        if each.space.startswith(f"{family}/") and (accuracy := each.accuracies[target]) is not None
+        for place, row in enumerate(ground.bench.architectures)
+        if row.space.startswith(f"{family}/") and (accuracy := row.accuracies[target]) is not None
     ]
     judge = ground.judge([place for place, _ in drawn])
     graphs = {"the formula": parse(formula_without(family))}

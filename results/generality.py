@@ -92,10 +92,10 @@ class SharedJudge(Judge):
     def scores(self, graphs: Sequence[Graph]) -> tuple[list[str | None], NDArray[np.float64]]:
         """Return why each graph has no scores, or None, and the scores of those that have."""
         with np.errstate(all="ignore"):
-            found = [self.terms.scores(graph)[self.places] for graph in graphs]
-        finite = [bool(np.isfinite(each).all()) for each in found]
-        kept = np.array(list(compress(found, finite))).reshape(-1, len(self.places))
-        return that_differ([None if each else "not finite" for each in finite], kept)
+            scores = [self.terms.scores(graph)[self.places] for graph in graphs]
+        finite = [bool(np.isfinite(values).all()) for values in scores]
+        usable = np.array(list(compress(scores, finite))).reshape(-1, len(self.places))
+        return that_differ([None if is_finite else "not finite" for is_finite in finite], usable)
 
 
 def best_of(benches: str, over: Over, family: str, seed: int, terms: Terms) -> Graph:
@@ -117,23 +117,25 @@ def found(benches: str, families: Sequence[str], terms: Terms) -> dict[str, str]
     """Return the best formula of each search by what it was, searching for those not yet kept."""
     file = Path(f"runs/general/found_{len(families)}.json")
     file.parent.mkdir(parents=True, exist_ok=True)
-    kept: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    formulas: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
     for over in FITNESSES:
         for seed in SEEDS:
             for family in families:
                 key = f"{over} {family} {seed}"
-                if key not in kept:
-                    kept[key] = best_of(benches, over, family, seed, terms).text
-                    write_text(file, json.dumps(kept, indent=1))
-    return kept
+                if key not in formulas:
+                    formulas[key] = best_of(benches, over, family, seed, terms).text
+                    write_text(file, json.dumps(formulas, indent=1))
+    return formulas
 
 
-def rows_of(over: Over, kept: Mapping[str, str], families: Families) -> Iterator[dict[str, Any]]:
+def rows_of(
+    over: Over, formulas: Mapping[str, str], families: Families
+) -> Iterator[dict[str, Any]]:
     """Return a row for each family, and one for each known proxy in the mean over them."""
     names = list(families.assessors)
-    graphs = {name: [parse(kept[f"{over} {name} {seed}"]) for seed in SEEDS] for name in names}
+    graphs = {name: [parse(formulas[f"{over} {name} {seed}"]) for seed in SEEDS] for name in names}
     joints = {
-        name: median([families.assessors[name]("found", each).joint or 0.0 for each in own])
+        name: median([families.assessors[name]("found", graph).joint or 0.0 for graph in own])
         for name, own in graphs.items()
     }
     known = {
@@ -150,9 +152,9 @@ def main(benches: str = GENERAL) -> None:
     ground = lay(benches, settings, default_folder(), new=True)
     terms = Terms(Evaluator(ground.table(range(len(ground.bench.architectures)))))
     names = [plan.bench.name for plan in ground.plans]
-    kept = found(benches, names, terms)
+    formulas = found(benches, names, terms)
     families = Families.of(ground)
-    rows = [row for over in FITNESSES for row in rows_of(over, kept, families)]
+    rows = [row for over in FITNESSES for row in rows_of(over, formulas, families)]
     suffix = "" if benches == GENERAL else f"_{len(names)}"
     write_left_out(Path(__file__).with_name(f"generality{suffix}.csv"), rows)
 

@@ -128,8 +128,8 @@ def of_all(view: Shown) -> Shown:
 def joint(view: Shown, scores: Array, places: tuple[int, ...]) -> float:
     """Return the mean over the columns of Somers' D on some architectures."""
     own = scores[list(places)]
-    found = columns(view.bench, places, view.targets)
-    return float(np.mean([somers(own[each.places], each.accuracies) for each in found]))
+    own_columns = columns(view.bench, places, view.targets)
+    return float(np.mean([somers(own[column.places], column.accuracies) for column in own_columns]))
 
 
 def described(view: Shown) -> Array:
@@ -156,7 +156,7 @@ def by_description(view: Shown, model: str, count: int, seed: int) -> float:
     inputs, entry = described(view), MODELS[model]
     places = view.labelled(parts.search)
     order = np.random.default_rng([seed, count]).permutation(len(places))[:count]
-    taken = sorted(places[i] for i in order)
+    taken = sorted(places[index] for index in order)
     labels = labels_of(view.bench, taken, view.targets, entry.labels)
     arrays = entry.function("fit")(inputs[taken], labels, seed, entry.settings)
     return joint(view, entry.function("predict")(arrays, inputs, entry.settings)[0], parts.held_out)
@@ -180,7 +180,7 @@ def unseen(view: Shown, places: tuple[int, ...]) -> tuple[int, ...]:
     bench = autoprox.load_bench("nb201")
     seen = {row.isomorph for row in drawn(bench, count).architectures}
     names = {row.name for row in bench.architectures if row.isomorph in seen}
-    return tuple(p for p in places if view.bench.architectures[p].name not in names)
+    return tuple(place for place in places if view.bench.architectures[place].name not in names)
 
 
 def evolved(view: Shown, count: int, seed: int) -> float:
@@ -198,7 +198,7 @@ def evolved(view: Shown, count: int, seed: int) -> float:
         batch=view.probe.batch,
     )
     ground = lay(replace(view.bench, default_architectures=None), settings, default_folder())
-    own = tuple(sorted(places[i] for i in taken))
+    own = tuple(sorted(places[index] for index in taken))
     search = search_on(replace(ground, search=own, held_out=parts.held_out), HERE)
     while not search.done:
         search.step()
@@ -206,13 +206,11 @@ def evolved(view: Shown, count: int, seed: int) -> float:
     return joint(view, view.evaluator(search.best.graph).values, parts.held_out)
 
 
-def figures(
-    view: Shown,
-) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
+def figures(view: Shown) -> Iterator[tuple[dict[str, Any], Callable[[int], float], Sequence[int]]]:
     """Yield what is tried, what gives its figure for a seed, and the seeds."""
     own = view.bench.name.startswith("nb201")
     row = {"labels": 0, "model": "", "reads": "", "labelling": ""}
-    best = {*sorted(view.known, key=lambda n: -abs(_known(view, n)(0)))[:2], "params"}
+    best = {*sorted(view.known, key=lambda proxy: -abs(_known(view, proxy)(0)))[:2], "params"}
     for name in sorted(best | ({"nb201_best"} if own else set())):
         yield row | {"model": name}, _known(view, name), SEEDS
     most = min(len(split(view.bench, seed).search) for seed in SEEDS)
@@ -264,15 +262,15 @@ def main(images: str, benches: Sequence[str]) -> None:
                 continue
             begun = time.process_time()
             try:
-                found = [figure(seed) for seed in seeds]
+                reached = [figure(seed) for seed in seeds]
             except BenchError as error:  # fewer than three labels of one of the spaces
                 print(row, error, flush=True)
                 continue
-            spent = (time.process_time() - begun) / len(found)
-            row |= {"median": round(float(np.median(found)), 4), "least": round(min(found), 4)}
-            row |= {"most": round(max(found), 4), "seeds": len(found)}
+            spent = (time.process_time() - begun) / len(reached)
+            row |= {"median": round(float(np.median(reached)), 4), "least": round(min(reached), 4)}
+            row |= {"most": round(max(reached), 4), "seeds": len(reached)}
             rows.append(row | {"core_seconds": round(spent, 1)})
-            rows.sort(key=lambda each: (BENCHES.index(each["bench"]), int(each["labels"])))
+            rows.sort(key=lambda row: (BENCHES.index(row["bench"]), int(row["labels"])))
             write_csv(path, rows)
             print(row, flush=True)
     draw(rows, path.with_suffix(".svg"))
@@ -304,11 +302,15 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for axis, bench in zip(axes[0], own, strict=True):
         of_bench = [row for row in rows if row["bench"] == bench]
         for name, curve in CURVES.items():
-            points = [r for r in of_bench if (r["model"], r["reads"], r["labelling"]) == curve]
+            points = [
+                row for row in of_bench if (row["model"], row["reads"], row["labelling"]) == curve
+            ]
             sizes = [int(row["labels"]) for row in points]
             axis.plot(sizes, [float(row["median"]) for row in points], ".-", label=name)
         plain = [
-            r for r in of_bench if r["labels"] in (0, "0") and not r["model"].endswith("_best")
+            row
+            for row in of_bench
+            if row["labels"] in (0, "0") and not row["model"].endswith("_best")
         ]
         known = max(plain, key=lambda row: float(row["median"]))
         axis.axhline(float(known["median"]), color="grey", ls="--", label="best known, 0 labels")

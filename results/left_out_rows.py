@@ -56,7 +56,7 @@ class Families:
             graphs: by family the formulas that were found without it.
             rival: by family the name of the known proxy.
         """
-        found = {
+        resampled = {
             family: np.stack([self.assessors[family].resampled(graph) for graph in own])
             for family, own in graphs.items()
         }
@@ -64,7 +64,7 @@ class Families:
             family: self.assessors[family].resampled(self.known[name])
             for family, name in rival.items()
         }
-        return over_architectures(found, beside)
+        return over_architectures(resampled, beside)
 
 
 def left_out_rows(
@@ -78,22 +78,22 @@ def left_out_rows(
         graphs: what was chosen without each family, by every seed; the first one's is written.
         families: the families.
     """
-    for family, found in table.found.items():
+    for family, figure in table.found.items():
         counts = {name: round(table.known[name][family], 4) for name in COUNTS}
-        row = {"fitness": fitness, "left_out": family, "found": round(found.middle, 4)}
+        row = {"fitness": fitness, "left_out": family, "found": round(figure.middle, 4)}
         yield {**row, **counts, "formula": graphs[family][0].text}
     afterwards = {family: name for family, (name, _) in table.best_counts.items()}
-    for other in table.beside:
-        assert other.difference_interval is not None
-        rival = dict.fromkeys(table.found, other.name) if other.name in table.known else afterwards
-        ends = (*other.difference_interval, *families.interval(graphs, rival))
+    for proxy in table.beside:
+        assert proxy.difference_interval is not None
+        rival = dict.fromkeys(table.found, proxy.name) if proxy.name in table.known else afterwards
+        ends = (*proxy.difference_interval, *families.interval(graphs, rival))
         yield {
             "fitness": fitness,
             "left_out": "mean over families",
-            "beside": other.name,
+            "beside": proxy.name,
             "found": round(table.joint, 4),
-            "known": round(other.joint, 4),
-            "difference": round(other.difference, 4),
+            "known": round(proxy.joint, 4),
+            "difference": round(proxy.difference, 4),
             **dict(zip(COLUMNS[-5:-1], (round(float(end), 4) for end in ends), strict=True)),
         }
 

@@ -144,17 +144,17 @@ def null_row(images: str, number: int) -> dict[str, Any]:
     ground = ground_of(images)
     judge = ground.judge(drawn(ground, NULL_SIZE, number))
     columns = shuffled(judge.ranker.columns, [number, 0])
-    found = [
+    bests = [
         searched(
             ground,
             judge,
             number,
             NULL_EVALUATIONS,
-            columns if each == 0 else shuffled(columns, [number, each]),
+            columns if shuffle == 0 else shuffled(columns, [number, shuffle]),
         ).best
-        for each in range(PERMUTATIONS + 1)
+        for shuffle in range(PERMUTATIONS + 1)
     ]
-    values = [0.0 if each is None else each.fitness or 0.0 for each in found]
+    values = [0.0 if best is None else best.fitness or 0.0 for best in bests]
     null = null_luck(values[0], values[1:], "somers")
     return {
         "world": number,

@@ -47,8 +47,8 @@ def effects(bits: NDArray[np.int64], accuracies: NDArray[np.float64]) -> NDArray
     scale = falls.std(0)
     known = (falls - falls.mean(0)) / scale
     penalty = RIDGE * len(known) * np.eye(known.shape[1])
-    found = np.linalg.solve(known.T @ known + penalty, known.T @ (accuracies - accuracies.mean()))
-    return (found / scale).reshape(2, -1)
+    effects = np.linalg.solve(known.T @ known + penalty, known.T @ (accuracies - accuracies.mean()))
+    return (effects / scale).reshape(2, -1)
 
 
 def terms(effects: NDArray[np.float64], widths: Sequence[int]) -> NDArray[np.float64]:
@@ -69,8 +69,8 @@ def fitted(bits: NDArray[np.int64], accuracies: NDArray[np.float64]) -> float:
     """
     fold = np.random.default_rng(0).permutation(len(bits)) % FOLDS
     predicted, falls = np.zeros(len(bits)), _falls(bits[:, 1:-1])
-    for each in range(FOLDS):
-        seen = fold != each
+    for number in range(FOLDS):
+        seen = fold != number
         own = effects(bits[seen], accuracies[seen]).ravel()
         predicted[~seen] = (falls[~seen] - falls[seen].mean(0)) @ own + accuracies[seen].mean()
     return spearman(predicted, accuracies)
@@ -86,12 +86,12 @@ def noise(builder: Builder, test: Images, bits: NDArray[np.int64]) -> float:
         dtype=np.float64,
     )
     generator = np.random.default_rng(0)
-    found = []
+    correlations = []
     for _ in range(HALVINGS):
         order = generator.permutation(right.shape[1])
         halves = (right[:, part].mean(1) for part in np.array_split(order, 2))
-        found.append(spearman(*halves))
-    half = max(0.0, float(np.mean(found)))
+        correlations.append(spearman(*halves))
+    half = max(0.0, float(np.mean(correlations)))
     return float(np.sqrt(2 * half / (1 + half)))
 
 
@@ -106,10 +106,10 @@ def row(bench: Bench, name: str, target: str, train: Images, test: Images) -> di
     architectures = bench.in_space(name)
     accuracies = bench.accuracies(target, architectures)
     there = ~np.isnan(accuracies)
-    bits = np.array([bench.bits(each) for each in architectures])[there]
+    bits = np.array([bench.bits(row) for row in architectures])[there]
     accuracies = accuracies[there]
     cost = costs(trained_network(bench, name), test.images[:1])
-    sizes = np.array([cost.size_bytes(each) for each in bits.tolist()], np.float64)
+    sizes = np.array([cost.size_bytes(widths) for widths in bits.tolist()], np.float64)
     return {
         "network": name,
         "target": target,

@@ -63,9 +63,9 @@ def compared(bench: str, network: str, seed: int, folder: Path) -> Iterator[dict
     ground = lay(bench, settings, default_folder())
     known = {name: load(name) for name in proxies.names() if name != f"{bench}_best"}
     candidates = {
-        name: each
-        for name, each in {"evolved": load(folder), **known}.items()
-        if isinstance(each, Proxy) and each.needs_bits and {*each.statistics} <= {*ground.names}
+        name: proxy
+        for name, proxy in {"evolved": load(folder), **known}.items()
+        if isinstance(proxy, Proxy) and proxy.needs_bits and {*proxy.statistics} <= {*ground.names}
     }
     for part, places in (("held out", ground.held_out), ("transfer", ground.transfer)):
         if places:

@@ -54,9 +54,9 @@ def by_accuracies(bench: Bench, name: str, cost: Costs, limit: Limit) -> tuple[i
     bits = np.array([bench.bits(row) for row in rows])
     fitted = effects(bits, bench.accuracies(bench.targets[0], rows))
     space = space_of(cost, WIDTHS, limit)
-    found = solved(space, terms(fitted, WIDTHS))
-    assert found is not None  # uniform bits are within the limit
-    return tuple(space.bits(found)[0].tolist())
+    places = solved(space, terms(fitted, WIDTHS))
+    assert places is not None  # uniform bits are within the limit
+    return tuple(space.bits(places)[0].tolist())
 
 
 def from_uniform(network: nn.Module, cost: Costs, limit: Limit, images: Tensor) -> tuple[int, ...]:
@@ -65,8 +65,8 @@ def from_uniform(network: nn.Module, cost: Costs, limit: Limit, images: Tensor) 
     generator = np.random.default_rng(0)
     divergence = divergence_of(network, images)
     start = space.uniform()[-1:]
-    found = tried(space, start, divergence, generator, TRIALS, lambda done, total: None)
-    return tuple(space.bits(found.places)[0].tolist())
+    best = tried(space, start, divergence, generator, TRIALS, lambda done, total: None)
+    return tuple(space.bits(best.places)[0].tolist())
 
 
 def choices(
@@ -76,7 +76,7 @@ def choices(
     network, shown = trained_network(bench, name), drawn_batch(train, BATCH, seed=0)
     cost, limit = costs(network, shown[0]), limit_of({"size": size})
     images, _ = drawn_batch(train, PLENTY, seed=0)
-    for trials, proxy in [*((0, each) for each in proxies), (TRIALS, proxies[0])]:
+    for trials, proxy in [*((0, text) for text in proxies), (TRIALS, proxies[0])]:
         label = proxy.format(network=name)
         choice = search_bits(network, *shown, label, size=size, trials=trials, images=images)
         label += f", {trials} trials" if trials else ""

@@ -43,14 +43,14 @@ def found_cell(proxies: str, seed: int, images: str) -> tuple[str, int]:
         report = json.loads((folder / "top.json").read_text())
         return report["top"][0]["config"]["cell"], report["scored"]
     if (folder / "state.json").is_file():
-        found = autoprox.search_architectures(resume=folder, **shared)
+        search = autoprox.search_architectures(resume=folder, **shared)
     else:
         options = {"evaluations": BUDGET, "seed": seed, "batch": BATCH, "images": images}
         names = proxies.split("+")
-        found = autoprox.search_architectures("nb201", names, out=folder, **options, **shared)
-    if not found.finished:
+        search = autoprox.search_architectures("nb201", names, out=folder, **options, **shared)
+    if not search.finished:
         sys.exit("interrupted; call again to go on")
-    return found.top(1)[0].config["cell"], len(found.scored)
+    return search.top(1)[0].config["cell"], len(search.scored)
 
 
 def _said(task: str, done: int, total: int) -> None:
@@ -61,7 +61,7 @@ def _said(task: str, done: int, total: int) -> None:
 def main(images: str, sets: Sequence[str]) -> None:
     """Search, look up, write."""
     bench = autoprox.load_bench("nb201")
-    rows_of = {each.config["cell"]: each for each in bench.architectures}
+    rows_of = {row.config["cell"]: row for row in bench.architectures}
     columns = {target: bench.accuracies(target) for target in bench.default_targets}
     best = {target: float(figures.max()) for target, figures in columns.items()}
     rows: list[dict[str, object]] = [
@@ -89,7 +89,7 @@ def main(images: str, sets: Sequence[str]) -> None:
             )
             print(rows[-1], flush=True)
             empty = dict.fromkeys(rows[-1], "")
-            write_csv(Path(__file__).with_suffix(".csv"), [{**empty, **each} for each in rows])
+            write_csv(Path(__file__).with_suffix(".csv"), [{**empty, **row} for row in rows])
 
 
 if __name__ == "__main__":

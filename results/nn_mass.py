@@ -45,7 +45,9 @@ def macro_masses(bench: Bench) -> Array:
         for block in (1, 2):
             text = "0" * place + str(block) + "0" * (7 - place)
             added[place, block] = mass(bench, rows[text]) - empty
-    return np.array([empty + sum(added[i, int(c)] for i, c in enumerate(text)) for text in rows])
+    return np.array(
+        [empty + sum(added[place, int(digit)] for place, digit in enumerate(text)) for text in rows]
+    )
 
 
 def error(sizes: Array, accuracies: Array, count: int) -> float:
@@ -53,9 +55,9 @@ def error(sizes: Array, accuracies: Array, count: int) -> float:
     errors = []
     for draw in range(DRAWS):
         order = np.random.default_rng([draw, count]).permutation(len(sizes))
-        known, other = order[:count], order[count:]
+        known, others = order[:count], order[count:]
         curve = fit_saturating(sizes[known], accuracies[known])
-        errors.append(np.sqrt(np.mean((curve(sizes[other]) - accuracies[other]) ** 2)))
+        errors.append(np.sqrt(np.mean((curve(sizes[others]) - accuracies[others]) ** 2)))
     return float(np.median(errors))
 
 

@@ -52,11 +52,14 @@ def rows_of(name: str, options: dict[str, object]) -> list[dict[str, object]]:
     bench = autoprox.load_bench(name)
     jobs = len(os.sched_getaffinity(0))
     board = autoprox.rank(PROXIES[name], bench, timed=False, jobs=jobs, **options)
-    by_name = {each.name: each for each in bench.architectures}
-    ranked = [by_name[each] for each in board.architectures]
-    scores = {proxy: resolved(np.nan_to_num(v, nan=-np.inf)) for proxy, v in board.scores.items()}
+    by_name = {row.name: row for row in bench.architectures}
+    ranked = [by_name[name] for name in board.architectures]
+    scores = {
+        proxy: resolved(np.nan_to_num(values, nan=-np.inf))
+        for proxy, values in board.scores.items()
+    }
     scores["random"] = np.zeros(len(ranked))
-    spaces = np.array([each.space for each in ranked])
+    spaces = np.array([row.space for row in ranked])
     rows: list[dict[str, object]] = []
     for space in bench.spaces:
         for target in bench.default_targets:
@@ -81,13 +84,13 @@ def rows_of(name: str, options: dict[str, object]) -> list[dict[str, object]]:
 def main(name: str, options: dict[str, object]) -> None:
     """Rank, draw, write."""
     path = Path(__file__).with_suffix(".csv")
-    kept: list[dict[str, object]] = []
+    others: list[dict[str, object]] = []
     if path.is_file():
         with path.open(newline="") as file:
-            kept = [row for row in csv.DictReader(file) if row["bench"] != name]
+            others = [row for row in csv.DictReader(file) if row["bench"] != name]
     new = rows_of(name, options)
     order = list(DRAWN)
-    write_csv(path, sorted([*kept, *new], key=lambda row: order.index(str(row["bench"]))))
+    write_csv(path, sorted([*others, *new], key=lambda row: order.index(str(row["bench"]))))
 
 
 if __name__ == "__main__":

@@ -78,10 +78,10 @@ def generations(plan: Plan) -> list[list[str]]:
     settings = Settings("nb201", evaluations=CANDIDATES)
     words = load_bench("nb201").default_statistics or DEFAULT_STATISTICS
     search = Search(settings, Variation(Vocabulary(words)), judge_of(plan, min(SIZES)))
-    found = []
+    generations = []
     while not search.done:
-        found.append(list(search.step().new))
-    return found
+        generations.append(list(search.step().new))
+    return generations
 
 
 def judged(plan: Plan, size: int) -> dict[str, object]:

@@ -93,8 +93,8 @@ def unseen(images: str) -> tuple[Ground, list[int]]:
     settings = Settings("nb201", architectures=CELLS, images=images, batch=16)
     ground = lay("nb201", settings, default_folder())
     drawn = autoprox.load_bench("nb201").sampled(MEASURED["nb201"] or 0)
-    seen = {each.name for each in drawn.architectures}
-    names = [each.name for each in ground.bench.architectures]
+    seen = {row.name for row in drawn.architectures}
+    names = [row.name for row in ground.bench.architectures]
     return ground, [place for place, name in enumerate(names) if name not in seen]
 
 
@@ -108,24 +108,26 @@ def row_of(
 ) -> dict[str, Any]:
     """Run if need be, and return what came out."""
     folder = run_of(bench, algorithm, seed, options)
-    found = read_run(folder)
-    ground = lay(bench, found.settings, default_folder())
-    best, on_search = found.held_out[0], found.search[0]
-    rival = max((x for x in found.held_out if x.known), key=lambda each: each.joint or -1.0)
+    run = read_run(folder)
+    ground = lay(bench, run.settings, default_folder())
+    best, on_search = run.held_out[0], run.search[0]
+    rival = max(
+        (proxy for proxy in run.held_out if proxy.known), key=lambda proxy: proxy.joint or -1.0
+    )
     low, high = best.difference_interval or (np.nan, np.nan)
     joint = best.joint or 0.0
     row: dict[str, Any] = {
         "algorithm": algorithm,
         "seed": seed,
-        "evaluations": found.evaluations,
+        "evaluations": run.evaluations,
         "held_out": joint,
         "held_out_low": best.joint_interval[0] if best.joint_interval else np.nan,
         "held_out_high": best.joint_interval[1] if best.joint_interval else np.nan,
         "held_out_kendall": best.mean("kendall"),
         "held_out_spearman": best.mean("spearman"),
         "search": on_search.joint,
-        "corrected": found.luck.corrected if found.luck else np.nan,
-        "optimism": found.luck.optimism if found.luck else np.nan,
+        "corrected": run.luck.corrected if run.luck else np.nan,
+        "optimism": run.luck.optimism if run.luck else np.nan,
         "best_known": rival.name,
         "best_known_held_out": rival.joint,
         "over_best_known": joint - (rival.joint or 0.0),
@@ -134,9 +136,9 @@ def row_of(
         "top1_regret": best.mean("top1_regret"),
         "top5_regret": best.mean("top5_regret"),
         "top_share": best.mean("top_share"),
-        "params_held_out": next(x.joint for x in found.held_out if x.name == "params"),
-        "l2_norm_held_out": next(x.joint for x in found.held_out if x.name == "l2_norm"),
-        "distinct_per_second": round(found.evaluations / found.seconds),
+        "params_held_out": next(proxy.joint for proxy in run.held_out if proxy.name == "params"),
+        "l2_norm_held_out": next(proxy.joint for proxy in run.held_out if proxy.name == "l2_norm"),
+        "distinct_per_second": round(run.evaluations / run.seconds),
         "nodes": best.complexity,
         "failure": best.failure or "",
         "formula": best.expression,
@@ -146,9 +148,11 @@ def row_of(
     scored = best.joint is not None
     own = compare(assessor.evaluator(parse(best.expression)).values) if scored else None
     for name, scores in further.items():
-        other = compare(scores[list(ground.held_out)])
-        difference, low, high = beside(own, other) if own else (-other.joint, np.nan, np.nan)
-        row |= {name: other.joint, f"over_{name}": difference}
+        rival_figures = compare(scores[list(ground.held_out)])
+        difference, low, high = (
+            beside(own, rival_figures) if own else (-rival_figures.joint, np.nan, np.nan)
+        )
+        row |= {name: rival_figures.joint, f"over_{name}": difference}
         row |= {f"over_{name}_low": low, f"over_{name}_high": high}
     return row
 
@@ -163,16 +167,16 @@ def on_unseen(rows: list[dict[str, Any]], images: str) -> None:
     figures = {name: assessor(name, graph).joint for name, graph in known.items()}
     best = max(figures, key=lambda name: figures[name] or -1.0)
     for row in rows:
-        found = assessor("found", parse(row["formula"]))
-        row["unseen"] = found.joint or 0.0
+        assessment = assessor("found", parse(row["formula"]))
+        row["unseen"] = assessment.joint or 0.0
         row["unseen_best_known"] = figures[best]
-        row["unseen_failure"] = found.failure or ""
+        row["unseen_failure"] = assessment.failure or ""
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return medians of each algorithm, and how they compare with random search by seed."""
     by_seed = {row["seed"]: row for row in rows if row["algorithm"] == "random"}
-    found = []
+    medians_of_all = []
     for algorithm in ALGORITHMS:
         own = [row for row in rows if row["algorithm"] == algorithm]
         numbers = [key for key, value in own[0].items() if isinstance(value, float | int)]
@@ -182,7 +186,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         gains = [row["held_out"] - by_seed[row["seed"]]["held_out"] for row in own]
         known = [row["over_best_known"] for row in own]
-        found.append(
+        medians_of_all.append(
             {
                 **medians,
                 "algorithm": algorithm,
@@ -194,7 +198,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "over_best_known_p": _sign_test(known),
             }
         )
-    return found
+    return medians_of_all
 
 
 def _sign_test(gains: list[float]) -> float | str:
@@ -225,8 +229,8 @@ def main(bench: str, images: str | None, anew: Sequence[str]) -> None:
     ]
     if images is not None:
         on_unseen(rows, images)
-    others = [each for each in read_csv(path) if each["algorithm"] not in anew]
-    rows += [each for each in others if each["seed"] != "median"]
+    others = [row for row in read_csv(path) if row["algorithm"] not in anew]
+    rows += [row for row in others if row["seed"] != "median"]
     rows.sort(key=lambda row: (ALGORITHMS.index(row["algorithm"]), row["seed"]))
     rows += summary(rows)
     keys = list(dict.fromkeys(key for row in rows for key in row))

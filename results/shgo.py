@@ -42,11 +42,11 @@ def row_of(name: str, count: int, cost: str) -> dict[str, Any]:
     fits = fit_space(space, pairs, {cost: range_of(cost, ":1")}, "gp", 0)
     places = np.array(
         [
-            [values.index(n) for values, n in zip(space.levels, key, strict=True)]
+            [values.index(number) for values, number in zip(space.levels, key, strict=True)]
             for key in space.rows
         ]
     )
-    place_of = {tuple(place): i for i, place in enumerate(places.tolist())}
+    place_of = {tuple(place): index for index, place in enumerate(places.tolist())}
     accuracies = np.array([row.accuracies[target] for row in rows])
     predicted = fits.accuracies(places.astype(np.float64))
     costs = fits.cost(cost, places.astype(np.float64))

@@ -40,9 +40,7 @@ def tokens(batch: int, seed: int) -> tuple[object, object]:
 TRAINED = {
     "transnas": {"input_shape": (3, 256, 256)},
     "nb101": {"input_shape": (3, 32, 32)},
-    "darts": {
-        "build": partial(darts.build, cells=darts.TRAINED_CELLS, width=darts.TRAINED_WIDTH),
-    },
+    "darts": {"build": partial(darts.build, cells=darts.TRAINED_CELLS, width=darts.TRAINED_WIDTH)},
     "autoformer_s": {
         "build": partial(autoformer_s.build, image_size=224),
         "input_shape": (3, 224, 224),
@@ -57,8 +55,8 @@ def scores(bench: Bench) -> np.ndarray:
     """Return the scores of the networks of a bench, ``(networks, proxies)``; NaN without one."""
     inputs, targets = Probe(batch=BATCH).inputs(bench)
     frames = (
-        score({one.name: bench.network(one)}, PROXIES, inputs, targets, loss=bench.loss)
-        for one in bench.architectures
+        score({row.name: bench.network(row)}, PROXIES, inputs, targets, loss=bench.loss)
+        for row in bench.architectures
     )
     return np.concatenate([frame.scores for frame in frames])
 
@@ -71,9 +69,9 @@ def main(names: list[str]) -> None:
         trained = dataclasses.replace(shown, **TRAINED[name])
         here, there = scores(shown), scores(trained)
         rows = [row for row in rows if row["bench"] != name]
-        for proxy, own, other in zip(PROXIES, here.T, there.T, strict=True):
-            both = np.isfinite(own) & np.isfinite(other)
-            d = f"{somers(own[both], other[both]):.3f}" if both.any() else ""
+        for proxy, own, full in zip(PROXIES, here.T, there.T, strict=True):
+            both = np.isfinite(own) & np.isfinite(full)
+            d = f"{somers(own[both], full[both]):.3f}" if both.any() else ""
             rows.append({"bench": name, "proxy": proxy, "networks": int(both.sum()), "somers_d": d})
         write_csv(FILE, rows)
         print(*(row for row in rows if row["bench"] == name), sep="\n", flush=True)

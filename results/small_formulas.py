@@ -59,8 +59,8 @@ def pairs(known: Sequence[tuple[Graph, str]]) -> list[tuple[int, int, str]]:
     """Return places of terms, and a word, of all formulas that read one statistic at most."""
     together = [
         (i, j)
-        for (i, (_, one)), (j, (_, other)) in combinations(enumerate(known), 2)
-        if not one or not other or one == other
+        for (i, (_, own)), (j, (_, beside)) in combinations(enumerate(known), 2)
+        if not own or not beside or own == beside
     ]
     turned = [(j, i) for i, j in together]
     return [
@@ -119,7 +119,7 @@ class Small:
         judge = self.ground.judge(everywhere)
         known = [(term, reading(term)) for term in written(self.ground.vocabulary.statistics)]
         failures, self.values = judge.scores([graph for graph, _ in known])
-        self.terms = [one for one, failure in zip(known, failures, strict=True) if failure is None]
+        self.terms = [term for term, why in zip(known, failures, strict=True) if why is None]
         self.ranker, self.columns = judge.ranker, judge.ranker.columns
         missing, scores = judge.scores(list(self.ground.known.values()))
         names = [name for name, why in zip(self.ground.known, missing, strict=True) if why is None]
@@ -137,7 +137,10 @@ class Small:
 
     def correlations(self, ranker: Ranker, values: Array) -> Array:
         """Return the correlation of each formula with each column."""
-        blocks = (self.formulas[i : i + AT_ONCE] for i in range(0, len(self.formulas), AT_ONCE))
+        blocks = (
+            self.formulas[start : start + AT_ONCE]
+            for start in range(0, len(self.formulas), AT_ONCE)
+        )
         return np.concatenate([ranker.correlations(scores_of(values, block)) for block in blocks])
 
     def graph(self, place: int, sign: float) -> Graph:
@@ -155,8 +158,8 @@ class Small:
         counts = ranker.correlations(self.counts[:, places])
         families = list(dict.fromkeys(column.family for column in ranker.columns))
         for family in [*families, NONE]:
-            left = [i for i, column in enumerate(ranker.columns) if column.family != family]
-            columns = [ranker.columns[i] for i in left]
+            left = [place for place, column in enumerate(ranker.columns) if column.family != family]
+            columns = [ranker.columns[place] for place in left]
             mean = over_families(correlations[:, left], columns, "mean")
             signs = np.where(mean < 0, -1.0, 1.0)
             turned = correlations[:, left] * signs[:, None]
@@ -211,15 +214,17 @@ def rows_of(over: Over, choices: Sequence[Choice], small: Small) -> Iterator[dic
     known = {
         name: dict(zip(families, figures, strict=True)) for name, figures in small.known.items()
     }
-    left_out = {family: [each for each in own if each.left_out == family] for family in families}
+    left_out = {
+        family: [choice for choice in own if choice.left_out == family] for family in families
+    }
     table = LeftOut(
         {
-            family: median([each.figures[family] for each in left_out[family]])
+            family: median([choice.figures[family] for choice in left_out[family]])
             for family in families
         },
         known,
     )
-    graphs = {family: [each.graph for each in left_out[family]] for family in families}
+    graphs = {family: [choice.graph for choice in left_out[family]] for family in families}
     return left_out_rows(over, table, graphs, small.families)
 
 
@@ -240,8 +245,8 @@ def matrix_of(choices: Sequence[Choice], small: Small) -> Iterator[dict[str, Any
         yield row(name, small.known[name])
     for choice in choices:
         if (choice.seed, choice.over) == (SEEDS[0], "wins"):
-            what = f"chosen without {choice.left_out}"
-            yield row(what, list(choice.figures.values()), choice.graph.text)
+            label = f"chosen without {choice.left_out}"
+            yield row(label, list(choice.figures.values()), choice.graph.text)
     turned = small.everywhere * np.sign(small.everywhere.mean(axis=1))[:, None]
     good = turned[:, families.index(FAMILY)] >= ASKED
     for what, allowed in (("", np.ones(len(turned))), (f" with {ASKED:g} on {FAMILY}", good)):

@@ -108,7 +108,7 @@ def silenced(run: Run) -> dict[str, float]:
     taught = [node for node in graph if any(w.startswith(OF_TEACHER) for w in node.statistics)]
     numbers = [node for node in taught if node.kind is Layer]
     parts = [node for node in numbers if not {*node.args} & {*numbers}]
-    found = {}
+    figures = {}
     for name, silent in (
         ("teacher_silent", [node for node in taught if not node.args]),
         ("part_silent", parts),
@@ -117,8 +117,8 @@ def silenced(run: Run) -> dict[str, float]:
         for node in silent:
             zero = apply("multiply", node, number(0.0))
             left = replaced(left, node, apply("add", zero, number(mean_of(node, evaluator))))
-        found[name] = assessed(name, left).joint or 0.0
-    return found
+        figures[name] = assessed(name, left).joint or 0.0
+    return figures
 
 
 def figure(bench: Bench, scores: NDArray[np.float64], places: Sequence[int]) -> float:
@@ -133,22 +133,22 @@ def row_of(
     """Return what the searches find on one split, beside known proxies."""
     parts, setting = split(bench, seed), SETTINGS[bench.name]
     runs = {name: run_of(name, seed, bench.name, images) for name in setting.searches}
-    found = {name: run.held_out[0] for name, run in runs.items()}
+    bests = {name: run.held_out[0] for name, run in runs.items()}
     silent = silenced(runs["comparing"]) if setting.comparing else {}
     known: dict[str, dict[str, float]] = {}
     for part in ("search", "held_out"):
-        known[part] = {each.name: each.joint for each in getattr(runs["with_teacher"], part)}
-        for name, each in scores.items():
-            known[part][name] = figure(bench, each, getattr(parts, part))
+        known[part] = {row.name: row.joint for row in getattr(runs["with_teacher"], part)}
+        for name, values in scores.items():
+            known[part][name] = figure(bench, values, getattr(parts, part))
     hand = max((*SEEDS, *setting.functions), key=known["search"].__getitem__)
     others = {"hand_designed": hand, **{name: name for name in setting.others}}
     return {
         "split": seed,
-        **{name: each.joint for name, each in found.items()},
+        **{name: best.joint for name, best in bests.items()},
         **silent,
         **{name: known["held_out"][of] for name, of in others.items()},
         "best_hand_designed": hand,
-        **{f"formula_{name}": each.expression for name, each in found.items()},
+        **{f"formula_{name}": best.expression for name, best in bests.items()},
     }
 
 
@@ -180,7 +180,7 @@ def main(name: str, images: str | None = None) -> None:
         print(rows[-1], flush=True)
     parts, others = split(bench, 0), ("without_teacher", "hand_designed", *setting.others)
     share = len(parts.held_out) / len(parts.search)
-    pairs = [(each, other) for each in setting.searches for other in others if each != other]
+    pairs = [(search, other) for search in setting.searches for other in others if search != other]
     if setting.comparing:
         pairs += [("comparing", "teacher_silent"), ("comparing", "part_silent")]
     table = [*rows, *(difference(rows, *pair, share) for pair in pairs)]

@@ -75,7 +75,7 @@ def main(images: str) -> None:
         write_csv(Path(__file__).with_suffix(".csv"), [rounded(row) for row in rows])
     for name in PROXIES:
         own = np.array([[row[f] for f in FIGURES] for row in rows if row["proxy"] == name])
-        told = "  ".join(f"{f} {m:.3f}" for f, m in zip(FIGURES, own.mean(0), strict=True))
+        told = "  ".join(f"{f} {mean:.3f}" for f, mean in zip(FIGURES, own.mean(0), strict=True))
         print(f"{name:22} {told}  D from {own[:, 0].min():.3f} to {own[:, 0].max():.3f}")
 
 

@@ -34,7 +34,7 @@ def expected(scores: NDArray[np.float64], figures: NDArray[np.float64], drawn: i
     come from behind it.
     """
     order, count = np.argsort(-scores, kind="stable"), len(scores)
-    ways = [comb(count - 1 - k, drawn - 1) for k in range(count)]
+    ways = [comb(count - 1 - rank, drawn - 1) for rank in range(count)]
     return float(np.dot(ways, figures[order]) / comb(count, drawn))
 
 
@@ -54,10 +54,10 @@ def main(images: str) -> None:
             rows += [
                 {
                     "limit": limit, "networks": len(fit), "drawn": drawn, "chosen_by": name,
-                    "accuracy": round(float(np.mean(each)), 3), "least": round(min(each), 3),
-                    "largest": round(max(each), 3),
+                    "accuracy": round(float(np.mean(accuracies)), 3),
+                    "least": round(min(accuracies), 3), "largest": round(max(accuracies), 3),
                 }
-                for name, each in chosen.items()
+                for name, accuracies in chosen.items()
             ]  # fmt: skip
     write_csv(Path(__file__).with_suffix(".csv"), rows)
     for row in rows:

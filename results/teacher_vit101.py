@@ -48,9 +48,9 @@ def main(images: str, weights: str) -> None:
             rows.append({
                 "teacher": name, "proxy": proxy, "joint": own.joint, "low": low, "high": high,
                 "over_l2_norm": own.joint - beside.joint, "over_low": less, "over_high": more,
-                **{each.column: each.somers for each in own.columns},
+                **{column.column: column.somers for column in own.columns},
                 "mean_partial_spearman": np.mean([
-                    each.partial for each in own.columns if each.partial is not None
+                    column.partial for column in own.columns if column.partial is not None
                 ]),
             })  # fmt: skip
             print(rows[-1])

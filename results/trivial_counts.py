@@ -52,8 +52,8 @@ def counts(bench: Bench, architecture: Architecture) -> list[str]:
         for layer in layers.values()
     ]
     size = sum(parameter.numel() for parameter in network.parameters())
-    found = (size, counter.get_total_flops(), len(fan_in), sum(fan_in) / len(fan_in))
-    return [f"{count:.10g}" for count in found]
+    numbers = (size, counter.get_total_flops(), len(fan_in), sum(fan_in) / len(fan_in))
+    return [f"{count:.10g}" for count in numbers]
 
 
 def main(names: list[str]) -> None:
@@ -65,7 +65,7 @@ def main(names: list[str]) -> None:
     for name in names or [name for name in BENCHES if name not in LEFT_OUT]:
         bench = drawn(load_bench(name))
         lines[name] = [
-            ",".join([name, one.name, *counts(bench, one)]) for one in bench.architectures
+            ",".join([name, row.name, *counts(bench, row)]) for row in bench.architectures
         ]
         print(name, len(lines[name]), flush=True)
     rows = [line for name in BENCHES for line in lines.get(name, [])]

@@ -37,23 +37,23 @@ WIDTHS, PENALTIES = (1.0, 2.0, 4.0, 8.0), (0.03, 0.1, 0.3, 1.0, 3.0)
 
 def description(architecture: Architecture) -> list[float]:
     """Return an architecture as numbers: of long lists the mean, the deviation and both halves."""
-    found: list[float] = []
+    numbers: list[float] = []
     for value in architecture.config.values():
         if isinstance(value, str):  # which of the published files it is from
             continue
         own = np.atleast_1d(np.array(value, dtype=np.float64))
         if len(own) <= 3:
-            found += own.tolist()
+            numbers += own.tolist()
         else:
             halves = np.array_split(own, 2)
-            found += [own.mean(), own.std(), halves[0].mean(), halves[1].mean()]
-    return found
+            numbers += [own.mean(), own.std(), halves[0].mean(), halves[1].mean()]
+    return numbers
 
 
 def predicted(known: Array, figures: Array, asked: Array, width: float, penalty: float) -> Array:
     """Return what kernel ridge regression predicts, ``(asked,)``."""
     centre, scale = known.mean(0), known.std(0) + 1e-9
-    first, second = ((each - centre) / scale for each in (known, asked))
+    first, second = ((inputs - centre) / scale for inputs in (known, asked))
 
     def kernel(one: Array, other: Array) -> Array:
         squares = ((one[:, None] - other[None]) ** 2).mean(-1)
@@ -111,8 +111,8 @@ def rows_of(
                 "nine_tenths": somers(most, column.accuracies),
                 **{name: somers(values[asked], truth) for name, values in scores.items()},
                 **{
-                    f"{name}_all": somers(x[column.places], column.accuracies)
-                    for name, x in scores.items()
+                    f"{name}_all": somers(values[column.places], column.accuracies)
+                    for name, values in scores.items()
                 },
             }
         )
@@ -135,26 +135,26 @@ def main() -> None:
     scores = {
         name: evaluator(autoprox.load(name).graph).values for name in ("l2_norm", "params", "flops")
     }
-    rows = [description(each) for each in bench.architectures]
+    rows = [description(row) for row in bench.architectures]
     described = np.full((len(rows), max(map(len, rows)) + 2), np.nan)
     for place, row in enumerate(rows):
         described[place, : len(row)] = row
     described[:, -2:] = np.log(np.stack([scores["params"], scores["flops"]], axis=1))
-    found = [row for seed in SPLITS for row in rows_of(bench, described, scores, seed)]
-    for name in dict.fromkeys(row["column"] for row in found):
-        own = [row for row in found if row["column"] == name]
+    table = [row for seed in SPLITS for row in rows_of(bench, described, scores, seed)]
+    for name in dict.fromkeys(row["column"] for row in table):
+        own = [row for row in table if row["column"] == name]
         medians = {
             key: float(np.median([row[key] for row in own]))
             for key, value in own[0].items()
             if isinstance(value, float)
         }
-        found.append({"split": "median", "column": name, "known": own[0]["known"], **medians})
-    keys = list(found[0])
+        table.append({"split": "median", "column": name, "known": own[0]["known"], **medians})
+    keys = list(table[0])
     write_csv(
         Path(__file__).with_suffix(".csv"),
         [
             {key: round(row[key], 4) if isinstance(row[key], float) else row[key] for key in keys}
-            for row in found
+            for row in table
         ],
     )
 

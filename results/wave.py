@@ -59,21 +59,21 @@ def rows_of(name: str, images: str | None) -> list[dict[str, object]]:
 
     def figures(expression: str) -> tuple[float, NDArray[np.float64]]:
         scores = evaluator(autoprox.parse(expression)).values
-        ds = np.array([somers(scores[each.places], each.accuracies) for each in own])
+        ds = np.array([somers(scores[column.places], column.accuracies) for column in own])
         drawn_ds = [
-            resampled_ds(scores[each.places], each.accuracies, drawn)
-            for each, drawn in zip(own, counts, strict=True)
+            resampled_ds(scores[column.places], column.accuracies, drawn)
+            for column, drawn in zip(own, counts, strict=True)
         ]
         return float(joint(ds, weights(own))), joint(np.array(drawn_ds).T, weights(own))
 
-    found = []
+    rows = []
     for statistic, layers in LAYERS.items():
         plain, resampled = figures(f"sum({layers})")
         waved, resampled_waved = figures(f"sum(wave({layers}))")
         low, high = interval(resampled_waved - resampled)
         row = {"bench": name, "statistic": statistic, "plain": plain, "wave": waved}
-        found.append(rounded(row | {"difference": waved - plain, "low": low, "high": high}))
-    return found
+        rows.append(rounded(row | {"difference": waved - plain, "low": low, "high": high}))
+    return rows
 
 
 if __name__ == "__main__":

@@ -104,15 +104,15 @@ def by_group(statistics: tuple[str, ...]) -> dict[str, list[Graph]]:
     usual = list(terms(statistics))
     layers = [term.args[0] for term in usual if term.word == "mean"]
     layers = [
-        each for each in layers if each.word != "sqrt" and not (reading(each) and sizes(each))
+        term for term in layers if term.word != "sqrt" and not (reading(term) and sizes(term))
     ]
-    quotients = {each for each in layers if each.word == "divide" and len(sizes(each)) == 2}
+    quotients = {term for term in layers if term.word == "divide" and len(sizes(term)) == 2}
     return {
         "usual": usual,
-        "without quotients of sizes": [each for each in usual if not quotients & {*each}],
-        "without relations of samples": [each for each in usual if "gram" not in reading(each)],
+        "without quotients of sizes": [term for term in usual if not quotients & {*term}],
+        "without relations of samples": [term for term in usual if "gram" not in reading(term)],
         **{
-            f"with {group}": [*usual, *(above(word, each) for word in words for each in layers)]
+            f"with {group}": [*usual, *(above(word, term) for word in words for term in layers)]
             for group, words in FURTHER.items()
         },
     }
@@ -120,7 +120,7 @@ def by_group(statistics: tuple[str, ...]) -> dict[str, list[Graph]]:
 
 def sizes(layers: Graph) -> list[Graph]:
     """Return the arguments of a word that are sizes."""
-    return [each for each in layers.args if each.text in SIZES]
+    return [term for term in layers.args if term.text in SIZES]
 
 
 def everything(statistics: tuple[str, ...]) -> tuple[Graph, ...]:
@@ -130,14 +130,14 @@ def everything(statistics: tuple[str, ...]) -> tuple[Graph, ...]:
 
 def found(whole: Small, own: Sequence[Graph]) -> Figures:
     """Return by the fitness what formulas of some terms have on each family left out."""
-    part, kept = copy.copy(whole), {*own}
-    places = [place for place, (term, _) in enumerate(whole.terms) if term in kept]
-    part.terms, part.values = [whole.terms[i] for i in places], whole.values[places]
+    part, own_terms = copy.copy(whole), {*own}
+    places = [place for place, (term, _) in enumerate(whole.terms) if term in own_terms]
+    part.terms, part.values = [whole.terms[place] for place in places], whole.values[places]
     part.write()
     print(len(part.terms), "terms", len(part.formulas), "formulas", flush=True)
-    choices = [each for seed in SEEDS for each in part.chosen(seed, FITNESSES)]
+    choices = [choice for seed in SEEDS for choice in part.chosen(seed, FITNESSES)]
     families = list(choices[0].figures)
-    figures = {(each.over, each.left_out, each.seed): each.figures for each in choices}
+    figures = {(choice.over, choice.left_out, choice.seed): choice.figures for choice in choices}
     return {
         over: [
             float(np.median([figures[over, family, seed][family] for seed in SEEDS]))
@@ -149,12 +149,12 @@ def found(whole: Small, own: Sequence[Graph]) -> Figures:
 
 def rows_of(group: str, figures: Figures, usual: Figures) -> Iterator[dict[str, object]]:
     """Yield a row for each fitness: what a group gives, and what it adds to the usual terms."""
-    for over, each in figures.items():
-        gains = np.array(each) - usual[over]
+    for over, figures_left_out in figures.items():
+        gains = np.array(figures_left_out) - usual[over]
         low, high = of_mean(gains)
         yield {
-            "terms": group, "fitness": over, "families": len(each),
-            "left_out": float(np.mean(each)), "over_usual": float(gains.mean()),
+            "terms": group, "fitness": over, "families": len(figures_left_out),
+            "left_out": float(np.mean(figures_left_out)), "over_usual": float(gains.mean()),
             "low": low, "high": high,
             "above": int((gains > 0).sum()), "below": int((gains < 0).sum()),
         }  # fmt: skip
@@ -162,15 +162,15 @@ def rows_of(group: str, figures: Figures, usual: Figures) -> Iterator[dict[str, 
 
 def main(benches: str = "general") -> None:
     """Choose with every group of words, and write what each adds."""
-    kept: dict[str, Figures] = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    done: dict[str, Figures] = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     whole = Small(SEEDS[0], everything, benches)
     groups = by_group(whole.ground.vocabulary.statistics)
     for group, own in groups.items():
-        if f"{benches} {group}" not in kept:
-            kept[f"{benches} {group}"] = found(whole, own)
+        if f"{benches} {group}" not in done:
+            done[f"{benches} {group}"] = found(whole, own)
             KEPT.parent.mkdir(parents=True, exist_ok=True)
-            write_text(KEPT, json.dumps(kept, indent=1))
-    own = {group: kept[f"{benches} {group}"] for group in groups}
+            write_text(KEPT, json.dumps(done, indent=1))
+    own = {group: done[f"{benches} {group}"] for group in groups}
     rows = [row for group in groups for row in rows_of(group, own[group], own["usual"])]
     write_csv(Path(__file__).with_suffix(".csv"), [rounded(row) for row in rows])
     print(*rows, sep="\n")

@@ -33,7 +33,6 @@ from autoprox.proxies.loading import load
 from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers
-from autoprox.runtime.progress import Progress
 from autoprox.statistics import STATISTICS, Store
 
 
@@ -64,8 +63,8 @@ class Ground:
     targets: tuple[str, ...]
     algorithm: Algorithm
 
-    def measure(self, workers: Workers, told: Callable[[int, int], None]) -> None:
-        """Measure what is missing from the cache; `told` how many are measured, and of how many.
+    def measure(self, workers: Workers, progress: Callable[[int, int], None]) -> None:
+        """Measure what is missing from the cache; `progress` takes how many are measured, of all.
 
         Raises:
             StatisticError, CacheError, WorkerError: it cannot be measured or kept.

@@ -124,8 +124,8 @@ class Shown:
     @cached_property
     def consensus(self) -> Array:
         """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``."""
-        values = [self.evaluator(graph).values for graph in self.known.values()]
-        return np.asarray(np.mean([normal_scores(np.nan_to_num(each)) for each in values], axis=0))
+        values = [np.nan_to_num(self.evaluator(graph).values) for graph in self.known.values()]
+        return np.asarray(np.mean([normal_scores(scores) for scores in values], axis=0))
 
     def labelled(self, places: Iterable[int]) -> list[int]:
         """Return which of some architectures have a figure for every target."""
@@ -219,46 +219,47 @@ def fit(
     whole = load_bench(source) if isinstance(source, str) else source
     part = drawn(whole, architectures).restricted(listed(spaces) if spaces else None)
     wanted = listed(targets or part.default_targets)
-    for number in range(split_seed, split_seed + repeats):  # what cannot be is told now
+    split_seeds = range(split_seed, split_seed + repeats)
+    for number in split_seeds:  # what cannot be is told now
         check_enough(labels, with_figures(part, wanted, split(part, number, held_out_share).search))
     words = searched_statistics(part)
     sources = listed(inputs) if inputs else (entry.reads,)
     graphs, layers = inputs_of(sources, part, words), scale_of(sources)
-    named = [each for each in sources if each != "known" and each not in SCALES]
+    named = [name for name in sources if name != "known" and name not in SCALES]
     if named:
         home = source.name if isinstance(source, Bench) else found_at(source)
         asked_for = listed(targets) if targets else None
-        for number in range(split_seed, split_seed + repeats):
-            told = Settings(
+        for number in split_seeds:
+            searched = Settings(
                 home, targets=asked_for, split_seed=number, held_out_share=held_out_share
             )
-            _check_unseen(named, lay(part, told, Path()), source)
-    names = dict.fromkeys([*words, *(name for each in graphs for name in each.statistics)])
+            _check_unseen(named, lay(part, searched, Path()), source)
+    names = dict.fromkeys([*words, *(name for graph in graphs for name in graph.statistics)])
     probe = Probe(batch, probe_seed, sample, images, device)
     folder = Path(cache) if cache is not None else default_folder()
     plan = Plan(part, source, with_baselines(part, tuple(names)), probe, folder)
     tell = progress or silent
     with open_workers(jobs, backend, scheduler, folder) as workers:
         shown = shown_of(plan, wanted, workers, tell)
+        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers)
         results = []
-        for i in range(repeats):
-            tell("fitting", i, repeats)
-            maker = Fitter(shown, model, graphs, asked, labels, labelling, layers)
-            results.append(maker(seed + i, split_seed + i, held_out_share))
+        for repeat, number in enumerate(split_seeds):
+            tell("fitting", repeat, repeats)
+            results.append(fitter(seed + repeat, number, held_out_share))
         tell("fitted", repeats, repeats)
     return Fits(tuple(results), None if path is None else results[0].proxy.save(path))
 
 
 def _check_unseen(inputs: Sequence[str], ground: Ground, source: str | Bench) -> None:
     """Raise `RunError` if a search that found an input saw held-out architectures."""
-    for each in inputs:
-        kind, _, name = each.partition(":")
+    for text in inputs:
+        kind, _, name = text.partition(":")
         try:
-            recorded = load(name if kind in SCALES else each).provenance.get("settings")
+            recorded = load(name if kind in SCALES else text).provenance.get("settings")
         except LanguageError:  # an expression of layers, which no search found
             continue
         if recorded is not None:
-            check_unseen(ground, source, recorded, f"the search that found {each}")
+            check_unseen(ground, source, recorded, f"the search that found {text}")
 
 
 def shown_of(
@@ -323,11 +324,11 @@ class Fitter:
             return spread
 
         scores = self.shown.consensus[usable]
-        taken = chosen(
+        labelled = chosen(
             self.labelling, self.labels, usable, scores, uncertain, seed, MODELS[self.model].least
         )
-        arrays = {**self._arrays(rows, taken, seed), "knots": scales.knots}
-        return self._proxy(scales, arrays, taken, seed, split_seed), parts
+        arrays = {**self._arrays(rows, labelled, seed), "knots": scales.knots}
+        return self._proxy(scales, arrays, labelled, seed, split_seed), parts
 
     def _arrays(self, rows: Array, places: Sequence[int], seed: int) -> dict[str, Array]:
         """Return what a model learns from some architectures."""
@@ -344,26 +345,27 @@ class Fitter:
         evaluator = Evaluator(self.shown.evaluator.table.subset(places))
         own = columns(self.shown.bench, places, self.shown.targets)
         assessor = Assessor(evaluator, own, self.shown.known)
-        values, failures = (whole := proxy.scores(self.shown.evaluator)).values, whole.failures
-        at = {place: i for i, place in enumerate(places)}
-        scores = Scores(values[list(places)], {at[p]: w for p, w in failures.items() if p in at})
-        known = [assessor(name, graph) for name, graph in self.shown.known.items()]
-        known.sort(key=lambda row: -(row.joint or -1.0))
-        return (assessor.of_scores(proxy.name, proxy.description, scores), *known)
+        whole = proxy.scores(self.shown.evaluator)
+        at = {place: index for index, place in enumerate(places)}
+        failed = {at[place]: reason for place, reason in whole.failures.items() if place in at}
+        scores = Scores(whole.values[list(places)], failed)
+        assessments = [assessor(name, graph) for name, graph in self.shown.known.items()]
+        assessments.sort(key=lambda row: -(row.joint or -1.0))
+        return (assessor.of_scores(proxy.name, proxy.description, scores), *assessments)
 
     def _proxy(
         self,
         scales: Scales,
         arrays: Mapping[str, NDArray[Any]],
-        taken: Sequence[int],
+        labelled: Sequence[int],
         seed: int,
         split_seed: int,
     ) -> FittedProxy:
         """Return the proxy, which says what it was fitted on."""
         bench, targets, probe = self.shown.bench, self.shown.targets, self.shown.probe
-        names = [bench.architectures[place].name for place in taken]
+        names = [bench.architectures[place].name for place in labelled]
         return FittedProxy(
-            name=f"{self.model}_{bench.name}_{len(taken)}",
+            name=f"{self.model}_{bench.name}_{len(labelled)}",
             inputs=self.graphs,
             widths=scales.widths,
             model=self.model,
@@ -371,7 +373,7 @@ class Fitter:
             arrays=arrays,
             batch=probe.batch,
             sample=probe.sample,
-            description=f"{MODELS[self.model].title}, fitted to {len(taken)} accuracies of "
+            description=f"{MODELS[self.model].title}, fitted to {len(labelled)} accuracies of "
             f"{bench.name} ({', '.join(targets)})",
             provenance={
                 "labels": {"bench": bench.name, "targets": list(targets), "architectures": names},

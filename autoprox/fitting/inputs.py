@@ -73,7 +73,7 @@ def _graph_of(source: str) -> Graph:
 
 
 def _layers_of(name: str, kind: str) -> tuple[Graph, ...]:
-    found = layer_expressions(_graph_of(name))
-    if not found:
+    expressions = layer_expressions(_graph_of(name))
+    if not expressions:
         raise AutoproxError(f"{name} says nothing of single layers; leave out '{kind}:'")
-    return found
+    return expressions

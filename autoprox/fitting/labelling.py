@@ -31,8 +31,8 @@ def with_figures(bench: Bench, targets: Sequence[str], places: Iterable[int]) ->
         UnknownNameError: the bench has no such target.
     """
     figures = np.array([bench.accuracies(target) for target in targets])
-    known = {*np.flatnonzero(np.isfinite(figures).all(0)).tolist()}
-    return [place for place in places if place in known]
+    complete = {*np.flatnonzero(np.isfinite(figures).all(0)).tolist()}
+    return [place for place in places if place in complete]
 
 
 def check_enough(count: int, places: Sequence[int]) -> None:
@@ -104,15 +104,15 @@ def chosen(
     check_enough(count, places)
     drawn = np.random.default_rng([seed, count]).permutation(len(places))
     if how == "random":
-        return sorted(places[i] for i in drawn[:count])
+        return sorted(places[index] for index in drawn[:count])
     if how == "spread":
         order = np.argsort(scores, kind="stable")
         steps = (np.arange(count) + 0.5) * len(places) / count
-        return sorted(places[i] for i in order[steps.astype(int)])
-    taken = drawn[: max(least, count // ROUNDS)].tolist()
-    while len(taken) < count:
-        left = [i for i in drawn.tolist() if i not in set(taken)]
-        doubt = uncertain([places[i] for i in taken], [places[i] for i in left])
-        size = min(-(-count // ROUNDS), count - len(taken))
-        taken += [left[i] for i in np.argsort(-doubt, kind="stable")[:size]]
-    return sorted(places[i] for i in taken)
+        return sorted(places[index] for index in order[steps.astype(int)])
+    labelled = drawn[: max(least, count // ROUNDS)].tolist()
+    while len(labelled) < count:
+        left = [index for index in drawn.tolist() if index not in set(labelled)]
+        doubt = uncertain([places[index] for index in labelled], [places[index] for index in left])
+        size = min(-(-count // ROUNDS), count - len(labelled))
+        labelled += [left[index] for index in np.argsort(-doubt, kind="stable")[:size]]
+    return sorted(places[index] for index in labelled)

@@ -116,14 +116,14 @@ def fit_cost(
         )
     if np.ptp(values) == 0:
         raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing can be fitted")
-    names = sorted({name for each in features for name in each})
-    table = np.array([[each.get(name, 0.0) for name in names] for each in features])
+    names = sorted({name for row in features for name in row})
+    table = np.array([[row.get(name, 0.0) for name in names] for row in features])
     predicted = np.empty(len(values))
     order = np.random.default_rng(0).permutation(len(values))
     for fold in range(FOLDS):
         out = order[fold::FOLDS]
-        rest = np.setdiff1d(order, out)
-        predicted[out] = table[out] @ _prices(table[rest], values[rest])
+        others = np.setdiff1d(order, out)
+        predicted[out] = table[out] @ _prices(table[others], values[others])
     prices = dict(zip(names, _prices(table, values).tolist(), strict=True))
     error, spearman = errors(predicted, values)
     return CostModel(device, unit, space, prices, len(values), error, spearman)
@@ -140,9 +140,8 @@ def errors(predicted: Array, values: Array) -> tuple[float, float]:
 def _prices(table: Array, values: Array) -> Array:
     """Return the non-negative prices with the least sum of absolute deviations.
 
-    They are the multipliers of the dual linear program: the signs of the deviations, each from -1
-    to 1, that say most of the values and nothing above 0 of any feature. Features and values are
-    scaled, as bytes dwarf counts. Values that are such sums exactly give their exact prices.
+    They are the multipliers of the dual linear program, over the signs of the deviations. Features
+    and values are scaled, as bytes dwarf counts. Sums without deviation give their exact prices.
     """
     from scipy.optimize import linprog, nnls
 
@@ -151,5 +150,5 @@ def _prices(table: Array, values: Array) -> Array:
     exact, left = nnls(table / scale, values / unit)
     if left <= 1e-9 * np.linalg.norm(values / unit):
         return np.asarray(exact * unit / scale)
-    found: Any = linprog(-values / unit, (table / scale).T, np.zeros(len(scale)), bounds=(-1, 1))
-    return np.asarray(-found.ineqlin.marginals.clip(max=0) * unit / scale)
+    solution: Any = linprog(-values / unit, (table / scale).T, np.zeros(len(scale)), bounds=(-1, 1))
+    return np.asarray(-solution.ineqlin.marginals.clip(max=0) * unit / scale)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +34,7 @@ SPACES = ("nb201", "fbnet")
 """The spaces with measurements that ship."""
 
 UNABLE = ("edgetpu_ms",)
-"""What was measured on all architectures but those that the device has no figure of: -1."""
+"""Devices that cannot run the architectures which they have no measurement of."""
 
 
 @cache
@@ -53,11 +53,7 @@ def devices(space: str) -> tuple[str, ...]:
 
 @cache
 def measured(space: str, device: str) -> Mapping[str, float]:
-    """Return architecture to what was measured on a device.
-
-    Args:
-        space: one of `SPACES`.
-        device: with its unit, as in ``"raspi4_ms"``.
+    """Return architecture to what was measured on a device, which has its unit: ``raspi4_ms``.
 
     Raises:
         UnknownNameError: there is no such space or device.
@@ -86,7 +82,8 @@ def measurements_of(path: Path) -> tuple[str, dict[str, float]]:
             measurement that is none.
     """
     try:
-        rows = [*_rows(read_text(path))]
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        rows = [(reader.line_num, cells) for cells in reader if cells]
     except AutoproxError as error:
         raise BenchError(str(error)) from None
     except csv.Error as error:
@@ -100,31 +97,19 @@ def measurements_of(path: Path) -> tuple[str, dict[str, float]]:
         )
     (unit,) = units
     at, measured_at = header.index("architecture"), header.index(unit)
-    found: dict[str, float] = {}
+    measurements: dict[str, float] = {}
     for line, cells in rows[1:]:
         if len(cells) != len(header):
             raise BenchError(f"{path}, line {line}: expected {len(header)} cells, got {len(cells)}")
         name = cells[at].strip()
-        if name in found:
+        if name in measurements:
             raise BenchError(f"{path}, line {line}: {short(name)} is there twice")
-        found[name] = _positive(cells[measured_at], f"{path}, line {line}: {short(name)}")
-    return unit, found
-
-
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV that have any cells, with their lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for cells in reader:
-        if cells:
-            yield reader.line_num, cells
+        measurements[name] = _positive(cells[measured_at], f"{path}, line {line}: {short(name)}")
+    return unit, measurements
 
 
 def _positive(text: str, place: str) -> float:
-    """Return a measurement.
-
-    Raises:
-        BenchError: it is no number above 0.
-    """
+    """Return a measurement, a number above 0."""
     try:
         value = float(text)
     except ValueError:

@@ -33,18 +33,18 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     from autoprox.quantise.running import evaluating
     from autoprox.statistics.trees import arguments
 
-    found: Counter[str] = Counter({"one": 1.0})
+    features: Counter[str] = Counter({"one": 1.0})
 
-    def seen(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+    def seen(module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         if not isinstance(result, Tensor):
             return
         kind, weight = kind_of(module), getattr(module, "weight", None)
-        tensors = [each for each in (*given, result, weight) if isinstance(each, Tensor)]
-        found[f"{kind} count"] += 1
-        found[f"{kind} bytes"] += FLOAT_BYTES * sum(each.numel() for each in tensors)
+        tensors = [value for value in (*args, result, weight) if isinstance(value, Tensor)]
+        features[f"{kind} count"] += 1
+        features[f"{kind} bytes"] += FLOAT_BYTES * sum(tensor.numel() for tensor in tensors)
         if isinstance(weight, Tensor) and weight.dim() > 1:
             places = result.numel() // result.shape[-1 if weight.dim() == 2 else 1]
-            found[f"{kind} macs"] += weight.numel() * places
+            features[f"{kind} macs"] += weight.numel() * places
 
     leaves = [module for module in network.modules() if not any(module.children())]
     hooks = [module.register_forward_hook(seen) for module in leaves]
@@ -55,7 +55,7 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     finally:
         for hook in hooks:
             hook.remove()
-    return dict(found)
+    return dict(features)
 
 
 def kind_of(module: nn.Module) -> str:

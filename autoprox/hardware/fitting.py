@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from autoprox.hardware.cost import CostModel, fit_cost
 from autoprox.hardware.devices import SPACES, measurements_of
 from autoprox.hardware.features import OF_SPACES, features_of
 from autoprox.hardware.timing import Latency, time_network
+from autoprox.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from autoprox.statistics.trees import Inputs
@@ -44,11 +45,7 @@ def fit_file(path: Path, bench: str, device: str | None = None) -> CostModel:
 
 
 def _known(costs: Mapping[str, float], space: str) -> Mapping[str, float]:
-    """Return the costs if their architectures are of a space.
-
-    Raises:
-        BenchError: one is not.
-    """
+    """Return the costs; refuse one whose architecture is not of a space."""
     for name in costs:
         operations, places = ("01234", 6) if space == "nb201" else ("012345678", 22)
         cell = name.removeprefix(f"{space}/")
@@ -65,7 +62,7 @@ def measure_bench(
     architectures: int,
     seed: int = 0,
     passes: int = 15,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Latency]:
     """Return the latencies of architectures that are drawn from a bench, on this machine.
 
@@ -79,18 +76,18 @@ def measure_bench(
             f"bench {loaded.name!r} has {len(rows)} architectures; got {architectures}"
         )
     places = np.random.default_rng(seed).permutation(len(rows))[:architectures]
-    found: dict[str, Latency] = {}
+    latencies: dict[str, Latency] = {}
     for done, place in enumerate(sorted(places.tolist())):
         progress("measuring", done, architectures)
         network = loaded.network(rows[place], 0)
-        found[rows[place].name] = time_network(network, _one_input(loaded), passes)
+        latencies[rows[place].name] = time_network(network, _one_input(loaded), passes)
     progress("measured", architectures, architectures)
-    return found
+    return latencies
 
 
 def written(latencies: Mapping[str, Latency]) -> str:
     """Return the text of a file of measurements, in milliseconds."""
-    lines = [f"{name},{1000 * each.seconds:.6g}" for name, each in latencies.items()]
+    lines = [f"{name},{1000 * latency.seconds:.6g}" for name, latency in latencies.items()]
     return "\n".join(["architecture,ms", *lines, ""])
 
 

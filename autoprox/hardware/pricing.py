@@ -24,7 +24,7 @@ QUANTITIES: Mapping[str, str] = {"latency": "ms", "energy": "mj"}
 """What is limited, and its unit."""
 
 ENOUGH = 1000
-"""To how many of a device's measurements the model of the others is fitted, at most."""
+"""The most measurements of a device that the model of the others is fitted to."""
 
 
 class _UnknownDeviceError(UnknownNameError):
@@ -42,7 +42,7 @@ class Price:
         name: as it was asked for, such as ``latency:raspi4``.
         unit: ``ms`` or ``mj``.
         table: what was measured, by the names of architectures.
-        model: says it of the others.
+        model: predicts the cost of the others.
         unable: whether the device cannot run the others.
     """
 
@@ -55,11 +55,7 @@ class Price:
     def __call__(
         self, config: Mapping[str, Any], built: Callable[[], tuple[nn.Module, Inputs]]
     ) -> float:
-        """Return the cost of a configuration.
-
-        Args:
-            config: of a space.
-            built: gives its network and one input, if the model has to see it.
+        """Return the cost of a configuration; `built` gives its network and one input if needed.
 
         Raises:
             SpaceError: the device cannot run it.
@@ -67,10 +63,10 @@ class Price:
         if self.model.space == "any":
             return self.model(features_of(*built()))
         name = f"{self.model.space}/{config['cell']}"
-        known = self.table.get(name)
-        if known is None and self.unable:
+        cost = self.table.get(name)
+        if cost is None and self.unable:
             raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
-        return known if known is not None else self.model(OF_SPACES[self.model.space](name))
+        return cost if cost is not None else self.model(OF_SPACES[self.model.space](name))
 
     @property
     def least(self) -> float | None:
@@ -99,12 +95,13 @@ def price_of(name: str, space: str) -> Price:
                 f"{space}"
             )
         return Price(name, unit, {}, model)
-    known = devices(space) if space in SPACES else ()
-    if f"{device}_{unit}" not in known:
-        own = [each.removesuffix(f"_{unit}") for each in known if each.endswith(f"_{unit}")]
+    columns = devices(space) if space in SPACES else ()
+    if f"{device}_{unit}" not in columns:
+        own = [column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")]
         raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
     table = measured(space, f"{device}_{unit}")
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
-    features, costs = [OF_SPACES[space](each) for each in drawn], [table[each] for each in drawn]
+    features = [OF_SPACES[space](architecture) for architecture in drawn]
+    costs = [table[architecture] for architecture in drawn]
     model = fit_cost(features, costs, device, unit, space)
     return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

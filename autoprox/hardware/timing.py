@@ -45,9 +45,9 @@ def time_network(network: nn.Module, inputs: Inputs, passes: int = PASSES) -> La
             begun = time.perf_counter()
             network(*positional, **keywords)
             seconds.append(time.perf_counter() - begun)
-    taken = sorted(seconds[WARM_UP:])
-    middle = taken[passes // 2]
-    return Latency(middle, (taken[(3 * passes) // 4] - taken[passes // 4]) / 2 / middle)
+    ordered = sorted(seconds[WARM_UP:])
+    middle = ordered[passes // 2]
+    return Latency(middle, (ordered[(3 * passes) // 4] - ordered[passes // 4]) / 2 / middle)
 
 
 @contextmanager

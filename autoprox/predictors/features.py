@@ -93,20 +93,20 @@ class Scales:
             if values.present is None:
                 parts.append(_normal(numbers, knots)[:, None])
                 failures |= {
-                    int(i): f"its input {graph.text} is not finite"
-                    for i in np.flatnonzero(~np.isfinite(numbers))
+                    int(place): f"its input {graph.text} is not finite"
+                    for place in np.flatnonzero(~np.isfinite(numbers))
                 }
                 continue
             present = values.present.numpy()
-            for i in np.flatnonzero(present[:, width:].any(1)):
-                count = int(np.flatnonzero(present[i])[-1]) + 1
-                failures[int(i)] = f"it has {count} layers; it was fitted on at most {width}"
+            for place in np.flatnonzero(present[:, width:].any(1)):
+                count = int(np.flatnonzero(present[place])[-1]) + 1
+                failures[int(place)] = f"it has {count} layers; it was fitted on at most {width}"
             part = np.zeros((len(numbers), width))
-            there = present & np.isfinite(numbers)
+            usable = present & np.isfinite(numbers)
             scaled = (
-                _within(numbers, there)
+                _within(numbers, usable)
                 if self.layers == "within"
-                else _logarithms(numbers, there, knots)
+                else _logarithms(numbers, usable, knots)
             )[:, :width]
             part[:, : scaled.shape[1]] = scaled
             parts.append(part)
@@ -119,13 +119,7 @@ def scales_of(
     places: Sequence[int],
     layers: LayerScale = "within",
 ) -> Scales:
-    """Return the scales by some networks of a table; no label is looked at.
-
-    Args:
-        graphs: the expressions.
-        evaluator: over the table.
-        places: of the networks.
-        layers: how numbers of layers are scaled, see `Scales`.
+    """Return the scales of expressions by the networks at some places; no label is looked at.
 
     Raises:
         AutoproxError: there is no expression, or one has no finite value on any network.
@@ -145,31 +139,31 @@ def scales_of(
             knots[place] = np.quantile(finite, np.linspace(0, 1, KNOTS))
             widths.append(0)
         else:
-            there = np.flatnonzero(values.present.numpy()[list(places)].any(0))
-            widths.append(int(there[-1]) + 1 if len(there) else 0)
-            if not len(there):
+            present = values.present.numpy()[list(places)]
+            if not present.any():
                 raise AutoproxError(f"the input {graph.text} is on no layer of any network")
+            widths.append(int(np.flatnonzero(present.any(0))[-1]) + 1)
             if layers == "magnitudes":
-                sizes = np.abs(numbers[values.present.numpy()[list(places)]])
+                sizes = np.abs(numbers[present])
                 sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
                 if len(sizes):
                     knots[place] = np.quantile(np.log(sizes), np.linspace(0, 1, KNOTS))
     return Scales(tuple(widths), knots, layers)
 
 
-def _within(numbers: Array, there: NDArray[np.bool_]) -> Array:
+def _within(numbers: Array, usable: NDArray[np.bool_]) -> Array:
     """Scale the numbers of each network's layers to 0…1; 0 where a layer has none."""
-    low = np.where(there, numbers, np.inf).min(1, keepdims=True)
-    high = np.where(there, numbers, -np.inf).max(1, keepdims=True)
+    low = np.where(usable, numbers, np.inf).min(1, keepdims=True)
+    high = np.where(usable, numbers, -np.inf).max(1, keepdims=True)
     with np.errstate(invalid="ignore"):
         span = np.where(high > low, high - low, 1.0)
-        return np.where(there, (numbers - low) / span, 0.0)
+        return np.where(usable, (numbers - low) / span, 0.0)
 
 
-def _logarithms(numbers: Array, there: NDArray[np.bool_], knots: Array) -> Array:
+def _logarithms(numbers: Array, usable: NDArray[np.bool_], knots: Array) -> Array:
     """Scale the logarithms of numbers of layers by quantiles; 0 where there is none, or below."""
     low, middle = knots[LOW], knots[KNOTS // 2]
-    sizes = np.log(np.where(there & (numbers != 0), np.abs(numbers), np.exp(low)))
+    sizes = np.log(np.where(usable & (numbers != 0), np.abs(numbers), np.exp(low)))
     return np.asarray(((sizes - low) / ((middle - low) or 1.0)).clip(0))
 
 

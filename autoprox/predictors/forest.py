@@ -28,7 +28,7 @@ def fit(inputs: Array, labels: Array, seed: int, settings: Mapping[str, Any]) ->
     forest = RandomForestRegressor(
         settings["trees"], max_features=settings["share"], random_state=seed
     )
-    trees = [each.tree_ for each in forest.fit(inputs, labels).estimators_]
+    trees = [estimator.tree_ for estimator in forest.fit(inputs, labels).estimators_]
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])
     nodes = list(zip(trees, starts[:-1], strict=True))
     return {

@@ -35,8 +35,8 @@ def pairwise(predicted: Tensor, labels: Tensor) -> Tensor:
     """Mean of log(1 + exp(-(x_i - x_j) · sign(y_i - y_j))) over pairs with different labels."""
     order = torch.sign(labels[:, None] - labels)
     margins = (predicted[:, None] - predicted) * order
-    told = order != 0
-    return softplus(-margins[told]).sum() / told.sum().clamp_min(1)
+    ordered = order != 0
+    return softplus(-margins[ordered]).sum() / ordered.sum().clamp_min(1)
 
 
 def squared(predicted: Tensor, labels: Tensor) -> Tensor:
@@ -44,4 +44,4 @@ def squared(predicted: Tensor, labels: Tensor) -> Tensor:
     return (predicted - labels).square().mean()
 
 
-LOSSES: dict[str, Loss] = {each.__name__: each for each in (diff_kendall, pairwise, squared)}
+LOSSES: dict[str, Loss] = {loss.__name__: loss for loss in (diff_kendall, pairwise, squared)}

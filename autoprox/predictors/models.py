@@ -75,7 +75,7 @@ class Model:
         """
         fixed = {name: value for name, value in self.settings.items() if type(value) is bool}
         if settings.keys() != self.settings.keys() or any(
-            settings[n] is not fixed[n] for n in fixed
+            settings[name] is not fixed[name] for name in fixed
         ):
             raise AutoproxError(f"expected the settings {', '.join(self.settings) or 'of none'}")
         self.asked({name: value for name, value in settings.items() if name not in fixed})
@@ -99,8 +99,8 @@ def _check(name: str, value: Any, default: Any) -> None:
     fits = is_finite(value) and (isinstance(value, int) and value <= MOST if whole else value <= 1)
     if not fits or value < 0 or (value == 0 and name not in MAY_BE_0):
         least = "from 0" if name in MAY_BE_0 else "above 0"
-        what = "a whole number" if whole else "a number up to 1,"
-        raise AutoproxError(f"{name} is {what} {least}, as in {name}={default}; got {value!r}")
+        kind = "a whole number" if whole else "a number up to 1,"
+        raise AutoproxError(f"{name} is {kind} {least}, as in {name}={default}; got {value!r}")
 
 
 _TRAINED = {

@@ -55,7 +55,6 @@ class ResidualPerceptrons(nn.Module):
     """
 
     def __init__(self, width: int, mixing: bool) -> None:
-        """Draw the weights."""
         super().__init__()
         size = PIECE if mixing else width
         self.mixing = mixing
@@ -95,7 +94,6 @@ class ParZC(nn.Module):
         bayesian: bool = True,
         dropout: float = 0.1,
     ) -> None:
-        """Draw the weights."""
         super().__init__()
 
         def around(first: int, second: int) -> nn.Module:
@@ -125,7 +123,6 @@ class Perceptron(nn.Sequential):
     """Two hidden layers; ``(n, inputs)`` to predictions ``(n,)``."""
 
     def __init__(self, inputs: int, width: int = 128, dropout: float = 0.1) -> None:
-        """Draw the weights."""
         super().__init__(
             nn.Linear(inputs, width),
             nn.GELU(),

@@ -66,7 +66,7 @@ def fit_saturating(sizes: Array, accuracies: Array) -> Saturating:
         return np.asarray(ceiling - np.exp(loss) * (sizes / scale) ** -np.exp(power))
 
     start = [accuracies.max() + 1, np.log(np.ptp(accuracies)), -0.3]
-    found = least_squares(lambda numbers: curve(numbers) - accuracies, start, max_nfev=2000).x
-    error = float(np.sqrt(np.mean((curve(found) - accuracies) ** 2)))
-    ceiling, loss, power = found
+    optimum = least_squares(lambda numbers: curve(numbers) - accuracies, start, max_nfev=2000).x
+    error = float(np.sqrt(np.mean((curve(optimum) - accuracies) ** 2)))
+    ceiling, loss, power = optimum
     return Saturating(float(ceiling), float(np.exp(loss)), float(np.exp(power)), scale, error)

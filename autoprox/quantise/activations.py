@@ -50,7 +50,7 @@ def searched(tensor: Tensor) -> Grid:
         return Grid(1.0, 0)
     flat = tensor.flatten()
     some = flat[torch.linspace(0, len(flat) - 1, min(len(flat), ENTRIES)).long()]
-    tried = [_spanning(low * k / SHARES, high * k / SHARES) for k in range(SHARES, 0, -1)]
+    tried = [_spanning(low * step / SHARES, high * step / SHARES) for step in range(SHARES, 0, -1)]
     return min(tried, key=lambda grid: float((some - grid.nearest(some)).square().sum()))
 
 

@@ -41,11 +41,9 @@ def drawn_evenly(layers: int, widths: Sequence[int], rows: int, seed: int) -> li
     As every layer draws by itself, all have nearly the same average, and a proxy has to know which
     layers matter. Arguments, errors and order are those of `drawn_spread`.
     """
-
-    def draw(generator: np.random.Generator, inner: int) -> NDArray[np.int64]:
-        return generator.choice(widths, size=inner)
-
-    return _distinct(layers, widths, rows, seed, draw)
+    return _distinct(
+        layers, widths, rows, seed, lambda generator, inner: generator.choice(widths, size=inner)
+    )
 
 
 def _distinct(

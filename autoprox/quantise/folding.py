@@ -22,11 +22,7 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     A batch norm that reads what a convolution returned becomes an `nn.Identity`. Grids with a scale
     a channel are the same before and after. Where the folded network computes something else, for
     example because a second reader of the convolution wants its bare output, nothing is folded; a
-    module that runs at several places is left as it is.
-
-    Args:
-        network: left as it is.
-        images: a batch to see the order of the modules on.
+    module that runs at several places is left as it is. `images` show the order of the modules.
     """
     plain = copy.deepcopy(network).eval()
     together = copy.deepcopy(plain)
@@ -80,13 +76,7 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
     assert mean is not None
     assert variance is not None
     layer.weight, layer.bias = fuse_conv_bn_weights(
-        layer.weight,
-        layer.bias,
-        mean,
-        variance,
-        batch_norm.eps,
-        batch_norm.weight,
-        batch_norm.bias,
+        layer.weight, layer.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
     )
     parent, _, child = norm.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())

@@ -15,7 +15,7 @@ from autoprox.quantise.running import check_normalised, evaluating
 from autoprox.quantise.weights import checked_bits
 
 END_BITS = 8
-"""Bits of the first and the last layer, and of those that nobody gives any."""
+"""Bits of the first and the last layer, and of layers that no bits are given for."""
 
 Bits = int | Sequence[int] | Mapping[str, int]
 """One number for all layers but the first and the last, one for each layer in the order of
@@ -154,9 +154,7 @@ def _check_weight(name: str, module: Module, owners: dict[Tensor, str]) -> None:
 
 
 def watched(
-    network: nn.Module,
-    images: Tensor,
-    see: Callable[[str, Module, Tensor, Tensor], Tensor | None],
+    network: nn.Module, images: Tensor, see: Callable[[str, Module, Tensor, Tensor], Tensor | None]
 ) -> None:
     """Run `network` and show the name, module, input and output of each layer when it has run.
 

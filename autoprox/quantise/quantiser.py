@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoprox.errors import QuantisationError
 from autoprox.quantise.activations import Grid
 from autoprox.quantise.folding import folded
-from autoprox.quantise.layers import Bits, Costs, Module, bits_per_layer, costs, watched
+from autoprox.quantise.layers import Bits, Module, bits_per_layer, costs, watched
 from autoprox.quantise.observing import TOGETHER, along_channels, moments, observed
 from autoprox.quantise.rounding import fitted
 from autoprox.quantise.running import computing
@@ -61,8 +61,6 @@ class Quantiser:
         costs: the layers, and what they cost.
     """
 
-    costs: Costs
-
     def __init__(self, network: nn.Module, images: Tensor, method: Method | None = None) -> None:
         """Fold the batch norms and observe the layers.
 
@@ -81,7 +79,10 @@ class Quantiser:
         base = folded(network, images[:2])
         base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for layer in self.costs.layers:
-            _with_bias(base.get_submodule(layer.name))
+            module = base.get_submodule(layer.name)
+            assert isinstance(module, Module)
+            if module.bias is None:
+                module.bias = nn.Parameter(torch.zeros(len(module.weight)))
         self._base = base.requires_grad_(False)
         self._observed = observed(base, images)
         self._rounded: dict[tuple[str, int], Tensor] = {}
@@ -131,9 +132,8 @@ class Quantiser:
     def _correct(self, name: str, layer: Module, _: Tensor, output: Tensor) -> None:
         """Give each channel of `output` the moments of full precision back, by scale and bias.
 
-        The scale of a channel times a number is a scale again, so the weights stay on a grid. Where
-        a batch norm follows this is what estimating its moments anew does; elsewhere it is bias
-        correction (Nagel et al., Data-Free Quantization, ICCV 2019, section 4.2) for both moments.
+        Weights stay on a grid. It is bias correction (Nagel et al., Data-Free Quantization, ICCV
+        2019, section 4.2) for both moments, or what estimating a batch norm's moments anew does.
         """
         wanted, got = self._observed[name].moments, moments(layer, output)
         factor = torch.where(got.deviation > 0, wanted.deviation / got.deviation, 1.0)
@@ -177,10 +177,3 @@ class InputGrid:
     def __call__(self, _: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the arguments with the first on the grid."""
         return (self.grid.nearest(args[0]), *args[1:])
-
-
-def _with_bias(layer: nn.Module) -> None:
-    """Give a layer without bias one of zeros."""
-    assert isinstance(layer, Module)
-    if layer.bias is None:
-        layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))

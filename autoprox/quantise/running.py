@@ -13,7 +13,6 @@ from autoprox.errors import QuantisationError
 BATCH = 125
 """Images at a time: the activations of small networks then stay in the cache of a core."""
 
-
 PRECISIONS = ("float32", "bfloat16")
 """In which layers compute; the latter is three times as fast on processors that have it."""
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from autoprox.errors import AutoproxError, QuantisationError, UnknownNameError
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
-from autoprox.quantise.layers import END_BITS, QuantisableLayer
+from autoprox.quantise.layers import END_BITS
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import logits, percent_right
 from autoprox.runtime.files import write_text
@@ -99,10 +99,6 @@ class Images:
     images: Tensor
     labels: Tensor
 
-    def digest(self) -> str:
-        """SHA-256 of both."""
-        return _digest(self.images, self.labels)
-
 
 def configurations(set_name: str, layers: int, rows: int, seed: int) -> dict[str, tuple[int, ...]]:
     """The configurations of a set by name.
@@ -134,10 +130,6 @@ class Builder:
         rows: what it holds, by name.
         layers: of the network, in the order of execution.
     """
-
-    path: Path
-    rows: dict[str, QuantisedRow]
-    layers: tuple[QuantisableLayer, ...]
 
     def __init__(
         self,
@@ -172,7 +164,7 @@ class Builder:
             "settings": dataclasses.asdict(settings),
             "weights": _digest(*network.state_dict().values()),
             "calibration_images": _digest(chosen),
-            "test_images": test.digest(),
+            "test_images": _digest(test.images, test.labels),
             "test_count": len(test.labels),
         }
         self._notes = {
@@ -207,7 +199,7 @@ class Builder:
             observer(done, len(missing))
 
     def _check(self, row: QuantisedRow, bits: tuple[int, ...]) -> None:
-        """Hold a row against what it has to be."""
+        """Refuse a row whose bits or costs are not those of its configuration."""
         costs = self._quantiser.costs
         if (row.bits, row.size_bytes, row.bops) != (bits, costs.size_bytes(bits), costs.bops(bits)):
             raise QuantisationError(
@@ -295,13 +287,7 @@ def _row(cells: list[str], sealed: bool) -> QuantisedRow:
         raise ValueError("its checksum does not fit, so it was altered")
     name, set_name, bits, accuracy, loss, size_bytes, bops = cells
     row = QuantisedRow(
-        name,
-        set_name,
-        read_bits(bits),
-        float(accuracy),
-        float(loss),
-        int(size_bytes),
-        int(bops),
+        name, set_name, read_bits(bits), float(accuracy), float(loss), int(size_bytes), int(bops)
     )
     if row.name.partition("/")[0] != row.set:
         raise ValueError(f"expected a name that begins with the set, {row.set!r}; got {row.name!r}")
@@ -329,7 +315,7 @@ def _text(rows: list[QuantisedRow]) -> str:
 
 
 def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
-    """Refuse a network that does not do what is said of it."""
+    """Refuse a network whose accuracy is not the recorded one."""
     if recorded is None:
         return
     share = recorded / 100

@@ -71,21 +71,16 @@ def widest_scales(weight: Tensor, bits: int) -> Tensor:
 
 
 def on_grid(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """The nearest entries of the grid with these scales.
-
-    Args:
-        weight: ``(channels, ...)``.
-        scale: ``(channels,)``, positive.
-        bits: from 1 to 16.
-    """
+    """The nearest entries, ``(channels, ...)``, of the grid with these scales, ``(channels,)``."""
     if bits == 1:
         ends = scale.reshape(-1, *[1] * (weight.ndim - 1)).expand_as(weight)
         return torch.where(weight < 0, -ends, ends)
     half = 2 ** (bits - 1)
     zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-    given = (weight.float(), scale.float())  # torch rounds to a grid in float32 alone
-    found = torch.fake_quantize_per_channel_affine(*given, zeros, 0, -half, half - 1)
-    return found.to(weight.dtype)
+    nearest = torch.fake_quantize_per_channel_affine(  # torch has it in float32 alone
+        weight.float(), scale.float(), zeros, 0, -half, half - 1
+    )
+    return nearest.to(weight.dtype)
 
 
 def _nonzero(scale: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ _NETWORK, _OPTIMISER = "network.", "optimiser."
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the header of weights says that others go by."""
+    """What is read of the header of weights."""
 
     accuracy: Percent | None = None
 
@@ -89,7 +89,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Begun]:
 
 
 def _read(path: Path, schema: type[T], sealed: bool) -> tuple[dict[str, Tensor], T]:
-    """Read tensors, and the facts about them as `schema` has them."""
+    """Read tensors, and the facts about them as a `schema`."""
     try:
         tensors, facts = read_tensors(path, sealed)
         if _KEY not in facts:

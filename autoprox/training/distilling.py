@@ -17,11 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoprox.errors import RunError
-from autoprox.proxies.functions.distillation import (
-    Compared,
-    relation_distance,
-    semantic_distance,
-)
+from autoprox.proxies.functions.distillation import Compared, relation_distance, semantic_distance
 from autoprox.runtime.registry import Registry
 from autoprox.statistics.measuring import own_randomness
 from autoprox.statistics.private import private_copy
@@ -39,7 +35,7 @@ def soft_label_distance(student: Side, teacher: Side, seed: int) -> Tensor:
 
     Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015).
     """
-    own, others = (each / TEMPERATURE for each in PAIRS["logits"](student, teacher, seed))
+    own, others = (logits / TEMPERATURE for logits in PAIRS["logits"](student, teacher, seed))
     apart = F.kl_div(own.log_softmax(1), others.log_softmax(1), log_target=True, reduction="sum")
     return apart * TEMPERATURE**2 / len(own)
 

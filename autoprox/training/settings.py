@@ -102,5 +102,5 @@ def quick_precision() -> str:
 
 def processor_precision() -> str:
     """The precision in which networks run fastest on this processor: ``bfloat16`` with AMX."""
-    told: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bfloat16" if told.get("amx_bf16") else "float32"
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bfloat16" if capabilities.get("amx_bf16") else "float32"

@@ -95,20 +95,22 @@ def train(
     """
     NETWORKS[network]
     result = Path(folder) / f"{network}.safetensors"
-    kept = checkpoint_path(network, folder)
-    if os.path.exists(result) and not (resume and os.path.exists(kept)):
+    checkpoint = checkpoint_path(network, folder)
+    if os.path.exists(result) and not (resume and os.path.exists(checkpoint)):
         raise RunError(f"{result} is there already: choose another --out, or remove it")
-    beside = distillation, changes
-    training = _resumed(kept, images, *beside) if resume else _begun(kept, images, network, *beside)
+    if resume:
+        training = _resumed(checkpoint, images, distillation, changes)
+    else:
+        training = _begun(checkpoint, images, network, distillation, changes)
     if os.path.exists(result) and len(training.history) < training.settings.epochs:
-        raise RunError(f"{result} is not of the training in {kept}: move one of them away")
+        raise RunError(f"{result} is not of the training in {checkpoint}: move one of them away")
     training.check(images)  # before a checkpoint is in the way of the next try
-    training.write(kept)  # finds out at once if the folder cannot be written
+    training.write(checkpoint)  # finds out at once if the folder cannot be written
     for epoch in range(len(training.history), training.settings.epochs):
         training.epoch(epoch, images, observer)
-        training.write(kept)
+        training.write(checkpoint)
     _write_result(result, training, test)
-    kept.unlink()
+    checkpoint.unlink()
     return result
 
 
@@ -118,7 +120,7 @@ def checkpoint_path(network: str, folder: str | Path) -> Path:
 
 
 class _Training:
-    """A network, its optimiser, and what the epochs so far brought."""
+    """A network, its optimiser, and the history of its epochs."""
 
     def __init__(
         self, settings: TrainingSettings, data: str, distillation: Distillation | None
@@ -236,38 +238,40 @@ def _digest(images: Labelled) -> str:
 
 
 def _begun(
-    kept: Path,
+    checkpoint: Path,
     images: Labelled,
     network: str,
     distillation: Distillation | None,
     changes: dict[str, Any],
 ) -> _Training:
     """Start a training."""
-    if os.path.exists(kept):
-        raise RunError(f"{kept} is a training that is not over: --resume goes on; or remove it")
+    if os.path.exists(checkpoint):
+        raise RunError(
+            f"{checkpoint} is a training that is not over: --resume goes on; or remove it"
+        )
     return _Training(recipe(network, **changes), _digest(images), distillation)
 
 
 def _resumed(
-    kept: Path, images: Labelled, distillation: Distillation | None, changes: dict[str, Any]
+    checkpoint: Path, images: Labelled, distillation: Distillation | None, changes: dict[str, Any]
 ) -> _Training:
     """Go on with a training."""
-    if not os.path.exists(kept):
-        raise RunError(f"there is no {kept} to go on with; leave out --resume")
-    tensors, begun = read_checkpoint(kept)
+    if not os.path.exists(checkpoint):
+        raise RunError(f"there is no {checkpoint} to go on with; leave out --resume")
+    tensors, begun = read_checkpoint(checkpoint)
     settings = begun.settings
     for name, value in changes.items():
         if getattr(settings, name) != value:
             raise RunError(
-                f"{kept} was begun with {name} {getattr(settings, name)}, not {value}: leave it "
-                "out, or start anew with another --out"
+                f"{checkpoint} was begun with {name} {getattr(settings, name)}, not {value}: leave "
+                "it out, or start anew with another --out"
             )
     training = _Training(settings, _digest(images), distillation)
     if begun.distillation != (distillation and distillation.facts()):
-        raise RunError(f"{kept} was begun with another teacher or distance: give the same")
+        raise RunError(f"{checkpoint} was begun with another teacher or distance: give the same")
     if begun.data != training.data:
-        raise RunError(f"{kept} was begun with other training images: give the same --data")
-    with restoring(kept):
+        raise RunError(f"{checkpoint} was begun with other training images: give the same --data")
+    with restoring(checkpoint):
         restore(tensors, training.network, training.optimiser)
     training.history = begun.history
     return training

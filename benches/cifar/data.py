@@ -124,11 +124,7 @@ def _from_archive(path: Path, part: CifarPart) -> tuple[NDArray[np.uint8], NDArr
 
 
 def _files(path: Path, wanted: set[str]) -> dict[str, bytes]:
-    """Read the wanted files of an archive, in one pass to its end, where gzip compares a checksum.
-
-    Raises:
-        ValueError: a file, or all together, is larger than any of CIFAR-10.
-    """
+    """Read some files of an archive, in one pass to its end, where gzip compares a checksum."""
     files = {}
     with gzip.open(path) as packed:
         unpacked = _Unpacked(packed)

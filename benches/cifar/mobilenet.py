@@ -50,15 +50,14 @@ class CifarInvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers; add the input where the shapes agree."""
-        said = self.layers(x)
-        return x + said if self.residual else said  # type: ignore[no-any-return]
+        branch = self.layers(x)
+        return x + branch if self.residual else branch  # type: ignore[no-any-return]
 
 
 class MobileNetV2(nn.Module):
     """A small MobileNetV2, ``(batch, 3, side, side) -> (batch, classes)``."""
 
     def __init__(self, *, classes: int = 10) -> None:
-        """Create stem, the blocks of `STAGES`, the last convolution, and the head."""
         super().__init__()
         layers: list[nn.Module] = [*convolution(3, STEM, 3), nn.ReLU6()]
         width = STEM

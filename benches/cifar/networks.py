@@ -52,8 +52,8 @@ def trained(name: str, path: str | Path | None = None) -> nn.Module:
     try:
         network.load_state_dict(weights)  # in float32, whatever the file has
     except RuntimeError as error:
-        told = short(" ".join(str(error).split()))  # which lists every layer
-        raise BenchError(f"{path} holds no weights of {name}: {told}; {how}") from None
+        message = short(" ".join(str(error).split()))  # which lists every layer
+        raise BenchError(f"{path} holds no weights of {name}: {message}; {how}") from None
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise BenchError(f"{path}: {name} has weights that are not finite; {how}")

@@ -26,7 +26,6 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(self, width: int, wider: int, stride: int, *, projected: bool = False) -> None:
-        """Create the convolutions and their norms."""
         super().__init__()
         self.stride = stride
         self.padding = (wider - width) // 2
@@ -41,13 +40,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what the convolutions say to the shortcut."""
-        said = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        branch = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
         if self.shortcut is not None:
             x = self.shortcut(x)
         elif self.stride > 1 or self.padding:
             x = x[:, :, :: self.stride, :: self.stride]
             x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
-        return torch.relu(said + x)
+        return torch.relu(branch + x)
 
 
 class ResNet(nn.Module):

@@ -23,7 +23,6 @@ class ViT(nn.Module):
     """
 
     def __init__(self, *, classes: int = 10) -> None:
-        """Create patch embedding, positions, blocks, and head."""
         super().__init__()
         self.embedding = nn.Conv2d(3, WIDTH, PATCH, PATCH)
         self.positions = table(1, (SIDE // PATCH) ** 2, WIDTH)

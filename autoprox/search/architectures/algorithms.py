@@ -90,7 +90,9 @@ class Evolution(RandomSearch):
     ) -> None:
         """Let the new ones that have a merit live, and the oldest die."""
         self.scored, self.merits = scored, merits
-        self.population.extend(p for p in range(since, len(scored)) if np.isfinite(merits[p]))
+        self.population.extend(
+            place for place in range(since, len(scored)) if np.isfinite(merits[place])
+        )
 
 
 class Pareto(RandomSearch):

@@ -13,8 +13,7 @@ import numpy as np
 from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.runtime.arguments import is_finite, listed, named_options
 from autoprox.search.architectures.found import cost_text
-from autoprox.search.architectures.limits import Range, costs_of, device_cost, device_ranges
-from autoprox.search.architectures.limits import range_of as read_range
+from autoprox.search.architectures.limits import Range, cost_of, ranges_of
 from autoprox.search.architectures.relaxed import (
     ROUNDING,
     Places,
@@ -34,7 +33,7 @@ WHOLE = 100_000
 
 @runtime_checkable
 class Numbered(Protocol):
-    """What a space says beside the rest if its architectures are vectors of numbers."""
+    """A space whose architectures are vectors of numbers."""
 
     @property
     def levels(self) -> Sequence[Sequence[float]]:
@@ -132,14 +131,8 @@ def search_by_accuracies(
 
 
 def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) -> dict[str, Range]:
-    """Return the limits by name.
-
-    Raises:
-        SpaceError: one is none, or has a lower end.
-    """
-    texts = {"params": params, "flops": flops}
-    ranges = {name: read_range(name, text) for name, text in texts.items() if text is not None}
-    ranges |= device_ranges(listed(limits))
+    """Return the limits by name; refuse one with a lower end."""
+    ranges = ranges_of(params, flops, listed(limits))
     for name, limit in ranges.items():
         if limit.least or not limit.most:
             raise SpaceError(
@@ -149,12 +142,7 @@ def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) 
 
 
 def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
-    """Return architectures of a bench with their accuracies, drawn at random.
-
-    Raises:
-        UnknownNameError: it has no such target.
-        SpaceError: it is no bench, or has not as many.
-    """
+    """Return architectures of a bench with their accuracies, drawn at random."""
     bench = getattr(space, "bench", None)
     if bench is None:
         raise SpaceError(
@@ -186,23 +174,15 @@ def fit_space(
     for config, accuracy in pairs:
         if not is_finite(accuracy):
             raise SpaceError(f"an accuracy is a number; got {accuracy!r} for {config}")
-
-    def cost(config: Config, name: str) -> float:
-        if ":" in name:
-            return device_cost(space, config, name)
-        return costs_of(space, config, [name])[name]
-
-    costs = {name: np.array([cost(config, name) for config, _ in pairs]) for name in ranges}
+    costs = {
+        name: np.array([cost_of(space, config, name) for config, _ in pairs]) for name in ranges
+    }
     accuracies = np.array([accuracy for _, accuracy in pairs])
     return fit_models(places, accuracies, costs, [*map(len, space.levels)], model, seed)
 
 
 def _places(space: Any, config: Config) -> list[int]:
-    """Return which of the values of each number a configuration has.
-
-    Raises:
-        SpaceError: it is not of the space.
-    """
+    """Return which of the values of each number a configuration of the space has."""
     numbers = [*asked(space, "numbers", space.numbers, config)]
     levels = [list(values) for values in space.levels]
     if len(numbers) != len(levels):
@@ -219,11 +199,7 @@ def _places(space: Any, config: Config) -> list[int]:
 
 
 def _check_least(fits: StepModels, limits: Mapping[str, float]) -> None:
-    """Refuse a limit below the least of its fitted cost; prices are not negative.
-
-    Raises:
-        SpaceError: there is one; the message says the least.
-    """
+    """Refuse a limit below the least of its fitted cost; prices are not negative."""
     for name, most in limits.items():
         least = float(fits.cost(name, np.zeros((1, len(fits.steps))))[0])
         if most < least:
@@ -240,7 +216,7 @@ def known_places(space: Any, places: Places) -> Any:
 
 def config_at(space: Any, place: Places) -> Config | None:
     """Return the configuration at some places; None if the space has none."""
-    numbers = [values[i] for values, i in zip(space.levels, place.tolist(), strict=True)]
+    numbers = [values[index] for values, index in zip(space.levels, place.tolist(), strict=True)]
     config: Config | None = asked(space, "at", space.at, numbers)
     return config
 

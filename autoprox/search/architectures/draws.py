@@ -9,7 +9,7 @@ from typing import Any
 
 from autoprox.errors import SpaceError
 from autoprox.runtime.quantities import count_text
-from autoprox.search.architectures.limits import Range, costs_of, device_cost
+from autoprox.search.architectures.limits import Range, cost_of
 from autoprox.search.architectures.space import Config, Space, asked, key_of
 
 CHILDREN = 50
@@ -71,11 +71,7 @@ class Draws:
         """Say whether a network keeps within the limits; one that cannot be built does not."""
         try:
             for name, limit in self.ranges.items():
-                cost: float
-                if ":" in name:
-                    cost = asked(self.space, "build", device_cost, self.space, config, name)
-                else:
-                    cost = costs_of(self.space, config, [name])[name]
+                cost = cost_of(self.space, config, name)
                 low, high = self.seen.get(name, (cost, cost))
                 self.seen[name] = min(low, cost), max(high, cost)
                 if cost not in limit:

@@ -131,7 +131,7 @@ class SearchFolder:
         Raises:
             RunError: the folder cannot be written.
         """
-        self._journal.save([each.to_json() for each in new], state, {})
+        self._journal.save([architecture.to_json() for architecture in new], state, {})
 
     def state(self) -> tuple[SearchState, list[Scored]] | None:
         """Return the state to go on from and what was scored until then; None if there is none.

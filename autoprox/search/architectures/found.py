@@ -69,11 +69,8 @@ class FoundArchitectures:
     @property
     def failures(self) -> Counter[str]:
         """How often each proxy had no score, with its first reason."""
-        reasons: dict[str, str] = {}
-        counts = Counter(name for scored in self.scored for name in scored.failures)
-        for scored in self.scored:
-            for name, reason in scored.failures.items():
-                reasons.setdefault(name, reason)
+        failures = [failure for scored in self.scored for failure in scored.failures.items()]
+        counts, reasons = Counter(name for name, _ in failures), dict(reversed(failures))
         return Counter({f"{name}: {reasons[name]}": count for name, count in counts.items()})
 
     def top(self, count: int = TOP) -> list[Scored]:
@@ -82,7 +79,7 @@ class FoundArchitectures:
         Failures are not among them.
         """
         order = np.argsort(-self.merits, kind="stable")  # NaN comes last
-        return [self.scored[i] for i in order[:count] if np.isfinite(self.merits[i])]
+        return [self.scored[place] for place in order[:count] if np.isfinite(self.merits[place])]
 
     def front(self, cost: str | None = None) -> list[Scored]:
         """Return the architectures that nothing beats in merit and cost, the cheapest first.
@@ -91,8 +88,8 @@ class FoundArchitectures:
             cost: what `Scored.cost` takes, or another device's; the search's own if None.
         """
         prices = [self.cost(scored, cost or self.settings.cost) for scored in self.scored]
-        known = np.array([np.nan if price is None else price for price in prices], np.float64)
-        return [self.scored[place] for place in non_dominated(self.merits, known)]
+        known_costs = np.array([np.nan if price is None else price for price in prices], np.float64)
+        return [self.scored[place] for place in non_dominated(self.merits, known_costs)]
 
     def cost(self, architecture: Scored, name: str) -> float | None:
         """Return `Scored.cost`, or that on another device; None if this cannot run it."""
@@ -107,7 +104,7 @@ class FoundArchitectures:
 
     def merit(self, architecture: Scored) -> float:
         """Return the merit of one of the architectures."""
-        place = next(i for i, scored in enumerate(self.scored) if scored is architecture)
+        place = next(index for index, scored in enumerate(self.scored) if scored is architecture)
         return float(self.merits[place])
 
     def network(self, place: int = 0) -> nn.Module:
@@ -154,11 +151,10 @@ class FoundArchitectures:
         return csv_of([self._flat(scored) for scored in self.front()])
 
     def _flat(self, scored: Scored) -> dict[str, Any]:
-        row = self._row(scored)
-        scores = {name: scored.scores.get(name) for name in self.proxies}
-        return {**scores, **{k: v for k, v in row.items() if k != "scores"}} | {
-            "config": json.dumps(dict(scored.config))
-        }
+        row, config = self._row(scored), json.dumps(dict(scored.config))
+        scores = {name: row["scores"].get(name) for name in self.proxies}
+        del row["scores"]
+        return {**scores, **row, "config": config}
 
     def to_frame(self) -> pandas.DataFrame:
         """Return everything that was scored as a data frame, a row an architecture.
@@ -180,12 +176,7 @@ class FoundArchitectures:
         )
 
     def timed(self, latency: Callable[[Config], float], top: int = TOP) -> FoundArchitectures:
-        """Return the same with the latencies of the best architectures and of the front.
-
-        Args:
-            latency: measures that of a configuration.
-            top: how many of the best.
-        """
+        """Return the same with the latencies of the `top` best architectures and of the front."""
         shown = {id(best) for best in (*self.top(top), *self.front())}
         scored = tuple(
             replace(architecture, latency=latency(architecture.config))

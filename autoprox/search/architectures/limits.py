@@ -41,16 +41,22 @@ class Range:
         return self.least <= count <= self.most
 
 
-def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
-    """Read limits such as ``latency:raspi4:30ms`` or ``energy:phone.json:5mJ``.
+def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> dict[str, Range]:
+    """Read the limits that there are, by ``params``, ``flops``, or quantity and device.
+
+    Args:
+        params: a range; None for no limit.
+        flops: likewise.
+        limits: such as ``latency:raspi4:30ms`` or ``energy:phone.json:5mJ``.
 
     Raises:
         SpaceError: one is none.
 
-    >>> 29 in device_ranges(["latency:raspi4:30ms"])["latency:raspi4"]
+    >>> 29 in ranges_of(None, None, ["latency:raspi4:30ms"])["latency:raspi4"]
     True
     """
-    found: dict[str, Range] = {}
+    texts = {"params": params, "flops": flops}
+    ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
     for text in limits:
         name, _, most = text.rpartition(":")
         quantity, _, device = name.partition(":")
@@ -61,8 +67,8 @@ def device_ranges(limits: Iterable[str]) -> dict[str, Range]:
                 "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
                 f"got {text!r}"
             )
-        found[name] = range_of(name, f":{number}")
-    return found
+        ranges[name] = range_of(name, f":{number}")
+    return ranges
 
 
 def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:
@@ -111,47 +117,33 @@ def range_of(name: str, text: str) -> Range:
 def device_cost(space: Space, config: Config, name: str) -> float:
     """Return the latency in ms, or the energy in mJ, of a network on a device.
 
-    Args:
-        space: the space.
-        config: a configuration.
-        name: such as ``latency:raspi4``, see `autoprox.hardware.pricing.price_of`.
+    A `name` is ``latency:raspi4`` or the like, see `autoprox.hardware.pricing.price_of`.
     """
     return price_of(name, space.name)(config, lambda: (space.build(config), one_input(space)))
 
 
-def costs_of(space: Space, config: Config, names: Iterable[str]) -> dict[str, int]:
-    """Return the parameters and operations of a network, those that are asked for.
+def cost_of(space: Space, config: Config, name: str) -> float:
+    """Return what a network costs: its ``params`` or ``flops``, or what `device_cost` says.
 
-    The network is built without memory for its weights, or with it if it cannot be built or run so.
-
-    Args:
-        space: the space.
-        config: a configuration.
-        names: ``params``, ``flops`` or both.
+    It is built without memory for its weights, or with it if it cannot be built or run so.
 
     Raises:
         SpaceError: it cannot be built or run at all.
     """
+    if ":" in name:
+        return asked(space, "build", device_cost, space, config, name)
 
-    def counted(device: str) -> dict[str, int]:
+    def counted(device: str) -> int:
         with torch.random.fork_rng(devices=[]), torch.device(device):
             network = space.build(config)
-            return {
-                name: count_params(network)
-                if name == "params"
-                else count_flops(network, one_input(space))
-                for name in names
-            }
+            if name == "params":
+                return sum(parameter.numel() for parameter in network.parameters())
+            return count_flops(network, one_input(space))
 
     try:
         return counted("meta")
     except Exception:  # a network that looks at values
         return asked(space, "build", counted, "cpu")
-
-
-def count_params(network: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def one_input(space: Space) -> Inputs:

@@ -70,7 +70,9 @@ class StepModels:
         """Return one of the costs of ``(n, numbers)``."""
         prices = self.costs[name].prices
         inputs = cost_inputs(places, self.steps)
-        return np.asarray(inputs @ np.array([prices[f"{i:03}"] for i in range(inputs.shape[1])]))
+        return np.asarray(
+            inputs @ np.array([prices[f"{column:03}"] for column in range(inputs.shape[1])])
+        )
 
     def fitting(self, places: Array, limits: Mapping[str, float]) -> NDArray[np.bool_]:
         """Say which of ``(n, numbers)`` keep the limits."""
@@ -85,7 +87,8 @@ def taken(places: Array, steps: Sequence[int]) -> Array:
     [[0.0, 1.0, 0.5]]
     """
     parts = [
-        (places[:, i, None] - np.arange(count - 1)).clip(0, 1) for i, count in enumerate(steps)
+        (places[:, number, None] - np.arange(count - 1)).clip(0, 1)
+        for number, count in enumerate(steps)
     ]
     return np.concatenate(parts, axis=1)
 
@@ -111,7 +114,7 @@ def fit_models(
         accuracies: ``(n,)``.
         costs: name to ``(n,)``.
         steps: how many values each number has.
-        model: of the accuracy.
+        model: of the accuracy, a name in `autoprox.predictors.MODELS`.
         seed: of the model.
 
     Raises:
@@ -122,7 +125,7 @@ def fit_models(
     entry, where = MODELS[model], places.astype(np.float64)
     arrays = entry.function("fit")(taken(where, steps), accuracies, seed, entry.settings)
     rows = [
-        {f"{i:03}": value for i, value in enumerate(row)}
+        {f"{column:03}": value for column, value in enumerate(row)}
         for row in cost_inputs(where, steps).tolist()
     ]
     models = {name: fit_cost(rows, values.tolist(), name) for name, values in costs.items()}
@@ -132,21 +135,15 @@ def fit_models(
 def maximise(
     fits: StepModels, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
 ) -> Places:
-    """Return the architecture of the largest fitted accuracy whose fitted costs keep the limits.
+    """Return the places, ``(numbers,)``, of the largest fitted accuracy within limits of costs.
 
-    Args:
-        fits: the models.
-        limits: name of a cost to the most that it may be.
-        known: says which of ``(n, numbers)`` are in the space.
-
-    Returns:
-        Its places, ``(numbers,)``.
+    Which of ``(n, numbers)`` are in the space is said by `known`.
 
     Raises:
         SpaceError: nothing keeps the limits.
     """
-    found = [_climbed(start, fits, limits, known) for start in _relaxed(fits, limits)]
-    reached = [top for top in found if top is not None]
+    optima = [_climbed(start, fits, limits, known) for start in _relaxed(fits, limits)]
+    reached = [top for top in optima if top is not None]
     if not reached:
         raise SpaceError(f"no architecture was found within {said(limits)}")
     return max(reached, key=lambda top: top[0])[1]
@@ -158,11 +155,7 @@ def _climbed(
     limits: Mapping[str, float],
     known: Callable[[Places], NDArray[np.bool_]],
 ) -> tuple[float, Places] | None:
-    """Go from a rounded optimum to the best neighbour within the limits while one is better.
-
-    Returns:
-        The fitted accuracy and the places; None if no neighbour is within the limits.
-    """
+    """Go from a rounded optimum to better neighbours; None if none is within the limits."""
     at, best = start.round().astype(np.int64), -np.inf
     while True:
         near = _near(at, fits.steps)
@@ -177,8 +170,10 @@ def _climbed(
 def said(limits: Mapping[str, float]) -> str:
     """Return limits in words."""
     units = {name: QUANTITIES.get(name.partition(":")[0], "") for name in limits}
-    each = (f"{name} of at most {most:.6g} {units[name]}".rstrip() for name, most in limits.items())
-    return " and ".join(each) or "all"
+    texts = (
+        f"{name} of at most {most:.6g} {units[name]}".rstrip() for name, most in limits.items()
+    )
+    return " and ".join(texts) or "all"
 
 
 def _relaxed(fits: StepModels, limits: Mapping[str, float]) -> list[Array]:

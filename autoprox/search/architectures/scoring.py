@@ -140,12 +140,12 @@ class Scorer:
         asked = {identity(proxy): proxy for proxy in (*self.proxies.values(), *COUNTED.values())}
         job = Job(bench, bench, tuple(asked.values()), self.probe, self.cache, False, kept=False)
         return [
-            self._scored(config, generation, kept)
-            for config, kept in zip(configs, score_all(job, self.workers, progress), strict=True)
+            self._scored(config, generation, scores)
+            for config, scores in zip(configs, score_all(job, self.workers, progress), strict=True)
         ]
 
     def marks(self) -> dict[str, Any]:
-        """Return marks of what the scores depend on, which may change unnoticed.
+        """Return what the scores depend on and the settings do not say, as versions and digests.
 
         Raises:
             StatisticError, BenchError: the images cannot be read, or there is no such teacher.
@@ -162,16 +162,16 @@ class Scorer:
     def _scored(self, config: Config, generation: int, kept: Kept) -> Scored:
         scores, failures = {}, {}
         for name, proxy in self.proxies.items():
-            known = identity(proxy)
-            if known in kept.scores:
-                scores[name] = kept.scores[known]
+            key = identity(proxy)
+            if key in kept.scores:
+                scores[name] = kept.scores[key]
             else:
-                reason = kept.failures[known]  # many begin with the name of the proxy
+                reason = kept.failures[key]  # many begin with the name of the proxy
                 failures[name] = reason.removeprefix(name).removeprefix(":").strip()
         counts = {
-            name: round(kept.scores[known])
+            name: round(kept.scores[key])
             for name, proxy in COUNTED.items()
-            if (known := identity(proxy)) in kept.scores
+            if (key := identity(proxy)) in kept.scores
         }
         latency = self.latency(config) if self.timed and counts else None
         device = None if self.device is None else device_cost(self.space, config, self.device)
@@ -194,12 +194,12 @@ def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float
     from scipy.stats import rankdata
 
     merits = np.full(len(scored), np.nan)
-    there = [place for place, architecture in enumerate(scored) if not architecture.failures]
-    if not there:
+    places = [place for place, architecture in enumerate(scored) if not architecture.failures]
+    if not places:
         return merits
-    table = np.array([[scored[place].scores[name] for place in there] for name in proxies])
+    table = np.array([[scored[place].scores[name] for place in places] for name in proxies])
     if len(proxies) == 1:
-        merits[there] = table[0]
+        merits[places] = table[0]
     else:
-        merits[there] = rankdata(resolved(table), axis=1).mean(0) / len(there)
+        merits[places] = rankdata(resolved(table), axis=1).mean(0) / len(places)
     return merits

@@ -133,8 +133,8 @@ class ArchitectureSearch:
         version, words, gauss = data["random"]
         self.random.setstate((version, tuple(words), gauss))
         self.exhausted = data["exhausted"]
-        known = {key_of(self.space, architecture.config) for architecture in scored}
-        self.draws.restore(data["draws"], known)
+        keys = {key_of(self.space, architecture.config) for architecture in scored}
+        self.draws.restore(data["draws"], keys)
 
 
 @named_options()
@@ -231,16 +231,17 @@ def search_architectures(
     else:
         source, searched, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
         settings = SearchSettings(_name(searched, source), tuple(named), **asked)
-        path = Path(out) if out is not None else _own_folder(searched, settings)
+        own = f"{searched.name}-{settings.algorithm}-{settings.seed}"
+        path = Path(out) if out is not None else free_folder(Path("runs") / own)
     version = version_of(searched, source)
-    kept = path / "cache" if version is None else Path(cache or default_folder())
+    cache_folder = path / "cache" if version is None else Path(cache or default_folder())
     check_reachable(settings.ranges, searched)
     if ":" in settings.cost:
         price_of(settings.cost, searched.name)
-    with open_workers(jobs, backend, scheduler, kept) as workers, RunFolder(path):
+    with open_workers(jobs, backend, scheduler, cache_folder) as workers, RunFolder(path):
         timed = settings.cost == "latency"
         scorer = Scorer(
-            searched, version, named, settings.probe, kept, workers, timed, settings.device
+            searched, version, named, settings.probe, cache_folder, workers, timed, settings.device
         )
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:
@@ -255,11 +256,6 @@ def _name(space: Space, source: str | Path | Space) -> str:
     """Return what a space is loaded by, a path so that it holds in any folder."""
     name = str(source) if isinstance(source, (str, Path)) else space.name
     return absolute(name) if name.endswith(".py") else name
-
-
-def _own_folder(space: Space, settings: SearchSettings) -> Path:
-    """Return the first folder under ``runs/`` that is not taken."""
-    return free_folder(Path("runs") / f"{space.name}-{settings.algorithm}-{settings.seed}")
 
 
 def _searched(
@@ -286,14 +282,8 @@ def _searched(
 
 
 def _found(search: ArchitectureSearch, files: SearchFolder, finished: bool) -> FoundArchitectures:
-    draws, names = search.draws, tuple(search.scorer.proxies)
+    settings, space, draws = search.settings, search.space, search.draws
+    names, scored = tuple(search.scorer.proxies), tuple(search.scored)
     return FoundArchitectures(
-        files.path,
-        search.settings,
-        search.space,
-        names,
-        finished,
-        draws.drawn,
-        draws.fit,
-        tuple(search.scored),
+        files.path, settings, space, names, finished, draws.drawn, draws.fit, scored
     )

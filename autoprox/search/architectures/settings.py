@@ -13,7 +13,7 @@ from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
 from autoprox.search.architectures.algorithms import ALGORITHMS
-from autoprox.search.architectures.limits import COSTS, Range, device_ranges, range_of
+from autoprox.search.architectures.limits import COSTS, Range, range_of, ranges_of
 from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
 
@@ -81,9 +81,7 @@ class SearchSettings:
     @property
     def ranges(self) -> dict[str, Range]:
         """The limits that there are."""
-        texts = {"params": self.params, "flops": self.flops}
-        ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
-        return {**ranges, **device_ranges(self.limits)}
+        return ranges_of(self.params, self.flops, self.limits)
 
     @property
     def device(self) -> str | None:
@@ -98,7 +96,7 @@ class SearchSettings:
 
     @property
     def costs_within(self) -> dict[str, Range]:
-        """The limits, and no limit of what a device costs: it may not run all networks."""
+        """The limits, and any cost on the device searched for, so that it can run what is drawn."""
         own = {self.cost: replace(range_of(self.cost, ":1T"), text="")} if ":" in self.cost else {}
         return {**own, **self.ranges}
 

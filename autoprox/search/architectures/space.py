@@ -102,7 +102,10 @@ def load_space(source: str | Path | Space) -> Space:
         return _checked(source, type(source).__name__)
     text = str(source)
     if text.endswith(".py"):
-        return _in_file(user_path(text))
+        try:
+            return _in_file(user_path(text))
+        except BenchError as error:
+            raise SpaceError(str(error)) from None
     if text not in SPACES:
         raise _UnknownSpaceError("space", text, SPACES)
     return SPACES[text]()
@@ -116,25 +119,15 @@ def _in_file(path: Path) -> Space:
     """Return the space that a file defines."""
     if not os.path.isfile(path):
         raise SpaceError(f"there is no file {path}; give a space's name or a path to a .py file")
-    key = path.resolve(), _digest_of(path)
+    key = path.resolve(), file_digest(path)
     if key not in _FILES:
         _FILES[key] = _defined_in(path)
     return _FILES[key]
 
 
-def _digest_of(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except BenchError as error:
-        raise SpaceError(str(error)) from None
-
-
 def _defined_in(path: Path) -> Space:
     """Execute a file, and return its space."""
-    try:
-        space = getattr(executed(path), "space", None)
-    except BenchError as error:
-        raise SpaceError(str(error)) from None
+    space = getattr(executed(path), "space", None)
     if space is None:
         raise SpaceError(
             f"{path} defines no `space`; it must define an object, or a class, with name, "
@@ -144,7 +137,7 @@ def _defined_in(path: Path) -> Space:
         try:
             space = space()
         except (Exception, SystemExit) as error:
-            raise SpaceError(str(failure(path, error))) from None
+            raise failure(path, error) from None
     return _checked(space, str(path))
 
 
@@ -159,7 +152,9 @@ def _checked(space: Any, where: str) -> Space:
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
         )
     shape, classes = getattr(space, "input_shape", (1,)), getattr(space, "classes", 2)
-    sides = isinstance(shape, tuple | list) and all(type(x) is int and x > 0 for x in shape)
+    sides = isinstance(shape, tuple | list) and all(
+        type(side) is int and side > 0 for side in shape
+    )
     whole = type(classes) is int and classes > 1
     if not is_plain_name(space.name) or not sides or not shape or not whole:
         raise SpaceError(
@@ -175,7 +170,7 @@ def version_of(space: Space, source: str | Path | Space) -> str | None:
     """Return the version of a space's networks; None if the space declares none."""
     own = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{own or ''} {_digest_of(user_path(source))}".strip()
+        return f"{own or ''} {file_digest(user_path(source))}".strip()
     return None if own is None else str(own)
 
 

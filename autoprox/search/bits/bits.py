@@ -159,26 +159,26 @@ def search_bits(
         raise QuantisationError(f"evaluations is at least 1; got {evaluations}")
     _check_trials(trials, images, inputs)
     loaded = _loaded(proxy)
-    told = progress or silent
+    tell = progress or silent
     space = space_of(costs(network, inputs), listed(widths), limit)
     divergence = None
     if images is not None and trials:
-        told("calibrating", 0, 1)
+        tell("calibrating", 0, 1)
         divergence = divergence_of(network, images)
     names = tuple(layer.name for layer in space.costs.layers)
     scorer: BitScorer
     if isinstance(loaded, Proxy):
         every = sorted({*space.widths, END_BITS})
         scorer = TableScorer(
-            loaded, network, inputs, targets, names, every, sample=sample, seed=seed, progress=told
+            loaded, network, inputs, targets, names, every, sample=sample, seed=seed, progress=tell
         )
     else:
         scorer = function_scorer(loaded, network, inputs, targets, names, seed)
-    choice, places = _by_proxy(space, scorer, seed, evaluations, told)
+    choice, places = _by_proxy(space, scorer, seed, evaluations, tell)
     if divergence is None:
         return choice
     starts = np.concatenate([places, space.uniform()[-1:]])
-    generator, trying = np.random.default_rng(seed), partial(told, TRYING)
+    generator, trying = np.random.default_rng(seed), partial(tell, TRYING)
     try:
         best = tried(space, starts, divergence, generator, trials, trying)
     except KeyboardInterrupt:  # before the first was tried
@@ -226,7 +226,6 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
             f"{trials} trials run the quantised network: give images, some thousand of the "
             "training data (no labels)"
         )
-
     shape = tuple(getattr(images, "shape", ()))
     if not isinstance(images, torch.Tensor) or shape[1:] != tuple(inputs.shape[1:]):
         raise QuantisationError(
@@ -236,17 +235,17 @@ def _check_trials(trials: int, images: Tensor | None, inputs: Tensor) -> None:
 
 
 def _by_proxy(
-    space: BitSpace, scorer: BitScorer, seed: int, evaluations: int, told: Progress
+    space: BitSpace, scorer: BitScorer, seed: int, evaluations: int, tell: Progress
 ) -> tuple[BitChoice, Places]:
     """The choice of the largest score, and where it lies."""
     best = None
     if isinstance(scorer, TableScorer):
-        told("looking for the best by integer programming", 0, 1)
+        tell("looking for the best by integer programming", 0, 1)
         best = _programmed(space, scorer)
     if best is not None:
         score = float(scorer(space.bits(best))[0])
         return _choice(space, best, score, "integer programme", 1), best
-    scored = partial(told, "scoring configurations")
+    scored = partial(tell, "scoring configurations")
     best, score, evaluated = bred(space, scorer, np.random.default_rng(seed), evaluations, scored)
     return _choice(space, best, score, "evolution", evaluated), best
 

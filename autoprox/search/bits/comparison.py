@@ -73,14 +73,7 @@ def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
 def others(
     bench: Bench, name: str, costs: Costs, limit: Limit, widths: Sequence[int] = WIDTHS
 ) -> dict[str, tuple[int, ...]]:
-    """Return other choices within the same limit, to compare a search's choice with.
-
-    Args:
-        bench: of configurations.
-        name: of the network.
-        costs: of the network.
-        limit: what the choice keeps within.
-        widths: the bits to choose from.
+    """Return other choices for a network within a limit, to compare a search's choice with.
 
     Returns:
         Bits by name: the widest uniform bits, the most bits of weights, and the row of the bench of
@@ -110,7 +103,7 @@ def others(
 def builder_of(
     bench: Bench, name: str, train: Images, test: Images, calibration: int = CALIBRATION
 ) -> Builder:
-    """What measures true accuracies, as ``autoprox bench quantise`` does; nothing is kept.
+    """A builder that measures true accuracies, as ``autoprox bench quantise`` does, and keeps none.
 
     Raises:
         QuantisationError: there are too few training images to calibrate on.

@@ -46,11 +46,7 @@ MEASURES: Mapping[str, Measure] = {
     "size": Measure(
         Costs.size_bytes, "bytes", {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
     ),
-    "bops": Measure(
-        Costs.bops,
-        "bit operations",
-        COUNTS,
-    ),
+    "bops": Measure(Costs.bops, "bit operations", COUNTS),
     "average_bits": Measure(average_bits, "bits a weight", {"": 1}),
 }
 """The limits by name. Sizes and operations are those of `Costs`, a kilobyte is 1000 bytes; average
@@ -92,12 +88,12 @@ def limit_of(limits: Mapping[str, float | str | None]) -> Limit:
     Raises:
         QuantisationError: there is none, there are several, or it is no positive quantity.
     """
-    there = {name: value for name, value in limits.items() if value is not None}
-    if len(there) != 1:
+    given_limits = {name: value for name, value in limits.items() if value is not None}
+    if len(given_limits) != 1:
         raise QuantisationError(
-            f"expected one limit, {', '.join(limits)}; got {', '.join(there) or 'none'}"
+            f"expected one limit, {', '.join(limits)}; got {', '.join(given_limits) or 'none'}"
         )
-    ((name, value),) = there.items()
+    ((name, value),) = given_limits.items()
     return Limit(name, _quantity(name, value))
 
 
@@ -107,9 +103,9 @@ def _quantity(name: str, value: float | str) -> Fraction:
     try:
         return read_quantity(value, suffixes)
     except ValueError:
-        known = ", ".join(suffix.upper() for suffix in suffixes if suffix)
+        endings = ", ".join(suffix.upper() for suffix in suffixes if suffix)
         raise QuantisationError(
-            f"{name} is a positive number{f', alone or with {known}' if known else ''}; "
+            f"{name} is a positive number{f', alone or with {endings}' if endings else ''}; "
             f"got {value!r}"
         ) from None
 
@@ -121,8 +117,8 @@ class BitSpace:
     Attributes:
         costs: of the network.
         widths: the bits to choose from, the fewest first.
-        prices: what each inner layer costs more at each width than at the least, in equal whole
-            parts of the measure's unit, int64 ``(inner layers, widths)``.
+        prices: the cost of each inner layer at each width above that at the smallest, in equal
+            whole parts of the measure's unit, int64 ``(inner layers, widths)``.
         most: what the prices may add up to.
     """
 

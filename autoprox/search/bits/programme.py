@@ -18,14 +18,8 @@ def solved(space: BitSpace, terms: NDArray[np.float64]) -> Places | None:
     """The configuration, ``(1, inner layers)``, with the largest sum of terms that fits.
 
     There is a variable a layer and width, 0 or 1; those of a layer add up to 1. Solved by
-    `scipy.optimize.milp`, to the optimum.
-
-    Args:
-        space: what fits.
-        terms: ``(inner layers, widths)``, finite.
-
-    Returns:
-        None if the solver did not come to an end.
+    `scipy.optimize.milp`, to the optimum; None if that did not come to an end. `terms` are
+    ``(inner layers, widths)``, finite.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array, kron

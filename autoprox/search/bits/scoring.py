@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoprox.errors import AutoproxError, QuantisationError, ScoreError
-from autoprox.evaluation.evaluate import Evaluator, Scores, Table
+from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.graph import Graph, apply
 from autoprox.measuring.tables import by_bits
 from autoprox.primitives import PRIMITIVES, Form
@@ -56,17 +56,16 @@ class TableScorer:
         seed: int,
         progress: Progress,
     ) -> None:
-
         self.proxy = proxy
         self._widths = tuple(widths)
         plain, quantised = by_bits(proxy.statistics)
         shown = partial(measure, network, inputs, targets, sample=sample, seed=seed, mode="eval")
-        what = "measuring the network at each width"
+        task = "measuring the network at each width"
         measured = []
         for done, width in enumerate(widths):
-            progress(what, done, len(widths))
+            progress(task, done, len(widths))
             measured.append(shown(quantised, bits=dict.fromkeys(layers, width)))
-        progress(what, len(widths), len(widths))
+        progress(task, len(widths), len(widths))
         if plain:
             progress(f"measuring {', '.join(plain)}", 0, 1)
             without_bits = shown(plain)
@@ -82,7 +81,12 @@ class TableScorer:
         Raises:
             ScoreError: no configuration has one.
         """
-        scores = self._scores(self._evaluator(bits))
+        try:
+            scores = scores_of(self.proxy.graph, self._evaluator(bits))
+        except ScoreError as error:
+            raise ScoreError(
+                f"{self.proxy} has no score on this network: {error}"
+            ) from error.__cause__
         values = scores.values.copy()
         values[list(scores.failures)] = np.nan
         if np.isnan(values).all():
@@ -101,14 +105,6 @@ class TableScorer:
         assert value.present is not None
         numbers = torch.where(value.present, value.numbers, 0.0)[:, self._places]
         return numbers.T.numpy()
-
-    def _scores(self, evaluator: Evaluator) -> Scores:
-        try:
-            return scores_of(self.proxy.graph, evaluator)
-        except ScoreError as error:
-            raise ScoreError(
-                f"{self.proxy} has no score on this network: {error}"
-            ) from error.__cause__
 
     def _evaluator(self, bits: NDArray[np.int64]) -> Evaluator:
         """An evaluator over configurations that knows what tensors reduce to."""
@@ -169,8 +165,11 @@ def layer_sum(graph: Graph) -> tuple[Graph, int] | None:
     if facts.sums is None or graph.args[0].kind is not Layer:
         return None
     (term,) = graph.args
-    if any(_compares_layers(node) for node in term):
-        return None
+    if any(
+        node.args and node.kind is Layer and PRIMITIVES[node.word].form is Form.NORMALISATION
+        for node in term
+    ):
+        return None  # a layer's term depends on other layers
     summed = _summed(term, facts.sums)
     return None if summed is None else (summed, 1)
 
@@ -181,13 +180,6 @@ def _summed(term: Graph, function: Function | Literal["entries"]) -> Graph | Non
         return term
     word = word_of(function)
     return None if word is None else apply(word, term)
-
-
-def _compares_layers(node: Graph) -> bool:
-
-    return (
-        bool(node.args) and node.kind is Layer and PRIMITIVES[node.word].form is Form.NORMALISATION
-    )
 
 
 def check_needs_bits(proxy: Proxy | FunctionProxy) -> None:
