@@ -74,7 +74,8 @@ STATISTICS = (
     "position",
     "out_entries",
 )
-"""The usual ones less attention and heads, which these networks have not."""
+"""The usual ones less attention and heads, which cells of convolutions have not. Other benches of
+such cells have them, too; nb201 has MeCo's as well."""
 
 CAVEATS = (
     "Many cells compute the same: `none` cuts branches off, `skip_connect` shortens them. The "
@@ -119,7 +120,7 @@ def nb201() -> Bench:
         build=build,
         input_shape=(3, 32, 32),
         classes=10,
-        default_statistics=STATISTICS,
+        default_statistics=(*STATISTICS, "channel_spectrum"),
         default_architectures=1000,
         noise={"nb201/c10": 0.3, "nb201/c100": 0.4, "nb201/in16": 0.6},
     )

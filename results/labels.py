@@ -5,13 +5,13 @@
 Each row is a model with so many labels of a bench: the median over five seeds of split and model
 (three where it is trained or evolved) of Somers' D given the accuracy on the held-out part (nb201:
 CIFAR-10; else joint over the bench's targets), the least and the most of them. Models read the
-scores of all known proxies that the measured statistics express, what ParZC reads of each layer,
-scaled as published or as log magnitudes, or the architecture's own description. "evolved" is the
-best of 1,000 candidates by the same labels alone. With 0 labels the known proxies stand that are
-best there, and #params. Labels are drawn at random, spread over what the known proxies say, or
-bought where the model is least sure. A search split that has fewer than so many has no row: that of
-resnet64 has 38, of vit101 and macro 180; nor has "evolved" where a space has fewer than three
-labels.
+scores of all known proxies that the statistics express (of nb201 those that several convolutional
+benches share), what ParZC reads of each layer, scaled as published or as log magnitudes, or the
+architecture's own description. "evolved" is the best of 1,000 candidates by the same labels alone.
+With 0 labels the known proxies stand that are best there, and #params. Labels are drawn at random,
+spread over what the known proxies say, or bought where the model is least sure. A search split that
+has fewer than so many has no row: that of resnet64 has 38, of vit101 and macro 180; nor has
+"evolved" where a space has fewer than three labels.
 
 nb201: 1,620 cells, one of each class of equal ones, shown 16 training images of CIFAR-10 (an .npz
 of uint8 `x` and labels `y`); the others are shown noise. `nb201_best` was found on the accuracies
@@ -41,8 +41,8 @@ from csv_tables import write_csv
 from numpy.typing import NDArray
 
 import autoprox
-from autoprox.assessment.assess import columns
-from autoprox.benches import drawn, split
+from autoprox.assessment.assess import columns, expressible
+from autoprox.benches import drawn, nb201, split
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay, searched_statistics, with_baselines
@@ -104,14 +104,17 @@ Array = NDArray[np.float64]
 def shown(bench_name: str, images: str | None) -> Shown:
     """Return the bench with its table."""
     bench = autoprox.load_bench("nb201" if bench_name == ALL else bench_name)
+    if bench.name == "nb201":
+        bench = replace(bench, default_statistics=nb201.STATISTICS)
     part = drawn(bench, 1620 if bench.name == "nb201" else None)
-    words = (*searched_statistics(part), *autoprox.load("nb201_best").statistics)
+    usual = searched_statistics(part)
+    words = (*usual, *autoprox.load("nb201_best").statistics)
     probe = Probe(16, images=images) if images else Probe()
     names = with_baselines(part, tuple(dict.fromkeys(words)))
     plan = Plan(part, bench.name, names, probe, default_folder())
     targets = ("c10",) if bench.name == "nb201" else part.default_targets
     with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
-        view = shown_of(plan, targets, workers)
+        view = replace(shown_of(plan, targets, workers), known=expressible(part, usual))
     return of_all(view) if bench_name == ALL else view
 
 

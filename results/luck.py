@@ -5,7 +5,7 @@
 
 Both search on cells of NAS-Bench-201 (one of each class of equal ones, shown 16 training images of
 CIFAR-10, an .npz of uint8 `x` and labels `y`) whose statistics are measured once: 1,620 cells, 12
-minutes on two cores.
+minutes on two cores. Formulas are of the statistics that several convolutional benches share.
 
 The first searches with the default algorithm on 20 to 320 of them, ten times each with other
 cells and another seed, lets each search estimate how much of its winner's joint Somers' D is luck
@@ -34,6 +34,7 @@ from csv_tables import write_csv
 from scipy.stats import kstest
 
 from autoprox.assessment.assess import last_where
+from autoprox.benches import nb201
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge
@@ -55,7 +56,9 @@ NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
 
 def ground_of(images: str) -> Ground:
     """Return the cells and their figures."""
-    settings = Settings("nb201", architectures=CELLS, images=images, batch=16)
+    settings = Settings(
+        "nb201", architectures=CELLS, images=images, batch=16, statistics=nb201.STATISTICS
+    )
     return lay("nb201", settings, default_folder())
 
 

@@ -82,8 +82,8 @@ class Column:
             return 1.0
         from scipy.special import erf
 
-        gaps = (np.abs(self.accuracies - each) for each in self.accuracies)
-        right = [(erf(each / (2 * self.noise)).sum(), np.count_nonzero(each)) for each in gaps]
+        gaps = (np.abs(self.accuracies - accuracy) for accuracy in self.accuracies)
+        right = [(erf(gap / (2 * self.noise)).sum(), np.count_nonzero(gap)) for gap in gaps]
         told, pairs = np.sum(right, axis=0)
         return float(told / pairs)
 
