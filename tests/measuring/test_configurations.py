@@ -190,9 +190,9 @@ def test_the_leaderboard_scores_every_configuration(tmp_path, monkeypatch):
     calls = []
     score = FunctionProxy._score
 
-    def counted(proxy, *args):
+    def counted(proxy, *args, **how):
         calls.append(proxy.name)
-        return score(proxy, *args)
+        return score(proxy, *args, **how)
 
     monkeypatch.setattr(FunctionProxy, "_score", counted)
     curved = "sum(multiply(hessian_trace, sum(square(weight_error))))"
