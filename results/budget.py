@@ -5,10 +5,11 @@
 
 The default algorithm judges 100,000 distinct candidates on 300 cells, and random search 10,000,
 shown 16 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`); search seed and split
-seed are the same. A row has the joint Somers' D of the best by the search split after so many
-candidates, on the search split and held out: a run with that budget would have stopped there. The
-second command makes the rows of one algorithm anew and keeps those of the other. A run that is in
-``runs/budget`` already is read, not repeated; a run takes five to ten minutes on two cores.
+seed are the same; formulas are of the statistics that several convolutional benches share. A row
+has the joint Somers' D of the best by the search split after so many candidates, on the search
+split and held out: a run with that budget would have stopped there. The second command makes the
+rows of one algorithm anew and keeps those of the other. A run that is in ``runs/budget`` already is
+read, not repeated; a run takes five to ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from csv_tables import read_csv, write_csv
 
 import autoprox
+from autoprox.benches import nb201
 from autoprox.evolution.record import read_run
 
 SEEDS = range(3)
@@ -47,6 +49,7 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
             architectures=300,
             images=images,
             batch=16,
+            statistics=nb201.STATISTICS,
             algorithm=algorithm,
             seed=seed,
             split_seed=seed,

@@ -1,4 +1,4 @@
-"""Every algorithm on a bench, ten seeds each, same budget. Writes results/BENCH_seeds.csv.
+"""Every algorithm on a bench, many seeds, same budget. Writes results/BENCH_seeds.csv.
 
     python results/seeds.py vit101
     python results/seeds.py nb201 cifar10_train.npz
@@ -7,17 +7,17 @@
 The last one makes the rows of one algorithm anew and keeps those of the others: the same seed gives
 the same run.
 
-Search seed and split seed vary together; 10,000 distinct candidates each. vit101 has all its 300
-networks, shown noise; nb201 300 cells, drawn as a run draws them, shown 16 training images of
-CIFAR-10 (an .npz of uint8 `x` and labels `y`). A row has the figures of the best proxy by the
-search split alone, on the held-out architectures; its difference to the best known proxy that the
-run itself reports, and to further known proxies that `autoprox rank` scores with full tensors; and
-on nb201 its joint Somers' D on 1,000 further cells that no run has measured. What has no score
-on one of these architectures counts as 0. Below stand medians, and how the algorithms compare with
-random search, seed by seed.
+Search seed and split seed vary together: ten on vit101, twenty on nb201; 10,000 distinct candidates
+each. vit101 has all its 300 networks, shown noise; nb201 300 cells, drawn as a run draws them,
+shown 16 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`). A row has the figures of
+the best proxy by the search split alone, on the held-out architectures; its difference to the best
+known proxy that the run itself reports, and to further known proxies that `autoprox rank` scores
+with full tensors; and on nb201 its joint Somers' D on 1,000 further cells that no run has measured.
+What has no score on one of these architectures counts as 0. Below stand medians, and how the
+algorithms compare with random search, seed by seed.
 
-A run that is in ``runs/seeds`` already is read, not repeated: half an hour on two cores for each
-bench when everything is measured.
+A run that is in ``runs/seeds`` already is read, not repeated: an hour on two cores for nb201,
+half of one for vit101, when everything is measured.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from autoprox.ranking.resampling import interval
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 
-SEEDS = range(10)
+SEEDS = {"vit101": range(10), "nb201": range(20)}
 ALGORITHMS = ("default", "random", "autoprox", "emq")
 JOBS = len(os.sched_getaffinity(0))
 MEASURED = {"vit101": None, "nb201": 300}
 FURTHER = {"vit101": (), "nb201": ("az_nas", "meco", "naswot", "zico_paper", "swap")}
-"""Known proxies that a run cannot express, and that are among the best of the bench."""
+"""Known proxies that are among the best of the bench on full tensors."""
 
 CELLS = 1300
 """A run that draws so many cells draws 1,000 beside those of the runs here."""
@@ -220,12 +220,14 @@ def rounded(row: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
 def main(bench: str, images: str | None, anew: Sequence[str]) -> None:
     """Run what is to be made anew, and write the table with the medians below."""
     options, path = options_of(bench, images), Path(__file__).parent / f"{bench}_seeds.csv"
-    for seed in SEEDS:  # each seed of all algorithms, so that a stopped script has whole seeds
+    for seed in SEEDS[bench]:  # a stopped script has whole seeds
         for algorithm in anew:
             run_of(bench, algorithm, seed, options)
     further = further_scores(bench, options)
     rows = [
-        row_of(bench, algorithm, seed, options, further) for algorithm in anew for seed in SEEDS
+        row_of(bench, algorithm, seed, options, further)
+        for algorithm in anew
+        for seed in SEEDS[bench]
     ]
     if images is not None:
         on_unseen(rows, images)
