@@ -17,6 +17,7 @@ import torch
 from scipy.stats import kendalltau
 from torch import nn
 
+import autoprox
 from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.benches.cells import OPERATIONS, Cell
 from autoprox.benches.nb201 import COSTS, build, costs
@@ -121,12 +122,15 @@ def test_flops_order_the_cells_as_parameters_do(bench: Bench) -> None:
     assert all(a < c and b < d for (a, b), (c, d) in pairwise(pairs))
 
 
-def test_usual_statistics_without_attention_are_measured(bench: Bench) -> None:
+def test_a_search_has_the_usual_statistics_without_attention_and_that_of_meco(
+    bench: Bench,
+) -> None:
     from autoprox.evolution.settings import DEFAULT_STATISTICS
 
     assert bench.default_statistics is not None
-    assert set(bench.default_statistics) <= set(DEFAULT_STATISTICS)
-    assert not {"attention", "heads"} & set(bench.default_statistics)
+    measured = set(bench.default_statistics)
+    assert measured - set(DEFAULT_STATISTICS) == set(autoprox.load("meco").statistics)
+    assert set(DEFAULT_STATISTICS) - measured == {"attention", "heads"}
 
 
 # Classes
