@@ -13,6 +13,7 @@ architectures. Somers' D, joint and by column. A minute.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.ground import lay
 from autoprox.evolution.settings import Settings
 from autoprox.ranking import somers
+from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 
 Array = NDArray[np.float64]
@@ -129,7 +131,10 @@ def _described(described: Array, places: Sequence[int] | NDArray[np.intp]) -> Ar
 
 def main() -> None:
     """Predict, compare, write."""
-    ground = lay("vit101", Settings("vit101"), default_folder())
+    settings = Settings("vit101", statistics=("weight", "params", "flops"))
+    ground = lay("vit101", settings, default_folder())
+    with open_workers(len(os.sched_getaffinity(0)), folder=default_folder()) as workers:
+        ground.measure(workers, lambda done, total: None)
     bench = ground.bench
     evaluator = Evaluator(ground.table(range(len(bench.architectures))))
     scores = {
