@@ -47,7 +47,7 @@ from autoprox.statistics.store import default_folder
 SEEDS = (0, 1)
 EVERY = 3
 WORDS = tuple(
-    dict.fromkeys([*SIZES, *(word for each in READINGS for word in parse(each).statistics)])
+    dict.fromkeys([*SIZES, *(word for text in READINGS for word in parse(text).statistics)])
 )
 PROXIES = ("zico", "snip", "synflow", "grad_norm", "l2_norm", "pruner_zero", "general_best")
 
@@ -96,15 +96,15 @@ def judge_of(family: str, seed: int) -> Judge:
 
 def scores(judges: Sequence[Judge], graphs: Sequence[Graph]) -> dict[Graph, Array]:
     """Return the scores by each seed of the graphs that have some by all."""
-    found: list[dict[Graph, Array]] = []
+    by_seed: list[dict[Graph, Array]] = []
     for judge in judges:
         reasons, values = judge.scores(graphs)
         valid = [graph for graph, why in zip(graphs, reasons, strict=True) if why is None]
-        found.append(dict(zip(valid, values, strict=True)))
+        by_seed.append(dict(zip(valid, values, strict=True)))
     return {
-        graph: np.stack([each[graph] for each in found])
+        graph: np.stack([valid_scores[graph] for valid_scores in by_seed])
         for graph in graphs
-        if all(graph in each for each in found)
+        if all(graph in valid_scores for valid_scores in by_seed)
     }
 
 
@@ -112,35 +112,35 @@ def family_of(name: str) -> Family:
     """Return a family as two seeds show it."""
     judges = [judge_of(name, seed) for seed in SEEDS]
     known = {load(proxy).graph: proxy for proxy in PROXIES}
-    proxies = scores(judges, [each for each in known if {*each.statistics} <= {*words_of(name)}])
+    proxies = scores(judges, [graph for graph in known if {*graph.statistics} <= {*words_of(name)}])
     counts = [load(count).graph for count in COUNTS]
     rivals = scores(judges[:1], counts)
     family = Family(
         name,
         judges[0].ranker,
-        {known[graph]: each for graph, each in proxies.items()},
+        {known[graph]: values for graph, values in proxies.items()},
         scores(judges, terms(WORDS)),
         np.zeros(0),
     )
-    return replace(family, counts=family.joint(np.concatenate([rivals[each] for each in counts])))
+    return replace(family, counts=family.joint(np.concatenate([rivals[count] for count in counts])))
 
 
-def row(what: str, family: Family, each: Array, two: Array) -> dict[str, object]:
+def row(what: str, family: Family, by_seed: Array, two: Array) -> dict[str, object]:
     """Return a row of the table.
 
     Args:
         what: whose scores.
         family: of which family.
-        each: its scores, ``(seeds, networks)``.
+        by_seed: its scores, ``(seeds, networks)``.
         two: what both seeds' become, ``(networks,)``.
     """
-    size = np.abs(each).sum(axis=0)
-    spread = np.abs(each[0] - each[1]) / np.where(size == 0, 1, size)
+    size = np.abs(by_seed).sum(axis=0)
+    spread = np.abs(by_seed[0] - by_seed[1]) / np.where(size == 0, 1, size)
     return {
         "what": what,
         "family": family.name,
-        "agree": somers(each[1], each[0]),
-        "one": float(family.joint(each).mean()),
+        "agree": somers(by_seed[1], by_seed[0]),
+        "one": float(family.joint(by_seed).mean()),
         "two": float(family.joint(two)),
         "spread": float(family.joint(spread)),
         "gain": "", "low": "", "high": "",
@@ -166,28 +166,29 @@ def small_rows(families: Sequence[Family]) -> Iterator[dict[str, object]]:
     known = [
         (term, reading(term))
         for term in terms(WORDS)
-        if all(term in each.terms for each in families)
+        if all(term in family.terms for family in families)
     ]
     formulas = pairs(known)
     sizes = np.array([term.complexity for term, _ in known])
     nodes = np.array([1 + sizes[i] + sizes[j] for i, j, _ in formulas])
     blocks = [formulas[i : i + AT_ONCE] for i in range(0, len(formulas), AT_ONCE)]
-    values = [np.stack([each.terms[term] for term, _ in known], axis=1) for each in families]
+    values = [np.stack([family.terms[term] for term, _ in known], axis=1) for family in families]
     views = [[*own, own.mean(axis=0)] for own in values]
     figures = [
         np.stack(
             [
-                np.concatenate([each.joint(scores_of(own[view], block)) for block in blocks])
-                for each, own in zip(families, views, strict=True)
+                np.concatenate([family.joint(scores_of(own[view], block)) for block in blocks])
+                for family, own in zip(families, views, strict=True)
             ],
             axis=1,
         )
         for view in range(3)
     ]
     for out, family in enumerate(families):
-        choices = [chosen(each, families, nodes, out) for each in figures]
+        choices = [chosen(by_view, families, nodes, out) for by_view in figures]
         worth = [
-            sign * each[best, out] for each, (best, sign) in zip(figures, choices, strict=True)
+            sign * by_view[best, out]
+            for by_view, (best, sign) in zip(figures, choices, strict=True)
         ]
         best, sign = choices[0]
         by_seed = np.stack([scores_of(own, [formulas[best]])[0] for own in views[out][:2]])
@@ -197,16 +198,16 @@ def small_rows(families: Sequence[Family]) -> Iterator[dict[str, object]]:
 
 def means(rows: Sequence[dict[str, object]]) -> Iterator[dict[str, object]]:
     """Yield for each proxy the means over its families, and what two seeds gain over one."""
-    for what in dict.fromkeys(str(each["what"]) for each in rows):
-        own = [each for each in rows if each["what"] == what]
+    for what in dict.fromkeys(str(entry["what"]) for entry in rows):
+        own = [entry for entry in rows if entry["what"] == what]
         table = {
-            key: np.array([each[key] for each in own], dtype=float)
+            key: np.array([entry[key] for entry in own], dtype=float)
             for key in ("agree", "one", "two", "spread")
         }
         gains = table["two"] - table["one"]
         low, high = of_mean(gains)
         ends = {"gain": float(gains.mean()), "low": low, "high": high}
-        averages = {key: float(each.mean()) for key, each in table.items()}
+        averages = {key: float(values.mean()) for key, values in table.items()}
         yield {"what": what, "family": f"mean over {len(own)}", **averages, **ends}
 
 
@@ -214,14 +215,14 @@ def main() -> None:
     """Measure what is missing, and write the table."""
     families = [family_of(name) for name in several("general")]
     rows = [
-        row(proxy, family, each, standardised_ranks(each).mean(axis=0))
+        row(proxy, family, by_seed, standardised_ranks(by_seed).mean(axis=0))
         for proxy in PROXIES
         for family in families
         if proxy in family.proxies
-        for each in [family.proxies[proxy]]
+        for by_seed in [family.proxies[proxy]]
     ]
     rows += small_rows(families)
-    table = [rounded(each) for each in [*rows, *means(rows)]]
+    table = [rounded(entry) for entry in [*rows, *means(rows)]]
     write_csv(Path(__file__).with_suffix(".csv"), table)
 
 

@@ -26,22 +26,28 @@ def lexicase(
     Raises:
         ValueError: there is none.
     """
-    left = list(candidates)
-    if not left:
+    if not candidates:
         raise ValueError("lexicase selection needs a candidate to select; got none")
-    order = list(cases or ((column,) for column in range(len(left[0].correlations))))
+    left = [(candidate, _by_case(candidate.correlations, cases)) for candidate in candidates]
+    order = list(range(len(left[0][1])))
     random.shuffle(order)
-    for columns in order:
+    for case in order:
         if len(left) == 1:
             break
-        values = [
-            sum(candidate.correlations[column] for column in columns) / len(columns)
-            for candidate in left
-        ]
+        values = [correlations[case] for _, correlations in left]
         middle = _median(values)
         least = max(values) - _median([abs(value - middle) for value in values])
-        left = [candidate for candidate, value in zip(left, values, strict=True) if value >= least]
-    return random.choice(left)
+        left = [pair for pair, value in zip(left, values, strict=True) if value >= least]
+    return random.choice([candidate for candidate, _ in left])
+
+
+def _by_case(
+    correlations: Sequence[float], cases: Sequence[Sequence[int]] | None
+) -> Sequence[float]:
+    """Return the mean of the correlations of each case."""
+    if not cases:
+        return correlations
+    return [sum(correlations[column] for column in case) / len(case) for case in cases]
 
 
 def _median(values: list[float]) -> float:

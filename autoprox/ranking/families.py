@@ -23,22 +23,22 @@ AGAINST_COUNTS: tuple[Over, ...] = ("gain", "wins")
 """Those that compare a proxy with the counts."""
 
 
+def columns_by_family(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
+    """Return the places of each family's columns, families in the order of their first column."""
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(columns):
+        places.setdefault(column.family, []).append(place)
+    return tuple(map(tuple, places.values()))
+
+
 def by_family(correlations: Array, columns: Sequence[Column]) -> Array:
     """Return the mean correlation of each family: ``(…, columns)`` to ``(…, families)``.
 
     Families are in the order of their first column.
     """
-    families = list(dict.fromkeys(column.family for column in columns))
-    members = np.array([[column.family == family for column in columns] for family in families])
+    everywhere = np.arange(len(columns))
+    members = np.array([np.isin(everywhere, places) for places in columns_by_family(columns)])
     return np.asarray(correlations @ (members / members.sum(axis=1, keepdims=True)).T)
-
-
-def columns_by_family(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
-    """Return the places of each family's columns, families in the order of their first column."""
-    found: dict[str, list[int]] = {}
-    for place, column in enumerate(columns):
-        found.setdefault(column.family, []).append(place)
-    return tuple(map(tuple, found.values()))
 
 
 def over_families(
