@@ -3,13 +3,12 @@
     python results/budget.py cifar10_train.npz
     python results/budget.py cifar10_train.npz random
 
-The default algorithm judges 100,000 distinct candidates on 300 cells, and random search 10,000,
-shown 16 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`); search seed and split
-seed are the same; formulas are of the statistics that several convolutional benches share. A row
-has the joint Somers' D of the best by the search split after so many candidates, on the search
-split and held out: a run with that budget would have stopped there. The second command makes the
-rows of one algorithm anew and keeps those of the other. A run that is in ``runs/budget`` already is
-read, not repeated; a run takes five to ten minutes on two cores.
+The default algorithm and random search judge 100,000 distinct candidates on 300 cells, shown 16
+training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`); search seed and split seed are
+the same. A row has the joint Somers' D of the best by the search split after so many candidates, on
+the search split and held out: a run with that budget would have stopped there. The second command
+makes the rows of one algorithm anew and keeps those of the other. A run that is in ``runs/budget``
+already is read, not repeated; a run takes five to ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -24,18 +23,11 @@ import numpy as np
 from csv_tables import read_csv, write_csv
 
 import autoprox
-from autoprox.benches import nb201
 from autoprox.evolution.record import read_run
 
 SEEDS = range(3)
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
-MOST = {"default": 100_000, "random": 10_000}
-"""What each algorithm judges."""
-
-
-def budgets(algorithm: str) -> list[int]:
-    """Return the budgets up to the most that an algorithm has."""
-    return [budget for budget in BUDGETS if budget <= MOST[algorithm]]
+ALGORITHMS = ("default", "random")
 
 
 def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
@@ -49,15 +41,14 @@ def rows_of(algorithm: str, seed: int, images: str) -> list[dict[str, Any]]:
             architectures=300,
             images=images,
             batch=16,
-            statistics=nb201.STATISTICS,
             algorithm=algorithm,
             seed=seed,
             split_seed=seed,
-            evaluations=MOST[algorithm],
+            evaluations=BUDGETS[-1],
         )
     steps = read_run(folder).generations
     rows = []
-    for budget in budgets(algorithm):
+    for budget in BUDGETS:
         step = next(generation for generation in steps if generation.evaluations >= budget)
         rows.append(
             {
@@ -78,9 +69,9 @@ def main(images: str, anew: Sequence[str]) -> None:
     rows = [row for name in anew for seed in SEEDS for row in rows_of(name, seed, images)]
     others = [row for row in read_csv(path) if row["algorithm"] not in anew]
     rows += [row for row in others if row["seed"] != "median"]
-    rows.sort(key=lambda row: list(MOST).index(row["algorithm"]))
-    for algorithm in MOST:
-        for budget in budgets(algorithm):
+    rows.sort(key=lambda row: ALGORITHMS.index(row["algorithm"]))
+    for algorithm in ALGORITHMS:
+        for budget in BUDGETS:
             own = [
                 row for row in rows if (row["algorithm"], row["candidates"]) == (algorithm, budget)
             ]
@@ -94,6 +85,6 @@ def main(images: str, anew: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     images, *anew = sys.argv[1:] or [""]
-    if not images or set(anew) - set(MOST):
+    if not images or set(anew) - set(ALGORITHMS):
         sys.exit(__doc__)
-    main(str(Path(images).resolve()), anew or list(MOST))
+    main(str(Path(images).resolve()), anew or ALGORITHMS)
