@@ -32,14 +32,6 @@ if TYPE_CHECKING:
     from autoprox.evolution.base import Algorithm as Algorithm
     from autoprox.evolution.base import Proposal as Proposal
     from autoprox.evolution.base import algorithm as algorithm
-    from autoprox.evolution.comparing import compare as compare
-    from autoprox.evolution.run import begin_search as begin_search
-    from autoprox.evolution.run import evolve as evolve
-    from autoprox.evolution.runs import read_run as read_run
-    from autoprox.evolution.series import evolve_leaving_one_out as evolve_leaving_one_out
-    from autoprox.evolution.series import evolve_seeds as evolve_seeds
-    from autoprox.evolution.several import evolve_several as evolve_several
-    from autoprox.evolution.starting import evolve_from as evolve_from
     from autoprox.fitting.fit import fit as fit
     from autoprox.language.graph import Graph as Graph
     from autoprox.language.text import parse as parse
@@ -48,6 +40,14 @@ if TYPE_CHECKING:
     from autoprox.proxies.frame import score as score
     from autoprox.proxies.loading import load as load
     from autoprox.proxies.proxy import Proxy as Proxy
+    from autoprox.runs.comparing import compare as compare
+    from autoprox.runs.evolve import begin_search as begin_search
+    from autoprox.runs.evolve import evolve as evolve
+    from autoprox.runs.series import evolve_leaving_one_out as evolve_leaving_one_out
+    from autoprox.runs.series import evolve_seeds as evolve_seeds
+    from autoprox.runs.several import evolve_several as evolve_several
+    from autoprox.runs.several_record import read_run as read_run
+    from autoprox.runs.starting import evolve_from as evolve_from
     from autoprox.search.architectures.by_accuracies import (
         search_by_accuracies as search_by_accuracies,
     )
@@ -70,14 +70,14 @@ _LAZY = {
     "Proposal": "autoprox.evolution.algorithms",
     "Proxy": "autoprox.proxies.proxy",
     "algorithm": "autoprox.evolution.algorithms",
-    "begin_search": "autoprox.evolution.run",
+    "begin_search": "autoprox.runs.evolve",
     "build": "autoprox.search.architectures.space",
-    "compare": "autoprox.evolution.comparing",
-    "evolve": "autoprox.evolution.run",
-    "evolve_from": "autoprox.evolution.starting",
-    "evolve_leaving_one_out": "autoprox.evolution.series",
-    "evolve_seeds": "autoprox.evolution.series",
-    "evolve_several": "autoprox.evolution.several",
+    "compare": "autoprox.runs.comparing",
+    "evolve": "autoprox.runs.evolve",
+    "evolve_from": "autoprox.runs.starting",
+    "evolve_leaving_one_out": "autoprox.runs.series",
+    "evolve_seeds": "autoprox.runs.series",
+    "evolve_several": "autoprox.runs.several",
     "explore": "autoprox.show.explorer",
     "fit": "autoprox.fitting.fit",
     "load": "autoprox.proxies.loading",
@@ -86,7 +86,7 @@ _LAZY = {
     "parse": "autoprox.language.text",
     "primitive": "autoprox.primitives",
     "rank": "autoprox.leaderboard.run",
-    "read_run": "autoprox.evolution.runs",
+    "read_run": "autoprox.runs.several_record",
     "score": "autoprox.proxies.frame",
     "search_architectures": "autoprox.search.architectures.search",
     "search_bits": "autoprox.search.bits.bits",

@@ -23,7 +23,7 @@ import numpy as np
 from csv_tables import read_csv, write_csv
 
 import autoprox
-from autoprox.evolution.record import read_run
+from autoprox.runs.record import read_run
 
 SEEDS = range(3)
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)

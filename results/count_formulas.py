@@ -32,8 +32,8 @@ from autoprox.assessment.assess import columns
 from autoprox.benches import drawn, load_bench, several
 from autoprox.benches.counts import COUNTS, counted
 from autoprox.evolution.base import PARSIMONY
-from autoprox.evolution.left_out import of_mean
 from autoprox.ranking import OVER, Column, Over, Ranker, over_families
+from autoprox.runs.left_out import of_mean
 
 EXPONENTS = np.array(
     [powers for powers in product(np.arange(-2, 2.5, 0.5), repeat=4) if any(powers)]

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from autoprox.benches import load_bench
 from autoprox.benches.cifar import DEVIATION, MEAN, Labelled, cifar10
 from autoprox.benches.teachers import build_teacher
-from autoprox.evolution.left_out import of_mean
 from autoprox.proxies.functions.distillation import relation_distance, semantic_distance
+from autoprox.runs.left_out import of_mean
 from autoprox.statistics.inputs import IMAGENET
 from autoprox.training import Distillation, train
 from autoprox.training.checkpoint import recorded_accuracy

@@ -25,12 +25,12 @@ import numpy as np
 from csv_tables import rounded, write_csv
 from numpy.typing import NDArray
 
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.loading import load
 from autoprox.ranking import alike, partial_given, somers, somers_among, spearman
+from autoprox.runs.ground import Ground, lay
 from autoprox.statistics.store import default_folder
 
 GENERAL = "general"

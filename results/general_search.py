@@ -20,9 +20,9 @@ import numpy as np
 from csv_tables import write_csv
 from numpy.typing import NDArray
 
-from autoprox.evolution.ground import lay
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
+from autoprox.runs.ground import lay
 from autoprox.statistics.store import default_folder
 
 FAMILIES = {"nb201": "c100", "macro": "c10"}

@@ -33,9 +33,7 @@ from numpy.typing import NDArray
 
 from autoprox.benches.counts import COUNTS
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge, that_differ
-from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.small import factors, variation_of
@@ -43,6 +41,8 @@ from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.ranking import Over, Ranker
 from autoprox.ranking.medians import median
+from autoprox.runs.ground import Ground, lay
+from autoprox.runs.left_out import LeftOut
 from autoprox.runtime.files import write_text
 from autoprox.statistics.store import default_folder
 

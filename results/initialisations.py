@@ -31,9 +31,7 @@ from small_formulas import AT_ONCE, pairs, scores_of
 from autoprox.benches import several
 from autoprox.benches.counts import COUNTS
 from autoprox.evolution.base import PARSIMONY
-from autoprox.evolution.ground import lay
 from autoprox.evolution.judge import Judge
-from autoprox.evolution.left_out import of_mean
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.small import READINGS, SIZES, reading, terms
 from autoprox.language.graph import Graph
@@ -41,6 +39,8 @@ from autoprox.language.text import parse
 from autoprox.measuring.tables import measure_bench
 from autoprox.proxies.loading import load
 from autoprox.ranking import Column, Ranker, over_families, somers, standardised_ranks
+from autoprox.runs.ground import lay
+from autoprox.runs.left_out import of_mean
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
 

@@ -45,8 +45,6 @@ from autoprox.assessment.assess import columns, expressible
 from autoprox.benches import drawn, nb201, split
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import lay, searched_statistics, with_baselines
-from autoprox.evolution.running import search_on
 from autoprox.evolution.settings import Settings
 from autoprox.fitting.fit import Fitter, Shown, shown_of
 from autoprox.fitting.inputs import inputs_of, scale_of
@@ -55,6 +53,8 @@ from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan
 from autoprox.predictors.models import MODELS
 from autoprox.ranking import somers
+from autoprox.runs.ground import lay, searched_statistics, with_baselines
+from autoprox.runs.running import search_on
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.statistics.store import default_folder
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from autoprox.assessment.assess import Assessor
 from autoprox.benches.counts import COUNTS
-from autoprox.evolution.ground import Ground
-from autoprox.evolution.left_out import LeftOut, over_architectures
 from autoprox.language.graph import Graph
+from autoprox.runs.ground import Ground
+from autoprox.runs.left_out import LeftOut, over_architectures
 
 COLUMNS = (
     "fitness", "left_out", "beside", "found", "known", *COUNTS, "difference", "low", "high",

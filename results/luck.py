@@ -36,14 +36,14 @@ from scipy.stats import kstest
 from autoprox.assessment.assess import last_where
 from autoprox.benches import nb201
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge
-from autoprox.evolution.report import luck_of
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.ranking import Column, Ranker, joint
 from autoprox.ranking.luck import null_luck, shuffled, without_luck
+from autoprox.runs.ground import Ground, lay
+from autoprox.runs.report import luck_of
 from autoprox.runtime.files import write_text
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder

@@ -18,8 +18,8 @@ import numpy as np
 from csv_tables import write_csv
 
 from autoprox.benches import drawn, load_bench, several
-from autoprox.evolution.ground import searched_statistics, with_baselines
 from autoprox.measuring.probe import Probe
+from autoprox.runs.ground import searched_statistics, with_baselines
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import measure
 

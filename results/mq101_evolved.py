@@ -27,11 +27,11 @@ from csv_tables import write_csv
 import autoprox
 from autoprox import proxies
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import CORRELATIONS, resolved
+from autoprox.runs.ground import Ground, lay
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)

@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 import autoprox
-from autoprox.evolution.ground import Ground, lay
-from autoprox.evolution.record import read_run
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.ranking.figures import Comparison, Figures
 from autoprox.ranking.resampling import interval
+from autoprox.runs.ground import Ground, lay
+from autoprox.runs.record import read_run
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 

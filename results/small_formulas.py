@@ -33,15 +33,15 @@ from numpy.typing import NDArray
 
 from autoprox.benches.counts import COUNTS
 from autoprox.evolution.base import PARSIMONY
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import negated
-from autoprox.evolution.left_out import LeftOut
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.small import READINGS, SIZES, reading, terms
 from autoprox.language.graph import Graph, apply
 from autoprox.language.text import parse
 from autoprox.ranking import AGAINST_COUNTS, OVER, Over, Ranker, by_family, over_families
 from autoprox.ranking.medians import median
+from autoprox.runs.ground import Ground, lay
+from autoprox.runs.left_out import LeftOut
 from autoprox.statistics.store import default_folder
 
 SEEDS = range(5)

@@ -39,12 +39,12 @@ from autoprox.assessment.ablation import mean_of, replaced
 from autoprox.assessment.assess import columns
 from autoprox.benches import Bench, load_bench, split
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import lay
-from autoprox.evolution.left_out import of_mean
-from autoprox.evolution.record import Run, read_run
 from autoprox.language.graph import apply, number
 from autoprox.primitives.kinds import Layer
 from autoprox.ranking.figures import Comparison
+from autoprox.runs.ground import lay
+from autoprox.runs.left_out import of_mean
+from autoprox.runs.record import Run, read_run
 from autoprox.statistics.store import default_folder
 from autoprox.statistics.words import OF_TEACHER
 

@@ -26,9 +26,9 @@ import autoprox
 from autoprox.assessment.assess import columns as columns_of
 from autoprox.benches import Architecture, Bench, split
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.ground import lay
 from autoprox.evolution.settings import Settings
 from autoprox.ranking import somers
+from autoprox.runs.ground import lay
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics.store import default_folder
 

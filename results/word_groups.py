@@ -29,13 +29,13 @@ from csv_tables import rounded, write_csv
 from small_formulas import Small
 from torch import Tensor
 
-from autoprox.evolution.left_out import of_mean
 from autoprox.evolution.small import SIZES, reading, terms
 from autoprox.language.graph import Graph, apply
 from autoprox.primitives import primitive
 from autoprox.primitives.entries import Entries
 from autoprox.primitives.kinds import Layer
 from autoprox.ranking import Over
+from autoprox.runs.left_out import of_mean
 from autoprox.runtime.files import write_text
 
 Figures = dict[str, list[float]]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autoprox.evolution.judge import Candidate
-from autoprox.evolution.record import GenerationRow, Judged, Run
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
+from autoprox.runs.record import GenerationRow, Judged, Run
 
 
 def judged(*rows: tuple[str, float, Iterable[str] | None]) -> tuple[Judged, ...]:

@@ -27,6 +27,7 @@ ROOMS = (
     "measuring",
     "assessment",
     "evolution",
+    "runs",
     "fitting",
     "hardware",
     "leaderboard",

@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn, TextIO
 import click
 
 from autoprox import __version__
-from autoprox.cli.benches import bench
+from autoprox.cli.bench import bench
 from autoprox.cli.cite import cite
 from autoprox.cli.compare import compare
 from autoprox.cli.cost import cost
@@ -27,9 +27,9 @@ from autoprox.cli.evolve import evolve
 from autoprox.cli.export import export
 from autoprox.cli.fit import fit
 from autoprox.cli.options import INTERRUPTED, PIPED, TERMINATED, CommandGroup
-from autoprox.cli.page import report
 from autoprox.cli.quantise import quantise
 from autoprox.cli.rank import rank
+from autoprox.cli.report import report
 from autoprox.cli.search import search
 from autoprox.cli.show import show
 from autoprox.cli.speed import speed

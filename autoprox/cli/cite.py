@@ -21,8 +21,8 @@ def cite(sources: tuple[str, ...]) -> None:
     known proxies beside them. Of a PROXY (a name, a file, an expression): its paper, those of its
     statistics, and the bench that it was found on. Only what these say of their papers themselves.
     """
-    from autoprox.evolution.record import read_run
     from autoprox.proxies.loading import load
+    from autoprox.runs.record import read_run
     from autoprox.show.citing import bibliography
 
     echo_text(

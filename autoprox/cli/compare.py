@@ -25,7 +25,7 @@ from autoprox.cli.tables import grid, print_figures, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autoprox.evolution.comparing import Difference, RunsComparison
+    from autoprox.runs.comparing import Difference, RunsComparison
 
 EXAMPLE = "autoprox compare runs/vit101-default-0 runs/vit101-emq-0"
 BENCH = "Of runs on a bench in a file: the file."
@@ -56,7 +56,7 @@ def compare(
     the runs held out, with paired intervals of the differences. Of several runs in one folder the
     picked one is taken.
     """
-    from autoprox.evolution.comparing import compare as compare_runs
+    from autoprox.runs.comparing import compare as compare_runs
 
     with counting(quiet=False) as progress:
         comparison = compare_runs(

@@ -97,11 +97,11 @@ def measure(
 
     The median of forward passes of one input, by one thread on one core, after a warm-up.
     """
-    from autoprox.hardware.fitting import measure_bench, written
+    from autoprox.hardware.fitting import time_bench, written
     from autoprox.runtime.files import write_text
 
     with counting(quiet) as progress:
-        measurements = measure_bench(
+        measurements = time_bench(
             bench, architectures or 25, seed or 0, passes or 15, progress=progress
         )
     write_text(Path(out), written(measurements))

@@ -35,7 +35,7 @@ from autoprox.cli.several import (
 )
 
 if TYPE_CHECKING:
-    from autoprox.evolution.record import Run
+    from autoprox.runs.record import Run
 
 MORE = ("evaluations", "permutations")
 """The settings of which a resumed run takes more."""
@@ -143,7 +143,7 @@ def evolve(ctx: click.Context, /, **options: Any) -> None:
         _say_what_is_kept(watch, options["cache"])
         ctx.exit(INTERRUPTED)
     if not put_text((run.folder / "report.json").read_text(encoding="utf-8"), options["json_file"]):
-        from autoprox.cli.report import print_report
+        from autoprox.cli.run_tables import print_report
 
         print_report(run, watch.taken, console())
     if not run.finished:
@@ -194,8 +194,8 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
 
 def _evolved(options: dict[str, Any], watch: Watcher) -> Run:
     """Start or resume the run."""
-    from autoprox.evolution.run import evolve as run_evolve
-    from autoprox.evolution.starting import evolve_from
+    from autoprox.runs.evolve import evolve as run_evolve
+    from autoprox.runs.starting import evolve_from
 
     common = common_arguments(options, watch)
     settings, bench = _settings(options), options["bench"] or ""

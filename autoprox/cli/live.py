@@ -17,9 +17,9 @@ from autoprox.cli.tables import grid
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.evolution.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
+    from autoprox.runs.record import Run
 
 SHOWN_REASONS = 3
 

@@ -1,202 +1,36 @@
-"""The tables at the end of a run: held-out figures, beside those of the known proxies."""
+"""``autoprox report``: a run as one page."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import click
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
+from autoprox.cli.counting import counting
+from autoprox.cli.options import PATH, latex_option, option, put_text
 
-from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import (
-    EXPLAINED_PARTIAL,
-    EXPLAINED_USE,
-    best_first,
-    code,
-    difference_in_words,
-    figure,
-    luck_in_words,
-    mean_correlation,
-    reservations_in_words,
-    short_interval,
-)
-from autoprox.cli.tables import print_figures, print_pairs, print_partial
-from autoprox.ranking import SYMBOLS
-from autoprox.ranking.figures import ColumnFigures
-
-if TYPE_CHECKING:
-    from autoprox.evolution.record import Run
-    from autoprox.evolution.settings import Settings
-
-FILES = {
-    "best.json": "the best proxy",
-    "report.json": "every figure of this report",
-    "candidates.jsonl": "every candidate",
-    "generations.csv": "how the search went",
-}
+EXAMPLE = "autoprox report runs/vit101-default-0"
+RANKING = "Show these known proxies beside: a file that autoprox rank --json wrote."
 
 
-def print_report(run: Run, taken: str, console: Console) -> None:
-    """Print what a run found; `taken` says how long that took."""
-    for line in _settings(run, taken):
-        console.print(line, soft_wrap=True)
-    console.print()
-    _print_part(console, "Held out: architectures that the search never saw", run, run.held_out)
-    if run.transfer:
-        console.print()
-        _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
-    console.print()
-    console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
-    if run.elsewhere:
-        _print_elsewhere(console, run)
-    console.print("\nThe formulas, by their rank on the search split:")
-    for row in run.held_out:
-        if not row.known:
-            console.print(f"  {row.name:8}{row.expression}", soft_wrap=True)
-    if run.settings.seed_proxies:
-        best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
-        console.print(f"It is {best}.", soft_wrap=True)
-    console.print(f"\nWritten to {run.folder}:", soft_wrap=True)
-    for name, content in FILES.items():
-        console.print(f"  {name:17}{content}")
-    console.print("\nNext:")
-    for command, purpose in _next(run):
-        console.print(f"  {command}  # {purpose}", soft_wrap=True)
-    console.print("\nTo use the best proxy:")
-    for line in filter(None, code(str(run.folder), run.best.needs_bits).splitlines()):
-        console.print(f"  {line}", soft_wrap=True)
+@click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
+@click.argument("run", type=PATH)
+@option("-o --out", "The page.", "report.html in the run's folder", "FILE", type=PATH)
+@option("--ranking", RANKING, metavar="FILE", type=PATH)
+@latex_option
+def report(run: str, out: str | None, ranking: str | None, latex: str | None) -> None:
+    """Write a run as one HTML page, which opens offline; with --latex as tables for a paper.
 
-
-def _next(run: Run) -> list[tuple[str, str]]:
-    """Return the commands that a reader may want next, and what each is for."""
-    folder = str(run.folder)
-    commands = [(["report", folder], "the run as a page"), (["show", folder], "the best proxy")]
-    if run.null is None:
-        luck = ["evolve", "--resume", folder, "--permutations", "20"]
-        commands.append((luck, "what luck alone finds"))
-    return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
-
-
-def _print_elsewhere(console: Console, run: Run) -> None:
-    """Say which known proxies are not in the tables, and how to rank them."""
-    from autoprox.show.page.command import rank_command
-
-    needed = ", ".join(run.elsewhere)
-    console.print(f"\nNot in the tables, for they need other statistics or full tensors: {needed}.")
-    command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
-    console.print(f"  {command}", soft_wrap=True)
-
-
-def _settings(run: Run, taken: str) -> list[str]:
-    """Return what was asked for, in lines."""
-    settings = run.settings
-    alone = not run.benches
-    where = [
-        f"bench {settings.bench}" if alone else f"benches {settings.bench}, which count the same"
-    ]
-    drawn = f"{settings.architectures} architectures" + ("" if alone else " of each bench")
-    where += [f"{drawn} drawn"] if settings.architectures else []
-    where += [f"spaces {', '.join(settings.spaces)}"] if settings.spaces else []
-    where += [f"targets {', '.join(settings.targets)}"] if settings.targets else []
-    where += [f"fitness over them: {settings.over}"] if not alone else []
-    where += ["small formulas"] if settings.formulas == "small" else []
-    how = [
-        f"algorithm {settings.algorithm}",
-        f"{settings.evaluations} candidates",
-        f"seed {settings.seed}",
-    ]
-    how += ["full tensors" if settings.sample == "full" else f"{settings.sample} entries a tensor"]
-    how += [f"split seed {settings.split_seed}", f"held-out share {settings.held_out_share:g}"]
-    started = [f"seed proxies {', '.join(settings.seed_proxies)}"] if settings.seed_proxies else []
-    end = "finished" if run.finished else "stopped before its end"
-    return ["  ".join(where), "  ".join(how), *started, f"{end} {taken}"]
-
-
-def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
-    """Print the assessments on one part of the bench."""
-    rows = best_first(rows)
-    sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
-    console.print(f"{title} ({sizes})" if sizes else title)
-    on_search = {row.name: row for row in run.search}
-    last = sum(not row.known for row in rows) - 1
-    headings, lines = joint_figures(rows, on_search, run.settings, run.benches)
-    print_figures(console, headings, lines, ends=last)
-    console.print(EXPLAINED_USE)
-    titles, names = (run.settings.symbol, "ρ"), [column.column for column in _columns(rows)]  # noqa: RUF001
-    print_pairs(
-        console, titles, names, [(row.name, _pairs(row, run.settings)) for row in rows], last
-    )
-    print_partial(console, [(row.name, row.columns) for row in rows], ends=last)
-    if any(column.partial is not None for column in _columns(rows)):
-        console.print(EXPLAINED_PARTIAL)
-    for row in rows:
-        if row.failure is not None:
-            console.print(f"{row.name} has no score: {row.failure}", soft_wrap=True)
-    for text in (difference_in_words(rows, run.settings.joint), *reservations_in_words(rows)):
-        console.print(Padding(Text(text), (1, 0, 0, 0), expand=False))
-
-
-def _columns(rows: Sequence[Assessment]) -> tuple[ColumnFigures, ...]:
-    """Return the figures of some row that has any: they name the columns."""
-    return next((row.columns for row in rows if row.columns), ())
-
-
-def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
-    """Return the number of architectures of each space."""
-    sizes: dict[str, int] = {}
-    for column in _columns(rows):
-        space = column.column.rpartition("/")[0]
-        sizes[space] = max(sizes.get(space, 0), column.architectures)
-    return sizes
-
-
-def joint_figures(
-    rows: Sequence[Assessment],
-    search: dict[str, Assessment],
-    settings: Settings,
-    benches: Sequence[str] = (),
-) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and rows of the joint correlations.
-
-    Args:
-        rows: assessments on one part.
-        search: those on the search part, by the proxy's name.
-        settings: the run's.
-        benches: their names if they are several: the mean over the columns of each is shown.
+    RUN is the folder of a run, finished, stopped or still going.
     """
+    if latex is not None:
+        from autoprox.runs.record import read_run
+        from autoprox.show.latex import run_latex
 
-    def mean(row: Assessment, bench: str) -> float | None:
-        return mean_correlation(row, bench, settings.measure)
+        if out is not None or ranking is not None:
+            raise click.UsageError("--latex writes tables and no page: leave out --out, --ranking")
+        put_text(run_latex(read_run(run)), latex)
+        return
+    from autoprox.show.page import write_page
 
-    benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
-    others = {name: symbol for name, symbol in SYMBOLS.items() if name != settings.measure}
-    headings = ["", settings.joint, "95 %", "nodes"]
-    headings += [f"mean {settings.symbol}\n{name}" for name in benches]
-    headings += ["search", *others.values(), "lost", "of 5", "top\n10 %"]
-    lines = [
-        [
-            row.name,
-            figure(row.joint),
-            short_interval(row.joint_interval),
-            str(row.complexity),
-            *(figure(mean(row, name)) for name in benches),
-            figure(search[row.name].joint) if row.name in search else "-",
-            *(figure(row.mean(name), ".2f") for name in others),
-            figure(row.mean("top1_regret"), ".2f"),
-            figure(row.mean("top5_regret"), ".2f"),
-            figure(row.mean("top_share"), ".0%"),
-        ]
-        for row in rows
-    ]
-    return headings, lines
-
-
-def _pairs(row: Assessment, settings: Settings) -> list[tuple[str, str]]:
-    """Return a row's correlation with every column, and Spearman's rho."""
-    return [
-        (figure(figures.correlation(settings.measure), ".2f"), figure(figures.spearman, ".2f"))
-        for figures in row.columns
-    ]
+    with counting(quiet=False) as progress:
+        path = write_page(run, out, ranking, progress)
+    click.echo(f"written to {path}")

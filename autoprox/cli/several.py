@@ -19,9 +19,9 @@ from autoprox.cli.tables import print_figures
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autoprox.evolution.left_out import LeftOut
-    from autoprox.evolution.runs import Runs
     from autoprox.evolution.settings import Settings
+    from autoprox.runs.left_out import LeftOut
+    from autoprox.runs.several_record import Runs
 
 KNOWN = 8
 """How many known proxies are shown."""
@@ -85,9 +85,9 @@ def common_arguments(options: Mapping[str, Any], observer: object) -> dict[str, 
 
 def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Start or resume several runs, and print what they found."""
-    from autoprox.evolution.series import evolve_leaving_one_out, evolve_seeds
-    from autoprox.evolution.several import evolve_several
-    from autoprox.evolution.starting import evolve_seeds_from
+    from autoprox.runs.series import evolve_leaving_one_out, evolve_seeds
+    from autoprox.runs.several import evolve_several
+    from autoprox.runs.starting import evolve_seeds_from
 
     shown = watcher(given["quiet"])
     watch = SeveralWatcher(shown)
@@ -121,7 +121,7 @@ def say_how_to_go_on(
     folder: Path, bench: str, cache: str | None, before: str = "interrupted; "
 ) -> None:
     """Print, after `before`, the command that goes on with the run or runs in a folder."""
-    from autoprox.evolution.folder import resume_words
+    from autoprox.runs.folder import resume_words
 
     command = go_on(*resume_words(folder, bench), cache=cache)
     click.echo(f"{before}go on with: {command}", err=True)
@@ -263,7 +263,7 @@ def _print_left_out(elsewhere: LeftOut, joint: str, console: Console) -> None:
 
 def _next(runs: Runs) -> Sequence[str]:
     """Return the commands that a reader may want next."""
-    from autoprox.evolution.folder import resume_words
+    from autoprox.runs.folder import resume_words
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
     words = resume_words(runs.folder, next(iter(runs.settings.values())).bench)

@@ -1,5 +1,5 @@
-"""Evolution: DEAP writes proxies, the search split judges them, the held-out split tells the truth.
+"""Evolution: DEAP writes proxies, the search split judges them, an algorithm decides what lives.
 
-`vocabulary` and `variation` make graphs, `judge` scores them, `algorithms` decide what lives,
-`search` is the loop, `folder` keeps it on disk, `run` puts it all together.
+`vocabulary` and `variation` make graphs, `judge` scores them, `algorithms` decide what lives, and
+`search` is the loop. What a run does around it, on disk, is in `autoprox.runs`.
 """

@@ -16,7 +16,6 @@ from autoprox.benches import Bench
 from autoprox.errors import BenchError, LanguageError
 from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import unsigned
-from autoprox.evolution.left_out import SMALLEST
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import ATTEMPTS, Variation
 from autoprox.evolution.vocabulary import Vocabulary
@@ -24,6 +23,9 @@ from autoprox.language.graph import Graph, apply, atom
 from autoprox.language.text import parse
 from autoprox.primitives.kinds import Network
 from autoprox.ranking import AGAINST_COUNTS
+
+MANY_FAMILIES = 3
+"""The fewest families that say anything of families in general."""
 
 SIZES = ("params", "flops", "fan_in", "fan_out", "out_entries")
 """The words that say how large a layer is."""
@@ -176,7 +178,7 @@ def usual_of_families(families: int) -> dict[str, str]:
     >>> usual_of_families(3)
     {'over': 'wins', 'formulas': 'small'}
     """
-    many = families >= SMALLEST
+    many = families >= MANY_FAMILIES
     return {"over": "wins" if many else "mean", "formulas": "small" if many else "any"}
 
 

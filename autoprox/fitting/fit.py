@@ -15,10 +15,7 @@ from autoprox.assessment.assess import Assessment, Assessor, columns, expressibl
 from autoprox.benches import Bench, Split, drawn, load_bench, split
 from autoprox.errors import AutoproxError, LanguageError, UnknownNameError
 from autoprox.evaluation.evaluate import Evaluator, Scores
-from autoprox.evolution.ground import Ground, lay, searched_statistics, with_baselines
-from autoprox.evolution.running import found_at
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.unseen import check_unseen
 from autoprox.fitting.inputs import SCALES, inputs_of, scale_of
 from autoprox.fitting.labelling import LABELLINGS, check_enough, chosen, labels_of, with_figures
 from autoprox.language.graph import Graph
@@ -28,6 +25,9 @@ from autoprox.predictors.features import LayerScale, Scales, normal_scores, scal
 from autoprox.predictors.models import MODELS, check_labels, predict_by
 from autoprox.proxies.fitted import FittedProxy, fitted_path
 from autoprox.proxies.loading import load
+from autoprox.runs.ground import Ground, lay, searched_statistics, with_baselines
+from autoprox.runs.running import found_at
+from autoprox.runs.unseen import check_unseen
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
 from autoprox.runtime.parallel import HERE, Workers, open_workers

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from autoprox.assessment.assess import expressible
 from autoprox.benches import Bench
 from autoprox.errors import AutoproxError, LanguageError
-from autoprox.evolution.ground import with_baselines
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.predictors.features import LayerScale, check_input, layer_expressions
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.ground import with_baselines
 
 LAYERS = ("norm(grad)", "mean(absolute(multiply(grad, weight)))",
           "mean(absolute(multiply(flow_grad, weight)))")  # fmt: skip

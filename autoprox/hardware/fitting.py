@@ -57,7 +57,7 @@ def _known(costs: Mapping[str, float], space: str) -> Mapping[str, float]:
     return costs
 
 
-def measure_bench(
+def time_bench(
     bench: str,
     architectures: int,
     seed: int = 0,

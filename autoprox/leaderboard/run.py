@@ -18,7 +18,7 @@ from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.leaderboard.searched import Searched
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
-from autoprox.measuring.scores import Kept, identity
+from autoprox.measuring.score_store import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, score_all
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy

@@ -8,12 +8,12 @@ from typing import Any
 
 from autoprox.benches import Architecture, Bench, several
 from autoprox.errors import AutoproxError
-from autoprox.evolution.ground import lay, network_name
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.unseen import ancestry
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
+from autoprox.runs.ground import lay, network_name
+from autoprox.runs.unseen import ancestry
 
 
 class Searched:

@@ -25,7 +25,7 @@ from autoprox.errors import (
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Exhibit, Probe
-from autoprox.measuring.scores import Kept, ScoreStore
+from autoprox.measuring.score_store import Kept, ScoreStore
 from autoprox.measuring.tables import TableRow, by_bits, table_of
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy

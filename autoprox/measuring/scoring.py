@@ -1,9 +1,9 @@
 """The scores of many proxies on many architectures: built and measured once, cached, in parallel.
 
 The tensors of an architecture are forgotten as soon as every proxy has its score: what stays is a
-small file a network (see `autoprox.measuring.scores`). Failures of the environment and scores of
-code that has no digest are not cached. The configurations of
-one trained network are scored together: it is measured once for each number of bits.
+small file a network (see `autoprox.measuring.score_store`). Failures of the environment and scores
+of code that has no digest are not cached. The configurations of one trained network are scored
+together: it is measured once for each number of bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import ScoringWork, score_network
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, ScoreStore, identity, keepable
+from autoprox.measuring.score_store import Kept, ScoreStore, identity, keepable
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import Scorable

@@ -17,11 +17,11 @@ from typing import Any
 from autoprox import __version__
 from autoprox.benches import BENCHES, Bench, load_bench, several
 from autoprox.errors import AutoproxError
-from autoprox.evolution.record import Run
 from autoprox.proxies import shipped
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.record import Run
 from autoprox.show.latex import escaped
 from autoprox.statistics import STATISTICS
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from autoprox.assessment.assess import Assessment
     from autoprox.benches import Bench
-    from autoprox.evolution.ground import Ground
-    from autoprox.evolution.record import Run
+    from autoprox.runs.ground import Ground
+    from autoprox.runs.record import Run
 
 NARROW, WIDE = "420px", "480px"
 
@@ -56,10 +56,10 @@ def explore(
         import ipywidgets  # noqa: F401
     except ImportError:
         raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
-    from autoprox.evolution.folder import RunFolder
-    from autoprox.evolution.ground import lay
-    from autoprox.evolution.record import Run, read_run
-    from autoprox.evolution.running import source_of
+    from autoprox.runs.folder import RunFolder
+    from autoprox.runs.ground import lay
+    from autoprox.runs.record import Run, read_run
+    from autoprox.runs.running import source_of
     from autoprox.runtime.parallel import HERE
     from autoprox.statistics.store import default_folder
 

@@ -15,10 +15,10 @@ from autoprox import __version__
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import best_first, difference_in_words, figure
 from autoprox.errors import RunError
-from autoprox.evolution.record import Run
 from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures, Interval
+from autoprox.runs.record import Run
 from autoprox.show.picks import picks
 from autoprox.statistics import STATISTICS
 

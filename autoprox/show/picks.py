@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autoprox.errors import AutoproxError
-from autoprox.evolution.record import Run, known_graph
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.record import Run, known_graph
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from autoprox.evolution.record import HISTORY, Run
 from autoprox.language.layout import Point
+from autoprox.runs.record import HISTORY, Run
 from autoprox.show.picks import Pick
 
 JUDGED, NODES = "distinct candidates judged", "nodes of the formula"

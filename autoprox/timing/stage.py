@@ -17,12 +17,12 @@ from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.errors import BenchError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.ground import Ground, lay
 from autoprox.evolution.judge import Judge
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.language.graph import Graph
 from autoprox.ranking import Ranker
+from autoprox.runs.ground import Ground, lay
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress
 

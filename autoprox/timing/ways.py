@@ -19,11 +19,11 @@ from autoprox.benches import Architecture
 from autoprox.evaluation.blocks import whole
 from autoprox.evaluation.evaluate import Evaluator, Table, tensor_reductions
 from autoprox.evolution.judge import Judge
-from autoprox.evolution.run import Silent, evolve
 from autoprox.evolution.search import Generation
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import measure_bench
 from autoprox.ranking import Column, Ranker, somers
+from autoprox.runs.evolve import Silent, evolve
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import STATISTICS, Store, measure, noise
 from autoprox.statistics.structure import layer_names

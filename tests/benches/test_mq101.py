@@ -15,13 +15,13 @@ from autoprox.benches import load_bench, mq101
 from autoprox.benches.cifar import DEVIATION, MEAN, NETWORKS
 from autoprox.cli import main
 from autoprox.errors import BenchError, MissingTableError
-from autoprox.evolution.run import evolve
 from autoprox.leaderboard.run import rank
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan
 from autoprox.proxies.loading import load
 from autoprox.quantise.layers import quantisable_layers
 from autoprox.quantise.table import FACTS, Images, _digest, read_rows
+from autoprox.runs.evolve import evolve
 from autoprox.search.bits.comparison import builder_of, cifar_images
 from autoprox.statistics import measure
 from autoprox.training.checkpoint import half, write_weights

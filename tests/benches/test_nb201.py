@@ -368,8 +368,8 @@ def test_a_sample_beyond_the_classes_has_all_of_them(bench: Bench) -> None:
 
 
 def test_a_run_draws_the_default_number(bench: Bench, tmp_path: Path) -> None:
-    from autoprox.evolution.ground import lay
     from autoprox.evolution.settings import Settings
+    from autoprox.runs.ground import lay
 
     ground = lay("nb201", Settings(bench="nb201"), tmp_path)
     assert ground.settings.architectures == len(ground.bench.architectures) == 1000

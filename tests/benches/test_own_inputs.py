@@ -9,11 +9,11 @@ import torch.nn.functional as F
 import autoprox
 from autoprox.benches import joined
 from autoprox.errors import BenchError, StatisticError
-from autoprox.evolution.ground import searched_statistics
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.hardware.timing import time_network
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
+from autoprox.runs.ground import searched_statistics
 from autoprox.search.architectures.limits import one_input
 from tests.any_networks import TOKENS, VOCABULARY, Language
 from tests.token_bench import bench, inputs

@@ -16,9 +16,9 @@ from torch import nn
 from autoprox.benches import Architecture, Bench, drawn, load_bench
 from autoprox.cli import main
 from autoprox.errors import BenchError
-from autoprox.evolution.ground import lay
-from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
+from autoprox.runs.evolve import evolve
+from autoprox.runs.ground import lay
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 

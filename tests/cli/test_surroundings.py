@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from autoprox.cli import main
 from autoprox.errors import RunError
-from autoprox.evolution.record import read_run
-from autoprox.evolution.run import evolve
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.evolve import evolve
+from autoprox.runs.record import read_run
 from autoprox.runtime.files import write_text
 from autoprox.show.citing import bibliography
 from autoprox.show.page import page

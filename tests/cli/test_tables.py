@@ -15,7 +15,7 @@ from autoprox.assessment.wording import luck_in_words
 from autoprox.benches import BENCHES, load_bench
 from autoprox.cli import main
 from autoprox.cli.options import console
-from autoprox.cli.report import print_report
+from autoprox.cli.run_tables import print_report
 from autoprox.cli.tables import print_figures, print_pairs, table
 from autoprox.language.text import parse
 from autoprox.ranking import Column

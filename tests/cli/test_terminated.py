@@ -39,7 +39,7 @@ COMMANDS = {
     "--calibration 8 --rounding plain --precision float32 --threads 1 --rows 4 --out table "
     "--quiet",
 }
-STILL = "autoprox.evolution.running.time.monotonic", "time.thread_time", "time.perf_counter"
+STILL = "autoprox.runs.running.time.monotonic", "time.thread_time", "time.perf_counter"
 """Clocks: what they say is in the files."""
 
 POINTS = {"evolve": (0.3, 1), "rank": (0.5,), "search": (1,), "train": (0.5,), "quantise": (0.7,)}

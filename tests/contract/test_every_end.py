@@ -17,18 +17,18 @@ from pathlib import Path
 import pytest
 
 from autoprox.errors import AutoproxError
-from autoprox.evolution import running
-from autoprox.evolution.folder import RunFolder
-from autoprox.evolution.run import evolve
-from autoprox.evolution.runs import read_runs
-from autoprox.evolution.series import evolve_seeds
-from autoprox.evolution.several import evolve_several
 from autoprox.leaderboard.run import rank
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan, measure_bench
 from autoprox.proxies.loading import load
 from autoprox.quantise import logits
 from autoprox.quantise.table import Builder, Images, TableSettings, configurations
+from autoprox.runs import running
+from autoprox.runs.evolve import evolve
+from autoprox.runs.folder import RunFolder
+from autoprox.runs.series import evolve_seeds
+from autoprox.runs.several import evolve_several
+from autoprox.runs.several_record import read_runs
 from autoprox.search.architectures.search import search_architectures
 from autoprox.statistics import Store
 from autoprox.training import checkpoint_path, train

@@ -59,7 +59,7 @@ def test_every_room_has_a_page_of_the_reference(site, reference):
     rooms = {path.parent.name for path in (ROOT / "autoprox").glob("*/__init__.py")} - {"cli"}
     assert rooms <= {Path(place).stem for place in reference}
     text = (site.PAGES / "reference/evolution.md").read_text(encoding="utf-8")
-    assert "::: autoprox.evolution.comparing" in text
+    assert "::: autoprox.evolution.judge" in text
 
 
 def test_links_lead_to_what_is_there(site, gallery, reference):

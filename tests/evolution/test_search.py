@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from autoprox.evolution.algorithms import Emq
 from autoprox.evolution.base import Proposal
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.folder import RunFolder, _line, candidate_of
 from autoprox.evolution.judge import Candidate, judged, negated, unsigned
-from autoprox.evolution.schemas import Line
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
+from autoprox.runs.folder import RunFolder, _line, candidate_of
+from autoprox.runs.schemas import Line
 from autoprox.runtime.schema import decoded
 from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
 

@@ -8,11 +8,11 @@ import pytest
 import autoprox
 from autoprox.errors import BenchError, LanguageError, RunError, UnknownNameError
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.running import laid
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.small import READINGS, SmallFormulas, factors, reading, terms, variation_of
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
+from autoprox.runs.running import laid
 
 TINY, OTHER = (
     str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from tests.evolution.test_damaged_files import TARGETS, check, make_sound
 from tests.fuzz.limits import COUNTS
 from tests.fuzz.test_data import EVERY, FEW, examined
+from tests.runs.test_damaged_files import TARGETS, check, make_sound
 
 INPUTS = 10_000
 

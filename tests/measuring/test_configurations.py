@@ -8,8 +8,6 @@ import pytest
 import autoprox
 from autoprox.errors import BenchError, QuantisationError, StatisticError
 from autoprox.evaluation.evaluate import Evaluator, Table
-from autoprox.evolution.ground import lay
-from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse_proxy
 from autoprox.leaderboard.run import rank
@@ -17,6 +15,8 @@ from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
+from autoprox.runs.evolve import evolve
+from autoprox.runs.ground import lay
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.statistics import Store, curvature, measure
 from tests.quantised_tiny_bench import bench

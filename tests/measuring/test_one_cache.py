@@ -12,9 +12,9 @@ import autoprox
 import autoprox.statistics
 from autoprox.benches import load_bench
 from autoprox.cli.rank import outlook_in_words
-from autoprox.evolution.run import evolve
 from autoprox.measuring.scoring import Outlook
 from autoprox.proxies.loading import load
+from autoprox.runs.evolve import evolve
 from autoprox.statistics import Store
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

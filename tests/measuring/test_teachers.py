@@ -15,8 +15,6 @@ import autoprox
 from autoprox.benches import Bench, load_bench
 from autoprox.cli import main
 from autoprox.errors import BenchError, LanguageError, RunError, StatisticError
-from autoprox.evolution.comparing import compare
-from autoprox.evolution.starting import evolve_from
 from autoprox.evolution.variation import compares
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.measuring.probe import Probe
@@ -24,6 +22,8 @@ from autoprox.measuring.tables import Plan, load_table, measure_bench, pending
 from autoprox.primitives.kinds import Layer, Network
 from autoprox.primitives.matrices import ROW_WISE
 from autoprox.ranking import partial_spearman
+from autoprox.runs.comparing import compare
+from autoprox.runs.starting import evolve_from
 from autoprox.statistics import Store
 from autoprox.statistics.words import TAUGHT
 

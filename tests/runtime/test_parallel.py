@@ -17,10 +17,10 @@ from joblib.externals.loky import get_reusable_executor
 from autoprox.benches import load_bench
 from autoprox.cli import main
 from autoprox.errors import BenchError, CacheError, LanguageError, UnknownNameError, WorkerError
-from autoprox.evolution.run import evolve
 from autoprox.language.text import parse
 from autoprox.leaderboard.run import rank
 from autoprox.primitives import PRIMITIVES, primitive
+from autoprox.runs.evolve import evolve
 from autoprox.runtime import parallel
 from autoprox.runtime.parallel import open_workers
 

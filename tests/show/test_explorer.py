@@ -14,7 +14,7 @@ import pytest
 import autoprox
 from autoprox.benches import load_bench, split
 from autoprox.errors import AutoproxError, RunError
-from autoprox.evolution.record import Run
+from autoprox.runs.record import Run
 from autoprox.show.explorer import Explorer
 from tests.scipy_correlations import SCIPY
 

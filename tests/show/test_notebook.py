@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from autoprox.assessment.assess import Assessment
-from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.ranking.luck import SelectionLuck, null_luck
+from autoprox.runs.record import Run
 from tests.made_runs import step
 
 

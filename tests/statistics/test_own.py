@@ -11,7 +11,7 @@ from torch import nn
 
 import autoprox
 from autoprox.errors import AutoproxError, StatisticError
-from autoprox.measuring.scores import identity
+from autoprox.measuring.score_store import identity
 from autoprox.runtime.registry import own_members, take_members
 from autoprox.statistics import STATISTICS, Store, measure, statistic
 from tests.known_networks import random_states

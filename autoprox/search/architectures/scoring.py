@@ -14,7 +14,7 @@ from autoprox.errors import ScoreError, SpaceError
 from autoprox.hardware.timing import time_network
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Probe
-from autoprox.measuring.scores import Kept, identity
+from autoprox.measuring.score_store import Kept, identity
 from autoprox.measuring.scoring import Job, score_all
 from autoprox.proxies import names
 from autoprox.proxies.fitted import FittedProxy

@@ -13,10 +13,10 @@ import numpy as np
 
 from autoprox.benches.teachers import check_same_teacher, placed_teacher
 from autoprox.errors import RunError, ScoreError, SpaceError
-from autoprox.evolution.folder import RunFolder
 from autoprox.hardware.pricing import price_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import Source
+from autoprox.runs.folder import RunFolder
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring

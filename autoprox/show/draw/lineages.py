@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoprox.evolution.lineage import Ancestor
-from autoprox.evolution.lineage import lineage as lineage_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.lineage import Ancestor
+from autoprox.runs.lineage import lineage as lineage_of
 from autoprox.show.draw.runs import AnyRun, found_in
 from autoprox.show.draw.style import (
     BLUE,

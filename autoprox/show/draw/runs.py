@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
-from autoprox.evolution.record import HISTORY, Run
-from autoprox.evolution.record import read_run as read_single
-from autoprox.evolution.runs import Runs, chosen, names_of, read_run
-from autoprox.evolution.word_use import BEST, WordUse, word_use
+from autoprox.runs.record import HISTORY, Run
+from autoprox.runs.record import read_run as read_single
+from autoprox.runs.several_record import Runs, chosen, names_of, read_run
+from autoprox.runs.word_use import BEST, WordUse, word_use
 from autoprox.show import plots
 from autoprox.show.draw.style import (
     BLUE,

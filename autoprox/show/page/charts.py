@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.record import HISTORY, Run
 from autoprox.language.layout import Point, apart
+from autoprox.runs.record import HISTORY, Run
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show import plots
 from autoprox.show.picks import Pick

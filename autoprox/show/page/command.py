@@ -10,9 +10,9 @@ from typing import Any
 
 from autoprox.benches import several
 from autoprox.evolution.algorithms import ALGORITHMS
-from autoprox.evolution.folder import resume_words
-from autoprox.evolution.record import Run
 from autoprox.evolution.settings import Settings
+from autoprox.runs.folder import resume_words
+from autoprox.runs.record import Run
 
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""

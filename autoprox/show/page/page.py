@@ -21,17 +21,17 @@ from autoprox.assessment.wording import (
 )
 from autoprox.benches import several
 from autoprox.errors import RunError
-from autoprox.evolution.folder import holds_several
-from autoprox.evolution.lineage import lineage
-from autoprox.evolution.record import Run, read_run
-from autoprox.evolution.runs import read_runs
 from autoprox.evolution.settings import Settings
-from autoprox.evolution.word_use import word_use
 from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
+from autoprox.runs.folder import holds_several
+from autoprox.runs.lineage import lineage
+from autoprox.runs.record import Run, read_run
+from autoprox.runs.several_record import read_runs
+from autoprox.runs.word_use import word_use
 from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent

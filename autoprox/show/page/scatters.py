@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
-from autoprox.evolution.record import Run
-from autoprox.evolution.schemas import Placed
+from autoprox.runs.record import Run
+from autoprox.runs.schemas import Placed
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show import plots
 from autoprox.show.page import tables

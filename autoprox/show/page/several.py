@@ -7,8 +7,8 @@ from string import Template
 
 from autoprox.assessment.wording import figure
 from autoprox.benches.counts import COUNTS
-from autoprox.evolution.html import median_text, runs_html
-from autoprox.evolution.runs import Runs
+from autoprox.runs.html import median_text, runs_html
+from autoprox.runs.several_record import Runs
 from autoprox.runtime.markup import Markup, join, table, tag
 from autoprox.show.page.tables import signed, signed_interval
 

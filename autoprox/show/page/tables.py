@@ -8,13 +8,13 @@ from typing import Any
 
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import MINUS, best_first, figure, interval_text, mean_correlation
-from autoprox.evolution.lineage import Lineage
-from autoprox.evolution.record import Run, known_graph
-from autoprox.evolution.word_use import BEST, WordUse
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import from_latex
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
+from autoprox.runs.lineage import Lineage
+from autoprox.runs.record import Run, known_graph
+from autoprox.runs.word_use import BEST, WordUse
 from autoprox.runtime.arguments import printable
 from autoprox.runtime.markup import Markup, tag
 from autoprox.show.picks import Pick

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autoprox.cli import main
-from autoprox.evolution.run import evolve
+from autoprox.runs.evolve import evolve
 
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.usefixtures("one_thread")

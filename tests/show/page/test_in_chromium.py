@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autoprox.evolution.run import evolve
+from autoprox.runs.evolve import evolve
 from autoprox.show.page import write_page
 from tests.show.page.chromium import Chromium, executable
 

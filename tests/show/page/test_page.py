@@ -26,10 +26,10 @@ from autoprox.cli import main
 from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.cli.rank import rank as rank_command
 from autoprox.errors import RunError
-from autoprox.evolution.record import read_run
-from autoprox.evolution.run import evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
+from autoprox.runs.evolve import evolve
+from autoprox.runs.record import read_run
 from autoprox.runtime.schema import sealed
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks

@@ -1,0 +1,112 @@
+"""Families that searches never saw: the table, worked by hand, and runs that leave one out."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from autoprox import evolve_leaving_one_out, read_run
+from autoprox.cli import main
+from autoprox.errors import BenchError, RunError
+from autoprox.runs.html import median_text
+from autoprox.runs.left_out import LeftOut
+from autoprox.runs.evolve import evolve
+from autoprox.ranking.medians import median
+from autoprox.show.page.several import several_page
+
+TINY, OTHER = (
+    str(Path(__file__).parents[1] / name) for name in ("tiny_bench.py", "other_tiny_bench.py")
+)
+BOTH = f"{TINY},{OTHER}"
+SMALL = {"evaluations": 80, "population": 20, "proposals": 40}
+
+TABLE = LeftOut(
+    found={"a": median([0.5, 0.7, 0.6]), "b": median([0.2]), "c": median([0.4])},
+    known={
+        "params": {"a": 0.5, "b": 0.3, "c": 0.1},
+        "flops": {"a": 0.3, "b": 0.4, "c": 0.2},
+        "zico": {"a": 0.3, "b": 0.1, "c": 0.2},
+    },
+)
+
+
+def test_the_best_count_of_each_family_is_picked_afterwards():
+    assert TABLE.best_counts == {"a": ("params", 0.5), "b": ("flops", 0.4), "c": ("flops", 0.2)}
+
+
+def test_what_was_found_stands_beside_what_is_known_in_the_mean_over_families():
+    assert TABLE.joint == pytest.approx((0.6 + 0.2 + 0.4) / 3)
+    rows = {row.name: row for row in TABLE.beside}
+    assert list(rows) == ["best count", "params", "flops", "zico"]
+    assert rows["best count"].joint == pytest.approx((0.5 + 0.4 + 0.2) / 3)
+    params = rows["params"]
+    assert params.difference == pytest.approx((0.1 - 0.1 + 0.3) / 3)
+    assert params.below == 2
+    low, high = params.difference_interval
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, loc=0.1, scale=0.2 / 3**0.5))
+
+
+def test_two_families_have_no_interval():
+    two = dataclasses.replace(TABLE, found={"a": median([0.5]), "b": median([0.2])})
+    assert {row.difference_interval for row in two.beside} == {None}
+
+
+def test_each_run_leaves_one_family_out(tmp_path):
+    cache = tmp_path / "cache"
+    runs = evolve_leaving_one_out(BOTH, out=tmp_path / "runs", cache=cache, **SMALL)
+    assert list(runs.runs) == ["without-tiny", "without-other"]
+    assert runs.varied == ("leave_out",)
+    table = runs.left_out
+    assert list(table.found) == ["tiny", "other"]
+    alone = evolve(BOTH, leave_out="other", out=tmp_path / "alone", cache=cache, **SMALL)
+    best, *others = alone.transfer
+    assert table.found["other"].middle == best.joint
+    assert table.known["flops"]["other"] == next(x.joint for x in others if x.name == "flops")
+    written = json.loads((tmp_path / "runs" / "report.json").read_text())
+    assert written["left_out"]["joint"] == pytest.approx(
+        np.mean([each.middle for each in table.found.values()])
+    )
+    assert read_run(tmp_path / "runs").left_out == table
+    page = several_page(runs, "report.html")
+    section = page.partition("Families left out</h2>")[2].partition("<h2")[0]
+    assert all(median_text(found) in section for found in table.found.values())
+    assert all(each.name in section for each in table.beside)
+
+
+def test_at_the_command_line(tmp_path):
+    words = ["--evaluations", "60", "--population", "10", "--proposals", "30", "--quiet"]
+    place = ["--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
+    told = CliRunner().invoke(main, ["evolve", "--bench", BOTH, "--leave-one-out", *words, *place])
+    assert told.exit_code == 0, told.output
+    assert "On the family that each search never saw" in told.output
+    assert "best count" in told.output
+
+
+def test_families_without_a_statistic_in_common_are_refused(tmp_path):
+    source = Path(OTHER).read_text()
+    odd = tmp_path / "odd.py"
+    odd.write_text(
+        f"{source}\nimport dataclasses\n"
+        "bench = dataclasses.replace(bench, name='odd', default_statistics=('heads',))\n"
+    )
+    tiny = tmp_path / "small.py"
+    tiny.write_text(
+        f"{source}\nimport dataclasses\n"
+        "bench = dataclasses.replace(bench, name='small', default_statistics=('params',))\n"
+    )
+    with pytest.raises(BenchError, match="no statistic in common: small has params; odd has heads"):
+        evolve(f"{tiny},{odd}", out=tmp_path / "run", cache=tmp_path / "cache", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_family_cannot_be_left_out(tmp_path):
+    with pytest.raises(RunError, match="needs at least two; tiny is one"):
+        evolve_leaving_one_out(TINY, out=tmp_path / "runs", cache=tmp_path / "cache")
+    words = ["evolve", "--bench", BOTH, "--leave-one-out", "--leave-out", "tiny"]
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 2
+    assert "give --leave-out for one run, or --leave-one-out" in told.output

@@ -1,0 +1,55 @@
+"""Statistics of a user's own are words of the searches that begin while they are registered."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autoprox.errors import UnknownNameError
+from autoprox.runs.evolve import evolve
+from autoprox.statistics import STATISTICS, statistic
+from tests.runs.stopping import Stopper
+
+TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
+SMALL = {"evaluations": 80, "population": 20, "proposals": 40}
+
+
+@pytest.fixture
+def own():
+    """A statistic that is registered while a test runs."""
+
+    def filled(network, inputs, targets):
+        """How many entries each parameter has, and one."""
+        return {name: each.numel() + 1.0 for name, each in network.named_parameters()}
+
+    filled.__module__ = "__main__"  # sent by value, as from a notebook
+    statistic("Layer", latex="z", needs_labels=False)(filled)
+    yield "filled"
+    if "filled" in STATISTICS:
+        STATISTICS.unregister("filled")
+
+
+def proposed(folder):
+    lines = (folder / "candidates.jsonl").read_text().splitlines()
+    return [json.loads(line)["proposed"] for line in lines]
+
+
+def test_evolution_writes_with_them_and_its_settings_say_so(own, cache, tmp_path):
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, **SMALL)
+    assert own in run.settings.statistics
+    assert {"weight", "grad", "params"} <= set(run.settings.statistics)
+    assert any(own in text for text in proposed(run.folder))
+    named = evolve(TINY, out=tmp_path / "named", statistics=("params",), cache=cache, **SMALL)
+    assert not any(own in text for text in proposed(named.folder))
+
+
+def test_a_run_goes_on_with_the_words_that_it_began_with(cache, tmp_path, request):
+    stopped = evolve(TINY, out=tmp_path / "run", cache=cache, observer=Stopper(), **SMALL)
+    assert stopped.settings.statistics is None
+    request.getfixturevalue("own")
+    evolve(resume=tmp_path / "run", cache=cache)
+    assert not any("filled" in text for text in proposed(tmp_path / "run"))
+    evolve(TINY, out=tmp_path / "with", cache=cache, observer=Stopper(), **SMALL)
+    STATISTICS.unregister("filled")
+    with pytest.raises(UnknownNameError, match="filled"):
+        evolve(resume=tmp_path / "with", cache=cache)
