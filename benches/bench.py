@@ -50,7 +50,7 @@ class Architecture:
     isomorph: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Bench:
     """A table of architectures with the accuracies that training gave them.
 
@@ -61,8 +61,10 @@ class Bench:
         source: Where the figures were published, and under which licence.
         caveats: What a reader of a fitness on this bench has to know.
         architectures: The rows.
-        targets: The columns, accuracies or losses; every architecture has every one (or None).
-        default_targets: The targets that a fitness is taken over if nobody says otherwise.
+        targets: The columns, accuracies or losses; every architecture has every one (or None). If
+            none is given, those of the first architecture.
+        default_targets: The targets that a fitness is taken over if nobody says otherwise; all if
+            none is given.
         build: Architecture to an untrained `torch.nn.Module`; it draws from torch's default
             generator only. Unless `inputs`, `loss` or `outputs` say otherwise, it takes
             ``(batch, *input_shape)`` and returns logits ``(batch, classes)``.
@@ -94,14 +96,14 @@ class Bench:
     """
 
     name: str
-    description: str
-    citation: str
-    source: str
-    caveats: tuple[str, ...]
     architectures: tuple[Architecture, ...]
-    targets: tuple[str, ...]
-    default_targets: tuple[str, ...]
     build: Callable[[Architecture], nn.Module]
+    description: str = ""
+    citation: str = ""
+    source: str = ""
+    caveats: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    default_targets: tuple[str, ...] = ()
     input_shape: tuple[int, ...] = ()
     classes: int = 0
     default_correlation: RankCorrelation = DEFAULT_CORRELATION
@@ -130,6 +132,11 @@ class Bench:
         """
         for name in LISTS:
             object.__setattr__(self, name, listed(getattr(self, name)))
+        if not self.targets and self.architectures:
+            rows = self.architectures
+            object.__setattr__(self, "targets", tuple(getattr(rows[0], "accuracies", ())))
+        if not self.default_targets:
+            object.__setattr__(self, "default_targets", self.targets)
         if self.default_statistics is not None:
             object.__setattr__(self, "default_statistics", listed(self.default_statistics))
         check_bench(self)

@@ -38,9 +38,9 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
     correlation, *correlations = {bench.default_correlation for bench in benches}
     return Bench(
         name="+".join(bench.name for bench in benches),
-        description=" ".join(bench.description for bench in benches),
-        citation="; ".join(bench.citation for bench in benches),
-        source="; ".join(bench.source for bench in benches),
+        description=" ".join(bench.description for bench in benches if bench.description),
+        citation="; ".join(bench.citation for bench in benches if bench.citation),
+        source="; ".join(bench.source for bench in benches if bench.source),
         caveats=tuple(f"{bench.name}: {text}" for bench in benches for text in bench.caveats),
         architectures=tuple(
             _row(bench, architecture, own, union)

@@ -155,7 +155,7 @@ def print_bench(bench: Bench, out: Console) -> None:
     from rich.text import Text
 
     out.print(Text.assemble((bench.name, "bold"), "  ", bench.description))
-    facts = [("citation", bench.citation), ("source", bench.source)]
+    facts = [(name, text) for name in ("citation", "source") if (text := getattr(bench, name))]
     facts += [
         ("" if place else "caveats", f"- {caveat}") for place, caveat in enumerate(bench.caveats)
     ]

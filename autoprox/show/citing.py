@@ -219,7 +219,8 @@ def _of_bench(name: str | Bench) -> list[Reference]:
     except AutoproxError:
         return []
     cited = (_cited(text) for text in bench.citation.split("; "))
-    return [reference for reference in cited if reference] or [Reference(bench.citation)]
+    known = [reference for reference in cited if reference]
+    return known if known or not bench.citation else [Reference(bench.citation)]
 
 
 def _cited(text: str) -> Reference | None:

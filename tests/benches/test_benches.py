@@ -41,10 +41,6 @@ def rows(count: int, space: str = "toy", classes: int = 0) -> tuple[Architecture
 def toy(**changes: Any) -> Bench:
     bench: dict[str, Any] = {
         "name": "toy",
-        "description": "A toy.",
-        "citation": "nobody",
-        "source": "nowhere",
-        "caveats": (),
         "architectures": rows(20),
         "targets": ("a", "b"),
         "default_targets": ("a",),
@@ -96,10 +92,15 @@ def test_default_targets_and_losses_must_be_targets() -> None:
         toy(lower_is_better="z")
 
 
-@pytest.mark.parametrize("changes", [{"targets": ()}, {"default_targets": ()}])
-def test_a_bench_needs_a_target(changes: dict[str, Any]) -> None:
-    with pytest.raises(BenchError, match="at least one target"):
-        toy(**changes)
+def test_a_bench_needs_a_target() -> None:
+    first, *others = rows(20)
+    with pytest.raises(BenchError, match="'toy' has no target: its first architecture has no figu"):
+        toy(architectures=(dataclasses.replace(first, accuracies={}), *others), targets=())
+
+
+def test_targets_that_are_not_given_are_those_of_the_table_and_a_fitness_is_over_all() -> None:
+    assert toy(targets=(), default_targets=()).default_targets == ("a", "b")
+    assert toy(targets=("b",), default_targets=()).default_targets == ("b",)
 
 
 @pytest.mark.parametrize("shape", [(), (3, 0, 2), (3, 2.0)])
@@ -280,7 +281,7 @@ def build(architecture):
 
 def make():
     rows = tuple(Architecture(str(i), "all", {"width": 2}, {"a": 1.0 * i}) for i in range(10))
-    return Bench("mine", "Mine.", "me", "here", (), rows, ("a",), ("a",), build, (4,), 2)
+    return Bench(name="mine", architectures=rows, build=build, input_shape=(4,), classes=2)
 
 """
 

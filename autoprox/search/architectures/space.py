@@ -223,13 +223,7 @@ def bench_of(space: Space, configs: list[Config], version: str | None = None) ->
     )
     return Bench(
         name=f"space {space.name}",
-        description="Architectures of a search space.",
-        citation="none",
-        source="none",
-        caveats=("The accuracies are place-holders.",),
         architectures=rows,
-        targets=("none",),
-        default_targets=("none",),
         build=partial(_built, space),
         version=version or "1",
         **_shown(space),
