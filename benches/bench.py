@@ -315,4 +315,11 @@ class Bench:
             targets=targets,
             default_targets=tuple(name for name in self.default_targets if name in targets),
             lower_is_better=tuple(name for name in self.lower_is_better if name in targets),
+            noise={
+                column: self.noise[column]
+                for column in dict.fromkeys(
+                    f"{row.space}/{name}" for row in rows for name in targets
+                )
+                if column in self.noise
+            },
         )

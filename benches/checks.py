@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoprox.errors import BenchError
@@ -142,12 +142,7 @@ def _check_targets(bench: Bench) -> None:
                     f"bench {bench.name!r}: the {words} {target!r} is not among its targets "
                     f"({', '.join(bench.targets)})"
                 )
-    for column, noise in bench.noise.items():
-        if column.rpartition("/")[2] not in bench.targets or not is_finite(noise) or noise <= 0:
-            raise BenchError(
-                f"bench {bench.name!r}: expected in noise, by 'space/target', a standard deviation "
-                f"above 0; got {noise!r} of {column!r}"
-            )
+    _check_noise(bench)
     for target in bench.targets:
         for row in bench.architectures:
             _check_figure(bench.name, row, target)
@@ -159,6 +154,27 @@ def _check_targets(bench: Bench) -> None:
             raise BenchError(
                 f"bench {bench.name!r}: architecture {bench.architectures[place].name!r}, target "
                 f"{target!r}: {MIXED.format(figures[place])}"
+            )
+
+
+def _check_noise(bench: Bench) -> None:
+    """Refuse noise of a column that there is not, or that is no standard deviation."""
+    columns = [f"{space}/{target}" for space in bench.spaces for target in bench.targets]
+    if not isinstance(bench.noise, Mapping):
+        raise BenchError(
+            f"bench {bench.name!r}: noise is to be a mapping such as {{{columns[0]!r}: 0.3}}; got "
+            f"{bench.noise!r}"
+        )
+    for column, noise in bench.noise.items():
+        if column not in columns:
+            raise BenchError(
+                f"bench {bench.name!r}: noise names {column!r}, which is no space/target of it; "
+                f"there are {', '.join(columns)}"
+            )
+        if not is_finite(noise) or noise <= 0:
+            raise BenchError(
+                f"bench {bench.name!r}: expected in noise a standard deviation above 0; got "
+                f"{noise!r} of {column!r}"
             )
 
 

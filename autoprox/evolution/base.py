@@ -42,7 +42,7 @@ class World:
             number of jobs.
         seeds: graphs that the first population starts with.
         families: the places of each family's columns if parents are to be chosen by lexicase
-            selection over the families, else none.
+            selection over the families, which `default` alone does; else none.
     """
 
     variation: Variation

@@ -124,6 +124,11 @@ class Settings:
             raise RunError(
                 "searches on shuffled accuracies need a fitness over the mean: give --over mean"
             )
+        if self.over == "share" and self.correlation == "spearman":
+            raise RunError(
+                "what noise allows is known of the correlations somers and kendall, not of "
+                "spearman: give --correlation somers, or another --over"
+            )
         if self.over == "lexicase" and self.algorithm != "default":
             raise RunError(
                 "by lexicase selection over families the algorithm default chooses parents, not "

@@ -194,7 +194,7 @@ def for_families(
     if trained and settings.over in AGAINST_COUNTS:
         raise BenchError(
             f"the networks of {', '.join(trained)} do not differ in params, FLOPs, depth and "
-            f"width, with which --over {settings.over} compares: give mean, median or worst"
+            f"width, with which --over {settings.over} compares: give another"
         )
     usual = usual_of_families(0 if trained else families)
     if settings.permutations:

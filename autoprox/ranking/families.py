@@ -54,7 +54,8 @@ def over_families(
             `AGAINST_COUNTS`.
     """
     if over == "share":
-        correlations = correlations / [column.ceiling for column in columns]
+        ceilings = np.array([column.ceiling or np.inf for column in columns])
+        correlations = correlations / ceilings  # a column that is all noise says nothing
     if over in ("mean", "share", "lexicase"):
         return joint(correlations, weights(columns))
     families = by_family(correlations, columns)

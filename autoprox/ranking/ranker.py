@@ -75,15 +75,18 @@ class Column:
     def ceiling(self) -> float:
         """The Somers' D that the noise of the figures allows, 1 if it is not known.
 
-        So far apart as two figures are, and figures of all sizes being as likely as any, the
-        order of a pair is the true one with probability Φ(gap / √2 noise).
+        The part r of the figures' variance that is no noise is how much of the gap between two of
+        them is true in the mean, so that their order is the true one with probability
+        Φ(√r gap / √2 noise), if true figures and noise are normal.
         """
         if not self.noise:
             return 1.0
         from scipy.special import erf
 
+        true = max(0.0, 1 - self.noise**2 / self.accuracies.var())
+        scale = math.sqrt(true) / (2 * self.noise)
         gaps = (np.abs(self.accuracies - accuracy) for accuracy in self.accuracies)
-        right = [(erf(gap / (2 * self.noise)).sum(), np.count_nonzero(gap)) for gap in gaps]
+        right = [(erf(scale * gap).sum(), np.count_nonzero(gap)) for gap in gaps]
         told, pairs = np.sum(right, axis=0)
         return float(told / pairs)
 

@@ -191,7 +191,7 @@ def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Pat
     )
     plain = Settings(run.settings.bench)
     settings = replace(run.settings, algorithm=plain.algorithm, parameters=plain.parameters)
-    ground = lay(source, settings, cache)
+    ground = lay(source, settings, cache, words=files.config().words)
     files.check_bench(ground.digest)
     return ground
 

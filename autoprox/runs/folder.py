@@ -17,7 +17,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from autoprox.runs.schemas import (
     Checkpoint,
     Line,
     Report,
+    RunConfig,
 )
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
@@ -89,26 +90,26 @@ class RunFolder:
         """Let other processes in."""
         self._lock.release()
 
-    def create(self, settings: Settings, bench: str) -> None:
-        """Begin a new run on the bench with that digest.
+    def create(self, config: RunConfig) -> None:
+        """Begin a new run.
 
         Raises:
             RunError: the folder already holds one.
         """
         check_free(self.path)
         self._journal.begin()
-        CONFIG.write(self._config, {"bench": bench, "settings": settings.to_json()})
+        CONFIG.write(self._config, asdict(config))
 
     def check_bench(self, bench: str) -> None:
         """Raise `RunError` if the run in this folder began on a bench with another digest."""
-        if CONFIG.read(self._config).bench != bench:
+        if self.config().bench != bench:
             raise RunError(
                 f"the bench of the run in {self.path} has changed since it began (figures, "
                 "architectures or file); start a new run"
             )
 
-    def settings(self) -> Settings:
-        """Return the settings of the run in this folder.
+    def config(self) -> RunConfig:
+        """Return what the run in this folder was asked for.
 
         Raises:
             RunError: there is none, or its files are damaged or of a newer autoprox.
@@ -121,7 +122,14 @@ class RunFolder:
         if not self._config.is_file():
             raise RunError(f"{self.path} holds no run to resume: it has no config.json")
         try:
-            return Settings.from_json(CONFIG.read(self._config).settings)
+            return CONFIG.read(self._config)
+        except AutoproxError as error:
+            raise RunError(str(error)) from None
+
+    def settings(self) -> Settings:
+        """Return the settings of the run in this folder; errors as `config` has them."""
+        try:
+            return Settings.from_json(self.config().settings)
         except AutoproxError as error:
             raise RunError(str(error)) from None
 
@@ -202,8 +210,7 @@ class RunFolder:
                 if last.evaluations >= before.evaluations:
                     self._journal.rewind({"rows": [asdict(row) for row in last.rows[:-1]]})
             (self.path / "permutations.json").unlink(missing_ok=True)
-        config = CONFIG.read(self._config)
-        CONFIG.write(self._config, {"bench": config.bench, "settings": settings.to_json()})
+        CONFIG.write(self._config, asdict(replace(self.config(), settings=settings.to_json())))
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.

@@ -22,6 +22,7 @@ from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
 from autoprox.runs.parts import parts
+from autoprox.runs.schemas import RunConfig
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.small import for_families
 from autoprox.evolution.variation import compares
@@ -85,6 +86,11 @@ class Ground:
         ]
         text = json.dumps([rows, self.search, self.held_out, self.bench.version])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def config(self) -> RunConfig:
+        """What the run's folder says of it from the start."""
+        return RunConfig(self.digest, self.settings.to_json(), self.vocabulary.statistics)
 
     def networks(self, indices: Sequence[int]) -> frozenset[str]:
         """Return names of some architectures that hold in every run.
@@ -215,6 +221,7 @@ def lay(
     cache: Path,
     algorithm: Algorithm | None = None,
     new: bool = False,
+    words: Sequence[str] = (),
 ) -> Ground:
     """Return the ground of a run: names and numbers checked, the benches split.
 
@@ -226,6 +233,7 @@ def lay(
         cache: the folder of measured statistics.
         algorithm: of the search; the registered one that the settings name if None.
         new: whether it begins now, and writes with the statistics that a user defined by now.
+        words: the statistics that it has written with so far, whatever is usual by now.
 
     Raises:
         UnknownNameError: there is no such algorithm, parameter of it, bench, space, target,
@@ -250,8 +258,9 @@ def lay(
     if new and settings.statistics is None and own_statistics():
         own = _shared_statistics(benches, None, own=True)
         settings = replace(settings, statistics=(*own, *taught))
-    shared = _shared_statistics(benches, settings.statistics)
-    words = tuple(dict.fromkeys([*shared, *taught, *needed]))
+    if not words:
+        words = [*_shared_statistics(benches, settings.statistics), *taught, *needed]
+    words = tuple(dict.fromkeys(words))
     homes = [bench.name for bench in benches for _ in bench.architectures]
     settings = for_families(settings, benches, len({homes[place] for place in search}), words)
     vocabulary = Vocabulary(words, seeds=seeds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -99,7 +99,7 @@ def begin_in(
     """
     path = Path(out) if out is not None else _own_folder(ground)
     with opened as workers, RunFolder(path) as files:
-        files.create(ground.settings, ground.digest)
+        files.create(ground.config)
         return run_in(files, ground, workers, observer)
 
 
@@ -134,7 +134,7 @@ def resume_in(
                 "--evaluations or (more) --permutations, or start a new one"
             )
         source = source_of(bench, settings, files, teacher)
-        ground = laid_again(source, settings, cache, algorithm, path)
+        ground = laid_again(source, settings, cache, algorithm, path, files.config().words)
         files.check_bench(ground.digest)
         files.extend(settings)
         with opened as workers:
@@ -176,7 +176,12 @@ def source_of(
 
 
 def laid_again(
-    source: str | Bench, settings: Settings, cache: Path, algorithm: Algorithm | None, path: Path
+    source: str | Bench,
+    settings: Settings,
+    cache: Path,
+    algorithm: Algorithm | None,
+    path: Path,
+    words: Sequence[str],
 ) -> Ground:
     """Return the ground of a run that goes on, or that another process was sent; see `lay`.
 
@@ -186,7 +191,7 @@ def laid_again(
     if algorithm is not None:
         _check_algorithm(algorithm, settings, path)
     try:
-        return lay(source, settings, cache, algorithm)
+        return lay(source, settings, cache, algorithm, words=words)
     except UnknownAlgorithmError:
         raise RunError(
             f"the run in {path} began with an algorithm that is registered nowhere: give "

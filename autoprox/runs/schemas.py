@@ -17,10 +17,12 @@ class RunConfig:
     Attributes:
         bench: the digest of the bench that the run began on.
         settings: as `Settings.from_json` takes them.
+        words: the statistics that it writes with; empty in runs of before they were kept.
     """
 
     bench: str
     settings: dict[str, Any]
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

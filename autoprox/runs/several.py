@@ -65,6 +65,7 @@ class Member:
         cache: the folder of the measured statistics.
         algorithm: the one that is registered nowhere; else None.
         loggers: the names of its loggers.
+        words: the statistics that it writes with.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Member:
     cache: Path
     algorithm: Algorithm | None
     loggers: tuple[str, ...]
+    words: tuple[str, ...]
 
     @property
     def path(self) -> Path:
@@ -138,7 +140,16 @@ def evolve_several(
         teacher = options.pop("teacher", None)
         grounds = _again(path, bench, own, teacher, options, folder)
     members = [
-        Member(path, name, _source(bench, ground), ground.settings, folder, own, names)
+        Member(
+            path,
+            name,
+            _source(bench, ground),
+            ground.settings,
+            folder,
+            own,
+            names,
+            ground.vocabulary.statistics,
+        )
         for name, ground in grounds.items()
     ]
     at_once = backend == "loky" and all(member.settings.device == CPU for member in members)
@@ -180,10 +191,7 @@ def _own_folder(ground: Ground, varied: Mapping[str, Any]) -> Path:
 
 def _asked(grounds: Mapping[str, Ground]) -> dict[str, RunConfig]:
     """Return what ``runs.json`` says of runs."""
-    return {
-        name: RunConfig(ground.digest, ground.settings.to_json())
-        for name, ground in grounds.items()
-    }
+    return {name: ground.config for name, ground in grounds.items()}
 
 
 def _again(
@@ -217,7 +225,9 @@ def _again(
         for name, own in settings.items():
             files = RunFolder(path / name)
             source = source_of(bench, own, files, teacher)
-            grounds[name] = laid_again(source, own, cache, algorithm, path / name)
+            grounds[name] = laid_again(
+                source, own, cache, algorithm, path / name, asked[name].words
+            )
             if grounds[name].digest != asked[name].bench:
                 raise RunError(
                     f"the bench of the runs in {path} has changed since they began (figures, "
@@ -319,13 +329,18 @@ def _carry_out(member: Member, workers: Workers) -> bool:
     """Do what is left of a run; return whether it is finished then."""
     with RunFolder(member.path) as files:
         ground = laid_again(
-            member.source, member.settings, member.cache, member.algorithm, member.path
+            member.source,
+            member.settings,
+            member.cache,
+            member.algorithm,
+            member.path,
+            member.words,
         )
         if files.begun:
             files.check_bench(ground.digest)
             files.extend(ground.settings)
         else:
-            files.create(ground.settings, ground.digest)
+            files.create(ground.config)
         observer = Tracker(_Stopping(member.stop), member.loggers)
         return run_in(files, ground, workers, observer).finished
 

@@ -291,7 +291,7 @@ def write_asked(folder: Path, asked: Mapping[str, RunConfig]) -> None:
         RunError: a name cannot be that of a folder, or the folder cannot be written.
     """
     _check_names(asked, folder)
-    runs = {name: {"bench": run.bench, "settings": run.settings} for name, run in asked.items()}
+    runs = {name: asdict(run) for name, run in asked.items()}
     SEVERAL.write(folder / "runs.json", {"runs": runs})
 
 

@@ -98,6 +98,29 @@ def test_a_bench_needs_a_target() -> None:
         toy(architectures=(dataclasses.replace(first, accuracies={}), *others), targets=())
 
 
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        ({"z/b": 0.3}, "noise names 'z/b', which is no space/target of it; there are toy/a, toy/b"),
+        ({"b": 0.3}, "noise names 'b'"),
+        ({"toy/b": 0}, "a standard deviation above 0; got 0 of 'toy/b'"),
+        ({"toy/b": "0.3"}, "a standard deviation above 0; got '0.3'"),
+        (0.3, "noise is to be a mapping such as {'toy/a': 0.3}; got 0.3"),
+    ],
+)
+def test_noise_is_of_a_column_and_above_0(noise: Any, words: str) -> None:
+    with pytest.raises(BenchError, match=words):
+        toy(noise=noise)
+
+
+def test_the_noise_of_a_target_goes_with_it() -> None:
+    known, other = rows(20), rows(20, "other")
+    unknown = [dataclasses.replace(row, accuracies={"a": 1.0, "b": None}) for row in other]
+    bench = toy(architectures=(*known, *unknown), noise={"toy/a": 0.1, "toy/b": 0.3})
+    assert bench.restricted(["other"]).noise == {}
+    assert bench.restricted(["toy"]).noise == bench.noise
+
+
 def test_targets_that_are_not_given_are_those_of_the_table_and_a_fitness_is_over_all() -> None:
     assert toy(targets=(), default_targets=()).default_targets == ("a", "b")
     assert toy(targets=("b",), default_targets=()).default_targets == ("b",)

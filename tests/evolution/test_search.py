@@ -21,7 +21,7 @@ from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
 from autoprox.runs.folder import RunFolder, _line, candidate_of
-from autoprox.runs.schemas import Line
+from autoprox.runs.schemas import Line, RunConfig
 from autoprox.runtime.schema import decoded
 from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
 
@@ -257,7 +257,7 @@ def test_emq_refuses_a_known_candidate_as_it_refused_it_when_it_was_new():
 def test_emq_refuses_after_a_restart_what_it_refused_before(tmp_path):
     made = insisting(refusing())
     with RunFolder(tmp_path / "run") as folder:
-        folder.create(made.settings, "digest")
+        folder.create(RunConfig("digest", made.settings.to_json()))
         for _ in range(2):
             found = made.step()
             folder.save(found, None, 0.0, made.checkpoint())

@@ -1,7 +1,10 @@
 """One fitness over families, against figures worked by hand."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from autoprox.ranking import (
     Column,
@@ -53,25 +56,37 @@ def test_wins_are_counted_against_the_count_that_is_hardest_to_beat():
 
 
 def test_a_share_is_of_what_the_noise_of_the_figures_allows():
-    # Two trainings with deviations of 1 of two networks 2 apart tell them right with Φ(√2).
+    # Of a variance of 4 noise is 1: trainings with deviations of 1 of two networks that are 4
+    # apart, truly √(3/4) as much, tell them right with Φ(√6).
     noisy = [
-        Column("a", "t", np.arange(2), np.array([0.0, 2.0]), family="a", noise=1.0),
-        Column("b", "t", np.arange(2), np.array([0.0, 2.0]), family="b"),
+        Column("a", "t", np.arange(2), np.array([0.0, 4.0]), family="a", noise=1.0),
+        Column("b", "t", np.arange(2), np.array([0.0, 4.0]), family="b"),
     ]
-    ceiling = 2 * 0.9213503965 - 1
+    ceiling = 2 * norm.cdf(math.sqrt(6)) - 1
     assert noisy[0].ceiling == pytest.approx(ceiling)
     assert noisy[1].ceiling == 1
     shares = over_families(np.array([[0.4, 0.2]]), noisy, "share")
     assert shares.tolist() == pytest.approx([(0.4 / ceiling + 0.2) / 2])
 
 
-def test_the_ceiling_is_what_the_true_figures_have():
+@pytest.mark.parametrize(
+    ("drawn", "spread"), [("normal", 0.5), ("normal", 1), ("normal", 2), ("uniform", 6)]
+)
+def test_the_ceiling_is_what_the_true_figures_have(drawn, spread):
     generator = np.random.default_rng(0)
-    true = generator.uniform(0, 20, (200, 60))
+    true = getattr(generator, drawn)(size=(10, 1000))
+    true *= spread / true.std()
     seen = true + generator.normal(size=true.shape)
     reached = [somers(one, other) for one, other in zip(true, seen, strict=True)]
-    told = [Column("a", "t", np.arange(60), each, noise=1.0).ceiling for each in seen]
-    assert np.mean(told) == pytest.approx(np.mean(reached), abs=0.005)
+    told = [Column("a", "t", np.arange(1000), each, noise=1.0).ceiling for each in seen]
+    assert np.mean(told) == pytest.approx(np.mean(reached), abs=0.02)
+
+
+def test_where_all_is_noise_nothing_can_be_had():
+    noise = Column("a", "t", np.arange(2), np.array([0.0, 2.0]), family="a", noise=1.0)
+    assert noise.ceiling == 0
+    known = Column("b", "t", np.arange(2), np.array([0.0, 2.0]), family="b")
+    assert over_families(np.array([[0.9, 0.4]]), [noise, known], "share").tolist() == [0.2]
 
 
 def test_columns_of_a_family_are_found():

@@ -1,12 +1,16 @@
 """Statistics of a user's own are words of the searches that begin while they are registered."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autoprox.benches import load_bench
 from autoprox.errors import UnknownNameError
+from autoprox.runs.comparing import compare
 from autoprox.runs.evolve import evolve
+from autoprox.runs.several import evolve_several
 from autoprox.statistics import STATISTICS, statistic
 from tests.runs.stopping import Stopper
 
@@ -53,3 +57,20 @@ def test_a_run_goes_on_with_the_words_that_it_began_with(cache, tmp_path, reques
     STATISTICS.unregister("filled")
     with pytest.raises(UnknownNameError, match="filled"):
         evolve(resume=tmp_path / "with", cache=cache)
+
+
+def test_a_run_goes_on_with_its_words_whatever_its_bench_has_by_now(cache, tmp_path):
+    """As after an update of autoprox that measures something more on a bench."""
+    bench = load_bench(TINY)
+    whole = evolve(bench, out=tmp_path / "whole", cache=cache, **SMALL)
+    evolve(bench, out=tmp_path / "run", cache=cache, observer=Stopper(), **SMALL)
+    other = replace(bench, default_statistics=("params", "act"))
+    run = evolve(other, resume=tmp_path / "run", cache=cache)
+    assert proposed(run.folder) == proposed(whole.folder)
+    several = {"seed-0": {"seed": 0}, "seed-1": {"seed": 1}}
+    evolve_several(bench, several, out=tmp_path / "several", cache=cache, **SMALL)
+    evolve_several(other, {}, resume=tmp_path / "several", cache=cache, evaluations=120)
+    assert proposed(tmp_path / "several" / "seed-0")[:80] == proposed(whole.folder)[:80]
+    assert any("act_gram" in text for text in proposed(tmp_path / "several" / "seed-1")[80:])
+    compared = compare([tmp_path / "run", tmp_path / "whole"], bench=other, cache=cache)
+    assert compared.reason is None

@@ -13,7 +13,7 @@ from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
 from autoprox.runs.ground import lay
-from autoprox.runs.evolve import Silent, evolve
+from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
@@ -316,6 +316,32 @@ def test_a_fitness_over_families_is_what_its_columns_give(over, cache, tmp_path)
             assert fitness == pytest.approx(rules[over](families(row)))
 
 
+def test_a_share_is_more_where_a_bench_says_how_noisy_its_figures_are(cache, tmp_path):
+    noisy = tmp_path / "noisy.py"
+    noisy.write_text(
+        "from dataclasses import replace\nfrom autoprox.benches import load_bench\n"
+        f"bench = replace(load_bench({OTHER!r}), name='noisy', noise={{'mlp/top1': 2.0}})\n"
+    )
+    benches = f"{TINY},{noisy}"
+    options = {**SMALL, "evaluations": 40, "statistics": ("params", "weight"), "cache": cache}
+    found = evolve(benches, over="share", out=tmp_path / "run", **options)
+    ground = lay(benches, found.settings, cache)
+    *sure, unsure = [column.ceiling for column in ground.columns(ground.search)]
+    assert sure == [1, 1, 1, 1]
+    assert 0.5 < unsure < 0.99
+    valid = [each for each in map(json.loads, lines(found.folder)) if "correlations" in each]
+    assert len(valid) > 20
+    for each in valid:
+        *tiny, other = each["correlations"]
+        assert each["fitness"] == pytest.approx((np.mean(tiny) + other / unsure) / 2)
+
+
+def test_lexicase_selection_is_told_the_columns_of_each_family(cache):
+    for over, places in (("lexicase", ((0, 1, 2, 3), (4,))), ("mean", ())):
+        search = begin_search(BOTH, over=over, statistics=("params", "weight"), cache=cache)
+        assert search.algorithm.families == places
+
+
 def families(assessment):
     *tiny, other = (column.somers for column in assessment.columns)
     return np.mean(tiny), other
@@ -329,6 +355,7 @@ def families(assessment):
         ({"over": "best"}, "unknown way to put families together 'best'"),
         ({"leave_out": "other", "spaces": ["tiny/mlp"]}, "not both"),
         ({"over": "worst", "permutations": 3}, "shuffled accuracies need"),
+        ({"over": "share", "correlation": "spearman"}, "not of spearman: give"),
         (
             {"over": "lexicase", "algorithm": "emq"},
             "the algorithm default chooses parents, not emq: give",
