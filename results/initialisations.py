@@ -12,9 +12,9 @@ shown. A row has, for a known proxy, or the small formula chosen on the nine oth
 * ``spread``: that of how far its scores of a network are apart, relative to their sizes.
 
 Small formulas are those of results/small_formulas.py, chosen on all these architectures by `wins`;
-by one seed alone, judged by it, or by both. Rows of the mean over families have how much two seeds
-gain over one, with Student's 95 % interval over families. Measuring takes eight minutes of one core
-for each seed, all else two minutes.
+by one seed alone, judged by it, or by both. `agree` and `spread` are of the one chosen by seed 0.
+Rows of the mean over families have how much two seeds gain over one, with Student's 95 % interval
+over families. Measuring takes eight minutes of one core for each seed, all else two minutes.
 """
 
 from __future__ import annotations
