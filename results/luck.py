@@ -33,7 +33,6 @@ import numpy as np
 from csv_tables import write_csv
 from scipy.stats import kstest
 
-from autoprox.assessment.assess import last_where
 from autoprox.benches import nb201
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.judge import Judge
@@ -41,6 +40,7 @@ from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import Variation
 from autoprox.ranking import Column, Ranker, joint
+from autoprox.ranking.figures import last_where
 from autoprox.ranking.luck import null_luck, shuffled, without_luck
 from autoprox.runs.ground import Ground, lay
 from autoprox.runs.report import luck_of

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autoprox import proxies
 from autoprox.benches import Bench
@@ -23,7 +22,6 @@ from autoprox.ranking import (
     Column,
     RankCorrelation,
     check_column,
-    resolved,
     somers,
 )
 from autoprox.ranking.figures import RESAMPLES, ColumnFigures, Comparison, Figures, Interval
@@ -230,7 +228,7 @@ class Assessor:
         missing = ~np.isfinite(scores.values)
         if missing.all():
             return scores.failure or "", 1.0
-        return self._compare(last_where(missing, scores.values)), float(missing.mean())
+        return self._compare(scores.values), float(missing.mean())
 
     def __call__(self, name: str, graph: Graph) -> Assessment:
         """Return the assessment of one proxy."""
@@ -270,20 +268,3 @@ class Assessor:
             failure=None,
             without_score=without,
         )
-
-
-def last_where(missing: NDArray[np.bool_], scores: Array) -> Array:
-    """Return scores, ``(n,)``, or ranks in which those that are missing share the last place.
-
-    Nobody chooses an architecture without a score, so a proxy that has none for bad ones is right.
-
-    >>> last_where(np.array([False, True, False]), np.array([2.5, np.nan, -7.0])).tolist()
-    [3.0, 0.0, 2.0]
-    """
-    if not missing.any():
-        return scores
-    from scipy.stats import rankdata
-
-    ranks = np.asarray(rankdata(np.where(missing, -np.inf, resolved(scores))))
-    ranks[missing] = 0.0
-    return ranks

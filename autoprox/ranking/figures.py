@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprox.errors import BenchError
 from autoprox.ranking.correlation import (
     DEFAULT_CORRELATION,
     MINIMUM,
@@ -76,18 +75,17 @@ class ColumnFigures:
 
     Attributes:
         column: ``"space/target"``.
-        architectures: how many have a figure and a score.
+        architectures: how many have a figure; those without a score come last.
         somers: Somers' D of the score given the accuracy.
         kendall: Kendall's τ-b.
         spearman: Spearman's rank correlation.
         interval: the 95 % bootstrap interval over the architectures of the correlation that
             proxies are compared by.
-        top_share: the share of the true best 10 % that are among the best 10 % by score; an
-            architecture without a score is the worst, and those that tie at the border count in
-            part.
+        top_share: the share of the true best 10 % that are among the best 10 % by score;
+            those that tie at the border count in part.
         top1_regret: the best accuracy minus that of the architecture with the best score.
         top5_regret: the best accuracy minus the best among the five best scores.
-        distinct: how many different scores there are.
+        distinct: how many different scores there are; none is one.
         best: the correlations among shares of the architectures, if they are asked for.
         partial: Spearman's partial correlation with accuracies from training with a teacher, given
             those from training without one; None where they are not known.
@@ -167,23 +165,16 @@ class Comparison:
         """Return the figures of one proxy.
 
         Args:
-            scores: ``(architectures,)``; not finite where there is none. Correlations leave such
-                architectures out; for the best tenth they are the worst.
-
-        Raises:
-            BenchError: a column has too few scores, see `too_short`.
+            scores: ``(architectures,)``; where one is not finite the architecture comes last.
         """
-        if (reason := self.too_short(scores)) is not None:
-            raise BenchError(reason)
+        scores = last_where(~np.isfinite(scores), scores)
         resampled = RESAMPLED[self.correlation]
         columns, resamples = [], []
         for column, counts in zip(self.columns, self._counts, strict=True):
             own = scores[column.places]
-            there = np.isfinite(own)
-            drawn = counts[:, there]
-            values = resampled(own[there], column.accuracies[there], drawn)
-            best = self._best(own[there], column.accuracies[there], drawn)
-            columns.append(_column(column, own, there, interval(values), best))
+            values = resampled(own, column.accuracies, counts)
+            best = self._best(own, column.accuracies, counts)
+            columns.append(_column(column, own, interval(values), best))
             resamples.append(values)
         correlations = np.array([row.correlation(self.correlation) for row in columns])
         own_joint = float(joint(correlations, self._weights))
@@ -205,32 +196,45 @@ class Comparison:
         )
 
 
+def last_where(missing: NDArray[np.bool_], scores: Array) -> Array:
+    """Return scores, ``(n,)``, or ranks in which those that are missing share the last place.
+
+    Nobody chooses an architecture without a score, so a proxy that has none for bad ones is right.
+
+    >>> last_where(np.array([False, True, False]), np.array([2.5, np.nan, -7.0])).tolist()
+    [3.0, 0.0, 2.0]
+    """
+    if not missing.any():
+        return scores
+    from scipy.stats import rankdata
+
+    ranks = np.asarray(rankdata(np.where(missing, -np.inf, resolved(scores))))
+    ranks[missing] = 0.0
+    return ranks
+
+
 def _column(
-    column: Column,
-    scores: Array,
-    there: NDArray[np.bool_],
-    interval: Interval,
-    best: tuple[BestFigures, ...],
+    column: Column, scores: Array, interval: Interval, best: tuple[BestFigures, ...]
 ) -> ColumnFigures:
-    """Return the figures of a column from its scores, ``(n,)``, of which some are `there`."""
-    own, accuracies = scores[there], column.accuracies[there]
-    most = float(column.accuracies.max())
-    tau = kendall(own, accuracies)
+    """Return the figures of a column from its scores, ``(n,)``."""
+    accuracies = column.accuracies
+    most = float(accuracies.max())
+    tau = kendall(scores, accuracies)
     return ColumnFigures(
         column=column.name,
-        architectures=len(own),
-        somers=somers_of(tau, own, accuracies),
+        architectures=len(scores),
+        somers=somers_of(tau, scores, accuracies),
         kendall=tau,
-        spearman=spearman(own, accuracies),
+        spearman=spearman(scores, accuracies),
         interval=interval,
-        top_share=top_share(np.where(there, scores, -np.inf), column.accuracies),
-        top1_regret=most - best_of_top(own, accuracies, 1),
-        top5_regret=most - best_of_top(own, accuracies, FEW),
-        distinct=len(np.unique(resolved(own))),
+        top_share=top_share(scores, accuracies),
+        top1_regret=most - best_of_top(scores, accuracies, 1),
+        top5_regret=most - best_of_top(scores, accuracies, FEW),
+        distinct=len(np.unique(resolved(scores))),
         best=best,
         partial=None
         if column.apart is None
-        else partial_spearman(own, accuracies, column.apart[there]),
+        else partial_spearman(scores, accuracies, column.apart),
     )
 
 

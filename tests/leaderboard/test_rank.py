@@ -550,7 +550,7 @@ def test_one_failure_in_twenty_four_is_a_reason_and_costs_only_itself(tmp_path):
     assert row.failures == 1
     assert row.reason == "the network cannot be built: ValueError: no such network"
     assert np.isnan(board.scores["params"]).sum() == 1
-    assert [each.architectures for each in row.columns] == [11, 11, 12, 12]
+    assert [each.architectures for each in row.columns] == [12, 12, 12, 12]
 
 
 def test_more_failures_than_one_in_twenty_mean_no_rank(tmp_path, monkeypatch):
