@@ -35,7 +35,6 @@ from autoprox.runs.notebook import notebook_several
 from autoprox.runs.observer import SeveralObserver, Silent, SilentSeveral
 from autoprox.runs.running import extended, laid, laid_again, run_in, source_of
 from autoprox.runs.several_record import Runs, asked_in, read_runs, write_asked
-from autoprox.runs.schemas import RunConfig
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 from autoprox.runs.tracking import Tracker
@@ -143,7 +142,7 @@ def evolve_several(
         Member(
             path,
             name,
-            _source(bench, ground),
+            bench if isinstance(bench, Bench) else ground.settings.bench,
             ground.settings,
             folder,
             own,
@@ -156,11 +155,6 @@ def evolve_several(
     return _done(
         members, grounds, opened, at_once, observer or notebook_several() or SilentSeveral()
     )
-
-
-def _source(bench: str | Path | Bench, ground: Ground) -> str | Bench:
-    """Return what another process loads the bench by."""
-    return bench if isinstance(bench, Bench) else ground.settings.bench
 
 
 def _begun(
@@ -178,7 +172,7 @@ def _begun(
     path = Path(out) if out is not None else _own_folder(first, varied)
     with RunFolder(path):
         check_free(path)
-        write_asked(path, _asked(grounds))
+        write_asked(path, {name: ground.config for name, ground in grounds.items()})
     return path, grounds
 
 
@@ -187,11 +181,6 @@ def _own_folder(ground: Ground, varied: Mapping[str, Any]) -> Path:
     first, *_, last = [*varied, *varied]
     name = f"{ground.bench.name}-{ground.settings.algorithm}-{first}"
     return free_folder(Path("runs") / (name if first == last else f"{name}-to-{last}"))
-
-
-def _asked(grounds: Mapping[str, Ground]) -> dict[str, RunConfig]:
-    """Return what ``runs.json`` says of runs."""
-    return {name: ground.config for name, ground in grounds.items()}
 
 
 def _again(
@@ -233,7 +222,7 @@ def _again(
                     f"the bench of the runs in {path} has changed since they began (figures, "
                     "architectures or file); start new ones"
                 )
-        write_asked(path, _asked(grounds))
+        write_asked(path, {name: ground.config for name, ground in grounds.items()})
     return grounds
 
 
