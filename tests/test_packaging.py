@@ -87,7 +87,7 @@ def test_reading_a_bench_needs_no_torch() -> None:
 
 
 def test_measuring_does_not_load_the_compiler_of_torch() -> None:
-    # It takes longer than torch itself, and than most of what a command does.
+    # It takes as long as torch itself, and longer than most of what a command does.
     script = (
         "import sys, torch, autoprox\n"
         "from torch import nn\n"
