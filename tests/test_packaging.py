@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import autoprox
+from tests.processes import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 HOMES = {
@@ -83,6 +84,20 @@ def test_reading_a_bench_needs_no_torch() -> None:
     benches = ("vit101", "nb201", "mq101", "natssss", "landmarks", "rnn", "resnet64")
     statements = [f"import autoprox; autoprox.load_bench({bench!r})" for bench in benches]
     assert loaded_by(statements, ["torch"]) == {statement: [] for statement in statements}
+
+
+def test_measuring_does_not_load_the_compiler_of_torch() -> None:
+    # It takes as long as torch itself, and longer than most of what a command does.
+    script = (
+        "import sys, torch, autoprox\n"
+        "from torch import nn\n"
+        "network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))\n"
+        "for name in ('snip', 'zico', 'flops', 'nn_mass'):\n"
+        "    autoprox.load(name)(network, torch.randn(4, 6), torch.arange(4))\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = run_python("-c", script)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_public_names_are_sorted_and_each_says_where_it_is_defined() -> None:

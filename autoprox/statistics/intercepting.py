@@ -1,4 +1,4 @@
-"""The functions of torch, intercepted wherever a network calls them."""
+"""The functions and operations of torch, intercepted wherever a network calls them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Intercepting(TorchFunctionMode):
@@ -24,3 +25,12 @@ class Intercepting(TorchFunctionMode):
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call `func`, looking at what it is given or returns."""
         raise NotImplementedError
+
+
+class InterceptingOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torch has it
+    """Has its method called in place of every operation that runs inside its context."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that torch need not keep its compiler away, which it would load to do so."""
+        return False

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
+from autoprox.statistics.intercepting import InterceptingOperations
 from autoprox.statistics.layers import MATRIX, TRANSPOSED, Axes
 from autoprox.statistics.trees import listed_tensors
 
@@ -164,7 +164,7 @@ def _facts(func: Any) -> _OperationFacts:
     )
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as torch has it
+class Operations(InterceptingOperations):
     """Counts the operations run in its context, and notes what they do with parameters.
 
     Counted are products of matrices, convolutions and recurrent layers, two operations for each

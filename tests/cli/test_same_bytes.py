@@ -1,17 +1,15 @@
 """The same command writes the same bytes: in any number of processes, with any seed of hashes."""
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from autoprox.cli import main
 from tests.cli.test_terminated import COMMANDS, inputs  # noqa: F401
 from tests.crashes import contents
+from tests.processes import other_seed, run_python
 
 SCRIPT = (
     "import shlex, sys\nfrom autoprox.cli import main\nfor words in sys.argv[1:]:\n"
@@ -46,13 +44,7 @@ def written(names, folder, sources, jobs, seed):
     """Return what commands write, one after the other in a process of its own."""
     shutil.copytree(sources, folder)
     words = [COMMANDS[name].replace("--jobs 1", f"--jobs {jobs}") for name in names]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONHASHSEED": str(seed)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_python("-c", SCRIPT, *words, folder=folder, hash_seed=seed)
     assert done.returncode == 0, (shlex.join(words), done.stderr)
     return files(folder)
 
@@ -68,8 +60,7 @@ def test_ranking_fitting_and_searching_have_the_same_bytes_with_other_hashes(
     monkeypatch,
 ):
     names = ("rank", "fit", "search")
-    seed = 2 if os.environ.get("PYTHONHASHSEED") == "1" else 1
-    there = written(names, tmp_path / "there", inputs, 1, seed)
+    there = written(names, tmp_path / "there", inputs, 1, other_seed())
     monkeypatch.chdir(shutil.copytree(inputs, tmp_path / "here"))
     for name in names:
         main.main(shlex.split(COMMANDS[name]), standalone_mode=False)

@@ -19,6 +19,7 @@ from autoprox.hardware.features import features_of, nb201_features
 from autoprox.hardware.fitting import fit_file
 from autoprox.hardware.pricing import price_of
 from autoprox.hardware.timing import time_network
+from autoprox.search.architectures import draws
 from autoprox.search.architectures.limits import count_flops
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
@@ -230,7 +231,7 @@ def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
 @pytest.mark.parametrize("asked", [{"limits": "latency:edgetpu:9ms"}, {"cost": "latency:edgetpu"}])
 def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
     found = autoprox.search_architectures(
-        "nb201", "params", **asked, evaluations=24, batch=2, out=tmp_path / "search",
+        "nb201", "params", **asked, evaluations=12, batch=2, out=tmp_path / "search",
         cache=tmp_path / "cache",
     )  # fmt: skip
     able = measured("nb201", "edgetpu_ms")
@@ -245,7 +246,7 @@ def test_what_other_devices_cannot_run_has_no_cost_there(tmp_path):
     found = autoprox.search_architectures(
         "nb201",
         "params",
-        evaluations=24,
+        evaluations=12,
         batch=2,
         out=tmp_path / "search",
         cache=tmp_path / "cache",
@@ -271,7 +272,8 @@ def test_what_earlier_searches_did_not_keep_is_computed(tmp_path):
     assert old.front_csv() == found.front_csv()
 
 
-def test_an_error_names_the_limits_that_were_given_alone(tmp_path):
+def test_an_error_names_the_limits_that_were_given_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(draws, "DRAWS", 20)
     with pytest.raises(SpaceError, match=r"fits params :10 \(seen: [^:]*\); widen the range$"):
         autoprox.search_architectures(
             "nb201", "params", cost="latency:raspi4", params=":10", out=tmp_path / "search"

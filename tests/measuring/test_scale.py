@@ -125,9 +125,9 @@ def test_one_may_push_out_of_the_cache_what_the_next_needs(tmp_path, measured, m
 @pytest.mark.parametrize("ties", [False, True])
 def test_sorting_gives_the_figures_of_all_pairs_and_of_scipy(monkeypatch, ties, correlation):
     generator = np.random.default_rng(0)
-    values = generator.integers(0, 9, (6, 200)) if ties else generator.normal(size=(6, 200))
-    columns = [Column("s", str(i), np.arange(200), each.astype(float)) for i, each in
-               enumerate(generator.normal(size=(2, 200)).round(1 if ties else 9))]  # fmt: skip
+    values = generator.integers(0, 9, (6, 120)) if ties else generator.normal(size=(6, 120))
+    columns = [Column("s", str(i), np.arange(120), each.astype(float)) for i, each in
+               enumerate(generator.normal(size=(2, 120)).round(1 if ties else 9))]  # fmt: skip
     candidates = values.astype(float)
     candidates[0] = 1.0
     by_pairs = Ranker(columns, correlation).correlations(candidates)

@@ -96,14 +96,14 @@ def test_a_worker_has_one_thread():
 def test_a_worker_that_grows_stays():
     pytest.importorskip("psutil")  # with it, loky looks at the memory once a second
     grow = "import builtins, time; builtins.held = b'x' * 350_000_000; time.sleep(1.2)"
+    free = "import builtins, time; builtins.held = None; time.sleep(0.3)"
     with open_workers(2) as workers:
         pool = workers.parallel.args[0]
         workers.map(time.sleep, [(0.1,)] * 2)
         before = set(pool._processes)
         workers.map(exec, [(grow,)] * 2)
-        workers.map(time.sleep, [(0.3,)] * 4)
+        workers.map(exec, [(free,)] * 4)  # each has time for two of them
         after = set(pool._processes)
-        pool.shutdown(kill_workers=True)  # which frees what they hold
     assert after == before
 
 

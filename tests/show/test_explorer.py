@@ -7,6 +7,7 @@ import html
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import autoprox
 from autoprox.benches import load_bench, split
 from autoprox.errors import AutoproxError, RunError
+from autoprox.proxies.proxy import Proxy
 from autoprox.runs.record import Run
 from autoprox.show.explorer import Explorer
 from tests.scipy_correlations import SCIPY
@@ -35,6 +37,44 @@ def explorer(run: Run, cache: Path) -> Explorer:
     return autoprox.explore(run, cache=cache)
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What is shown when a proxy is picked."""
+
+    pick: Any
+    name: int
+    proxy: Proxy
+    facts: str
+    graph: str
+    plane: bytes
+    marks: list[tuple[float, ...]]
+    held_out: float
+    levels: tuple[float, float]
+
+
+@pytest.fixture(scope="module")
+def shown(run: Run, cache: Path) -> list[Shown]:
+    """What is shown at one pick after the other."""
+    pytest.importorskip("ipywidgets")
+    explorer, found = autoprox.explore(run, cache=cache), []
+    for place, pick in enumerate(explorer.picks):
+        explorer.picker.index = place
+        found.append(
+            Shown(
+                pick,
+                explorer.names.index,
+                explorer.proxy,
+                explorer.facts.value,
+                explorer.graph.value,
+                bytes(explorer.plane.value),
+                [tuple(mark.get_offsets()[0]) for mark in explorer._marks],
+                explorer._assessed[explorer.proxy.graph].joint,
+                explorer.axes.get_ylim(),
+            )
+        )
+    return found
+
+
 def test_it_begins_with_the_best_proxy_and_its_figures(explorer: Explorer, run: Run) -> None:
     best, searched = run.held_out[0], run.search[0]
     assert explorer.proxy.graph is run.best.graph
@@ -52,35 +92,33 @@ def test_a_notebook_shows_it(explorer: Explorer) -> None:
 
 
 def test_another_pick_changes_all_that_is_shown_to_the_right_proxy(
-    explorer: Explorer, run: Run
+    shown: list[Shown],
 ) -> None:
-    seen: dict[str, tuple[object, ...]] = {}
-    for place in range(len(explorer.picks)):
-        explorer.picker.index = place
-        assert explorer.names.index == place
-        text = explorer.picks[place].text
-        assert str(explorer.proxy) == text
-        assert f"<code>{html.escape(text)}</code>" in explorer.facts.value
-        seen[text] = (explorer.graph.value, bytes(explorer.plane.value))
-        assert bytes(explorer.plane.value).startswith(b"\x89PNG")
-        assert explorer.graph.value.lstrip().startswith("<svg")
-    assert len(seen) == len(explorer.picks) > 3
-    for shown in zip(*seen.values(), strict=True):
-        assert len(set(shown)) > len(seen) // 2
+    for place, each in enumerate(shown):
+        assert each.name == place
+        assert str(each.proxy) == each.pick.text
+        assert f"<code>{html.escape(each.pick.text)}</code>" in each.facts
+        assert each.plane.startswith(b"\x89PNG")
+        assert each.graph.lstrip().startswith("<svg")
+    assert len({each.pick.text for each in shown}) == len(shown) > 3
+    for pictures in ({each.graph for each in shown}, {each.plane for each in shown}):
+        assert len(pictures) > len(shown) // 2
+
+
+def test_a_pick_by_name_is_one_in_the_plane(explorer: Explorer) -> None:
+    explorer.picker.index = 1
+    assert str(explorer.proxy) == explorer.picks[1].text
     explorer.names.index = 0
     assert explorer.picker.index == 0
     assert str(explorer.proxy) == explorer.picks[0].text
 
 
-def test_the_marks_stand_at_the_figures_of_the_pick(explorer: Explorer) -> None:
-    for place in range(len(explorer.picks)):
-        explorer.picker.index = place
-        pick = explorer.picks[place]
-        marks = [tuple(mark.get_offsets()[0]) for mark in explorer._marks]
-        held_out = explorer._assessed[explorer.proxy.graph].joint
-        assert marks == [(pick.complexity, pick.search), (pick.complexity, held_out)]
-        low, high = explorer.axes.get_ylim()
-        assert all(low < level < high for _, level in marks)
+def test_the_marks_stand_at_the_figures_of_the_pick(shown: list[Shown]) -> None:
+    for each in shown:
+        place = each.pick.complexity
+        assert each.marks == [(place, each.pick.search), (place, each.held_out)]
+        low, high = each.levels
+        assert all(low < level < high for _, level in each.marks)
 
 
 def test_the_scatter_is_of_the_held_out_architectures(

@@ -2,10 +2,7 @@
 
 import copy
 import math
-import os
 import re
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -20,6 +17,7 @@ from autoprox.errors import AutoproxError, ScoreError, StatisticError
 from autoprox.proxies.loading import load
 from autoprox.statistics import measure
 from tests.known_networks import random_states
+from tests.processes import run_python
 from tests.statistics.zoo import IMAGES, PLAIN, SIZES, TOKENS, Attends, built, mlp
 
 pytestmark = [pytest.mark.usefixtures("one_thread", "seeded")]
@@ -183,13 +181,11 @@ def test_numbers_do_not_depend_on_the_hash_seed():
         "sum(sum(grad_abs_mean))))')(n, x, y))"
     )
     said = {
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-            env={**os.environ, "PYTHONHASHSEED": str(seed)},
-        ).stdout
-        for seed in range(3)
-    }  # fmt: skip
+        (done.returncode, done.stdout)
+        for done in (run_python("-c", program, hash_seed=seed) for seed in range(3))
+    }
     assert len(said) == 1
+    assert said.pop()[0] == 0
 
 
 def test_what_says_nothing_is_named():

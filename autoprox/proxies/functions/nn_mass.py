@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.function import FunctionProxy
+from autoprox.statistics.intercepting import InterceptingOperations
 from autoprox.statistics.private import result_of
 from autoprox.statistics.subject import Subject
 
@@ -46,7 +46,7 @@ class TracedTensor:
         return self.word in LAYERS
 
 
-class _Traced(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Traced(InterceptingOperations):
     """Notes what comes from what; a parameter comes from nothing and is no node."""
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:

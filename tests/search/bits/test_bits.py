@@ -45,12 +45,14 @@ def truth():
     return every, Evaluator(table)
 
 
+LAYERS = [each for each in network() if isinstance(each, nn.Conv2d | nn.Linear)]
+
+
 def spent(name, bits):
     """What a configuration costs, from the network's modules alone."""
-    layers = [each for each in network() if isinstance(each, nn.Conv2d | nn.Linear)]
-    weights = [each.weight.numel() for each in layers]
+    weights = [each.weight.numel() for each in LAYERS]
     if name == "size":
-        biases = sum(each.bias.numel() for each in layers)
+        biases = sum(each.bias.numel() for each in LAYERS)
         return sum(-(-n * b // 8) for n, b in zip(weights, bits, strict=True)) + 4 * biases
     if name == "bops":
         places = [36] * 5 + [1]
