@@ -236,9 +236,11 @@ def _details(proxy: AnyProxy) -> str:
 
 
 def _in_words(proxy: FunctionProxy) -> str:
-    """Return what the docstring of a proxy's function gives as the formula."""
+    """Return what the docstring of a proxy's function gives as the formula, or its first line."""
     text = inspect.getdoc(proxy.function) or ""
     indented = text.partition(".. code-block:: text\n\n")[2].partition("\n\n")[0]
+    if not indented:
+        return text.partition("\n")[0]
     return f"```text\n{inspect.cleandoc(indented)}\n```"
 
 

@@ -16,16 +16,16 @@ from autoprox.benches import Bench
 from autoprox.benches.teachers import placed_teacher
 from autoprox.errors import BenchError, RunError
 from autoprox.evaluation.evaluate import Evaluator
+from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
+from autoprox.ranking.figures import Comparison, Figures, Interval
+from autoprox.ranking.resampling import interval
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.forms import form, forms
 from autoprox.runs.ground import Ground, lay
 from autoprox.runs.record import Run
 from autoprox.runs.running import source_of
 from autoprox.runs.several_record import Runs, chosen, names_of
-from autoprox.evolution.settings import Settings
-from autoprox.language.graph import Graph
-from autoprox.ranking.figures import Comparison, Figures, Interval
-from autoprox.ranking.resampling import interval
 from autoprox.runtime.arguments import listed
 from autoprox.runtime.frames import frame_of
 from autoprox.runtime.parallel import open_workers

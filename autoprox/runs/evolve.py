@@ -9,15 +9,15 @@ from typing import Any
 from autoprox.benches import Bench
 from autoprox.errors import RunError
 from autoprox.evolution.base import Algorithm
+from autoprox.evolution.search import Search
+from autoprox.evolution.settings import Formulas, Settings
+from autoprox.ranking import Over, RankCorrelation
 from autoprox.runs.notebook import notebook_observer
 from autoprox.runs.observer import Observer as Observer
 from autoprox.runs.observer import Silent as Silent
 from autoprox.runs.record import Run
 from autoprox.runs.running import begin_in, laid, resume_in, search_on
-from autoprox.evolution.search import Search
-from autoprox.evolution.settings import Formulas, Settings
 from autoprox.runs.tracking import Logger, Tracker
-from autoprox.ranking import Over, RankCorrelation
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
 from autoprox.runtime.options import not_default, settings_in

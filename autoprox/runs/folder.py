@@ -27,6 +27,11 @@ from autoprox.benches import several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
+from autoprox.evolution.search import Generation
+from autoprox.evolution.settings import Settings
+from autoprox.language.graph import Graph
+from autoprox.language.text import parse
+from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.runs.schemas import (
     CHECKPOINT,
     CONFIG,
@@ -37,11 +42,6 @@ from autoprox.runs.schemas import (
     Report,
     RunConfig,
 )
-from autoprox.evolution.search import Generation
-from autoprox.evolution.settings import Settings
-from autoprox.language.graph import Graph
-from autoprox.language.text import parse
-from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.runtime.files import write_text
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import read_bytes, sealed_lines

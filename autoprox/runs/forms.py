@@ -5,8 +5,8 @@ from __future__ import annotations
 from autoprox.evaluation.evaluate import tensor_reductions
 from autoprox.evaluation.shorter import shorter
 from autoprox.evolution.judge import unsigned
-from autoprox.runs.record import Run
 from autoprox.language.graph import Graph, apply
+from autoprox.runs.record import Run
 
 
 def forms(run: Run) -> dict[str, Graph]:

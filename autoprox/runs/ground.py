@@ -21,8 +21,6 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, check_parameters
 from autoprox.evolution.judge import Judge, TableAddress
-from autoprox.runs.parts import parts
-from autoprox.runs.schemas import RunConfig
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.small import for_families
 from autoprox.evolution.variation import compares
@@ -32,6 +30,8 @@ from autoprox.measuring.probe import Probe, takes_images
 from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending
 from autoprox.proxies.loading import load
 from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
+from autoprox.runs.parts import parts
+from autoprox.runs.schemas import RunConfig
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import STATISTICS, Store

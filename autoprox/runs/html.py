@@ -17,10 +17,10 @@ from autoprox.evolution.base import RULE
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
-    from autoprox.runs.record import Run
-    from autoprox.runs.several_record import Runs
     from autoprox.ranking.correlation import RankCorrelation
     from autoprox.ranking.medians import Median
+    from autoprox.runs.record import Run
+    from autoprox.runs.several_record import Runs
 
 
 def run_html(run: Run) -> str:

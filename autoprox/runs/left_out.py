@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoprox.assessment.assess import Assessment
     from autoprox.ranking.medians import Median
 
+
 @dataclass(frozen=True)
 class Beside:
     """A known proxy beside what was found, over the families that were left out.

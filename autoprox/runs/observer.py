@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from autoprox.evolution.judge import Candidate
-    from autoprox.runs.record import Run
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
+    from autoprox.runs.record import Run
 
 
 class Observer(Protocol):

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autoprox.evolution.base import Algorithm
-from autoprox.runs.folder import RunFolder
-from autoprox.runs.ground import Ground
 from autoprox.evolution.judge import Judge, TableAddress, evaluator_of
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Settings
@@ -17,6 +15,8 @@ from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
 from autoprox.ranking import Column, Ranker
 from autoprox.ranking.luck import shuffled
+from autoprox.runs.folder import RunFolder
+from autoprox.runs.ground import Ground
 from autoprox.runtime.parallel import Workers
 
 

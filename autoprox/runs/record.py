@@ -14,14 +14,14 @@ from autoprox.assessment.wording import summary
 from autoprox.benches import several
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import ranked, worth
-from autoprox.runs.folder import RunFolder, candidate_of, holds_several
 from autoprox.evolution.judge import Candidate
-from autoprox.runs.schemas import GenerationRow, Line, Placed
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import LARGEST, NullLuck, SelectionLuck
+from autoprox.runs.folder import RunFolder, candidate_of, holds_several
+from autoprox.runs.schemas import GenerationRow, Line, Placed
 from autoprox.runtime.frames import frame_of
 
 if TYPE_CHECKING:

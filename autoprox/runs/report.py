@@ -12,15 +12,15 @@ from autoprox.assessment.assess import Assessment, shipped
 from autoprox.errors import RunError
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.base import PARSIMONY
-from autoprox.runs.folder import RunFolder
-from autoprox.runs.ground import Ground
 from autoprox.evolution.judge import Judge, negated
-from autoprox.runs.record import Run, discovered, read_run, top
-from autoprox.runs.schemas import Placed
 from autoprox.evolution.search import Search
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import SelectionLuck, null_luck, selection_luck
+from autoprox.runs.folder import RunFolder
+from autoprox.runs.ground import Ground
+from autoprox.runs.record import Run, discovered, read_run, top
+from autoprox.runs.schemas import Placed
 
 CONTENDERS = 500
 """Among how many of the best candidates the selection is repeated on resamples."""

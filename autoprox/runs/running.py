@@ -16,16 +16,16 @@ from autoprox.benches.teachers import check_same_teacher, placed_teacher
 from autoprox.errors import BenchError, RunError
 from autoprox.evolution.algorithms import UnknownAlgorithmError
 from autoprox.evolution.base import Algorithm, name_of
+from autoprox.evolution.judge import Candidate, Judge
+from autoprox.evolution.search import Search
+from autoprox.evolution.settings import Settings
+from autoprox.evolution.small import variation_of
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground, lay
-from autoprox.evolution.judge import Candidate, Judge
 from autoprox.runs.observer import Observer
 from autoprox.runs.permutations import permute
 from autoprox.runs.record import Run
 from autoprox.runs.report import finish
-from autoprox.evolution.search import Search
-from autoprox.evolution.settings import Settings
-from autoprox.evolution.small import variation_of
 from autoprox.runs.unseen import check_seeds
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring

@@ -167,7 +167,7 @@ class Report:
     """``report.json``: the numbers of the end.
 
     Attributes:
-        finished, luck, null, elsewhere, held_out, search, transfer: as in `autoprox.runs.record.Run`.
+        finished, luck, null, elsewhere, held_out, search, transfer: as in `runs.record.Run`.
         evaluations, proposals: how many candidates were judged and proposed.
         settings: what was asked for.
         best_seed: the seed proxy that the best one is; None if it is none of them.

@@ -7,8 +7,8 @@ from typing import Any
 
 from autoprox.benches import Bench, load_bench, several
 from autoprox.errors import RunError
-from autoprox.runs.several_record import Runs
 from autoprox.runs.several import evolve_several
+from autoprox.runs.several_record import Runs
 from autoprox.runtime.arguments import is_finite
 
 

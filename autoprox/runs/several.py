@@ -29,14 +29,14 @@ from typing import Any
 from autoprox.benches import Bench
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import Algorithm
+from autoprox.evolution.search import Generation
+from autoprox.evolution.settings import Settings
 from autoprox.runs.folder import RunFolder, check_free
 from autoprox.runs.ground import Ground
 from autoprox.runs.notebook import notebook_several
 from autoprox.runs.observer import SeveralObserver, Silent, SilentSeveral
 from autoprox.runs.running import extended, laid, laid_again, run_in, source_of
 from autoprox.runs.several_record import Runs, asked_in, read_runs, write_asked
-from autoprox.evolution.search import Generation
-from autoprox.evolution.settings import Settings
 from autoprox.runs.tracking import Tracker
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU

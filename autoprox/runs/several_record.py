@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from autoprox.assessment.assess import Assessment
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import PARSIMONY, RULE
+from autoprox.evolution.settings import Settings
+from autoprox.proxies.proxy import Proxy, dumps
+from autoprox.ranking.medians import Median, median
 from autoprox.runs.folder import holds_several
 from autoprox.runs.forms import forms
 from autoprox.runs.left_out import LeftOut, known_everywhere
 from autoprox.runs.record import Run
 from autoprox.runs.record import read_run as read_single
 from autoprox.runs.schemas import SEVERAL, SEVERAL_REPORT, RunConfig
-from autoprox.evolution.settings import Settings
-from autoprox.proxies.proxy import Proxy, dumps
-from autoprox.ranking.medians import Median, median
 from autoprox.runtime.arguments import is_plain_name
 from autoprox.runtime.files import write_text
 from autoprox.runtime.frames import frame_of

@@ -10,16 +10,16 @@ from typing import Any
 from autoprox.benches import Bench
 from autoprox.benches.teachers import check_same_teacher
 from autoprox.errors import RunError
+from autoprox.evolution.settings import Settings
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground
 from autoprox.runs.notebook import notebook_observer
 from autoprox.runs.observer import Observer, Silent
 from autoprox.runs.record import Run, read_run
 from autoprox.runs.running import begin_in, found_at, laid
-from autoprox.runs.several_record import Runs
 from autoprox.runs.series import seed_range
-from autoprox.evolution.settings import Settings
 from autoprox.runs.several import evolve_several
+from autoprox.runs.several_record import Runs
 from autoprox.runs.tracking import Logger, Tracker
 from autoprox.runs.unseen import check_unseen
 from autoprox.runtime.arguments import listed, named_options

@@ -16,10 +16,10 @@ from autoprox.errors import AutoproxError, RunError, UnknownNameError, reason_of
 from autoprox.runs.folder import figures
 
 if TYPE_CHECKING:
-    from autoprox.runs.record import Run
-    from autoprox.runs.evolve import Observer
     from autoprox.evolution.search import Generation
     from autoprox.evolution.settings import Settings
+    from autoprox.runs.evolve import Observer
+    from autoprox.runs.record import Run
 
 
 class Logger(Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 from autoprox.benches import Bench, several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import RunError
-from autoprox.runs.ground import Ground, lay
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.loading import load
+from autoprox.runs.ground import Ground, lay
 from autoprox.runtime.schema import converted
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoprox.errors import RunError
-from autoprox.runs.record import Judged, Run
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES
+from autoprox.runs.record import Judged, Run
 
 BEST = 100
 """How many candidates are the good ones, if nobody says otherwise."""

@@ -25,8 +25,10 @@ from autoprox.cli.evolve import evolve as evolve_command
 from autoprox.cli.live import Lines, Watcher, failures_in_words, watcher
 from autoprox.cli.options import outer_parts
 from autoprox.cli.search import search as search_command
+from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
+from autoprox.search.architectures.space import SPACES
 from tests.processes import Python, run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
@@ -101,6 +103,11 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
     result = call(*words, "--help")
     assert result.exit_code == 0
     assert re.search(rf"Example:\n  .*autoprox {' '.join(words)}", result.output)
+
+
+def test_the_help_names_all_that_is_registered() -> None:
+    assert [name for name in ALGORITHMS if name not in call("evolve", "--help").stdout] == []
+    assert [name for name in SPACES if name not in call("search", "--help").stdout] == []
 
 
 def test_the_version_names_what_results_depend_on() -> None:

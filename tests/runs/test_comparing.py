@@ -12,13 +12,13 @@ import autoprox
 from autoprox.benches import load_bench, split
 from autoprox.errors import RunError
 from autoprox.evaluation.evaluate import Evaluator
+from autoprox.language.text import parse
 from autoprox.runs.comparing import compare
+from autoprox.runs.evolve import evolve
 from autoprox.runs.forms import form
 from autoprox.runs.ground import lay
-from autoprox.runs.evolve import evolve
-from autoprox.runs.several_record import names_of
 from autoprox.runs.series import evolve_seeds
-from autoprox.language.text import parse
+from autoprox.runs.several_record import names_of
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 OTHER = str(Path(__file__).parents[1] / "other_tiny_bench.py")

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoprox.runs.folder import RunFolder
-from autoprox.runs.record import read_run
-from autoprox.runs.evolve import evolve
-from autoprox.runs.several_record import asked_in, read_runs
-from autoprox.runs.schemas import CHECKPOINT, CONFIG, PERMUTATIONS, REPORT, SEVERAL
-from autoprox.runs.series import evolve_seeds
 from autoprox.evolution.settings import Settings
 from autoprox.hardware.cost import CostModel, cost_model
 from autoprox.language.text import parse
 from autoprox.measuring.score_store import Kept, ScoreStore
 from autoprox.proxies.loading import load
+from autoprox.runs.evolve import evolve
+from autoprox.runs.folder import RunFolder
+from autoprox.runs.record import read_run
+from autoprox.runs.schemas import CHECKPOINT, CONFIG, PERMUTATIONS, REPORT, SEVERAL
+from autoprox.runs.series import evolve_seeds
+from autoprox.runs.several_record import asked_in, read_runs
 from autoprox.runtime.schema import sealed
 from autoprox.search.architectures.folder import SEARCH, STATE, SearchFolder
 from autoprox.search.architectures.search import search_architectures

@@ -12,10 +12,10 @@ from scipy import stats
 from autoprox import evolve_leaving_one_out, read_run
 from autoprox.cli import main
 from autoprox.errors import BenchError, RunError
+from autoprox.ranking.medians import median
+from autoprox.runs.evolve import evolve
 from autoprox.runs.html import median_text
 from autoprox.runs.left_out import LeftOut
-from autoprox.runs.evolve import evolve
-from autoprox.ranking.medians import median
 from autoprox.show.page.several import several_page
 
 TINY, OTHER = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from autoprox.errors import RunError
+from autoprox.runs.evolve import evolve
 from autoprox.runs.lineage import lineage
 from autoprox.runs.record import read_run
-from autoprox.runs.evolve import evolve
 from autoprox.runs.word_use import word_use
 from tests.made_runs import found, judged
 

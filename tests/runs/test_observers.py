@@ -6,8 +6,8 @@ import pytest
 
 from autoprox.cli.live import Lines
 from autoprox.runs import notebook
-from autoprox.runs.observer import Silent
 from autoprox.runs.evolve import evolve
+from autoprox.runs.observer import Silent
 from autoprox.runs.series import evolve_seeds
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

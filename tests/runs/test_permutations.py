@@ -20,13 +20,13 @@ from autoprox.benches import Architecture, load_bench
 from autoprox.cli import main
 from autoprox.errors import RunError
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.runs.ground import lay
-from autoprox.runs.record import read_run
-from autoprox.runs.evolve import Silent, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.ranking.luck import null_luck, shuffled
+from autoprox.runs.evolve import Silent, evolve
+from autoprox.runs.ground import lay
+from autoprox.runs.record import read_run
 from autoprox.show.page import page
 from tests.runs.stopping import Stopper
 

@@ -23,19 +23,19 @@ from autoprox.errors import (
 )
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.evolution.algorithms import ALGORITHMS
-from autoprox.runs.ground import lay
-from autoprox.runs.record import read_run
-from autoprox.runs.evolve import Silent, evolve
-from autoprox.runs.running import _only_new_garbage
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.loading import load
 from autoprox.ranking import CORRELATIONS, SYMBOLS, resolved
+from autoprox.runs.evolve import Silent, evolve
+from autoprox.runs.ground import lay
+from autoprox.runs.record import read_run
+from autoprox.runs.running import _only_new_garbage
 from autoprox.runtime.schema import sealed
 from autoprox.show.page import page
-from tests.runs.stopping import Stopper
 from tests.processes import Python
+from tests.runs.stopping import Stopper
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

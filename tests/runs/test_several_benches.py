@@ -12,12 +12,12 @@ from autoprox.benches import load_bench, split
 from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
-from autoprox.runs.ground import lay
-from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
 from autoprox.ranking.families import gain
+from autoprox.runs.evolve import Silent, begin_search, evolve
+from autoprox.runs.ground import lay
 from tests.runs.stopping import Stopper
 
 TINY, OTHER = (

@@ -10,16 +10,16 @@ from scipy.stats import binom, quantile_test
 
 import autoprox
 from autoprox.errors import AutoproxError, RunError, UnknownNameError
+from autoprox.language.text import parse
+from autoprox.ranking.medians import median
 from autoprox.runs import several
+from autoprox.runs.evolve import evolve
 from autoprox.runs.forms import form
 from autoprox.runs.observer import SilentSeveral
 from autoprox.runs.record import read_run as read_single
-from autoprox.runs.evolve import evolve
-from autoprox.runs.several_record import Runs
 from autoprox.runs.series import evolve_seeds
 from autoprox.runs.several import evolve_several
-from autoprox.language.text import parse
-from autoprox.ranking.medians import median
+from autoprox.runs.several_record import Runs
 from autoprox.runtime.schema import sealed
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")

@@ -178,9 +178,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_tensorboard_is_not_imported_unless_it_is_used() -> None:
-    code = (
-        "import sys, autoprox.runs.evolve; print([x for x in sys.modules if 'tensorboard' in x])"
-    )
+    code = "import sys, autoprox.runs.evolve; print([x for x in sys.modules if 'tensorboard' in x])"
     found = run_python("-c", code)
     assert found.stdout == "[]\n"
 

@@ -101,8 +101,12 @@ def test_another_pick_changes_all_that_is_shown_to_the_right_proxy(
         assert each.plane.startswith(b"\x89PNG")
         assert each.graph.lstrip().startswith("<svg")
     assert len({each.pick.text for each in shown}) == len(shown) > 3
-    for pictures in ({each.graph for each in shown}, {each.plane for each in shown}):
-        assert len(pictures) > len(shown) // 2
+    assert len({each.graph for each in shown}) == len(shown)
+    # Proxies that rank alike and are as large may stand at one place of the plane.
+    places = {each.plane: np.round(each.marks, 3).tolist() for each in shown}
+    assert 1 < len(places) <= len(shown)
+    for each in shown:
+        assert np.round(each.marks, 3).tolist() == places[each.plane]
 
 
 def test_a_pick_by_name_is_one_in_the_plane(explorer: Explorer) -> None:
