@@ -84,7 +84,7 @@ def _forward_derivatives() -> Iterator[None]:
         warnings.simplefilter("ignore")  # torch's, of its own code
         plain = torch.backends.mkldnn.flags(enabled=False)
         try:
-            with sdpa_kernel(SDPBackend.MATH), plain, dual_level():
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), plain, dual_level():
                 yield
         except StatisticError as error:
             if not isinstance(error.__cause__, NotImplementedError):
