@@ -133,8 +133,9 @@ class Bench:
         for name in LISTS:
             object.__setattr__(self, name, listed(getattr(self, name)))
         if not self.targets and self.architectures:
-            rows = self.architectures
-            object.__setattr__(self, "targets", tuple(getattr(rows[0], "accuracies", ())))
+            figures = getattr(self.architectures[0], "accuracies", None)
+            if isinstance(figures, Mapping):
+                object.__setattr__(self, "targets", tuple(figures))
         if not self.default_targets:
             object.__setattr__(self, "default_targets", self.targets)
         if self.default_statistics is not None:
@@ -309,11 +310,18 @@ class Bench:
             name for row in rows for name in row.accuracies if row.accuracies[name] is not None
         }
         targets = tuple(name for name in self.targets if name in known)
+        default_targets = tuple(name for name in self.default_targets if name in targets)
+        if rows and not default_targets:
+            raise BenchError(
+                f"bench {self.name!r}: none of its default targets "
+                f"({', '.join(self.default_targets)}) has a figure in "
+                f"{', '.join(dict.fromkeys(row.space for row in rows))}"
+            )
         return dataclasses.replace(
             self,
             architectures=rows,
             targets=targets,
-            default_targets=tuple(name for name in self.default_targets if name in targets),
+            default_targets=default_targets,
             lower_is_better=tuple(name for name in self.lower_is_better if name in targets),
             noise={
                 column: self.noise[column]

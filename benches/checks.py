@@ -113,7 +113,7 @@ def _check_rows(bench: Bench) -> None:
             f"bench {bench.name!r} has no architecture; at least one is needed: is its table empty?"
         )
     for row in bench.architectures:
-        if not hasattr(row, "accuracies"):
+        if not isinstance(getattr(row, "accuracies", None), Mapping):
             raise BenchError(
                 f"bench {bench.name!r}: architectures are to be those of read_table, or "
                 f"Architecture(name, space, config, accuracies); got {row!r}"

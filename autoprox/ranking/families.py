@@ -54,8 +54,9 @@ def over_families(
             `AGAINST_COUNTS`.
     """
     if over == "share":
+        # A column that is all noise says nothing, and none gives more than all that can be had.
         ceilings = np.array([column.ceiling or np.inf for column in columns])
-        correlations = correlations / ceilings  # a column that is all noise says nothing
+        correlations = np.clip(correlations / ceilings, -1, 1)
     if over in ("mean", "share", "lexicase"):
         return joint(correlations, weights(columns))
     families = by_family(correlations, columns)

@@ -17,7 +17,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +189,10 @@ class RunFolder:
         """Whether there is a run in this folder."""
         return self._config.is_file()
 
-    def extend(self, settings: Settings) -> None:
+    def extend(self, settings: Settings, words: tuple[str, ...]) -> None:
         """Let the run go on with settings that ask for more evaluations or permutations.
+
+        The statistics that it writes with are kept, if they were not yet.
 
         A search that spent its budget cut its last generation short, so it goes back to the one
         before, and does the last one again as a whole: then it is what it would be if it had been
@@ -201,8 +203,8 @@ class RunFolder:
             RunError: the folder cannot be written.
             AutoproxError: a file is damaged.
         """
-        before = self.settings()
-        if settings == before:
+        before, config = self.settings(), self.config()
+        if (settings, words) == (before, config.words):
             return
         if settings.evaluations > before.evaluations:
             if self._journal.state.is_file():
@@ -210,7 +212,7 @@ class RunFolder:
                 if last.evaluations >= before.evaluations:
                     self._journal.rewind({"rows": [asdict(row) for row in last.rows[:-1]]})
             (self.path / "permutations.json").unlink(missing_ok=True)
-        CONFIG.write(self._config, asdict(replace(self.config(), settings=settings.to_json())))
+        CONFIG.write(self._config, asdict(RunConfig(config.bench, settings.to_json(), words)))
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.

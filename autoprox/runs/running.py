@@ -136,7 +136,7 @@ def resume_in(
         source = source_of(bench, settings, files, teacher)
         ground = laid_again(source, settings, cache, algorithm, path, files.config().words)
         files.check_bench(ground.digest)
-        files.extend(settings)
+        files.extend(settings, ground.vocabulary.statistics)
         with opened as workers:
             return run_in(files, ground, workers, observer)
 

@@ -327,7 +327,7 @@ def _carry_out(member: Member, workers: Workers) -> bool:
         )
         if files.begun:
             files.check_bench(ground.digest)
-            files.extend(ground.settings)
+            files.extend(ground.settings, member.words)
         else:
             files.create(ground.config)
         observer = Tracker(_Stopping(member.stop), member.loggers)

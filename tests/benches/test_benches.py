@@ -113,6 +113,24 @@ def test_noise_is_of_a_column_and_above_0(noise: Any, words: str) -> None:
         toy(noise=noise)
 
 
+@pytest.mark.parametrize("accuracies", [None, 71.5, [71.5]])
+def test_accuracies_are_figures_by_target(accuracies: Any) -> None:
+    row = Architecture("x", "toy", {"width": 3}, accuracies)
+    with pytest.raises(BenchError, match=r"are to be those of read_table, or Architecture\(name"):
+        toy(architectures=(row, *rows(20)), targets=())
+
+
+def test_a_space_without_a_figure_of_a_default_target_is_no_bench() -> None:
+    other = [
+        dataclasses.replace(row, accuracies={"a": None, "b": 1.0 * place})
+        for place, row in enumerate(rows(20, "other"))
+    ]
+    bench = toy(architectures=(*rows(20), *other))
+    words = r"none of its default targets \(a\) has a figure in other"
+    with pytest.raises(BenchError, match=words):
+        bench.restricted(["other"])
+
+
 def test_the_noise_of_a_target_goes_with_it() -> None:
     known, other = rows(20), rows(20, "other")
     unknown = [dataclasses.replace(row, accuracies={"a": 1.0, "b": None}) for row in other]

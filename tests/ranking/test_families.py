@@ -89,5 +89,13 @@ def test_where_all_is_noise_nothing_can_be_had():
     assert over_families(np.array([[0.9, 0.4]]), [noise, known], "share").tolist() == [0.2]
 
 
+def test_a_share_is_at_most_all_even_where_almost_all_is_noise():
+    noise = Column("a", "t", np.arange(2), np.array([0.0, 2.0]), family="a", noise=0.999)
+    known = Column("b", "t", np.arange(2), np.array([0.0, 2.0]), family="b")
+    assert 0 < noise.ceiling < 0.1
+    shares = over_families(np.array([[0.9, 0.4], [-0.9, 0.4]]), [noise, known], "share")
+    assert shares.tolist() == pytest.approx([0.7, -0.3])
+
+
 def test_columns_of_a_family_are_found():
     assert columns_by_family(COLUMNS) == ((0, 1), (2,))

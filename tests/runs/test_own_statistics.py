@@ -11,6 +11,7 @@ from autoprox.errors import UnknownNameError
 from autoprox.runs.comparing import compare
 from autoprox.runs.evolve import evolve
 from autoprox.runs.several import evolve_several
+from autoprox.show.explorer import explore
 from autoprox.statistics import STATISTICS, statistic
 from tests.runs.stopping import Stopper
 
@@ -74,3 +75,8 @@ def test_a_run_goes_on_with_its_words_whatever_its_bench_has_by_now(cache, tmp_p
     assert any("act_gram" in text for text in proposed(tmp_path / "several" / "seed-1")[80:])
     compared = compare([tmp_path / "run", tmp_path / "whole"], bench=other, cache=cache)
     assert compared.reason is None
+    pytest.importorskip("ipywidgets")
+    explorer = explore(run, bench=other, cache=cache)
+    for place, pick in enumerate(explorer.picks):
+        explorer.picker.index = place
+        assert str(explorer.proxy) == pick.text
