@@ -309,13 +309,14 @@ class Bench:
         known = {
             name for row in rows for name in row.accuracies if row.accuracies[name] is not None
         }
+        spaces = dict.fromkeys(row.space for row in rows)
         targets = tuple(name for name in self.targets if name in known)
         default_targets = tuple(name for name in self.default_targets if name in targets)
         if rows and not default_targets:
             raise BenchError(
                 f"bench {self.name!r}: none of its default targets "
                 f"({', '.join(self.default_targets)}) has a figure in "
-                f"{', '.join(dict.fromkeys(row.space for row in rows))}"
+                f"{', '.join(spaces)}"
             )
         return dataclasses.replace(
             self,
@@ -324,10 +325,9 @@ class Bench:
             default_targets=default_targets,
             lower_is_better=tuple(name for name in self.lower_is_better if name in targets),
             noise={
-                column: self.noise[column]
-                for column in dict.fromkeys(
-                    f"{row.space}/{name}" for row in rows for name in targets
-                )
-                if column in self.noise
+                column: noise
+                for column, noise in self.noise.items()
+                for space, _, target in [column.rpartition("/")]
+                if space in spaces and target in targets
             },
         )

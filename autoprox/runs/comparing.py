@@ -16,15 +16,14 @@ from autoprox.benches import Bench
 from autoprox.benches.teachers import placed_teacher
 from autoprox.errors import BenchError, RunError
 from autoprox.evaluation.evaluate import Evaluator
-from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.ranking.figures import Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.forms import form, forms
-from autoprox.runs.ground import Ground, lay
+from autoprox.runs.ground import Ground
 from autoprox.runs.record import Run
-from autoprox.runs.running import source_of
+from autoprox.runs.running import ground_of, source_of
 from autoprox.runs.several_record import Runs, chosen, names_of
 from autoprox.runtime.arguments import listed
 from autoprox.runtime.frames import frame_of
@@ -182,18 +181,14 @@ def compare(
 
 
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
-    """Return the ground of a run; how it searched makes no difference to that."""
+    """Return the ground of a run."""
     files = RunFolder(run.folder)
     named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
     source = source_of(
         bench if named == run.settings.bench else "", run.settings, files, teacher if same else None
     )
-    plain = Settings(run.settings.bench)
-    settings = replace(run.settings, algorithm=plain.algorithm, parameters=plain.parameters)
-    ground = lay(source, settings, cache, words=files.config().words)
-    files.check_bench(ground.digest)
-    return ground
+    return ground_of(files, source, run.settings, cache)
 
 
 def _figures(

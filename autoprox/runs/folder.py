@@ -203,7 +203,8 @@ class RunFolder:
             RunError: the folder cannot be written.
             AutoproxError: a file is damaged.
         """
-        before, config = self.settings(), self.config()
+        config = self.config()
+        before = Settings.from_json(config.settings)
         if (settings, words) == (before, config.words):
             return
         if settings.evaluations > before.evaluations:

@@ -199,6 +199,19 @@ def laid_again(
         ) from None
 
 
+def ground_of(files: RunFolder, source: str | Bench, settings: Settings, cache: Path) -> Ground:
+    """Return the ground of a run to judge proxies on; how it searched makes no difference.
+
+    Raises:
+        RunError: its bench has changed since it began.
+    """
+    plain = Settings(settings.bench)
+    settings = replace(settings, algorithm=plain.algorithm, parameters=plain.parameters)
+    ground = lay(source, settings, cache, words=files.config().words)
+    files.check_bench(ground.digest)
+    return ground
+
+
 def _check_algorithm(algorithm: Algorithm, settings: Settings, path: Path) -> None:
     """Raise `RunError` if a run did not begin with this algorithm."""
     asked = replace(settings, algorithm=name_of(algorithm), parameters=algorithm.parameters())

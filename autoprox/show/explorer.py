@@ -57,9 +57,8 @@ def explore(
     except ImportError:
         raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
     from autoprox.runs.folder import RunFolder
-    from autoprox.runs.ground import lay
     from autoprox.runs.record import Run, read_run
-    from autoprox.runs.running import source_of
+    from autoprox.runs.running import ground_of, source_of
     from autoprox.runtime.parallel import HERE
     from autoprox.statistics.store import default_folder
 
@@ -67,8 +66,7 @@ def explore(
     files = RunFolder(record.folder)
     source = source_of(bench, record.settings, files, teacher)
     folder = Path(cache) if cache is not None else default_folder()
-    ground = lay(source, record.settings, folder, words=files.config().words)
-    files.check_bench(ground.digest)
+    ground = ground_of(files, source, record.settings, folder)
     ground.measure(HERE, lambda done, total: None)
     return Explorer(record, ground)
 
