@@ -10,7 +10,8 @@
   a loop of your own by `begin_search`; what came out by `read_run` and `compare`; `fit`, given the
   accuracies of a few networks.
 * Use: `search_architectures`, `search_by_accuracies`, `build`, `search_bits`.
-* Words, benches and algorithms of your own: `primitive`, `statistic`, `Bench`, `algorithm`.
+* Words, benches, spaces and algorithms of your own: `primitive`, `statistic`, `Bench`,
+  `ChoiceSpace`, `algorithm`.
 
 What cannot be done raises an `AutoproxError` that says what was expected, what came and what to do.
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from autoprox.benches import Architecture as Architecture
     from autoprox.benches import Bench as Bench
     from autoprox.benches import load_bench as load_bench
+    from autoprox.benches.spaces import ChoiceSpace as ChoiceSpace
     from autoprox.errors import AutoproxError as AutoproxError
     from autoprox.evolution.base import Algorithm as Algorithm
     from autoprox.evolution.base import Proposal as Proposal
@@ -66,6 +68,7 @@ _LAZY = {
     "Architecture": "autoprox.benches",
     "AutoproxError": "autoprox.errors",
     "Bench": "autoprox.benches",
+    "ChoiceSpace": "autoprox.benches.spaces",
     "Graph": "autoprox.language.graph",
     "Proposal": "autoprox.evolution.algorithms",
     "Proxy": "autoprox.proxies.proxy",

@@ -5,16 +5,20 @@ Each is a `Space` of `autoprox.search.architectures.space`, over the networks of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from autoprox.errors import SpaceError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.benches.bench import Architecture, Bench
+    from autoprox.statistics.outcomes import Loss, Outputs
+    from autoprox.statistics.trees import Inputs, Targets
 
 Option = TypeVar("Option")
 
@@ -24,9 +28,71 @@ def another(options: Sequence[Option], than: Option, random: Random) -> Option:
     return random.choice([option for option in options if option != than])
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChoiceSpace:
+    """Architectures that are one option of each of several choices, such as width and depth.
+
+    Attributes:
+        name: a short word.
+        choices: name of a choice to its options, which are JSON values; a configuration has one
+            of each.
+        build: configuration to an untrained `torch.nn.Module`, see `Space.build`.
+        input_shape: the shape of one input, without the batch.
+        classes: the number of logits.
+        inputs: as a `Bench` has it; it takes the place of `input_shape` and `classes`.
+        loss: as a `Bench` has it.
+        outputs: as a `Bench` has it.
+        version: changes whenever a configuration gives another network; a space in a file has the
+            file's content for it, too.
+    """
+
+    name: str
+    choices: Mapping[str, Sequence[Any]]
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    input_shape: tuple[int, ...] = ()
+    classes: int = 0
+    inputs: Callable[[int, int], tuple[Inputs, Targets]] | None = None
+    loss: Loss | None = None
+    outputs: Outputs | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that there is something to choose.
+
+        Raises:
+            SpaceError: no choice has two options, one has none, or an option occurs twice.
+        """
+        options = [[*values] for values in self.choices.values()]
+        once = all(values.count(value) == 1 for values in options for value in values)
+        if not once or not all(options) or max(map(len, options), default=0) < 2:
+            raise SpaceError(
+                f"space {self.name!r}: choices are names with options, all different, such as "
+                f"{{'width': (8, 16), 'depth': (1, 2)}}; got {dict(self.choices)!r}"
+            )
+
+    def sample(self, random: Random) -> dict[str, Any]:
+        """Draw an option of each choice."""
+        return {name: random.choice(options) for name, options in self.choices.items()}
+
+    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
+        """Take another option of one choice."""
+        name = random.choice([name for name, options in self.choices.items() if len(options) > 1])
+        return {**config, name: another(self.choices[name], config[name], random)}
+
+    def crossover(
+        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
+    ) -> dict[str, Any]:
+        """Take each choice from one of two."""
+        return {name: random.choice((first, second))[name] for name in self.choices}
+
+
 @dataclass(frozen=True)
-class ImageSpace:
-    """What both spaces of vision transformers are for.
+class AutoFormerSpace:
+    """AutoFormer-Tiny: depth and width, and of every block the number of heads and the MLP ratio.
+
+    The ranges are those published as AutoFormer-Tiny (Chen et al., AutoFormer, ICCV 2021, table of
+    the search spaces) and those of the vit101 bench; the published one has 256 channels of queries,
+    keys and values beside 192 too, while here they are as wide as the tokens (see `AutoFormer`).
 
     Attributes:
         classes: outputs of the networks.
@@ -36,27 +102,17 @@ class ImageSpace:
     classes: int = 100
     image_size: int = 224
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one image."""
-        return 3, self.image_size, self.image_size
-
-
-@dataclass(frozen=True)
-class AutoFormerSpace(ImageSpace):
-    """AutoFormer-Tiny: depth and width, and of every block the number of heads and the MLP ratio.
-
-    The ranges are those published as AutoFormer-Tiny (Chen et al., AutoFormer, ICCV 2021, table of
-    the search spaces) and those of the vit101 bench; the published one has 256 channels of queries,
-    keys and values beside 192 too, while here they are as wide as the tokens (see `AutoFormer`).
-    """
-
     name: ClassVar[str] = "autoformer"
     version: ClassVar[str] = "1"
     widths: ClassVar[tuple[int, ...]] = (192, 216, 240)
     depths: ClassVar[tuple[int, ...]] = (12, 13, 14)
     heads: ClassVar[tuple[int, ...]] = (3, 4)
     ratios: ClassVar[tuple[float, ...]] = (3.5, 4.0)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of one image."""
+        return 3, self.image_size, self.image_size
 
     def sample(self, random: Random) -> dict[str, Any]:
         """Draw width and depth, then each block."""
@@ -120,46 +176,44 @@ def _blocks(config: Mapping[str, Any]) -> list[tuple[int, float]]:
     return list(zip(config["num_heads"], config["mlp_ratio"], strict=True))
 
 
-@dataclass(frozen=True)
-class PiTSpace(ImageSpace):
-    """PiT: base width, MLP ratio, and the heads and depths of the three stages; 4,320 networks.
+PIT: Mapping[str, tuple[Any, ...]] = {
+    "base_dim": (16, 24, 32, 40),
+    "mlp_ratio": (2, 4, 6, 8),
+    "depth": tuple([a, b, c] for a in (1, 2, 3) for b in (4, 6, 8) for c in (2, 4, 6)),
+    "num_heads": tuple(
+        [a, b, c] for a in (2, 4, 8) for b in (2, 4, 8) for c in (2, 4, 8) if a <= b <= c
+    ),
+}
+"""Base width, MLP ratio, and the heads and depths of the three stages of a PiT; 4,320 networks.
 
-    The ranges are those of the vit101 bench: heads never fall from one stage to the next, and
-    the depths are those of the code published with it (Wei et al., Auto-Prox, AAAI 2024).
+The ranges are those of the vit101 bench: heads never fall from one stage to the next, and the
+depths are those of the code published with it (Wei et al., Auto-Prox, AAAI 2024).
+"""
+
+
+def pit_space(classes: int = 100, image_size: int = 224) -> ChoiceSpace:
+    """The vision transformers of `PIT`.
+
+    Args:
+        classes: outputs of the networks.
+        image_size: the side of their input, in pixels.
     """
+    return ChoiceSpace(
+        name="pit",
+        choices=PIT,
+        build=partial(_pit, classes, image_size),
+        input_shape=(3, image_size, image_size),
+        classes=classes,
+        version="1",
+    )
 
-    name: ClassVar[str] = "pit"
-    version: ClassVar[str] = "1"
-    options: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "base_dim": (16, 24, 32, 40),
-        "mlp_ratio": (2, 4, 6, 8),
-        "depth": tuple([a, b, c] for a in (1, 2, 3) for b in (4, 6, 8) for c in (2, 4, 6)),
-        "num_heads": tuple(
-            [a, b, c] for a in (2, 4, 8) for b in (2, 4, 8) for c in (2, 4, 8) if a <= b <= c
-        ),
-    }
 
-    def sample(self, random: Random) -> dict[str, Any]:
-        """Draw each choice."""
-        return {name: random.choice(options) for name, options in self.options.items()}
+def _pit(classes: int, image_size: int, config: Mapping[str, Any]) -> nn.Module:
+    """The untrained network."""
+    from autoprox.benches.pit import PiT
 
-    def mutate(self, config: Mapping[str, Any], random: Random) -> dict[str, Any]:
-        """Change one choice; of heads and depths, all three stages at once."""
-        name = random.choice(list(self.options))
-        return {**config, name: another(self.options[name], config[name], random)}
-
-    def crossover(
-        self, first: Mapping[str, Any], second: Mapping[str, Any], random: Random
-    ) -> dict[str, Any]:
-        """Take each choice from one of two."""
-        return {name: random.choice((first, second))[name] for name in self.options}
-
-    def build(self, config: Mapping[str, Any]) -> nn.Module:
-        """The untrained network."""
-        from autoprox.benches.pit import PiT
-
-        choices = {name: config[name] for name in self.options}
-        return PiT(**choices, classes=self.classes, image_size=self.image_size)
+    choices = {name: config[name] for name in PIT}
+    return PiT(**choices, classes=classes, image_size=image_size)
 
 
 @dataclass(frozen=True)

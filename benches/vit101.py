@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.spaces import AutoFormerSpace, PiTSpace
+from autoprox.benches.spaces import AutoFormerSpace, pit_space
 from autoprox.benches.table import read_table, shipped
 from autoprox.errors import UnknownNameError
 
@@ -70,5 +70,5 @@ def build(architecture: Architecture, *, classes: int = 100, image_size: int = 2
     if architecture.space == "autoformer":
         return AutoFormerSpace(classes, image_size).build(architecture.config)
     if architecture.space == "pit":
-        return PiTSpace(classes, image_size).build(architecture.config)
+        return pit_space(classes, image_size).build(architecture.config)
     raise UnknownNameError("space", architecture.space, ("autoformer", "pit"))

@@ -13,7 +13,7 @@ from torch import nn
 
 from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.registry import executed, failure, file_digest
-from autoprox.benches.spaces import AutoFormerSpace, BenchSpace, NB201Space, PiTSpace
+from autoprox.benches.spaces import AutoFormerSpace, BenchSpace, NB201Space, pit_space
 from autoprox.errors import (
     AutoproxError,
     BenchError,
@@ -45,6 +45,8 @@ class Space(Protocol):
       ``input_shape`` nor ``classes``;
     * ``version``, a text that changes whenever a configuration gives another network. A space in a
       file has the file's content for it.
+
+    `ChoiceSpace` has all of these for architectures that are one option of each of some choices.
     """
 
     @property
@@ -78,7 +80,7 @@ SPACES: Registry[Callable[[], Space]] = Registry("space")
 """Name to what makes the space."""
 
 SPACES.register("autoformer", AutoFormerSpace)
-SPACES.register("pit", PiTSpace)
+SPACES.register("pit", pit_space)
 SPACES.register("nb201", NB201Space)
 for _name in NUMERIC:
     SPACES.register(_name, partial(lambda name: BenchSpace(load_bench(name)), _name))
@@ -144,14 +146,15 @@ def _defined_in(path: Path) -> Space:
 def _checked(space: Any, where: str) -> Space:
     """Return a space that has all that one needs."""
     missing = [name for name in NEEDED if not callable(getattr(space, name, None))]
-    shapes = () if hasattr(space, "inputs") else ("input_shape", "classes")
+    fed = getattr(space, "inputs", None) is not None
+    shapes = () if fed else ("input_shape", "classes")
     missing += [name for name in ("name", *shapes) if not hasattr(space, name)]
     if missing:
         raise SpaceError(
             f"{where}: a space has name, input_shape, classes, sample(random), "
             f"mutate(config, random) and build(config); this one lacks {', '.join(missing)}"
         )
-    shape, classes = getattr(space, "input_shape", (1,)), getattr(space, "classes", 2)
+    shape, classes = ((1,), 2) if fed else (space.input_shape, space.classes)
     sides = isinstance(shape, tuple | list) and all(
         type(side) is int and side > 0 for side in shape
     )

@@ -1,14 +1,16 @@
 """The spaces that ship, and spaces of one's own."""
 
 import json
+import math
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
+from torch import nn
 
 import autoprox
-from autoprox.benches.spaces import AutoFormerSpace, PiTSpace
+from autoprox.benches.spaces import PIT, AutoFormerSpace, ChoiceSpace, pit_space
 from autoprox.errors import SpaceError
 from autoprox.search.architectures import SPACES, load_space
 from autoprox.search.architectures.limits import cost_of, range_of
@@ -156,11 +158,40 @@ def test_a_crossover_takes_every_choice_from_one_of_two() -> None:
 
 
 def test_pit_has_the_ten_rising_triples_of_heads() -> None:
-    assert len(PiTSpace.options["num_heads"]) == 10
-    count = 1
-    for options in PiTSpace.options.values():
-        count *= len(options)
-    assert count == 4320
+    assert len(PIT["num_heads"]) == 10
+    assert math.prod(map(len, PIT.values())) == 4320
+
+
+def choices(**options) -> ChoiceSpace:
+    """Perceptrons of three widths, and what else a `ChoiceSpace` takes."""
+
+    def build(config):
+        return nn.Sequential(nn.Linear(4, config["width"]), nn.Linear(config["width"], 3))
+
+    usual = {"choices": {"width": (2, 3, 5)}, "input_shape": (4,), "classes": 3}
+    return ChoiceSpace(name="wide", build=build, **usual | options)
+
+
+def test_a_choice_with_one_option_is_left_as_it_is() -> None:
+    space = load_space(choices(choices={"width": (2, 3, 5), "act": ("relu",)}))
+    config, random = {"width": 3, "act": "relu"}, Random(0)
+    mutants = [space.mutate(config, random) for _ in range(30)]
+    assert {mutant["width"] for mutant in mutants} == {2, 5}
+    assert {mutant["act"] for mutant in mutants} == {"relu"}
+
+
+@pytest.mark.parametrize("options", [{}, {"width": ()}, {"width": (2,)}, {"width": (2, 3, 2)}])
+def test_choices_without_a_choice_are_refused(options) -> None:
+    with pytest.raises(SpaceError, match=r"space 'wide': choices are names with options, all diff"):
+        choices(choices=options)
+
+
+def test_inputs_take_the_place_of_shape_and_classes(tmp_path) -> None:
+    space = choices(
+        input_shape=(), classes=0, inputs=lambda batch, seed: noise((4,), 3, batch, seed)
+    )
+    found = autoprox.search_architectures(space, "synflow", evaluations=3, out=tmp_path / "found")
+    assert {scored.config["width"] for scored in found.top(3)} == {2, 3, 5}
 
 
 def test_equal_cells_are_one_architecture() -> None:
@@ -171,7 +202,7 @@ def test_equal_cells_are_one_architecture() -> None:
 
 
 def test_other_classes_and_sizes_are_arguments_of_the_space() -> None:
-    space = PiTSpace(classes=7, image_size=64)
+    space = pit_space(classes=7, image_size=64)
     config = space.sample(Random(0))
     assert autoprox.build(space, config)(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
 
