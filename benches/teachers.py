@@ -7,9 +7,11 @@ import io
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from autoprox.benches.bench import Architecture, Bench
 from autoprox.benches.registry import executed, failure, file_digest, unnamed_files
@@ -31,7 +33,7 @@ IMAGE_SIZE = 32
 """The side of the images that these are shown, whatever the bench's networks see."""
 
 BEST = "best"
-"""The bench's architecture with the highest figure for its first default target."""
+"""The bench's architecture with the best figure for its first default target, see `best_of`."""
 
 BESTS = (BEST, f"cell:{BEST}")
 """The names of it: a bench of cells has a best cell."""
@@ -82,28 +84,47 @@ def check_same_teacher(folder: Path, began: str | None, again: str | None) -> No
         )
 
 
-def teacher_mark(teacher: str, weights: str | None) -> dict[str, str]:
+def best_of(bench: Bench, architectures: Sequence[Architecture]) -> Architecture:
+    """The best of some of a bench's architectures by its first default target; of equals the first.
+
+    Raises:
+        BenchError: none of them has a figure.
+    """
+    target = bench.default_targets[0]
+    accuracies = bench.accuracies(target, architectures)
+    if not np.isfinite(accuracies).any():
+        raise BenchError(
+            f"no architecture of bench {bench.name!r} that may be the teacher has a figure for "
+            f"{target}, so that none is the best: name the teacher, as in --teacher resnet110"
+        )
+    return architectures[int(np.nanargmax(accuracies))]
+
+
+def teacher_mark(teacher: str | Architecture, weights: str | None) -> dict[str, str]:
     """Return all that a teacher depends on beside the bench and the seed.
 
     Raises:
         BenchError: its file, or that of its weights, cannot be read.
     """
-    mark = {"teacher": BEST if teacher in BESTS else teacher}
-    if (path := teacher_file(teacher)) is not None:
+    if isinstance(teacher, Architecture):
+        mark = {"architecture": teacher.name}
+    elif (path := teacher_file(teacher)) is None:
+        mark = {"teacher": teacher}
+    else:
         mark = {"teacher": teacher.rpartition(":")[2], "file": file_digest(user_path(path))}
     return mark if weights is None else {**mark, "weights": file_digest(user_path(weights))}
 
 
 def build_teacher(
-    teacher: str, bench: Bench, weights: str | None = None, seed: int = 0
+    teacher: str | Architecture, bench: Bench, weights: str | None = None, seed: int = 0
 ) -> nn.Module:
     """The teacher of that name, untrained and in training mode; or trained, in evaluation mode.
 
     Args:
         teacher: ``resnet56`` and the like, with shortcuts that have weights unless trained ones
-            have none; ``best`` or ``cell:best``, the bench's best architecture; or
-            ``FILE.py:FUNCTION``, which returns the network and takes nothing. If a network has the
-            attribute `image_size`, images are resized to it.
+            have none; ``best`` or ``cell:best``, the bench's best architecture; an architecture of
+            the bench; or ``FILE.py:FUNCTION``, which returns the network and takes nothing. If a
+            network has the attribute `image_size`, images are resized to it.
         bench: whose classes it tells apart.
         weights: a file of ``torch.save`` or safetensors with the state of the network; of a
             residual network under any names, in the order of the layers.
@@ -112,17 +133,19 @@ def build_teacher(
     Raises:
         BenchError: there is no such teacher, its file fails, or the weights do not fit.
     """
+    if teacher in BESTS:
+        teacher = best_of(bench, bench.architectures)
     if weights is None:
         return _drawn(teacher, bench, bench.classes, seed)
+    resnet = isinstance(teacher, str) and RESNET.fullmatch(teacher) is not None
     state = _state(user_path(weights))
     last = state.get("head.bias", list(state.values())[-1])
     classes = len(last) if last.ndim else bench.classes
     refused = ""
-    for projected in (True, False) if RESNET.fullmatch(teacher) else (True,):
+    for projected in (True, False) if resnet else (True,):
         network = _drawn(teacher, bench, classes, seed, projected=projected)
         own = [name for name in network.state_dict() if not name.endswith(COUNTER)]
-        foreign = RESNET.fullmatch(teacher) and not state.keys() & {*own}
-        alike = foreign and len(own) == len(state)
+        alike = resnet and not state.keys() & {*own} and len(own) == len(state)
         named = dict(zip(own, state.values(), strict=True)) if alike else state
         try:
             missing, more = network.load_state_dict(named, strict=False)
@@ -133,7 +156,8 @@ def build_teacher(
         if not lost:
             return network.eval()
         refused = f"{len(lost)} tensors are of one of the two alone, such as {lost[0]}"
-    raise BenchError(f"{weights} holds no weights of the teacher {teacher}: {short(refused)}")
+    name = teacher if isinstance(teacher, str) else teacher.name
+    raise BenchError(f"{weights} holds no weights of the teacher {name}: {short(refused)}")
 
 
 def _state(path: Path) -> dict[str, Tensor]:
@@ -183,13 +207,11 @@ def _share(tensor: Tensor) -> float:
 
 
 def _drawn(
-    teacher: str, bench: Bench, classes: int, seed: int, *, projected: bool = True
+    teacher: str | Architecture, bench: Bench, classes: int, seed: int, *, projected: bool = True
 ) -> nn.Module:
     """The untrained teacher; a seed gives the same weights in every process."""
-    if teacher in BESTS:
-        target = bench.default_targets[0]
-        ranked = [row for row in bench.architectures if row.accuracies[target] is not None]
-        return bench.network(max(ranked, key=lambda row: row.accuracies[target] or 0.0), seed)
+    if isinstance(teacher, Architecture):
+        return bench.network(teacher, seed)
 
     def build(_: Architecture) -> Any:
         return _built(teacher, classes, projected=projected)

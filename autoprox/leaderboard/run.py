@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from autoprox.assessment.assess import columns as columns_of
 from autoprox.assessment.assess import shipped
-from autoprox.benches import Bench, load_bench, split
+from autoprox.benches import Architecture, Bench, load_bench, split
 from autoprox.benches import drawn as drawn_of
 from autoprox.errors import AutoproxError, BenchError, reason_of
 from autoprox.language.graph import Graph
@@ -88,7 +88,8 @@ def rank(
         images: an .npz file or a folder of images; None for seeded noise.
         device: where the networks run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         teacher: what proxies of a teacher compare the networks with, as
-            `autoprox.benches.teachers.build_teacher` takes it, such as ``"resnet110"``.
+            `autoprox.benches.teachers.build_teacher` takes it, such as ``"resnet110"``; ``"best"``
+            is the best of the bench, or, if `held_out`, of what a search would have seen.
         teacher_weights: the file of its weights; None for weights drawn from `probe_seed`.
         jobs: processes; no figure but the times depends on it.
         backend: where they come from: ``"loky"``, this machine; ``"dask"`` or ``"ray"``, this
@@ -118,7 +119,9 @@ def rank(
     taught = teacher is not None
     chosen = _chosen(proxies, whole, taught)
     drawn = drawn_of(whole, architectures, plain=plain)
-    part = _selected(drawn, listed(spaces) if spaces else None, split_seed if held_out else None)
+    part, apart = _selected(
+        drawn, listed(spaces) if spaces else None, split_seed if held_out else None
+    )
     wanted: tuple[str, ...] = listed(targets or part.default_targets)
     columns = columns_of(part, range(len(part.architectures)), wanted)
     if not columns or not chosen:
@@ -127,6 +130,7 @@ def rank(
             f"{', '.join(wanted)}"
         )
     device_of(device)
+    probe = probe.beside(whole, apart or whole.architectures)
     probe.taught(part)  # a mistake in the teacher shows before anything is measured
     folder = Path(cache) if cache is not None else default_folder()
     job = Job(part, source, _scorable(chosen), probe, folder, timed)
@@ -169,13 +173,18 @@ def _chosen(
     return named([load(source) for source in sources])
 
 
-def _selected(drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None) -> Bench:
-    """Return the architectures that are ranked: of some spaces, or held out."""
+def _selected(
+    drawn: Bench, spaces: Sequence[str] | None, split_seed: int | None
+) -> tuple[Bench, list[Architecture]]:
+    """Return what is ranked: of some spaces, or held out; and what a search would see beside it."""
     part = drawn.restricted(spaces or None)
     if split_seed is None:
-        return part
-    rows = tuple(part.architectures[i] for i in split(part, split_seed).held_out)
-    return replace(part, architectures=rows, default_architectures=None)
+        return part, []
+    halves = split(part, split_seed)
+    rows, seen = (
+        [part.architectures[i] for i in half] for half in (halves.held_out, halves.search)
+    )
+    return replace(part, architectures=tuple(rows), default_architectures=None), seen
 
 
 def _scorable(chosen: dict[str, AnyProxy]) -> tuple[Scorable, ...]:

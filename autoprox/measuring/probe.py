@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autoprox.benches import Architecture, Bench
-from autoprox.benches.teachers import build_teacher, teacher_mark
+from autoprox.benches.teachers import BESTS, best_of, build_teacher, teacher_mark
 from autoprox.errors import BenchError, StatisticError, reason_of
 from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.device import CPU, device_of, full_precision
@@ -52,6 +52,7 @@ class Probe:
         images: an .npz file or a folder of real images; None for seeded noise and labels.
         device: where the networks run; places and noise are the same on all, numbers to rounding.
         teacher: what the networks are compared with, see `autoprox.benches.teachers`; or None.
+            The best of a bench is an `Architecture` of it, see `beside`.
         teacher_weights: the file of its weights; None for weights drawn from the seed.
     """
 
@@ -60,7 +61,7 @@ class Probe:
     sample: Sample = DEFAULT_SAMPLE
     images: str | None = None
     device: str = CPU
-    teacher: str | None = None
+    teacher: str | Architecture | None = None
     teacher_weights: str | None = None
 
     def __post_init__(self) -> None:
@@ -156,6 +157,18 @@ class Probe:
             **taught,
         }
 
+    def beside(self, bench: Bench, architectures: Sequence[Architecture]) -> Probe:
+        """Return the same probe, the teacher of which is the best of `architectures` if it is one.
+
+        Every process that measures sees the same teacher, whichever part of the bench it has.
+
+        Raises:
+            BenchError: none of them has a figure.
+        """
+        if self.teacher not in BESTS:
+            return self
+        return replace(self, teacher=best_of(bench, architectures))
+
     @property
     def teacher_mark(self) -> dict[str, str]:
         """All that the teacher depends on beside the bench and the seed.
@@ -164,6 +177,7 @@ class Probe:
             BenchError: its file, or that of its weights, cannot be read.
         """
         assert self.teacher is not None
+        assert self.teacher not in BESTS, "which architecture that is depends on the bench at hand"
         return teacher_mark(self.teacher, self.teacher_weights)
 
     def taught(self, bench: Bench) -> Teacher | None:

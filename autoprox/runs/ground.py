@@ -6,8 +6,9 @@ Selection may see the one, and may not see the other.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -254,7 +255,8 @@ def lay(
     search, held_out, transfer = parts(bench, benches, settings, targets)
     settings, seeds = _seeded(settings)
     needed = [word for seed in seeds for word in seed.statistics]
-    taught = () if settings.statistics else _taught_words(benches, settings)
+    probes = _probes(benches, search, settings)
+    taught = () if settings.statistics else _taught_words(benches, probes)
     if new and settings.statistics is None and own_statistics():
         own = _shared_statistics(benches, None, own=True)
         settings = replace(settings, statistics=(*own, *taught))
@@ -267,8 +269,8 @@ def lay(
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(
-        Plan(part, origin, with_baselines(part, words), _probe(part, benches, settings), cache)
-        for part, origin in zip(benches, sources, strict=True)
+        Plan(part, origin, with_baselines(part, words), probe, cache)
+        for part, origin, probe in zip(benches, sources, probes, strict=True)
     )
     for plan in plans:
         plan.probe.inputs(plan.bench)  # a mistake in the images shows before a run begins
@@ -300,20 +302,29 @@ def _viewed(
     return bench, settings, tuple(targets)
 
 
-def _probe(bench: Bench, benches: Sequence[Bench], settings: Settings) -> Probe:
-    """Return what the networks of a bench are shown: beside others that take images, its own.
+def _probes(benches: Sequence[Bench], search: Iterable[int], settings: Settings) -> list[Probe]:
+    """Return what the networks of each bench are shown: beside others that take images, its own.
 
-    A run on one bench that takes no images refuses them.
+    A run on one bench that takes no images refuses them. The best teacher is the best of what the
+    search sees of a bench, whose places are counted through all benches; of one of which it sees
+    nothing, the best of all.
     """
-    if len(benches) > 1 and not takes_images(bench) and any(map(takes_images, benches)):
-        return replace(settings.probe, images=None)
-    return settings.probe
+    probes, places, seen = [], itertools.count(), {*search}
+    without_images = replace(settings.probe, images=None)
+    for bench in benches:
+        shown = [row for row in bench.architectures if next(places) in seen]
+        mixed = not takes_images(bench) and any(map(takes_images, benches))
+        probe = without_images if mixed else settings.probe
+        probes.append(probe.beside(bench, shown or bench.architectures))
+    return probes
 
 
-def _taught_words(benches: Sequence[Bench], settings: Settings) -> tuple[str, ...]:
+def _taught_words(benches: Sequence[Bench], probes: Sequence[Probe]) -> tuple[str, ...]:
     """Return the statistics beside a teacher that the networks of all benches have."""
-    per_bench = [_probe(bench, benches, settings).taught_words(bench) for bench in benches]
-    return tuple(name for name in per_bench[0] if all(name in words for words in per_bench))
+    first, *others = [
+        probe.taught_words(bench) for bench, probe in zip(benches, probes, strict=True)
+    ]
+    return tuple(name for name in first if all(name in words for words in others))
 
 
 def _all_drawn(benches: Sequence[Bench], count: int | None) -> list[Bench]:

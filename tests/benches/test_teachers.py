@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from autoprox.benches import load_bench
 from autoprox.benches.cifar.resnet import ResNet
-from autoprox.benches.teachers import build_teacher, placed_teacher, teacher_mark
+from autoprox.benches.teachers import best_of, build_teacher, placed_teacher, teacher_mark
 from autoprox.errors import BenchError
 
 DATA = os.environ.get("AUTOPROX_DATA")
@@ -36,9 +36,21 @@ def test_the_best_architecture_of_the_bench(bench):
     teacher = build_teacher("best", bench)
     same = build_teacher("cell:best", bench)
     assert torch.equal(teacher.conv.weight, same.conv.weight)
-    assert teacher_mark("cell:best", None) == teacher_mark("best", None)
-    expected = bench.network(next(a for a in bench.architectures if a.name == "resnet64/557"))
-    assert torch.equal(teacher.conv.weight, expected.conv.weight)
+    best = next(a for a in bench.architectures if a.name == "resnet64/557")
+    assert torch.equal(teacher.conv.weight, bench.network(best).conv.weight)
+    assert torch.equal(teacher.conv.weight, build_teacher(best, bench).conv.weight)
+    assert teacher_mark(best, None) == {"architecture": "resnet64/557"}
+
+
+@pytest.mark.parametrize("name", ["rnn", "landmarks"])
+def test_the_best_of_losses_is_the_lowest(name):
+    bench = load_bench(name)
+    best = best_of(bench, bench.architectures)
+    target = bench.default_targets[0]
+    figures = [row.accuracies[target] for row in bench.architectures]
+    assert best.accuracies[target] == min(figure for figure in figures if figure is not None)
+    with pytest.raises(BenchError, match=f"a figure for {target}, so that none is the best"):
+        best_of(bench, [dataclasses.replace(best, accuracies={target: None})])
 
 
 def test_a_function_of_a_file(bench, tmp_path, monkeypatch):

@@ -13,8 +13,10 @@ from scipy.stats import rankdata
 
 import autoprox
 from autoprox.benches import Bench, load_bench
+from autoprox.benches.teachers import build_teacher
 from autoprox.cli import main
 from autoprox.errors import BenchError, LanguageError, RunError, StatisticError
+from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import compares
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.measuring.probe import Probe
@@ -23,8 +25,9 @@ from autoprox.primitives.kinds import Layer, Network
 from autoprox.primitives.matrices import ROW_WISE
 from autoprox.ranking import partial_spearman
 from autoprox.runs.comparing import compare
+from autoprox.runs.ground import lay
 from autoprox.runs.starting import evolve_from
-from autoprox.statistics import Store
+from autoprox.statistics import Store, noise
 from autoprox.statistics.words import TAUGHT
 
 TEACHER = "from autoprox.benches.cifar.resnet import ResNet\ndef build():\n    return ResNet({})\n"
@@ -49,9 +52,6 @@ def test_a_ranking_is_what_the_proxies_say_beside_the_teacher(bench: Bench, fold
     board = autoprox.rank(names, bench, **how)
     again = autoprox.rank(names, bench, **how)
     assert board.to_csv() == again.to_csv()
-    from autoprox.benches.teachers import build_teacher
-    from autoprox.statistics import noise
-
     teacher = build_teacher("resnet8", bench)
     batch = noise(bench.input_shape, 100, batch=4)
     for name in names[:2]:
@@ -94,6 +94,47 @@ def test_statistics_of_the_network_alone_are_measured_once_for_all_teachers(benc
         assert torch.equal(beside.values[name], besides.values[name]) is same
     (alone,) = load_table(store, plan(None).rows[:1], ("grad", "params")).measurements
     assert torch.equal(alone.values["grad"], beside.values["grad"])
+
+
+def test_the_best_teacher_is_that_of_what_the_search_sees(bench: Bench, folder):
+    """And of the whole bench in a ranking, also where it is not drawn."""
+    target = bench.default_targets[0]
+
+    def with_best(names):
+        figures = {name: 90.0 + place for place, name in enumerate(names)}
+        rows = [
+            dataclasses.replace(row, accuracies=row.accuracies | {target: figures[row.name]})
+            if row.name in figures
+            else row
+            for row in bench.architectures
+        ]
+        return dataclasses.replace(bench, architectures=tuple(rows))
+
+    def teacher(changed):
+        return lay(changed, Settings(bench.name, teacher="best"), folder).plans[0].probe.teacher
+
+    ground = lay(bench, Settings(bench.name, teacher="best"), folder)
+    seen, unseen = (
+        [bench.architectures[i] for i in half] for half in (ground.search, ground.held_out)
+    )
+    best = max(seen, key=lambda row: row.accuracies[target])
+    assert teacher(with_best([row.name for row in unseen])) == best
+    assert teacher(with_best([seen[0].name])).name == seen[0].name
+
+    drawn = {row.name for row in bench.sampled(10).architectures}
+    left_out = next(row for row in bench.architectures if row.name not in drawn)
+    changed, how = with_best([left_out.name]), {"cache": folder, "timed": False, "batch": 4}
+    scores = autoprox.rank("rkd", changed, teacher="best", architectures=10, **how).scores["rkd"]
+    batch, rkd = noise(bench.input_shape, 100, batch=4), autoprox.load("rkd")
+
+    def beside(best, rows):
+        taught = {"teacher": build_teacher(best, bench), "sample": "full"}
+        return [rkd(bench.network(row), *batch, **taught) for row in rows]
+
+    expected = beside(left_out, changed.sampled(10).architectures)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    held_out = autoprox.rank("rkd", bench, teacher="cell:best", held_out=True, **how)
+    np.testing.assert_allclose(held_out.scores["rkd"], beside(best, unseen), rtol=1e-5)
 
 
 def test_without_a_teacher_proxies_of_one_say_so(bench: Bench, folder):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from autoprox.benches.teachers import BEST
+from autoprox.benches.teachers import BESTS
 from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.runtime.arguments import check_numbers, listed
@@ -55,7 +55,7 @@ class SearchSettings:
                 teacher is the best architecture of a space.
         """
         ALGORITHMS[self.algorithm]
-        if self.teacher == BEST:
+        if self.teacher in BESTS:
             raise SpaceError(
                 "the architectures of a space have no accuracies, so that none is the best: name "
                 "the teacher, as in --teacher resnet110"
