@@ -5,13 +5,14 @@ Each is a `Space` of `autoprox.search.architectures.space`, over the networks of
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from autoprox.errors import SpaceError
+from autoprox.errors import SpaceError, short
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,18 +58,28 @@ class ChoiceSpace:
     version: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that there is something to choose.
+        """Check that there is something to choose; options are kept as JSON has them.
 
         Raises:
-            SpaceError: no choice has two options, one has none, or an option occurs twice.
+            SpaceError: no choice has two options, one has none, an option occurs twice, or is no
+                JSON value.
         """
-        options = [[*values] for values in self.choices.values()]
+        try:
+            choices = {
+                name: tuple(json.loads(json.dumps(value, allow_nan=False)) for value in options)
+                for name, options in self.choices.items()
+            }
+        except (AttributeError, TypeError, ValueError):
+            choices = {}
+        options = choices.values()
         once = all(values.count(value) == 1 for values in options for value in values)
         if not once or not all(options) or max(map(len, options), default=0) < 2:
             raise SpaceError(
-                f"space {self.name!r}: choices are names with options, all different, such as "
-                f"{{'width': (8, 16), 'depth': (1, 2)}}; got {dict(self.choices)!r}"
+                f"space {self.name!r}: choices are names with options, numbers, texts or lists, "
+                "all different, such as {'width': (8, 16), 'depth': (1, 2)}; "
+                f"got {short(repr(self.choices))}"
             )
+        object.__setattr__(self, "choices", choices)
 
     def sample(self, random: Random) -> dict[str, Any]:
         """Draw an option of each choice."""

@@ -28,7 +28,7 @@ from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU, device_of
-from autoprox.runtime.digest import called
+from autoprox.runtime.digest import called, digest
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress, notebook_bar, silent
 from autoprox.statistics import Sample
@@ -188,11 +188,20 @@ def _selected(
 
 
 def _scorable(chosen: dict[str, AnyProxy]) -> tuple[Scorable, ...]:
-    """Return the proxies to score, ensembles replaced by their parts, without duplicates."""
+    """Return the proxies to score, ensembles replaced by their parts, without duplicates.
+
+    Raises:
+        AutoproxError: two functions of one name and version may be different ones.
+    """
     scorable: dict[str, Scorable] = {}
     for proxy in chosen.values():
         for part in _parts(proxy):
-            scorable[identity(part)] = part
+            same = scorable.setdefault(identity(part), part)
+            if isinstance(part, FunctionProxy) and part != same and digest(part.function).missing:
+                raise AutoproxError(
+                    f"two proxies are called {part.name} and have version {part.version}, and "
+                    "refer to objects that cannot be compared: give one another name or version"
+                )
     return tuple(scorable.values())
 
 

@@ -134,11 +134,12 @@ class Probe:
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         functions = {"loss": bench.loss, "outputs": bench.outputs}
         own = {
-            name: digest(function).text
+            name: digest(function).mark
             for name, function in functions.items()
             if function is not None
         }
         taught = {} if self.teacher is None else {"teacher": self.teacher_mark}
+        mode = {} if bench.mode == "train" else {"mode": bench.mode}
         return {
             "bench": bench.name,
             "version": bench.version,
@@ -155,6 +156,7 @@ class Probe:
             **bits,
             **own,
             **taught,
+            **mode,
         }
 
     def beside(self, bench: Bench, architectures: Sequence[Architecture]) -> Probe:

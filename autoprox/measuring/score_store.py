@@ -75,12 +75,10 @@ def identity(proxy: Scorable) -> str:
     same in every process if the scores can be cached, see `keepable`.
     """
     name, digests = _own_code(proxy)
-    marks = [f" {own.text}" for own in digests]
+    marks = [f" {own.text if keepable(proxy) else own.mark}" for own in digests]
     if not isinstance(proxy, FunctionProxy):
         used = [STATISTICS[word] for word in proxy.statistics]
         marks += [f" {word.stored_name}" for word in used if word.version and not word.own]
-    if not keepable(proxy):  # the objects themselves are all that tells such proxies apart
-        marks += [f" {id(value):x}" for own in digests for value in own.missing]
     return name + "".join(marks)
 
 
@@ -95,8 +93,10 @@ def _own_code(proxy: Scorable) -> tuple[str, list[Digest]]:
     """Return what a proxy is called, and digests of its code that does not ship."""
     if isinstance(proxy, FunctionProxy):
         name = f"{proxy.name} {1 if proxy.version is None else proxy.version}"
-        ships = proxy.name in HOMES and _from_autoprox(proxy.function)
-        return name, [] if ships else [digest(proxy.function)]
+        if proxy.name in HOMES and _from_autoprox(proxy.function):
+            return name, []
+        shown = f" {proxy.batch} {proxy.needs_bits:d}{proxy.needs_teacher:d}"
+        return name + shown, [digest(proxy.function)]
 
     graphs = proxy.inputs if isinstance(proxy, FittedProxy) else (proxy.graph,)
     words = sorted({node.word for graph in graphs for node in graph if node.args})

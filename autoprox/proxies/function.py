@@ -98,7 +98,8 @@ class FunctionProxy(Graphless):
         name: what it is called, and imported by if it ships.
         function: the score of a network with its batch, a `Subject`; its docstring says the
             formula and the conventions. It is called with gradients enabled, may draw from torch's
-            global generator, and must write to copies only (`Subject.state`).
+            global generator, which the call's seed seeds, and must write to copies only
+            (`Subject.state`).
         description: what it is, in a sentence.
         provenance: paper, equation, year, deviations.
         needs_labels: whether it uses the targets.
@@ -143,7 +144,7 @@ class FunctionProxy(Graphless):
         from autoprox.statistics.private import private_copy
         from autoprox.statistics.quantised import with_bits
         from autoprox.statistics.structure import layer_names
-        from autoprox.statistics.subject import Subject, traced
+        from autoprox.statistics.subject import Subject, reseed, traced
         from autoprox.statistics.taught import check_teacher, with_teacher
         from autoprox.statistics.trees import plain_tensors
 
@@ -159,6 +160,7 @@ class FunctionProxy(Graphless):
             subject = with_teacher(subject, teacher)
             if bits is not None:
                 subject = with_bits(subject, traced(subject), bits)
+            reseed(seed, self.name)
             return self._called(subject)
 
     def _called(self, subject: Subject) -> float:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import secrets
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,21 @@ class Digest:
 
     text: str
     missing: tuple[object, ...]
+
+    @property
+    def mark(self) -> str:
+        """The text, or what no other function and no other process has if something is missing."""
+        if not self.missing:
+            return self.text
+        _MISSING.update((id(value), value) for value in self.missing)
+        return " ".join([self.text, _PROCESS, *(f"{id(value):x}" for value in self.missing)])
+
+
+_MISSING: dict[int, object] = {}
+"""Objects that marks name by their address; kept, so that no other ever has it."""
+
+_PROCESS = secrets.token_hex(8)
+"""What no other process has."""
 
 
 def digest(function: Callable[..., Any]) -> Digest:
@@ -93,6 +110,8 @@ class _Reader:
             return name
         if isinstance(value, FunctionType):
             return self.function(value)
+        if (content := self._held(value)) is not None:
+            return content
         self.missing.append(value)
         return f"some {type(value).__module__}.{type(value).__qualname__}"
 
@@ -113,11 +132,28 @@ class _Reader:
             )
         )
 
+    def _held(self, value: Any) -> str | None:
+        """Tell an array, a tensor, or a module of torch's by what it holds; None of others."""
+        numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+        if numpy and type(value) is numpy.ndarray and not value.dtype.hasobject:
+            return f"array {_entries(value)}"
+        if torch and type(value) in (torch.Tensor, torch.nn.Parameter):
+            with suppress(RuntimeError, TypeError):  # of a kind that numpy has not
+                return f"{type(value).__name__} {_entries(value.detach().cpu().numpy())}"
+        if torch and isinstance(value, torch.nn.Module) and (name := _name(type(value))):
+            return f"module {name} {self.told(vars(value))}"
+        return None
+
     def _imported(self, name: str) -> str:
         """Tell a module that the code of a function imports."""
         if not _installed(name):
             self.missing.append(name)
         return f"import {name}"
+
+
+def _entries(array: Any) -> str:
+    """Tell the entries of an array of numpy's."""
+    return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
 
 
 def _content(cell: Any) -> object:

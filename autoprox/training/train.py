@@ -38,6 +38,9 @@ from autoprox.training.settings import TrainingSettings, recipe
 SHIFT = 4
 """How many pixels an image is moved at most."""
 
+SPREAD = 2654435761
+"""How far apart the random states of two seeds begin; those of two epochs of one begin 1 apart."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingProgress:
@@ -162,7 +165,7 @@ class _Training:
     ) -> None:
         """Show the network each image once, in whole batches."""
         settings, generator = self.settings, torch.Generator()
-        generator.manual_seed(settings.seed << 32 | epoch)
+        generator.manual_seed((settings.seed * SPREAD + epoch) % 2**32)  # torch reads no more bits
         size = min(settings.batch, len(images.labels))
         steps = len(images.labels) // size
         order = torch.randperm(len(images.labels), generator=generator)

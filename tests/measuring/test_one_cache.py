@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import autoprox
 import autoprox.statistics
@@ -145,3 +147,40 @@ def test_the_outlook_says_what_is_done_and_about_how_long_it_takes():
     assert outlook_in_words(cached).endswith("the cache has all statistics: no network is built")
     nothing = dataclasses.replace(cached, lacking=0)
     assert outlook_in_words(nothing) == "the cache has all scores: nothing is measured"
+
+
+class Head:
+    """Scales the logits; what it does is in an attribute of an object of one's own."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, output):
+        return output * self.factor
+
+
+def weighing(weights):
+    """A loss that closes over a tensor."""
+    return lambda outputs, targets: nn.functional.cross_entropy(outputs, targets, weights)
+
+
+CHANGES = {
+    "loss": lambda x: {"loss": nn.CrossEntropyLoss(label_smoothing=x)},
+    "closure": lambda x: {"loss": weighing(torch.tensor([1.0, 1.0, 1.0, 1.0, 1 + x]))},
+    "object": lambda x: {"outputs": Head(1 + x)},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("sample", [64, "full"])
+def test_another_loss_or_another_reading_of_outputs_is_measured_anew(tmp_path, change, sample):
+    bench, how = load_bench(TINY), {"timed": False, "spaces": "mlp", "sample": sample}
+
+    def scores(x, cache):
+        changed = dataclasses.replace(bench, **CHANGES[change](x))
+        return autoprox.rank(["grad_norm"], changed, cache=cache, **how).scores["grad_norm"]
+
+    first, second = scores(0.0, tmp_path / "cache"), scores(0.5, tmp_path / "cache")
+    assert np.array_equal(first, scores(0.0, tmp_path / "cache"))
+    assert not np.allclose(first, second)
+    assert np.array_equal(second, scores(0.5, tmp_path / "new"))

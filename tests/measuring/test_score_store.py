@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from autoprox.errors import CacheError
 from autoprox.measuring.score_store import Kept, ScoreStore, identity, keepable
@@ -186,6 +188,27 @@ def test_what_a_function_closes_over_and_its_defaults_are_part_of_its_identity()
     assert known(scaled_by) != known(other_default)
     inner, other = (scaled((n,)) for n in (1, 2))
     assert known(lambda x: inner(x)) != known(lambda x: other(x))
+
+
+def test_arrays_tensors_and_modules_count_by_what_they_hold():
+    kinds = {
+        "array": lambda x: np.array([1.0, x]),
+        "tensor": lambda x: torch.tensor([1.0, x]),
+        "parameter": lambda x: nn.Parameter(torch.tensor([1.0, x])),
+        "loss": lambda x: nn.CrossEntropyLoss(label_smoothing=x),
+        "weighed": lambda x: nn.CrossEntropyLoss(torch.tensor([1.0, x])),
+        "network": lambda x: nn.Sequential(nn.Flatten(), nn.Dropout(x)),
+    }
+    for hold in kinds.values():
+        assert known(scaled((hold(0.25),))) == known(scaled((hold(0.25),)))
+        assert known(scaled((hold(0.25),))) != known(scaled((hold(0.5),)))
+    assert len({known(scaled((hold(0.25),))) for hold in kinds.values()}) == len(kinds)
+    half = torch.tensor([1.0, 0.25], dtype=torch.bfloat16)  # numpy has no such numbers
+    assert not keepable(FunctionProxy("mine", scaled((half,))))
+
+
+def test_how_many_inputs_a_function_is_shown_is_part_of_its_identity():
+    assert known(scaled_by) != known(scaled_by, batch=16)
 
 
 def test_a_partial_function_is_known_by_what_it_is_given():

@@ -6,6 +6,7 @@ import copy
 import functools
 import math
 import pickle
+import random
 from itertools import pairwise
 
 import numpy as np
@@ -543,6 +544,19 @@ def test_a_score_is_finite(value):
     network, x, _ = case(Convolutions)
     with pytest.raises(ScoreError, match="mine has no score on this network: not finite"):
         FunctionProxy("mine", lambda _: value)(network, x)
+
+
+def test_what_a_function_draws_depends_on_the_seed_alone():
+    drawn = FunctionProxy("drawn", lambda _: float(torch.rand(1)) + random.random())
+    network, batch = (
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 2)),
+        (torch.zeros(2, 4), torch.zeros(2)),
+    )
+    scores = []
+    for seed in (0, 0, 1):
+        torch.rand(1), random.random()
+        scores.append(drawn(network, *batch, seed=seed))
+    assert scores[0] == scores[1] != scores[2]
 
 
 def test_whatever_a_function_raises_is_a_reason():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,24 @@ def test_one_seed_gives_the_same_weights_and_another_seed_others(
     other = train("resnet20", DATA, TEST, tmp_path / "other", **SMALL, seed=1)
     assert again.read_bytes() == finished.read_bytes()
     assert not same(weights(other), weights(finished))
+
+
+def test_the_order_of_the_images_and_their_augmentation_depend_on_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Tensor] = []
+
+    def noted(images: Tensor, generator: torch.Generator) -> Tensor:
+        shown.append(images)
+        return augmented(images, generator)
+
+    monkeypatch.setattr(sys.modules["autoprox.training.train"], "augmented", noted)
+    for seed in (0, 1, 7):
+        train("resnet20", DATA, TEST, tmp_path / str(seed), **SMALL | {"seed": seed})
+    firsts = shown[:: len(shown) // 9]  # of each of the three epochs of each training
+    assert len(firsts) == 9
+    for first, second in itertools.combinations(firsts, 2):
+        assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "vit"])  # the one with SGD, the other with AdamW

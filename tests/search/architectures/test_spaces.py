@@ -180,10 +180,21 @@ def test_a_choice_with_one_option_is_left_as_it_is() -> None:
     assert {mutant["act"] for mutant in mutants} == {"relu"}
 
 
-@pytest.mark.parametrize("options", [{}, {"width": ()}, {"width": (2,)}, {"width": (2, 3, 2)}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"width": ()}, {"width": (2,)}, {"width": (2, 3, 2)}, {"width": ({1}, {2})}, [2, 3]],
+)
 def test_choices_without_a_choice_are_refused(options) -> None:
-    with pytest.raises(SpaceError, match=r"space 'wide': choices are names with options, all diff"):
+    with pytest.raises(SpaceError, match=r"space 'wide': choices are names with options, numbers, "):
         choices(choices=options)
+
+
+def test_options_are_what_a_folder_gives_back() -> None:
+    space = choices(choices={"width": (2, 3), "sides": ((1, 2), (3, 4))})
+    config = json.loads(json.dumps(space.sample(Random(0))))
+    mutants = [space.mutate(config, Random(seed)) for seed in range(20)]
+    assert all(mutant != config for mutant in mutants)
+    assert {str(mutant["sides"]) for mutant in mutants} == {"[1, 2]", "[3, 4]"}
 
 
 def test_inputs_take_the_place_of_shape_and_classes(tmp_path) -> None:
