@@ -35,11 +35,17 @@ def check(primitive: Primitive) -> None:
     if not primitive.summary and sys.flags.optimize < 2:  # python -OO drops docstrings
         raise PrimitiveError(f"primitive {primitive.name!r}: say what it computes in a docstring")
     try:
-        primitive.latex.format("x", "y", index="i")
+        shown = primitive.latex.format("\0", "\0", index="i")
     except (LookupError, ValueError) as error:
         raise PrimitiveError(
-            f"primitive {primitive.name!r}: bad LaTeX template {primitive.latex!r}: {error}"
+            f"primitive {primitive.name!r}: bad LaTeX template {primitive.latex!r}: {error}; "
+            "braces that are no {0}, {1} or {index} are doubled"
         ) from None
+    if "\0" not in shown:
+        raise PrimitiveError(
+            f"primitive {primitive.name!r}: the LaTeX template {primitive.latex!r} does not show "
+            "its argument, {0}"
+        )
     if primitive.form is Form.SELECTOR:
         _check_selector(primitive)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from autoprox.cli.options import PATH, option
+from autoprox.cli.options import PATH, load_words, option, words_option
 from autoprox.cli.streams import echo_json, echo_text
 from autoprox.export import FORMS, exported
 from autoprox.runtime.files import write_text
@@ -18,7 +18,8 @@ from autoprox.runtime.files import write_text
     "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
 )
 @option("-o --out", "The file to write.", "standard output", "FILE", type=PATH)
-def export(source: str, form: str, out: str | None) -> None:
+@words_option
+def export(source: str, form: str, out: str | None, bench: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.
 
     PROXY is a name, a file, a run's folder, or an expression. The Python file needs torch alone:
@@ -27,6 +28,7 @@ def export(source: str, form: str, out: str | None) -> None:
     """
     from autoprox.proxies.loading import load
 
+    load_words(bench)
     text = exported(load(source), form)
     if out is None:
         (echo_json if form == "json" else echo_text)(text)

@@ -249,6 +249,20 @@ def typed(ctx: click.Context, names: Container[str]) -> list[str]:
     ]
 
 
+words_option = option(
+    "--bench", "The file of a bench that defines words of the proxy.", "", "FILE.py"
+)
+
+
+def load_words(bench: str | None) -> None:
+    """Load what the option of `words_option` names, so that its words are known."""
+    if bench is not None:
+        from autoprox.benches import load_bench, several
+
+        for source in several(bench):
+            load_bench(source)
+
+
 def go_on(*words: str, **options: object) -> str:
     """Return the command that goes on; options without a value are left out."""
     flags = [word for name, value in given_only(options).items() for word in (f"--{name}", value)]

@@ -72,10 +72,14 @@ def print_report(run: Run, taken: str, console: Console) -> None:
 
 def _next(run: Run) -> list[tuple[str, str]]:
     """Return the commands that a reader may want next, and what each is for."""
-    folder = str(run.folder)
-    commands = [(["report", folder], "the run as a page"), (["show", folder], "the best proxy")]
+    from autoprox.runs.folder import resume_words
+
+    folder, bench = str(run.folder), run.settings.bench
+    own = ["--bench", bench] if ".py" in bench else []
+    show = ["show", folder, *own]
+    commands = [(["report", folder], "the run as a page"), (show, "the best proxy")]
     if run.null is None:
-        luck = ["evolve", "--resume", folder, "--permutations", "20"]
+        luck = [*resume_words(run.folder, bench), "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
     return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.cli.options import console, json_option, picture_option, put_json
+from autoprox.cli.options import (
+    console,
+    json_option,
+    load_words,
+    picture_option,
+    put_json,
+    words_option,
+)
 from autoprox.cli.streams import echo_text
 from autoprox.cli.tables import grid
 
@@ -34,7 +41,14 @@ if TYPE_CHECKING:
     "--latex", "only_latex", is_flag=True, help="Print the formula in LaTeX and nothing else."
 )
 @json_option
-def show(source: str | None, picture: str | None, only_latex: bool, json_file: str | None) -> None:
+@words_option
+def show(
+    source: str | None,
+    picture: str | None,
+    only_latex: bool,
+    json_file: str | None,
+    bench: str | None,
+) -> None:
     """Show a proxy: its formula, tree, statistics and where it comes from.
 
     PROXY is a name (autoprox show zico), a file, a run's folder, or an expression; without it, all
@@ -44,6 +58,7 @@ def show(source: str | None, picture: str | None, only_latex: bool, json_file: s
     from autoprox.proxies.loading import load
     from autoprox.proxies.proxy import Proxy
 
+    load_words(bench)
     if source is None:
         if picture is not None or only_latex or json_file is not None:
             raise click.UsageError("name the PROXY; alone, autoprox show lists those that ship")

@@ -148,12 +148,20 @@ class Algorithm:
         return candidate.fitness is not None
 
     def offspring(self) -> Iterable[Proposal]:
-        """Return the graphs to judge next, given a full population."""
-        raise NotImplementedError
+        """Return the graphs to judge next, given a full population.
+
+        Raises:
+            RunError: a subclass has neither this method nor an `ask` of its own.
+        """
+        raise RunError(f"{type(self).__name__} defines no offspring(), which proposes graphs")
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Make the next population of the present one and the judged offspring."""
-        raise NotImplementedError
+        """Make the next population of the present one and the judged offspring.
+
+        Raises:
+            RunError: a subclass has neither this method nor a `tell` of its own.
+        """
+        raise RunError(f"{type(self).__name__} defines no survive(candidates), which selects")
 
     def state(self) -> dict[str, Any]:
         """Return whether the first population is complete: it may shrink later."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import random
 import statistics
+import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autoprox.errors import RunError
+from autoprox.errors import AutoproxError, RunError, reason_of, short
 from autoprox.evolution.algorithms import algorithm_of
 from autoprox.evolution.base import Algorithm, Proposal, World, ranked, worth
 from autoprox.evolution.drawing import drawing_from
@@ -23,6 +26,22 @@ from autoprox.ranking import columns_by_family
 
 BARREN = 50
 """After so many generations without a new candidate the search ends: the language is exhausted."""
+
+
+def _checked(algorithm: Algorithm, proposals: Any) -> Iterator[Proposal]:
+    """Yield what an algorithm proposes.
+
+    Raises:
+        RunError: it is no list of proposals.
+    """
+    expected = "lists of proposals, such as self.mutant(graph) or autoprox.Proposal(graph)"
+    if not isinstance(proposals, Iterable):
+        raise RunError(f"{type(algorithm).__name__} has to return {expected}; got {proposals!r}")
+    for proposal in proposals:
+        if not isinstance(proposal, Proposal) or not isinstance(proposal.graph, Graph):
+            got = short(repr(proposal))
+            raise RunError(f"{type(algorithm).__name__} has to return {expected}; one is {got}")
+        yield proposal
 
 
 @dataclass(frozen=True)
@@ -147,7 +166,7 @@ class Search:
         self.known |= {text: replace(candidate, ranks=None) for text, candidate in judged.items()}
         skipped = Candidate(proposed[0].graph, (), None, "the budget is spent", "")
         told = self.known | judged  # with the ranks of the new ones
-        with drawing_from(self.generator):
+        with drawing_from(self.generator), self._explained("survive"):
             self.algorithm.tell([told.get(proposal.graph.text, skipped) for proposal in proposed])
         parents = {text: proposal.parents for text, proposal in new.items()}
         return self._record(len(proposed), judged, parents)
@@ -162,12 +181,34 @@ class Search:
     def _proposed(self) -> list[Proposal]:
         """Ask for a generation; when half of it is there, the judge's workers begin with that."""
         proposed: list[Proposal] = []
-        with drawing_from(self.generator):
-            for proposal in self.algorithm.ask():
+        with drawing_from(self.generator), self._explained("offspring"):
+            for proposal in _checked(self.algorithm, self.algorithm.ask()):
                 proposed.append(replace(proposal, graph=unsigned(proposal.graph)))
                 if len(proposed) == self.settings.proposals // 2:
                     self.judge.prepare([new.graph for new in self._new(proposed).values()])
         return proposed
+
+    @contextmanager
+    def _explained(self, method: str) -> Iterator[None]:
+        """Turn what an algorithm of a user's own raises into one sentence with its last line."""
+        try:
+            yield
+        except AutoproxError:
+            raise
+        except Exception as error:
+            kind = type(self.algorithm)
+            if kind.__module__.startswith("autoprox."):
+                raise
+            own = {f.__code__.co_filename for f in vars(kind).values() if inspect.isfunction(f)}
+            lines = [
+                f" ({frame.filename}, line {frame.lineno})"
+                for frame in traceback.extract_tb(error.__traceback__)
+                if frame.filename in own
+            ]
+            raise RunError(
+                f"{method} of the algorithm {kind.__name__} failed: {reason_of(error)}"
+                f"{lines[-1] if lines else ''}"
+            ) from error
 
     def _new(self, proposed: Sequence[Proposal]) -> dict[str, Proposal]:
         """Return by its text what is not known yet, each graph once, within the budget."""

@@ -15,9 +15,10 @@ from autoprox.runtime.markup import Markup, join, tag
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?(?:e[+-]?\d+)?|\S")
 _LETTERS = dict(
     zip(
-        "alpha beta gamma delta epsilon eta theta lambda mu nu pi rho sigma tau phi chi psi omega "
-        "Gamma Delta Theta Lambda Pi Sigma Phi Psi Omega ell".split(),
-        "αβγδεηθλμνπρστφχψωΓΔΘΛΠΣΦΨΩℓ",
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi "
+        "rho sigma tau upsilon phi chi psi omega "
+        "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split(),
+        "αβγδϵεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩℓ",
         strict=True,
     )
 )

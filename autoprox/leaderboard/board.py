@@ -196,6 +196,11 @@ class Leaderboard:
         """
         return frame_of(self.records())
 
+    def __repr__(self) -> str:
+        """Show what was ranked, on what, and what ranks best; the figures are the rows'."""
+        ranked = f"{len(self)} proxies on {len(self.architectures)} architectures"
+        return f"Leaderboard({self.bench}: {ranked}, best {self.rows[0].name})"
+
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
 

@@ -165,14 +165,24 @@ class FunctionProxy(Graphless):
 
     def _called(self, subject: Subject) -> float:
         """Return what the function says, a finite number; its errors name the proxy."""
+        from torch import Tensor
+
         try:
-            score = float(self.function(subject))
+            said = self.function(subject)
         except StatisticError as error:
             raise StatisticError(f"{self.name}: {error}") from error.__cause__
         except AutoproxError as error:
             raise ScoreError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:  # a function may be anybody's and raise anything
             raise ScoreError(f"{self.name} failed: {reason_of(error)}") from error
+        try:
+            score = float(said.detach() if isinstance(said, Tensor) else said)
+        except (TypeError, ValueError, RuntimeError):
+            shape = f" of shape {tuple(said.shape)}" if isinstance(said, Tensor) else ""
+            raise ScoreError(
+                f"{self.name}: expected one number; its function returned "
+                f"{type(said).__name__}{shape}"
+            ) from None
         if not math.isfinite(score):
             raise ScoreError(f"{self.name} has no score on this network: not finite ({score})")
         return score

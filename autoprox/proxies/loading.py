@@ -52,6 +52,11 @@ def load(source: Source) -> AnyProxy:
         raise AutoproxError(f"there is no proxy file {short(text)!r}: {error}") from None
     if path.suffix == fitted.SUFFIX:
         return fitted.from_file(path)
+    if path.suffix == ".py":
+        raise AutoproxError(
+            f"{short(text)} is no file of a proxy: a function is a proxy in Python alone, as in "
+            "autoprox.rank([FunctionProxy(...)], bench)"
+        )
     if isinstance(source, Path) or text.endswith(".json") or _exists(path):
         return from_file(path)
     if text.isidentifier():

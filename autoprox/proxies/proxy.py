@@ -227,7 +227,10 @@ def from_file(path: Path) -> Proxy:
         if written.graph is not None and from_json(written.graph) is not graph:
             raise LanguageError("'expression' and 'graph' are different proxies; keep one of them")
     except (LanguageError, UnknownNameError) as error:
-        raise LanguageError(f"{path}: {error}") from None
+        own = "; a word of your own is known once the file that defines it is loaded, as by --bench"
+        first, *pointed = str(error).splitlines()
+        first += own if first.startswith("unknown") else ""
+        raise LanguageError("\n".join([f"{path}: {first}", *pointed])) from None
     return Proxy(graph, written.name, written.description, written.provenance or {})
 
 

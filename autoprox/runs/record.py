@@ -234,6 +234,10 @@ class Run:
             for judged in self.judged
         )
 
+    def __repr__(self) -> str:
+        """Show which run it is, and how far it came."""
+        return f"Run({self.title}: {self.evaluations} candidates, in {self.folder})"
+
     def _repr_html_(self) -> str:
         """Show what was found in a notebook."""
         from autoprox.runs.html import run_html

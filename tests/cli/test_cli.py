@@ -30,6 +30,7 @@ from autoprox.cli.search import search as search_command
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
+from autoprox.primitives import PRIMITIVES
 from autoprox.search.architectures.space import SPACES
 from tests.processes import Python, run_python
 
@@ -325,6 +326,26 @@ def test_show_prints_json_that_loads_again(tmp_path: Path) -> None:
 
 def test_show_prints_latex_alone() -> None:
     assert call("show", "snip", "--latex").stdout == autoprox.load("snip").latex() + "\n"
+
+
+def test_a_proxy_of_ones_own_words_is_read_with_the_file_that_defines_them(tmp_path: Path) -> None:
+    word = "\nfrom autoprox import primitive\n\n\n@primitive('elementwise', latex='{0}^3')\n"
+    word += 'def cubed_here(x):\n    """Third power."""\n    return x * x * x\n'
+    bench, file = tmp_path / "words.py", tmp_path / "mine.json"
+    bench.write_text(Path(TINY).read_text() + word)
+    facts = {"format": "autoprox proxy", "version": 1, "name": "mine"}
+    file.write_text(json.dumps(facts | {"expression": "sum(sum(cubed_here(weight)))"}))
+    told = "a word of your own is known once the file that defines it is loaded, as by --bench"
+    unread = call("show", str(file))
+    refused(unread, "unknown primitive 'cubed_here'")
+    assert told in unread.stderr.splitlines()[0]
+    try:
+        shown = call("show", str(file), "--bench", str(bench))
+        assert "sum(sum(cubed_here(weight)))" in shown.output
+        exported = call("export", str(file), "--to", "latex", "--bench", str(bench))
+        assert "W^3" in exported.output
+    finally:
+        PRIMITIVES.unregister("cubed_here")
 
 
 def test_show_draws(tmp_path: Path) -> None:

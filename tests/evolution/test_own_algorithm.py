@@ -239,6 +239,42 @@ def test_ask_and_tell_take_turns(cache):
         search.ask()
 
 
+def mistaken(**methods):
+    """A class derived from `Climber` with a mistake."""
+    return dataclass(eq=False)(type("Mistaken", (Climber,), {"__doc__": "Errs.", **methods}))()
+
+
+def misspelt(self):
+    return [self.mutatn(member.graph) for member in self.population]
+
+
+MISTAKES = {
+    "nothing": ({"ask": lambda self: None}, r"^Mistaken has to return lists of prop.*; got None$"),
+    "graphs": (
+        {"offspring": lambda self: [member.graph for member in self.population]},
+        r"^Mistaken has to return lists of proposals, such as self\.mutant\(graph\) or .*; one is ",
+    ),
+    "misspelt": (
+        {"offspring": misspelt},
+        r"^offspring of the algorithm Mistaken failed: AttributeError: .*mutatn.*"
+        r" \(.*test_own_algorithm\.py, line \d+\)$",
+    ),
+    "survive": (
+        {"survive": lambda self, candidates: self.population.clear() or [][0]},
+        r"^survive of the algorithm Mistaken failed: IndexError: ",
+    ),
+    "no offspring": ({"offspring": Algorithm.offspring}, r"^Mistaken defines no offspring\(\), "),
+    "no survive": ({"survive": Algorithm.survive}, r"^Mistaken defines no survive\(candidates\), "),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_an_algorithm_is_told_in_a_sentence(cache, tmp_path, mistake):
+    methods, message = MISTAKES[mistake]
+    with pytest.raises(RunError, match=message):
+        evolve(tmp_path / "run", cache, algorithm=mistaken(**methods))
+
+
 def test_an_algorithm_may_ask_and_tell_all_by_itself():
     @dataclass(eq=False)
     class Fixed(Algorithm):

@@ -548,15 +548,25 @@ def test_a_score_is_finite(value):
 
 def test_what_a_function_draws_depends_on_the_seed_alone():
     drawn = FunctionProxy("drawn", lambda _: float(torch.rand(1)) + random.random())
-    network, batch = (
-        nn.Sequential(nn.Flatten(), nn.Linear(4, 2)),
-        (torch.zeros(2, 4), torch.zeros(2)),
-    )
+    network, x, _ = case(Convolutions)
     scores = []
     for seed in (0, 0, 1):
         torch.rand(1), random.random()
-        scores.append(drawn(network, *batch, seed=seed))
+        scores.append(drawn(network, x, seed=seed))
     assert scores[0] == scores[1] != scores[2]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(None, "NoneType"), (torch.ones(3), r"Tensor of shape \(3,\)"), ((1.0, 2.0), "tuple")],
+)
+def test_what_is_no_number_is_told(said, told):
+    network, x, _ = case(Convolutions)
+    with pytest.raises(
+        ScoreError, match=f"mine: expected one number; its function returned {told}"
+    ):
+        FunctionProxy("mine", lambda _: said)(network, x)
+    assert FunctionProxy("mine", lambda _: torch.ones(1, requires_grad=True))(network, x) == 1
 
 
 def test_whatever_a_function_raises_is_a_reason():
