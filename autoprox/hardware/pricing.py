@@ -41,7 +41,7 @@ class Price:
     Attributes:
         name: as it was asked for, such as ``latency:raspi4``.
         unit: ``ms`` or ``mj``.
-        table: what was measured, by the names of architectures.
+        table: what was measured, by the cells of architectures.
         model: predicts the cost of the others.
         unable: whether the device cannot run the others.
     """
@@ -62,11 +62,13 @@ class Price:
         """
         if self.model.space == "any":
             return self.model(features_of(*built()))
-        name = f"{self.model.space}/{config['cell']}"
-        cost = self.table.get(name)
+        space, cell = self.model.space, config["cell"]
+        cost = self.table.get(cell)
         if cost is None and self.unable:
-            raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
-        return cost if cost is not None else self.model(OF_SPACES[self.model.space](name))
+            raise SpaceError(
+                f"{self.name}: the device cannot run {space}/{cell}, which has no measurement"
+            )
+        return cost if cost is not None else self.model(OF_SPACES[space](cell))
 
     @property
     def least(self) -> float | None:
@@ -99,9 +101,10 @@ def price_of(name: str, space: str) -> Price:
     if f"{device}_{unit}" not in columns:
         own = [column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")]
         raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
-    table = measured(space, f"{device}_{unit}")
+    named = measured(space, f"{device}_{unit}")  # some tables write the space before the cell
+    table = {architecture.removeprefix(f"{space}/"): cost for architecture, cost in named.items()}
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
-    features = [OF_SPACES[space](architecture) for architecture in drawn]
-    costs = [table[architecture] for architecture in drawn]
+    features = [OF_SPACES[space](cell) for cell in drawn]
+    costs = [table[cell] for cell in drawn]
     model = fit_cost(features, costs, device, unit, space)
     return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

@@ -210,6 +210,15 @@ def test_measurements_of_architectures_that_the_bench_lacks(tmp_path):
         fit_file(path, TINY)
 
 
+@pytest.mark.parametrize("space", ["nb201", "fbnet"])
+def test_what_was_measured_is_the_price(space):
+    table = measured(space, "raspi4_ms")
+    price = price_of("latency:raspi4", space)
+    for name in [*table][:200]:
+        assert price({"cell": name.rpartition("/")[2]}, lambda: None) == table[name]
+    assert price.least == min(table.values())
+
+
 def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
     found = autoprox.search_architectures(
         "nb201", "params", limits="latency:raspi4:12ms", cost="latency:pixel3", algorithm="pareto",
