@@ -44,6 +44,8 @@ class Range:
 def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> dict[str, Range]:
     """Read the limits that there are, by ``params``, ``flops``, or quantity and device.
 
+    Of several limits of one device the strictest holds.
+
     Args:
         params: a range; None for no limit.
         flops: likewise.
@@ -58,17 +60,34 @@ def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> d
     texts = {"params": params, "flops": flops}
     ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
     for text in limits:
-        name, _, most = text.rpartition(":")
-        quantity, _, device = name.partition(":")
-        unit = QUANTITIES.get(quantity, "")
-        number = most.strip().lower().removesuffix(unit)
-        if not unit or not device:
-            raise SpaceError(
-                "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
-                f"got {text!r}"
-            )
-        ranges[name] = range_of(name, f":{number}")
+        name, limit = _device_limit(text)
+        if name not in ranges or limit.most < ranges[name].most:
+            ranges[name] = limit
     return ranges
+
+
+def _device_limit(text: str) -> tuple[str, Range]:
+    """Read a limit of a device, in milliseconds or millijoules.
+
+    Raises:
+        SpaceError: it is none.
+    """
+    name, _, most = text.rpartition(":")
+    quantity, _, device = name.partition(":")
+    unit = QUANTITIES.get(quantity, "")
+    if not unit or not device:
+        raise SpaceError(
+            "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
+            f"got {text!r}"
+        )
+    number = most.strip().lower().removesuffix(unit).strip()
+    try:
+        return name, Range(f":{number}", Fraction(0), read_quantity(number, {"": 1}))
+    except ValueError:
+        raise SpaceError(
+            f"a limit of {quantity} is a number above 0 of {unit}, with or without the unit, as in "
+            f"{name}:30{unit}; got {most!r}"
+        ) from None
 
 
 def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:
