@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,8 @@ from autoprox.errors import BenchError, SpaceError, UnknownNameError
 from autoprox.hardware.cost import SUFFIX, CostModel, cost_model, fit_cost
 from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
+from autoprox.runtime.files import absolute
+from autoprox.runtime.schema import read_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,20 +79,51 @@ class Price:
         return min(self.table.values()) if self.table else None
 
 
-@cache
+def located(name: str) -> str:
+    """Return a name such as ``latency:FILE.json`` with the path of its file, if it has one.
+
+    The path is absolute, so that it holds in any folder.
+
+    >>> located("latency:raspi4"), located("latency:/models/here.json")
+    ('latency:raspi4', 'latency:/models/here.json')
+    """
+    quantity, colon, device = name.partition(":")
+    return f"{quantity}{colon}{absolute(device)}" if device.endswith(SUFFIX) else name
+
+
+def mark_of(name: str) -> str | None:
+    """Return the digest of the file of a name such as ``latency:FILE.json``; None if it has none.
+
+    Raises:
+        AutoproxError: the file cannot be read.
+    """
+    device = name.partition(":")[2]
+    if not device.endswith(SUFFIX):
+        return None
+    return hashlib.sha256(read_bytes(Path(device))).hexdigest()
+
+
 def price_of(name: str, space: str) -> Price:
     """Return the price of a name such as ``latency:raspi4`` or ``energy:FILE.json``.
+
+    It is kept for as long as the file stays as it is.
 
     Raises:
         UnknownNameError: there is no such quantity or device.
         BenchError: the file's model is of another space or unit.
         AutoproxError: the file cannot be read.
     """
+    return _price(name, space, mark_of(name))
+
+
+@cache
+def _price(name: str, space: str, mark: str | None) -> Price:
+    """Return `price_of`; `mark` is that of the file, which is read again when it is another."""
     quantity, _, device = name.partition(":")
     if quantity not in QUANTITIES:
         raise UnknownNameError("quantity", quantity, QUANTITIES)
     unit = QUANTITIES[quantity]
-    if device.endswith(SUFFIX):
+    if mark is not None:
         model = cost_model(Path(device))
         if model.unit != unit or model.space not in ("any", space):
             raise BenchError(

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import SpaceError
-from autoprox.hardware.pricing import QUANTITIES, price_of
+from autoprox.hardware.pricing import QUANTITIES, located, price_of
 from autoprox.quantise.running import evaluating
 from autoprox.runtime.quantities import read_quantity
 from autoprox.search.architectures.space import Config, Space, asked
@@ -88,6 +88,16 @@ def _device_limit(text: str) -> tuple[str, Range]:
             f"a limit of {quantity} is a number above 0 of {unit}, with or without the unit, as in "
             f"{name}:30{unit}; got {most!r}"
         ) from None
+
+
+def located_limit(text: str) -> str:
+    """Return a limit of a device with the absolute path of its file, if it has one.
+
+    >>> located_limit("latency:/models/here.json:5ms")
+    'latency:/models/here.json:5ms'
+    """
+    name, colon, most = text.rpartition(":")
+    return f"{located(name)}{colon}{most}"
 
 
 def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:
