@@ -25,7 +25,7 @@ from autoprox.search.architectures.relaxed import (
 from autoprox.search.architectures.space import Config, Space, asked, load_space
 
 Trained: TypeAlias = Sequence[tuple[Config, float]]
-"""Configurations with their accuracies."""
+"""Configurations with their accuracies, or the losses of a bench's target that is one."""
 
 WHOLE = 100_000
 """Up to how many architectures a space is gone through, to check what was found."""
@@ -52,15 +52,15 @@ class Choice:
 
     Attributes:
         config: its configuration.
-        predicted: its fitted accuracy.
+        predicted: its fitted accuracy, or loss, in the unit of those that were fitted.
         costs: its fitted costs, by the names of the limits.
         errors: of each cost model, the median relative error of cross-validation.
         limits: the most that each cost may be.
         trained: how many accuracies the models were fitted to.
         seconds: what the search took, without fitting.
-        best: whether no architecture within the limits has a larger fitted accuracy; None if the
+        best: whether no architecture within the limits has a better fitted accuracy; None if the
             space is too large to go through.
-        accuracy: its published accuracy; None if there is none.
+        accuracy: its published accuracy, or loss, in its own unit; None if there is none.
     """
 
     config: Config
@@ -94,11 +94,12 @@ def search_by_accuracies(
 
     Models of accuracy and costs over the architectures' numbers are fitted to the trained ones.
     Then the numbers are relaxed, the fitted accuracy is maximised within the limits by SHGO, and
-    the neighbours of the optimum are enumerated.
+    the neighbours of the optimum are enumerated. Of a target that is a loss the least is best.
 
     Args:
         space: a name such as ``"resnet64"``, a file, or a `Space` that is `Numbered`, too.
-        trained: configurations with their accuracies; or how many of a bench's are drawn.
+        trained: configurations with their accuracies (of a bench's target that is a loss, with
+            their losses); or how many of a bench's are drawn.
         params: a range of parameters without a lower end, such as ``":0.5M"``; None for no limit.
         flops: likewise, of operations for one input.
         limits: of devices, such as ``latency:here.json:5ms``, or several.
@@ -119,15 +120,15 @@ def search_by_accuracies(
         )
     if model not in (smooth := ("gp", "ridge")):
         raise UnknownNameError("model without steps", model, smooth)
-    ranges = _ranges(params, flops, limits)
-    pairs = _drawn(loaded, trained, target, seed) if isinstance(trained, int) else trained
-    fits = fit_space(loaded, pairs, ranges, model, seed)
+    ranges, named = _ranges(params, flops, limits), _target(loaded, target)
+    pairs = _drawn(loaded, trained, named, seed) if isinstance(trained, int) else trained
+    fits = fit_space(loaded, pairs, ranges, model, seed, _is_loss(loaded, named))
     most = {name: float(limit.most) for name, limit in ranges.items()}
     _check_least(fits, most)
     begun = time.perf_counter()
     place = maximise(fits, most, lambda near: known_places(loaded, near))
     seconds = time.perf_counter() - begun
-    return _choice(loaded, fits, place, most, len(pairs), seconds, target)
+    return _choice(loaded, fits, place, most, len(pairs), seconds, named)
 
 
 def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) -> dict[str, Range]:
@@ -141,16 +142,30 @@ def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) 
     return ranges
 
 
-def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
-    """Return architectures of a bench with their accuracies, drawn at random."""
+def _target(space: Any, target: str | None) -> str | None:
+    """Return the target of the space's bench that is meant; None if it has no bench."""
     bench = getattr(space, "bench", None)
     if bench is None:
+        return None
+    if target is not None and target not in bench.targets:
+        raise UnknownNameError(f"target of {bench.name}", target, bench.targets)
+    named: str = target or bench.targets[0]
+    return named
+
+
+def _is_loss(space: Any, target: str | None) -> bool:
+    """Say whether a target of the space's bench is better the lower it is."""
+    return target is not None and target in space.bench.lower_is_better
+
+
+def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
+    """Return architectures of a bench with their figures, drawn at random."""
+    if target is None:
         raise SpaceError(
             f"nothing is known of the accuracies of {space.name}: give pairs of a configuration "
             "and its accuracy as trained"
         )
-    if target is not None and target not in bench.targets:
-        raise UnknownNameError(f"target of {bench.name}", target, bench.targets)
+    bench = space.bench
     if not 0 < count <= len(bench.architectures):
         raise SpaceError(
             f"{bench.name} has {len(bench.architectures)} architectures with accuracies; got "
@@ -158,13 +173,20 @@ def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[
         )
     places = np.random.default_rng([seed, count]).permutation(len(bench.architectures))[:count]
     rows = [bench.architectures[place] for place in sorted(places.tolist())]
-    return [(row.config, row.accuracies[target or bench.targets[0]]) for row in rows]
+    return [(row.config, row.accuracies[target]) for row in rows]
 
 
 def fit_space(
-    space: Any, pairs: Trained, ranges: Mapping[str, Range], model: str, seed: int
+    space: Any,
+    pairs: Trained,
+    ranges: Mapping[str, Range],
+    model: str,
+    seed: int,
+    loss: bool = False,
 ) -> StepModels:
     """Return the models, fitted to trained architectures and what they cost.
+
+    The accuracy of the models is higher where it is better: if `loss`, it is minus what is given.
 
     Raises:
         SpaceError: a configuration is not of the space, or an accuracy is no number.
@@ -177,7 +199,7 @@ def fit_space(
     costs = {
         name: np.array([cost_of(space, config, name) for config, _ in pairs]) for name in ranges
     }
-    accuracies = np.array([accuracy for _, accuracy in pairs])
+    accuracies = np.array([-accuracy if loss else accuracy for _, accuracy in pairs])
     return fit_models(places, accuracies, costs, [*map(len, space.levels)], model, seed)
 
 
@@ -241,12 +263,11 @@ def _choice(
         better = every[fits.accuracies(every.astype(np.float64)) > predicted + ROUNDING]
         best = not known_places(space, better).any()
     accuracy = None
-    if (bench := getattr(space, "bench", None)) is not None and config is not None:
-        row = space.rows[space.numbers(config)]
-        accuracy = row.accuracies[target or bench.targets[0]]
+    if target is not None and config is not None:
+        accuracy = space.rows[space.numbers(config)].accuracies[target]
     return Choice(
         dict(config or {}),
-        predicted,
+        -predicted if _is_loss(space, target) else predicted,
         {name: float(fits.cost(name, at)[0]) for name in limits},
         {name: fits.costs[name].error for name in limits},
         limits,

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 import autoprox
+from autoprox.benches import Architecture, Bench
+from autoprox.benches.spaces import BenchSpace
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, SpaceError, UnknownNameError
 from autoprox.search.architectures.relaxed import fit_models, maximise, taken
@@ -104,6 +106,47 @@ def test_a_space_of_ones_own_is_searched_by_its_trained_networks():
     assert choice.accuracy is None
 
 
+def bench_of_losses():
+    """A bench whose first target is a loss, least at the largest architecture."""
+    from torch import nn
+
+    def build(row):
+        (width,) = row.config["width"]
+        return nn.Sequential(nn.Flatten(), nn.Linear(12, width), nn.Linear(width, 3))
+
+    sizes = [(width, depth) for width in range(4, 34, 2) for depth in (1, 2)]
+    rows = [
+        Architecture(
+            f"net/{width}x{depth}",
+            "net",
+            {"width": [width], "depth": [depth]},
+            {"loss": 12 - width / 4 - depth, "accuracy": 50.0 + width + depth},
+        )
+        for width, depth in sizes
+    ]
+    return Bench(
+        name="of_losses",
+        architectures=tuple(rows),
+        build=build,
+        input_shape=(3, 2, 2),
+        classes=3,
+        lower_is_better=("loss",),
+    )
+
+
+@pytest.mark.parametrize("target", [None, "loss", "accuracy"])
+@pytest.mark.parametrize("given", [True, False])
+def test_of_losses_the_least_is_chosen_and_shown_in_its_own_unit(target, given):
+    space = BenchSpace(bench_of_losses())
+    rows = space.bench.architectures
+    own = [(row.config, row.accuracies[target or "loss"]) for row in rows[::2] + rows[-1:]]
+    choice = autoprox.search_by_accuracies(space, own if given else 20, target=target)
+    assert choice.config == {"width": [32], "depth": [2]}
+    assert choice.best
+    assert choice.accuracy == {"accuracy": 84.0}.get(target, 2.0)
+    assert choice.predicted == pytest.approx(choice.accuracy, abs=1)
+
+
 @pytest.mark.parametrize(
     ("space", "options", "words"),
     [
@@ -128,6 +171,8 @@ def test_what_cannot_be_searched_is_refused(space, options, words):
 def test_unknown_names_are_refused():
     with pytest.raises(UnknownNameError, match="c100_kd"):
         autoprox.search_by_accuracies("resnet64", target="c101")
+    with pytest.raises(UnknownNameError, match="c100_kd"):
+        autoprox.search_by_accuracies("resnet64", [({"depths": [3, 3, 3]}, 1.0)], target="c101")
     with pytest.raises(UnknownNameError, match="gp"):
         autoprox.search_by_accuracies("resnet64", model="forest")
 
