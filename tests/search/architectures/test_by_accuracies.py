@@ -58,6 +58,59 @@ def test_architectures_that_the_space_has_not_are_not_chosen(models):
     assert (other != best).any()
 
 
+def all_of(near):
+    return np.ones(len(near), dtype=bool)
+
+
+@pytest.mark.parametrize("off", [0.6, 0.9, 1.1, 1.5])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
+def test_limits_are_kept_by_true_costs_where_fitted_ones_are_off(models, off, share):
+    fits, every, costs = models
+    factors = 1 + (off - 1) * np.sin(1 + every @ [0.3, 0.2, 0.1]) ** 2  # off here, right there
+    true_of = dict(zip(map(tuple, every.tolist()), (costs * factors).tolist(), strict=True))
+    most, built = float(np.quantile([*true_of.values()], share)), []
+
+    def true(place):
+        built.append(tuple(place.tolist()))
+        return {"ms": true_of[built[-1]]}
+
+    found = maximise(fits, {"ms": most}, all_of, true)
+    assert true_of[tuple(found.tolist())] <= most
+    assert len(built) <= 12
+    assert len({*built}) == len(built)
+    within = every[np.array([true_of[tuple(place)] <= most for place in every.tolist()])]
+    best = fits.accuracies(within.astype(float))
+    assert fits.accuracies(found[None].astype(float))[0] >= np.quantile(best, 0.95)
+
+
+def test_what_costs_less_than_it_is_fitted_to_is_found(models):
+    fits, every, costs = models
+    half = dict(zip(map(tuple, every.tolist()), (costs / 2).tolist(), strict=True))
+    most = 0.6 * costs.min()  # by fitted costs nothing is within that
+    found = maximise(fits, {"ms": most}, all_of, lambda at: {"ms": half[tuple(at.tolist())]})
+    assert half[tuple(found.tolist())] <= most
+
+
+def test_what_cannot_be_built_is_not_chosen(models):
+    fits, _, _ = models
+    best = maximise(fits, {}, all_of)
+    other = maximise(fits, {}, all_of, lambda at: None if (at == best).all() else {})
+    assert (other != best).any()
+    with pytest.raises(SpaceError, match="no architecture was found"):
+        maximise(fits, {}, all_of, lambda at: None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_choice_keeps_its_limits_by_what_its_network_costs(seed):
+    choice = autoprox.search_by_accuracies("natssss", params=":150K", model="ridge", seed=seed)
+    network = autoprox.build("natssss", choice.config)
+    true = sum(each.numel() for each in network.parameters())
+    assert true <= 150_000
+    assert choice.true_costs == {"params": true}
+    assert choice.costs["params"] != true  # the model has its own opinion
+    assert choice.to_json()["true_costs"] == {"params": true}
+
+
 def test_a_bench_of_numbers_is_searched():
     choice = autoprox.search_by_accuracies("resnet64", 25, params=":400K", target="c100")
     bench = autoprox.load_bench("resnet64")
@@ -150,7 +203,7 @@ def test_of_losses_the_least_is_chosen_and_shown_in_its_own_unit(target, given):
 @pytest.mark.parametrize(
     ("space", "options", "words"),
     [
-        ("resnet64", {"params": ":1K"}, "the least, by the fitted model, is 8"),
+        ("resnet64", {"params": ":1K"}, "the least is 8"),
         ("resnet64", {"params": "1K:2M"}, "limits from above.*'1K:2M'"),
         ("resnet64", {"trained": 2}, "needs at least 5 labels; got 2"),
         ("resnet64", {"trained": 65}, "64 architectures with accuracies; got labels=65"),
