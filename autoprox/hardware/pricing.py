@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,8 @@ from autoprox.errors import BenchError, SpaceError, UnknownNameError
 from autoprox.hardware.cost import SUFFIX, CostModel, cost_model, fit_cost
 from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
+from autoprox.runtime.files import absolute
+from autoprox.runtime.schema import read_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +44,7 @@ class Price:
     Attributes:
         name: as it was asked for, such as ``latency:raspi4``.
         unit: ``ms`` or ``mj``.
-        table: what was measured, by the names of architectures.
+        table: what was measured, by the cells of architectures.
         model: predicts the cost of the others.
         unable: whether the device cannot run the others.
     """
@@ -62,11 +65,13 @@ class Price:
         """
         if self.model.space == "any":
             return self.model(features_of(*built()))
-        name = f"{self.model.space}/{config['cell']}"
-        cost = self.table.get(name)
+        space, cell = self.model.space, config["cell"]
+        cost = self.table.get(cell)
         if cost is None and self.unable:
-            raise SpaceError(f"{self.name}: the device cannot run {name}, which has no measurement")
-        return cost if cost is not None else self.model(OF_SPACES[self.model.space](name))
+            raise SpaceError(
+                f"{self.name}: the device cannot run {space}/{cell}, which has no measurement"
+            )
+        return cost if cost is not None else self.model(OF_SPACES[space](cell))
 
     @property
     def least(self) -> float | None:
@@ -74,20 +79,51 @@ class Price:
         return min(self.table.values()) if self.table else None
 
 
-@cache
+def located(name: str) -> str:
+    """Return a name such as ``latency:FILE.json`` with the path of its file, if it has one.
+
+    The path is absolute, so that it holds in any folder.
+
+    >>> located("latency:raspi4"), located("latency:/models/here.json")
+    ('latency:raspi4', 'latency:/models/here.json')
+    """
+    quantity, colon, device = name.partition(":")
+    return f"{quantity}{colon}{absolute(device)}" if device.endswith(SUFFIX) else name
+
+
+def mark_of(name: str) -> str | None:
+    """Return the digest of the file of a name such as ``latency:FILE.json``; None if it has none.
+
+    Raises:
+        AutoproxError: the file cannot be read.
+    """
+    device = name.partition(":")[2]
+    if not device.endswith(SUFFIX):
+        return None
+    return hashlib.sha256(read_bytes(Path(device))).hexdigest()
+
+
 def price_of(name: str, space: str) -> Price:
     """Return the price of a name such as ``latency:raspi4`` or ``energy:FILE.json``.
+
+    It is kept for as long as the file stays as it is.
 
     Raises:
         UnknownNameError: there is no such quantity or device.
         BenchError: the file's model is of another space or unit.
         AutoproxError: the file cannot be read.
     """
+    return _price(name, space, mark_of(name))
+
+
+@cache
+def _price(name: str, space: str, mark: str | None) -> Price:
+    """Return `price_of`; `mark` is that of the file, which is read again when it is another."""
     quantity, _, device = name.partition(":")
     if quantity not in QUANTITIES:
         raise UnknownNameError("quantity", quantity, QUANTITIES)
     unit = QUANTITIES[quantity]
-    if device.endswith(SUFFIX):
+    if mark is not None:
         model = cost_model(Path(device))
         if model.unit != unit or model.space not in ("any", space):
             raise BenchError(
@@ -99,9 +135,10 @@ def price_of(name: str, space: str) -> Price:
     if f"{device}_{unit}" not in columns:
         own = [column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")]
         raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
-    table = measured(space, f"{device}_{unit}")
+    named = measured(space, f"{device}_{unit}")  # some tables write the space before the cell
+    table = {architecture.removeprefix(f"{space}/"): cost for architecture, cost in named.items()}
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()
-    features = [OF_SPACES[space](architecture) for architecture in drawn]
-    costs = [table[architecture] for architecture in drawn]
+    features = [OF_SPACES[space](cell) for cell in drawn]
+    costs = [table[cell] for cell in drawn]
     model = fit_cost(features, costs, device, unit, space)
     return Price(name, unit, table, model, f"{device}_{unit}" in UNABLE)

@@ -1,6 +1,7 @@
 """Cost models against measurements that were published, and searches under their limits."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from torch import nn
 
 import autoprox
 from autoprox.cli import main
-from autoprox.errors import AutoproxError, BenchError, SpaceError, UnknownNameError
-from autoprox.hardware.cost import cost_model, errors, fit_cost
+from autoprox.errors import AutoproxError, BenchError, RunError, SpaceError, UnknownNameError
+from autoprox.hardware.cost import CostModel, cost_model, errors, fit_cost
 from autoprox.hardware.devices import devices, measured, measurements_of
 from autoprox.hardware.features import features_of, nb201_features
 from autoprox.hardware.fitting import fit_file
@@ -22,6 +23,7 @@ from autoprox.hardware.timing import time_network
 from autoprox.search.architectures import draws
 from autoprox.search.architectures.limits import count_flops
 
+TOY = Path(__file__).parent.parent / "search/architectures/toy_space.py"
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 
 
@@ -210,6 +212,15 @@ def test_measurements_of_architectures_that_the_bench_lacks(tmp_path):
         fit_file(path, TINY)
 
 
+@pytest.mark.parametrize("space", ["nb201", "fbnet"])
+def test_what_was_measured_is_the_price(space):
+    table = measured(space, "raspi4_ms")
+    price = price_of("latency:raspi4", space)
+    for name in [*table][:200]:
+        assert price({"cell": name.rpartition("/")[2]}, lambda: None) == table[name]
+    assert price.least == min(table.values())
+
+
 def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
     found = autoprox.search_architectures(
         "nb201", "params", limits="latency:raspi4:12ms", cost="latency:pixel3", algorithm="pareto",
@@ -278,6 +289,81 @@ def test_an_error_names_the_limits_that_were_given_alone(tmp_path, monkeypatch):
         autoprox.search_architectures(
             "nb201", "params", cost="latency:raspi4", params=":10", out=tmp_path / "search"
         )
+
+
+def saved_model(path, price):
+    """A model in a file by which any network costs `price` ms."""
+    return CostModel("here", "ms", "any", {"one": price}, 25, 0.0, 1.0).save(path)
+
+
+def test_the_price_of_a_file_is_that_of_its_present_model(tmp_path):
+    file = tmp_path / "here.json"
+    for price in (3.0, 5.0):
+        saved_model(file, price)
+        assert price_of(f"latency:{file}", "pit").model.prices == {"one": price}
+    assert price_of(f"latency:{file}", "pit") is price_of(f"latency:{file}", "pit")
+    file.unlink()
+    with pytest.raises(AutoproxError, match=r"here\.json"):
+        price_of(f"latency:{file}", "pit")
+
+
+def after(count):
+    """A progress that presses Ctrl-C when so many are scored."""
+
+    def progress(task, done, total):
+        if done >= count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("role", ["cost", "limits"])
+def test_a_search_is_not_resumed_under_another_model(tmp_path, role):
+    first, second = saved_model(tmp_path / "a.json", 3.0), saved_model(tmp_path / "b.json", 3.0)
+    asked = {"cost": f"latency:{first}", "limits": [f"latency:{second}:4ms"]}
+    changed = {"cost": first, "limits": second}[role]
+    options = {"evaluations": 40, "batch": 2, "cache": tmp_path / "cache"}
+    stopped = autoprox.search_architectures(
+        TOY, "params", **asked, **options, out=tmp_path / "search", progress=after(20)
+    )
+    assert not stopped.finished
+    saved_model(changed, 2.0)
+    with pytest.raises(RunError, match=rf"^latency:{re.escape(str(changed))} of the search .* cha"):
+        autoprox.search_architectures(TOY, resume=stopped.folder, cache=tmp_path / "cache")
+    saved_model(changed, 3.0)
+    found = autoprox.search_architectures(TOY, resume=stopped.folder, cache=tmp_path / "cache")
+    assert found.finished
+    assert {each.device for each in found.scored} == {3.0}
+
+
+def test_a_model_that_changes_while_it_is_searched_by_ends_the_search(tmp_path):
+    file = saved_model(tmp_path / "here.json", 3.0)
+
+    def progress(task, done, total):
+        if done == 20:
+            saved_model(file, 2.0)
+
+    with pytest.raises(RunError, match=r"here\.json of the search .* changed since it began"):
+        autoprox.search_architectures(
+            TOY, "params", cost=f"latency:{file}", evaluations=40, batch=2,
+            out=tmp_path / "search", cache=tmp_path / "cache", progress=progress,
+        )  # fmt: skip
+    lines = (tmp_path / "search" / "scored.jsonl").read_text().splitlines()
+    assert {json.loads(line)["device"] for line in lines} == {3.0}
+
+
+def test_a_search_is_resumed_in_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    saved_model(tmp_path / "here.json", 3.0)
+    monkeypatch.chdir(tmp_path)
+    autoprox.search_architectures(
+        TOY, "params", cost="latency:here.json", limits="latency:here.json:4ms",
+        evaluations=20, batch=2, out="search", cache=tmp_path / "cache", progress=after(16),
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = autoprox.search_architectures(TOY, resume=tmp_path / "search", cache=tmp_path / "cache")
+    assert found.finished
+    assert found.settings.devices == (f"latency:{tmp_path / 'here.json'}",)
 
 
 def test_limits_that_nothing_keeps_are_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -18,6 +19,7 @@ from autoprox.search.architectures.relaxed import (
     ROUNDING,
     Places,
     StepModels,
+    TrueCosts,
     fit_models,
     maximise,
     said,
@@ -25,10 +27,13 @@ from autoprox.search.architectures.relaxed import (
 from autoprox.search.architectures.space import Config, Space, asked, load_space
 
 Trained: TypeAlias = Sequence[tuple[Config, float]]
-"""Configurations with their accuracies."""
+"""Configurations with their accuracies, or the losses of a bench's target that is one."""
 
 WHOLE = 100_000
 """Up to how many architectures a space is gone through, to check what was found."""
+
+BUILT = 10
+"""How many of those that are better by the models are built for that, at the most."""
 
 
 @runtime_checkable
@@ -52,20 +57,23 @@ class Choice:
 
     Attributes:
         config: its configuration.
-        predicted: its fitted accuracy.
+        predicted: its fitted accuracy, or loss, in the unit of those that were fitted.
         costs: its fitted costs, by the names of the limits.
+        true_costs: what its network costs, which keeps the limits: parameters and operations as
+            counted, latency and energy as the device's measurement or model says.
         errors: of each cost model, the median relative error of cross-validation.
         limits: the most that each cost may be.
         trained: how many accuracies the models were fitted to.
         seconds: what the search took, without fitting.
-        best: whether no architecture within the limits has a larger fitted accuracy; None if the
-            space is too large to go through.
-        accuracy: its published accuracy; None if there is none.
+        best: whether no architecture that keeps the limits by fitted and by true costs has a better
+            fitted accuracy; None if too many would have to be looked at.
+        accuracy: its published accuracy, or loss, in its own unit; None if there is none.
     """
 
     config: Config
     predicted: float
     costs: Mapping[str, float]
+    true_costs: Mapping[str, float]
     errors: Mapping[str, float]
     limits: Mapping[str, float]
     trained: int
@@ -94,11 +102,13 @@ def search_by_accuracies(
 
     Models of accuracy and costs over the architectures' numbers are fitted to the trained ones.
     Then the numbers are relaxed, the fitted accuracy is maximised within the limits by SHGO, and
-    the neighbours of the optimum are enumerated.
+    the neighbours of the optimum are enumerated. The choice keeps the limits by what its network
+    costs, which is built for that. Of a target that is a loss the least is best.
 
     Args:
         space: a name such as ``"resnet64"``, a file, or a `Space` that is `Numbered`, too.
-        trained: configurations with their accuracies; or how many of a bench's are drawn.
+        trained: configurations with their accuracies (of a bench's target that is a loss, with
+            their losses); or how many of a bench's are drawn.
         params: a range of parameters without a lower end, such as ``":0.5M"``; None for no limit.
         flops: likewise, of operations for one input.
         limits: of devices, such as ``latency:here.json:5ms``, or several.
@@ -119,15 +129,16 @@ def search_by_accuracies(
         )
     if model not in (smooth := ("gp", "ridge")):
         raise UnknownNameError("model without steps", model, smooth)
-    ranges = _ranges(params, flops, limits)
-    pairs = _drawn(loaded, trained, target, seed) if isinstance(trained, int) else trained
-    fits = fit_space(loaded, pairs, ranges, model, seed)
+    ranges, named = _ranges(params, flops, limits), _target(loaded, target)
+    pairs = _drawn(loaded, trained, named, seed) if isinstance(trained, int) else trained
+    fits = fit_space(loaded, pairs, ranges, model, seed, _is_loss(loaded, named))
     most = {name: float(limit.most) for name, limit in ranges.items()}
-    _check_least(fits, most)
+    true = true_costs(loaded, [*most])
+    _check_least(fits, most, true)
     begun = time.perf_counter()
-    place = maximise(fits, most, lambda near: known_places(loaded, near))
+    place = maximise(fits, most, lambda near: known_places(loaded, near), true)
     seconds = time.perf_counter() - begun
-    return _choice(loaded, fits, place, most, len(pairs), seconds, target)
+    return _choice(loaded, fits, place, most, true, len(pairs), seconds, named)
 
 
 def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) -> dict[str, Range]:
@@ -141,16 +152,30 @@ def _ranges(params: str | None, flops: str | None, limits: str | Sequence[str]) 
     return ranges
 
 
-def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
-    """Return architectures of a bench with their accuracies, drawn at random."""
+def _target(space: Any, target: str | None) -> str | None:
+    """Return the target of the space's bench that is meant; None if it has no bench."""
     bench = getattr(space, "bench", None)
     if bench is None:
+        return None
+    if target is not None and target not in bench.targets:
+        raise UnknownNameError(f"target of {bench.name}", target, bench.targets)
+    named: str = target or bench.targets[0]
+    return named
+
+
+def _is_loss(space: Any, target: str | None) -> bool:
+    """Say whether a target of the space's bench is better the lower it is."""
+    return target is not None and target in space.bench.lower_is_better
+
+
+def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[Config, float]]:
+    """Return architectures of a bench with their figures, drawn at random."""
+    if target is None:
         raise SpaceError(
             f"nothing is known of the accuracies of {space.name}: give pairs of a configuration "
             "and its accuracy as trained"
         )
-    if target is not None and target not in bench.targets:
-        raise UnknownNameError(f"target of {bench.name}", target, bench.targets)
+    bench = space.bench
     if not 0 < count <= len(bench.architectures):
         raise SpaceError(
             f"{bench.name} has {len(bench.architectures)} architectures with accuracies; got "
@@ -158,13 +183,20 @@ def _drawn(space: Any, count: int, target: str | None, seed: int) -> list[tuple[
         )
     places = np.random.default_rng([seed, count]).permutation(len(bench.architectures))[:count]
     rows = [bench.architectures[place] for place in sorted(places.tolist())]
-    return [(row.config, row.accuracies[target or bench.targets[0]]) for row in rows]
+    return [(row.config, row.accuracies[target]) for row in rows]
 
 
 def fit_space(
-    space: Any, pairs: Trained, ranges: Mapping[str, Range], model: str, seed: int
+    space: Any,
+    pairs: Trained,
+    ranges: Mapping[str, Range],
+    model: str,
+    seed: int,
+    loss: bool = False,
 ) -> StepModels:
     """Return the models, fitted to trained architectures and what they cost.
+
+    The accuracy of the models is higher where it is better: if `loss`, it is minus what is given.
 
     Raises:
         SpaceError: a configuration is not of the space, or an accuracy is no number.
@@ -177,7 +209,7 @@ def fit_space(
     costs = {
         name: np.array([cost_of(space, config, name) for config, _ in pairs]) for name in ranges
     }
-    accuracies = np.array([accuracy for _, accuracy in pairs])
+    accuracies = np.array([-accuracy if loss else accuracy for _, accuracy in pairs])
     return fit_models(places, accuracies, costs, [*map(len, space.levels)], model, seed)
 
 
@@ -198,13 +230,29 @@ def _places(space: Any, config: Config) -> list[int]:
     return [values.index(number) for number, values in zip(numbers, levels, strict=True)]
 
 
-def _check_least(fits: StepModels, limits: Mapping[str, float]) -> None:
-    """Refuse a limit below the least of its fitted cost; prices are not negative."""
-    for name, most in limits.items():
-        least = float(fits.cost(name, np.zeros((1, len(fits.steps))))[0])
-        if most < least:
+def true_costs(space: Any, names: Sequence[str]) -> TrueCosts:
+    """Return what says the costs of an architecture of a space by its network, each built once."""
+
+    @cache
+    def costs(place: tuple[int, ...]) -> Mapping[str, float] | None:
+        config = config_at(space, np.array(place))
+        try:
+            return None if config is None else {n: cost_of(space, config, n) for n in names}
+        except SpaceError:  # it cannot be built, or the device cannot run it
+            return None
+
+    return lambda place: costs(tuple(place.tolist()))
+
+
+def _check_least(fits: StepModels, limits: Mapping[str, float], true: TrueCosts) -> None:
+    """Refuse a limit below what the cheapest architecture costs, by the model if it has none."""
+    cheapest = np.zeros(len(fits.steps), dtype=np.int64)
+    costs = true(cheapest)
+    by = ", by the fitted model," if costs is None else ""
+    for name, least in (costs or fits.costs_at(cheapest)).items():
+        if limits[name] < least:
             raise SpaceError(
-                f"no architecture has {said({name: most})}: the least, by the fitted model, is "
+                f"no architecture has {said({name: limits[name]})}: the least{by} is "
                 f"{cost_text(name, least)}"
             )
 
@@ -226,32 +274,53 @@ def _choice(
     fits: StepModels,
     place: Places,
     limits: Mapping[str, float],
+    true: TrueCosts,
     trained: int,
     seconds: float,
     target: str | None,
 ) -> Choice:
     """Return the choice, checked against all architectures where they are few."""
-    at = place[None].astype(np.float64)
-    config, predicted = config_at(space, place), float(fits.accuracies(at)[0])
-    best = None
-    if np.prod(fits.steps, dtype=np.float64) <= WHOLE:
-        every = np.stack(np.meshgrid(*map(np.arange, fits.steps), indexing="ij"), -1)
-        every = every.reshape(-1, len(fits.steps))
-        every = every[fits.fitting(every.astype(np.float64), limits)]
-        better = every[fits.accuracies(every.astype(np.float64)) > predicted + ROUNDING]
-        best = not known_places(space, better).any()
+    config = config_at(space, place)
+    predicted = float(fits.accuracies(place[None].astype(np.float64))[0])
     accuracy = None
-    if (bench := getattr(space, "bench", None)) is not None and config is not None:
-        row = space.rows[space.numbers(config)]
-        accuracy = row.accuracies[target or bench.targets[0]]
+    if target is not None and config is not None:
+        accuracy = space.rows[space.numbers(config)].accuracies[target]
     return Choice(
         dict(config or {}),
-        predicted,
-        {name: float(fits.cost(name, at)[0]) for name in limits},
+        -predicted if _is_loss(space, target) else predicted,
+        fits.costs_at(place),
+        true(place) or {},
         {name: fits.costs[name].error for name in limits},
         limits,
         trained,
         seconds,
-        best,
+        _is_best(space, fits, predicted, limits, true),
         accuracy,
     )
+
+
+def _is_best(
+    space: Any,
+    fits: StepModels,
+    predicted: float,
+    limits: Mapping[str, float],
+    true: TrueCosts,
+) -> bool | None:
+    """Say whether nothing within the limits is better; None if that takes too long to know.
+
+    What is better within the limits by fitted costs is built, the cheapest first.
+    """
+    if np.prod(fits.steps, dtype=np.float64) > WHOLE:
+        return None
+    every = np.stack(np.meshgrid(*map(np.arange, fits.steps), indexing="ij"), -1)
+    every = every.reshape(-1, len(fits.steps))
+    every = every[fits.fitting(every.astype(np.float64), limits)]
+    better = every[fits.accuracies(every.astype(np.float64)) > predicted + ROUNDING]
+    better = better[known_places(space, better)]
+    shares = [fits.cost(name, better.astype(np.float64)) / most for name, most in limits.items()]
+    order = np.argsort(np.max([np.zeros(len(better)), *shares], axis=0), kind="stable")
+    for place in better[order[:BUILT]]:
+        costs = true(place)
+        if costs is not None and all(costs[name] <= most for name, most in limits.items()):
+            return False
+    return True if len(better) <= BUILT else None

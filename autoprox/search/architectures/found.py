@@ -159,21 +159,30 @@ class FoundArchitectures:
     def to_frame(self) -> pandas.DataFrame:
         """Return everything that was scored as a data frame, a row an architecture.
 
+        A key of the configurations that is a column already, such as the name of a proxy, has
+        ``config_`` before it.
+
         Raises:
             AutoproxError: pandas is not installed.
         """
-        return frame_of(
-            {
-                "generation": scored.generation,
-                **{name: scored.scores.get(name, np.nan) for name in self.proxies},
-                "merit": merit,
-                "params": scored.params,
-                "flops": scored.flops,
-                "latency": scored.latency,
-                **scored.config,
-            }
-            for scored, merit in zip(self.scored, self.merits.tolist(), strict=True)
-        )
+        pairs = zip(self.scored, self.merits.tolist(), strict=True)
+        return frame_of(self._framed(scored, merit) for scored, merit in pairs)
+
+    def _framed(self, scored: Scored, merit: float) -> dict[str, Any]:
+        """Return the row of an architecture in the data frame."""
+        row = {
+            "generation": scored.generation,
+            **{name: scored.scores.get(name, np.nan) for name in self.proxies},
+            "merit": merit,
+            "params": scored.params,
+            "flops": scored.flops,
+            "latency": scored.latency,
+        }
+        for name, value in scored.config.items():
+            while name in row:
+                name = f"config_{name}"
+            row[name] = value
+        return row
 
     def timed(self, latency: Callable[[Config], float], top: int = TOP) -> FoundArchitectures:
         """Return the same with the latencies of the `top` best architectures and of the front."""

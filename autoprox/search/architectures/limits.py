@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import SpaceError
-from autoprox.hardware.pricing import QUANTITIES, price_of
+from autoprox.hardware.pricing import QUANTITIES, located, price_of
 from autoprox.quantise.running import evaluating
 from autoprox.runtime.quantities import read_quantity
 from autoprox.search.architectures.space import Config, Space, asked
@@ -44,6 +44,8 @@ class Range:
 def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> dict[str, Range]:
     """Read the limits that there are, by ``params``, ``flops``, or quantity and device.
 
+    Of several limits of one device the strictest holds.
+
     Args:
         params: a range; None for no limit.
         flops: likewise.
@@ -58,17 +60,44 @@ def ranges_of(params: str | None, flops: str | None, limits: Iterable[str]) -> d
     texts = {"params": params, "flops": flops}
     ranges = {name: range_of(name, text) for name, text in texts.items() if text is not None}
     for text in limits:
-        name, _, most = text.rpartition(":")
-        quantity, _, device = name.partition(":")
-        unit = QUANTITIES.get(quantity, "")
-        number = most.strip().lower().removesuffix(unit)
-        if not unit or not device:
-            raise SpaceError(
-                "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
-                f"got {text!r}"
-            )
-        ranges[name] = range_of(name, f":{number}")
+        name, limit = _device_limit(text)
+        if name not in ranges or limit.most < ranges[name].most:
+            ranges[name] = limit
     return ranges
+
+
+def _device_limit(text: str) -> tuple[str, Range]:
+    """Read a limit of a device, in milliseconds or millijoules.
+
+    Raises:
+        SpaceError: it is none.
+    """
+    name, _, most = text.rpartition(":")
+    quantity, _, device = name.partition(":")
+    unit = QUANTITIES.get(quantity, "")
+    if not unit or not device:
+        raise SpaceError(
+            "a limit is latency:DEVICE:MOST or energy:DEVICE:MOST, as in latency:raspi4:30ms; "
+            f"got {text!r}"
+        )
+    number = most.strip().lower().removesuffix(unit).strip()
+    try:
+        return name, Range(f":{number}", Fraction(0), read_quantity(number, {"": 1}))
+    except ValueError:
+        raise SpaceError(
+            f"a limit of {quantity} is a number above 0 of {unit}, with or without the unit, as in "
+            f"{name}:30{unit}; got {most!r}"
+        ) from None
+
+
+def located_limit(text: str) -> str:
+    """Return a limit of a device with the absolute path of its file, if it has one.
+
+    >>> located_limit("latency:/models/here.json:5ms")
+    'latency:/models/here.json:5ms'
+    """
+    name, colon, most = text.rpartition(":")
+    return f"{located(name)}{colon}{most}"
 
 
 def check_reachable(ranges: Mapping[str, Range], space: Space) -> None:

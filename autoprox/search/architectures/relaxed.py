@@ -1,8 +1,9 @@
 """Search in two stages where architectures are vectors of numbers: relax, then round.
 
 First the numbers become continuous, and SHGO finds where a fitted accuracy is largest while fitted
-costs keep their limits. Then what lies around the rounded optimum is enumerated, and the limits are
-held against it anew.
+costs keep their limits. Then what lies around the rounded optimum is enumerated. Fitted costs may
+be far off, so that the optimum is held against the limits by what its own network costs: where that
+is above them, fitted costs are taken to be as far off beside it, and the search goes on.
 
 References:
     Li, Mandal, Ogras and Marculescu, FLASH: Fast Neural Architecture Search with Hardware
@@ -13,10 +14,11 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,11 @@ from autoprox.predictors.models import MODELS, check_labels, predict_by
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
+Known: TypeAlias = Callable[[Places], NDArray[np.bool_]]
+"""Which of ``(n, numbers)`` are architectures of a space."""
+
+TrueCosts: TypeAlias = Callable[[Places], Mapping[str, float] | None]
+"""What the network of ``(numbers,)`` costs, by names; None if it cannot be built or run."""
 
 STARTS, DESCENTS = 256, 8
 """How many points SHGO looks at, and from how many it descends."""
@@ -36,7 +43,13 @@ STEP = 1e-5
 """What gradients are differences over."""
 
 ROUNDING = 1e-9
-"""Accuracies that differ by less are equal."""
+"""Accuracies that differ by less are equal; and by what share costs may be inexact."""
+
+FAR = math.exp(-3)
+"""Three steps from a network of known costs these count as much as fitted ones."""
+
+TRIES = 100
+"""How many networks are asked for what they cost, at the most."""
 
 NEIGHBOURS = 20_000
 """Up to how many neighbours all changes by one step are tried; else those of two numbers."""
@@ -55,28 +68,58 @@ class StepModels:
         model: what predicts the accuracy, a name in `autoprox.predictors.MODELS`.
         arrays: of that model.
         costs: name to cost model.
+        built: places of networks whose costs are known, with these as multiples of fitted ones.
     """
 
     steps: tuple[int, ...]
     model: str
     arrays: Mapping[str, Array]
     costs: Mapping[str, CostModel]
+    built: tuple[tuple[Places, Mapping[str, float]], ...] = ()
 
     def accuracies(self, places: Array) -> Array:
         """Return what is predicted of ``(n, numbers)``."""
         return predict_by(self.model, self.arrays, taken(places, self.steps), {})[0]
 
     def cost(self, name: str, places: Array) -> Array:
-        """Return one of the costs of ``(n, numbers)``."""
+        """Return one of the costs of ``(n, numbers)``.
+
+        Beside a network of known costs it is mended by how far off the fitted one is there, which
+        counts less the more steps lie between.
+        """
+        fitted = self._fitted(name, places)
+        if not self.built:
+            return fitted
+        apart = np.abs(places[:, None] - np.stack([at for at, _ in self.built])).sum(2)
+        weights = np.exp(-apart)
+        shares = weights / (weights.sum(1, keepdims=True) + FAR)
+        return np.asarray(fitted * np.exp(shares @ np.log([off[name] for _, off in self.built])))
+
+    def _fitted(self, name: str, places: Array) -> Array:
         prices = self.costs[name].prices
         inputs = cost_inputs(places, self.steps)
         return np.asarray(
             inputs @ np.array([prices[f"{column:03}"] for column in range(inputs.shape[1])])
         )
 
+    def costs_at(self, place: Places) -> dict[str, float]:
+        """Return the costs of ``(numbers,)``."""
+        at = place[None].astype(np.float64)
+        return {name: float(self.cost(name, at)[0]) for name in self.costs}
+
+    def beside(self, place: Places, costs: Mapping[str, float]) -> StepModels:
+        """Return the models with the known costs of ``(numbers,)``."""
+        at = place[None].astype(np.float64)
+        fitted = {name: float(self._fitted(name, at)[0]) for name in self.costs}
+        off = {
+            name: costs[name] / cost if cost > 0 < costs[name] else 1.0
+            for name, cost in fitted.items()
+        }
+        return replace(self, built=(*self.built, (place, off)))
+
     def fitting(self, places: Array, limits: Mapping[str, float]) -> NDArray[np.bool_]:
         """Say which of ``(n, numbers)`` keep the limits."""
-        fits = [self.cost(name, places) <= most for name, most in limits.items()]
+        fits = [self.cost(name, places) <= most * (1 + ROUNDING) for name, most in limits.items()]
         return np.asarray(np.logical_and.reduce([np.ones(len(places), dtype=bool), *fits]))
 
 
@@ -133,27 +176,72 @@ def fit_models(
 
 
 def maximise(
-    fits: StepModels, limits: Mapping[str, float], known: Callable[[Places], NDArray[np.bool_]]
+    fits: StepModels,
+    limits: Mapping[str, float],
+    known: Known,
+    true: TrueCosts | None = None,
 ) -> Places:
     """Return the places, ``(numbers,)``, of the largest fitted accuracy within limits of costs.
 
-    Which of ``(n, numbers)`` are in the space is said by `known`.
+    Args:
+        fits: the models.
+        limits: the most that each cost may be.
+        known: says which places are in the space.
+        true: says what a network costs, which has to keep the limits; it is asked for optima alone.
+            None for what is fitted.
 
     Raises:
         SpaceError: nothing keeps the limits.
     """
-    optima = [_climbed(start, fits, limits, known) for start in _relaxed(fits, limits)]
-    reached = [top for top in optima if top is not None]
-    if not reached:
+    starts, true = _relaxed(fits, limits), true or fits.costs_at
+    found: tuple[float, Places] | None = None
+    over = np.zeros((0, len(fits.steps)), dtype=np.int64)
+    for _ in range(TRIES):
+        if (top := _best(starts, fits, limits, _without(known, over), found)) is None:
+            break
+        costs, fitted = true(top[1]), fits.costs_at(top[1])
+        if costs is None or any(costs[name] > most for name, most in limits.items()):
+            over = np.vstack([over, top[1]])
+        else:
+            found = top
+            if all(np.isclose(costs[name], fitted[name], 1e-6, 0) for name in limits):
+                break
+        fits = fits if costs is None else fits.beside(top[1], costs)
+    if found is None:
         raise SpaceError(f"no architecture was found within {said(limits)}")
-    return max(reached, key=lambda top: top[0])[1]
+    return found[1]
+
+
+def _best(
+    starts: Sequence[Array],
+    fits: StepModels,
+    limits: Mapping[str, float],
+    known: Known,
+    found: tuple[float, Places] | None,
+) -> tuple[float, Places] | None:
+    """Return the best that is reached if it is better than what was found; None if it is not.
+
+    As long as nothing was found the cheapest architecture will do, whatever its fitted costs.
+    """
+    reached = [top for start in starts if (top := _climbed(start, fits, limits, known))]
+    if found is None and not reached:
+        cheapest = np.zeros((1, len(fits.steps)), dtype=np.int64)
+        values = fits.accuracies(cheapest.astype(np.float64))
+        reached = [(float(values[0]), cheapest[0])] if known(cheapest)[0] else []
+    best = max(reached, key=lambda top: top[0], default=None)
+    return best if best and (found is None or best[0] > found[0] + ROUNDING) else None
+
+
+def _without(known: Known, places: Places) -> Known:
+    """Return what says which places are in the space, without some."""
+    return lambda near: known(near) & ~(near[:, None] == places).all(2).any(1)
 
 
 def _climbed(
     start: Array,
     fits: StepModels,
     limits: Mapping[str, float],
-    known: Callable[[Places], NDArray[np.bool_]],
+    known: Known,
 ) -> tuple[float, Places] | None:
     """Go from a rounded optimum to better neighbours; None if none is within the limits."""
     at, best = start.round().astype(np.int64), -np.inf

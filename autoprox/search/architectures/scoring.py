@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import ScoreError, SpaceError
+from autoprox.hardware.pricing import mark_of
 from autoprox.hardware.timing import time_network
 from autoprox.language.text import parse_proxy
 from autoprox.measuring.probe import Probe
@@ -117,7 +118,8 @@ class Scorer:
         cache: the folder of the scores.
         workers: who scores.
         timed: whether to measure latencies.
-        device: the device whose cost is wanted, such as ``latency:raspi4``; None for none.
+        devices: what is searched for, or limited, on devices, such as ``latency:raspi4``; the cost
+            of the first is kept with the scores.
     """
 
     space: Space
@@ -127,7 +129,7 @@ class Scorer:
     cache: Path
     workers: Workers = HERE
     timed: bool = False
-    device: str | None = None
+    devices: Sequence[str] = ()
 
     def __call__(
         self,
@@ -149,6 +151,7 @@ class Scorer:
 
         Raises:
             StatisticError, BenchError: the images cannot be read, or there is no such teacher.
+            AutoproxError: the file of a cost model cannot be read.
         """
         bench = bench_of(self.space, [{}], self.version)
         inputs, teacher = self.probe.inputs(bench), self.probe.taught(bench)
@@ -157,7 +160,17 @@ class Scorer:
             "images": fingerprint(*inputs),
             "proxies": [identity(proxy) for proxy in self.proxies.values()],
             **({} if teacher is None else {"teacher": self.probe.teacher_mark}),
+            **self.device_marks(),
         }
+
+    def device_marks(self) -> dict[str, str]:
+        """Return the digests of the files of cost models, by the devices that have one.
+
+        Raises:
+            AutoproxError: one cannot be read.
+        """
+        marks = {device: mark_of(device) for device in self.devices}
+        return {device: mark for device, mark in marks.items() if mark is not None}
 
     def _scored(self, config: Config, generation: int, kept: Kept) -> Scored:
         scores, failures = {}, {}
@@ -174,7 +187,7 @@ class Scorer:
             if (key := identity(proxy)) in kept.scores
         }
         latency = self.latency(config) if self.timed and counts else None
-        device = None if self.device is None else device_cost(self.space, config, self.device)
+        device = device_cost(self.space, config, self.devices[0]) if self.devices else None
         params, flops = counts.get("params"), counts.get("flops")
         return Scored(config, generation, scores, failures, params, flops, latency, device)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from autoprox.benches.teachers import check_same_teacher, placed_teacher
 from autoprox.errors import RunError, ScoreError, SpaceError
-from autoprox.hardware.pricing import price_of
+from autoprox.hardware.pricing import located, price_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import Source
 from autoprox.runs.folder import RunFolder
@@ -28,7 +28,7 @@ from autoprox.search.architectures.algorithms import ALGORITHMS
 from autoprox.search.architectures.draws import Draws
 from autoprox.search.architectures.folder import SearchFolder
 from autoprox.search.architectures.found import TOP, FoundArchitectures
-from autoprox.search.architectures.limits import check_reachable
+from autoprox.search.architectures.limits import check_reachable, located_limit
 from autoprox.search.architectures.scoring import Scored, Scorer, loaded, merits
 from autoprox.search.architectures.settings import SearchSettings
 from autoprox.search.architectures.space import Space, key_of, load_space, version_of
@@ -211,6 +211,7 @@ def search_architectures(
     """
     asked = settings_in(locals(), SearchSettings)
     del asked["space"], asked["proxies"]
+    asked["cost"], asked["limits"] = located(cost), tuple(map(located_limit, listed(limits)))
     if teacher is not None:
         asked["teacher"] = placed_teacher(teacher)
     if resume is not None:
@@ -241,7 +242,7 @@ def search_architectures(
     with open_workers(jobs, backend, scheduler, cache_folder) as workers, RunFolder(path):
         timed = settings.cost == "latency"
         scorer = Scorer(
-            searched, version, named, settings.probe, cache_folder, workers, timed, settings.device
+            searched, version, named, settings.probe, cache_folder, workers, timed, settings.devices
         )
         files, marks = SearchFolder(path), scorer.marks()
         if resume is None:
@@ -270,6 +271,7 @@ def _searched(
     try:
         while not search.done:
             new = search.step(progress)
+            files.check(search.scorer.device_marks())
             files.save(new, search.state())
         result = _found(search, files, finished=True)
         if search.settings.latency:

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 import autoprox
+from autoprox.benches import Architecture, Bench
+from autoprox.benches.spaces import BenchSpace
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, SpaceError, UnknownNameError
 from autoprox.search.architectures.relaxed import fit_models, maximise, taken
@@ -54,6 +56,59 @@ def test_architectures_that_the_space_has_not_are_not_chosen(models):
     best = maximise(fits, {}, lambda near: np.ones(len(near), dtype=bool))
     other = maximise(fits, {}, lambda near: (near != best).any(1))
     assert (other != best).any()
+
+
+def all_of(near):
+    return np.ones(len(near), dtype=bool)
+
+
+@pytest.mark.parametrize("off", [0.6, 0.9, 1.1, 1.5])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
+def test_limits_are_kept_by_true_costs_where_fitted_ones_are_off(models, off, share):
+    fits, every, costs = models
+    factors = 1 + (off - 1) * np.sin(1 + every @ [0.3, 0.2, 0.1]) ** 2  # off here, right there
+    true_of = dict(zip(map(tuple, every.tolist()), (costs * factors).tolist(), strict=True))
+    most, built = float(np.quantile([*true_of.values()], share)), []
+
+    def true(place):
+        built.append(tuple(place.tolist()))
+        return {"ms": true_of[built[-1]]}
+
+    found = maximise(fits, {"ms": most}, all_of, true)
+    assert true_of[tuple(found.tolist())] <= most
+    assert len(built) <= 12
+    assert len({*built}) == len(built)
+    within = every[np.array([true_of[tuple(place)] <= most for place in every.tolist()])]
+    best = fits.accuracies(within.astype(float))
+    assert fits.accuracies(found[None].astype(float))[0] >= np.quantile(best, 0.95)
+
+
+def test_what_costs_less_than_it_is_fitted_to_is_found(models):
+    fits, every, costs = models
+    half = dict(zip(map(tuple, every.tolist()), (costs / 2).tolist(), strict=True))
+    most = 0.6 * costs.min()  # by fitted costs nothing is within that
+    found = maximise(fits, {"ms": most}, all_of, lambda at: {"ms": half[tuple(at.tolist())]})
+    assert half[tuple(found.tolist())] <= most
+
+
+def test_what_cannot_be_built_is_not_chosen(models):
+    fits, _, _ = models
+    best = maximise(fits, {}, all_of)
+    other = maximise(fits, {}, all_of, lambda at: None if (at == best).all() else {})
+    assert (other != best).any()
+    with pytest.raises(SpaceError, match="no architecture was found"):
+        maximise(fits, {}, all_of, lambda at: None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_choice_keeps_its_limits_by_what_its_network_costs(seed):
+    choice = autoprox.search_by_accuracies("natssss", params=":150K", model="ridge", seed=seed)
+    network = autoprox.build("natssss", choice.config)
+    true = sum(each.numel() for each in network.parameters())
+    assert true <= 150_000
+    assert choice.true_costs == {"params": true}
+    assert choice.costs["params"] != true  # the model has its own opinion
+    assert choice.to_json()["true_costs"] == {"params": true}
 
 
 def test_a_bench_of_numbers_is_searched():
@@ -104,10 +159,51 @@ def test_a_space_of_ones_own_is_searched_by_its_trained_networks():
     assert choice.accuracy is None
 
 
+def bench_of_losses():
+    """A bench whose first target is a loss, least at the largest architecture."""
+    from torch import nn
+
+    def build(row):
+        (width,) = row.config["width"]
+        return nn.Sequential(nn.Flatten(), nn.Linear(12, width), nn.Linear(width, 3))
+
+    sizes = [(width, depth) for width in range(4, 34, 2) for depth in (1, 2)]
+    rows = [
+        Architecture(
+            f"net/{width}x{depth}",
+            "net",
+            {"width": [width], "depth": [depth]},
+            {"loss": 12 - width / 4 - depth, "accuracy": 50.0 + width + depth},
+        )
+        for width, depth in sizes
+    ]
+    return Bench(
+        name="of_losses",
+        architectures=tuple(rows),
+        build=build,
+        input_shape=(3, 2, 2),
+        classes=3,
+        lower_is_better=("loss",),
+    )
+
+
+@pytest.mark.parametrize("target", [None, "loss", "accuracy"])
+@pytest.mark.parametrize("given", [True, False])
+def test_of_losses_the_least_is_chosen_and_shown_in_its_own_unit(target, given):
+    space = BenchSpace(bench_of_losses())
+    rows = space.bench.architectures
+    own = [(row.config, row.accuracies[target or "loss"]) for row in rows[::2] + rows[-1:]]
+    choice = autoprox.search_by_accuracies(space, own if given else 20, target=target)
+    assert choice.config == {"width": [32], "depth": [2]}
+    assert choice.best
+    assert choice.accuracy == {"accuracy": 84.0}.get(target, 2.0)
+    assert choice.predicted == pytest.approx(choice.accuracy, abs=1)
+
+
 @pytest.mark.parametrize(
     ("space", "options", "words"),
     [
-        ("resnet64", {"params": ":1K"}, "the least, by the fitted model, is 8"),
+        ("resnet64", {"params": ":1K"}, "the least is 8"),
         ("resnet64", {"params": "1K:2M"}, "limits from above.*'1K:2M'"),
         ("resnet64", {"trained": 2}, "needs at least 5 labels; got 2"),
         ("resnet64", {"trained": 65}, "64 architectures with accuracies; got labels=65"),
@@ -128,6 +224,8 @@ def test_what_cannot_be_searched_is_refused(space, options, words):
 def test_unknown_names_are_refused():
     with pytest.raises(UnknownNameError, match="c100_kd"):
         autoprox.search_by_accuracies("resnet64", target="c101")
+    with pytest.raises(UnknownNameError, match="c100_kd"):
+        autoprox.search_by_accuracies("resnet64", [({"depths": [3, 3, 3]}, 1.0)], target="c101")
     with pytest.raises(UnknownNameError, match="gp"):
         autoprox.search_by_accuracies("resnet64", model="forest")
 

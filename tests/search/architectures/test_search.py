@@ -11,6 +11,7 @@ import torch
 
 import autoprox
 from autoprox import search_architectures
+from autoprox.benches.spaces import ChoiceSpace
 from autoprox.errors import RunError, ScoreError, SpaceError, StatisticError, UnknownNameError
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.function import FunctionProxy
@@ -200,6 +201,31 @@ def test_a_frame_has_a_row_an_architecture(search) -> None:
     assert len(frame) == 40
     assert {"params", PROXY, "merit", "generation", "widths", "flops"} <= set(frame.columns)
     assert frame["merit"].between(0, 1).all()
+
+
+def test_a_choice_with_the_name_of_a_score_has_a_column_of_its_own(tmp_path, cache) -> None:
+    pytest.importorskip("pandas")
+    names = ("depth", "merit", "config_depth")
+    space = ChoiceSpace(
+        name="like_scores",
+        choices={name: (1, 2) for name in names},
+        build=lambda config: torch.nn.Sequential(*[torch.nn.Linear(3, 3) for _ in names]),
+        input_shape=(3,),
+        classes=3,
+        version="1",
+    )
+    found = search_architectures(
+        space, ["depth", PROXY], evaluations=8, out=tmp_path / "run", cache=cache
+    )
+    frame = found.to_frame()
+    assert frame["depth"].tolist() == [each.scores["depth"] for each in found.scored]
+    assert frame["merit"].tolist() == found.merits.tolist()
+    for column, name in [
+        ("config_depth", "depth"),
+        ("config_merit", "merit"),
+        ("config_config_depth", "config_depth"),
+    ]:
+        assert frame[column].tolist() == [each.config[name] for each in found.scored]
 
 
 def test_latencies_are_measured_for_what_is_shown_or_searched_by(search) -> None:

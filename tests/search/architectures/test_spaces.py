@@ -13,7 +13,7 @@ import autoprox
 from autoprox.benches.spaces import PIT, AutoFormerSpace, ChoiceSpace, pit_space
 from autoprox.errors import SpaceError
 from autoprox.search.architectures import SPACES, load_space
-from autoprox.search.architectures.limits import cost_of, range_of
+from autoprox.search.architectures.limits import cost_of, range_of, ranges_of
 from autoprox.search.architectures.space import bench_of, key_of, text_of
 from autoprox.statistics import measure, noise
 
@@ -284,3 +284,18 @@ def test_ranges_are_closed_and_read_suffixes() -> None:
     assert 7_000_001 not in found
     assert 0 in range_of("flops", " : 1.3G")
     assert 1.3e9 in range_of("flops", ":1.3g")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_limits_of_a_device_the_strictest_holds(order) -> None:
+    texts = ["latency:here.json:10ms", "latency:here.json:30", "energy:here.json:40 mJ"][::order]
+    ranges = ranges_of(None, None, texts)
+    most = {name: limit.most for name, limit in ranges.items()}
+    assert most == {"latency:here.json": 10, "energy:here.json": 40}
+
+
+@pytest.mark.parametrize("most", ["30M", "30Mms", "30s", "0ms", "-1", "ms", ""])
+def test_a_limit_of_time_has_no_suffix_but_its_unit(most) -> None:
+    with pytest.raises(SpaceError, match="a limit of latency is a number above 0 of ms") as told:
+        ranges_of(None, None, [f"latency:raspi4:{most}"])
+    assert str(told.value).endswith(f"as in latency:raspi4:30ms; got {most!r}")
