@@ -31,12 +31,12 @@ def _print(choice: Choice) -> None:
 
     out = console()
     out.print(short(choice.config), soft_wrap=True)
-    if choice.costs:
-        shown = table(["cost"], ["fitted", "limit", "error of the model"])
-        for name, cost in choice.costs.items():
-            most = choice.limits[name]
+    if choice.true_costs:
+        shown = table(["cost"], ["its network", "limit", "fitted", "error of the model"])
+        for name, cost in choice.true_costs.items():
+            figures = (cost, choice.limits[name], choice.costs[name])
             error = f"{choice.errors[name]:.1%}"
-            shown.add_row(name, cost_text(name, cost), cost_text(name, most), error)
+            shown.add_row(name, *(cost_text(name, figure) for figure in figures), error)
         out.print(shown)
     published = "" if choice.accuracy is None else f"; published {choice.accuracy:.2f}"
     click.echo(
@@ -44,8 +44,8 @@ def _print(choice: Choice) -> None:
         f"{published}"
     )
     checked = {
-        True: "; no other within the limits has a larger fitted accuracy",
-        False: "; another within the limits has a larger fitted accuracy",
+        True: "; no other within the limits is better by the model",
+        False: "; another within the limits is better by the model",
         None: "",
     }[choice.best]
     click.echo(f"searched in {choice.seconds:.2f} s{checked}")

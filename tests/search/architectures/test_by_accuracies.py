@@ -246,7 +246,7 @@ def test_the_command_prints_the_choice_and_refuses_what_does_not_go_with_it():
     assert code == 0, text
     assert f"accuracy {choice.predicted:.2f} by a model of 12 trained networks" in text
     assert f"published {choice.accuracy:.2f}" in text
-    assert "no other within the limits has a larger fitted accuracy" in text
+    assert "no other within the limits is better by the model" in text
     code, text = said("--algorithm", "shgo", "--proxy", "zico")
     assert code == 2
     assert "--algorithm shgo does not go with --proxy" in text
