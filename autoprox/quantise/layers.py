@@ -118,7 +118,7 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
 
     Raises:
         QuantisationError: no layer can be quantised, one runs more than once, has no weight of its
-            own, or the images are of an integer type.
+            own, or the images are of an integer type or none.
     """
     check_normalised(images)
     layers: list[QuantisableLayer] = []

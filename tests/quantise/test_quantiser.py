@@ -299,3 +299,15 @@ def test_accuracy_is_the_share_of_labels_and_restores_the_modes():
     labels[:10] += 1
     assert accuracy(network, shown, labels) == 75.0
     assert all(module.training for module in network.modules())
+
+
+def test_no_images_are_refused_in_a_sentence():
+    network, none, labels = residual(), images(4)[:0], torch.zeros(0, dtype=torch.int64)
+    for use in (
+        lambda: accuracy(network, none, labels),
+        lambda: logits(network, none),
+        lambda: costs(network, none),
+        lambda: quantise(network, 4, none),
+    ):
+        with pytest.raises(QuantisationError, match=r"one image or more; got .* \(0, 3, 8, 8\)"):
+            use()
