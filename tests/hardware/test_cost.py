@@ -91,6 +91,14 @@ def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
     assert model.prices == pytest.approx({"a": 3.0, "b": 7e-3}, rel=1e-12)
 
 
+@pytest.mark.parametrize("cost", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_measurement_that_is_no_time_is_refused_in_a_sentence(cost):
+    costs = [float(1 + place) for place in range(20)]
+    costs[7] = cost
+    with pytest.raises(BenchError, match=rf"above 0; measurement 7, counted from 0, is {cost:g}"):
+        fit_cost([{"one": 1.0}] * 20, costs)
+
+
 def test_a_few_measurements_that_are_far_off_change_no_price():
     draws = np.random.default_rng(1)
     rows = [{"one": 1.0, "a": x} for x in draws.uniform(1, 9, 40)]
