@@ -81,7 +81,7 @@ def model_path(path: Path) -> Path:
     return path
 
 
-COST = FileKind("autoprox cost model", 3, CostModel, sealed=2)
+COST = FileKind("autoprox cost model", 4, CostModel, sealed=2)
 
 
 def cost_model(path: Path) -> CostModel:
@@ -90,7 +90,7 @@ def cost_model(path: Path) -> CostModel:
     Raises:
         AutoproxError: it cannot be read, is none, or of another version.
     """
-    return COST.read(path, oldest=3)  # earlier ones count the edges of cells otherwise
+    return COST.read(path, oldest=4)  # earlier ones count the blocks of fbnet otherwise
 
 
 def fit_cost(

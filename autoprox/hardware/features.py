@@ -103,7 +103,8 @@ def nb201_features(name: str) -> dict[str, float]:
 
 def fbnet_features(name: str) -> dict[str, float]:
     """Return 1 for each block's operation, of 22 blocks and nine operations."""
-    return {"one": 1.0, **{f"block {place} operation {op}": 1.0 for place, op in enumerate(name)}}
+    blocks = enumerate(name.removeprefix("fbnet/"))
+    return {"one": 1.0, **{f"block {place} operation {op}": 1.0 for place, op in blocks}}
 
 
 OF_SPACES: Mapping[str, Callable[[str], dict[str, float]]] = {

@@ -60,6 +60,17 @@ def test_fbnet_is_told_by_the_operations_of_its_blocks():
     assert model.error < 0.1
 
 
+def test_names_of_fbnet_may_begin_with_the_space(tmp_path):
+    costs = measured("fbnet", "raspi4_ms")
+    models = []
+    for space in ("", "fbnet/"):
+        lines = [f"{space}{name},{costs[name]}" for name in list(costs)[:60]]
+        path = tmp_path / "own.csv"
+        path.write_text("\n".join(["architecture,ms", *lines, ""]))
+        models.append(fit_file(path, "fbnet"))
+    assert models[0] == models[1]
+
+
 def test_published_figures_are_as_printed():
     # HW-NAS-Bench's README prints the figures of the cell of index 0.
     first = autoprox.load_bench("nb201").architectures[0].name
@@ -176,9 +187,9 @@ def test_measured_here_then_fitted_then_searched_under(tmp_path):
     with pytest.raises(AutoproxError, match="version 9 of the format 'autoprox cost model'"):
         cost_model(tmp_path / "old.json")
     (tmp_path / "older.json").write_text(
-        Path(model).read_text().replace('"version": 3', '"version": 2')
+        Path(model).read_text().replace('"version": 4', '"version": 3')
     )
-    with pytest.raises(AutoproxError, match=r"version 2 .* expected 3 or later"):
+    with pytest.raises(AutoproxError, match=r"version 3 .* expected 4 or later"):
         cost_model(tmp_path / "older.json")
 
 
