@@ -90,7 +90,7 @@ def cost_model(path: Path) -> CostModel:
     Raises:
         AutoproxError: it cannot be read, is none, or of another version.
     """
-    return COST.read(path, oldest=4)  # earlier ones count the blocks of fbnet otherwise
+    return COST.read(path, oldest=4)  # earlier ones count blocks of fbnet and modules otherwise
 
 
 def fit_cost(
