@@ -94,7 +94,7 @@ def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(ben
     cached = Evaluator(load_table(Store(tmp_path), rows, names))(parse_proxy(text)).values
     row = bench.architectures[3]
     inputs, targets = Probe(batch=4).inputs(bench)
-    given = {"bits": bench.bits(row), "mode": "train"}
+    given = {"bits": bench.bits(row), "mode": "train", "sample": 512}
     live = load(text)(bench.network(row), inputs, targets, **given)
     assert live == pytest.approx(cached[3], rel=1e-9)
     proxies = [text, "params", "qe_score"]
