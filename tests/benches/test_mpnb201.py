@@ -84,6 +84,30 @@ def test_rows_of_one_cell_are_never_split(bench):
     assert not cells[0] & cells[1]
 
 
+EQUAL = (("313341", "334131"), ("112112", "121112"), ("402414", "412014"), ("104112", "140112"),
+         ("301033", "330033"), ("124224", "142224"))  # fmt: skip
+"""Pairs of cells that NAS-Bench-201 calls isomorphic: their branches, or sums, are exchanged."""
+
+HEADER = "op0,op1,op2,op3,op4,op5,w0,w1,w2,w3,w4,w5,test_acc"
+
+
+def row_of(cell, bits, accuracy):
+    """The row of a cell with the same bits for all convolutions."""
+    return ",".join([*cell, *(bits if digit in "23" else "0" for digit in cell), accuracy])
+
+
+def test_cells_that_compute_the_same_are_never_split(tmp_path):
+    rows = [row_of(cell, bits, "0.5") for pair in EQUAL for cell in pair for bits in "248"]
+    (tmp_path / mpnb201.FILES["50ep"]).write_text("\n".join([HEADER, *rows, ""]))
+    bench = mpnb201.mpnb201(tmp_path)
+    first = {cell: pair[0] for pair in EQUAL for cell in pair}
+    for seed in range(3):
+        parts = split(bench, seed)
+        pairs = [{first[bench.architectures[i].config["cell"]] for i in part}
+                 for part in (parts.search, parts.held_out)]  # fmt: skip
+        assert not pairs[0] & pairs[1]
+
+
 @pytest.mark.slow
 def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(bench, tmp_path):
     bench, text = bench.sampled(10), "sum(multiply(bits, norm(weight_error)))"
