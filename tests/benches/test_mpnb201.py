@@ -108,6 +108,19 @@ def test_cells_that_compute_the_same_are_never_split(tmp_path):
         assert not pairs[0] & pairs[1]
 
 
+def test_a_cell_that_one_space_searches_on_is_held_out_in_none(tmp_path):
+    cells = [f"3{number:05}" for number in range(11111) if set(str(number)) <= set("1234")][::12]
+    rows = [row_of(cell, bits, "0.5") for cell in cells for bits in "28"]
+    for name in mpnb201.FILES.values():
+        (tmp_path / name).write_text("\n".join([HEADER, *rows, ""]))
+    bench = mpnb201.mpnb201(tmp_path)
+    parts = split(bench, 0)
+    classes = [{bench.architectures[i].isomorph for i in part}
+               for part in (parts.search, parts.held_out)]  # fmt: skip
+    assert classes[1]
+    assert not classes[0] & classes[1]
+
+
 @pytest.mark.slow
 def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(bench, tmp_path):
     bench, text = bench.sampled(10), "sum(multiply(bits, norm(weight_error)))"
