@@ -54,6 +54,16 @@ def test_networks_at_chance_are_left_out_and_counted(bench):
     assert bench.accuracies("accuracy").tolist() == pytest.approx(range(60, 76))
 
 
+def test_networks_without_an_accuracy_are_not_said_to_be_at_chance(folder, tmp_path):
+    text = (folder / mpnb201.FILES["50ep"]).read_text()
+    empty = ",".join(["100", *"320000", *"840000", "", ""])
+    (tmp_path / mpnb201.FILES["50ep"]).write_text(f"{text}{empty}\n")
+    assert mpnb201.mpnb201(tmp_path).caveats[-1] == (
+        "2 of 18 networks are left out: 1 that stayed at chance, at 12 % or below, and 1 without "
+        "an accuracy."
+    )
+
+
 def test_every_convolution_of_a_cell_has_the_bits_of_its_edge_and_all_else_8(bench):
     row = next(each for each in bench.architectures if each.config["cell"] == "020310")
     network, (inputs, _) = bench.network(row), Probe(batch=2).inputs(bench)
