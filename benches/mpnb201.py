@@ -36,6 +36,9 @@ FILES = {
 WIDTHS = re.compile("[0248]{6}")
 """The bits of a cell's edges; 0 where there is no convolution."""
 
+CONVOLUTIONS = "23"
+"""Which places of `autoprox.benches.cells.OPERATIONS` are convolutions."""
+
 COLLAPSED = 12.0
 """A network at or below this percentage is at chance: its training failed."""
 
@@ -78,10 +81,13 @@ def _read(folder: Path) -> Bench:
             f"bench 'mpnb201': there is neither {' nor '.join(FILES.values())} in {folder}"
         )
     rows = [row for space, path in tables.items() for row in _architectures(space, path)]
-    trained = tuple(row for row in rows if (row.accuracies["accuracy"] or 0.0) > COLLAPSED)
+    known = [row for row in rows if row.accuracies["accuracy"] is not None]
+    trained = tuple(row for row in known if (row.accuracies["accuracy"] or 0.0) > COLLAPSED)
+    unknown = len(rows) - len(known)
     failed = (
-        f"{len(rows) - len(trained)} of {len(rows)} networks are left out: they stayed at chance, "
-        f"at {COLLAPSED:g} % or below."
+        f"{len(rows) - len(trained)} of {len(rows)} networks are left out: "
+        f"{len(known) - len(trained)} that stayed at chance, at {COLLAPSED:g} % or below"
+        f"{f', and {unknown} without an accuracy' if unknown else ''}."
     )
     return Bench(
         name="mpnb201",
@@ -104,7 +110,8 @@ def _read(folder: Path) -> Bench:
 
 
 def _architectures(space: str, path: Path) -> Iterator[Architecture]:
-    """The rows of a table."""
+    """The rows of a table; cells that compute the same are one class, whatever their bits."""
+    classes = nb201.isomorphs()
     for row in read_table(path, targets=("test_acc",)):
         cell, widths = (
             "".join(str(row.config.get(f"{column}{edge}")) for edge in range(6))
@@ -112,18 +119,19 @@ def _architectures(space: str, path: Path) -> Iterator[Architecture]:
         )
         share = row.accuracies["test_acc"]
         sound = CELL.fullmatch(cell) and WIDTHS.fullmatch(widths)
-        if not sound or not (share is None or 0 <= share <= 1):
+        fits = [word in CONVOLUTIONS for word in cell] == [width != "0" for width in widths]
+        if not (sound and fits) or not (share is None or 0 <= share <= 1):
             raise BenchError(
                 f"{path}, row {row.name} after the header: expected op0 to op5 from 0 to 4, w0 to "
-                f"w5 of 0, 2, 4 and 8, and test_acc from 0 to 1; got {cell}, {widths} and {share}: "
-                "get the table again"
+                "w5 of 2, 4 and 8 for a convolution (2 and 3) and 0 for all else, and test_acc "
+                f"from 0 to 1; got {cell}, {widths} and {share}: get the table again"
             )
         yield Architecture(
             f"{space}/{cell}-{widths}",
             space,
             {"cell": cell, "widths": widths},
             {"accuracy": None if share is None else 100 * share},
-            isomorph=cell,
+            isomorph=classes[cell],
         )
 
 

@@ -138,6 +138,12 @@ def _architectures() -> tuple[Architecture, ...]:
 
 
 @cache
+def isomorphs() -> Mapping[str, str]:
+    """Cell to its class, that of the cells that compute the same, by the first of them."""
+    return {row.config["cell"]: str(row.isomorph) for row in nb201().architectures}
+
+
+@cache
 def costs() -> Mapping[str, npt.NDArray[np.float64]]:
     """What an inference of each cell costs on devices: column to ``(15625,)``, as the bench's rows.
 

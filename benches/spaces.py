@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -262,9 +262,9 @@ class NB201Space:
 
     def key(self, config: Mapping[str, Any]) -> str:
         """The class of cells that compute the same (see the bench nb201), by its first cell."""
-        from autoprox.benches.nb201 import checked_cell
+        from autoprox.benches.nb201 import checked_cell, isomorphs
 
-        return _classes()[checked_cell(config.get("cell"))]
+        return isomorphs()[checked_cell(config.get("cell"))]
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The untrained network."""
@@ -354,11 +354,3 @@ class BenchSpace:
         """The untrained network."""
         network: nn.Module = self.bench.build(self.rows[self.numbers(config)])
         return network
-
-
-@cache
-def _classes() -> dict[str, str]:
-    """Cell to the class that the bench has it in; accuracies are not read."""
-    from autoprox.benches.nb201 import nb201
-
-    return {row.config["cell"]: str(row.isomorph) for row in nb201().architectures}

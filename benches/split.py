@@ -13,7 +13,10 @@ from autoprox.errors import BenchError
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Two disjoint parts of a bench, as ascending indices into its `architectures`."""
+    """Two disjoint parts of a bench, as ascending indices into its `architectures`.
+
+    No isomorphism class is in both.
+    """
 
     search: tuple[int, ...]
     held_out: tuple[int, ...]
@@ -38,8 +41,9 @@ def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Ben
 def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
     """Two parts of `bench`: what selection may see, and what numbers are reported on.
 
-    Every space is split on its own, so its parts do not depend on which other spaces are there.
-    Architectures of one isomorphism class are one network: they stay together.
+    Every space is split on its own, so its search part does not depend on which other spaces are
+    there. Architectures of one isomorphism class are one network: they stay together, and where a
+    space holds out one that the search part of another space has, it is in neither part.
 
     Args:
         bench: The bench to split.
@@ -56,11 +60,21 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
         )
     if seed < 0:
         raise BenchError(f"the seed of a split is a non-negative integer; got {seed}")
-    parts = [_split_space(bench, space, seed, held_out_share) for space in bench.spaces]
-    return Split(
-        search=tuple(sorted(index for part in parts for index in part.search)),
-        held_out=tuple(sorted(index for part in parts for index in part.held_out)),
-    )
+    parts = {space: _split_space(bench, space, seed, held_out_share) for space in bench.spaces}
+    search = sorted(index for part in parts.values() for index in part.search)
+    seen = {bench.architectures[index].isomorph for index in search} - {None}
+    held_out: list[int] = []
+    for space, part in parts.items():
+        unseen = [
+            index for index in part.held_out if bench.architectures[index].isomorph not in seen
+        ]
+        if not unseen:
+            raise BenchError(
+                f"bench {bench.name!r}: all that space {space!r} would hold out is, by isomorphism "
+                "class, in the search part of another space: draw more, or leave a space out"
+            )
+        held_out += unseen
+    return Split(search=tuple(search), held_out=tuple(sorted(held_out)))
 
 
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:

@@ -81,7 +81,7 @@ def model_path(path: Path) -> Path:
     return path
 
 
-COST = FileKind("autoprox cost model", 3, CostModel, sealed=2)
+COST = FileKind("autoprox cost model", 4, CostModel, sealed=2)
 
 
 def cost_model(path: Path) -> CostModel:
@@ -90,7 +90,7 @@ def cost_model(path: Path) -> CostModel:
     Raises:
         AutoproxError: it cannot be read, is none, or of another version.
     """
-    return COST.read(path, oldest=3)  # earlier ones count the edges of cells otherwise
+    return COST.read(path, oldest=4)  # earlier ones count blocks of fbnet and modules otherwise
 
 
 def fit_cost(
@@ -107,15 +107,10 @@ def fit_cost(
     a model that did not see it.
 
     Raises:
-        BenchError: there are fewer measurements than folds, or all are the same.
+        BenchError: there are fewer measurements than folds, all are the same, or one is no number
+            above 0.
     """
-    values = np.asarray(costs, dtype=np.float64)
-    if len(values) < 2 * FOLDS:
-        raise BenchError(
-            f"a cost model needs {2 * FOLDS} measurements or more; got {len(values)}: measure more"
-        )
-    if np.ptp(values) == 0:
-        raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing can be fitted")
+    values = _checked(costs)
     names = sorted({name for row in features for name in row})
     table = np.array([[row.get(name, 0.0) for name in names] for row in features])
     predicted = np.empty(len(values))
@@ -127,6 +122,24 @@ def fit_cost(
     prices = dict(zip(names, _prices(table, values).tolist(), strict=True))
     error, spearman = errors(predicted, values)
     return CostModel(device, unit, space, prices, len(values), error, spearman)
+
+
+def _checked(costs: Sequence[float]) -> Array:
+    """Return measurements that a model can be fitted to."""
+    values = np.asarray(costs, dtype=np.float64)
+    wrong = np.flatnonzero(~((values > 0) & np.isfinite(values)))
+    if wrong.size:
+        raise BenchError(
+            f"time and energy are above 0; measurement {wrong[0]}, counted from 0, is "
+            f"{values[wrong[0]]:g}: leave it out, or measure it again"
+        )
+    if len(values) < 2 * FOLDS:
+        raise BenchError(
+            f"a cost model needs {2 * FOLDS} measurements or more; got {len(values)}: measure more"
+        )
+    if np.ptp(values) == 0:
+        raise BenchError(f"all {len(values)} measurements are {values[0]:g}: nothing can be fitted")
+    return values
 
 
 def errors(predicted: Array, values: Array) -> tuple[float, float]:

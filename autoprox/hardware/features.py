@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
+    from autoprox.statistics.operations import Operations
     from autoprox.statistics.trees import Inputs
 
 Features = Mapping[str, float]
@@ -19,47 +22,99 @@ FLOAT_BYTES = 4
 def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     """Return for each kind of layer its multiply-adds, the bytes it moves, and how often it runs.
 
-    Kinds are dense convolutions by kernel, grouped ones by kernel, linear layers, norms,
-    activations and pools; a module that is none of these, and has no parts, is ``other``. Bytes are
-    those of input, output and weights as 32-bit floats. ``one`` is 1.
+    Kinds are dense convolutions by kernel, grouped ones by kernel, linear layers, attention,
+    recurrent layers, norms, activations and pools; a module that is none of these, and has no
+    parts, is ``other``, and so are the multiply-adds of what runs outside of such modules.
+    Multiply-adds are half of what the statistic `flops` counts. Bytes are those of inputs, outputs
+    and weights as 32-bit floats. ``one`` is 1.
 
     Args:
         network: any module; it runs once, in evaluation mode.
         inputs: one sample, see `autoprox.measure`.
     """
     import torch
-    from torch import Tensor
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from autoprox.quantise.running import evaluating
+    from autoprox.statistics.eager import as_written
+    from autoprox.statistics.hooks import hooked
+    from autoprox.statistics.operations import Operations
     from autoprox.statistics.trees import arguments
 
-    features: Counter[str] = Counter({"one": 1.0})
-
-    def seen(module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
-        if not isinstance(result, Tensor):
-            return
-        kind, weight = kind_of(module), getattr(module, "weight", None)
-        tensors = [value for value in (*args, result, weight) if isinstance(value, Tensor)]
-        features[f"{kind} count"] += 1
-        features[f"{kind} bytes"] += FLOAT_BYTES * sum(tensor.numel() for tensor in tensors)
-        if isinstance(weight, Tensor) and weight.dim() > 1:
-            places = result.numel() // result.shape[-1 if weight.dim() == 2 else 1]
-            features[f"{kind} macs"] += weight.numel() * places
-
-    leaves = [module for module in network.modules() if not any(module.children())]
-    hooks = [module.register_forward_hook(seen) for module in leaves]
+    operations = Operations({}, {}, ())
+    counted = _Counted(operations)
     positional, keywords = arguments(inputs)
+    with (
+        evaluating(network),
+        torch.no_grad(),
+        hooked(counted.hooks(network)),
+        _step_by_step(),
+        sdpa_kernel(SDPBackend.MATH),
+        as_written(),
+        operations,
+    ):
+        network(*positional, **keywords)
+    counted.take()
+    return dict(counted.features)
+
+
+class _Counted:
+    """What the layers of a network do while it runs, by hooks, beside a count of operations."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.features = defaultdict[str, float](float, one=1.0)
+        self._operations, self._taken = operations, 0
+        self._kinds = ["other"]
+
+    def hooks(self, network: nn.Module) -> Iterator[RemovableHandle]:
+        """Put hooks on the modules without parts, and on attention, which runs none of its own."""
+        from torch import nn
+
+        for module in network.modules():
+            if isinstance(module, nn.MultiheadAttention) or not any(module.children()):
+                yield module.register_forward_pre_hook(self._enter)
+                yield module.register_forward_hook(self._leave, with_kwargs=True)
+
+    def take(self) -> None:
+        """Give the operations since the last time to the kind that has run since."""
+        operations = self._operations.total - self._taken
+        if operations:
+            self.features[f"{self._kinds[-1]} macs"] += operations / 2
+        self._taken += operations
+
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        self.take()
+        self._kinds.append(kind_of(module))
+
+    def _leave(self, module: nn.Module, args: Any, keywords: Any, result: Any) -> None:
+        from autoprox.statistics.trees import tensors
+
+        self.take()
+        kind, results = self._kinds.pop(), tensors(result)
+        if not results:
+            return
+        parts = (*module.named_parameters(), *module.named_buffers())
+        weights = [part for name, part in parts if "weight" in name]
+        moved = [*tensors((args, keywords)), *results, *weights]
+        self.features[f"{kind} count"] += 1
+        self.features[f"{kind} bytes"] += FLOAT_BYTES * sum(tensor.numel() for tensor in moved)
+
+
+@contextmanager
+def _step_by_step() -> Iterator[None]:
+    """Keep torch from running attention, or a whole block of it, as one operation of its own."""
+    from torch.backends import mha
+
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
     try:
-        with evaluating(network), torch.no_grad():
-            network(*positional, **keywords)
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
-    return dict(features)
+        mha.set_fastpath_enabled(before)
 
 
 def kind_of(module: nn.Module) -> str:
-    """Return the kind of a module without parts."""
+    """Return the kind of a module without parts, or of attention."""
     from torch import nn
     from torch.nn.modules.batchnorm import _NormBase
     from torch.nn.modules.conv import _ConvNd
@@ -70,6 +125,10 @@ def kind_of(module: nn.Module) -> str:
         return f"convolution {size}{' grouped' if module.groups > 1 else ''}"
     if isinstance(module, nn.Linear):
         return "linear"
+    if isinstance(module, nn.MultiheadAttention):
+        return "attention"
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return "recurrent"
     if isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)):
         return "norm"
     if isinstance(module, (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd)):
@@ -103,7 +162,8 @@ def nb201_features(name: str) -> dict[str, float]:
 
 def fbnet_features(name: str) -> dict[str, float]:
     """Return 1 for each block's operation, of 22 blocks and nine operations."""
-    return {"one": 1.0, **{f"block {place} operation {op}": 1.0 for place, op in enumerate(name)}}
+    blocks = enumerate(name.removeprefix("fbnet/"))
+    return {"one": 1.0, **{f"block {place} operation {op}": 1.0 for place, op in blocks}}
 
 
 OF_SPACES: Mapping[str, Callable[[str], dict[str, float]]] = {

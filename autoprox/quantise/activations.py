@@ -49,7 +49,9 @@ def searched(tensor: Tensor) -> Grid:
     if low == high:
         return Grid(1.0, 0)
     flat = tensor.flatten()
-    some = flat[torch.linspace(0, len(flat) - 1, min(len(flat), ENTRIES)).long()]
+    count = min(len(flat), ENTRIES)
+    # In integers: floats of 32 bits cannot tell places above 2^24 apart.
+    some = flat[torch.arange(count) * (len(flat) - 1) // max(1, count - 1)]
     tried = [_spanning(low * step / SHARES, high * step / SHARES) for step in range(SHARES, 0, -1)]
     return min(tried, key=lambda grid: float((some - grid.nearest(some)).square().sum()))
 

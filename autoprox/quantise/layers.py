@@ -118,7 +118,7 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
 
     Raises:
         QuantisationError: no layer can be quantised, one runs more than once, has no weight of its
-            own, or the images are of an integer type.
+            own, or the images are of an integer type or none.
     """
     check_normalised(images)
     layers: list[QuantisableLayer] = []
@@ -126,7 +126,8 @@ def costs(network: nn.Module, images: Tensor) -> Costs:
 
     def note(name: str, module: Module, _: Tensor, output: Tensor) -> None:
         _check_weight(name, module, owners)
-        macs = output[0].numel() * module.weight[0].numel()
+        # All of the output is of one image, whatever its first axis: a module may merge it.
+        macs = output.numel() * module.weight[0].numel()
         layers.append(QuantisableLayer(name, module.weight.numel(), macs))
 
     with evaluating(network), torch.no_grad():
@@ -154,21 +155,21 @@ def _check_weight(name: str, module: Module, owners: dict[Tensor, str]) -> None:
 
 
 def watched(
-    network: nn.Module, images: Tensor, see: Callable[[str, Module, Tensor, Tensor], Tensor | None]
+    network: nn.Module, images: Tensor, see: Callable[[str, Module, Tensor, Tensor], None]
 ) -> None:
     """Run `network` and show the name, module, input and output of each layer when it has run.
 
     Args:
         network: its layers are `nn.Conv2d` and `nn.Linear` modules that the run calls.
         images: what it runs on.
-        see: what it returns replaces the output, unless it is None.
+        see: is shown the tensors themselves; a vector, such as one that all images share, as a row.
 
     Raises:
         QuantisationError: no layer ran, or one ran more than once.
     """
     seen: set[str] = set()
 
-    def after(name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+    def after(name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
         assert isinstance(module, Module)
         if name in seen:
             raise QuantisationError(
@@ -176,7 +177,7 @@ def watched(
                 "a module of its own at each place"
             )
         seen.add(name)
-        return see(name, module, args[0], out)
+        see(name, module, _rows(args[0]), _rows(out))
 
     handles = [
         module.register_forward_hook(
@@ -195,3 +196,8 @@ def watched(
             f"{type(network).__name__} runs no layer that can be quantised; expected nn.Conv2d or "
             "nn.Linear modules"
         )
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """The tensor itself; a vector as one row."""
+    return tensor if tensor.ndim > 1 else tensor[None]

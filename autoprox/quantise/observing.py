@@ -13,7 +13,8 @@ from autoprox.quantise.activations import Grid, searched
 from autoprox.quantise.layers import Module, watched
 
 COVARIANCE_ROWS = 2**16
-"""About how many input vectors of a layer its covariance is taken over: whole images."""
+"""About how many input vectors of a layer its covariance is taken over: those of whole images, or
+of whatever else the first axis counts, such as the windows or tokens of all images."""
 
 TOGETHER = 8
 """Images whose outputs are looked at together: they stay in the cache of a core."""

@@ -34,10 +34,10 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def check_normalised(images: Tensor) -> None:
-    """Refuse images that come straight from a file, and what is no tensor.
+    """Refuse images that come straight from a file, what is no tensor, and what holds no image.
 
     Raises:
-        QuantisationError: they are of an integer type, or no tensor.
+        QuantisationError: they are of an integer type, there are none, or they are no tensor.
     """
     if not isinstance(images, Tensor):
         raise QuantisationError(
@@ -48,6 +48,10 @@ def check_normalised(images: Tensor) -> None:
         raise QuantisationError(
             f"expected normalised images of a floating type; got {images.dtype}: divide by 255, "
             "subtract the mean and divide by the deviation that the network was trained with"
+        )
+    if not images.numel():
+        raise QuantisationError(
+            f"expected one image or more; got a tensor of shape {tuple(images.shape)}"
         )
 
 
@@ -72,7 +76,8 @@ def logits(network: nn.Module, images: Tensor, precision: str = "float32") -> Te
         precision: one of `PRECISIONS`.
 
     Raises:
-        QuantisationError: the images are of an integer type, or there is no such precision.
+        QuantisationError: the images are of an integer type, there are none, or there is no such
+            precision.
     """
     check_normalised(images)
     with evaluating(network), computing(precision):
@@ -89,6 +94,9 @@ def accuracy(
         images: as `logits` takes them.
         labels: int64 ``(images,)``.
         precision: one of `PRECISIONS`.
+
+    Raises:
+        QuantisationError: as `logits`.
     """
     return percent_right(logits(network, images, precision), labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import subprocess
@@ -248,6 +249,61 @@ def test_isomorphic_architectures_stay_together(seed: int) -> None:
     ]
     assert not classes[0] & classes[1]
     assert sorted(parts.search + parts.held_out) == list(range(40))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_space_holds_out_and_another_searches_on_is_in_neither_part(seed: int) -> None:
+    bench = toy(architectures=rows(40, "wide", classes=25) + rows(30, "deep", classes=20))
+    parts = split(bench, seed)
+    names, classes = (
+        [{getattr(bench.architectures[index], of) for index in part}
+         for part in (parts.search, parts.held_out)]
+        for of in ("name", "isomorph")
+    )  # fmt: skip
+    assert not classes[0] & classes[1]
+    for space in bench.spaces:
+        alone = bench.restricted([space])
+        own = split(alone, seed)
+        assert {alone.architectures[index].name for index in own.search} <= names[0]
+        for index in own.held_out:
+            row = alone.architectures[index]
+            assert (row.name in names[1]) == (row.isomorph not in classes[0])
+    assert len(names[0]) + len(names[1]) < 70
+
+
+def test_a_space_that_holds_out_only_what_another_searches_on_is_refused() -> None:
+    bench = toy(architectures=rows(10, "wide", classes=10) + rows(10, "deep", classes=10))
+    with pytest.raises(BenchError, match="all that space 'wide' would hold out is"):
+        split(bench, seed=0, held_out_share=0.1)
+
+
+SPLITS = {
+    "vit101": "0d6de2d75f722d61",
+    "nb201": "df758b2e878b70dd",
+    "mq101": "7eb1606f15492bb7",
+    "mq101wide": "7eb1606f15492bb7",
+    "natssss": "1496a9cb5b007176",
+    "transnas": "07916d9cd609774d",
+    "nb101": "7fb28cc423a23b67",
+    "macro": "232223fb24a07328",
+    "darts": "9705744f06961c9b",
+    "autoformer_s": "728bd5eaab15b17f",
+    "landmarks": "d350dc7f63842176",
+    "rnn": "718143b12c897c08",
+    "resnet64": "1e080381e5d379a6",
+}
+"""What a split of each bench that ships was, with seed 0, before spaces knew of each other."""
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_benches_whose_classes_are_each_of_one_space_split_as_ever(name: str) -> None:
+    parts = split(load_bench(name), seed=0)
+    told = repr((parts.search, parts.held_out)).encode()
+    assert hashlib.sha256(told).hexdigest()[:16] == SPLITS[name]
+
+
+def test_all_benches_that_ship_have_a_known_split() -> None:
+    assert {*SPLITS, "mpnb201"} == set(BENCHES)
 
 
 def test_a_space_of_nine_cannot_be_split() -> None:

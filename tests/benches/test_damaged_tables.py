@@ -80,6 +80,9 @@ def test_one_target_may_be_given_as_a_text(tmp_path: Path) -> None:
         (HEAD, ROW.replace("3,", "x,", 1)),
         (HEAD, ROW.replace(",2,4,", ",x,4,")),
         (HEAD, ROW.replace(",2,4,", ",99,4,")),
+        (HEAD, ROW.replace(",2,4,", ",0,4,")),  # a convolution without bits
+        (HEAD, ROW.replace(",2,4,0,", ",2,4,8,")),  # bits of nothing
+        (HEAD, "3,2,4,0,0,0,2,4,8,0,0,0,0.7"),  # bits of a pool
         (HEAD, ROW.replace("0.7", "70")),
         (HEAD, ROW.replace("0.7", "-1")),
         (HEAD.replace("op0", "opp"), ROW),

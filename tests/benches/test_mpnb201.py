@@ -54,6 +54,16 @@ def test_networks_at_chance_are_left_out_and_counted(bench):
     assert bench.accuracies("accuracy").tolist() == pytest.approx(range(60, 76))
 
 
+def test_networks_without_an_accuracy_are_not_said_to_be_at_chance(folder, tmp_path):
+    text = (folder / mpnb201.FILES["50ep"]).read_text()
+    empty = ",".join(["100", *"320000", *"840000", "", ""])
+    (tmp_path / mpnb201.FILES["50ep"]).write_text(f"{text}{empty}\n")
+    assert mpnb201.mpnb201(tmp_path).caveats[-1] == (
+        "2 of 18 networks are left out: 1 that stayed at chance, at 12 % or below, and 1 without "
+        "an accuracy."
+    )
+
+
 def test_every_convolution_of_a_cell_has_the_bits_of_its_edge_and_all_else_8(bench):
     row = next(each for each in bench.architectures if each.config["cell"] == "020310")
     network, (inputs, _) = bench.network(row), Probe(batch=2).inputs(bench)
@@ -84,6 +94,43 @@ def test_rows_of_one_cell_are_never_split(bench):
     assert not cells[0] & cells[1]
 
 
+EQUAL = (("313341", "334131"), ("112112", "121112"), ("402414", "412014"), ("104112", "140112"),
+         ("301033", "330033"), ("124224", "142224"))  # fmt: skip
+"""Pairs of cells that NAS-Bench-201 calls isomorphic: their branches, or sums, are exchanged."""
+
+HEADER = "op0,op1,op2,op3,op4,op5,w0,w1,w2,w3,w4,w5,test_acc"
+
+
+def row_of(cell, bits, accuracy):
+    """The row of a cell with the same bits for all convolutions."""
+    return ",".join([*cell, *(bits if digit in "23" else "0" for digit in cell), accuracy])
+
+
+def test_cells_that_compute_the_same_are_never_split(tmp_path):
+    rows = [row_of(cell, bits, "0.5") for pair in EQUAL for cell in pair for bits in "248"]
+    (tmp_path / mpnb201.FILES["50ep"]).write_text("\n".join([HEADER, *rows, ""]))
+    bench = mpnb201.mpnb201(tmp_path)
+    first = {cell: pair[0] for pair in EQUAL for cell in pair}
+    for seed in range(3):
+        parts = split(bench, seed)
+        pairs = [{first[bench.architectures[i].config["cell"]] for i in part}
+                 for part in (parts.search, parts.held_out)]  # fmt: skip
+        assert not pairs[0] & pairs[1]
+
+
+def test_a_cell_that_one_space_searches_on_is_held_out_in_none(tmp_path):
+    cells = [f"3{number:05}" for number in range(11111) if set(str(number)) <= set("1234")][::12]
+    rows = [row_of(cell, bits, "0.5") for cell in cells for bits in "28"]
+    for name in mpnb201.FILES.values():
+        (tmp_path / name).write_text("\n".join([HEADER, *rows, ""]))
+    bench = mpnb201.mpnb201(tmp_path)
+    parts = split(bench, 0)
+    classes = [{bench.architectures[i].isomorph for i in part}
+               for part in (parts.search, parts.held_out)]  # fmt: skip
+    assert classes[1]
+    assert not classes[0] & classes[1]
+
+
 @pytest.mark.slow
 def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(bench, tmp_path):
     bench, text = bench.sampled(10), "sum(multiply(bits, norm(weight_error)))"
@@ -94,7 +141,7 @@ def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(ben
     cached = Evaluator(load_table(Store(tmp_path), rows, names))(parse_proxy(text)).values
     row = bench.architectures[3]
     inputs, targets = Probe(batch=4).inputs(bench)
-    given = {"bits": bench.bits(row), "mode": "train"}
+    given = {"bits": bench.bits(row), "mode": "train", "sample": 512}
     live = load(text)(bench.network(row), inputs, targets, **given)
     assert live == pytest.approx(cached[3], rel=1e-9)
     proxies = [text, "params", "qe_score"]

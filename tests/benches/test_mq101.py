@@ -19,7 +19,7 @@ from autoprox.leaderboard.run import rank
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan
 from autoprox.proxies.loading import load
-from autoprox.quantise.layers import quantisable_layers
+from autoprox.quantise.layers import costs, quantisable_layers
 from autoprox.quantise.table import FACTS, Images, _digest, read_rows
 from autoprox.runs.evolve import evolve
 from autoprox.search.bits.comparison import builder_of, cifar_images
@@ -243,6 +243,9 @@ def test_a_shipped_table_is_that_of_the_shipped_network(name, network):
     assert facts["test_count"] >= 2_500
     layers = quantisable_layers(built, torch.zeros(1, 3, 32, 32))
     assert all(len(bench.bits(each)) == len(layers) for each in rows)
+    cost = costs(built, torch.zeros(1, 3, 32, 32))
+    for row in read_rows(mq101.FOLDER / f"{network}.csv"):
+        assert (cost.size_bytes(row.bits), cost.bops(row.bits)) == (row.size_bytes, row.bops)
     counts = [np.isfinite(bench.accuracies(target, rows)).sum() for target in bench.targets]
     assert sum(counts) >= 425
     assert all(count >= 425 for count in counts if count)

@@ -62,6 +62,17 @@ def test_fbnet_is_told_by_the_operations_of_its_blocks():
     assert model.error < 0.1
 
 
+def test_names_of_fbnet_may_begin_with_the_space(tmp_path):
+    costs = measured("fbnet", "raspi4_ms")
+    models = []
+    for space in ("", "fbnet/"):
+        lines = [f"{space}{name},{costs[name]}" for name in list(costs)[:60]]
+        path = tmp_path / "own.csv"
+        path.write_text("\n".join(["architecture,ms", *lines, ""]))
+        models.append(fit_file(path, "fbnet"))
+    assert models[0] == models[1]
+
+
 def test_published_figures_are_as_printed():
     # HW-NAS-Bench's README prints the figures of the cell of index 0.
     first = autoprox.load_bench("nb201").architectures[0].name
@@ -91,6 +102,14 @@ def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
     rows = [{"a": float(a), "b": float(b)} for a, b in draw.integers(1, 1_000_000, (25, 2))]
     model = fit_cost(rows, [3.0 * row["a"] + 7e-3 * row["b"] for row in rows])
     assert model.prices == pytest.approx({"a": 3.0, "b": 7e-3}, rel=1e-12)
+
+
+@pytest.mark.parametrize("cost", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_measurement_that_is_no_time_is_refused_in_a_sentence(cost):
+    costs = [float(1 + place) for place in range(20)]
+    costs[7] = cost
+    with pytest.raises(BenchError, match=rf"above 0; measurement 7, counted from 0, is {cost:g}"):
+        fit_cost([{"one": 1.0}] * 20, costs)
 
 
 def test_a_few_measurements_that_are_far_off_change_no_price():
@@ -128,6 +147,76 @@ def test_features_of_a_network_by_hand():
     assert not any(module._forward_hooks for module in network.modules())
 
 
+class Reader(nn.Module):
+    """A table of vectors, a layer that takes them under the names of `how`, and a linear one."""
+
+    def __init__(self, layer, width, how):
+        super().__init__()
+        self.table, self.layer, self.head = nn.Embedding(9, 16), layer, nn.Linear(width, 4)
+        self.how = how
+
+    def forward(self, places):
+        x = self.table(places)
+        read = self.layer(**dict.fromkeys(self.how, x)) if self.how else self.layer(x)
+        return self.head((read if isinstance(read, torch.Tensor) else read[0]).mean(1))
+
+
+ATTENTION = 7 * 16 * 48 + 2 * 2 * 7 * 7 * 8 + 7 * 16 * 16  # maps into, scores and sums, a map out
+
+
+@pytest.mark.parametrize(
+    ("layer", "width", "how", "macs", "moved"),
+    [
+        (nn.MultiheadAttention(16, 2, batch_first=True), 16, ("query", "key", "value"),
+         {"attention": ATTENTION}, 4 * 7 * 16 + 7 * 7 + 16 * 64),  # the scores come out, too
+        (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 16, (),
+         {"attention": ATTENTION, "linear": 7 * 2 * 16 * 32}, 4 * 7 * 16 + 16 * 64),
+        (nn.LSTM(16, 32, batch_first=True), 32, (),
+         {"recurrent": 7 * 48 * 128}, 7 * 48 + 64 + 48 * 128),
+        (nn.GRU(16, 32, batch_first=True), 32, (),
+         {"recurrent": 7 * 48 * 96}, 7 * 48 + 32 + 48 * 96),
+        (nn.RNN(16, 32, batch_first=True), 32, (),
+         {"recurrent": 7 * 48 * 32}, 7 * 48 + 32 + 48 * 32),
+    ],
+)  # fmt: skip
+def test_attention_and_recurrent_layers_have_features_and_tables_multiply_nothing(
+    layer, width, how, macs, moved
+):
+    fast = torch.backends.mha.get_fastpath_enabled()
+    found = features_of(Reader(layer, width, how), torch.zeros(1, 7, dtype=torch.int64))
+    counts = {name: count for name, count in found.items() if name.endswith(" macs")}
+    head = {"linear": macs.get("linear", 0) + 4 * width}
+    assert counts == {f"{kind} macs": count for kind, count in {**macs, **head}.items()}
+    kind = next(iter(macs))
+    assert found[f"{kind} count"] == 1
+    assert found[f"{kind} bytes"] == 4 * moved
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+
+
+def test_a_transposed_convolution_multiplies_each_place_of_its_input():
+    found = features_of(nn.ConvTranspose2d(3, 8, 2, stride=2), torch.zeros(1, 3, 5, 5))
+    assert found["convolution 2x2 macs"] == 3 * 25 * 8 * 4
+
+
+def test_products_that_a_network_writes_out_count_as_other():
+    class Attends(nn.Module):
+        def forward(self, x):
+            return nn.functional.scaled_dot_product_attention(x, x, x)
+
+    class Within(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.into, self.attends = nn.Linear(8, 8), Attends()
+
+        def forward(self, x):
+            x = self.attends(self.into(x))
+            return x @ x.mT
+
+    found = features_of(Within(), torch.zeros(1, 6, 8))
+    assert found["other macs"] == 2 * 6 * 6 * 8 + 6 * 6 * 8
+    assert found["linear macs"] == 6 * 8 * 8
+
+
 def test_a_network_is_timed_and_the_process_gets_its_cores_back():
     import os
 
@@ -141,7 +230,7 @@ def test_a_network_is_timed_and_the_process_gets_its_cores_back():
 def test_exported_modules_have_features_operations_and_times():
     network, shown = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4)
     exported = torch.export.export(network, (shown,)).module()
-    assert features_of(exported, shown)["one"] == 1
+    assert features_of(exported, shown) == {"one": 1, "other macs": 12}
     assert time_network(exported, shown, passes=5).seconds > 0
     assert count_flops(exported, shown) == count_flops(network, shown) == 2 * 4 * 3
 
@@ -170,9 +259,9 @@ def test_measured_here_then_fitted_then_searched_under(tmp_path):
     with pytest.raises(AutoproxError, match="version 9 of the format 'autoprox cost model'"):
         cost_model(tmp_path / "old.json")
     (tmp_path / "older.json").write_text(
-        Path(model).read_text().replace('"version": 3', '"version": 2')
+        Path(model).read_text().replace('"version": 4', '"version": 3')
     )
-    with pytest.raises(AutoproxError, match=r"version 2 .* expected 3 or later"):
+    with pytest.raises(AutoproxError, match=r"version 3 .* expected 4 or later"):
         cost_model(tmp_path / "older.json")
 
 

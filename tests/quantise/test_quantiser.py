@@ -3,7 +3,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from autoprox.benches import load_bench
 from autoprox.errors import QuantisationError, UnknownNameError
 from autoprox.quantise import (
     Method,
@@ -20,6 +22,8 @@ from autoprox.quantise.folding import folded
 from tests.quantise.small_networks import LAYERS, images, residual
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+aten = torch.ops.aten
 
 
 def change(network: nn.Module, other: nn.Module) -> float:
@@ -46,6 +50,60 @@ def test_costs_are_those_of_a_hand_count():
     assert found.size_bytes(bits) == size
     assert found.bops(bits) == sum(8 * b * m for b, m in zip(bits, macs.values(), strict=True))
     assert found.size_bytes(4) == found.size_bytes((8, 4, 4, 4, 8))
+
+
+class Tokens(nn.Module):
+    """One layer reads the tokens of all images as one batch, if `merged`, another a vector."""
+
+    def __init__(self, merged: bool) -> None:
+        super().__init__()
+        self.merged, self.shared = merged, nn.Parameter(torch.randn(6))
+        self.enter, self.middle = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.gate, self.head = nn.Linear(6, 8), nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = self.enter(x)
+        y = (
+            self.middle(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            if self.merged
+            else self.middle(x)
+        )
+        return self.head(y.relu().mean(1) * self.gate(self.shared))
+
+
+def tokens(merged: bool) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Tokens(merged).eval()
+
+
+def test_costs_are_of_one_image_whatever_a_layer_takes_for_its_batch():
+    for merged in (False, True):
+        found = costs(tokens(merged), torch.zeros(4, 16, 8)).layers
+        macs = {layer.name: layer.macs for layer in found}
+        assert macs == {"enter": 1024, "middle": 1024, "gate": 48, "head": 80}
+
+
+@pytest.mark.parametrize("name", ["nb201", "vit101", "nb101", "macro", "darts", "natssss"])
+def test_networks_of_benches_cost_what_torch_counts_of_their_convolutions_and_linear_maps(name):
+    bench = load_bench(name)
+    for space in bench.spaces:
+        network, shown = bench.network(bench.in_space(space)[3]), torch.zeros(1, *bench.input_shape)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            network.eval()(shown)
+        products = {aten.convolution, aten.mm, aten.addmm}  # not those of attention, aten.bmm
+        operations = counter.get_flop_counts()["Global"]
+        counted = sum(operations.get(product, 0) for product in products)
+        assert 2 * sum(layer.macs for layer in costs(network, shown).layers) == counted
+
+
+def test_layers_that_merge_images_and_tokens_or_read_a_vector_are_quantised_as_others():
+    shown = torch.randn(64, 16, 8, generator=torch.Generator().manual_seed(0))
+    apart, merged = (logits(quantise(tokens(each), 4, shown), shown) for each in (False, True))
+    torch.testing.assert_close(merged, apart)
+    exact = logits(tokens(True), shown)
+    assert (logits(quantise(tokens(True), 16, shown), shown) - exact).abs().max() < 0.02
 
 
 def test_folding_changes_nothing_but_the_batch_norms():
@@ -241,3 +299,15 @@ def test_accuracy_is_the_share_of_labels_and_restores_the_modes():
     labels[:10] += 1
     assert accuracy(network, shown, labels) == 75.0
     assert all(module.training for module in network.modules())
+
+
+def test_no_images_are_refused_in_a_sentence():
+    network, none, labels = residual(), images(4)[:0], torch.zeros(0, dtype=torch.int64)
+    for use in (
+        lambda: accuracy(network, none, labels),
+        lambda: logits(network, none),
+        lambda: costs(network, none),
+        lambda: quantise(network, 4, none),
+    ):
+        with pytest.raises(QuantisationError, match=r"one image or more; got .* \(0, 3, 8, 8\)"):
+            use()

@@ -138,3 +138,10 @@ def test_the_searched_grid_clips_an_outlier_but_not_a_uniform_range():
     outlier = torch.cat([normal(50_000), torch.tensor([30.0])])
     assert searched(outlier).scale < 0.95 * float(outlier.max() - outlier.min()) / 255
     assert searched(torch.zeros(5)) == Grid(1.0, 0)
+
+
+def test_inputs_of_more_entries_than_a_float_can_count_are_searched():
+    many = torch.linspace(0, 1, 4096).repeat(4116)  # 112 images of 3 x 224 x 224
+    assert searched(many).scale == pytest.approx(1 / 255)
+    assert searched(many[:7]) == Grid(float(many[6]) / 255, 0)
+    assert searched(many[1:2]) == Grid(float(many[1]) / 255, 0)
