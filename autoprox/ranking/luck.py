@@ -237,6 +237,7 @@ def chance_floor(columns: Sequence[Column], correlation: RankCorrelation, candid
     deviations = np.array([_deviation(len(column.places), correlation) for column in columns])
     alike = np.array([[_alike(first, second) for second in columns] for first in columns])
     variance = (share * deviations) @ alike @ (share * deviations)
+    variance = max(0.0, variance)  # opposite targets cancel, but for rounding
     tails = ndtri([1 - 1 / candidates, 1 - 1 / (candidates * math.e)])
     return float(math.sqrt(variance) * (tails @ [1 - np.euler_gamma, np.euler_gamma]))
 

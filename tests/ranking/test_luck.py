@@ -147,6 +147,15 @@ def test_one_candidate_has_no_luck_of_selection():
     assert chance_floor([unrelated(40)], "somers", 1) == 0.0
 
 
+@pytest.mark.parametrize("count", [10, 11, 37, 100])
+@pytest.mark.parametrize("correlation", ["somers", "spearman"])
+def test_where_two_targets_rank_exactly_opposite_chance_reaches_nothing(correlation, count):
+    generator = np.random.default_rng(0)
+    for figures in generator.normal(size=(30, count)):  # what cancels is rounded to either side
+        columns = [column(figures), column(100 - figures, target="loss")]
+        assert chance_floor(columns, correlation, 1000) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])
 def test_without_luck_the_share_explained_is_that_of_an_adjusted_r_squared(correlation):
     count, predictors, r_squared = 40, 9, 0.8
