@@ -350,7 +350,7 @@ class Fitter:
         failed = {at[place]: reason for place, reason in whole.failures.items() if place in at}
         scores = Scores(whole.values[list(places)], failed)
         assessments = [assessor(name, graph) for name, graph in self.shown.known.items()]
-        assessments.sort(key=lambda row: -(row.joint or -1.0))
+        assessments.sort(key=lambda row: (row.joint is None, -(row.joint or 0.0)))
         return (assessor.of_scores(proxy.name, proxy.description, scores), *assessments)
 
     def _proxy(

@@ -98,6 +98,14 @@ def test_labels_and_figures_are_of_different_architectures(folder):
     assert {row.name for row in found.fits[0].held_out} >= {"params", "snip"}
 
 
+def test_the_figures_of_known_proxies_are_sorted_nothing_above_what_is_upside_down(folder):
+    found = fit(TINY, "ridge", labels=6, spaces="mlp", targets="coarse", cache=folder / "cache")
+    figures = {row.name: row.joint for row in found.fits[0].held_out[1:]}
+    assert figures["depth"] == 0.0  # the same for all
+    assert min(figures.values()) < 0
+    assert list(figures.values()) == sorted(figures.values(), reverse=True)
+
+
 def test_the_command_prints_what_the_function_finds(folder, capsys):
     found = tiny(folder, "ridge")
     arguments = ["fit", "--bench", TINY, "--model", "ridge", "--labels", "12", "--quiet"]
