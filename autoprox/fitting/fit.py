@@ -25,6 +25,7 @@ from autoprox.predictors.features import LayerScale, Scales, normal_scores, scal
 from autoprox.predictors.models import MODELS, check_labels, predict_by
 from autoprox.proxies.fitted import FittedProxy, fitted_path
 from autoprox.proxies.loading import load
+from autoprox.ranking.figures import last_where
 from autoprox.runs.ground import Ground, lay, searched_statistics, with_baselines
 from autoprox.runs.running import found_at
 from autoprox.runs.unseen import check_unseen
@@ -123,9 +124,13 @@ class Shown:
 
     @cached_property
     def consensus(self) -> Array:
-        """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``."""
-        values = [np.nan_to_num(self.evaluator(graph).values) for graph in self.known.values()]
-        return np.asarray(np.mean([normal_scores(scores) for scores in values], axis=0))
+        """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``.
+
+        A network on which a proxy has no score comes last there, as it does in a ranking.
+        """
+        values = [self.evaluator(graph).values for graph in self.known.values()]
+        ranked = [last_where(~np.isfinite(scores), scores) for scores in values]
+        return np.asarray(np.mean([normal_scores(scores) for scores in ranked], axis=0))
 
     def labelled(self, places: Iterable[int]) -> list[int]:
         """Return which of some architectures have a figure for every target."""

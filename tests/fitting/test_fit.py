@@ -15,8 +15,9 @@ from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
 from autoprox.cli.rank import rank
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
+from autoprox.evaluation.evaluate import Scores
 from autoprox.evolution.settings import Settings
-from autoprox.fitting.fit import fit
+from autoprox.fitting.fit import Shown, fit
 from autoprox.fitting.inputs import inputs_of
 from autoprox.fitting.labelling import chosen, labels_of
 from autoprox.predictors.features import Scales, normal_scores
@@ -183,6 +184,17 @@ def test_labels_are_bought_as_asked(folder):
     with pytest.raises(AutoproxError, match="'ridge' does not say how sure it is"):
         tiny(folder, "ridge", labelling="uncertainty")
     assert tiny(folder, "gp", labelling="uncertainty").fits[0].labels == 12
+
+
+def test_a_network_without_a_score_is_the_last_of_what_the_known_proxies_say():
+    scores = {"below 0": [-5.0, np.nan, -3.0, -4.0], "above": [2.0, np.inf, 4.0, 3.0]}
+
+    def evaluated(name):
+        return Scores(np.array(scores[name]), {1: "not finite"})
+
+    shown = Shown(None, ("coarse",), evaluated, {name: name for name in scores}, None)
+    assert shown.consensus.argsort().tolist() == [1, 0, 3, 2]
+    assert shown.consensus == pytest.approx(normal_scores(np.array([2.0, 1.0, 4.0, 3.0])))
 
 
 @pytest.mark.parametrize(("model", "same"), [("parzc_ranks", True), ("parzc_magnitudes", False)])
