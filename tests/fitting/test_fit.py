@@ -20,6 +20,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.fitting.fit import Shown, fit
 from autoprox.fitting.inputs import inputs_of
 from autoprox.fitting.labelling import chosen, labels_of
+from autoprox.leaderboard.searched import Searched
 from autoprox.predictors.features import Scales, normal_scores
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.proxy import Proxy
@@ -69,6 +70,52 @@ def test_an_input_may_not_have_been_found_on_what_is_held_out(kind, folder):
     with pytest.raises(RunError, match=r"search that found .*other.json searched on \d+ of the"):
         tiny(folder, inputs=[kind.format(path)])
     assert tiny(folder, inputs=[kind.format(path)], split_seed=1).fits  # the same split
+
+
+def found_by(folder, name, text, **settings):
+    """Write the file of a proxy that a search found."""
+    told = {"settings": Settings(TINY, **settings).to_json()}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(Proxy(autoprox.load(text).graph, name, "", told).to_json()))
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["{}", "layers:{}"])
+def test_a_fit_was_searched_on_what_the_searches_of_its_inputs_saw(kind, folder, tmp_path):
+    first = found_by(tmp_path, "first", "snip", spaces=("mlp",))
+    second = found_by(tmp_path, "second", "plain", spaces=("cnn",), held_out_share=0.6)
+    bench = autoprox.load_bench(TINY)
+    alone = [Searched(bench, TINY, bench.architectures)(autoprox.load(p)) for p in (first, second)]
+    path = tmp_path / "own.safetensors"
+    inputs = [
+        kind.format(first),
+        kind.format(second),
+        kind.format("params" if kind == "{}" else "snip"),
+    ]
+    tiny(folder, "ridge", inputs=inputs, out=path)
+    proxy = autoprox.load(path)
+    assert [each["spaces"] for each in proxy.provenance["searches"]] == [["mlp"], ["cnn"]]
+    seen = {*proxy.provenance["labels"]["architectures"]}
+    for space, share in (("mlp", 0.4), ("cnn", 0.6)):
+        part = bench.restricted([space])
+        search = autoprox.benches.split(part, 0, share).search
+        seen |= {part.architectures[i].name for i in search}
+    board = autoprox.rank([path], TINY, cache=folder / "cache", timed=False)
+    assert board[proxy.name].searched_on == len(seen) > max(12, *alone)
+
+
+def test_a_fit_of_what_no_search_found_says_nothing_of_searches(folder):
+    proxy = tiny(folder, "ridge", inputs=["params", "norm(grad)", "layers:snip"]).proxy
+    assert "searches" not in proxy.provenance
+
+
+def test_damaged_settings_of_searches_are_told(folder):
+    proxy = tiny(folder, "ridge", inputs=["params"]).proxy
+    for searches in ("some", ["some"], [{"bench": TINY, "split_seed": "x"}]):
+        damaged = replace(proxy, provenance={**proxy.provenance, "searches": searches})
+        row = autoprox.rank([damaged], TINY, cache=folder / "cache", timed=False)[proxy.name]
+        assert row.searched_on is None
+        assert row.reason.startswith("what its search saw is not known: ")
 
 
 def test_what_is_held_out_has_no_say(folder):
