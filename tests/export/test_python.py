@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from autoprox import proxies
-from autoprox.errors import AutoproxError
+from autoprox.errors import AutoproxError, ScoreError
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
@@ -459,6 +459,16 @@ def test_a_score_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     score = module_of(load("mean(only_attention(sum(weight)))"), tmp_path).score
     with pytest.raises(ValueError, match="no score on this network: it gives nan"):
         score(network, x, y)
+
+
+def test_a_file_gives_0_where_autoprox_refuses_it_and_says_so(tmp_path: Path) -> None:
+    network, x, y = scoring.case(scoring.SmallCNN)
+    proxy = load("sum(norm(subtract(grad, grad)))")
+    with pytest.raises(ScoreError, match="it says nothing: "):
+        proxy(network, x, y)
+    module = module_of(proxy, tmp_path)
+    assert module.score(network, x, y) == 0
+    assert "refuses a score that is 0 because a part" in " ".join(module.__doc__.split())
 
 
 def test_a_file_takes_any_inputs_and_loss(tmp_path: Path) -> None:
