@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ PLAIN_ERRORS = frozenset(
 """Errors of autoprox that have nothing of their own, for which a copy raises `ValueError`."""
 
 
+INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+"""Expressions that have names of their own."""
+
+
 @dataclass(frozen=True)
 class Definition:
     """A definition at the top level of a module.
@@ -43,17 +48,19 @@ class Definition:
     text: str
 
 
-ModuleNames: TypeAlias = Mapping[str, Definition | Key]
-"""What names are in a module: definitions, or where they are imported from."""
+ModuleNames: TypeAlias = Mapping[str, Definition | Key | None]
+"""What names are in a module: definitions, or where they are imported from; None where more than
+one statement says it."""
 
 
 @cache
-def top_level(module: str) -> dict[str, Definition | Key]:
+def top_level(module: str) -> dict[str, Definition | Key | None]:
     """What a module defines at its top level, and where what it imports comes from."""
     text = inspect.getsource(importlib.import_module(module))
     lines = text.splitlines()
-    known: dict[str, Definition | Key] = {}
-    body = list(_flattened(ast.parse(text).body))
+    known: dict[str, Definition | Key | None] = {}
+    tree = ast.parse(text)
+    body = list(_flattened(tree.body))
     for place, node in enumerate(body):
         if isinstance(node, ast.Import):
             known |= {alias.asname or alias.name: (alias.name, "") for alias in node.names}
@@ -69,7 +76,40 @@ def top_level(module: str) -> dict[str, Definition | Key]:
             last = after[0] if documented else node
             source = "\n".join(lines[first_line(node) - 1 : last.end_lineno])
             known[name] = Definition(ast.parse(source).body[0], source)
-    return known
+    return known | dict.fromkeys(_changed(tree, body))
+
+
+def _changed(tree: ast.Module, body: list[ast.stmt]) -> set[str]:
+    """Return the names that a module makes or changes by a statement that is not the only one.
+
+    Imports and definitions may be repeated, as those of `typing.overload` are: the last one holds.
+    """
+    plain, others = Counter[str](), Counter[str]()
+    for node in body:
+        is_plain = isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
+        (plain if is_plain else others).update({*_stored(node)})
+    for inner in ast.walk(tree):
+        others.update(inner.names if isinstance(inner, ast.Global) else ())
+    return {name for name, count in others.items() if count + plain[name] > 1}
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement makes, changes, deletes or stores in a part of.
+
+    What functions and classes in it do with names of their own is left out.
+    """
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name
+    elif not (isinstance(node, INNER) or (isinstance(node, ast.AnnAssign) and not node.value)):
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+            whole: ast.AST = node
+            while isinstance(whole, (ast.Attribute, ast.Subscript)):
+                whole = whole.value
+            yield from [whole.id] if isinstance(whole, ast.Name) else ()
+        for inner in ast.iter_child_nodes(node):
+            yield from _stored(inner)
 
 
 def _flattened(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -89,7 +129,7 @@ def _origin(source: str, name: str) -> Key:
 def _name(node: ast.stmt) -> str | None:
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return node.name
-    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
         return None
     target = node.targets[0] if isinstance(node, ast.Assign) else node.target
     return target.id if isinstance(target, ast.Name) else None
@@ -102,6 +142,15 @@ def _is_text(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def is_as_written(module: str, name: str, definition: Definition) -> bool:
+    """Say whether a name of a module holds what its definition says, if that is a literal."""
+    try:
+        written = ast.literal_eval(getattr(definition.node, "value", None))  # type: ignore[arg-type]
+    except (ValueError, TypeError):  # it is none
+        return True
+    return repr(vars(sys.modules[module]).get(name)) == repr(written)
 
 
 def definition_of(function: Callable[..., Any]) -> Definition:

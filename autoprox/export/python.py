@@ -131,8 +131,10 @@ def _documentation(proxy: Proxy) -> str:
         paragraphs.append("Where it comes from:\n\n" + textwrap.indent("\n".join(filled), "    "))
     paragraphs.append(
         f"Written by autoprox {__version__}; it needs torch alone. `score` reads full tensors: it "
-        'is what\nthe proxy gives in autoprox with sample="full". What follows it is the source of '
-        "autoprox, without\nwhat this proxy never runs."
+        'is what\nthe proxy gives in autoprox with sample="full". One check is not here: autoprox '
+        "refuses a score that\nis 0 because a part of the formula is 0 in every layer, as it says "
+        "nothing of the network. What\nfollows `score` is the source of autoprox, without what "
+        "this proxy never runs."
     )
     text = "\n\n".join(paragraphs).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{text}\n"""'

@@ -24,6 +24,7 @@ from autoprox.export.definitions import (
     edited,
     imported,
     is_allowed,
+    is_as_written,
     names_beside,
     parsed,
     top_level,
@@ -107,14 +108,21 @@ class Copier:
         key = module, name
         if key in self._replaced:
             return self._object(self._replaced[key])
-        origin = known[name]
-        if isinstance(origin, Definition):
-            if key in self._values and key not in self._copies:
+        origin = known.get(name)
+        if key in self._values:
+            if key not in self._copies:
                 text = f"{self._name(key)} = {self._written(self._values[key])}"
                 self._copies[key] = lambda: text
-            elif key not in self._copies:
+            return self._name(key)
+        if isinstance(origin, Definition) and is_as_written(module, name, origin):
+            if key not in self._copies:
                 self._copy(key, self._reduced(module, origin), known)
             return self._name(key)
+        if origin is None or isinstance(origin, Definition):
+            raise AutoproxError(
+                f"{name!r}, which {module} uses, is not what one statement there says, and an "
+                "export copies one: define it by a statement of its own, and change it nowhere else"
+            )
         source, original = origin
         if is_allowed(source):
             if origin not in self._imports:

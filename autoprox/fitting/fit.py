@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from autoprox.assessment.assess import Assessment, Assessor, columns, expressible
 from autoprox.benches import Bench, Split, drawn, load_bench, split
-from autoprox.errors import AutoproxError, LanguageError, UnknownNameError
+from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.evaluation.evaluate import Evaluator, Scores
 from autoprox.evolution.settings import Settings
-from autoprox.fitting.inputs import SCALES, inputs_of, scale_of
+from autoprox.fitting.inputs import inputs_of, scale_of, searches_of
 from autoprox.fitting.labelling import LABELLINGS, check_enough, chosen, labels_of, with_figures
 from autoprox.language.graph import Graph
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
@@ -24,8 +24,8 @@ from autoprox.measuring.tables import Plan, load_table, measure_bench
 from autoprox.predictors.features import LayerScale, Scales, normal_scores, scales_of
 from autoprox.predictors.models import MODELS, check_labels, predict_by
 from autoprox.proxies.fitted import FittedProxy, fitted_path
-from autoprox.proxies.loading import load
-from autoprox.runs.ground import Ground, lay, searched_statistics, with_baselines
+from autoprox.ranking.figures import last_where
+from autoprox.runs.ground import lay, searched_statistics, with_baselines
 from autoprox.runs.running import found_at
 from autoprox.runs.unseen import check_unseen
 from autoprox.runtime.arguments import listed, named_options
@@ -123,9 +123,13 @@ class Shown:
 
     @cached_property
     def consensus(self) -> Array:
-        """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``."""
-        values = [np.nan_to_num(self.evaluator(graph).values) for graph in self.known.values()]
-        return np.asarray(np.mean([normal_scores(scores) for scores in values], axis=0))
+        """The mean over the known proxies of the normal scores of the ranks, ``(networks,)``.
+
+        A network on which a proxy has no score comes last there, as it does in a ranking.
+        """
+        values = [self.evaluator(graph).values for graph in self.known.values()]
+        ranked = [last_where(~np.isfinite(scores), scores) for scores in values]
+        return np.asarray(np.mean([normal_scores(scores) for scores in ranked], axis=0))
 
     def labelled(self, places: Iterable[int]) -> list[int]:
         """Return which of some architectures have a figure for every target."""
@@ -225,15 +229,17 @@ def fit(
     words = searched_statistics(part)
     sources = listed(inputs) if inputs else (entry.reads,)
     graphs, layers = inputs_of(sources, part, words), scale_of(sources)
-    named = [name for name in sources if name != "known" and name not in SCALES]
-    if named:
+    searches = searches_of(sources)
+    if searches:
         home = source.name if isinstance(source, Bench) else found_at(source)
         asked_for = listed(targets) if targets else None
         for number in split_seeds:
             searched = Settings(
                 home, targets=asked_for, split_seed=number, held_out_share=held_out_share
             )
-            _check_unseen(named, lay(part, searched, Path()), source)
+            ground = lay(part, searched, Path())
+            for name, recorded in searches.items():
+                check_unseen(ground, source, recorded, f"the search that found {name}")
     names = dict.fromkeys([*words, *(name for graph in graphs for name in graph.statistics)])
     probe = Probe(batch, probe_seed, sample, images, device)
     folder = Path(cache) if cache is not None else default_folder()
@@ -241,25 +247,14 @@ def fit(
     tell = progress or silent
     with open_workers(jobs, backend, scheduler, folder) as workers:
         shown = shown_of(plan, wanted, workers, tell)
-        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers)
+        told = tuple(searches.values())
+        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers, told)
         results = []
         for repeat, number in enumerate(split_seeds):
             tell("fitting", repeat, repeats)
             results.append(fitter(seed + repeat, number, held_out_share))
         tell("fitted", repeats, repeats)
     return Fits(tuple(results), None if path is None else results[0].proxy.save(path))
-
-
-def _check_unseen(inputs: Sequence[str], ground: Ground, source: str | Bench) -> None:
-    """Raise `RunError` if a search that found an input saw held-out architectures."""
-    for text in inputs:
-        kind, _, name = text.partition(":")
-        try:
-            recorded = load(name if kind in SCALES else text).provenance.get("settings")
-        except LanguageError:  # an expression of layers, which no search found
-            continue
-        if recorded is not None:
-            check_unseen(ground, source, recorded, f"the search that found {text}")
 
 
 def shown_of(
@@ -287,6 +282,7 @@ class Fitter:
         labels: how many.
         labelling: which.
         layers: how numbers of layers are scaled.
+        searches: the settings of those that found what it reads, as JSON data.
     """
 
     shown: Shown
@@ -296,6 +292,7 @@ class Fitter:
     labels: int
     labelling: str = "random"
     layers: LayerScale = "within"
+    searches: tuple[Any, ...] = ()
 
     def __call__(self, seed: int, split_seed: int, held_out_share: float = 0.4) -> Fitted:
         """Fit with a seed to labels of the search part, and judge on the held-out part."""
@@ -350,7 +347,7 @@ class Fitter:
         failed = {at[place]: reason for place, reason in whole.failures.items() if place in at}
         scores = Scores(whole.values[list(places)], failed)
         assessments = [assessor(name, graph) for name, graph in self.shown.known.items()]
-        assessments.sort(key=lambda row: -(row.joint or -1.0))
+        assessments.sort(key=lambda row: (row.joint is None, -(row.joint or 0.0)))
         return (assessor.of_scores(proxy.name, proxy.description, scores), *assessments)
 
     def _proxy(
@@ -382,6 +379,7 @@ class Fitter:
                 "split_seed": split_seed,
                 "images": probe.images,
                 "probe_seed": probe.seed,
+                **({"searches": list(self.searches)} if self.searches else {}),
             },
             layers=self.layers,
         )

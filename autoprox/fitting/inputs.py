@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from autoprox.assessment.assess import expressible
 from autoprox.benches import Bench
@@ -56,6 +57,22 @@ def scale_of(sources: Sequence[str]) -> LayerScale:
     if len(kinds) > 1:
         raise AutoproxError("numbers of layers are read as layers or as magnitudes; got both")
     return SCALES[kinds.pop()] if kinds else "within"
+
+
+def searches_of(sources: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the searches that found some inputs, by these, as JSON data."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        kind, colon, name = source.partition(":")
+        if source == "known" or (kind in SCALES and not colon):
+            continue
+        try:
+            recorded = load(name if kind in SCALES else source).provenance.get("settings")
+        except LanguageError:  # an expression of layers, which no search found
+            continue
+        if recorded is not None:
+            found[source] = recorded
+    return found
 
 
 def _graph_of(source: str) -> Graph:

@@ -14,6 +14,7 @@ from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.runs.ground import lay, network_name
 from autoprox.runs.unseen import ancestry
+from autoprox.runtime.schema import converted
 
 
 class Searched:
@@ -37,10 +38,11 @@ class Searched:
         Other architectures of the same isomorphism class count: they are the same network.
 
         Args:
-            proxy: whose provenance holds the settings of its search if it was discovered.
+            proxy: whose provenance holds the settings of its search if it was discovered; of what
+                was fitted the labelled architectures, and the settings of its inputs' searches.
 
         Returns:
-            None for a proxy that no search found.
+            None for a proxy that no search found, and that was not fitted.
 
         Raises:
             AutoproxError: the settings are damaged, or their bench is not to be had.
@@ -49,15 +51,22 @@ class Searched:
         return None if seen is None else sum(network in seen for network in self.ranked)
 
     def _seen(self, proxy: AnyProxy) -> frozenset[str] | None:
-        """Return the networks that the search saw, or the searches of an ensemble's parts."""
+        """Return the networks that the search saw, or the searches of an ensemble's parts.
+
+        What was fitted saw those whose accuracies it was fitted to, and what the searches saw that
+        found its inputs.
+        """
         if isinstance(proxy, Ensemble):
             parts = [part for name in proxy.parts if (part := self._seen(load(name))) is not None]
             return frozenset().union(*parts) if parts else None
         if isinstance(proxy, FittedProxy):
-            return self._labelled(proxy)
+            searches = converted(proxy.provenance.get("searches", []), list[Any], "searches")
+            return self._labelled(proxy).union(*map(self._by_search, searches))
         recorded = proxy.provenance.get("settings")
-        if recorded is None:
-            return None
+        return None if recorded is None else self._by_search(recorded)
+
+    def _by_search(self, recorded: Any) -> frozenset[str]:
+        """Return the networks that a search with these settings saw, or those it started from."""
         try:
             parts = [self._part_of(settings) for settings in ancestry(recorded)]
         except (TypeError, ValueError) as error:

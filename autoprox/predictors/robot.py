@@ -28,27 +28,37 @@ def fit(inputs: Array, labels: Array, seed: int, settings: Mapping[str, Any]) ->
 
     Weights are drawn until there are ``drawn`` of them; the following ones have, of `CANDIDATES`,
     the largest expected improvement under a Gaussian process of Somers' D over weights. Half of the
-    candidates are drawn anew, half near the best so far.
+    candidates are drawn anew, half near the best so far. As long as all weights are worth the same
+    the next are drawn anew.
     """
-    from scipy.stats import norm
-
     random = np.random.default_rng(seed)
     count = inputs.shape[1]
     tried = random.uniform(-1, 1, (settings["drawn"], count))
     values = np.array([somers(inputs @ weights, labels) for weights in tried])
     for _ in range(settings["steps"]):
-        model = fit_gp(tried, values, seed, {})
         best = tried[values.argmax()]
         near = best + random.normal(0, 0.2, (CANDIDATES // 2, count))
         candidates = np.concatenate([random.uniform(-1, 1, near.shape), near]).clip(-1, 1)
-        mean, spread = predict_gp(model, candidates, {})
-        spread = spread.clip(1e-9)
-        gain = (mean - values.max()) / spread
-        improvement = spread * (gain * norm.cdf(gain) + norm.pdf(gain))
-        chosen = candidates[improvement.argmax()]
+        chosen = candidates[_improvements(tried, values, candidates, seed).argmax()]
         tried = np.vstack([tried, chosen])
         values = np.append(values, somers(inputs @ chosen, labels))
     return {"weights": tried[values.argmax()]}
+
+
+def _improvements(tried: Array, values: Array, candidates: Array, seed: int) -> Array:
+    """Return the expected improvement of each candidate, ``(n,)``.
+
+    Where all that was tried is worth the same nothing tells candidates apart, and each improves
+    nothing: the first is as good as any, which was drawn anew.
+    """
+    from scipy.stats import norm
+
+    if np.ptp(values) == 0:
+        return np.zeros(len(candidates))
+    mean, spread = predict_gp(fit_gp(tried, values, seed, {}), candidates, {})
+    spread = spread.clip(1e-9)
+    gain = (mean - values.max()) / spread
+    return np.asarray(spread * (gain * norm.cdf(gain) + norm.pdf(gain)))
 
 
 def predict(

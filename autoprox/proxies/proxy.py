@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,10 +115,12 @@ class Proxy(OfStatistics, OnNetwork):
     def scores(self, evaluator: Evaluator) -> Scores:
         """Return the scores of the networks of a table, which share layers.
 
+        A score that is 0 because a part is 0 in every layer says nothing: it is a failure.
+
         Raises:
             ScoreError: it fails on them; the message is the reason alone.
         """
-        return scores_of(self.graph, evaluator)
+        return telling_scores(self.graph, evaluator)
 
     def latex(self) -> str:
         """Return the formula in LaTeX."""
@@ -157,30 +159,47 @@ def score_of(graph: Graph, evaluator: Evaluator) -> float:
     """Return the score of a graph on the only network of an evaluator's table.
 
     Raises:
-        ScoreError: it has none, or is 0 because a part of it is 0 in every layer, which says
-            nothing of the network; the message is the reason alone.
+        ScoreError: it has none, see `telling_scores`; the message is the reason alone.
     """
-    scores = scores_of(graph, evaluator)
+    scores = telling_scores(graph, evaluator)
     if scores.failure is not None:
         raise ScoreError(scores.failure)
-    score = float(scores.values[0])
-    if score == 0 and (part := _silent(graph, evaluator)) is not None:
-        raise ScoreError(f"it says nothing: {part} is 0 in every layer")
-    return score
+    return float(scores.values[0])
 
 
-def _silent(graph: Graph, evaluator: Evaluator) -> str | None:
-    """Return the first part of a graph that is 0 in all layers of the only network, or None.
+def telling_scores(graph: Graph, evaluator: Evaluator) -> Scores:
+    """Return the scores of a graph, without those that say nothing of their network.
+
+    These are 0 because a part of the graph is 0 in every layer: failures, with the reason.
+
+    Raises:
+        ScoreError: it fails on the networks; the message is the reason alone.
+    """
+    scores = scores_of(graph, evaluator)
+    zeros = (scores.values == 0).nonzero()[0].tolist()
+    parts = _silent(graph, evaluator) if zeros else {}
+    silent = {
+        place: f"it says nothing: {parts[place]} is 0 in every layer"
+        for place in zeros
+        if place in parts
+    }
+    return replace(scores, failures={**scores.failures, **silent})
+
+
+def _silent(graph: Graph, evaluator: Evaluator) -> dict[int, str]:
+    """Return the first part of a graph that is 0 in all layers of a network, by its place.
 
     A statistic of layers may be 0 in all of them, as a count can.
     """
+    found: dict[int, str] = {}
     for node in graph.nodes():
         if node.kind is Layer and node.args:
             value = evaluator.value(node)
             assert value.present is not None
-            if not value.numbers[value.present].any():
-                return node.text
-    return None
+            told = (value.numbers.bool() & value.present).any(1)
+            for place in told.logical_not().nonzero().flatten().tolist():
+                found.setdefault(place, node.text)
+    return found
 
 
 def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:

@@ -93,11 +93,12 @@ def wins(correlations: Array, rivals: Array) -> Array:
 def gain(correlations: Array, reference: Array) -> Array:
     """Return how far correlations are from a reference to 1, or to -1 below it.
 
-    1 is a perfect ranking, 0 the reference, -1 a ranking upside down; shapes broadcast. Above the
+    1 is a perfect ranking, 0 the reference, -1 a ranking upside down; shapes broadcast. Nothing is
+    gained on a reference that is perfect or upside down itself by what equals it. Above the
     reference it is the skill score of forecasting (A. H. Murphy, Monthly Weather Review 116, 1988).
 
     >>> gain(np.array([0.8, 0.6, -0.2]), np.array(0.6)).round(3).tolist()
     [0.5, 0.0, -0.5]
     """
     difference = correlations - reference
-    return np.asarray(difference / (1 + np.where(difference > 0, -1, 1) * reference))
+    return np.asarray(difference / (1 - np.sign(difference) * reference))

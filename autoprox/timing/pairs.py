@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autoprox.errors import RunError
 from autoprox.timing import rival, ways
 from autoprox.timing.stage import Lap, Stage, Way
 
@@ -98,8 +99,16 @@ def _of_fitness(fitness: Callable[[Any], float], judged: Mapping[Any, float]) ->
     """Return the median difference of the fitness of the best that both sides can write.
 
     Not the largest: rounding may make ties.
+
+    Raises:
+        RunError: there is none.
     """
     shared = sorted(filter(rival.writes, judged), key=judged.__getitem__)[-CHECKED:]
+    if not shared:
+        raise RunError(
+            f"none of the {len(judged)} candidates that the search judged is written with words of "
+            "both sides, so that no fitness can be compared: give it more evaluations"
+        )
     return statistics.median(abs(fitness(graph) - judged[graph]) for graph in shared)
 
 

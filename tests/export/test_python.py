@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from autoprox import proxies
-from autoprox.errors import AutoproxError
+from autoprox.errors import AutoproxError, ScoreError
 from autoprox.evolution.drawing import drawing_from
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
@@ -262,6 +262,68 @@ def test_what_cannot_be_copied_is_named(registered) -> None:
             exported(load(f"sum(sum({function.__name__}(weight)))"), "python")
 
 
+CHANGED = {
+    "augmented": "FACTOR = 1.0\nFACTOR += 2.0",
+    "entry": "FACTOR = [1.0]\nFACTOR[0] = 3.0",
+    "branch": "FACTOR = 1.0\nif FACTOR < 2:\n    FACTOR = 3.0",
+    "method": "FACTOR = [1.0]\nFACTOR.insert(0, 3.0)",
+    "computed": "FACTOR = float('2')\nfor more in range(1):\n    FACTOR = FACTOR + 1",
+    "attribute": "FACTOR = torch.nn.Module()\nFACTOR.value = 3.0",
+    "global": "FACTOR = float('1')\ndef change():\n    global FACTOR\n    FACTOR = 3.0\nchange()",
+    "function": "def FACTOR(x): return 1.0\nFACTOR = lambda x, before=FACTOR: before(x) + 2.0",
+    "import": "from math import pi as FACTOR\nFACTOR -= 0.14",
+    "builtin": "max = min\nmax = sum\nFACTOR = lambda x: max([x, 2.0])",
+    "outside": "FACTOR = 1.0",
+}
+"""Modules whose FACTOR is changed after the statement that defines it."""
+
+UNCHANGED = {
+    "declared": "FACTOR: float\nFACTOR: float = 3.0",
+    "other names": "FACTOR = 3.0\nothers = [FACTOR for FACTOR in range(2)]\nothers[0] = FACTOR",
+    "in functions": "FACTOR = 3.0\ndef f():\n    FACTOR = 1.0\n    FACTOR += 1.0",
+    "defined twice": "def FACTOR(x): return 1.0\ndef FACTOR(x): return 3.0",
+    "imported twice": "from math import e as FACTOR\nfrom math import pi as FACTOR",
+    "not a number": "FACTOR = float('3.0')",
+}
+"""Modules whose FACTOR is what one statement says."""
+
+
+def module_with(statements, name, folder, monkeypatch):
+    """Import a module with a primitive that multiplies by its FACTOR."""
+    used = "(FACTOR(1.0) if callable(FACTOR) else FACTOR[0] if type(FACTOR) is list else FACTOR)"
+    used = "FACTOR.value" if "FACTOR.value" in statements else used
+    path = folder / f"{name.replace(' ', '_')}_factor.py"
+    path.write_text(
+        f'import torch\n{statements}\n\n\ndef times(x):\n    """Multiply."""\n'
+        f"    return x * {used}\n"
+    )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_is_changed_after_its_definition_is_refused(
+    name, registered, tmp_path, monkeypatch
+) -> None:
+    module = module_with(CHANGED[name], name, tmp_path, monkeypatch)
+    module.FACTOR = 3.0 if name == "outside" else module.FACTOR
+    registered(module.times)
+    with pytest.raises(AutoproxError, match=r"'(FACTOR|max)', which \w+ uses, is not what one st"):
+        exported(load("sum(sum(times(weight)))"), "python")
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_what_one_statement_says_is_copied(name, registered, tmp_path, monkeypatch) -> None:
+    registered(module_with(UNCHANGED[name], name, tmp_path, monkeypatch).times)
+    proxy = load("sum(sum(times(weight)))")
+    given = scoring.case(scoring.SmallCNN)
+    module = module_of(proxy, tmp_path)
+    assert module.score(*given) == pytest.approx(proxy(*given, sample="full"), rel=1e-6)
+
+
 def cell(text: str) -> dict[str, object]:
     """Run the text of a notebook's cell, whose module has no file."""
     linecache.cache["<a cell>"] = (len(text), None, text.splitlines(keepends=True), "<a cell>")
@@ -397,6 +459,16 @@ def test_a_score_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     score = module_of(load("mean(only_attention(sum(weight)))"), tmp_path).score
     with pytest.raises(ValueError, match="no score on this network: it gives nan"):
         score(network, x, y)
+
+
+def test_a_file_gives_0_where_autoprox_refuses_it_and_says_so(tmp_path: Path) -> None:
+    network, x, y = scoring.case(scoring.SmallCNN)
+    proxy = load("sum(norm(subtract(grad, grad)))")
+    with pytest.raises(ScoreError, match="it says nothing: "):
+        proxy(network, x, y)
+    module = module_of(proxy, tmp_path)
+    assert module.score(network, x, y) == 0
+    assert "refuses a score that is 0 because a part" in " ".join(module.__doc__.split())
 
 
 def test_a_file_takes_any_inputs_and_loss(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
 from autoprox.cli.rank import rank
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
+from autoprox.evaluation.evaluate import Scores
 from autoprox.evolution.settings import Settings
-from autoprox.fitting.fit import fit
+from autoprox.fitting.fit import Shown, fit
 from autoprox.fitting.inputs import inputs_of
 from autoprox.fitting.labelling import chosen, labels_of
+from autoprox.leaderboard.searched import Searched
 from autoprox.predictors.features import Scales, normal_scores
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.proxy import Proxy
@@ -70,6 +72,52 @@ def test_an_input_may_not_have_been_found_on_what_is_held_out(kind, folder):
     assert tiny(folder, inputs=[kind.format(path)], split_seed=1).fits  # the same split
 
 
+def found_by(folder, name, text, **settings):
+    """Write the file of a proxy that a search found."""
+    told = {"settings": Settings(TINY, **settings).to_json()}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(Proxy(autoprox.load(text).graph, name, "", told).to_json()))
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["{}", "layers:{}"])
+def test_a_fit_was_searched_on_what_the_searches_of_its_inputs_saw(kind, folder, tmp_path):
+    first = found_by(tmp_path, "first", "snip", spaces=("mlp",))
+    second = found_by(tmp_path, "second", "plain", spaces=("cnn",), held_out_share=0.6)
+    bench = autoprox.load_bench(TINY)
+    alone = [Searched(bench, TINY, bench.architectures)(autoprox.load(p)) for p in (first, second)]
+    path = tmp_path / "own.safetensors"
+    inputs = [
+        kind.format(first),
+        kind.format(second),
+        kind.format("params" if kind == "{}" else "snip"),
+    ]
+    tiny(folder, "ridge", inputs=inputs, out=path)
+    proxy = autoprox.load(path)
+    assert [each["spaces"] for each in proxy.provenance["searches"]] == [["mlp"], ["cnn"]]
+    seen = {*proxy.provenance["labels"]["architectures"]}
+    for space, share in (("mlp", 0.4), ("cnn", 0.6)):
+        part = bench.restricted([space])
+        search = autoprox.benches.split(part, 0, share).search
+        seen |= {part.architectures[i].name for i in search}
+    board = autoprox.rank([path], TINY, cache=folder / "cache", timed=False)
+    assert board[proxy.name].searched_on == len(seen) > max(12, *alone)
+
+
+def test_a_fit_of_what_no_search_found_says_nothing_of_searches(folder):
+    proxy = tiny(folder, "ridge", inputs=["params", "norm(grad)", "layers:snip"]).proxy
+    assert "searches" not in proxy.provenance
+
+
+def test_damaged_settings_of_searches_are_told(folder):
+    proxy = tiny(folder, "ridge", inputs=["params"]).proxy
+    for searches in ("some", ["some"], [{"bench": TINY, "split_seed": "x"}]):
+        damaged = replace(proxy, provenance={**proxy.provenance, "searches": searches})
+        row = autoprox.rank([damaged], TINY, cache=folder / "cache", timed=False)[proxy.name]
+        assert row.searched_on is None
+        assert row.reason.startswith("what its search saw is not known: ")
+
+
 def test_what_is_held_out_has_no_say(folder):
     first = tiny(folder)
     bench = autoprox.load_bench(TINY)
@@ -96,6 +144,14 @@ def test_labels_and_figures_are_of_different_architectures(folder):
     own = found.fits[0].own
     assert own.joint_interval[0] <= own.joint <= own.joint_interval[1]
     assert {row.name for row in found.fits[0].held_out} >= {"params", "snip"}
+
+
+def test_the_figures_of_known_proxies_are_sorted_nothing_above_what_is_upside_down(folder):
+    found = fit(TINY, "ridge", labels=6, spaces="mlp", targets="coarse", cache=folder / "cache")
+    figures = {row.name: row.joint for row in found.fits[0].held_out[1:]}
+    assert figures["depth"] == 0.0  # the same for all
+    assert min(figures.values()) < 0
+    assert list(figures.values()) == sorted(figures.values(), reverse=True)
 
 
 def test_the_command_prints_what_the_function_finds(folder, capsys):
@@ -175,6 +231,17 @@ def test_labels_are_bought_as_asked(folder):
     with pytest.raises(AutoproxError, match="'ridge' does not say how sure it is"):
         tiny(folder, "ridge", labelling="uncertainty")
     assert tiny(folder, "gp", labelling="uncertainty").fits[0].labels == 12
+
+
+def test_a_network_without_a_score_is_the_last_of_what_the_known_proxies_say():
+    scores = {"below 0": [-5.0, np.nan, -3.0, -4.0], "above": [2.0, np.inf, 4.0, 3.0]}
+
+    def evaluated(name):
+        return Scores(np.array(scores[name]), {1: "not finite"})
+
+    shown = Shown(None, ("coarse",), evaluated, {name: name for name in scores}, None)
+    assert shown.consensus.argsort().tolist() == [1, 0, 3, 2]
+    assert shown.consensus == pytest.approx(normal_scores(np.array([2.0, 1.0, 4.0, 3.0])))
 
 
 @pytest.mark.parametrize(("model", "same"), [("parzc_ranks", True), ("parzc_magnitudes", False)])

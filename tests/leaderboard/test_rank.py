@@ -553,6 +553,45 @@ def test_one_failure_in_twenty_four_is_a_reason_and_costs_only_itself(tmp_path):
     assert [each.architectures for each in row.columns] == [12, 12, 12, 12]
 
 
+def dead_bench(name):
+    """The tiny bench, in which one network hears nothing: no weight of it has a gradient."""
+    bench = load_bench(TINY)
+
+    def build(architecture):
+        network = bench.build(architecture)
+        if architecture.name == name:
+            for parameter in network.parameters():
+                nn.init.zeros_(parameter)
+        return network
+
+    return dataclasses.replace(bench, build=build, name="dead")
+
+
+@pytest.mark.parametrize("name", ["snip", "negative(sum(only_early(norm(grad))))"])
+@pytest.mark.parametrize("sample", ["full", 16])
+def test_a_score_that_says_nothing_is_a_failure_as_it_is_in_a_call(tmp_path, name, sample):
+    bench = dead_bench("mlp/8x1")
+    board = autoprox.rank([name], bench, cache=tmp_path, sample=sample)
+    (row,), place = board.rows, board.architectures.index("mlp/8x1")
+    network, shown = bench.network(bench.architectures[place]), Probe().inputs(bench)
+    with pytest.raises(ScoreError) as refused:
+        autoprox.load(name)(network, *shown, sample=sample)
+    assert (row.place, row.failures) == (1, 1)
+    assert row.reason.startswith("it says nothing: ")
+    assert str(refused.value).endswith(f"no score on this network: {row.reason}")
+    assert np.flatnonzero(np.isnan(board.scores[row.name])).tolist() == [place]
+
+
+def test_a_fitted_proxy_has_a_score_where_what_it_reads_says_nothing(tmp_path):
+    fitted = autoprox.fit(TINY, "ridge", labels=8, inputs="snip", cache=tmp_path).proxy
+    bench = dead_bench("mlp/8x1")
+    board = autoprox.rank([fitted], bench, cache=tmp_path)
+    place = board.architectures.index("mlp/8x1")
+    network, shown = bench.network(bench.architectures[place]), Probe().inputs(bench)
+    assert board.rows[0].failures == 0
+    assert board.scores[fitted.name][place] == pytest.approx(fitted(network, *shown))
+
+
 def test_more_failures_than_one_in_twenty_mean_no_rank(tmp_path, monkeypatch):
     board = autoprox.rank(["jacob_cov", "params"], TINY, cache=tmp_path)
     row = board["jacob_cov"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autoprox
-from autoprox.errors import BenchError, QuantisationError, StatisticError
+from autoprox.errors import BenchError, QuantisationError, ScoreError, StatisticError
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse_proxy
@@ -230,3 +230,18 @@ def test_two_processes_score_as_one_does(tmp_path):
         for jobs in (1, 2)
     ]
     assert boards[0].rows == boards[1].rows
+
+
+def test_of_configurations_measured_together_those_have_no_score_that_say_nothing(tmp_path):
+    name, shown = "sum(only_inner(relu(subtract(bits, 3.0))))", Probe().inputs(bench)
+    board = rank([name], bench, cache=tmp_path, timed=False)
+    widest = [max(bench.bits(each)[1:-1]) for each in bench.architectures]
+    scores = board.scores[board.rows[0].name]
+    assert np.isnan(scores).tolist() == [width <= 3 for width in widest]
+    for place in map(widest.index, (2, 3, 4)):
+        row = bench.architectures[place]
+        try:
+            score = load(name)(bench.network(row), *shown, bits=bench.bits(row))
+        except ScoreError:
+            score = np.nan
+        assert scores[place] == pytest.approx(score, nan_ok=True)

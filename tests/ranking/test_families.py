@@ -14,6 +14,7 @@ from autoprox.ranking import (
     over_families,
     somers,
 )
+from autoprox.ranking.families import gain
 
 NAMES = ("cells", "cells", "vits")
 COLUMNS = balanced([Column(str(i), "top1", np.arange(3), np.arange(3.0)) for i in range(3)], NAMES)
@@ -43,6 +44,19 @@ def test_gain_is_the_least_over_the_best_count_of_each_family():
     # Below the best count the way is to -1: 1.5 and 1.15; above it to 1: 0.5 and 0.85.
     least = [-0.05 / 1.15, -0.2 / 1.5, -0.6 / 1.5]
     assert gained.tolist() == pytest.approx(least)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reference", [-1.0, -0.5, 0.0, 1.0])
+def test_what_equals_the_reference_gains_nothing(reference):
+    assert gain(np.array([reference]), np.array(reference)).tolist() == [0.0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_all_counts_are_upside_down_so_may_be_a_proxy():
+    upside_down = np.full((4, 3), -1.0)
+    found = over_families(np.array([[-1.0] * 3, [0.0] * 3]), COLUMNS, "gain", upside_down)
+    assert found.tolist() == [0.0, 0.5]
 
 
 def test_wins_are_counted_against_the_count_that_is_hardest_to_beat():

@@ -19,6 +19,7 @@ from autoprox.ranking.luck import (
     superior,
     without_luck,
 )
+from autoprox.ranking.ranker import Ranker
 
 
 def column(accuracies, places=None, space="a", target="x", weight=1.0):
@@ -145,6 +146,39 @@ def test_chance_reaches_what_the_best_of_unrelated_scores_does(correlation):
 
 def test_one_candidate_has_no_luck_of_selection():
     assert chance_floor([unrelated(40)], "somers", 1) == 0.0
+
+
+LEVELS = {
+    "two levels": np.repeat([0.0, 1.0], [50, 10]),
+    "five levels": np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], [2, 9, 30, 15, 4]),
+}
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+@pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])
+def test_chance_reaches_more_where_figures_are_coarse(correlation, levels):
+    columns = [column(LEVELS[levels])]
+    scores = np.random.default_rng(0).normal(size=(4000, 60))
+    found = Ranker(columns, correlation).correlations(scores)[:, 0]
+    reached = chance_floor(columns, correlation, 1000) / found.std()
+    # The largest of 1,000 normal numbers has a mean of 3.241.
+    assert reached == pytest.approx(3.241, rel=0.04)
+
+
+@pytest.mark.parametrize("count", [3, 40, 999])
+@pytest.mark.parametrize("correlation", ["somers", "kendall"])
+def test_figures_without_ties_have_kendalls_deviation_to_the_last_bit(correlation, count):
+    known = math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
+    assert luck._deviation(unrelated(count), correlation) == known
+
+
+@pytest.mark.parametrize("count", [10, 11, 37, 100])
+@pytest.mark.parametrize("correlation", ["somers", "spearman"])
+def test_where_two_targets_rank_exactly_opposite_chance_reaches_nothing(correlation, count):
+    generator = np.random.default_rng(0)
+    for figures in generator.normal(size=(30, count)):  # what cancels is rounded to either side
+        columns = [column(figures), column(100 - figures, target="loss")]
+        assert chance_floor(columns, correlation, 1000) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])

@@ -15,6 +15,7 @@ import autoprox
 from autoprox.cli import main
 from autoprox.cli.speed import speed as speed_command
 from autoprox.errors import BenchError, RunError, UnknownNameError
+from autoprox.language.text import parse
 from autoprox.timing import run
 from autoprox.timing.pairs import A_SECOND, PAIRS, SECONDS, Pair
 from autoprox.timing.stage import Lap, Way, laid
@@ -193,6 +194,12 @@ def test_bad_input_is_one_message(words, status, reason):
 def test_the_function_refuses_what_the_command_refuses(settings, error):
     with pytest.raises(error):
         autoprox.speed(**{"bench": TINY, **settings})
+
+
+def test_a_search_that_judged_nothing_the_other_one_can_write_is_to_judge_more():
+    judged = {parse("sum(flops)"): 0.5}  # a sum is none of the other one's words
+    with pytest.raises(RunError, match=r"none of the 1 candidates .* give it more evaluations"):
+        PAIRS["search"].gap(Lap(1.0, lambda graph: 0.5), Lap(1.0, judged))
 
 
 def test_one_process_is_not_compared_with_itself():
