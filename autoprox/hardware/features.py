@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,27 +32,17 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
         inputs: one sample, see `autoprox.measure`.
     """
     import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from autoprox.quantise.running import evaluating
-    from autoprox.statistics.eager import as_written
+    from autoprox.statistics.eager import counting
     from autoprox.statistics.hooks import hooked
-    from autoprox.statistics.operations import Operations
     from autoprox.statistics.trees import arguments
 
-    operations = Operations({}, {}, ())
-    counted = _Counted(operations)
     positional, keywords = arguments(inputs)
-    with (
-        evaluating(network),
-        torch.no_grad(),
-        hooked(counted.hooks(network)),
-        _step_by_step(),
-        sdpa_kernel(SDPBackend.MATH),
-        as_written(),
-        operations,
-    ):
-        network(*positional, **keywords)
+    with evaluating(network), torch.no_grad(), counting() as operations:
+        counted = _Counted(operations)
+        with hooked(counted.hooks(network)):
+            network(*positional, **keywords)
     counted.take()
     return dict(counted.features)
 
@@ -98,19 +87,6 @@ class _Counted:
         moved = [*tensors((args, keywords)), *results, *weights]
         self.features[f"{kind} count"] += 1
         self.features[f"{kind} bytes"] += FLOAT_BYTES * sum(tensor.numel() for tensor in moved)
-
-
-@contextmanager
-def _step_by_step() -> Iterator[None]:
-    """Keep torch from running attention, or a whole block of it, as one operation of its own."""
-    from torch.backends import mha
-
-    before = mha.get_fastpath_enabled()
-    mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        mha.set_fastpath_enabled(before)
 
 
 def kind_of(module: nn.Module) -> str:

@@ -33,8 +33,9 @@ class OnNetwork:
     ) -> float:
         """Return the score of a network, which is left as it was.
 
-        The score is that of `autoprox rank` and of an exported file, which take whole tensors too;
-        a search keeps a sample of each.
+        The score is that of `autoprox rank` and of an exported file, which take whole tensors too
+        (the file returns 0 where a score that says nothing is refused here); a search keeps a
+        sample of each.
 
         Args:
             network: any module.

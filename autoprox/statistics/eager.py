@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from autoprox.statistics.operations import Operations
 
 
 def _branch(
@@ -36,6 +39,26 @@ REPLACED: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Modules of torch, if they are imported, and what their names stand for meanwhile."""
+
+
+@contextmanager
+def counting() -> Iterator[Operations]:
+    """Count the operations of what runs: products of matrices, also within attention, one by one.
+
+    Otherwise torch runs attention, or a whole block of it, as one operation of its own.
+    """
+    from torch.backends import mha
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    from autoprox.statistics.operations import Operations
+
+    operations, fast = Operations({}, {}, ()), mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), as_written(), operations:
+            yield operations
+    finally:
+        mha.set_fastpath_enabled(fast)
 
 
 @contextmanager

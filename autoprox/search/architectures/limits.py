@@ -8,14 +8,13 @@ from fractions import Fraction
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import SpaceError
 from autoprox.hardware.pricing import QUANTITIES, located, price_of
 from autoprox.quantise.running import evaluating
 from autoprox.runtime.quantities import read_quantity
 from autoprox.search.architectures.space import Config, Space, asked
+from autoprox.statistics.eager import counting
 from autoprox.statistics.trees import Inputs, arguments, mapped, rows
 
 COSTS = ("params", "flops", "latency")
@@ -192,7 +191,6 @@ def count_flops(network: nn.Module, inputs: Inputs) -> int:
     A multiplication and the addition after it are two.
     """
     positional, keywords = arguments(inputs)
-    counter = FlopCounterMode(display=False)
-    with evaluating(network), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
+    with evaluating(network), torch.no_grad(), counting() as operations:
         network(*positional, **keywords)
-    return int(counter.get_total_flops())
+    return int(operations.total)

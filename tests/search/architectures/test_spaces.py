@@ -13,7 +13,7 @@ import autoprox
 from autoprox.benches.spaces import PIT, AutoFormerSpace, ChoiceSpace, pit_space
 from autoprox.errors import SpaceError
 from autoprox.search.architectures import SPACES, load_space
-from autoprox.search.architectures.limits import cost_of, range_of, ranges_of
+from autoprox.search.architectures.limits import cost_of, count_flops, range_of, ranges_of
 from autoprox.search.architectures.space import bench_of, key_of, text_of
 from autoprox.statistics import measure, noise
 
@@ -73,6 +73,20 @@ def test_costs_are_those_that_are_measured(space) -> None:
     measured = measure(autoprox.build(space, config), inputs, targets, ["params", "flops"])
     sums = {name: round(measured.values[name].sum().item()) for name in ("params", "flops")}
     assert {name: cost_of(space, config, name) for name in sums} == sums
+
+
+@pytest.mark.parametrize(
+    ("layer", "flops"),
+    [
+        (nn.MultiheadAttention(8, 2, batch_first=True), 2 * (4 * 8 * 8 * 5 + 2 * 5 * 5 * 8)),
+        (nn.GRU(8, 6), 2 * 5 * 3 * 6 * (8 + 6)),
+        (nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 2 * (5 * (4 * 64 + 2 * 96) + 400)),
+    ],
+)
+def test_operations_of_attention_and_recurrent_layers_are_counted(layer, flops) -> None:
+    x = torch.zeros(1, 5, 8)
+    inputs = (x, x, x) if isinstance(layer, nn.MultiheadAttention) else x
+    assert count_flops(layer, inputs) == flops
 
 
 @pytest.mark.parametrize("name", ["autoformer", "pit"])
