@@ -129,13 +129,19 @@ def test_every_architecture_is_scored_once_and_keeps_within_the_limits(search) -
     assert found.drawn > 60
 
 
+def silent(found):
+    """The architectures so narrow that nothing passes, and gradients are 0 in every layer."""
+    return [each for each in found.scored if "is 0 in every layer" in each.failures.get(PROXY, "")]
+
+
 def test_scores_are_those_of_the_proxy_on_the_network_that_is_built(search) -> None:
     found = search(probe_seed=3, batch=4)
     best = found.top(1)[0]
     shown = Probe(4, 3, "full").inputs(SimpleNamespace(input_shape=(5,), classes=3, inputs=None))
     score = autoprox.load(PROXY)(found.network(), *shown, sample="full", seed=3)
     assert score == best.scores[PROXY]
-    assert best.scores[PROXY] == max(each.scores[PROXY] for each in found.scored)
+    heard = [each for each in found.scored if each not in silent(found)]
+    assert best.scores[PROXY] == max(each.scores[PROXY] for each in heard)
 
 
 def test_the_call_in_the_report_builds_the_network(search) -> None:
@@ -200,7 +206,7 @@ def test_a_frame_has_a_row_an_architecture(search) -> None:
     frame = search(proxies=["params", PROXY]).to_frame()
     assert len(frame) == 40
     assert {"params", PROXY, "merit", "generation", "widths", "flops"} <= set(frame.columns)
-    assert frame["merit"].between(0, 1).all()
+    assert frame["merit"].dropna().between(0, 1).all()
 
 
 def test_a_choice_with_the_name_of_a_score_has_a_column_of_its_own(tmp_path, cache) -> None:
@@ -357,7 +363,7 @@ def test_a_network_that_cannot_be_built_is_counted(search) -> None:
     odd = [each for each in found.scored if each.config["widths"][0] % 2]
     assert odd
     assert all(each.failures[PROXY].endswith("ValueError: odd") for each in odd)
-    assert sum(found.failures.values()) == len(odd)
+    assert sum(found.failures.values()) == len(odd) + len(silent(found))
     assert all(each.config["widths"][0] % 2 == 0 for each in found.top(40))
     # Under limits it does not fit.
     limited = search("limited", source=Broken(), params=":200")
