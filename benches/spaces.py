@@ -64,20 +64,14 @@ class ChoiceSpace:
             SpaceError: no choice has two options, one has none, an option occurs twice, or is no
                 JSON value.
         """
-        try:
-            choices = {
-                name: tuple(json.loads(json.dumps(value, allow_nan=False)) for value in options)
-                for name, options in self.choices.items()
-            }
-        except (AttributeError, TypeError, ValueError):
-            choices = {}
-        options = choices.values()
-        once = all(values.count(value) == 1 for values in options for value in values)
-        if not once or not all(options) or max(map(len, options), default=0) < 2:
+        choices = {name: _options(self.choices[name]) for name in self.choices}
+        wrong = [name for name, options in choices.items() if not options]
+        if wrong or max(map(len, choices.values()), default=0) < 2:
+            which = f"look at {wrong[0]!r}" if wrong else "none has two"
             raise SpaceError(
                 f"space {self.name!r}: choices are names with options, numbers, texts or lists, "
-                "all different, such as {'width': (8, 16), 'depth': (1, 2)}; "
-                f"got {short(repr(self.choices))}"
+                f"all different, such as {{'width': (8, 16), 'depth': (1, 2)}}; {which}: got "
+                f"{short(repr(self.choices))}"
             )
         object.__setattr__(self, "choices", choices)
 
@@ -95,6 +89,16 @@ class ChoiceSpace:
     ) -> dict[str, Any]:
         """Take each choice from one of two."""
         return {name: random.choice((first, second))[name] for name in self.choices}
+
+
+def _options(options: Any) -> tuple[Any, ...]:
+    """The options of a choice as JSON has them; none if they are no list of different values."""
+    try:
+        kept = [json.loads(json.dumps(option, allow_nan=False)) for option in options]
+    except (TypeError, ValueError):
+        return ()
+    once = not isinstance(options, str) and all(kept.count(option) == 1 for option in kept)
+    return tuple(kept) if once else ()
 
 
 @dataclass(frozen=True)

@@ -195,11 +195,19 @@ def test_a_choice_with_one_option_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"width": ()}, {"width": (2,)}, {"width": (2, 3, 2)}, {"width": ({1}, {2})}, [2, 3]],
+    ("options", "told"),
+    [
+        ({}, "none has two"),
+        ({"width": (2,)}, "none has two"),
+        ({"width": (2, 3), "depth": ()}, "look at 'depth'"),
+        ({"width": (2, 3, 2)}, "look at 'width'"),
+        ({"width": ({1}, {2})}, "look at 'width'"),
+        ({"width": "ab"}, "look at 'width'"),
+        ({"width": 8}, "look at 'width'"),
+    ],
 )
-def test_choices_without_a_choice_are_refused(options) -> None:
-    with pytest.raises(SpaceError, match=r"space 'wide': choices are names with options"):
+def test_choices_without_a_choice_are_refused(options, told) -> None:
+    with pytest.raises(SpaceError, match=rf"space 'wide': choices are names .*; {told}: got \{{"):
         choices(choices=options)
 
 
