@@ -5,8 +5,8 @@
     python results/ranking.py mq101 cifar10_train.npz
     python results/ranking.py mq101wide cifar10_train.npz
 
-The first scores every proxy that ships, but for those that are too `DEAR`, on 300 networks (36
-minutes on two cores, and next to nothing when repeated). The second
+The first scores every proxy that ships, but for VKDNW, which takes minutes a network, on 300
+networks (an hour on two cores, and next to nothing when repeated). The second
 scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
 table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
 `x` and labels `y`), 40 minutes; and then all proxies on 300 cells. The others score the proxies of
@@ -21,25 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import autoprox
-from autoprox.assessment.assess import shipped
 from autoprox.benches import load_bench
 
 FOLDER = Path(__file__).parent
 FEWER = 300
 """Of how many cells all proxies are scored: the costly ones take up to 1.5 seconds a cell."""
 
-DEAR = ("vkdnw", "vkdnw_aggregate")
-"""Take a forward pass for each parameter tensor: two and a half minutes a transformer."""
-
 PUBLISHED = "params flops grad_norm snip grasp fisher synflow naswot zen_score zico".split()
 
 
 def vit101() -> None:
     """Rank on all networks, by the distilled and by all columns."""
-    bench = load_bench("vit101")
-    proxies = [name for name in shipped(bench) if name not in DEAR]
-    _write("vit101_ranking", proxies, bench="vit101")
-    _write("vit101_ranking_all_columns", proxies, bench="vit101", targets=bench.targets)
+    _write("vit101_ranking", bench="vit101")
+    targets = load_bench("vit101").targets
+    _write("vit101_ranking_all_columns", bench="vit101", targets=targets)
 
 
 def nb201(images: str) -> None:

@@ -14,6 +14,7 @@ from autoprox.benches import Bench
 from autoprox.benches.counts import COUNTS, counted
 from autoprox.evaluation.evaluate import Evaluator, Scores
 from autoprox.language.graph import Graph
+from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import (
@@ -68,8 +69,24 @@ def shipped(bench: Bench, *, taught: bool = False) -> dict[str, AnyProxy]:
     """Return the proxies that ship and can tell the architectures of a bench apart, by name.
 
     Configurations of bits are told apart by proxies of bits alone, and networks have no bits.
-    Proxies that look at a teacher are left out unless there is one (`taught`).
+    Proxies that look at a teacher are left out unless there is one (`taught`), and those of
+    `costly`.
     """
+    fitting = _fitting(bench, taught)
+    return {name: proxy for name, proxy in fitting.items() if not _is_costly(proxy)}
+
+
+def costly(bench: Bench, *, taught: bool = False) -> list[str]:
+    """Return the names of those that `shipped` leaves out as they take minutes a network."""
+    return [name for name, proxy in _fitting(bench, taught).items() if _is_costly(proxy)]
+
+
+def _is_costly(proxy: AnyProxy) -> bool:
+    return isinstance(proxy, FunctionProxy | Ensemble) and proxy.costly
+
+
+def _fitting(bench: Bench, taught: bool) -> dict[str, AnyProxy]:
+    """Return the proxies that ship and can tell the architectures of a bench apart, by name."""
     known = {name: load(name) for name in dict.fromkeys([*baselines(bench), *proxies.names()])}
     return {
         name: proxy

@@ -115,10 +115,16 @@ def _check_outputs(options: dict[str, Any]) -> None:
 
 
 def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
+    from autoprox.assessment.assess import costly
+    from autoprox.benches import load_bench
     from autoprox.leaderboard.run import rank as run_rank
 
     own = ("bench", "proxies", "top", "json_file", "csv_file", "latex", "picture", "quiet")
     settings = given_only(options, *(options.keys() - {*own, *HIRING}))
+
+    left_out = [] if options["proxies"] else costly(load_bench(options["bench"]))
+    if left_out:
+        watch.say(f"left out, as they take minutes a network, unless named: {', '.join(left_out)}")
 
     def tell(outlook: Outlook) -> None:
         watch.slow = outlook.built  # they come first; the scores of the others need no network

@@ -72,7 +72,7 @@ def rank(
     Args:
         proxies: names, files, run folders, expressions or proxies, or one of these; None for all
             that ship and can tell the bench's architectures apart: configurations differ by bits,
-            networks have none.
+            networks have none. Those that take minutes a network have to be named (VKDNW).
         bench: the bench, its name, or a file that defines one.
         spaces: rank the architectures of these only; None for all.
         targets: rank by these; None for the bench's default ones.

@@ -105,6 +105,7 @@ class FunctionProxy(Graphless):
         needs_labels: whether it uses the targets.
         needs_bits: whether it uses `Subject.bits`; others have one score for all bits of a network.
         needs_teacher: whether it uses `Subject.teacher`.
+        costly: whether it takes minutes a network; then it is ranked only where it is named.
         batch: the fewest inputs on which it says something; `autoprox.rank` shows so many at least.
         version: part of the key of cached scores; raised whenever a score changes. A function of
             your own that refers to what has no digest (an object, a tensor) is cached only if it
@@ -120,6 +121,7 @@ class FunctionProxy(Graphless):
     version: int | None = None
     needs_bits: bool = False
     needs_teacher: bool = False
+    costly: bool = False
 
     def _score(
         self,
@@ -217,6 +219,7 @@ class Ensemble(Graphless):
         provenance: paper, equation, year, deviations.
         needs_bits: whether a part depends on bits.
         needs_teacher: whether a part looks at a teacher.
+        costly: whether a part takes minutes a network; then it is ranked only where it is named.
     """
 
     name: str
@@ -226,6 +229,7 @@ class Ensemble(Graphless):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     needs_bits: bool = False
     needs_teacher: bool = False
+    costly: bool = False
 
     def _score(self, *_: Any, **__: Any) -> NoReturn:
         raise ScoreError(

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import autoprox
+from autoprox.assessment.assess import costly, shipped
 from autoprox.cli import main
 from autoprox.cli.rank import rank as rank_command
 
@@ -65,6 +66,18 @@ def test_the_table_has_a_row_a_proxy_and_those_without_a_rank_at_the_end(cache: 
     )[2]
     assert "zen_score" in last
     assert "it undoes the scales of batch norms" in last
+
+
+def test_what_takes_minutes_a_network_is_ranked_only_where_it_is_named() -> None:
+    bench = autoprox.load_bench("vit101")
+    assert costly(bench) == ["vkdnw", "vkdnw_aggregate"]
+    assert not {*costly(bench)} & shipped(bench).keys()
+    assert "zen_score" in shipped(bench)
+    told = "left out, as they take minutes a network, unless named: vkdnw, vkdnw_aggregate"
+    for words, said in (((), True), (("vkdnw",), False)):
+        refused = call("rank", "--bench", TINY, *words, "--space", "nowhere")
+        assert refused.exit_code == 1
+        assert (told in refused.stderr) is said
 
 
 def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_path: Path) -> None:

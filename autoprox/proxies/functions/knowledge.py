@@ -115,6 +115,7 @@ vkdnw = FunctionProxy(
         "matrix than the Fisher information that the paper defines; here it is the paper's.",
         **_PAPER,
     },
+    costly=True,
 )
 
 vkdnw_aggregate = Ensemble(
@@ -127,4 +128,5 @@ vkdnw_aggregate = Ensemble(
         "architectures of one space. What the parts deviate in holds for the ensemble.",
         **_PAPER,
     },
+    costly=True,
 )
