@@ -165,6 +165,8 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
         raise click.UsageError(
             f"several runs have splits of their own: leave out {', '.join(mixed)}"
         )
+    if options["started_from"] is not None and options["seed_proxies"]:
+        raise click.UsageError("--from begins with the front of a run: leave out --seed-proxies")
     if options["leave_one_out"] and options["leave_out"]:
         raise click.UsageError("give --leave-out for one run, or --leave-one-out for all in turn")
     if options["resume"] is None:

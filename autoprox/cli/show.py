@@ -59,6 +59,8 @@ def show(
     from autoprox.proxies.proxy import Proxy
 
     load_words(bench)
+    if only_latex and json_file is not None:
+        raise click.UsageError("--latex prints the formula and nothing else: leave out --json")
     if source is None:
         if picture is not None or only_latex or json_file is not None:
             raise click.UsageError("name the PROXY; alone, autoprox show lists those that ship")

@@ -198,8 +198,9 @@ class Leaderboard:
 
     def __repr__(self) -> str:
         """Show what was ranked, on what, and what ranks best; the figures are the rows'."""
-        ranked = f"{len(self)} proxies on {len(self.architectures)} architectures"
-        return f"Leaderboard({self.bench}: {ranked}, best {self.rows[0].name})"
+        best = f"best {self.rows[0].name}" if self.rows[0].place else "none has a rank"
+        ranked = f"{len(self)} ranked on {len(self.architectures)} architectures"
+        return f"Leaderboard({self.bench}: {ranked}, {best})"
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""

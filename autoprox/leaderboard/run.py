@@ -115,6 +115,8 @@ def rank(
             "held_out and plain do not go together: no search draws equal architectures like all "
             "others, so none has held out a part of such a draw; leave one of the two out"
         )
+    if split_seed and not held_out:
+        raise BenchError(f"split_seed {split_seed} is of a split: it goes with held_out alone")
     source, whole = bench if isinstance(bench, Bench) else str(bench), load_bench(bench)
     taught = teacher is not None
     chosen = _chosen(proxies, whole, taught)

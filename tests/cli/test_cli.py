@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import autoprox
 from autoprox import proxies
-from autoprox.assessment.assess import Assessment
+from autoprox.assessment.assess import Assessment, costly
 from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
 from autoprox.cli.architectures import SPACES as TOLD_SPACES
@@ -348,6 +348,19 @@ def test_a_proxy_of_ones_own_words_is_read_with_the_file_that_defines_them(tmp_p
         PRIMITIVES.unregister("cubed_here")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("show zico --latex --json zico.json", "--latex prints the formula and nothing else"),
+        ("evolve --from run --seed-proxies params", "--from begins with the front of a run"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(words: str, told: str) -> None:
+    result = call(*words.split())
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
 def test_show_draws(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     result = call("show", "snip", "--draw", str(tmp_path / "snip.svg"))
@@ -469,6 +482,7 @@ def test_the_report_has_held_out_figures_beside_the_known_proxies(
         each.name
         for each in loaded
         if not (each.needs_bits or each.needs_teacher or "found_by" in each.provenance)
+        and each.name not in costly(autoprox.load_bench(TINY))
     }
     assert sorted([*known, *report["elsewhere"]]) == sorted(of_networks)
     assert {"swap", "zen_score"} <= set(report["elsewhere"])

@@ -80,6 +80,12 @@ def test_what_takes_minutes_a_network_is_ranked_only_where_it_is_named() -> None
         assert (told in refused.stderr) is said
 
 
+def test_the_seed_of_a_split_goes_with_what_is_held_out(cache: str) -> None:
+    refused = ranked(cache, "--split-seed", "7")
+    assert refused.exit_code == 1
+    assert "split_seed 7 is of a split: it goes with held_out alone" in refused.stderr
+
+
 def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_path: Path) -> None:
     ranked(cache)
     paths = [tmp_path / name for name in ("board.json", "board.csv", "board.svg")]
