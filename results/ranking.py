@@ -6,7 +6,7 @@
     python results/ranking.py mq101wide cifar10_train.npz
 
 The first scores every proxy that ships, but for VKDNW, which takes minutes a network, on 300
-networks (an hour on two cores, and next to nothing when repeated). The second
+networks (40 minutes on two cores, and next to nothing when repeated). The second
 scores the proxies that ZiCo's table has on 1,000 cells of NAS-Bench-201, drawn plainly, as for that
 table, and one of each class of equal cells, shown 16 training images of CIFAR-10 (an .npz of uint8
 `x` and labels `y`), 40 minutes; and then all proxies on 300 cells. The others score the proxies of
