@@ -74,9 +74,13 @@ class Runs:
 
     @cached_property
     def varied(self) -> tuple[str, ...]:
-        """The settings in which the runs differ."""
-        first, *others = (settings.to_json() for settings in self.settings.values())
-        return tuple(name for name in first if any(other[name] != first[name] for other in others))
+        """The settings in which the runs differ; some are told only where they are given."""
+        told = [settings.to_json() for settings in self.settings.values()]
+        names = dict.fromkeys(name for settings in told for name in settings)
+        first, *others = told
+        return tuple(
+            name for name in names if any(other.get(name) != first.get(name) for other in others)
+        )
 
     @property
     def title(self) -> str:
@@ -136,7 +140,7 @@ class Runs:
         )
         return {
             "run": name,
-            **{setting: settings[setting] for setting in self.varied},
+            **{setting: settings.get(setting) for setting in self.varied},
             "evaluations": run.evaluations,
             "search": on_search.joint,
             "corrected": None if run.luck is None else run.luck.corrected,
