@@ -38,12 +38,14 @@ class Rival:
         joint: its joint correlation over the runs.
         difference: that of the run's best one minus its own, over the runs.
         below: in how many of the runs it is below.
+        above: in how many it is above; in the others the two are equal.
     """
 
     name: str
     joint: Median
     difference: Median
     below: int
+    above: int
 
 
 @dataclass(frozen=True)
@@ -182,9 +184,9 @@ class Runs:
         rivals = []
         for name in names:
             gains = [own - known[name] for own, known in tables]
-            below = sum(gain > 0 for gain in gains)
+            below, above = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
             joints = median([known[name] for _, known in tables])
-            rivals.append(Rival(name, joints, median(gains), below))
+            rivals.append(Rival(name, joints, median(gains), below, above))
         return sorted(rivals, key=lambda rival: -rival.joint.middle)
 
     @cached_property
