@@ -158,7 +158,7 @@ def evolve(
     return begin_in(ground, out, opened, watcher)
 
 
-@named_options(Settings, replaced=("bench",))
+@named_options(Settings, replaced=("bench", "searches"))
 def begin_search(
     bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
 ) -> Search:

@@ -81,7 +81,10 @@ class Runs:
         names = dict.fromkeys(name for settings in told for name in settings)
         first, *others = told
         return tuple(
-            name for name in names if any(other.get(name) != first.get(name) for other in others)
+            name
+            for name in names
+            if name != "searches"  # which vary with the seed proxies
+            and any(other.get(name) != first.get(name) for other in others)
         )
 
     @property

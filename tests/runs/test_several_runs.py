@@ -67,6 +67,15 @@ def test_the_folder_is_read_together_and_its_runs_by_themselves(three):
         evolve(resume=three.folder)
 
 
+def test_seed_proxies_vary_and_not_besides_the_searches_that_found_them(three):
+    seeded = dataclasses.replace(
+        three.settings["seed-0"], seed_proxies=("sum(params)",), searches={"run": {}}
+    )
+    assert Runs(three.folder, {"a": seeded, "b": three.settings["seed-0"]}, {}).varied == (
+        "seed_proxies",
+    )
+
+
 @pytest.mark.parametrize("name", ["seed-0", "seed-2"])
 def test_a_setting_that_only_some_runs_have_is_one_in_which_they_differ(name, three):
     taught = dataclasses.replace(three.runs[name].settings, teacher="best", comparing=True)
