@@ -279,7 +279,7 @@ def test_a_finished_run_and_a_taken_folder_are_left_alone(run_folder, cache):
         evolve(resume=run_folder, cache=cache)
     with pytest.raises(RunError, match="already holds a run"):
         evolve(TINY, out=run_folder, cache=cache)
-    with pytest.raises(RunError, match="give resume alone"):
+    with pytest.raises(RunError, match="leave out seed, or start a new run"):
         evolve(resume=run_folder, cache=cache, seed=1)
     with pytest.raises(RunError, match="no run to resume"):
         evolve(resume=run_folder / "nowhere", cache=cache)
