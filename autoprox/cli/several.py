@@ -206,7 +206,7 @@ def _print_rivals(runs: Runs, console: Console) -> None:
             figure(rival.joint.middle),
             figure(rival.difference.middle, "+.3f", MINUS),
             _ends((rival.difference.low, rival.difference.high)),
-            f"{rival.difference.runs - rival.below} of {rival.difference.runs}",
+            f"{rival.above} of {rival.difference.runs}",
         ]
         for place, rival in enumerate(runs.rivals[:KNOWN], start=1)
     ]

@@ -53,7 +53,7 @@ class Generation:
         evaluations: distinct candidates judged so far.
         proposals: graphs proposed so far, repeats included.
         best: the best candidate so far, by `worth`.
-        median: the median fitness of the population.
+        median: the median fitness of the population; None if it is empty, as before a new start.
         failures: how often each reason for a failure occurred among the new candidates.
         new: the candidates judged in this generation, as they were proposed.
         parents: the texts of the parents of each of them.
@@ -63,7 +63,7 @@ class Generation:
     evaluations: int
     proposals: int
     best: Candidate
-    median: float
+    median: float | None
     failures: Mapping[str, int]
     new: Mapping[str, Candidate]
     parents: Mapping[str, tuple[str, ...]]
@@ -234,7 +234,7 @@ class Search:
             evaluations=len(self.known),
             proposals=self.proposals,
             best=self.best,
-            median=statistics.median(fitnesses) if fitnesses else 0.0,
+            median=statistics.median(fitnesses) if fitnesses else None,
             failures=Counter(c.failure for c in judged.values() if c.failure is not None),
             new=judged,
             parents=parents,

@@ -51,7 +51,8 @@ class Settings:
 
     The attributes are the arguments of `autoprox.evolve` of the same names; `bench` is the bench's
     name, or the path of a user's own, or several of them between commas; `started_from` has the
-    settings of the run whose front was the first population, if there is one.
+    settings of the run whose front was the first population, if there is one, and `searches` those
+    of the searches that found seed proxies, by what these were loaded by, if there are any.
     """
 
     bench: str
@@ -83,6 +84,7 @@ class Settings:
     teacher_weights: str | None = None
     comparing: bool = False
     started_from: Mapping[str, Any] | None = field(default=None, hash=False)
+    searches: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         """Check the numbers; one name is taken for a list of one.
@@ -178,8 +180,8 @@ class Settings:
         return Settings(self.bench, **{name: getattr(self, name) for name in names})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON data; `started_from` and a teacher only if there is one."""
-        beside = ("started_from", "teacher", "teacher_weights", "comparing")
+        """Return the settings as JSON data; a teacher and earlier searches only where there are."""
+        beside = ("started_from", "searches", "teacher", "teacher_weights", "comparing")
         return {name: value for name, value in asdict(self).items() if value or name not in beside}
 
     @classmethod

@@ -33,7 +33,7 @@ class Searched:
         self._parts: dict[Settings, frozenset[str]] = {}
 
     def __call__(self, proxy: AnyProxy) -> int | None:
-        """Return how many of the architectures the proxy's search saw, or those it started from.
+        """Return how many of the architectures the proxy's search saw, or those behind it.
 
         Other architectures of the same isomorphism class count: they are the same network.
 
@@ -66,7 +66,7 @@ class Searched:
         return None if recorded is None else self._by_search(recorded)
 
     def _by_search(self, recorded: Any) -> frozenset[str]:
-        """Return the networks that a search with these settings saw, or those it started from."""
+        """Return the networks that a search with these settings saw, or those behind it."""
         try:
             parts = [self._part_of(settings) for settings in ancestry(recorded)]
         except (TypeError, ValueError) as error:

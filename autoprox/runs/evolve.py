@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from autoprox.benches import Bench
-from autoprox.errors import RunError
 from autoprox.evolution.base import Algorithm
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import Formulas, Settings
@@ -20,7 +19,7 @@ from autoprox.runs.running import begin_in, laid, resume_in, search_on
 from autoprox.runs.tracking import Logger, Tracker
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.device import CPU
-from autoprox.runtime.options import not_default, settings_in
+from autoprox.runtime.options import resumed_alone, settings_in
 from autoprox.runtime.parallel import HERE, open_workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics import Sample
@@ -28,6 +27,7 @@ from autoprox.statistics.store import default_folder
 
 
 @named_options()
+@resumed_alone(Settings, "run", "bench", "evaluations", "permutations", "teacher", own=Algorithm)
 @one_thread()
 def evolve(
     bench: str | Path | Bench = "",
@@ -146,19 +146,13 @@ def evolve(
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
         own = algorithm if isinstance(algorithm, Algorithm) else None
-        changed = {*not_default(asked, Settings)} - {"evaluations", "permutations", "teacher"}
-        changed -= set() if own is None else {"algorithm"}
-        if out is not None or changed:
-            raise RunError(
-                "a resumed run keeps its settings: give resume alone, or start a new run"
-            )
         more = {"evaluations": evaluations, "permutations": permutations or None}
         return resume_in(Path(resume), bench, own, teacher, more, opened, folder, watcher)
     ground = laid(bench, folder, asked)
     return begin_in(ground, out, opened, watcher)
 
 
-@named_options(Settings, replaced=("bench",))
+@named_options(Settings, replaced=("bench", "searches"))
 def begin_search(
     bench: str | Path | Bench, *, cache: str | Path | None = None, **options: Any
 ) -> Search:

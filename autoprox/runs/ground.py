@@ -253,7 +253,7 @@ def lay(
     benches = _all_drawn(whole, settings.architectures)
     bench, settings, targets = _viewed(whole, benches, settings)
     search, held_out, transfer = parts(bench, benches, settings, targets)
-    settings, seeds = _seeded(settings)
+    settings, seeds = _seeded(settings, new)
     needed = [word for seed in seeds for word in seed.statistics]
     probes = _probes(benches, search, settings)
     taught = () if settings.statistics else _taught_words(benches, probes)
@@ -355,9 +355,13 @@ def _shared_statistics(
     return shared
 
 
-def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
-    """Return the graphs of the seed proxies, and settings that hold without their files."""
-    seeds = tuple(load(name).graph for name in settings.seed_proxies)
+def _seeded(settings: Settings, new: bool) -> tuple[Settings, tuple[Graph, ...]]:
+    """Return the graphs of the seed proxies, and settings that hold without their files.
+
+    Those of a new run say which searches found them; one that goes on keeps what it was told.
+    """
+    found = [load(name) for name in settings.seed_proxies]
+    seeds = tuple(proxy.graph for proxy in found)
     for name, graph in zip(settings.seed_proxies, seeds, strict=True):
         if settings.comparing and not compares(graph):
             raise LanguageError(
@@ -368,4 +372,9 @@ def _seeded(settings: Settings) -> tuple[Settings, tuple[Graph, ...]]:
         name if name in proxies.names() else graph.text
         for name, graph in zip(settings.seed_proxies, seeds, strict=True)
     )
-    return replace(settings, seed_proxies=kept), seeds
+    searches = settings.searches
+    if new:
+        told = zip(settings.seed_proxies, found, strict=True)
+        recorded = {name: proxy.provenance.get("settings") for name, proxy in told}
+        searches = {name: own for name, own in recorded.items() if own is not None} or None
+    return replace(settings, seed_proxies=kept, searches=searches), seeds

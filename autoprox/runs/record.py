@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PARTS = ("held_out", "search", "transfer")
 
+MEANS = ("mean", "lexicase")
+"""The ways to put families together whose fitness is the mean, of which luck can be estimated."""
+
 SHOWN = 10
 """How many proxies a run names as its best."""
 
@@ -133,7 +136,7 @@ class Run:
     @property
     def no_luck(self) -> str:
         """Why `luck` is not known, in words."""
-        if self.settings.over not in (None, "mean"):
+        if self.settings.over not in (None, *MEANS):
             return f"the fitness is no mean over the benches, but {self.settings.over}"
         if not self.search:
             return "no proxy is assessed yet"

@@ -77,7 +77,8 @@ class GenerationRow:
         evaluations: how many distinct candidates were judged by its end.
         proposals: how many were proposed.
         best: the joint correlation of the best so far on the search split.
-        median: that of the middle of the population.
+        median: that of the middle of the population; None if it was empty, where runs of before
+            have 0.
         held_out: that of the best so far on the held-out architectures.
         complexity: distinct nodes of the best so far.
         failures: how many candidates of the generation failed.

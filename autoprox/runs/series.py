@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,15 @@ def evolve_seeds(
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
     numbers = seed_range(seeds, seed)
-    if "split_seed" in options:
-        raise RunError("the seed of the split varies with that of the search: leave split_seed out")
+    _check_split(options)
     varied = {f"seed-{number}": {"seed": number, "split_seed": number} for number in numbers}
     return evolve_several(bench, varied, **options)
+
+
+def _check_split(options: Mapping[str, Any]) -> None:
+    """Raise `RunError` if the split is to have a seed of its own."""
+    if "split_seed" in options:
+        raise RunError("the seed of the split varies with that of the search: leave split_seed out")
 
 
 def seed_range(seeds: int, seed: int) -> range:
@@ -68,9 +74,16 @@ def evolve_leaving_one_out(
             `autoprox.evolve`.
 
     Raises:
-        RunError: there are fewer than two families.
+        RunError: there are fewer than two families, the split is to have a seed of its own, or
+            families are to be left out besides.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
+    _check_split(options)
+    if "leave_out" in options:
+        raise RunError(
+            "each family is left out in turn: leave leave_out out, or begin one run by "
+            "autoprox.evolve"
+        )
     sources = (bench,) if isinstance(bench, Bench) else several(str(bench))
     families = [part.name if isinstance(part, Bench) else load_bench(part).name for part in sources]
     if len(families) < 2:

@@ -87,7 +87,7 @@ class Member:
         return self.folder / ".stop"
 
 
-@named_options(Settings, replaced=("bench",))
+@named_options(Settings, replaced=("bench", "searches"))
 @one_thread()
 def evolve_several(
     bench: str | Path | Bench = "",

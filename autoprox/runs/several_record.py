@@ -38,12 +38,14 @@ class Rival:
         joint: its joint correlation over the runs.
         difference: that of the run's best one minus its own, over the runs.
         below: in how many of the runs it is below.
+        above: in how many it is above; in the others the two are equal.
     """
 
     name: str
     joint: Median
     difference: Median
     below: int
+    above: int
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,16 @@ class Runs:
 
     @cached_property
     def varied(self) -> tuple[str, ...]:
-        """The settings in which the runs differ."""
-        first, *others = (settings.to_json() for settings in self.settings.values())
-        return tuple(name for name in first if any(other[name] != first[name] for other in others))
+        """The settings in which the runs differ; some are told only where they are given."""
+        told = [settings.to_json() for settings in self.settings.values()]
+        names = dict.fromkeys(name for settings in told for name in settings)
+        first, *others = told
+        return tuple(
+            name
+            for name in names
+            if name != "searches"  # which vary with the seed proxies
+            and any(other.get(name) != first.get(name) for other in others)
+        )
 
     @property
     def title(self) -> str:
@@ -136,7 +145,7 @@ class Runs:
         )
         return {
             "run": name,
-            **{setting: settings[setting] for setting in self.varied},
+            **{setting: settings.get(setting) for setting in self.varied},
             "evaluations": run.evaluations,
             "search": on_search.joint,
             "corrected": None if run.luck is None else run.luck.corrected,
@@ -178,9 +187,9 @@ class Runs:
         rivals = []
         for name in names:
             gains = [own - known[name] for own, known in tables]
-            below = sum(gain > 0 for gain in gains)
+            below, above = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
             joints = median([known[name] for _, known in tables])
-            rivals.append(Rival(name, joints, median(gains), below))
+            rivals.append(Rival(name, joints, median(gains), below, above))
         return sorted(rivals, key=lambda rival: -rival.joint.middle)
 
     @cached_property

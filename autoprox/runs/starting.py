@@ -27,14 +27,17 @@ from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.threads import one_thread
 from autoprox.statistics.store import default_folder
 
-OWN = ("seed_proxies", "permutations", "started_from")
+OWN = ("seed_proxies", "permutations", "started_from", "searches")
 """The settings that a run does not take over from the one whose front it begins with."""
 
-SETTINGS = {field.name for field in fields(Settings)} - {"bench", "seed_proxies", "started_from"}
+TOLD = ("seed_proxies", "started_from", "searches")
+"""The settings that the run whose front is taken tells."""
+
+SETTINGS = {field.name for field in fields(Settings)} - {"bench", *TOLD}
 """The settings that may be given beside the run."""
 
 
-@named_options(Settings, replaced=("seed_proxies", "started_from"))
+@named_options(Settings, replaced=TOLD)
 @one_thread()
 def evolve_from(
     run: str | Path,

@@ -30,7 +30,7 @@ def check_seeds(ground: Ground, source: str | Bench, seeds: tuple[str, ...]) -> 
 
 
 def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], what: str) -> None:
-    """Check that a search, and those that it started from, did not see what a run reports on.
+    """Check that a search, and those behind it, did not see what a run reports on.
 
     `told` are the settings of the search, as JSON data, and `what` is its name in a message.
 
@@ -60,9 +60,15 @@ def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], w
             )
 
 
-def ancestry(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the settings of a search, of the run that it started from, and so on."""
-    recorded: Any = converted(told, dict[str, Any], "settings")
-    while recorded is not None:
-        yield recorded
-        recorded = recorded.get("started_from")
+def ancestry(told: Any) -> Iterator[dict[str, Any]]:
+    """Yield the settings of a search, and of all searches behind it.
+
+    Behind it are the run that it started from, the searches that found its seed proxies, and what
+    is behind these.
+    """
+    recorded = converted(told, dict[str, Any], "settings")
+    yield recorded
+    searches = converted(recorded.get("searches") or {}, dict[str, Any], "settings.searches")
+    for behind in (recorded.get("started_from"), *searches.values()):
+        if behind is not None:
+            yield from ancestry(behind)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from types import NoneType
+from typing import Any, ParamSpec, TypeVar
 
+from autoprox.errors import RunError
 from autoprox.runtime.files import absolute, tupled
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
@@ -22,10 +29,41 @@ def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
     return settings
 
 
-def not_default(settings: Mapping[str, Any], record: type) -> list[str]:
-    """Return the names of the settings that are not what a dataclass has by default."""
-    return [
-        field.name
-        for field in fields(record)
-        if field.name in settings and settings[field.name] != field.default
-    ]
+def resumed_alone(
+    record: type, what: str, *beside: str, own: type = NoneType
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator that refuses settings beside ``resume``, the default ones as well.
+
+    What is resumed keeps the settings that it began with, and these need not be the default ones.
+    None, or an empty tuple, is as if it were not given.
+
+    Args:
+        record: the dataclass of the settings.
+        what: is resumed, in a word.
+        beside: the settings that may be given.
+        own: a class whose objects may be given: they have to be, where no name says what they are.
+
+    Raises:
+        RunError: there are settings, or ``out``; by the function that is decorated.
+    """
+    kept = {"out", *(field.name for field in fields(record))} - {*beside}
+
+    def decorated(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            if kwargs.get("resume") is not None:
+                given = signature.bind_partial(*args, **kwargs).arguments.items()
+                told = {name: value for name, value in given if value not in (None, ())}
+                refused = [n for n in told if n in kept and not isinstance(told[n], own)]
+                if refused:
+                    raise RunError(
+                        f"a resumed {what} keeps its settings: leave out {', '.join(refused)}, or "
+                        f"start a new {what}"
+                    )
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,6 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autoprox.cli import main
+from autoprox.cli.options import console
+from autoprox.cli.several import print_runs
+from autoprox.runs.several_record import read_runs
+from autoprox.show.page.several import several_page
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 SMALL = ("--evaluations", "80", "--population", "20", "--proposals", "40",
@@ -44,6 +49,28 @@ def test_seeds_give_one_report_of_all_runs(seeds: tuple[Path, Result]) -> None:
     assert told["pick"]["expression"] in result.stdout
     assert "2 runs in" in result.stderr
     assert "160/160 candidates" in result.stderr
+
+
+def test_a_run_whose_best_proxy_is_a_known_one_is_not_below_it(
+    seeds: tuple[Path, Result],
+) -> None:
+    runs = read_runs(seeds[0])
+    tied = {}
+    for name, run in runs.runs.items():
+        known = next(row for row in run.held_out if row.name == "params")
+        best = dataclasses.replace(known, name="top 1", known=False)
+        tied[name] = dataclasses.replace(run, held_out=(best, *run.held_out[1:]))
+    for some, equal in ((tied, 2), ({**runs.runs, "seed-3": tied["seed-3"]}, 1)):
+        found = dataclasses.replace(runs, runs=some)
+        rival = next(each for each in found.rivals if each.name == "params")
+        assert rival.below + rival.above == 2 - equal
+        shown = console()
+        with shown.capture() as captured:
+            print_runs(found, "after 1 s", shown)
+        (printed,) = [line for line in captured.get().splitlines() if " params " in line]
+        assert f" {rival.above} of 2" in printed
+        row = several_page(found, "report.html").partition(">params<")[2].partition("</tr>")[0]
+        assert f">{rival.above} of 2<" in row
 
 
 def test_each_run_has_a_page_and_all_of_them_one(seeds: tuple[Path, Result]) -> None:

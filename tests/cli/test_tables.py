@@ -165,6 +165,8 @@ def test_the_reason_why_luck_is_not_estimated_is_the_one_that_holds() -> None:
     assert "has 1200 architectures of one target, and with more than 1000" in told(of(1200))
     settings = replace(run.settings, bench="nb201,vit101", over="wins")
     assert "is no mean over the benches, but wins" in told(replace(run, settings=settings))
+    settings = replace(settings, over="lexicase")  # the fitness is the mean
+    assert "no proxy is assessed yet" in told(replace(run, settings=settings))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

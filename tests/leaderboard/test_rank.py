@@ -340,6 +340,10 @@ def test_what_the_search_saw_that_another_one_started_from_counts_too():
     alone = [count(discovered(**each)) for each in (first, second)]
     assert min(alone) > 0
     assert count(discovered(**second, started_from=first)) == sum(alone)
+    assert count(discovered(**second, searches={"runs/a": first})) == sum(alone)
+    between = {"bench": "vit101", "searches": {"runs/a": first}}
+    for name, told in (("started_from", between), ("searches", {"runs/b": between})):
+        assert count(discovered(**second, **{name: told})) == sum(alone)
 
 
 def test_another_architecture_with_the_same_network_counts_as_searched_on(cache):
@@ -370,6 +374,8 @@ def test_a_proxy_of_several_benches_was_searched_for_on_its_part_of_each():
         ({"bench": "nowhere"}, "unknown bench 'nowhere'"),
         ({"more": 1}, "unknown settings more"),
         ({"started_from": {"bench": "other.py"}}, "its search was on other.py, which is not"),
+        ({"searches": {"runs/a": {"bench": "other.py"}}}, "its search was on other.py, which"),
+        ({"searches": ["x"]}, "settings.searches: expected an object"),
         ({"split_seed": "x"}, "settings.split_seed: expected a whole number, got text"),
     ],
 )

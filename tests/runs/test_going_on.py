@@ -9,6 +9,7 @@ import autoprox
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.runs.evolve import evolve
+from autoprox.runs.several import evolve_several
 from autoprox.runs.starting import evolve_from, evolve_seeds_from
 from tests.runs.stopping import Stopper
 
@@ -154,6 +155,56 @@ def test_a_seed_proxy_may_not_have_seen_what_is_held_out(origin, cache, tmp_path
     assert not (tmp_path / "a").exists()
     run = evolve(TINY, out=tmp_path / "b", seed=1, **options)  # the same split
     assert run.settings.seed_proxies == ("snip", origin.best.graph.text)
+
+
+def test_a_seed_proxy_of_a_seed_proxy_may_not_have_seen_it_either(origin, cache, tmp_path):
+    options = {**SMALL, "cache": cache}
+    seeds = ("snip", str(origin.folder))
+    between = evolve(OTHER, out=tmp_path / "b", seed_proxies=seeds, **options)
+    told = json.loads((origin.folder / "config.json").read_text())["settings"]
+    assert between.settings.searches == {str(origin.folder): told}
+    last = evolve_from(between.folder, out=tmp_path / "c", seed=1, cache=cache)
+    assert last.settings.searches is None
+    for run in (between, last):
+        with pytest.raises(RunError, match=r"searched on \d+ of the architectures"):
+            evolve_from(run.folder, TINY, out=tmp_path / "no", split_seed=1, **options)
+        seeded = {**options, "seed_proxies": str(run.folder)}
+        with pytest.raises(RunError, match=r"that found .* searched on \d+ of the architectures"):
+            evolve(TINY, out=tmp_path / "no", split_seed=1, **seeded)
+        evolve(TINY, out=tmp_path / run.folder.name / "same split", **seeded)
+
+
+def test_two_searches_that_found_one_formula_both_count(origin, cache, tmp_path):
+    data = json.loads((origin.folder / "best.json").read_text())
+    data["provenance"]["settings"]["split_seed"] = 3
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(data))
+    options = {**SMALL, "cache": cache}
+    for number, seeds in enumerate([(origin.folder, again), (again, origin.folder)]):
+        between = evolve(
+            OTHER, out=tmp_path / str(number), seed_proxies=[*map(str, seeds)], **options
+        )
+        for split_seed in (0, 3):
+            with pytest.raises(RunError, match=r"searched on \d+ of the architectures"):
+                evolve_from(
+                    between.folder, TINY, out=tmp_path / "no", split_seed=split_seed, **options
+                )
+
+
+def test_what_a_search_that_found_a_seed_proxy_saw_is_kept_in_every_run(origin, cache, tmp_path):
+    options = {**SMALL, "cache": cache, "seed_proxies": str(origin.folder), "seed": 1}
+    whole = evolve(TINY, out=tmp_path / "whole", **options)
+    evolve(TINY, out=tmp_path / "cut", observer=Stopper(), **{**options, "evaluations": 90})
+    assert evolve(resume=tmp_path / "cut", evaluations=110, cache=cache).finished
+    assert content(tmp_path / "cut") == content(whole.folder)
+    assert evolve_several(TINY, {"one": {}}, out=tmp_path / "runs", **options).finished
+    assert content(tmp_path / "runs" / "one") == content(whole.folder)
+    with pytest.raises(UnknownNameError, match="'searches'"):
+        evolve_several(TINY, {"one": {}}, searches={}, out=tmp_path / "no", cache=cache)
+    plain = {**options, "seed_proxies": "snip"}
+    evolve(TINY, out=tmp_path / "plain", **plain)
+    for name in FILES:
+        assert b'"searches"' not in (tmp_path / "plain" / name).read_bytes()
 
 
 def test_what_has_no_front_or_does_not_exist_is_named(origin, cache, tmp_path):

@@ -103,6 +103,21 @@ def test_families_without_a_statistic_in_common_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split_seed": 7}, "leave split_seed out"),
+        ({"split_seed": 0}, "leave split_seed out"),
+        ({"leave_out": ("tiny",)}, "leave leave_out out"),
+    ],
+)
+def test_what_each_run_has_of_its_own_is_refused(options, message, tmp_path):
+    folders = {"out": tmp_path / "runs", "cache": tmp_path / "cache"}
+    with pytest.raises(RunError, match=message):
+        evolve_leaving_one_out(BOTH, **options, **folders, **SMALL)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_family_cannot_be_left_out(tmp_path):
     with pytest.raises(RunError, match="needs at least two; tiny is one"):
         evolve_leaving_one_out(TINY, out=tmp_path / "runs", cache=tmp_path / "cache")

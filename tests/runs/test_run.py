@@ -33,6 +33,7 @@ from autoprox.runs.ground import lay
 from autoprox.runs.record import read_run
 from autoprox.runs.running import _only_new_garbage
 from autoprox.runtime.schema import sealed
+from autoprox.show import plots
 from autoprox.show.page import page
 from tests.processes import Python
 from tests.runs.stopping import Stopper
@@ -218,6 +219,27 @@ def test_the_best_is_loaded_by_its_folder_and_says_where_it_comes_from(cache, tm
     assert rows[-1]["expression"] == run.best.graph.text
 
 
+def test_an_empty_population_has_no_median(cache, tmp_path):
+    medians = []
+
+    class Watcher(Silent):
+        def generation(self, generation, held_out):
+            medians.append(generation.median)
+
+    options = {**SMALL, "population": 10, "parameters": {"patience": 1}, "cache": cache}
+    run = evolve(TINY, out=tmp_path / "run", observer=Watcher(), **options)
+    saved = map(json.loads, lines(run.folder, "checkpoints.jsonl"))
+    empty = [len(each["population"]) == each["algorithm"]["elders"] for each in saved]
+    assert {*empty} == {True, False}
+    assert [median is None for median in medians] == empty
+    assert [row.median for row in read_run(run.folder).generations] == medians
+    rows = list(csv.DictReader(lines(run.folder, "generations.csv")))
+    assert [row["median"] == "" for row in rows] == empty
+    assert len(plots.history(run)["median"]) == empty.count(False)
+    table = page(run.folder).partition("<caption>Generation by generation")[2].partition("</table")
+    assert table[0].count('<td class="number">-</td>') == empty.count(True)
+
+
 def test_seed_proxies_are_in_the_first_generation(cache, tmp_path):
     run = evolve(TINY, out=tmp_path / "run", cache=cache, seed_proxies=("snip", "zico"), **SMALL)
     proposed = [json.loads(line)["proposed"] for line in lines(run.folder)[:2]]
@@ -257,7 +279,7 @@ def test_a_finished_run_and_a_taken_folder_are_left_alone(run_folder, cache):
         evolve(resume=run_folder, cache=cache)
     with pytest.raises(RunError, match="already holds a run"):
         evolve(TINY, out=run_folder, cache=cache)
-    with pytest.raises(RunError, match="give resume alone"):
+    with pytest.raises(RunError, match="leave out seed, or start a new run"):
         evolve(resume=run_folder, cache=cache, seed=1)
     with pytest.raises(RunError, match="no run to resume"):
         evolve(resume=run_folder / "nowhere", cache=cache)

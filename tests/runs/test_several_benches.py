@@ -15,6 +15,7 @@ from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNam
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
+from autoprox.ranking import luck
 from autoprox.ranking.families import gain
 from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.runs.ground import lay
@@ -314,6 +315,20 @@ def test_a_fitness_over_families_is_what_its_columns_give(over, cache, tmp_path)
                 if each.get("expression") == row.expression
             )
             assert fitness == pytest.approx(rules[over](families(row)))
+
+
+def test_luck_is_estimated_wherever_the_fitness_is_the_mean(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(luck, "MINIMUM", 2)  # the benches are small
+    told = {}
+    for over in ("mean", "lexicase", "wins"):
+        told[over] = evolve(BOTH, over=over, out=tmp_path / over, cache=cache, **SMALL)
+    for found in (told["mean"], told["lexicase"]):
+        best = next(each for each in found.judged if each.text == found.best_text)
+        assert found.luck.search == pytest.approx(best.fitness)
+        assert best.fitness == pytest.approx(np.mean(families(found.search[0])))
+        assert found.luck.corrected < found.luck.search
+    assert told["wins"].luck is None
+    assert told["wins"].no_luck == "the fitness is no mean over the benches, but wins"
 
 
 def test_a_share_is_more_where_a_bench_says_how_noisy_its_figures_are(cache, tmp_path):

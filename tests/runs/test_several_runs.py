@@ -1,5 +1,6 @@
 """Several runs in one folder: each as if it were alone, and what is said of them together."""
 
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -64,6 +65,27 @@ def test_the_folder_is_read_together_and_its_runs_by_themselves(three):
         read_single(three.folder)
     with pytest.raises(RunError, match="holds several runs"):
         evolve(resume=three.folder)
+
+
+def test_seed_proxies_vary_and_not_besides_the_searches_that_found_them(three):
+    seeded = dataclasses.replace(
+        three.settings["seed-0"], seed_proxies=("sum(params)",), searches={"run": {}}
+    )
+    assert Runs(three.folder, {"a": seeded, "b": three.settings["seed-0"]}, {}).varied == (
+        "seed_proxies",
+    )
+
+
+@pytest.mark.parametrize("name", ["seed-0", "seed-2"])
+def test_a_setting_that_only_some_runs_have_is_one_in_which_they_differ(name, three):
+    taught = dataclasses.replace(three.runs[name].settings, teacher="best", comparing=True)
+    run = dataclasses.replace(three.runs[name], settings=taught)
+    runs = Runs(three.folder, {**three.settings, name: taught}, {**three.runs, name: run})
+    assert {*runs.varied} == {"seed", "split_seed", "teacher", "comparing"}
+    told = {row["run"]: (row["teacher"], row["comparing"]) for row in runs.rows()}
+    others = dict.fromkeys(three.runs.keys() - {name}, (None, None))
+    assert told == {name: ("best", True), **others}
+    assert "teacher" not in runs.medians
 
 
 def test_figures_and_medians_are_those_of_the_runs(three):

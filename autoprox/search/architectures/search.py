@@ -20,7 +20,7 @@ from autoprox.runs.folder import RunFolder
 from autoprox.runtime.arguments import listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
-from autoprox.runtime.options import not_default, settings_in
+from autoprox.runtime.options import resumed_alone, settings_in
 from autoprox.runtime.parallel import open_workers
 from autoprox.runtime.progress import Progress, silent
 from autoprox.runtime.threads import one_thread
@@ -138,6 +138,7 @@ class ArchitectureSearch:
 
 
 @named_options()
+@resumed_alone(SearchSettings, "search", "space", "teacher")
 @one_thread()
 def search_architectures(
     space: str | Path | Space | None = None,
@@ -215,11 +216,6 @@ def search_architectures(
     if teacher is not None:
         asked["teacher"] = placed_teacher(teacher)
     if resume is not None:
-        changed = {*not_default(asked, SearchSettings)} - {"teacher"}
-        if out is not None or proxies or changed:
-            raise RunError(
-                "a resumed search keeps its settings: give resume alone, or start a new search"
-            )
         path = Path(resume)
         if not os.path.isdir(path):
             raise RunError(f"there is no search to resume at {path}")

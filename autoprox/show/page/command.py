@@ -33,7 +33,7 @@ def settings_options(settings: Settings) -> list[str]:
         value = getattr(settings, setting.name)
         if setting.name == "parameters":
             words += _parameters(settings)
-        elif setting.name == "started_from":  # its front is among the seed proxies
+        elif setting.name in ("started_from", "searches"):  # the seed proxies are told themselves
             continue
         elif setting.default is MISSING or value != setting.default:
             words += _option(setting.name, value)

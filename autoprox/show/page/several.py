@@ -50,7 +50,7 @@ def _known(runs: Runs) -> Markup:
             median_text(rival.joint),
             signed(rival.difference.middle),
             signed_interval((rival.difference.low, rival.difference.high)),
-            f"{rival.difference.runs - rival.below} of {rival.difference.runs}",
+            f"{rival.above} of {rival.difference.runs}",
         ]
         for rival in runs.rivals
     ]
