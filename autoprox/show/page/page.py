@@ -27,6 +27,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
+from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.folder import holds_several
 from autoprox.runs.lineage import lineage
 from autoprox.runs.record import Run, read_run
@@ -93,7 +94,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         lead=_lead(record),
         best=_best(record, chosen),
         proxies=_proxies(record, chosen),
-        picked=join(_article(pick, record.settings.joint) for pick in chosen),
+        picked=join(_article(pick, record.settings) for pick in chosen),
         parts=_parts(record, chosen, None if ranking is None else Path(ranking)),
         architectures=scatters.section(record),
         history=_history(record, chosen),
@@ -157,7 +158,7 @@ def _proxies(run: Run, chosen: Sequence[Pick]) -> Markup:
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
     parts.append(tag("figure", charts.pareto(run, chosen), tag("figcaption", note)))
     if others:
-        parts.append(tables.others_table(others, run.settings.joint))
+        parts.append(tables.others_table(run, others))
     return join(parts)
 
 
@@ -168,10 +169,12 @@ def _sizes(run: Run) -> str:
     return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
-def _article(pick: Pick, joint: str) -> Markup:
+def _article(pick: Pick, settings: Settings) -> Markup:
     """Return one proxy: figures, formula, graph, and the code to use it."""
-    facts = {
-        "nodes": str(pick.complexity or "unknown"),
+    joint, facts = settings.joint, {"nodes": str(pick.complexity or "unknown")}
+    if not is_joint(settings):
+        facts[f"{fitness_name(settings)}, search split"] = figure(pick.fitness)
+    facts |= {
         f"{joint}, search split": figure(pick.search),
         f"{joint}, held out": figure(pick.held_out),
     }
@@ -251,6 +254,8 @@ def _section(heading: str, *content: str) -> Markup:
 def _history(run: Run, chosen: Sequence[Pick]) -> Markup:
     table = tables.generations_table(run, _by_text(chosen))
     note = "Held-out figures are shown only; the search never reads them."
+    if not is_joint(run.settings):
+        note = f"What is held out is {run.settings.joint}, and no fitness: see the table. {note}"
     drawn = tag("figure", charts.history(run), tag("figcaption", note))
     return join([drawn, tag("details", tag("summary", "Generation by generation"), table)])
 
@@ -263,9 +268,8 @@ def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
     note = "Each was bred from those above it that it names; those without were random, or given."
     if ancestry.earlier:
         note += f" {_counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
-    return join(
-        [tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), run.settings.joint)]
-    )
+    unit = fitness_name(run.settings)
+    return join([tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), unit)])
 
 
 def _failures(run: Run) -> Markup:

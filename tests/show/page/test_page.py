@@ -35,6 +35,7 @@ from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
 from autoprox.show.page.command import rank_commands, settings_options
 from autoprox.show.page.scatters import WORST, places
+from autoprox.show.page.tables import others_table
 from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
@@ -466,6 +467,54 @@ def test_a_run_on_several_benches_shows_the_mean_of_each(cache, tmp_path):
     *tiny, other = (each["somers"] for each in report["held_out"][0]["columns"])
     assert first[4:6] == [three(sum(tiny) / 4), three(other)]
     assert "tiny_bench and other_tiny_bench, default" in text
+
+
+@pytest.fixture(scope="module")
+def of_wins(cache, tmp_path_factory) -> Path:
+    """A finished run on two benches, whose fitness is no mean over them."""
+    folder = tmp_path_factory.mktemp("runs") / "wins"
+    options = {"cache": cache, "evaluations": 80, **SMALL}
+    evolve(f"{TINY},{OTHER}", out=folder, over="wins", **options)
+    return folder
+
+
+def test_a_fitness_that_is_no_mean_is_called_by_its_name(of_wins):
+    found, text = read_run(of_wins), page(of_wins)
+    tables = Page(text).tables
+    fitness = {each.text: three(each.fitness) for each in found.judged}
+    joint = {each.expression: three(each.joint) for each in found.search}
+    _, *generations = tables["Generation by generation: fitness (wins); held out: joint D"]
+    for row, step in zip(generations, found.generations, strict=True):
+        assert row[2:4] == [fitness[row[-1]], three(step.held_out)]
+    ancestry = tables["The best candidate and its nearest ancestors"]
+    assert ancestry[0][3] == "fitness (wins), search"
+    assert ancestry[-1][3] == fitness[found.best_text] != joint[found.best_text]
+    (others,) = Page(others_table(found, picks(found))).tables.values()
+    assert others[0][2:4] == ["fitness (wins), search", "joint D, held out"]
+    assert all(row[2] == fitness.get(row[-1], "-") for row in others[1:])
+    for pick in picks(found):
+        assert three(pick.search) == joint.get(pick.text, "-")
+    first = text[text.index('id="proxy-top-1"') :]
+    facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", first[: first.index("</dl>")]))
+    assert facts["fitness (wins), search split"] == fitness[found.best_text]
+    assert facts["joint D, search split"] == joint[found.best_text]
+
+
+def test_no_held_out_figure_is_drawn_on_the_axis_of_such_a_fitness(of_wins, finished):
+    wins, mean = (charts_of(page(run)) for run in (of_wins, finished))
+    for chart in wins:
+        assert "fitness (wins)" in chart
+        assert "joint" not in chart
+        assert "held" not in chart
+    assert ["joint D" in chart for chart in mean] == ["held out" in chart for chart in mean]
+
+
+def charts_of(text: str) -> list[str]:
+    """What a page draws of its search: the front and the history."""
+    drawn = re.findall("<svg[^>]*chart.*?</svg>", text, re.DOTALL)
+    charts = [chart for chart in drawn if "rank by score" not in chart]
+    assert len(charts) == 2
+    return charts
 
 
 def test_a_run_of_one_candidate_has_a_page(cache, tmp_path):
