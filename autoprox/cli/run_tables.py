@@ -39,6 +39,10 @@ FILES = {
 }
 
 
+REGRETS = ("top1_regret", "top5_regret")
+"""The figures of use in points of accuracy."""
+
+
 def print_report(run: Run, taken: str, console: Console) -> None:
     """Print what a run found; `taken` says how long that took."""
     for line in _settings(run, taken):
@@ -169,12 +173,14 @@ def joint_figures(
         rows: assessments on one part.
         search: those on the search part, by the proxy's name.
         settings: the run's.
-        benches: their names if they are several: the mean over the columns of each is shown.
+        benches: their names if they are several: the mean over the columns of each is shown, and
+            each counts the same in the other figures.
     """
 
     def mean(row: Assessment, bench: str) -> float | None:
         return mean_correlation(row, bench, settings.measure)
 
+    by_bench = bool(benches)
     benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
     others = {name: symbol for name, symbol in SYMBOLS.items() if name != settings.measure}
     headings = ["", settings.joint, "95 %", "nodes"]
@@ -188,10 +194,8 @@ def joint_figures(
             str(row.complexity),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
-            *(figure(row.mean(name), ".2f") for name in others),
-            figure(row.mean("top1_regret"), ".2f"),
-            figure(row.mean("top5_regret"), ".2f"),
-            figure(row.mean("top_share"), ".0%"),
+            *(figure(row.mean(name, by_bench=by_bench), ".2f") for name in (*others, *REGRETS)),
+            figure(row.mean("top_share", by_bench=by_bench), ".0%"),
         ]
         for row in rows
     ]

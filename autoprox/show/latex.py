@@ -284,8 +284,11 @@ def run_latex(run: Run) -> str:
         f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
+    over = f"{len(columns)} targets"
+    if len(run.benches) > 1:
+        over = f"{len(run.benches)} benches of their means over targets"
     joint = (
-        f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
+        f"{symbol} of the score and the accuracy, mean over {over}, {how}"
         f"search: the same on the search split; {USE}{comparison} {MADE}"
     )
     by_target = f"{symbol} for each target, half its interval, {how}{MADE}"
@@ -304,9 +307,10 @@ def run_latex(run: Run) -> str:
 
 def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
     search = {row.name: row.joint for row in run.search}
+    by_bench = bool(run.benches)
 
     def means(name: str) -> tuple[LatexCell, ...]:
-        return tuple(_number(row.mean(name)) for row in rows)
+        return tuple(_number(row.mean(name, by_bench=by_bench)) for row in rows)
 
     others = dict(SYMBOLS)
     symbol = others.pop(run.settings.measure)
@@ -317,7 +321,9 @@ def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
         *(LatexColumn(heading, means(name)) for name, heading in others.items()),
         LatexColumn("lost", means("top1_regret"), min),
         LatexColumn("of 5", means("top5_regret"), min),
-        LatexColumn(r"top 10\,\%", tuple(_share(row.mean("top_share")) for row in rows)),
+        LatexColumn(
+            r"top 10\,\%", tuple(_share(row.mean("top_share", by_bench=by_bench)) for row in rows)
+        ),
     ]
 
 

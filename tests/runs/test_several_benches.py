@@ -1,6 +1,7 @@
 """Runs on several benches: each counts the same, and is measured and split as if it were alone."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import somersd
 from autoprox.benches import load_bench, split
 from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
+from autoprox.cli.run_tables import joint_figures
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
@@ -18,6 +20,10 @@ from autoprox.proxies.loading import load
 from autoprox.ranking.families import gain
 from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.runs.ground import lay
+from autoprox.runs.html import run_html
+from autoprox.runs.several_record import Runs
+from autoprox.show.latex import run_latex
+from autoprox.show.page.tables import joint_table
 from tests.runs.stopping import Stopper
 
 TINY, OTHER = (
@@ -53,6 +59,30 @@ def test_each_bench_counts_the_same_however_many_columns_it_has(run):
     for each in valid:
         first, second = each["correlations"][:4], each["correlations"][4]
         assert each["fitness"] == pytest.approx((np.mean(first) + second) / 2)
+
+
+def test_all_means_beside_the_joint_figure_weigh_benches_as_it_does(run):
+    for each in run.held_out:
+        assert each.mean("somers", by_bench=True) == pytest.approx(each.joint)
+        *tiny, other = (found.top1_regret for found in each.columns)
+        assert each.mean("top1_regret", by_bench=True) == pytest.approx((np.mean(tiny) + other) / 2)
+        assert each.mean("top1_regret") == pytest.approx(np.mean([*tiny, other]))
+    best, names = run.held_out[0], "kendall spearman top1_regret top5_regret top_share".split()
+    tau, rho, *use = balanced = [best.mean(name, by_bench=True) for name in names]
+    assert balanced != pytest.approx([best.mean(name) for name in names])
+    _, (row, *_) = joint_figures([best], {}, run.settings, run.benches)
+    texts = [f"{tau:.2f}", f"{rho:.2f}", f"{use[0]:.2f}", f"{use[1]:.2f}", f"{use[2]:.0%}"]
+    assert row[-5:] == texts
+    assert f"<td>{use[0]:.2f}, {use[1]:.2f}</td>" in run_html(run)
+    latex = run_latex(run)
+    assert "mean over 2 benches of their means over targets" in latex
+    line = next(row for row in latex.splitlines() if row.startswith("top 1 &"))
+    found = re.findall(r"\$(-?\d+\.\d\d)\$", line)
+    assert [float(cell) for cell in found] == pytest.approx([tau, rho, *use[:2]], abs=5.1e-3)
+    cells = re.findall(r"<td[^>]*>(?:<small>)?([-\d.]+)", str(joint_table("", run, [best], {})))
+    assert [float(cell) for cell in cells[-5:]] == pytest.approx([tau, rho, *use], abs=5.1e-4)
+    (row,) = Runs(run.folder, {"a": run.settings}, {"a": run}).rows()
+    assert [row["top1_regret"], row["top5_regret"], row["top_share"]] == use
 
 
 def test_the_held_out_figures_are_those_of_live_scores_on_each_bench(run, cache):

@@ -38,6 +38,10 @@ WORDS = {
 """The headings of columns that hold no numbers."""
 
 
+USE = ("top1_regret", "top5_regret", "top_share")
+"""The figures of use, in the order of their columns."""
+
+
 def table(caption: str, headings: Sequence[str], rows: Iterable[Markup]) -> Markup:
     """Return a table that a script makes sortable; it scrolls sideways where it does not fit."""
     heads = [
@@ -118,10 +122,7 @@ def joint_table(
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
-            *(_figure(row.mean(name)) for name in others),
-            _figure(row.mean("top1_regret")),
-            _figure(row.mean("top5_regret")),
-            _figure(row.mean("top_share")),
+            *(_figure(row.mean(name, by_bench=bool(found.benches))) for name in (*others, *USE)),
             _formula(row.expression, row.failure),
             class_="known" if row.known else None,
         )
