@@ -78,24 +78,24 @@ def _next(run: Run) -> list[tuple[str, str]]:
     """Return the commands that a reader may want next, and what each is for."""
     from autoprox.runs.folder import resume_words
 
-    folder, bench = str(run.folder), run.settings.bench
+    folder, bench, teacher = str(run.folder), run.settings.bench, run.settings.teacher
     own = ["--bench", bench] if ".py" in bench else []
     show = ["show", folder, *own]
     commands = [(["report", folder], "the run as a page"), (show, "the best proxy")]
-    if run.null is None:
-        luck = [*resume_words(run.folder, bench), "--permutations", "20"]
+    if run.null is None and run.settings.over in (None, "mean"):  # no other can be shuffled
+        luck = [*resume_words(run.folder, bench, teacher), "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
     return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
 
 
 def _print_elsewhere(console: Console, run: Run) -> None:
     """Say which known proxies are not in the tables, and how to rank them."""
-    from autoprox.show.page.command import rank_command
+    from autoprox.show.page.command import rank_commands
 
     needed = ", ".join(run.elsewhere)
     console.print(f"\nNot in the tables, for they need other statistics or full tensors: {needed}.")
-    command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
-    console.print(f"  {command}", soft_wrap=True)
+    for command in rank_commands(run, [*run.elsewhere, str(run.folder)]):
+        console.print(f"  {command}", soft_wrap=True)
 
 
 def _settings(run: Run, taken: str) -> list[str]:

@@ -268,6 +268,16 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
     assert max(len(line) for line in tables if str(tmp_path) not in line) <= 100
 
 
+@pytest.mark.parametrize(("over", "told"), [("mean", True), ("lexicase", False), ("wins", False)])
+def test_luck_alone_is_suggested_where_it_can_be_searched_for(over, told, cache, tmp_path):
+    small = ("--evaluations", 30, "--population", 20, "--proposals", 40, "--jobs", 1, "--quiet")
+    out = ("--cache", cache, "--out", tmp_path / "run")
+    shown = invoked("--bench", BOTH, "--over", over, *small, *out)
+    words = ["--resume", tmp_path / "run", "--bench", BOTH, "--permutations", 1]
+    assert (f"{' '.join(map(str, words))}"[:-1] in shown.stdout) == told
+    assert (invoked(*words, *out[:2], "--jobs", 1, "--quiet").exit_code == 0) == told
+
+
 def test_a_folder_that_is_not_named_is_called_by_all_benches(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert evolve(BOTH, cache=cache, **SMALL).folder.name == "tiny+other-default-0"

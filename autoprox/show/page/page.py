@@ -37,7 +37,7 @@ from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent
 from autoprox.show.page import charts, scatters, tables
-from autoprox.show.page.command import evolve_command, rank_commands, resume_command
+from autoprox.show.page.command import evolve_command, page_commands, resume_command
 from autoprox.show.page.several import several_page
 from autoprox.show.picks import Pick, picks
 
@@ -219,12 +219,17 @@ def _parts(run: Run, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
 
 def _known(run: Run) -> Markup:
     """Return how to rank the known proxies."""
+    commands = page_commands(run)
     intro = "These commands rank them with full tensors, and put them here:"
+    if len(commands) > 2:
+        intro = (
+            "These commands rank them with full tensors, a bench each, and put the first of the "
+            "rankings here:"
+        )
     if run.elsewhere:
         needed = ", ".join(run.elsewhere)
         intro = f"Not above, for they need other statistics or full tensors: {needed}. {intro}"
-    commands = "\n".join(rank_commands(run))
-    return _section("Further known proxies", tag("p", intro), tag("pre", commands))
+    return _section("Further known proxies", tag("p", intro), tag("pre", "\n".join(commands)))
 
 
 def _ranked(run: Run, path: Path) -> Markup:

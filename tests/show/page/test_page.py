@@ -33,7 +33,12 @@ from autoprox.runs.record import read_run
 from autoprox.runtime.schema import sealed
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
-from autoprox.show.page.command import rank_commands, settings_options
+from autoprox.show.page.command import (
+    page_commands,
+    rank_commands,
+    resume_command,
+    settings_options,
+)
 from autoprox.show.page.scatters import WORST, places
 from autoprox.show.page.tables import others_table
 from autoprox.show.picks import picks
@@ -413,13 +418,67 @@ def test_the_command_has_the_settings_of_the_run(settings):
 
 def test_known_proxies_are_ranked_on_what_the_run_was_shown(finished):
     settings = Settings("vit101", ("pit",), images="/a b/c.npz", batch=64, split_seed=3)
-    ranking, _ = rank_commands(replace(read_run(finished), settings=settings))
+    ranking, _ = page_commands(replace(read_run(finished), settings=settings))
     given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
     assert (given["held_out"], given["split_seed"]) == (True, 3)
     assert (given["images"], given["batch"]) == ("/a b/c.npz", 64)
-    usual, _ = rank_commands(replace(read_run(finished), settings=Settings("vit101")))
+    usual, _ = page_commands(replace(read_run(finished), settings=Settings("vit101")))
     assert "--images" not in usual
     assert "--batch" not in usual
+
+
+def test_known_proxies_are_ranked_beside_the_teacher_of_the_run(finished):
+    settings = Settings("vit101", teacher="resnet56", teacher_weights="/a b/c.pt")
+    ranking, _ = page_commands(replace(read_run(finished), settings=settings))
+    given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
+    assert (given["teacher"], given["teacher_weights"]) == ("resnet56", "/a b/c.pt")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_seed": 3},
+        {"architectures": 22, "targets": ("fine", "top1")},
+        {"spaces": ("tiny/cnn", "other/mlp")},
+    ],
+    ids="all drawn spaces".split(),
+)
+def test_known_proxies_are_ranked_on_what_was_held_out_of_each_bench(options, cache, tmp_path):
+    whole = {"evaluations": 20, "cache": cache, **SMALL, **options}
+    run = evolve(f"{TINY},{OTHER}", out=tmp_path / "run", **whole)
+    (known,) = (row for row in run.held_out if row.name == "params")
+    shown = {}
+    for bench, command in zip(run.benches, rank_commands(run, ["params"]), strict=True):
+        words = [*shlex.split(command)[1:], "--cache", str(cache), "--jobs", "1", "--json", "-"]
+        told = CliRunner().invoke(main, [*words, "--quiet"])
+        assert told.exit_code == 0, told.output
+        (row,) = json.loads(told.stdout)["rows"]
+        shown |= {f"{bench}/{each['column']}": each["somers"] for each in row["columns"]}
+    assert shown == pytest.approx({each.column: each.somers for each in known.columns})
+    *rankings, last = page_commands(run)
+    assert "--json ranking-tiny.json" in rankings[0]
+    assert "--json ranking-other.json" in rankings[1]
+    assert last.endswith("--ranking ranking-tiny.json")
+    assert "a bench each" in page(run.folder)
+
+
+def test_a_bench_that_is_left_out_is_ranked_by_no_command(of_wins):
+    settings = Settings("nb201,tiny,macro", leave_out=("nb201", "macro"), split_seed=2)
+    run = read_run(of_wins)
+    columns = tuple(c for c in run.held_out[0].columns if c.column.startswith("tiny/"))
+    run = replace(run, settings=settings, held_out=(replace(run.held_out[0], columns=columns),))
+    (command,) = rank_commands(run, ["zico"])
+    assert shlex.split(command)[2:] == "--bench tiny zico --held-out --split-seed 2".split()
+    (first, second) = rank_commands(replace(run, held_out=(), settings=Settings("a,b")), ["zico"])
+    assert "--bench a zico" in first
+    assert "--bench b zico" in second
+
+
+@pytest.mark.parametrize("teacher", ["/a b/mine.py:build", "resnet56"])
+def test_a_teacher_in_a_file_has_to_be_named_again(finished, teacher):
+    run = replace(read_run(finished), settings=Settings("vit101", teacher=teacher))
+    given = evolve_command.make_context("evolve", shlex.split(resume_command(run))[2:]).params
+    assert given["teacher"] == (teacher if ".py" in teacher else None)
 
 
 # Runs that are not as usual
