@@ -101,15 +101,17 @@ def _print_elsewhere(console: Console, run: Run) -> None:
 def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
     settings = run.settings
-    alone = not run.benches
-    where = [
-        f"bench {settings.bench}" if alone else f"benches {settings.bench}, which count the same"
-    ]
-    drawn = f"{settings.architectures} architectures" + ("" if alone else " of each bench")
+    benches = run.benches or (settings.bench,)
+    where = [f"bench{'es' * (len(benches) > 1)} {', '.join(benches)}"]
+    where[0] += ", which count the same" if len(benches) > 1 else ""
+    where += [f"left out: {', '.join(settings.leave_out)}"] if settings.leave_out else []
+    drawn = f"{settings.architectures} architectures"
+    drawn += " of each bench" if run.benches else ""
     where += [f"{drawn} drawn"] if settings.architectures else []
     where += [f"spaces {', '.join(settings.spaces)}"] if settings.spaces else []
     where += [f"targets {', '.join(settings.targets)}"] if settings.targets else []
-    where += [f"fitness over them: {settings.over}"] if not alone else []
+    of_families = len(benches) > 1 or settings.over not in (None, "mean")
+    where += [f"fitness over them: {settings.over}"] if of_families else []
     where += ["small formulas"] if settings.formulas == "small" else []
     how = [
         f"algorithm {settings.algorithm}",

@@ -30,9 +30,11 @@ def run_html(run: Run) -> str:
         return join([tag("p", told, " ", tag("code", run.best_text))])
     columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
+    left_out = f" ({', '.join(asked.leave_out)} left out)" if asked.leave_out else ""
     caption = (
-        f"{asked.bench}, held out: algorithm {asked.algorithm}, {asked.evaluations} candidates, "
-        f"seed {asked.seed}; {'finished' if run.finished else 'stopped before its end'}"
+        f"{', '.join(run.benches) or asked.bench}{left_out}, held out: "
+        f"algorithm {asked.algorithm}, {asked.evaluations} candidates, seed {asked.seed}; "
+        f"{'finished' if run.finished else 'stopped before its end'}"
     )
     headings = (
         "",

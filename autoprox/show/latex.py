@@ -281,14 +281,11 @@ def run_latex(run: Run) -> str:
         f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
         f"bootstrap over architectures. {_shown(shown)}. Search: {escaped(settings.algorithm)}, "
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
-        f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
+        f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
-    over = f"{len(columns)} targets"
-    if len(run.benches) > 1:
-        over = f"{len(run.benches)} benches of their means over targets"
     joint = (
-        f"{symbol} of the score and the accuracy, mean over {over}, {how}"
+        f"{symbol} of the score and the accuracy, mean over {_means(run, columns)}, {how}"
         f"search: the same on the search split; {USE}{comparison} {MADE}"
     )
     by_target = f"{symbol} for each target, half its interval, {how}{MADE}"
@@ -303,6 +300,19 @@ def run_latex(run: Run) -> str:
         booktabs(names, by_column, by_target, f"tab:{label}-targets", ends=last),
     )
     return "\n".join((NEEDED, *tables, _formulas(run, label)))
+
+
+def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:
+    """Say what the joint figures are means over."""
+    if len(run.benches) > 1:
+        return f"{len(run.benches)} benches of their means over targets"
+    return f"{len(columns)} targets"
+
+
+def _left_out(run: Run) -> str:
+    """Say which benches the search left out, in LaTeX, if there are such ones."""
+    left_out = ", ".join(map(escaped, run.settings.leave_out))
+    return f", without {left_out}" if left_out else ""
 
 
 def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:

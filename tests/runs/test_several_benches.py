@@ -21,8 +21,10 @@ from autoprox.ranking.families import gain
 from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.runs.ground import lay
 from autoprox.runs.html import run_html
+from autoprox.runs.record import read_run
 from autoprox.runs.several_record import Runs
 from autoprox.show.latex import run_latex
+from autoprox.show.page import page
 from autoprox.show.page.tables import joint_table
 from tests.runs.stopping import Stopper
 
@@ -253,7 +255,7 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
         "--cache", cache, "--out", tmp_path / "run", *small,
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
-    assert f"benches {BOTH}, which count the same" in shown.stdout
+    assert "benches tiny, other, which count the same  22 arch" in shown.stdout
     assert "22 architectures of each bench drawn" in shown.stdout
     held_out, _, transfer = shown.stdout.partition("Transfer:")
     assert "(4 of tiny/mlp, 5 of other/mlp)" in " ".join(held_out.split())
@@ -331,6 +333,20 @@ def test_a_bench_that_is_left_out_is_transfer(cache, tmp_path):
     assert [each.column for each in left.search[0].columns] == COLUMNS
     # What is left out tells the search nothing: it finds what it finds without it.
     assert left.best.graph == alone.best.graph
+
+
+def test_a_bench_that_is_left_out_is_said_to_be_so_wherever_benches_are_named(cache, tmp_path):
+    small = ("--evaluations", 60, "--population", 20, "--proposals", 40, "--jobs", 1, "--quiet")
+    out = ("--cache", cache, "--out", tmp_path / "run")
+    shown = invoked("--bench", BOTH, "--leave-out", "other", *small, *out)
+    assert shown.stdout.startswith("bench tiny  left out: other\n")
+    assert "count the same" not in shown.stdout
+    assert "fitness over them" not in shown.stdout
+    found = read_run(tmp_path / "run")
+    assert "tiny (other left out), held out: algorithm" in run_html(found)
+    assert "split seed 0, without other. Above the line" in run_latex(found)
+    assert "mean over 4 targets" in run_latex(found)
+    assert "It evolved on tiny, and left out other." in page(found.folder)
 
 
 @pytest.mark.parametrize("over", ["median", "worst", "gain", "wins", "share", "lexicase"])

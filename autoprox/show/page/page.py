@@ -119,6 +119,10 @@ def _lead(run: Run) -> Markup:
         f"proposed, in {_counted(len(run.generations), 'generation')} "
         f"and {readable_seconds(run.seconds)}."
     )
+    if run.settings.leave_out:
+        left_out = ", ".join(run.settings.leave_out)
+        on = f"It evolved on {', '.join(run.benches)}, and" if run.benches else "It"
+        sentences.append(f"{on} left out {left_out}.")
     if run.held_out and run.settings.seed_proxies:
         best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         sentences.append(f"{run.held_out[0].name} is {best}.")
