@@ -187,10 +187,20 @@ class Assessment:
         columns = tuple(ColumnFigures(**tupled(column)) for column in data["columns"])
         return cls(**{**tupled(data), "columns": columns})
 
-    def mean(self, figure: str) -> float | None:
-        """Return the mean over the columns of a field of `ColumnFigures`; None after a failure."""
-        figures = [getattr(column, figure) for column in self.columns]
-        return float(np.mean(figures)) if figures else None
+    def mean(self, figure: str, *, by_bench: bool = False) -> float | None:
+        """Return the mean over the columns of a field of `ColumnFigures`; None after a failure.
+
+        Args:
+            figure: the field.
+            by_bench: whether the columns are those of several benches, whose names theirs begin
+                with: every bench counts the same, as in `joint`.
+        """
+        benches: dict[str, list[float]] = {}
+        for column in self.columns:
+            bench = column.column.partition("/")[0] if by_bench else ""
+            benches.setdefault(bench, []).append(getattr(column, figure))
+        means = [float(np.mean(figures)) for figures in benches.values()]
+        return float(np.mean(means)) if means else None
 
     @property
     def silent_columns(self) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ FILES = {
 }
 
 
+REGRETS = ("top1_regret", "top5_regret")
+"""The figures of use in points of accuracy."""
+
+
 def print_report(run: Run, taken: str, console: Console) -> None:
     """Print what a run found; `taken` says how long that took."""
     for line in _settings(run, taken):
@@ -74,38 +78,40 @@ def _next(run: Run) -> list[tuple[str, str]]:
     """Return the commands that a reader may want next, and what each is for."""
     from autoprox.runs.folder import resume_words
 
-    folder, bench = str(run.folder), run.settings.bench
+    folder, bench, teacher = str(run.folder), run.settings.bench, run.settings.teacher
     own = ["--bench", bench] if ".py" in bench else []
     show = ["show", folder, *own]
     commands = [(["report", folder], "the run as a page"), (show, "the best proxy")]
-    if run.null is None:
-        luck = [*resume_words(run.folder, bench), "--permutations", "20"]
+    if run.null is None and run.settings.over in (None, "mean"):  # no other can be shuffled
+        luck = [*resume_words(run.folder, bench, teacher), "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
     return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
 
 
 def _print_elsewhere(console: Console, run: Run) -> None:
     """Say which known proxies are not in the tables, and how to rank them."""
-    from autoprox.show.page.command import rank_command
+    from autoprox.show.page.command import rank_commands
 
     needed = ", ".join(run.elsewhere)
     console.print(f"\nNot in the tables, for they need other statistics or full tensors: {needed}.")
-    command = rank_command(run.settings, [*run.elsewhere, str(run.folder)])
-    console.print(f"  {command}", soft_wrap=True)
+    for command in rank_commands(run, [*run.elsewhere, str(run.folder)]):
+        console.print(f"  {command}", soft_wrap=True)
 
 
 def _settings(run: Run, taken: str) -> list[str]:
     """Return what was asked for, in lines."""
     settings = run.settings
-    alone = not run.benches
-    where = [
-        f"bench {settings.bench}" if alone else f"benches {settings.bench}, which count the same"
-    ]
-    drawn = f"{settings.architectures} architectures" + ("" if alone else " of each bench")
+    benches = run.benches or (settings.bench,)
+    where = [f"bench{'es' * (len(benches) > 1)} {', '.join(benches)}"]
+    where[0] += ", which count the same" if len(benches) > 1 else ""
+    where += [f"left out: {', '.join(settings.leave_out)}"] if settings.leave_out else []
+    drawn = f"{settings.architectures} architectures"
+    drawn += " of each bench" if run.benches else ""
     where += [f"{drawn} drawn"] if settings.architectures else []
     where += [f"spaces {', '.join(settings.spaces)}"] if settings.spaces else []
     where += [f"targets {', '.join(settings.targets)}"] if settings.targets else []
-    where += [f"fitness over them: {settings.over}"] if not alone else []
+    of_families = len(benches) > 1 or settings.over not in (None, "mean")
+    where += [f"fitness over them: {settings.over}"] if of_families else []
     where += ["small formulas"] if settings.formulas == "small" else []
     how = [
         f"algorithm {settings.algorithm}",
@@ -169,12 +175,14 @@ def joint_figures(
         rows: assessments on one part.
         search: those on the search part, by the proxy's name.
         settings: the run's.
-        benches: their names if they are several: the mean over the columns of each is shown.
+        benches: their names if they are several: the mean over the columns of each is shown, and
+            each counts the same in the other figures.
     """
 
     def mean(row: Assessment, bench: str) -> float | None:
         return mean_correlation(row, bench, settings.measure)
 
+    by_bench = bool(benches)
     benches = [name for name in benches if any(mean(row, name) is not None for row in rows)]
     others = {name: symbol for name, symbol in SYMBOLS.items() if name != settings.measure}
     headings = ["", settings.joint, "95 %", "nodes"]
@@ -188,10 +196,8 @@ def joint_figures(
             str(row.complexity),
             *(figure(mean(row, name)) for name in benches),
             figure(search[row.name].joint) if row.name in search else "-",
-            *(figure(row.mean(name), ".2f") for name in others),
-            figure(row.mean("top1_regret"), ".2f"),
-            figure(row.mean("top5_regret"), ".2f"),
-            figure(row.mean("top_share"), ".0%"),
+            *(figure(row.mean(name, by_bench=by_bench), ".2f") for name in (*others, *REGRETS)),
+            figure(row.mean("top_share", by_bench=by_bench), ".0%"),
         ]
         for row in rows
     ]

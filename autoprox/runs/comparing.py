@@ -19,6 +19,7 @@ from autoprox.evaluation.evaluate import Evaluator
 from autoprox.language.graph import Graph
 from autoprox.ranking.figures import Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
+from autoprox.runs.fitness import is_joint
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.forms import form, forms
 from autoprox.runs.ground import Ground
@@ -44,7 +45,7 @@ class ComparedRun:
         name: the run's folder; of several runs in one folder that of the picked one.
         expression: its best proxy by its own search split.
         nodes: the proxy's distinct nodes.
-        search: its joint correlation there.
+        search: its joint correlation there; None if the run had another fitness, and no report.
         joint: its joint Somers' D on the common held-out architectures; None if it has none.
         joint_interval: the 95 % bootstrap interval of that.
         failure: why it has no score on one of them; None if it has.
@@ -262,10 +263,18 @@ def _compared(
         name=name,
         expression=graph.text,
         nodes=graph.complexity,
-        search=run.best.provenance.get("search_fitness"),
+        search=_on_search(run),
         joint=None if figures is None else figures.joint,
         joint_interval=None if figures is None else figures.joint_interval,
         failure=outcome if isinstance(outcome, str) and outcome else None,
         alone=own[0],
         best=own[1],
     )
+
+
+def _on_search(run: Run) -> float | None:
+    """Return the joint correlation of the best proxy on its search split, whatever its fitness."""
+    if is_joint(run.settings):
+        fitness: float | None = run.best.provenance.get("search_fitness")
+        return fitness
+    return run.search[0].joint if run.search else None

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from autoprox.benches import several
 from autoprox.benches.registry import unnamed_files
+from autoprox.benches.teachers import teacher_file
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.search import Generation
@@ -329,13 +330,15 @@ def holds_several(folder: str | Path) -> bool:
     return os.path.isfile(Path(folder) / "runs.json")
 
 
-def resume_words(folder: Path, bench: str) -> list[str]:
+def resume_words(folder: Path, bench: str, teacher: str | None = None) -> list[str]:
     """Return the words, after autoprox, of the command that goes on with the run in a folder.
 
-    `bench` is what its bench was loaded by; a file has to be named again.
+    `bench` is what its bench was loaded by, and `teacher` is its settings'; files have to be named
+    again.
     """
     words = ["evolve", "--resume", str(folder)]
-    return [*words, "--bench", bench] if ".py" in bench else words
+    words += ["--bench", bench] if ".py" in bench else []
+    return [*words, "--teacher", teacher] if teacher and teacher_file(teacher) else words
 
 
 def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from autoprox.evolution.base import RULE
 from autoprox.runtime.markup import join, table, tag
 
 if TYPE_CHECKING:
-    from autoprox.ranking.correlation import RankCorrelation
     from autoprox.ranking.medians import Median
     from autoprox.runs.record import Run
     from autoprox.runs.several_record import Runs
@@ -31,9 +30,11 @@ def run_html(run: Run) -> str:
         return join([tag("p", told, " ", tag("code", run.best_text))])
     columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
+    left_out = f" ({', '.join(asked.leave_out)} left out)" if asked.leave_out else ""
     caption = (
-        f"{asked.bench}, held out: algorithm {asked.algorithm}, {asked.evaluations} candidates, "
-        f"seed {asked.seed}; {'finished' if run.finished else 'stopped before its end'}"
+        f"{', '.join(run.benches) or asked.bench}{left_out}, held out: "
+        f"algorithm {asked.algorithm}, {asked.evaluations} candidates, seed {asked.seed}; "
+        f"{'finished' if run.finished else 'stopped before its end'}"
     )
     headings = (
         "",
@@ -45,10 +46,7 @@ def run_html(run: Run) -> str:
         *columns,
         "formula",
     )
-    rows = (
-        _cells(row, on_search.get(row.name), columns, asked.measure)
-        for row in best_first(run.held_out)
-    )
+    rows = (_cells(row, on_search.get(row.name), columns, run) for row in best_first(run.held_out))
     shown = table(caption, headings, rows)
     notes = [
         difference_in_words(run.held_out, asked.joint),
@@ -58,12 +56,11 @@ def run_html(run: Run) -> str:
     return join([shown, *(tag("p", text) for text in notes)])
 
 
-def _cells(
-    row: Assessment, on_search: float | None, columns: Sequence[str], measure: RankCorrelation
-) -> list[str]:
-    """Return the row of a table that shows an assessment."""
+def _cells(row: Assessment, on_search: float | None, columns: Sequence[str], run: Run) -> list[str]:
+    """Return the row of a table that shows an assessment of a run."""
+    measure, by_bench = run.settings.measure, bool(run.benches)
     own = {c.column: f"{c.correlation(measure):.2f} ({c.spearman:.2f})" for c in row.columns}
-    lost, few = row.mean("top1_regret"), row.mean("top5_regret")
+    lost, few = (row.mean(name, by_bench=by_bench) for name in ("top1_regret", "top5_regret"))
     return [
         row.name,
         str(row.complexity),

@@ -20,6 +20,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import LARGEST, NullLuck, SelectionLuck
+from autoprox.runs.fitness import is_joint
 from autoprox.runs.folder import RunFolder, candidate_of, holds_several
 from autoprox.runs.schemas import GenerationRow, Line, Placed
 from autoprox.runtime.frames import frame_of
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     import pandas
 
 PARTS = ("held_out", "search", "transfer")
-
-MEANS = ("mean", "lexicase")
-"""The ways to put families together whose fitness is the mean, of which luck can be estimated."""
 
 SHOWN = 10
 """How many proxies a run names as its best."""
@@ -136,7 +134,7 @@ class Run:
     @property
     def no_luck(self) -> str:
         """Why `luck` is not known, in words."""
-        if self.settings.over not in (None, *MEANS):
+        if not is_joint(self.settings):
             return f"the fitness is no mean over the benches, but {self.settings.over}"
         if not self.search:
             return "no proxy is assessed yet"

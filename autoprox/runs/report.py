@@ -17,9 +17,10 @@ from autoprox.evolution.search import Search
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import SelectionLuck, null_luck, selection_luck
+from autoprox.runs.fitness import is_joint
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground
-from autoprox.runs.record import MEANS, Run, discovered, read_run, top
+from autoprox.runs.record import Run, discovered, read_run, top
 from autoprox.runs.schemas import Placed
 
 CONTENDERS = 500
@@ -54,7 +55,7 @@ def finish(
     evaluator = held_out.evaluator or Evaluator(ground.table(ground.held_out))
     evaluators = {"held_out": evaluator, "search": search.judge.evaluator}
     tables = _assessed(ground, named, evaluators, told)
-    luck = luck_of(search, ground.known) if settings.over in MEANS else None
+    luck = luck_of(search, ground.known) if is_joint(settings) else None
     null = null_luck(best[0].fitness or 0.0, nulls, settings.measure) if nulls else None
     seeds = zip(settings.seed_proxies, ground.seeds, strict=True)
     turned = (name for name, seed in seeds if best[0].graph in (seed, negated(seed)))

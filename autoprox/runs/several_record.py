@@ -137,7 +137,7 @@ class Runs:
         best, on_search = run.held_out[0], run.search[0]
         low, high = best.joint_interval or (None, None)
         gain_low, gain_high = best.difference_interval or (None, None)
-        settings = run.settings.to_json()
+        settings, by_bench = run.settings.to_json(), bool(run.benches)
         rival = max(
             (row for row in run.held_out if row.known and row.joint is not None),
             key=lambda row: row.joint or 0.0,
@@ -157,9 +157,9 @@ class Runs:
             "over_best_known_low": gain_low,
             "over_best_known_high": gain_high,
             "transfer": run.transfer[0].joint if run.transfer else None,
-            "top1_regret": best.mean("top1_regret"),
-            "top5_regret": best.mean("top5_regret"),
-            "top_share": best.mean("top_share"),
+            "top1_regret": best.mean("top1_regret", by_bench=by_bench),
+            "top5_regret": best.mean("top5_regret", by_bench=by_bench),
+            "top_share": best.mean("top_share", by_bench=by_bench),
             "nodes": best.complexity,
             "seconds": run.seconds,
             "failure": best.failure,

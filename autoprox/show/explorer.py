@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from autoprox.assessment.assess import Assessment
     from autoprox.benches import Bench
+    from autoprox.evolution.settings import Settings
     from autoprox.runs.ground import Ground
     from autoprox.runs.record import Run
 
@@ -98,13 +99,13 @@ class Explorer:
         self.axes = pareto(found)
         self._limits = self.axes.get_ylim()
         self._marks: list[PathCollection] = []
-        self.joint = found.settings.joint
+        self.settings = found.settings
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
         offered = [
             pick for pick in picks(found) if isinstance(pick.graph, Graph) and not pick.known
         ]
-        self.picks = sorted(offered, key=lambda pick: (pick.complexity or 0, pick.search or 0.0))
+        self.picks = sorted(offered, key=lambda pick: (pick.complexity or 0, pick.fitness or 0.0))
         names = [f"{pick.name} ({pick.complexity} nodes)" for pick in self.picks]
         start = self.picks.index(offered[0])
         look = {"readout": False, "layout": widgets.Layout(width=NARROW)}
@@ -141,24 +142,26 @@ class Explorer:
     @one_thread()
     def _show(self) -> None:
         """Show what is picked."""
-        graph, search = self._graph, self.picks[self.picker.index].search
+        from autoprox.runs.fitness import is_joint
+
+        graph, fitness = self._graph, self.picks[self.picker.index].fitness
         if graph not in self._assessed:
             self._assessed[graph] = self.assessor(str(graph), graph)
         row = self._assessed[graph]
-        self._mark(graph.complexity, search, row.joint)
-        self.facts.value = _facts(row, search, self.assessor.best_known, self.joint)
+        self._mark(graph.complexity, fitness, row.joint if is_joint(self.settings) else None)
+        self.facts.value = _facts(row, fitness, self.assessor.best_known, self.settings)
         self.graph.value = to_svg(graph)
         self._show_scatter()
 
-    def _mark(self, complexity: int, search: float | None, held_out: float | None) -> None:
-        """Ring the two points of the picked proxy in the picture, and render it."""
+    def _mark(self, complexity: int, fitness: float | None, held_out: float | None) -> None:
+        """Ring the points of the picked proxy in the picture, and render it."""
         from autoprox.show.draw.style import BLUE, INK, VERMILION, figure_of, rendered
 
         while self._marks:
             self._marks.pop().remove()
         looks: dict[str, Any] = {"s": 90, "edgecolors": INK, "linewidths": 1.6, "zorder": 5}
         (low, high), room = self._limits, 0.03 * (self._limits[1] - self._limits[0])
-        for level, shape, colour in ((search, "o", BLUE), (held_out, "D", VERMILION)):
+        for level, shape, colour in ((fitness, "o", BLUE), (held_out, "D", VERMILION)):
             if level is not None:
                 mark = self.axes.scatter(complexity, level, marker=shape, color=colour, **looks)
                 self._marks.append(mark)
@@ -181,14 +184,18 @@ class Explorer:
         self.scatter.value = rendered(figure_of(axes), ".png")
 
 
-def _facts(row: Assessment, search: float | None, known: str | None, joint: str) -> Markup:
+def _facts(row: Assessment, fitness: float | None, known: str | None, settings: Settings) -> Markup:
     """Return formula and figures of a proxy as a few lines."""
+    from autoprox.runs.fitness import fitness_name, is_joint
+
     parts: list[Markup | str] = [tag("code", row.expression), Markup("<br>")]
     if row.failure is not None:
         parts.append(f"no score on an architecture that the search did not see: {row.failure}")
         return tag("div", *parts)
+    held_out = "" if is_joint(settings) else f"{settings.joint} "
     parts.append(
-        f"{joint} {figure(search)} on the search split, {figure(row.joint)} held out "
+        f"{fitness_name(settings)} {figure(fitness)} on the search split, "
+        f"{held_out}{figure(row.joint)} held out "
         f"(95 % interval {interval_text(row.joint_interval)})"
     )
     if row.difference is not None:

@@ -281,11 +281,11 @@ def run_latex(run: Run) -> str:
         f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
         f"bootstrap over architectures. {_shown(shown)}. Search: {escaped(settings.algorithm)}, "
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
-        f"{settings.split_seed}. Above the line: discovered; below: known proxies. "
+        f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (
-        f"{symbol} of the score and the accuracy, mean over {len(columns)} targets, {how}"
+        f"{symbol} of the score and the accuracy, mean over {_means(run, columns)}, {how}"
         f"search: the same on the search split; {USE}{comparison} {MADE}"
     )
     by_target = f"{symbol} for each target, half its interval, {how}{MADE}"
@@ -302,11 +302,25 @@ def run_latex(run: Run) -> str:
     return "\n".join((NEEDED, *tables, _formulas(run, label)))
 
 
+def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:
+    """Say what the joint figures are means over."""
+    if len(run.benches) > 1:
+        return f"{len(run.benches)} benches of their means over targets"
+    return f"{len(columns)} targets"
+
+
+def _left_out(run: Run) -> str:
+    """Say which benches the search left out, in LaTeX, if there are such ones."""
+    left_out = ", ".join(map(escaped, run.settings.leave_out))
+    return f", without {left_out}" if left_out else ""
+
+
 def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
     search = {row.name: row.joint for row in run.search}
+    by_bench = bool(run.benches)
 
     def means(name: str) -> tuple[LatexCell, ...]:
-        return tuple(_number(row.mean(name)) for row in rows)
+        return tuple(_number(row.mean(name, by_bench=by_bench)) for row in rows)
 
     others = dict(SYMBOLS)
     symbol = others.pop(run.settings.measure)
@@ -317,7 +331,9 @@ def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
         *(LatexColumn(heading, means(name)) for name, heading in others.items()),
         LatexColumn("lost", means("top1_regret"), min),
         LatexColumn("of 5", means("top5_regret"), min),
-        LatexColumn(r"top 10\,\%", tuple(_share(row.mean("top_share")) for row in rows)),
+        LatexColumn(
+            r"top 10\,\%", tuple(_share(row.mean("top_share", by_bench=by_bench)) for row in rows)
+        ),
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from autoprox.errors import AutoproxError
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.fitness import is_joint
 from autoprox.runs.record import Run, known_graph
 
 
@@ -19,8 +20,10 @@ class Pick:
         name: what the page calls it.
         text: its formula.
         graph: the same as a graph; the reason if its words are not known here.
-        search: its joint correlation on the search split; None if it is not known.
-        held_out: the same on the held-out architectures.
+        fitness: what the search knows it by; None if it is not known, or the search never saw it.
+        search: its joint correlation on the search split, which is the fitness of many runs; None
+            if it is not known.
+        held_out: its joint correlation on the held-out architectures.
         held_out_interval: the 95 % interval of that.
         known: whether it is a known proxy, and none of the search.
     """
@@ -28,6 +31,7 @@ class Pick:
     name: str
     text: str
     graph: Graph | AutoproxError
+    fitness: float | None = None
     search: float | None = None
     held_out: float | None = None
     held_out_interval: tuple[float, float] | None = None
@@ -65,18 +69,22 @@ def picks(found: Run) -> list[Pick]:
         else:
             held_out = pick.held_out if known.held_out is None else known.held_out
             search = pick.search if known.search is None else known.search
-            chosen[pick.text] = replace(known, search=search, held_out=held_out)
+            fitness = pick.fitness if known.fitness is None else known.fitness
+            chosen[pick.text] = replace(known, fitness=fitness, search=search, held_out=held_out)
     return list(chosen.values())
 
 
 def _assessed(run: Run) -> Iterable[Pick]:
     search = {row.name: row.joint for row in run.search}
+    judged = {candidate.text: candidate.fitness for candidate in run.judged}
     for row in run.held_out:
+        joint = search.get(row.name)
         yield Pick(
             row.name,
             row.expression,
             known_graph(row.expression),
-            search.get(row.name),
+            joint if is_joint(run.settings) else judged.get(row.expression),
+            joint,
             row.joint,
             row.joint_interval,
             row.known,
@@ -86,11 +94,14 @@ def _assessed(run: Run) -> Iterable[Pick]:
 def _front(run: Run) -> Iterable[Pick]:
     for candidate in run.front:
         name = f"best with {candidate.complexity} nodes"
-        yield Pick(name, candidate.text, known_graph(candidate.text), candidate.fitness)
+        search = candidate.fitness if is_joint(run.settings) else None
+        graph = known_graph(candidate.text)
+        yield Pick(name, candidate.text, graph, candidate.fitness, search)
 
 
 def _on_the_way(run: Run) -> Iterable[Pick]:
     for row in run.generations:
         if row.best is not None:
             name, graph = f"best of generation {row.generation}", known_graph(row.expression)
-            yield Pick(name, row.expression, graph, row.best, row.held_out)
+            search = row.best if is_joint(run.settings) else None
+            yield Pick(name, row.expression, graph, row.best, search, row.held_out)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from autoprox.language.layout import Point
+from autoprox.runs.fitness import is_joint
 from autoprox.runs.record import HISTORY, Run
 from autoprox.show.picks import Pick
 
@@ -12,39 +14,50 @@ JUDGED, NODES = "distinct candidates judged", "nodes of the formula"
 """The names of the horizontal axes."""
 
 
+def figures(run: Run) -> dict[str, str]:
+    """Return the figures of `HISTORY` that lie on one axis: what is held out is no fitness."""
+    return {key: HISTORY[key] for key in HISTORY if key != "held_out" or is_joint(run.settings)}
+
+
 def history(run: Run) -> dict[str, list[Point]]:
-    """Return the points of each figure of `HISTORY` that has any, over the candidates judged."""
+    """Return the points of each of `figures` that has any, over the candidates judged."""
     lines = {
         key: [
             (float(step.evaluations), value)
             for step in run.generations
             if (value := getattr(step, key)) is not None
         ]
-        for key in HISTORY
+        for key in figures(run)
     }
     return {key: points for key, points in lines.items() if points}
 
 
-def marks(chosen: Sequence[Pick]) -> list[Pick]:
-    """Return the proxies of the search whose nodes can be counted, the simplest first."""
+def marks(run: Run, chosen: Sequence[Pick]) -> list[Pick]:
+    """Return the proxies of the search whose nodes can be counted, the simplest first.
+
+    Those of a fitness that is no joint correlation have nothing held out: it has no place on the
+    axis of their fitness.
+    """
     shown = [pick for pick in chosen if not pick.known and pick.complexity is not None]
+    if not is_joint(run.settings):
+        shown = [replace(pick, held_out=None) for pick in shown]
     return sorted(shown, key=lambda pick: pick.complexity or 0)
 
 
 def levels(shown: Iterable[Pick]) -> list[float]:
-    """Return all correlations of some proxies, on the search split and held out."""
-    return [value for pick in shown for value in (pick.search, pick.held_out) if value is not None]
+    """Return the fitness of some proxies, and what they have held out."""
+    return [value for pick in shown for value in (pick.fitness, pick.held_out) if value is not None]
 
 
 def cloud(run: Run) -> list[Point]:
-    """Return all judged candidates, those of one size and nearly one correlation once."""
+    """Return all judged candidates, those of one size and nearly one fitness once."""
     return sorted(
         {(float(candidate.complexity), round(candidate.fitness, 3)) for candidate in run.judged}
     )
 
 
 def front(run: Run) -> list[Point]:
-    """Return the corners of the steps of the Pareto front of nodes and correlation."""
+    """Return the corners of the steps of the Pareto front of nodes and fitness."""
     points: list[Point] = []
     for candidate in run.front:
         points += [(candidate.complexity, points[-1][1])] if points else []

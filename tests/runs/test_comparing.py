@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,20 @@ def test_bad_input_is_named(runs, cache, tmp_path):
         compare(str(runs["one"].folder), cache=cache)
     with pytest.raises(RunError, match="is no folder"):
         compare([runs["one"], tmp_path / "nowhere"], cache=cache)
+
+
+def test_runs_of_different_fitness_are_compared_by_their_joint_correlation(cache, tmp_path):
+    wins, mean = (
+        evolve(f"{TINY},{OTHER}", out=tmp_path / over, over=over, cache=cache, **SMALL)
+        for over in ("wins", "mean")
+    )
+    found = compare([wins, mean], cache=cache)
+    assert [row.search for row in found.runs] == [
+        pytest.approx(run.search[0].joint) for run in (wins, mean)
+    ]
+    assert found.runs[0].search != pytest.approx(wins.best.provenance["search_fitness"])
+    stopped = replace(wins, search=(), held_out=())
+    assert compare([stopped, mean], cache=cache).runs[0].search is None
 
 
 def test_names_are_as_short_as_they_differ():

@@ -1,6 +1,7 @@
 """Runs on several benches: each counts the same, and is measured and split as if it were alone."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import somersd
 from autoprox.benches import load_bench, split
 from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
+from autoprox.cli.run_tables import joint_figures
 from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
@@ -19,6 +21,12 @@ from autoprox.ranking import luck
 from autoprox.ranking.families import gain
 from autoprox.runs.evolve import Silent, begin_search, evolve
 from autoprox.runs.ground import lay
+from autoprox.runs.html import run_html
+from autoprox.runs.record import read_run
+from autoprox.runs.several_record import Runs
+from autoprox.show.latex import run_latex
+from autoprox.show.page import page
+from autoprox.show.page.tables import joint_table
 from tests.runs.stopping import Stopper
 
 TINY, OTHER = (
@@ -54,6 +62,30 @@ def test_each_bench_counts_the_same_however_many_columns_it_has(run):
     for each in valid:
         first, second = each["correlations"][:4], each["correlations"][4]
         assert each["fitness"] == pytest.approx((np.mean(first) + second) / 2)
+
+
+def test_all_means_beside_the_joint_figure_weigh_benches_as_it_does(run):
+    for each in run.held_out:
+        assert each.mean("somers", by_bench=True) == pytest.approx(each.joint)
+        *tiny, other = (found.top1_regret for found in each.columns)
+        assert each.mean("top1_regret", by_bench=True) == pytest.approx((np.mean(tiny) + other) / 2)
+        assert each.mean("top1_regret") == pytest.approx(np.mean([*tiny, other]))
+    best, names = run.held_out[0], "kendall spearman top1_regret top5_regret top_share".split()
+    tau, rho, *use = balanced = [best.mean(name, by_bench=True) for name in names]
+    assert balanced != pytest.approx([best.mean(name) for name in names])
+    _, (row, *_) = joint_figures([best], {}, run.settings, run.benches)
+    texts = [f"{tau:.2f}", f"{rho:.2f}", f"{use[0]:.2f}", f"{use[1]:.2f}", f"{use[2]:.0%}"]
+    assert row[-5:] == texts
+    assert f"<td>{use[0]:.2f}, {use[1]:.2f}</td>" in run_html(run)
+    latex = run_latex(run)
+    assert "mean over 2 benches of their means over targets" in latex
+    line = next(row for row in latex.splitlines() if row.startswith("top 1 &"))
+    found = re.findall(r"\$(-?\d+\.\d\d)\$", line)
+    assert [float(cell) for cell in found] == pytest.approx([tau, rho, *use[:2]], abs=5.1e-3)
+    cells = re.findall(r"<td[^>]*>(?:<small>)?([-\d.]+)", str(joint_table("", run, [best], {})))
+    assert [float(cell) for cell in cells[-5:]] == pytest.approx([tau, rho, *use], abs=5.1e-4)
+    (row,) = Runs(run.folder, {"a": run.settings}, {"a": run}).rows()
+    assert [row["top1_regret"], row["top5_regret"], row["top_share"]] == use
 
 
 def test_the_held_out_figures_are_those_of_live_scores_on_each_bench(run, cache):
@@ -224,7 +256,7 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
         "--cache", cache, "--out", tmp_path / "run", *small,
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
-    assert f"benches {BOTH}, which count the same" in shown.stdout
+    assert "benches tiny, other, which count the same  22 arch" in shown.stdout
     assert "22 architectures of each bench drawn" in shown.stdout
     held_out, _, transfer = shown.stdout.partition("Transfer:")
     assert "(4 of tiny/mlp, 5 of other/mlp)" in " ".join(held_out.split())
@@ -237,6 +269,16 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
         assert f"{figure:.3f}" in row
     tables = shown.stdout[shown.stdout.index("Held") :].splitlines()
     assert max(len(line) for line in tables if str(tmp_path) not in line) <= 100
+
+
+@pytest.mark.parametrize(("over", "told"), [("mean", True), ("lexicase", False), ("wins", False)])
+def test_luck_alone_is_suggested_where_it_can_be_searched_for(over, told, cache, tmp_path):
+    small = ("--evaluations", 30, "--population", 20, "--proposals", 40, "--jobs", 1, "--quiet")
+    out = ("--cache", cache, "--out", tmp_path / "run")
+    shown = invoked("--bench", BOTH, "--over", over, *small, *out)
+    words = ["--resume", tmp_path / "run", "--bench", BOTH, "--permutations", 1]
+    assert (f"{' '.join(map(str, words))}"[:-1] in shown.stdout) == told
+    assert (invoked(*words, *out[:2], "--jobs", 1, "--quiet").exit_code == 0) == told
 
 
 def test_a_folder_that_is_not_named_is_called_by_all_benches(cache, tmp_path, monkeypatch):
@@ -292,6 +334,20 @@ def test_a_bench_that_is_left_out_is_transfer(cache, tmp_path):
     assert [each.column for each in left.search[0].columns] == COLUMNS
     # What is left out tells the search nothing: it finds what it finds without it.
     assert left.best.graph == alone.best.graph
+
+
+def test_a_bench_that_is_left_out_is_said_to_be_so_wherever_benches_are_named(cache, tmp_path):
+    small = ("--evaluations", 60, "--population", 20, "--proposals", 40, "--jobs", 1, "--quiet")
+    out = ("--cache", cache, "--out", tmp_path / "run")
+    shown = invoked("--bench", BOTH, "--leave-out", "other", *small, *out)
+    assert shown.stdout.startswith("bench tiny  left out: other\n")
+    assert "count the same" not in shown.stdout
+    assert "fitness over them" not in shown.stdout
+    found = read_run(tmp_path / "run")
+    assert "tiny (other left out), held out: algorithm" in run_html(found)
+    assert "split seed 0, without other. Above the line" in run_latex(found)
+    assert "mean over 4 targets" in run_latex(found)
+    assert "It evolved on tiny, and left out other." in page(found.folder)
 
 
 @pytest.mark.parametrize("over", ["median", "worst", "gain", "wins", "share", "lexicase"])

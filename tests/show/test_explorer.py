@@ -75,6 +75,19 @@ def shown(run: Run, cache: Path) -> list[Shown]:
     return found
 
 
+def test_a_fitness_that_is_no_mean_is_called_by_its_name_and_alone_in_the_picture(
+    cache: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ipywidgets")
+    benches = f"{TINY},{Path(TINY).with_name('other_tiny_bench.py')}"
+    options: dict[str, Any] = {**SMALL, "evaluations": 60, "spaces": None, "over": "wins"}
+    run = autoprox.evolve(benches, out=tmp_path / "run", cache=cache, **options)
+    explorer = autoprox.explore(run, cache=cache)
+    fitness = run.best.provenance["search_fitness"]
+    assert f"fitness (wins) {fitness:.3f} on the search split, joint D" in explorer.facts.value
+    assert [mark.get_offsets()[0][1] for mark in explorer._marks] == pytest.approx([fitness])
+
+
 def test_it_begins_with_the_best_proxy_and_its_figures(explorer: Explorer, run: Run) -> None:
     best, searched = run.held_out[0], run.search[0]
     assert explorer.proxy.graph is run.best.graph

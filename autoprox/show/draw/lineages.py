@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
+from autoprox.runs.fitness import fitness_name
 from autoprox.runs.lineage import Ancestor
 from autoprox.runs.lineage import lineage as lineage_of
 from autoprox.show.draw.runs import AnyRun, found_in
@@ -41,7 +42,7 @@ def lineage(
 ) -> Axes:
     """Draw a candidate of a run and its nearest ancestors, a line each, the last judged on top.
 
-    The points lie at the joint correlations on the search split; lines lead from parents to
+    The points lie at the fitness on the search split; lines lead from parents to
     offspring. A square has no parents: it was drawn at random, or is a seed proxy.
 
     Args:
@@ -72,7 +73,7 @@ def lineage(
     earlier = f", and {ancestry.earlier:,} earlier ancestors" if ancestry.earlier else ""
     orphans = any(not member.candidate.parents for member in ancestry.members)
     squares = "\n(squares have no parents)" if orphans else ""
-    across = f"{record.settings.joint}, search{squares}"
+    across = f"{fitness_name(record.settings)}, search{squares}"
     dress(axes, across, "", f"{record.title}{earlier}", grid="x")
     axes.title.set(ha="left", x=0)
     numbers = [f"{member.candidate.number:,}" for member in ancestry.members]

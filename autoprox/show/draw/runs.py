@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
+from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.record import HISTORY, Run
 from autoprox.runs.record import read_run as read_single
 from autoprox.runs.several_record import Runs, chosen, names_of, read_run
@@ -56,7 +57,9 @@ def found_in(run: AnyRun) -> Run:
 
 
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
-    """Draw how the joint correlation of the best and the median went over the candidates judged.
+    """Draw how the fitness of the best and the median went over the candidates judged.
+
+    Where the fitness is the joint correlation, what the best has held out is drawn beside.
 
     Args:
         run: a run, or its folder.
@@ -71,7 +74,7 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     for key, points in plots.history(record).items():
         axes.plot(*zip(*points, strict=True), linewidth=1.6, label=HISTORY[key], **LINES[key])
         axes.plot(*points[-1], "o", markersize=4, color=LINES[key]["color"])
-    dress(axes, plots.JUDGED, record.settings.joint, record.title)
+    dress(axes, plots.JUDGED, fitness_name(record.settings), record.title)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize=SMALL, frameon=False)
     return axes
@@ -86,15 +89,16 @@ def _with_fitness(run: AnyRun) -> Run:
 
 
 def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None) -> Axes:
-    """Draw the complexity of the candidates against their joint correlation.
+    """Draw the complexity of the candidates against their fitness.
 
     The line is the front: what is reached on the search split with so many nodes at most. Discs are
     the proxies that the run's page shows one by one; a line leads from each to a diamond, its
-    held-out correlation, where that is known.
+    held-out correlation, where that is known, and the fitness is one.
 
     Of more than one run the fronts alone are drawn, and a diamond where the best proxy of each is
-    held out. Their correlations are those of the architectures that each of them searched on, or
-    held out: `autoprox.compare` ranks them on the same.
+    held out, if the fitness of all is the joint correlation. Their figures are those of the
+    architectures that each of them searched on, or held out: `autoprox.compare` ranks them on the
+    same.
 
     Args:
         run: a run, or its folder, or several in one folder.
@@ -113,8 +117,8 @@ def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None)
     if isinstance(read, Runs):
         return _fronts(list(read.runs.values()), axes)
     record = _with_fitness(read)
-    shown = plots.marks(picks(record))
-    figures = [(pick.complexity, pick.search, pick.held_out) for pick in shown]
+    shown = plots.marks(record, picks(record))
+    figures = [(pick.complexity, pick.fitness, pick.held_out) for pick in shown]
     sizes, search, held_out = np.array(figures, np.float64).T  # None becomes NaN: no mark
     axes = blank_axes(axes, 5.4, 3.6)
     dots, front = (np.array(points).T for points in (plots.cloud(record), plots.front(record)))
@@ -125,12 +129,12 @@ def pareto(run: AnyRun | Runs, *others: AnyRun | Runs, axes: Axes | None = None)
     if np.isfinite(held_out).any():
         look: dict[str, Any] = {"marker": "D", "edgecolors": "white", "linewidths": 0.5}
         axes.scatter(sizes, held_out, s=22, color=VERMILION, zorder=4, label="held out", **look)
-    return _dress_front(axes, record.settings.joint, record.title, plots.levels(shown))
+    return _dress_front(axes, fitness_name(record.settings), record.title, plots.levels(shown))
 
 
-def _dress_front(axes: Axes, joint: str, title: str, levels: Sequence[float]) -> Axes:
-    """Name the axes of fronts, and fit them to some correlations."""
-    dress(axes, plots.NODES, joint, title)
+def _dress_front(axes: Axes, fitness: str, title: str, levels: Sequence[float]) -> Axes:
+    """Name the axes of fronts, and fit them to some figures."""
+    dress(axes, plots.NODES, fitness, title)
     axes.set_ylim(plots.around(levels))
     axes.locator_params(axis="x", integer=True)
     # The names can be read where candidates lie behind.
@@ -142,6 +146,11 @@ def _fronts(runs: Sequence[Run], axes: Axes | None) -> Axes:
     """Draw the fronts of several runs, and where their best proxies are held out."""
     axes = blank_axes(axes, 5.4, 3.6)
     names = names_of([run.folder for run in runs])
+    measures = dict.fromkeys(fitness_name(run.settings) for run in runs)
+    joint = all(is_joint(run.settings) for run in runs)
+    if not joint and len(measures) > 1:
+        measured = (fitness_name(run.settings) for run in runs)
+        names = [f"{name}: {unit}" for name, unit in zip(names, measured, strict=True)]
     levels: list[float] = []
     for place, (name, run) in enumerate(zip(names, map(_with_fitness, runs), strict=True)):
         color, dashes = COLORS[place % len(COLORS)], DASHES[place // len(COLORS) % len(DASHES)]
@@ -149,11 +158,10 @@ def _fronts(runs: Sequence[Run], axes: Axes | None) -> Axes:
         levels += [value for _, value in points]
         axes.plot(*zip(*points, strict=True), color=color, linestyle=dashes, label=name)
         best = next(iter(run.held_out), None)
-        if best is not None and best.joint is not None:
+        if joint and best is not None and best.joint is not None:
             levels.append(best.joint)
             axes.plot(best.complexity, best.joint, "D", markersize=4, color=color)
-    measures = dict.fromkeys(run.settings.joint for run in runs)
-    title = "fronts on the search split; diamonds: held out"
+    title = f"fronts on the search split{'; diamonds: held out' * joint}"
     return _dress_front(axes, " or ".join(measures), title, levels)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from autoprox.assessment.wording import figure
 from autoprox.language.layout import Point, apart
-from autoprox.runs.record import HISTORY, Run
+from autoprox.runs.fitness import fitness_name, is_joint
+from autoprox.runs.record import Run
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.show import plots
 from autoprox.show.picks import Pick
@@ -116,14 +117,15 @@ def history(found: Run) -> Markup:
         return tag("p", "No candidate has a fitness yet.")
     values = [value for points in lines.values() for _, value in points]
     frame = Frame((0, max(found.evaluations, 1)), plots.around(values))
-    parts = [frame.axes(plots.JUDGED, found.settings.joint, ticks(0, found.evaluations))]
+    parts = [frame.axes(plots.JUDGED, fitness_name(found.settings), ticks(0, found.evaluations))]
     for key, points in lines.items():
         parts.append(tag("path", d=frame.path(points), class_=f"line {CLASSES[key]}"))
         parts.append(_disc(frame.at(points[-1]), CLASSES[key]))
-    parts.append(_names({HISTORY[key]: frame.at(points[-1]) for key, points in lines.items()}))
-    last = found.generations[-1]
-    ends = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in HISTORY.items())
-    return svg(join(parts), f"History of the joint correlation; at the end: {ends}.")
+    names, last = plots.figures(found), found.generations[-1]
+    parts.append(_names({names[key]: frame.at(points[-1]) for key, points in lines.items()}))
+    ends = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in names.items())
+    what = "joint correlation" if is_joint(found.settings) else fitness_name(found.settings)
+    return svg(join(parts), f"History of the {what}; at the end: {ends}.")
 
 
 def _disc(place: Point, class_: str) -> Markup:
@@ -146,31 +148,37 @@ def _names(ends: Mapping[str, Point]) -> Markup:
 
 
 def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
-    """Return nodes against joint correlation; each proxy is a link to its place on the page."""
-    shown = plots.marks(chosen)
+    """Return nodes against fitness; each proxy is a link to its place on the page.
+
+    Where the fitness is the joint correlation, so are the held-out figures beside.
+    """
+    shown, joint = plots.marks(found, chosen), is_joint(found.settings)
     values = plots.levels(shown)
     if not values:
         return tag("p", "No candidate has a fitness yet.")
-    rivals = {
-        pick.name: pick.held_out for pick in chosen if pick.known and pick.held_out is not None
-    }
+    rivals = _rivals(chosen) if joint else {}
     rival = max(rivals, key=rivals.__getitem__, default=None)
     if rival is not None:
         values.append(rivals[rival])
     sizes = [pick.complexity or 0 for pick in shown] + [graph.complexity for graph in found.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), plots.around(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
-    parts = [frame.axes(plots.NODES, found.settings.joint, whole), _cloud(found, frame)]
+    unit = fitness_name(found.settings)
+    parts = [frame.axes(plots.NODES, unit, whole), _cloud(found, frame)]
     if rival is not None:
         parts.append(_level(frame, rivals[rival], f"{rival}, held out"))
     front = [(x, max(y, frame.ys[0])) for x, y in plots.front(found)]
     parts.append(tag("path", d=frame.path(front), class_="front"))
-    parts += [_mark(frame, pick, x, found.settings.joint) for pick, x in _spread(frame, shown)]
-    parts.append(_key())
-    name = (
-        "Nodes of the formula against joint correlation: each point is a proxy that can be picked"
-    )
+    parts += [_mark(frame, pick, x, unit, joint) for pick, x in _spread(frame, shown)]
+    parts.append(_key(joint))
+    what = "joint correlation" if joint else unit
+    name = f"Nodes of the formula against {what}: each point is a proxy that can be picked"
     return svg(join(parts), name, role="group")
+
+
+def _rivals(chosen: Sequence[Pick]) -> dict[str, float]:
+    """Return the held-out correlations of the known proxies, by their names."""
+    return {pick.name: pick.held_out for pick in chosen if pick.known and pick.held_out is not None}
 
 
 def _cloud(run: Run, frame: Frame) -> Markup:
@@ -205,31 +213,40 @@ def _spread(frame: Frame, shown: Sequence[Pick]) -> list[tuple[Pick, float]]:
     return placed
 
 
-def _mark(frame: Frame, pick: Pick, x: float, joint: str) -> Markup:
-    """Return a proxy as a link: a disc for the search split, a diamond for the held-out part."""
+def _mark(frame: Frame, pick: Pick, x: float, unit: str, joint: bool) -> Markup:
+    """Return a proxy as a link: a disc for the search split, a diamond for the held-out part.
+
+    Args:
+        frame: of the chart.
+        pick: the proxy.
+        x: its place.
+        unit: what the figures are called.
+        joint: whether the held-out part has a figure of that kind.
+    """
     label_text = (
-        f"{pick.name}: {pick.complexity} nodes, {joint} {figure(pick.search)} on the search split, "
-        f"{figure(pick.held_out)} held out"
+        f"{pick.name}: {pick.complexity} nodes, {unit} {figure(pick.fitness)} on the search split"
     )
+    label_text += f", {figure(pick.held_out)} held out" if joint else ""
     parts = [tag("title", label_text)]
-    if pick.search is not None and pick.held_out is not None:
-        ends = (x, frame.y(pick.search)), (x, frame.y(pick.held_out))
+    if pick.fitness is not None and pick.held_out is not None:
+        ends = (x, frame.y(pick.fitness)), (x, frame.y(pick.held_out))
         parts.append(line(*ends, "link"))
-    if pick.search is not None:
-        parts.append(_disc((x, frame.y(pick.search)), "search"))
+    if pick.fitness is not None:
+        parts.append(_disc((x, frame.y(pick.fitness)), "search"))
     if pick.held_out is not None:
         parts.append(_diamond((x, frame.y(pick.held_out))))
     return tag("a", *parts, href=f"#{pick.anchor}", aria_label=label_text)
 
 
-def _key() -> Markup:
-    """Return what the marks mean."""
-    x = WIDTH - RIGHT + 14
-    rows = [
-        (_disc((x, TOP + 8), "search"), "search split"),
-        (_diamond((x, TOP + 8 + LINE + 4)), "held out"),
-        (tag("path", d=f"M{x} {TOP + 8 + 2 * (LINE + 4)}h0", class_="cloud"), "other candidates"),
-    ]
+def _key(held_out: bool) -> Markup:
+    """Return what the marks mean; `held_out`: whether there are such ones."""
+    x, y = WIDTH - RIGHT + 14, TOP + 8
+    rows = [(_disc((x, y), "search"), "search split")]
+    if held_out:
+        y += LINE + 4
+        rows.append((_diamond((x, y)), "held out"))
+    cloud = tag("path", d=f"M{x} {y + LINE + 4}h0", class_="cloud")
+    rows.append((cloud, "other candidates"))
     return join(
         join([mark, label((x + 12, TOP + 12 + i * (LINE + 4)), text)])
         for i, (mark, text) in enumerate(rows)

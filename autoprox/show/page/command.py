@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from autoprox.benches import several
@@ -17,8 +17,8 @@ from autoprox.runs.record import Run
 REPEATED = {"spaces": "--space", "targets": "--target"}
 """The settings whose option is given once for each of their values."""
 
-SHOWN = ("images", "batch", "probe_seed")
-"""The settings of what the networks are shown."""
+SHOWN = ("images", "batch", "probe_seed", "teacher", "teacher_weights")
+"""The settings of what the networks are shown, and compared with."""
 
 
 def evolve_command(found: Run) -> str:
@@ -64,37 +64,99 @@ def _option(name: str, value: Any) -> list[str]:
 
 def resume_command(found: Run) -> str:
     """Return the command that goes on with the run."""
-    return shlex.join(["autoprox", *resume_words(found.folder, found.settings.bench)])
+    settings = found.settings
+    return shlex.join(["autoprox", *resume_words(found.folder, settings.bench, settings.teacher)])
 
 
-def rank_commands(found: Run) -> list[str]:
-    """Return the commands that rank the known proxies and put them onto the page."""
-    page = ["autoprox", "report", str(found.folder), "--ranking", "ranking.json"]
-    ranking = rank_command(found.settings, ["--json", "ranking.json"])
-    return [ranking, shlex.join(page)]
+def page_commands(found: Run) -> list[str]:
+    """Return the commands that rank the known proxies, and one that puts them onto the page.
+
+    The page takes one ranking: of several benches the first.
+    """
+    benches = benches_alone(found)
+    files = [f"ranking-{name}.json" for name in benches] if len(benches) > 1 else ["ranking.json"]
+    rankings = [
+        rank_command(alone, ["--json", file])
+        for alone, file in zip(benches.values(), files, strict=True)
+    ]
+    page = ["autoprox", "report", str(found.folder), "--ranking", files[0]]
+    return [*rankings, shlex.join(page)]
+
+
+def rank_commands(found: Run, words: Sequence[str]) -> list[str]:
+    """Return the commands that rank proxies on what a run's search did not see, one a bench.
+
+    Args:
+        found: the run.
+        words: further ones of each command: the proxies, other options.
+    """
+    return [rank_command(alone, words) for alone in benches_alone(found).values()]
 
 
 def rank_command(settings: Settings, words: Sequence[str]) -> str:
-    """Return the command that ranks proxies on what a run's search did not see.
+    """Return the command that ranks proxies on what a search on one bench did not see.
 
     They are shown what the run's networks were shown, and ranked on what the search did not see
-    where ``autoprox rank`` can tell: on one bench, with the default share of held-out
-    architectures.
+    where ``autoprox rank`` can tell: with the default share of held-out architectures.
 
     Args:
         settings: the run's.
         words: further ones of the command: the proxies, other options.
     """
     usual = Settings(settings.bench)
-    bench = several(settings.bench)[0]
-    words = ["autoprox", "rank", "--bench", bench, *words]
-    if settings.bench == bench:
-        for name in ("architectures", "spaces", "targets"):
-            value = getattr(settings, name)
-            words += _option(name, value) if value is not None else []
-        if settings.held_out_share == usual.held_out_share:
-            words += ["--held-out", *_option("split_seed", settings.split_seed)]
+    words = ["autoprox", "rank", "--bench", settings.bench, *words]
+    for name in ("architectures", "spaces", "targets"):
+        value = getattr(settings, name)
+        words += _option(name, value) if value is not None else []
+    if settings.held_out_share == usual.held_out_share:
+        words += ["--held-out", *_option("split_seed", settings.split_seed)]
     for name in SHOWN:
         value = getattr(settings, name)
         words += _option(name, value) if value != getattr(usual, name) else []
     return shlex.join(words)
+
+
+def benches_alone(found: Run) -> dict[str, Settings]:
+    """Return the benches that a run evolved on, by their names, with settings of each alone.
+
+    A run with these holds out the same of that bench. What a run on several drew of one, and by
+    which targets it ranked it, its report knows; a bench without one has a number for its name, and
+    so have those in files if some are left out, since the report does not say which are.
+    """
+    sources = several(found.settings.bench)
+    if len(sources) == 1:
+        return {sources[0]: found.settings}
+    files = [source for source in sources if source.endswith(".py")]
+    unnamed = [name for name in found.benches if name not in sources]
+    homes = {name: name for name in found.benches if name in sources}
+    if len(files) == len(unnamed):
+        homes |= dict(zip(unnamed, files, strict=True))
+    else:
+        homes |= {str(place): source for place, source in enumerate(files, start=1)}
+    return {name: _alone(found, name, homes[name]) for name in homes} or {
+        source: _alone(found, source, source) for source in sources
+    }
+
+
+def _alone(found: Run, name: str, source: str) -> Settings:
+    """Return settings for one of several benches, of some name, which is loaded by `source`."""
+    settings, own, drawn = found.settings, f"{name}/", 0
+    targets: list[str] = []
+    for rows in (found.search, found.held_out, found.transfer):
+        sizes: dict[str, int] = {}
+        for column in next((row.columns for row in rows if row.columns), ()):
+            space, _, target = column.column.rpartition("/")
+            if space.startswith(own):
+                targets.append(target)
+                sizes[space] = max(sizes.get(space, 0), column.architectures)
+        drawn += sum(sizes.values())
+    spaces = [space for space in settings.spaces or () if space.startswith(own)]
+    count = settings.architectures
+    return replace(
+        settings,
+        bench=source,
+        leave_out=(),
+        spaces=tuple(space.removeprefix(own) for space in spaces) or None,
+        targets=tuple(dict.fromkeys(targets)) or None if settings.targets else None,
+        architectures=min(count, drawn) if count and drawn else count,
+    )

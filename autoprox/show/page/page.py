@@ -27,6 +27,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
+from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.folder import holds_several
 from autoprox.runs.lineage import lineage
 from autoprox.runs.record import Run, read_run
@@ -36,7 +37,7 @@ from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent
 from autoprox.show.page import charts, scatters, tables
-from autoprox.show.page.command import evolve_command, rank_commands, resume_command
+from autoprox.show.page.command import evolve_command, page_commands, resume_command
 from autoprox.show.page.several import several_page
 from autoprox.show.picks import Pick, picks
 
@@ -93,7 +94,7 @@ def page(run: str | Path, ranking: str | Path | None = None) -> str:
         lead=_lead(record),
         best=_best(record, chosen),
         proxies=_proxies(record, chosen),
-        picked=join(_article(pick, record.settings.joint) for pick in chosen),
+        picked=join(_article(pick, record.settings) for pick in chosen),
         parts=_parts(record, chosen, None if ranking is None else Path(ranking)),
         architectures=scatters.section(record),
         history=_history(record, chosen),
@@ -118,6 +119,10 @@ def _lead(run: Run) -> Markup:
         f"proposed, in {_counted(len(run.generations), 'generation')} "
         f"and {readable_seconds(run.seconds)}."
     )
+    if run.settings.leave_out:
+        left_out = ", ".join(run.settings.leave_out)
+        on = f"It evolved on {', '.join(run.benches)}, and" if run.benches else "It"
+        sentences.append(f"{on} left out {left_out}.")
     if run.held_out and run.settings.seed_proxies:
         best = f"the seed proxy {run.best_seed}" if run.best_seed else "none of the seed proxies"
         sentences.append(f"{run.held_out[0].name} is {best}.")
@@ -157,7 +162,7 @@ def _proxies(run: Run, chosen: Sequence[Pick]) -> Markup:
     note = "Each point is a proxy; pick one to see its formula. The line is the best of each size."
     parts.append(tag("figure", charts.pareto(run, chosen), tag("figcaption", note)))
     if others:
-        parts.append(tables.others_table(others, run.settings.joint))
+        parts.append(tables.others_table(run, others))
     return join(parts)
 
 
@@ -168,10 +173,12 @@ def _sizes(run: Run) -> str:
     return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
-def _article(pick: Pick, joint: str) -> Markup:
+def _article(pick: Pick, settings: Settings) -> Markup:
     """Return one proxy: figures, formula, graph, and the code to use it."""
-    facts = {
-        "nodes": str(pick.complexity or "unknown"),
+    joint, facts = settings.joint, {"nodes": str(pick.complexity or "unknown")}
+    if not is_joint(settings):
+        facts[f"{fitness_name(settings)}, search split"] = figure(pick.fitness)
+    facts |= {
         f"{joint}, search split": figure(pick.search),
         f"{joint}, held out": figure(pick.held_out),
     }
@@ -216,12 +223,17 @@ def _parts(run: Run, chosen: Sequence[Pick], ranking: Path | None) -> Markup:
 
 def _known(run: Run) -> Markup:
     """Return how to rank the known proxies."""
+    commands = page_commands(run)
     intro = "These commands rank them with full tensors, and put them here:"
+    if len(commands) > 2:
+        intro = (
+            "These commands rank them with full tensors, a bench each, and put the first of the "
+            "rankings here:"
+        )
     if run.elsewhere:
         needed = ", ".join(run.elsewhere)
         intro = f"Not above, for they need other statistics or full tensors: {needed}. {intro}"
-    commands = "\n".join(rank_commands(run))
-    return _section("Further known proxies", tag("p", intro), tag("pre", commands))
+    return _section("Further known proxies", tag("p", intro), tag("pre", "\n".join(commands)))
 
 
 def _ranked(run: Run, path: Path) -> Markup:
@@ -251,6 +263,8 @@ def _section(heading: str, *content: str) -> Markup:
 def _history(run: Run, chosen: Sequence[Pick]) -> Markup:
     table = tables.generations_table(run, _by_text(chosen))
     note = "Held-out figures are shown only; the search never reads them."
+    if not is_joint(run.settings):
+        note = f"What is held out is {run.settings.joint}, and no fitness: see the table. {note}"
     drawn = tag("figure", charts.history(run), tag("figcaption", note))
     return join([drawn, tag("details", tag("summary", "Generation by generation"), table)])
 
@@ -263,9 +277,8 @@ def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
     note = "Each was bred from those above it that it names; those without were random, or given."
     if ancestry.earlier:
         note += f" {_counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
-    return join(
-        [tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), run.settings.joint)]
-    )
+    unit = fitness_name(run.settings)
+    return join([tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), unit)])
 
 
 def _failures(run: Run) -> Markup:

@@ -12,6 +12,7 @@ from autoprox.language.graph import Graph
 from autoprox.language.mathml import from_latex
 from autoprox.ranking import SYMBOLS, RankCorrelation
 from autoprox.ranking.figures import ColumnFigures
+from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.lineage import Lineage
 from autoprox.runs.record import Run, known_graph
 from autoprox.runs.word_use import BEST, WordUse
@@ -35,6 +36,10 @@ WORDS = {
     "word",
 }
 """The headings of columns that hold no numbers."""
+
+
+USE = ("top1_regret", "top5_regret", "top_share")
+"""The figures of use, in the order of their columns."""
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Markup]) -> Markup:
@@ -117,10 +122,7 @@ def joint_table(
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
-            *(_figure(row.mean(name)) for name in others),
-            _figure(row.mean("top1_regret")),
-            _figure(row.mean("top5_regret")),
-            _figure(row.mean("top_share")),
+            *(_figure(row.mean(name, by_bench=bool(found.benches))) for name in (*others, *USE)),
             _formula(row.expression, row.failure),
             class_="known" if row.known else None,
         )
@@ -159,15 +161,16 @@ def _correlation(figures: ColumnFigures | None, correlation: RankCorrelation) ->
     return _with_details(figure(value), value, ", ".join([f"{low:.2f} to {high:.2f}", *others]))
 
 
-def others_table(chosen: Iterable[Pick], joint: str) -> Markup:
+def others_table(found: Run, chosen: Iterable[Pick]) -> Markup:
     """Return the proxies that no assessment of the end is about."""
     lines = [
         tag("tr", _name(pick, pick.name), cell(str(pick.complexity or "-")),
-            _figure(pick.search), _figure(pick.held_out), _formula(pick.text))
+            _figure(pick.fitness), _figure(pick.held_out), _formula(pick.text))
         for pick in chosen
     ]  # fmt: skip
     caption = "The best of each size and of the generations, where they are not above"
-    headings = ("proxy", "nodes", f"{joint}, search", f"{joint}, held out", "formula")
+    search, held_out = fitness_name(found.settings), found.settings.joint
+    headings = ("proxy", "nodes", f"{search}, search", f"{held_out}, held out", "formula")
     return table(caption, headings, lines)
 
 
@@ -204,7 +207,7 @@ def words_table(uses: Iterable[WordUse]) -> Markup:
     return table(caption, ("word", "form", "of the best", "share", "of all"), lines)
 
 
-def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Markup:
+def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], fitness: str) -> Markup:
     """Return the ancestors of a candidate, and last itself; parents are told by their numbers."""
     numbers = {member.candidate.text: str(member.candidate.number) for member in shown.members}
     lines = []
@@ -217,7 +220,7 @@ def lineage_table(shown: Lineage, by_text: Mapping[str, Pick], joint: str) -> Ma
                 tag("td", parents or "-"), cell(str(ancestor.complexity)),
                 _figure(ancestor.fitness), _formula(ancestor.text))
         )  # fmt: skip
-    headings = ("candidate", "parents", "nodes", f"{joint}, search", "formula")
+    headings = ("candidate", "parents", "nodes", f"{fitness}, search", "formula")
     return table("The best candidate and its nearest ancestors", headings, lines)
 
 
@@ -235,7 +238,7 @@ GENERATION = {
 
 
 def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
-    """Return a line a generation."""
+    """Return a line a generation; what is held out is joint, whatever was evolved for."""
     lines = []
     for row in found.generations:
         cells = [
@@ -243,9 +246,9 @@ def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
-    return table(
-        f"Generation by generation: {found.settings.joint}", list(GENERATION.values()), lines
-    )
+    unit = fitness_name(found.settings)
+    unit += "" if is_joint(found.settings) else f"; held out: {found.settings.joint}"
+    return table(f"Generation by generation: {unit}", list(GENERATION.values()), lines)
 
 
 def _generation_cell(key: str, value: Any) -> Markup:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autoprox.assessment.assess import Assessment
 from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.settings import Settings
 from autoprox.show.draw import history, lineage, pareto, words, write
 from autoprox.show.draw.lineages import FORMULA
 from tests.made_runs import found, judged, step
@@ -37,6 +40,35 @@ def test_a_history_has_a_line_for_each_figure_over_the_candidates_judged() -> No
     assert best == [[10, 20, 30], [0.5, 0.7, 0.7]]
     assert held_out == [[10, 30], [0.45, 0.75]]
     assert median == [[10, 20, 30], [0.3, 0.4, 0.5]]
+
+
+def test_no_fitness_but_the_mean_shares_an_axis_with_held_out_correlations() -> None:
+    wins, mean = (
+        replace(RUN, settings=Settings("a,b", over=over), folder=Path(over))
+        for over in ("wins", "lexicase")
+    )
+    best, median = history(wins).lines[::2]
+    assert (best.get_label()[:4], median.get_label()[:6]) == ("best", "median")
+    assert history(wins).get_ylabel() == pareto(wins).get_ylabel() == "fitness (wins)"
+    assert lineage(wins).get_xlabel().startswith("fitness (wins), search")
+    assert legend(pareto(wins)) == ["other candidates", "search split"]
+    assert pareto(wins).get_ylim()[0] > 0.45
+    assert history(mean).get_ylabel() == pareto(mean).get_ylabel() == "joint D"
+    assert legend(pareto(mean))[-1] == "held out"
+
+
+def test_fronts_of_another_fitness_are_called_by_it_and_have_no_diamonds() -> None:
+    best = Assessment("top 1", C, 5, False, 0.6, None, None, None, (), None)
+    wins, mean = (
+        replace(RUN, settings=Settings("a,b", over=over), folder=Path(over), held_out=(best,))
+        for over in ("wins", "mean")
+    )
+    both = pareto(wins, mean)
+    assert both.get_ylabel() == "fitness (wins) or joint D"
+    assert legend(both) == ["wins: fitness (wins)", "mean: joint D"]
+    assert len(both.lines) == 2
+    assert "diamonds" not in both.get_title()
+    assert len(pareto(mean, replace(mean, folder=Path("other"))).lines) == 4
 
 
 def test_lines_are_told_apart_without_colour() -> None:

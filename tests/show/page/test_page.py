@@ -33,8 +33,14 @@ from autoprox.runs.record import read_run
 from autoprox.runtime.schema import sealed
 from autoprox.show.page import page, write_page
 from autoprox.show.page.charts import ticks
-from autoprox.show.page.command import rank_commands, settings_options
+from autoprox.show.page.command import (
+    page_commands,
+    rank_commands,
+    resume_command,
+    settings_options,
+)
 from autoprox.show.page.scatters import WORST, places
+from autoprox.show.page.tables import others_table
 from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
@@ -412,13 +418,67 @@ def test_the_command_has_the_settings_of_the_run(settings):
 
 def test_known_proxies_are_ranked_on_what_the_run_was_shown(finished):
     settings = Settings("vit101", ("pit",), images="/a b/c.npz", batch=64, split_seed=3)
-    ranking, _ = rank_commands(replace(read_run(finished), settings=settings))
+    ranking, _ = page_commands(replace(read_run(finished), settings=settings))
     given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
     assert (given["held_out"], given["split_seed"]) == (True, 3)
     assert (given["images"], given["batch"]) == ("/a b/c.npz", 64)
-    usual, _ = rank_commands(replace(read_run(finished), settings=Settings("vit101")))
+    usual, _ = page_commands(replace(read_run(finished), settings=Settings("vit101")))
     assert "--images" not in usual
     assert "--batch" not in usual
+
+
+def test_known_proxies_are_ranked_beside_the_teacher_of_the_run(finished):
+    settings = Settings("vit101", teacher="resnet56", teacher_weights="/a b/c.pt")
+    ranking, _ = page_commands(replace(read_run(finished), settings=settings))
+    given = rank_command.make_context("rank", shlex.split(ranking)[2:]).params
+    assert (given["teacher"], given["teacher_weights"]) == ("resnet56", "/a b/c.pt")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_seed": 3},
+        {"architectures": 22, "targets": ("fine", "top1")},
+        {"spaces": ("tiny/cnn", "other/mlp")},
+    ],
+    ids="all drawn spaces".split(),
+)
+def test_known_proxies_are_ranked_on_what_was_held_out_of_each_bench(options, cache, tmp_path):
+    whole = {"evaluations": 20, "cache": cache, **SMALL, **options}
+    run = evolve(f"{TINY},{OTHER}", out=tmp_path / "run", **whole)
+    (known,) = (row for row in run.held_out if row.name == "params")
+    shown = {}
+    for bench, command in zip(run.benches, rank_commands(run, ["params"]), strict=True):
+        words = [*shlex.split(command)[1:], "--cache", str(cache), "--jobs", "1", "--json", "-"]
+        told = CliRunner().invoke(main, [*words, "--quiet"])
+        assert told.exit_code == 0, told.output
+        (row,) = json.loads(told.stdout)["rows"]
+        shown |= {f"{bench}/{each['column']}": each["somers"] for each in row["columns"]}
+    assert shown == pytest.approx({each.column: each.somers for each in known.columns})
+    *rankings, last = page_commands(run)
+    assert "--json ranking-tiny.json" in rankings[0]
+    assert "--json ranking-other.json" in rankings[1]
+    assert last.endswith("--ranking ranking-tiny.json")
+    assert "a bench each" in page(run.folder)
+
+
+def test_a_bench_that_is_left_out_is_ranked_by_no_command(of_wins):
+    settings = Settings("nb201,tiny,macro", leave_out=("nb201", "macro"), split_seed=2)
+    run = read_run(of_wins)
+    columns = tuple(c for c in run.held_out[0].columns if c.column.startswith("tiny/"))
+    run = replace(run, settings=settings, held_out=(replace(run.held_out[0], columns=columns),))
+    (command,) = rank_commands(run, ["zico"])
+    assert shlex.split(command)[2:] == "--bench tiny zico --held-out --split-seed 2".split()
+    (first, second) = rank_commands(replace(run, held_out=(), settings=Settings("a,b")), ["zico"])
+    assert "--bench a zico" in first
+    assert "--bench b zico" in second
+
+
+@pytest.mark.parametrize("teacher", ["/a b/mine.py:build", "resnet56"])
+def test_a_teacher_in_a_file_has_to_be_named_again(finished, teacher):
+    run = replace(read_run(finished), settings=Settings("vit101", teacher=teacher))
+    given = evolve_command.make_context("evolve", shlex.split(resume_command(run))[2:]).params
+    assert given["teacher"] == (teacher if ".py" in teacher else None)
 
 
 # Runs that are not as usual
@@ -466,6 +526,54 @@ def test_a_run_on_several_benches_shows_the_mean_of_each(cache, tmp_path):
     *tiny, other = (each["somers"] for each in report["held_out"][0]["columns"])
     assert first[4:6] == [three(sum(tiny) / 4), three(other)]
     assert "tiny_bench and other_tiny_bench, default" in text
+
+
+@pytest.fixture(scope="module")
+def of_wins(cache, tmp_path_factory) -> Path:
+    """A finished run on two benches, whose fitness is no mean over them."""
+    folder = tmp_path_factory.mktemp("runs") / "wins"
+    options = {"cache": cache, "evaluations": 80, **SMALL}
+    evolve(f"{TINY},{OTHER}", out=folder, over="wins", **options)
+    return folder
+
+
+def test_a_fitness_that_is_no_mean_is_called_by_its_name(of_wins):
+    found, text = read_run(of_wins), page(of_wins)
+    tables = Page(text).tables
+    fitness = {each.text: three(each.fitness) for each in found.judged}
+    joint = {each.expression: three(each.joint) for each in found.search}
+    _, *generations = tables["Generation by generation: fitness (wins); held out: joint D"]
+    for row, step in zip(generations, found.generations, strict=True):
+        assert row[2:4] == [fitness[row[-1]], three(step.held_out)]
+    ancestry = tables["The best candidate and its nearest ancestors"]
+    assert ancestry[0][3] == "fitness (wins), search"
+    assert ancestry[-1][3] == fitness[found.best_text] != joint[found.best_text]
+    (others,) = Page(others_table(found, picks(found))).tables.values()
+    assert others[0][2:4] == ["fitness (wins), search", "joint D, held out"]
+    assert all(row[2] == fitness.get(row[-1], "-") for row in others[1:])
+    for pick in picks(found):
+        assert three(pick.search) == joint.get(pick.text, "-")
+    first = text[text.index('id="proxy-top-1"') :]
+    facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", first[: first.index("</dl>")]))
+    assert facts["fitness (wins), search split"] == fitness[found.best_text]
+    assert facts["joint D, search split"] == joint[found.best_text]
+
+
+def test_no_held_out_figure_is_drawn_on_the_axis_of_such_a_fitness(of_wins, finished):
+    wins, mean = (charts_of(page(run)) for run in (of_wins, finished))
+    for chart in wins:
+        assert "fitness (wins)" in chart
+        assert "joint" not in chart
+        assert "held" not in chart
+    assert ["joint D" in chart for chart in mean] == ["held out" in chart for chart in mean]
+
+
+def charts_of(text: str) -> list[str]:
+    """What a page draws of its search: the front and the history."""
+    drawn = re.findall("<svg[^>]*chart.*?</svg>", text, re.DOTALL)
+    charts = [chart for chart in drawn if "rank by score" not in chart]
+    assert len(charts) == 2
+    return charts
 
 
 def test_a_run_of_one_candidate_has_a_page(cache, tmp_path):
