@@ -217,6 +217,16 @@ def test_swap_counts_the_same_however_many_samples_there_are(batch):
     assert proxies.get("swap")(network, x) == len(different)
 
 
+@pytest.mark.parametrize("name", ["epe_nas", "linear_regions", "swap", "wrcor"])
+def test_in_evaluation_mode_nothing_is_dropped(name):
+    torch.manual_seed(0)
+    layers = nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 4)
+    dropping = nn.Sequential(*layers[:2], nn.Dropout(0.5), *layers[2:])
+    x, y = torch.randn(32, 6), torch.randint(0, 4, (32,))
+    expected = proxies.get(name)(nn.Sequential(*layers), x, y)
+    assert proxies.get(name)(dropping, x, y, mode="eval") == pytest.approx(expected, rel=1e-5)
+
+
 def test_regularised_swap_prefers_networks_of_one_size():
     network, x = narrow()
     count = sum(parameter.numel() for parameter in network.parameters())

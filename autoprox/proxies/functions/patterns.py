@@ -26,15 +26,22 @@ def distinct_samples(subject: Subject) -> float:
 
     Chen, Gong and Wang, Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS, ICLR
     2021), the part on linear regions; the sum of reciprocals is how the code released with it
-    counts. Conventions: training mode, the network's own initial weights, every activation
+    counts. Conventions: the subject's mode, the network's own initial weights, every activation
     function that keeps the sign (ReLU, GELU and the like), its argument's sign for its output's.
 
     Raises:
         StatisticError: the batch has one sample, or the network calls no such function.
     """
-    names = ("code_total",)
-    shown = measure(subject.network, subject.inputs, None, names, sample="full", seed=subject.seed)
-    agreement = shown.values[names[0]][0]
+    shown = measure(
+        subject.network,
+        subject.inputs,
+        None,
+        ("code_total",),
+        sample="full",
+        seed=subject.seed,
+        mode=subject.mode,
+    )
+    agreement = shown.values["code_total"][0]
     assert isinstance(agreement, Tensor)
     same = agreement == agreement.diagonal().max()  # a sample agrees with itself on every bit
     return float((1 / same.sum(1).double()).sum())
@@ -56,6 +63,7 @@ linear_regions = FunctionProxy(
         "url": "https://arxiv.org/abs/2102.11535",
         "year": 2021,
     },
+    version=2,
 )
 
 
