@@ -279,6 +279,13 @@ def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors
     assert proxies.get("vkdnw")(network, x) == pytest.approx(expected, rel=1e-3)
 
 
+def test_vkdnw_is_the_same_however_weights_lie_in_memory():
+    network, x, _ = case(Convolutions)
+    expected = proxies.get("vkdnw")(network, x)
+    network.to(memory_format=torch.channels_last)
+    assert proxies.get("vkdnw")(network, x) == pytest.approx(expected, rel=1e-4)
+
+
 def test_vkdnw_is_highest_where_no_direction_is_known_better():
     assert entropy_of_deciles(torch.ones(20)) == pytest.approx(math.log(9))
     assert entropy_of_deciles(torch.zeros(3)) == 0
