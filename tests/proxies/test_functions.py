@@ -260,6 +260,45 @@ def test_wrcor_weighs_the_correlations_of_a_block_twice_those_of_the_one_before(
     assert proxies.get("wrcor")(network, x, y) == pytest.approx(expected, rel=1e-3)
 
 
+class Written(nn.Module):
+    """Activates a vector, or the first half of it, in several ways that compute the same."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.first, self.second = way, nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        half = x[:, :4]
+        if self.way == "new":
+            x = torch.cat([F.relu(half), x[:, 4:]], 1)
+        elif self.way == "in place":
+            F.relu_(half)
+        else:
+            F.relu(half, inplace=True)
+        y = x * 1
+        if self.way == "new":
+            y = torch.tanh(y)
+        elif self.way == "in place":
+            y = y.tanh_()
+        else:
+            torch.tanh_(y)
+        return self.second(y)
+
+
+def test_wrcor_scores_the_network_that_runs_where_activations_write_into_their_input():
+    x, y = torch.randn(6, 6), torch.randint(0, 3, (6,))
+    outputs, scores = [], []
+    for way in ("new", "in place", "without a result"):
+        torch.manual_seed(0)
+        network = Written(way)
+        scores.append(proxies.get("wrcor")(network, x, y))
+        outputs.append(network(x))
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    assert scores == pytest.approx([scores[0]] * 3, rel=1e-5)
+
+
 def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors():
     network, x, _ = case(Convolutions)
     twin = copy.deepcopy(network).double()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.function import FunctionProxy
@@ -49,13 +50,13 @@ def weighted_response_correlation(subject: Subject) -> float:
             "called on the samples; this network calls none"
         )
     loss = loss_of(subject, output, 0, subject.batch)
-    arguments = [argument for _, argument in responses.arguments]
-    gradients = torch.autograd.grad(loss, arguments, allow_unused=True)
+    gradients = torch.autograd.grad(loss, responses.edges, allow_unused=True)
     total = torch.zeros(subject.batch, subject.batch, dtype=torch.float64)
-    for (block, argument), gradient in zip(responses.arguments, gradients, strict=True):
+    shown = zip(responses.blocks, responses.arguments, gradients, strict=True)
+    for block, argument, gradient in shown:
         for response in (argument, gradient):
             if response is not None:
-                matrix = torch.corrcoef(response.detach().double().cpu().flatten(1))
+                matrix = torch.corrcoef(response.double().cpu().flatten(1))
                 if torch.isfinite(matrix).all():
                     total += 2.0**block * matrix.abs()
     return float(torch.linalg.slogdet(total).logabsdet)
@@ -65,15 +66,18 @@ class _Responses(Intercepting):
     """Keeps the arguments of activation functions, with the number of the block they are in.
 
     Attributes:
-        arguments: each with its block's number, from 0. Activation functions run on a copy, so
-            that one that works in place leaves its argument as it was.
+        blocks: the number of the block of each, from 0.
+        arguments: each as it was before its function, which may write into it.
+        edges: where in the graph the gradient by each comes in.
     """
 
     def __init__(self, batch: int) -> None:
         """Start before the first block."""
         super().__init__()
         self.batch = batch
-        self.arguments: list[tuple[int, Tensor]] = []
+        self.blocks: list[int] = []
+        self.arguments: list[Tensor] = []
+        self.edges: list[GradientEdge] = []
         self._begun = 0
 
     def enter(self, _module: nn.Module, _inputs: object) -> None:
@@ -81,13 +85,24 @@ class _Responses(Intercepting):
         self._begun += 1
 
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Keep the argument if `func` is an activation function, and run it."""
+        """Keep the argument if `func` is an activation function, and run it.
+
+        It runs on a copy, which is written back where it works in place: so the gradient before it
+        is found in views, too.
+        """
         if func not in ACTIVATIONS:
             return func(*args, **kwargs)
         argument = args[0] if args else kwargs.pop("input")
-        if argument.requires_grad and argument.ndim and len(argument) == self.batch:
-            self.arguments.append((max(0, self._begun - 1), argument))
-        return func(argument.clone(), *args[1:], **kwargs)
+        if not (argument.requires_grad and argument.ndim and len(argument) == self.batch):
+            return func(argument, *args[1:], **kwargs)
+        self.blocks.append(max(0, self._begun - 1))
+        self.arguments.append(argument.detach().clone())
+        copy = argument.clone()
+        before = get_gradient_edge(copy)
+        result = func(copy, *args[1:], **kwargs)
+        in_place = result is copy
+        self.edges.append(before if in_place else get_gradient_edge(argument))
+        return argument.copy_(copy) if in_place else result
 
 
 wrcor = FunctionProxy(
@@ -107,4 +122,5 @@ wrcor = FunctionProxy(
     },
     needs_labels=True,
     batch=2,
+    version=2,
 )
