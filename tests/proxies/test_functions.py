@@ -299,6 +299,62 @@ def test_wrcor_scores_the_network_that_runs_where_activations_write_into_their_i
     assert scores == pytest.approx([scores[0]] * 3, rel=1e-5)
 
 
+class Sequences(nn.Module):
+    """Activates tokens with the samples first, the tokens first, or samples beside each other."""
+
+    def __init__(self, way):
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.first, self.second = way, nn.Linear(6, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        if self.way == "tokens first":
+            x = torch.relu(x.transpose(0, 1)).transpose(0, 1)
+        elif self.way == "beside":
+            x = torch.relu(x.transpose(0, 1).flatten(0, 1)).unflatten(0, (-1, len(x)))
+            x = x.transpose(0, 1)
+        else:
+            x = torch.relu(x)
+        return self.second(x.sum(1))
+
+
+@pytest.mark.parametrize("tokens", [2, 6, 12])
+@pytest.mark.parametrize("name", ["swap", "wrcor"])
+def test_samples_are_told_apart_wherever_they_lie(name, tokens):
+    x, y = torch.randn(6, tokens, 6), torch.randint(0, 3, (6,))
+    expected = proxies.get(name)(Sequences("samples first"), x, y)
+    for way in ("tokens first", "beside"):
+        assert proxies.get(name)(Sequences(way), x, y) == pytest.approx(expected, rel=1e-5)
+
+
+class Scalar(nn.Module):
+    """Activates one number a sample, and a vector of as many numbers as `width` says."""
+
+    def __init__(self, width):
+        super().__init__()
+        torch.manual_seed(0)
+        self.wide, self.one, self.head = nn.Linear(6, width), nn.Linear(width, 1), nn.Linear(1, 3)
+
+    def forward(self, x):
+        x = self.wide(x)
+        x = torch.tanh(x) if x.shape[1] > 1 else x
+        return self.head(torch.tanh(self.one(x)[:, 0])[:, None])
+
+
+def test_wrcor_leaves_out_what_is_one_number_a_sample():
+    network, x, y = Scalar(5), torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
+    found = proxies.get("wrcor")(network, x, y)
+    argument = network.wide(x)
+    single = network.head(torch.tanh(network.one(torch.tanh(argument))))
+    gradient = torch.autograd.grad(F.cross_entropy(single, y), argument)[0]
+    both = [np.corrcoef(each.detach().double()) for each in (argument, gradient)]
+    expected = np.linalg.slogdet(sum(map(abs, both)))[1]
+    assert found == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ScoreError, match="wrcor: no response correlates"):
+        proxies.get("wrcor")(Scalar(1), x, y)
+
+
 def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors():
     network, x, _ = case(Convolutions)
     twin = copy.deepcopy(network).double()
