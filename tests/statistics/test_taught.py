@@ -85,6 +85,31 @@ def test_each_is_what_its_definition_says(batch):
     assert len(found) == len(TAUGHT) == 14
 
 
+class Scaled(Small):
+    """What the classifier says is written over with a multiple of it, and stands in a dict."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return {"logits": logits.mul_(10).log_softmax(1), "features": x}
+
+
+def smooth(output, targets):
+    return F.nll_loss(output["logits"], targets) + output["logits"].square().mean()
+
+
+@pytest.mark.parametrize("loss", [None, smooth])
+def test_the_gradient_of_classes_is_by_the_weight_whatever_follows_the_last_layer(batch, loss):
+    student, teacher = made(Scaled), made(Scaled, seed=3)
+    names = ("class_grad", "teacher_class_grad")
+    for drawn in (student, made(Scaled, seed=1)):  # the teacher is looked at once for both
+        beside = measured(drawn, batch, names, teacher=teacher, loss=loss)
+        for network, found in zip((drawn, teacher), beside.values(), strict=True):
+            output = network(batch[0])
+            wrong = loss(output, batch[1]) if loss else F.cross_entropy(output["logits"], batch[1])
+            expected = torch.autograd.grad(wrong, network.head.weight)[0]
+            torch.testing.assert_close(found, expected)
+
+
 def test_sampled_they_stand_on_the_last_layer_as_matrices(batch):
     found = measure(made(), *batch, ["logits", "weight"], sample=16, teacher=made(seed=1))
     assert found.values["logits"].shape == (3, 7, 5)
