@@ -24,7 +24,7 @@ from autoprox.proxies.functions.az_nas import sum_of_log_ranks
 from autoprox.proxies.functions.knowledge import entropy_of_deciles
 from autoprox.proxies.functions.patterns import regularised
 from autoprox.proxies.loading import load
-from tests.known_networks import Convolutions, Transformer, case, left, random_states
+from tests.known_networks import Convolutions, Transformer, case, left, lines, random_states
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -508,6 +508,12 @@ def test_az_scores_are_the_same_where_activations_write_into_their_input(name):
         network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), *blocks)
         found.append(proxies.get(name)(network, torch.randn(4, 3, 6, 6)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["az_expressivity", "az_progressivity", "az_trainability"])
+def test_az_scores_of_a_map_of_one_dimension_are_those_of_its_twin_of_two(name):
+    found = [proxies.get(name)(*case) for case in lines()]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 def test_az_nas_adds_the_logarithms_of_ranks():

@@ -13,6 +13,7 @@ from autoprox.proxies import at
 from autoprox.statistics import STATISTICS, measure, noise
 from autoprox.statistics.taught import Teacher
 from autoprox.statistics.words import TAUGHT
+from tests.known_networks import lines
 
 
 class Small(nn.Module):
@@ -125,6 +126,19 @@ def test_a_map_of_tokens_is_a_grid_without_the_class_token(batch):
     larger = F.interpolate(grid, (4, 4), mode="bilinear")
     torch.testing.assert_close(found["map_energy"], larger.square().mean(1).flatten(1).detach())
     assert found["teacher_map_energy"].shape == (7, 16)
+
+
+def test_a_map_of_one_dimension_has_channels_where_its_twin_of_two_has_them():
+    names = [name for name in TAUGHT if "map" in name]
+    found, nearness = [], []
+    for (network, x), (teacher, _) in zip(lines(), lines(seed=1), strict=True):
+        given = x, torch.arange(8) % 5
+        found.append(measured(network, given, names, teacher=teacher))
+        nearness.append(at(network, *given, teacher=teacher))
+    for name in names:
+        torch.testing.assert_close(found[0][name], found[1][name])
+    assert found[0]["map_channels"].shape == (6, 6)
+    assert nearness[0] == pytest.approx(nearness[1], rel=1e-5)
 
 
 class Normed(nn.Module):
