@@ -516,6 +516,31 @@ def test_az_scores_of_a_map_of_one_dimension_are_those_of_its_twin_of_two(name):
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
+class Turned(nn.Module):
+    """Tokens that a convolution of one dimension makes, or a linear layer, which is the same."""
+
+    def __init__(self, convolution):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.stem = convolution, nn.Conv1d(3, 8, 1)
+        self.blocks = nn.Sequential(EncoderBlock(8, 2, 2.0), EncoderBlock(8, 4, 1.0))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        if self.convolution:
+            x = self.stem(x).transpose(1, 2)
+        else:
+            x = F.linear(x.transpose(1, 2), self.stem.weight[:, :, 0], self.stem.bias)
+        return self.head(self.blocks(x).mean(1))
+
+
+@pytest.mark.parametrize("name", ["az_expressivity", "az_trainability"])
+def test_az_scores_take_what_is_turned_into_tokens_for_tokens(name):
+    x = torch.randn(4, 3, 8)
+    found = [proxies.get(name)(Turned(convolution), x) for convolution in (True, False)]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
 def test_az_nas_adds_the_logarithms_of_ranks():
     scores = np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 4.0]])
     expected = np.log([1 / 3 * 2.5 / 3, 2 / 3 * 2.5 / 3, 1.0 / 3])
