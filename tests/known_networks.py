@@ -37,6 +37,53 @@ class Convolutions(nn.Module):
         return self.steps(x)[0]
 
 
+class LineBlock(nn.Module):
+    """A residual block of convolutions of one dimension, or of two that see one row."""
+
+    def __init__(self, dims, width, hidden):
+        super().__init__()
+        conv, norm = getattr(nn, f"Conv{dims}d"), getattr(nn, f"BatchNorm{dims}d")
+        size, padding = (3, 1) if dims == 1 else ((1, 3), (0, 1))
+        self.first = conv(width, hidden, size, padding=padding)
+        self.norm = norm(hidden)
+        self.second = conv(hidden, width, size, padding=padding)
+
+    def forward(self, x):
+        return F.relu(x + self.second(F.relu_(self.norm(self.first(x)))))
+
+
+class Line(nn.Module):
+    """A stem, two blocks with a pooling between, a concatenating end and a classifier."""
+
+    def __init__(self, dims, width=6, hidden=10):
+        super().__init__()
+        conv, pool = getattr(nn, f"Conv{dims}d"), getattr(nn, f"MaxPool{dims}d")
+        self.stem = conv(3, width, 1)
+        self.blocks = nn.Sequential(
+            LineBlock(dims, width, hidden),
+            nn.Sequential(pool(2 if dims == 1 else (1, 2)), LineBlock(dims, width, hidden)),
+        )
+        self.third, self.fourth = conv(width, width, 1), conv(2 * width, width, 1)
+        self.fifth, self.head = conv(3 * width, width, 1), nn.Linear(width, 5)
+
+    def forward(self, x):
+        x = self.blocks(self.stem(x))
+        y = F.relu(self.third(x))
+        z = self.fourth(torch.cat([y, x], 1))
+        return self.head(self.fifth(torch.cat([z, y, x], 1)).flatten(2).mean(2))
+
+
+def lines(seed=0):
+    """Return two networks that compute the same, of one dimension and of two, with their inputs."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        one, two, x = Line(1), Line(2), torch.randn(8, 3, 12)
+    with torch.no_grad():
+        for own, other in zip(one.parameters(), two.parameters(), strict=True):
+            other.copy_(own.reshape(other.shape))
+    return (one, x), (two, x[:, :, None])
+
+
 class Attention(nn.Module):
     def __init__(self):
         super().__init__()

@@ -61,8 +61,11 @@ def _fitted(template: str, place: int, part: str) -> str:
     brackets = re.findall(_BRACKETED.format(place=place), template)
     if brackets and len(brackets) == len(re.findall(slot, template)):
         return bare(part)
+    outside = _outside(part)
+    if r"\cdot" in outside and re.search(rf"{slot}\\,|\\,{slot}", template):
+        return rf"\left({part}\right)"
     before_factor = re.search(rf"{slot}(?: \\cdot|\\,)", template)
-    if before_factor and _REACHING.search(_outside(part)):
+    if before_factor and _REACHING.search(outside):
         return rf"\left({part}\right)"
     if part.startswith("-") and re.search(rf"(?:\\cdot |\\,|[+-] ?|\}}\}} ){slot}", template):
         return rf"\left({part}\right)"

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
+from autoprox.statistics.channels import ChannelsFirst
 from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import owner_of
 from autoprox.statistics.subject import Subject
+from autoprox.statistics.wrapped import plain
 
 LAYER_NORMS = (nn.LayerNorm, nn.RMSNorm)
 """Norms over the channels of each position: after one, all positions have the same energy."""
@@ -30,11 +33,15 @@ class View:
         stages: the last map of each resolution, ``(batch, channels, height, width)``, in the order
             in which they came. A map is what a module returns before the last layer runs, if it
             has several positions; tokens in a square are laid out as one, without a class token.
-            What a norm over the channels returns is one only as the output of a block.
+            What a norm over the channels returns is one only as the output of a block. A map of
+            one dimension, which convolutions gave, has the height 1.
         blocks: the maps that the outermost members of ``nn.ModuleList`` and ``nn.Sequential``
             return that consist of other modules.
         pooled: what the last layer takes, ``(batch, features)``.
         logits: what the network says, ``(batch, classes)``.
+        output: what the network returned, of which the logits are a part.
+        answer: what the last layer gave, or where that is in the graph of `output`; None if it is
+            not known, or no number for each class.
     """
 
     network: str
@@ -42,6 +49,8 @@ class View:
     blocks: tuple[Tensor, ...]
     pooled: Tensor
     logits: Tensor
+    output: object
+    answer: Tensor | GradientEdge | None
 
     @property
     def last_map(self) -> Tensor:
@@ -60,14 +69,21 @@ class View:
 
 @dataclass(slots=True)
 class _Watch:
-    """What was seen so far, and what had been when a layer was last entered."""
+    """What was seen so far, and what had been when a layer was last entered.
 
+    `graph` says whether the pass builds a graph. If it does not, one is built all the same from
+    what a layer gives until the next one is entered, for the gradient by what the last layer gives.
+    """
+
+    graph: bool
     stages: dict[torch.Size, Tensor] = field(default_factory=dict)
     blocks: list[Tensor] = field(default_factory=list)
     owner: str = ""
     features: Tensor | None = None
     before: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
     normed: Tensor | None = None
+    answer: Tensor | GradientEdge | None = None
+    answered: torch.Size | None = None
 
     def left(self, feature_map: Tensor, *, block: bool) -> None:
         """Note a map that a module returned."""
@@ -77,13 +93,28 @@ class _Watch:
 
     def entered(self, owner: str, taken: Tensor | None) -> None:
         """Note that a layer runs, which may be the last one."""
-        self.owner, self.features = owner, None
+        torch.set_grad_enabled(self.graph)
+        self.owner, self.features, self.answer, self.answered = owner, None, None, None
         if taken is not None and taken.ndim == 2:
             self.features = taken.clone()
         self.before = tuple(self.stages.values()), tuple(self.blocks)
 
-    def view(self, network: nn.Module, logits: Tensor) -> View:
-        """Return what was seen of a network that gave `logits`.
+    def gave(self, owner: str, output: object) -> Tensor | None:
+        """Note what a layer gave; return what goes on in its place, or None if that is the same."""
+        vectors = owner == self.owner and self.features is not None
+        if not vectors or type(output) is not Tensor or plain(output) is not output:
+            return None
+        self.answered = output.shape
+        if output.requires_grad:
+            self.answer = get_gradient_edge(output)
+        elif not self.graph:
+            torch.set_grad_enabled(True)
+            self.answer = output.detach().requires_grad_()
+            return self.answer.clone()  # what follows may write into it
+        return None
+
+    def view(self, network: nn.Module, logits: Tensor, output: object) -> View:
+        """Return what was seen of a network that gave `logits` as a part of its `output`.
 
         Raises:
             StatisticError: its last layer took no vector of features.
@@ -95,7 +126,16 @@ class _Watch:
                 f"{kind} has no classifier to compare: {last} does not take a vector of features, "
                 "and give a vector of logits, for each sample"
             )
-        return View(kind, *self.before, self.features, logits)
+        answer = self.answer if self.answered == logits.shape else None
+        seen = View(kind, *self.before, self.features, logits, output, answer)
+        return seen if self.graph else _detached(seen)
+
+
+def _detached(view: View) -> View:
+    """Return a view without a graph but that of the output."""
+    stages, blocks = (tuple(map(Tensor.detach, maps)) for maps in (view.stages, view.blocks))
+    pooled, logits = view.pooled.detach(), view.logits.detach()
+    return replace(view, stages=stages, blocks=blocks, pooled=pooled, logits=logits)
 
 
 def viewed(subject: Subject) -> View:
@@ -104,10 +144,10 @@ def viewed(subject: Subject) -> View:
     Raises:
         StatisticError: the network fails, or its last layer takes no vector of features.
     """
-    with watching(subject.network, subject.names, subject.batch) as watch, torch.no_grad():
+    with torch.no_grad(), watching(subject.network, subject.names, subject.batch) as watch:
         output = subject.forward(subject.inputs, subject.state(), 0)
         logits = subject.logits(output, subject.batch)
-    return watch.view(subject.network, logits.detach())
+    return watch.view(subject.network, logits, output)
 
 
 @contextmanager
@@ -116,7 +156,7 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
 
     What is seen has a graph if the pass builds one.
     """
-    watch, inner = _Watch(), _blocks(network)
+    watch, inner, first = _Watch(torch.is_grad_enabled()), _blocks(network), ChannelsFirst()
     owners = {owner_of(name) for name in layers}
 
     def hooks() -> Iterator[RemovableHandle]:
@@ -126,6 +166,8 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 tensor = first_tensor(output)
                 if isinstance(module, LAYER_NORMS):
                     watch.normed = tensor
+                if tensor is not None and tensor in first:
+                    tensor = tensor.unsqueeze(2)
                 feature_map = _map(tensor, batch)
                 if feature_map is not None and (name in inner or tensor is not watch.normed):
                     watch.left(feature_map, block=name in inner)
@@ -133,23 +175,41 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
             def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
                 watch.entered(name, first_tensor(inputs))
 
+            def gave(_module: nn.Module, _in: object, out: object, name: str = name) -> object:
+                return watch.gave(name, out)
+
             yield module.register_forward_hook(leave)
             if name in owners:
                 yield module.register_forward_pre_hook(enter)
+                yield module.register_forward_hook(gave)
 
-    with hooked(hooks()):
-        yield watch
+    with hooked(hooks()), first:
+        try:
+            yield watch
+        finally:
+            torch.set_grad_enabled(watch.graph)
 
 
 def class_gradient(subject: Subject, view: View) -> Tensor:
     """Gradient of the loss with respect to the last layer's weight, ``(classes, features)``.
 
     It has a graph if the view has one.
+
+    Raises:
+        StatisticError: the loss fails, or does not depend on that layer.
     """
-    logits = view.logits.clone().requires_grad_()
-    loss = loss_of(replace(subject, outputs=None), logits, 0, subject.batch)
-    (grad,) = torch.autograd.grad(loss, logits, create_graph=view.logits.requires_grad)
-    return grad.T @ view.pooled
+    answer, output = view.answer, view.output
+    if answer is None:  # what the network says is taken for what its last layer gives
+        answer = output = view.logits.clone().requires_grad_()
+        subject = replace(subject, outputs=None)
+    loss = loss_of(subject, output, 0, subject.batch)
+    (grad,) = torch.autograd.grad(
+        loss, answer, retain_graph=True, create_graph=view.logits.requires_grad, allow_unused=True
+    )
+    if grad is None:
+        raise StatisticError("the loss does not depend on what the last layer gives")
+    weight: Tensor = grad.to(view.pooled).T @ view.pooled
+    return weight
 
 
 def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def _seen(network: nn.Module, shown: Tensor, labels: Tensor) -> Side:
     names = layer_names(network)
     with watching(network, names, len(shown)) as watch, explained(shown):
         logits = cast(Tensor, network(shown)).float()
-    view = watch.view(network, logits)
+    view = watch.view(network, logits, logits)
     view = replace(
         view, pooled=view.pooled.float(), stages=tuple(stage.float() for stage in view.stages)
     )

@@ -24,7 +24,7 @@ from autoprox.proxies.functions.az_nas import sum_of_log_ranks
 from autoprox.proxies.functions.knowledge import entropy_of_deciles
 from autoprox.proxies.functions.patterns import regularised
 from autoprox.proxies.loading import load
-from tests.known_networks import Convolutions, Transformer, case, left, random_states
+from tests.known_networks import Convolutions, Transformer, case, left, lines, random_states
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -217,6 +217,16 @@ def test_swap_counts_the_same_however_many_samples_there_are(batch):
     assert proxies.get("swap")(network, x) == len(different)
 
 
+@pytest.mark.parametrize("name", ["epe_nas", "linear_regions", "swap", "wrcor"])
+def test_in_evaluation_mode_nothing_is_dropped(name):
+    torch.manual_seed(0)
+    layers = nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 4)
+    dropping = nn.Sequential(*layers[:2], nn.Dropout(0.5), *layers[2:])
+    x, y = torch.randn(32, 6), torch.randint(0, 4, (32,))
+    expected = proxies.get(name)(nn.Sequential(*layers), x, y)
+    assert proxies.get(name)(dropping, x, y, mode="eval") == pytest.approx(expected, rel=1e-5)
+
+
 def test_regularised_swap_prefers_networks_of_one_size():
     network, x = narrow()
     count = sum(parameter.numel() for parameter in network.parameters())
@@ -250,6 +260,101 @@ def test_wrcor_weighs_the_correlations_of_a_block_twice_those_of_the_one_before(
     assert proxies.get("wrcor")(network, x, y) == pytest.approx(expected, rel=1e-3)
 
 
+class Written(nn.Module):
+    """Activates a vector, or the first half of it, in several ways that compute the same."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.first, self.second = way, nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        half = x[:, :4]
+        if self.way == "new":
+            x = torch.cat([F.relu(half), x[:, 4:]], 1)
+        elif self.way == "in place":
+            F.relu_(half)
+        else:
+            F.relu(half, inplace=True)
+        y = x * 1
+        if self.way == "new":
+            y = torch.tanh(y)
+        elif self.way == "in place":
+            y = y.tanh_()
+        else:
+            torch.tanh_(y)
+        return self.second(y)
+
+
+def test_wrcor_scores_the_network_that_runs_where_activations_write_into_their_input():
+    x, y = torch.randn(6, 6), torch.randint(0, 3, (6,))
+    outputs, scores = [], []
+    for way in ("new", "in place", "without a result"):
+        torch.manual_seed(0)
+        network = Written(way)
+        scores.append(proxies.get("wrcor")(network, x, y))
+        outputs.append(network(x))
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    assert scores == pytest.approx([scores[0]] * 3, rel=1e-5)
+
+
+class Sequences(nn.Module):
+    """Activates tokens with the samples first, the tokens first, or samples beside each other."""
+
+    def __init__(self, way):
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.first, self.second = way, nn.Linear(6, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        if self.way == "tokens first":
+            x = torch.relu(x.transpose(0, 1)).transpose(0, 1)
+        elif self.way == "beside":
+            x = torch.relu(x.transpose(0, 1).flatten(0, 1)).unflatten(0, (-1, len(x)))
+            x = x.transpose(0, 1)
+        else:
+            x = torch.relu(x)
+        return self.second(x.sum(1))
+
+
+@pytest.mark.parametrize("tokens", [2, 6, 12])
+@pytest.mark.parametrize("name", ["swap", "wrcor"])
+def test_samples_are_told_apart_wherever_they_lie(name, tokens):
+    x, y = torch.randn(6, tokens, 6), torch.randint(0, 3, (6,))
+    expected = proxies.get(name)(Sequences("samples first"), x, y)
+    for way in ("tokens first", "beside"):
+        assert proxies.get(name)(Sequences(way), x, y) == pytest.approx(expected, rel=1e-5)
+
+
+class Scalar(nn.Module):
+    """Activates one number a sample, and a vector of as many numbers as `width` says."""
+
+    def __init__(self, width):
+        super().__init__()
+        torch.manual_seed(0)
+        self.wide, self.one, self.head = nn.Linear(6, width), nn.Linear(width, 1), nn.Linear(1, 3)
+
+    def forward(self, x):
+        x = self.wide(x)
+        x = torch.tanh(x) if x.shape[1] > 1 else x
+        return self.head(torch.tanh(self.one(x)[:, 0])[:, None])
+
+
+def test_wrcor_leaves_out_what_is_one_number_a_sample():
+    network, x, y = Scalar(5), torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
+    found = proxies.get("wrcor")(network, x, y)
+    argument = network.wide(x)
+    single = network.head(torch.tanh(network.one(torch.tanh(argument))))
+    gradient = torch.autograd.grad(F.cross_entropy(single, y), argument)[0]
+    both = [np.corrcoef(each.detach().double()) for each in (argument, gradient)]
+    expected = np.linalg.slogdet(sum(map(abs, both)))[1]
+    assert found == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(ScoreError, match="wrcor: no response correlates"):
+        proxies.get("wrcor")(Scalar(1), x, y)
+
+
 def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors():
     network, x, _ = case(Convolutions)
     twin = copy.deepcopy(network).double()
@@ -267,6 +372,13 @@ def test_vkdnw_is_the_entropy_of_the_fisher_informations_deciles_and_the_tensors
     shares = deciles / deciles.sum()
     expected = len(rows[0]) - sum(p * math.log(p) for p in shares if p > 0)
     assert proxies.get("vkdnw")(network, x) == pytest.approx(expected, rel=1e-3)
+
+
+def test_vkdnw_is_the_same_however_weights_lie_in_memory():
+    network, x, _ = case(Convolutions)
+    expected = proxies.get("vkdnw")(network, x)
+    network.to(memory_format=torch.channels_last)
+    assert proxies.get("vkdnw")(network, x) == pytest.approx(expected, rel=1e-4)
 
 
 def test_vkdnw_is_highest_where_no_direction_is_known_better():
@@ -396,6 +508,37 @@ def test_az_scores_are_the_same_where_activations_write_into_their_input(name):
         network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), *blocks)
         found.append(proxies.get(name)(network, torch.randn(4, 3, 6, 6)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["az_expressivity", "az_progressivity", "az_trainability"])
+def test_az_scores_of_a_map_of_one_dimension_are_those_of_its_twin_of_two(name):
+    found = [proxies.get(name)(*case) for case in lines()]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+class Turned(nn.Module):
+    """Tokens that a convolution of one dimension makes, or a linear layer, which is the same."""
+
+    def __init__(self, convolution):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution, self.stem = convolution, nn.Conv1d(3, 8, 1)
+        self.blocks = nn.Sequential(EncoderBlock(8, 2, 2.0), EncoderBlock(8, 4, 1.0))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        if self.convolution:
+            x = self.stem(x).transpose(1, 2)
+        else:
+            x = F.linear(x.transpose(1, 2), self.stem.weight[:, :, 0], self.stem.bias)
+        return self.head(self.blocks(x).mean(1))
+
+
+@pytest.mark.parametrize("name", ["az_expressivity", "az_trainability"])
+def test_az_scores_take_what_is_turned_into_tokens_for_tokens(name):
+    x = torch.randn(4, 3, 8)
+    found = [proxies.get(name)(Turned(convolution), x) for convolution in (True, False)]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 def test_az_nas_adds_the_logarithms_of_ranks():

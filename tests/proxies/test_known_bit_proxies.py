@@ -2,6 +2,7 @@
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autoprox import proxies
 from autoprox.errors import StatisticError
+from autoprox.proxies.functions import bit_allocation
 from autoprox.quantise.layers import costs
 from autoprox.quantise.weights import quantised
 from autoprox.statistics import measure
@@ -154,6 +156,65 @@ def test_ompq_looks_again_at_a_network_that_has_changed():
     assert changed != pytest.approx(first)
     assert proxy(copy.deepcopy(network), x, bits=bits) == changed
     assert proxy(network, x[:5], bits=bits) != pytest.approx(changed)
+
+
+class Scaled(nn.Module):
+    """Two linear layers with a number, and something that is no number, between."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.scale = nn.Linear(6, 8), nn.Linear(8, 4), [1.0]
+        self.options = None
+
+    def forward(self, x):
+        shift = self.options.shift if self.options else 0.0
+        return self.second(torch.relu(self.scale[0] * self.first(x) + shift))
+
+
+def test_ompq_looks_again_where_no_tensor_has_changed():
+    proxy, x = proxies.get("ompq"), torch.randn(6, 6)
+    network = nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(), nn.Dropout(), nn.Linear(8, 4))
+    scaled = Scaled()
+
+    def found(network, **options):
+        known = proxy(network, x, bits=4, **options)
+        assert known == proxy(copy.deepcopy(network), x, bits=4, **options)
+        return known
+
+    scores = [found(network), found(network, mode="train"), found(network, mode="train", seed=1)]
+    network[1].negative_slope = 0.5
+    scores.append(found(network))
+    network[1] = nn.Tanh()
+    scores.append(found(network))
+    assert len(set(scores)) == 5
+    scores = [found(scaled)]
+    scaled.scale[0] = -1.0
+    scores.append(found(scaled))
+    scaled.options = SimpleNamespace(shift=1.0)
+    scores.append(found(scaled))
+    scaled.options.shift = 2.0
+    scores.append(found(scaled))
+    assert len(set(scores)) == 4
+
+
+def test_ompq_looks_once_at_a_network_for_all_bits(monkeypatch):
+    looked = []
+    measure = bit_allocation.measure
+    monkeypatch.setattr(
+        bit_allocation, "measure", lambda *a, **k: looked.append(1) or measure(*a, **k)
+    )
+    network, x, _ = case(Convolutions)
+    for bits in (2, 4, 8):
+        proxies.get("ompq")(network, x, bits=bits)
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("name", ["ompq", "qe_score"])
+def test_bits_of_a_network_in_bfloat16_have_scores(name):
+    network, x, _ = case(Convolutions)
+    expected = proxies.get(name)(network, x, bits=4)
+    score = proxies.get(name)(network.bfloat16(), x.bfloat16(), bits=4)
+    assert score == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("name", [*FORMULAS, "qe_score"])

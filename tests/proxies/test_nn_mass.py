@@ -12,6 +12,7 @@ from autoprox.benches import BENCHES
 from autoprox.benches.cifar.resnet import ResNet
 from autoprox.proxies import nn_mass
 from autoprox.proxies.functions.nn_mass import cell_mass
+from tests.known_networks import lines
 
 
 def mass(network, *shape):
@@ -84,6 +85,12 @@ def test_concatenating_networks_by_the_formula(width, depth, skipping):
 def test_no_skip_no_mass():
     assert mass(Dense(8, 6, 0), 5) == 0
     assert mass(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), 3, 8, 8) == 0
+
+
+def test_a_convolution_of_one_dimension_is_as_wide_as_its_channels():
+    found = [nn_mass(*case) for case in lines()]
+    block = (6 + 10) * 6 / 6
+    assert found[0] == found[1] > 2 * block
 
 
 @pytest.mark.skipif("resnet64" not in BENCHES, reason="the bench with the accuracies is not there")

@@ -13,6 +13,7 @@ from autoprox.proxies import at
 from autoprox.statistics import STATISTICS, measure, noise
 from autoprox.statistics.taught import Teacher
 from autoprox.statistics.words import TAUGHT
+from tests.known_networks import lines
 
 
 class Small(nn.Module):
@@ -85,6 +86,31 @@ def test_each_is_what_its_definition_says(batch):
     assert len(found) == len(TAUGHT) == 14
 
 
+class Scaled(Small):
+    """What the classifier says is written over with a multiple of it, and stands in a dict."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return {"logits": logits.mul_(10).log_softmax(1), "features": x}
+
+
+def smooth(output, targets):
+    return F.nll_loss(output["logits"], targets) + output["logits"].square().mean()
+
+
+@pytest.mark.parametrize("loss", [None, smooth])
+def test_the_gradient_of_classes_is_by_the_weight_whatever_follows_the_last_layer(batch, loss):
+    student, teacher = made(Scaled), made(Scaled, seed=3)
+    names = ("class_grad", "teacher_class_grad")
+    for drawn in (student, made(Scaled, seed=1)):  # the teacher is looked at once for both
+        beside = measured(drawn, batch, names, teacher=teacher, loss=loss)
+        for network, found in zip((drawn, teacher), beside.values(), strict=True):
+            output = network(batch[0])
+            wrong = loss(output, batch[1]) if loss else F.cross_entropy(output["logits"], batch[1])
+            expected = torch.autograd.grad(wrong, network.head.weight)[0]
+            torch.testing.assert_close(found, expected)
+
+
 def test_sampled_they_stand_on_the_last_layer_as_matrices(batch):
     found = measure(made(), *batch, ["logits", "weight"], sample=16, teacher=made(seed=1))
     assert found.values["logits"].shape == (3, 7, 5)
@@ -100,6 +126,19 @@ def test_a_map_of_tokens_is_a_grid_without_the_class_token(batch):
     larger = F.interpolate(grid, (4, 4), mode="bilinear")
     torch.testing.assert_close(found["map_energy"], larger.square().mean(1).flatten(1).detach())
     assert found["teacher_map_energy"].shape == (7, 16)
+
+
+def test_a_map_of_one_dimension_has_channels_where_its_twin_of_two_has_them():
+    names = [name for name in TAUGHT if "map" in name]
+    found, nearness = [], []
+    for (network, x), (teacher, _) in zip(lines(), lines(seed=1), strict=True):
+        given = x, torch.arange(8) % 5
+        found.append(measured(network, given, names, teacher=teacher))
+        nearness.append(at(network, *given, teacher=teacher))
+    for name in names:
+        torch.testing.assert_close(found[0][name], found[1][name])
+    assert found[0]["map_channels"].shape == (6, 6)
+    assert nearness[0] == pytest.approx(nearness[1], rel=1e-5)
 
 
 class Normed(nn.Module):

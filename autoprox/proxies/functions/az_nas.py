@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.statistics.channels import ChannelsFirst
 from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.subject import Subject
 
@@ -105,7 +106,8 @@ def features(subject: Subject, *, gradients: bool) -> list[Tensor]:
     the ones with children of their own count, such as residual blocks, cells and stages' poolings;
     where fewer than two have any, those that hold a weight matrix. The output is a feature map
     ``(batch, channels, height, width)`` or tokens ``(batch, tokens, channels)``; what gives
-    something else, as the head does, is none. Besides these count, as the released code has it:
+    something else, as the head does, is none. A map of one dimension has the height 1. Besides
+    these count, as the released code has it:
 
     * the feature map that enters the first block, if a stem of single layers made it;
     * in a block that normalises its tokens before it does anything else (pre-norm), the tokens
@@ -126,7 +128,7 @@ def features(subject: Subject, *, gradients: bool) -> list[Tensor]:
             if walk.nested(module) or any(parameter.ndim > 1 for parameter in module.parameters()):
                 yield module.register_forward_hook(walk.leave)
 
-    with hooked(hooks()):
+    with hooked(hooks()), walk.first:
         subject.forward(subject.inputs, subject.leaves() if gradients else subject.state(), 0)
     blocks = walk.blocks if len(walk.blocks) > 1 else walk.layers
     if len(blocks) < 2:
@@ -144,6 +146,7 @@ class _Walk:
         self.batch = batch
         self.blocks: list[Tensor] = []
         self.layers: list[Tensor] = []
+        self.first = ChannelsFirst()
         self._stem = True
         self._inside: Tensor | None = None
         self._pre_norm = False
@@ -156,10 +159,10 @@ class _Walk:
         """Begin a block; note what a stem has made for the first one, which may write into it."""
         entering = self._inside = first_tensor(args)
         first, self._stem, self._pre_norm = self._stem and bool(self.layers), False, False
-        if not first or entering is None or entering.ndim != 4:
+        if not first or entering is None or (feature_map := self._opened(entering)).ndim != 4:
             return None
-        self.blocks.append(entering)
-        self._inside = entering.clone()
+        self.blocks.append(feature_map)
+        self._inside = self._closed(feature_map, entering)
         return tuple(self._inside if arg is entering else arg for arg in args)
 
     def normalise(self, _module: nn.Module, args: tuple[object, ...]) -> None:
@@ -175,10 +178,23 @@ class _Walk:
         tensor = first_tensor(output)
         if not self._fits(tensor, 3, 4):
             return None
-        self.layers.append(tensor)
+        feature_map = self._opened(tensor) if tensor is output else tensor
+        self.layers.append(feature_map)
         if self.nested(module):
-            self.blocks.append(tensor)
-        return tensor.clone() if tensor is output else None
+            self.blocks.append(feature_map)
+        return self._closed(feature_map, tensor) if tensor is output else None
+
+    def _opened(self, tensor: Tensor) -> Tensor:
+        """Return a map of one dimension, which convolutions gave, as one of height 1."""
+        return tensor.unsqueeze(2) if tensor in self.first else tensor
+
+    def _closed(self, feature_map: Tensor, tensor: Tensor) -> Tensor:
+        """Return a copy of what was opened, as it was."""
+        if feature_map is tensor:
+            return tensor.clone()
+        copy = feature_map.squeeze(2).clone()
+        self.first.add(copy)
+        return copy
 
     def _fits(self, tensor: Tensor | None, *dims: int) -> TypeGuard[Tensor]:
         return tensor is not None and tensor.ndim in dims and len(tensor) == self.batch
@@ -259,7 +275,7 @@ az_expressivity = FunctionProxy(
     expressivity,
     "AZ-NAS, expressivity: the entropies of the principal components of the blocks' features.",
     {"deviations": f"{_BLOCKS} {_CONSTANT}", **_PAPER},
-    version=3,
+    version=4,
 )
 az_progressivity = FunctionProxy(
     "az_progressivity",
@@ -270,7 +286,7 @@ az_progressivity = FunctionProxy(
         "transformers.",
         **_PAPER,
     },
-    version=3,
+    version=4,
 )
 az_trainability = FunctionProxy(
     "az_trainability",
@@ -281,7 +297,7 @@ az_trainability = FunctionProxy(
         "there it is minus oo.",
         **_PAPER,
     },
-    version=3,
+    version=4,
 )
 az_nas = Ensemble(
     "az_nas",

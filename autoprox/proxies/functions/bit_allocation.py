@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from autoprox.proxies.function import FunctionProxy
+from autoprox.runtime.digest import digest
 from autoprox.statistics.inputs import fingerprint
 from autoprox.statistics.measuring import measure
+from autoprox.statistics.private import REGISTRIES
 from autoprox.statistics.subject import Subject
+
+Mark = tuple[object, ...]
+"""On what depends what was found of a network."""
 
 BETA = 1.0
 """How steeply a layer's importance falls with its redundancy: the default of OMPQ's code."""
@@ -39,9 +44,8 @@ def orthogonality(subject: Subject) -> float:
     return float(bits @ torch.stack(list(importance.values())))
 
 
-_KNOWN: WeakKeyDictionary[nn.Module, tuple[str, dict[str, Tensor]]] = WeakKeyDictionary()
-"""What was found of a network last, with a digest of its state and the batch: it is the same for
-all bits."""
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Mark, dict[str, Tensor]]] = WeakKeyDictionary()
+"""What was found of a network last, and on what it depended: it is the same for all bits."""
 
 
 def _importance(subject: Subject) -> dict[str, Tensor]:
@@ -49,17 +53,30 @@ def _importance(subject: Subject) -> dict[str, Tensor]:
     mark = _mark(subject)
     network = subject.original or subject.network
     known = _KNOWN.get(network)
-    if known is None or known[0] != mark:
-        known = _KNOWN[network] = mark, _measured_importance(subject)
-    return known[1]
+    if mark is not None and known is not None and known[0] == mark:
+        return known[1]
+    found = _measured_importance(subject)
+    if mark is not None:
+        _KNOWN[network] = mark, found
+    return found
 
 
-def _mark(subject: Subject) -> str:
-    """Return a digest of all that importance depends on, but for the network's code."""
-    digest = hashlib.sha256(f"{fingerprint(subject.inputs, None)} {subject.mode}".encode())
-    for tensor in subject.state().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _mark(subject: Subject) -> Mark | None:
+    """Return all that importance depends on, but for the code of the modules' classes.
+
+    None if a module holds what has no digest, such as an object of the user's own.
+    """
+    modules = dict(subject.network.named_modules())
+    plain = [
+        {name: value for name, value in vars(module).items() if name not in REGISTRIES}
+        for module in modules.values()
+    ]
+    held = digest(partial(repr, plain))  # it takes what can be called
+    if held.missing:
+        return None
+    tensors = fingerprint(subject.inputs, None), fingerprint(subject.state(), None)
+    types = *modules, *map(type, modules.values())
+    return (subject.seed, subject.mode, held.text, *tensors, *types)
 
 
 def _measured_importance(subject: Subject) -> dict[str, Tensor]:
@@ -139,7 +156,7 @@ ompq = FunctionProxy(
     },
     needs_bits=True,
     batch=32,
-    version=1,
+    version=2,
 )
 
 qe_score = FunctionProxy(

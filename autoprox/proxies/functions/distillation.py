@@ -240,7 +240,7 @@ def _proxy(
 ) -> FunctionProxy:
     return FunctionProxy(
         name, nearness, description, facts,
-        needs_labels=needs_labels, batch=2, version=2, needs_teacher=True,
+        needs_labels=needs_labels, batch=2, version=4, needs_teacher=True,
     )  # fmt: skip
 
 

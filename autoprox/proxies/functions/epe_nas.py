@@ -37,9 +37,9 @@ def class_correlations(subject: Subject) -> float:
 
     Lopes, Alirezazadeh and Alexandre, EPE-NAS: Efficient Performance Estimation Without Training
     for Neural Architecture Search (ICANN 2021), as in the code released with it. Conventions:
-    training mode, one batch, the network's own initial weights. A sample that is the only one of
-    its class is compared with none: where batch norm does not couple it with others, the network is
-    not shown it.
+    the subject's mode, one batch, the network's own initial weights. A sample that is the only one
+    of its class is compared with none: where batch norm does not couple it with others, the network
+    is not shown it.
 
     Raises:
         StatisticError: the batch has one sample, or a gradient is constant.
@@ -63,6 +63,7 @@ def class_correlations(subject: Subject) -> float:
         outputs=subject.outputs,
         sample="full",
         seed=subject.seed,
+        mode=subject.mode,
     )
     correlations = measured.values[names[0]][0]
     assert isinstance(correlations, Tensor)
@@ -109,5 +110,5 @@ epe_nas = FunctionProxy(
     },
     needs_labels=True,
     batch=64,
-    version=3,
+    version=4,
 )

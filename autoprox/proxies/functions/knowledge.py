@@ -63,7 +63,7 @@ def _derivatives(subject: Subject) -> tuple[Tensor, Tensor]:
     columns, logits = [], torch.empty(0)
     for name, _ in subject.network.named_parameters():
         tangent = torch.zeros_like(state[name])
-        tangent.view(-1)[0] = 1
+        tangent[(0,) * tangent.ndim] = 1
         with _forward_derivatives():
             weight = make_dual(state[name], tangent)  # type: ignore[no-untyped-call]
             moved = {**subject.state(), name: weight}

@@ -35,10 +35,9 @@ class TracedTensor:
     parents: tuple[int, ...]
     shape: tuple[int, ...]
 
-    @property
-    def width(self) -> int:
-        """The number of channels, or of the features of a row."""
-        return self.shape[1] if len(self.shape) > 3 else self.shape[-1]
+    def width(self, shape: tuple[int, ...]) -> int:
+        """The channels of what a layer takes or gives, or the features of a row."""
+        return shape[1] if self.word == "convolution" and len(shape) > 2 else shape[-1]
 
     @property
     def is_layer(self) -> bool:
@@ -129,7 +128,7 @@ def _ways(nodes: Sequence[TracedTensor], end: int) -> dict[int, tuple[int, ...]]
             continue
         node, way = nodes[place], ways[place]
         for parent in node.parents:
-            longer = (nodes[parent].width, *way) if node.is_layer else way
+            longer = (node.width(nodes[parent].shape), *way) if node.is_layer else way
             if parent not in ways or len(longer) > len(ways[parent]):
                 ways[parent] = longer
     return ways
@@ -159,10 +158,10 @@ def _cells(nodes: Sequence[TracedTensor]) -> float:
             source = _source(nodes, node.parents[0])
             skipping = 0
             if nodes[source].word == "cat":
-                widths = [nodes[parent].width for parent in nodes[source].parents]
+                widths = [node.width(nodes[parent].shape) for parent in nodes[source].parents]
                 before = layers[-1][0][0] if layers else widths[0]  # the layer's before this one
                 skipping = max(sum(widths) - before, 0)
-            layers.append(((node.width, *node.shape[2:]), skipping))
+            layers.append(((node.width(node.shape), *node.shape[2:]), skipping))
     return sum(
         cell_mass(key[0], [skipping for _, skipping in run])
         for key, run in groupby(layers, lambda layer: layer[0])
@@ -223,5 +222,5 @@ nn_mass = FunctionProxy(
         "url": "https://arxiv.org/abs/1910.00780",
         "year": 2021,
     },
-    version=1,
+    version=2,
 )

@@ -12,8 +12,11 @@ from torch import Tensor
 from autoprox.errors import AutoproxError, StatisticError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.statistics.activations import ActivationInputs
+from autoprox.statistics.looking import several_rows
 from autoprox.statistics.measuring import measure
-from autoprox.statistics.subject import Subject
+from autoprox.statistics.outputs import by_sample
+from autoprox.statistics.structure import Structure
+from autoprox.statistics.subject import Subject, told_apart, traced
 
 
 def distinct_samples(subject: Subject) -> float:
@@ -26,15 +29,22 @@ def distinct_samples(subject: Subject) -> float:
 
     Chen, Gong and Wang, Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS, ICLR
     2021), the part on linear regions; the sum of reciprocals is how the code released with it
-    counts. Conventions: training mode, the network's own initial weights, every activation
+    counts. Conventions: the subject's mode, the network's own initial weights, every activation
     function that keeps the sign (ReLU, GELU and the like), its argument's sign for its output's.
 
     Raises:
         StatisticError: the batch has one sample, or the network calls no such function.
     """
-    names = ("code_total",)
-    shown = measure(subject.network, subject.inputs, None, names, sample="full", seed=subject.seed)
-    agreement = shown.values[names[0]][0]
+    shown = measure(
+        subject.network,
+        subject.inputs,
+        None,
+        ("code_total",),
+        sample="full",
+        seed=subject.seed,
+        mode=subject.mode,
+    )
+    agreement = shown.values["code_total"][0]
     assert isinstance(agreement, Tensor)
     same = agreement == agreement.diagonal().max()  # a sample agrees with itself on every bit
     return float((1 / same.sum(1).double()).sum())
@@ -56,7 +66,39 @@ linear_regions = FunctionProxy(
         "url": "https://arxiv.org/abs/2102.11535",
         "year": 2021,
     },
+    version=2,
 )
+
+
+def activations(subject: Subject) -> Structure:
+    """Return the structure of a network with how samples lie in what it activates."""
+    structure = traced(subject)
+    return told_apart(subject, structure)[1] if several_rows(structure) else structure
+
+
+def of_samples(argument: Tensor, place: int, structure: Structure, samples: int) -> Tensor:
+    """View the argument of an activation function as ``(samples, entries)``.
+
+    Args:
+        argument: of the function, or a tensor of its shape.
+        place: the number of the call, from 0.
+        structure: see `activations`.
+        samples: their number.
+
+    Raises:
+        StatisticError: the samples cannot be told apart.
+    """
+    shapes = structure.activated
+    if place >= len(shapes) or argument.ndim != len(shapes[place]):
+        raise StatisticError(
+            "this network calls other activation functions on a batch than on a single sample"
+        )
+    if place in structure.unclear:
+        raise StatisticError(
+            f"an activation function is called on {tuple(argument.shape)}, whose rows follow no "
+            f"order of the {samples} samples"
+        )
+    return by_sample(argument, shapes[place], samples, place in structure.stacked)
 
 
 def distinct_neurons(subject: Subject) -> float:
@@ -73,21 +115,18 @@ def distinct_neurons(subject: Subject) -> float:
     output's. At most ``2 ** S``.
 
     Raises:
-        StatisticError: the batch has one sample, the network calls no such function, or it shows
-            all patterns that there are.
+        StatisticError: the batch has one sample, the network calls no such function, its arguments
+            cannot be told apart by sample, or it shows all patterns that there are.
     """
     batch = subject.batch
     if batch < 2:
         raise StatisticError("it compares samples with each other and needs 2 or more; got 1")
     patterns: list[NDArray[np.generic]] = []
+    structure = activations(subject)
 
     def collect(argument: Tensor) -> None:
-        if argument.ndim == 0 or len(argument) % batch:
-            raise StatisticError(
-                f"an activation function is called on {tuple(argument.shape)}, which does not "
-                f"start with the {batch} samples"
-            )
-        patterns.append(_different(_packed(argument.detach().reshape(batch, -1) > 0)))
+        rows = of_samples(argument, len(patterns), structure, batch)
+        patterns.append(_different(_packed(rows > 0)))
 
     with torch.no_grad(), ActivationInputs(collect):
         subject.forward(subject.inputs, subject.state(), 0)
@@ -143,6 +182,7 @@ swap = FunctionProxy(
     "SWAP: how many patterns over the samples the activations of the network show.",
     _SWAP,
     batch=32,
+    version=2,
 )
 
 
@@ -174,4 +214,5 @@ def regularised(centre: float, width: float) -> FunctionProxy:
         f"SWAP, regularised by the number of parameters: centre {centre!r}, width {width!r}.",
         _SWAP,
         batch=swap.batch,
+        version=swap.version,
     )
