@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
@@ -50,7 +51,7 @@ class View:
     pooled: Tensor
     logits: Tensor
     output: object
-    answer: Tensor | GradientEdge | None
+    answer: Any
 
     @property
     def last_map(self) -> Tensor:
@@ -82,7 +83,7 @@ class _Watch:
     features: Tensor | None = None
     before: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] = ((), ())
     normed: Tensor | None = None
-    answer: Tensor | GradientEdge | None = None
+    answer: Any = None
     answered: torch.Size | None = None
 
     def left(self, feature_map: Tensor, *, block: bool) -> None:
@@ -109,8 +110,8 @@ class _Watch:
             self.answer = get_gradient_edge(output)
         elif not self.graph:
             torch.set_grad_enabled(True)
-            self.answer = output.detach().requires_grad_()
-            return self.answer.clone()  # what follows may write into it
+            self.answer = leaf = output.detach().requires_grad_()
+            return leaf.clone()  # what follows may write into it
         return None
 
     def view(self, network: nn.Module, logits: Tensor, output: object) -> View:
