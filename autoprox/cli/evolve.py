@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,14 +141,14 @@ def evolve(ctx: click.Context, /, **options: Any) -> None:
         with watch:
             run = _evolved(options, watch)
     except KeyboardInterrupt:
-        _say_what_is_kept(watch, options["cache"])
+        _say_what_is_kept(watch, options)
         ctx.exit(INTERRUPTED)
     if not put_text((run.folder / "report.json").read_text(encoding="utf-8"), options["json_file"]):
         from autoprox.cli.run_tables import print_report
 
         print_report(run, watch.taken, console())
     if not run.finished:
-        say_how_to_go_on(run.folder, run.settings.bench, options["cache"])
+        say_how_to_go_on(run.folder, run.settings.bench, options)
         ctx.exit(INTERRUPTED)
 
 
@@ -208,7 +209,7 @@ def _evolved(options: dict[str, Any], watch: Watcher) -> Run:
     return run_evolve(bench, out=options["out"], **common, **settings)
 
 
-def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
+def _say_what_is_kept(watch: Watcher, options: Mapping[str, Any]) -> None:
     """Say, after Ctrl-C before there is anything to report, what the next run need not do again."""
     if watch.folder is None:
         click.echo("interrupted", err=True)
@@ -222,4 +223,4 @@ def _say_what_is_kept(watch: Watcher, cache: str | None) -> None:
             f"interrupted: {done} of {total} architectures were measured, and the cache keeps "
             "them; "
         )
-    say_how_to_go_on(watch.folder, watch.bench, cache, before)
+    say_how_to_go_on(watch.folder, watch.bench, options, before)

@@ -107,23 +107,26 @@ def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping
     except KeyboardInterrupt:
         if watch.folder is None:
             raise
-        say_how_to_go_on(watch.folder, watch.bench, given["cache"])
+        say_how_to_go_on(watch.folder, watch.bench, given)
         ctx.exit(INTERRUPTED)
     report = runs.folder / "report.json"
     if runs.reported and not put_text(report.read_text(encoding="utf-8"), given["json_file"]):
         print_runs(runs, watch.taken, console())
     if not runs.finished:
-        say_how_to_go_on(runs.folder, watch.bench, given["cache"])
+        say_how_to_go_on(runs.folder, watch.bench, given)
         ctx.exit(INTERRUPTED)
 
 
 def say_how_to_go_on(
-    folder: Path, bench: str, cache: str | None, before: str = "interrupted; "
+    folder: Path, bench: str, given: Mapping[str, Any], before: str = "interrupted; "
 ) -> None:
-    """Print, after `before`, the command that goes on with the run or runs in a folder."""
+    """Print, after `before`, the command that goes on with the run or runs in a folder.
+
+    `given` are the options of the command; a file that makes a teacher has to be named again.
+    """
     from autoprox.runs.folder import resume_words
 
-    command = go_on(*resume_words(folder, bench), cache=cache)
+    command = go_on(*resume_words(folder, bench, given["teacher"]), cache=given["cache"])
     click.echo(f"{before}go on with: {command}", err=True)
 
 
@@ -266,7 +269,8 @@ def _next(runs: Runs) -> Sequence[str]:
     from autoprox.runs.folder import resume_words
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
-    words = resume_words(runs.folder, next(iter(runs.settings.values())).bench)
+    first = next(iter(runs.settings.values()))
+    words = resume_words(runs.folder, first.bench, first.teacher)
     return (
         f"autoprox report {runs.folder}",
         f"autoprox compare {runs.folder} RUN",
