@@ -76,9 +76,9 @@ def shipped(bench: Bench, *, taught: bool = False) -> dict[str, AnyProxy]:
     return {name: proxy for name, proxy in fitting.items() if not _is_costly(proxy)}
 
 
-def costly(bench: Bench, *, taught: bool = False) -> list[str]:
+def costly(bench: Bench) -> list[str]:
     """Return the names of those that `shipped` leaves out as they take minutes a network."""
-    return [name for name, proxy in _fitting(bench, taught).items() if _is_costly(proxy)]
+    return [name for name, proxy in _fitting(bench, True).items() if _is_costly(proxy)]
 
 
 def _is_costly(proxy: AnyProxy) -> bool:

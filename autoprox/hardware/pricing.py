@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autoprox.benches.registry import file_digest
 from autoprox.errors import BenchError, SpaceError, UnknownNameError
 from autoprox.hardware.cost import SUFFIX, CostModel, cost_model, fit_cost
 from autoprox.hardware.devices import SPACES, UNABLE, devices, measured
 from autoprox.hardware.features import OF_SPACES, features_of
 from autoprox.runtime.files import absolute
-from autoprox.runtime.schema import read_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,12 +94,12 @@ def mark_of(name: str) -> str | None:
     """Return the digest of the file of a name such as ``latency:FILE.json``; None if it has none.
 
     Raises:
-        AutoproxError: the file cannot be read.
+        BenchError: the file cannot be read.
     """
     device = name.partition(":")[2]
     if not device.endswith(SUFFIX):
         return None
-    return hashlib.sha256(read_bytes(Path(device))).hexdigest()
+    return file_digest(Path(device))
 
 
 def price_of(name: str, space: str) -> Price:

@@ -75,7 +75,8 @@ def identity(proxy: Scorable) -> str:
     same in every process if the scores can be cached, see `keepable`.
     """
     name, digests = _own_code(proxy)
-    marks = [f" {own.text if keepable(proxy) else own.mark}" for own in digests]
+    kept = keepable(proxy)
+    marks = [f" {own.text if kept else own.mark}" for own in digests]
     if not isinstance(proxy, FunctionProxy):
         used = [STATISTICS[word] for word in proxy.statistics]
         marks += [f" {word.stored_name}" for word in used if word.version and not word.own]

@@ -199,9 +199,9 @@ def test_ompq_looks_again_where_no_tensor_has_changed():
 
 def test_ompq_looks_once_at_a_network_for_all_bits(monkeypatch):
     looked = []
-    measure = bit_allocation.measure
+    measured = bit_allocation.measured
     monkeypatch.setattr(
-        bit_allocation, "measure", lambda *a, **k: looked.append(1) or measure(*a, **k)
+        bit_allocation, "measured", lambda *a, **k: looked.append(1) or measured(*a, **k)
     )
     network, x, _ = case(Convolutions)
     for bits in (2, 4, 8):

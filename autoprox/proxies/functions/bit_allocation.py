@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from autoprox.proxies.function import FunctionProxy
+from autoprox.proxies.functions.whole import measured
 from autoprox.runtime.digest import digest
 from autoprox.statistics.inputs import fingerprint
-from autoprox.statistics.measuring import measure
 from autoprox.statistics.private import REGISTRIES
 from autoprox.statistics.subject import Subject
 
@@ -80,15 +80,7 @@ def _mark(subject: Subject) -> Mark | None:
 
 
 def _measured_importance(subject: Subject) -> dict[str, Tensor]:
-    shown = measure(
-        subject.network,
-        subject.inputs,
-        None,
-        ("act_gram",),
-        sample="full",
-        seed=subject.seed,
-        mode=subject.mode,
-    )
+    shown = measured(subject, "act_gram")
     grams = dict(zip(shown.layers, shown.values["act_gram"], strict=True))
     names = [name for name in shown.layers if name in subject.bits]
     rows = torch.stack([_centred(grams[name]).flatten() for name in names])

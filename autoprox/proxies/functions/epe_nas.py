@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autoprox.errors import ScoreError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.statistics.measuring import measure
+from autoprox.proxies.functions.whole import measured
 from autoprox.statistics.outcomes import class_targets
 from autoprox.statistics.structure import couples_samples
 from autoprox.statistics.subject import Subject
@@ -54,18 +54,8 @@ def class_correlations(subject: Subject) -> float:
         )
     if couples_samples(subject.network) or subject.batch == 1:
         shown[:] = True
-    names = ("jacobian_correlation",)
-    measured = measure(
-        subject.network,
-        rows(subject.inputs, shown),
-        None,
-        names,
-        outputs=subject.outputs,
-        sample="full",
-        seed=subject.seed,
-        mode=subject.mode,
-    )
-    correlations = measured.values[names[0]][0]
+    word = "jacobian_correlation"
+    correlations = measured(subject, word, rows(subject.inputs, shown)).values[word][0]
     assert isinstance(correlations, Tensor)
     with torch.no_grad():
         few = min(2, subject.batch)

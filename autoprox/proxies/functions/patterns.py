@@ -11,9 +11,9 @@ from torch import Tensor
 
 from autoprox.errors import AutoproxError, StatisticError
 from autoprox.proxies.function import FunctionProxy
+from autoprox.proxies.functions.whole import measured
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.looking import several_rows
-from autoprox.statistics.measuring import measure
 from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.structure import Structure
 from autoprox.statistics.subject import Subject, told_apart, traced
@@ -35,16 +35,7 @@ def distinct_samples(subject: Subject) -> float:
     Raises:
         StatisticError: the batch has one sample, or the network calls no such function.
     """
-    shown = measure(
-        subject.network,
-        subject.inputs,
-        None,
-        ("code_total",),
-        sample="full",
-        seed=subject.seed,
-        mode=subject.mode,
-    )
-    agreement = shown.values["code_total"][0]
+    agreement = measured(subject, "code_total").values["code_total"][0]
     assert isinstance(agreement, Tensor)
     same = agreement == agreement.diagonal().max()  # a sample agrees with itself on every bit
     return float((1 / same.sum(1).double()).sum())
