@@ -15,14 +15,17 @@ from autoprox.primitives.facts import Facts
 from autoprox.primitives.registering import primitive
 
 EXP_LIMIT = 60.0
-TINY = 2.0**-126
-"""The smallest normal float32.
-
-Guards are written with it, and with `threshold` and `nan_to_num`, because torch vectorises these,
-while `where` and the square root of 0 cost twenty times as much. What a function has made itself it
-may overwrite: that halves the memory that passes through the cache.
-"""
 STEPS_PER_OCTAVE = 10
+
+
+def smallest(x: Tensor) -> float:
+    """Smallest normal number of a tensor's type.
+
+    Guards are written with it, and with `threshold` and `nan_to_num`, because torch vectorises
+    these, while `where` and the square root of 0 cost twenty times as much. What a function has
+    made itself it may overwrite: that halves the memory that passes through the cache.
+    """
+    return torch.finfo(x.dtype).tiny
 
 
 @primitive(
@@ -71,7 +74,8 @@ def sqrt(x: Tensor) -> Tensor:
     >>> sqrt(torch.tensor([-2.0, 9.0]))
     tensor([0., 3.])
     """
-    return x.clamp_min(TINY).sqrt_().sub_(TINY**0.5)
+    least = smallest(x)
+    return x.clamp_min(least).sqrt_().sub_(least**0.5)
 
 
 @primitive(
@@ -83,7 +87,7 @@ def log(x: Tensor) -> Tensor:
     >>> log(torch.tensor([1.0, 7.389056]))
     tensor([0., 2.])
     """
-    return threshold(x, 0.0, 1.0).clamp_min_(TINY).log_()
+    return threshold(x, 0.0, 1.0).clamp_min_(smallest(x)).log_()
 
 
 @primitive("elementwise", latex=r"\log\left|{0}\right|", guard="0 at 0", facts=Facts(even="entry"))
@@ -93,7 +97,7 @@ def log_absolute(x: Tensor) -> Tensor:
     >>> log_absolute(torch.tensor([1.0, -7.389056]))
     tensor([0., 2.])
     """
-    return threshold(x.abs(), 0.0, 1.0, inplace=True).clamp_min_(TINY).log_()
+    return threshold(x.abs(), 0.0, 1.0, inplace=True).clamp_min_(smallest(x)).log_()
 
 
 @primitive(
@@ -192,7 +196,7 @@ def coarsen(x: Tensor) -> Tensor:
     >>> coarsen(torch.tensor([0.98, 1.02, -2.0, 0.0]))
     tensor([ 1.,  1., -2.,  0.])
     """
-    octaves = x.abs().clamp_min_(TINY).log2_()
+    octaves = x.abs().clamp_min_(smallest(x)).log2_()
     steps = octaves.mul_(STEPS_PER_OCTAVE).round_().div_(STEPS_PER_OCTAVE)
     return steps.exp2_().mul_(x.sign())
 

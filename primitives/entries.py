@@ -61,13 +61,17 @@ class Entries:
         """Largest of the entries."""
         if self.present is None:
             return x.flatten(1).amax(1)
-        return torch.where(self.present, x, -torch.inf).amax(1)
+        return self._extreme(torch.where(self.present, x, -torch.inf).amax(1))
 
     def min(self, x: Tensor) -> Tensor:
         """Smallest of the entries."""
         if self.present is None:
             return x.flatten(1).amin(1)
-        return torch.where(self.present, x, torch.inf).amin(1)
+        return self._extreme(torch.where(self.present, x, torch.inf).amin(1))
+
+    def _extreme(self, found: Tensor) -> Tensor:
+        """Return the extremes of rows; not a number where none of a row's entries is present."""
+        return found.masked_fill(self.size == 0, torch.nan)
 
     def spread(self, per_row: Tensor, like: Tensor) -> Tensor:
         """Repeat a number a row, ``(rows,)``, so that it combines with the entries of `like`."""

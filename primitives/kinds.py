@@ -52,7 +52,15 @@ class Channel(Kind):
 
 
 class Spectrum(Kind):
-    """Singular values or eigenvalues of a layer, largest first: ``(layers, entries)``."""
+    """Singular values of what has the weight's shape, largest first: ``(layers, entries)``."""
+
+
+class ChannelSpectrum(Kind):
+    """Singular values or eigenvalues over an output's channels, likewise: ``(layers, entries)``."""
+
+
+class SampleSpectrum(Kind):
+    """Eigenvalues of what relates the samples, likewise: ``(layers, entries)``."""
 
 
 class Relation(Kind):
@@ -94,6 +102,9 @@ class Number(Kind):
     """
 
 
+SPECTRA: tuple[type[Kind], ...] = (Spectrum, ChannelSpectrum, SampleSpectrum)
+"""The kinds of sorted numbers."""
+
 MATRIX_KINDS: tuple[type[Kind], ...] = (Relation, Logit, Feature, Place, ClassGrad, Channels)
 """The kinds that hold a matrix a layer, which is never sampled."""
 
@@ -102,7 +113,7 @@ TENSOR_KINDS: tuple[type[Kind], ...] = (
     Activation,
     Attention,
     Channel,
-    Spectrum,
+    *SPECTRA,
     *MATRIX_KINDS,
 )
 """The kinds that hold many numbers a layer."""

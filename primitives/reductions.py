@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoprox.primitives.elementwise import TINY, square
+from autoprox.primitives.elementwise import smallest, square
 from autoprox.primitives.entries import RESOLUTION, Entries, significant
 from autoprox.primitives.facts import Facts
 from autoprox.primitives.normalisations import min_max, softmax, standardise
@@ -134,7 +134,7 @@ def entropy(x: Tensor, entries: Entries) -> Tensor:
     """
     magnitude = x.abs()
     total = entries.sum(magnitude)
-    surprise = entries.sum(magnitude.clamp_min(TINY).log_().mul_(magnitude))
+    surprise = entries.sum(magnitude.clamp_min(smallest(x)).log_().mul_(magnitude))
     there = torch.where(total > 0, total, 1.0)
     log_total = there.log()
     return significant(log_total - surprise / there, log_total.abs())

@@ -7,7 +7,7 @@ processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,8 @@ from torch import Tensor
 from autoprox.evaluation.blocks import Block
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.statistics import Measurement
+from autoprox.primitives.kinds import SPECTRA
+from autoprox.statistics import STATISTICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Program:
         self._numbers: dict[tuple[str, str], int] = {}
         place = {node: i for i, node in enumerate(nodes)}
         self._slots = len(nodes)
+        self._joined = [
+            i
+            for i, node in enumerate(reductions)
+            if len(node.statistics) > 1 and STATISTICS[node.statistics[0]].kind in SPECTRA
+        ]
         args = [tuple(self._argument(arg, node, place) for arg in node.args) for node in applied]
         last = {at: i for i, places in enumerate(args) for at in places}
         self._results = [place[reduction] for reduction in reductions]
@@ -84,27 +90,42 @@ class Program:
     def __call__(self, block: Block) -> Tensor:
         """Return the layers' numbers, ``(reductions, layers of all measurements)`` float64.
 
-        They are on the block's device, and mean nothing where a layer lacks one of a reduction's
-        statistics.
+        They are on the block's device, not a number where spectra of other numbers of entries meet,
+        and mean nothing where a layer lacks one of a reduction's statistics.
         """
         if block.measurements[0].sample == "full":
-            return torch.cat(
-                [self._on_full(measured, block.device) for measured in block.measurements], 1
-            )
-        return self._run(
+            return self._on_full(block)
+        numbers = self._run(
             {name: block.values(name) for name in self._leaves},
             {name: block.sizes(name) for name in self._leaves},
         )
+        for i, layers in self._uneven(block):
+            numbers[i, layers] = torch.nan
+        return numbers
 
-    def _on_full(self, measurement: Measurement, device: torch.device) -> Tensor:
+    def _uneven(self, block: Block) -> Iterator[tuple[int, Tensor]]:
+        """Yield reductions and the places of the layers where spectra do not belong together."""
+        for i in self._joined:
+            layers = block.uneven(self.reductions[i].statistics)
+            if len(layers):
+                yield i, layers
+
+    def _on_full(self, block: Block) -> Tensor:
         """Run on full tensors, whose lengths differ: layer by layer."""
+        (measurement,), device = block.measurements, block.device
         values, sizes = measurement.values, measurement.sizes
         shape = len(self.reductions), len(measurement.layers)
         out = torch.zeros(shape, dtype=torch.float64, device=device)
+        for i, layers in self._uneven(block):
+            out[i, layers] = torch.nan
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
             there = {n: t[None].to(device) for n, t in tensors.items() if t is not None}
-            known = [i for i, node in enumerate(self.reductions) if {*node.statistics} <= {*there}]
+            known = [
+                i
+                for i, node in enumerate(self.reductions)
+                if {*node.statistics} <= {*there} and not out[i, layer].isnan()
+            ]
             if known:
                 program = program_of(tuple(self.reductions[i] for i in known))
                 own = {name: sizes[name][layer : layer + 1].to(device) for name in there}

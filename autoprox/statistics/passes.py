@@ -25,8 +25,9 @@ from autoprox.statistics.words import MICRO_BATCHES, STATISTICS
 SHOWN_ONES = ("flow", "ones")
 """The groups whose statistics are those of an input of ones."""
 
-FLOW_LIMIT = 1e25
-"""A flow above it or below its inverse is kept in float64, as float32 ends at 3e38 and 1e-38."""
+FLOW_LIMIT = 1e15
+"""A flow above it or below its inverse is kept in float64: float32 ends at 3e38 and 1e-38, and a
+norm adds up squares."""
 
 MICRO = frozenset(name for name, word in STATISTICS.items() if word.group == "micro")
 """The statistics of how the gradients of the micro-batches spread."""

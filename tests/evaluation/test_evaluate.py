@@ -112,6 +112,12 @@ def test_a_network_without_the_layers_fails_with_the_reason(table):
     assert len(scores.failures) == len(table)
 
 
+@pytest.mark.parametrize("word", ["sum", "mean", "std", "norm", "max", "min", "entropy"])
+def test_nothing_is_said_of_no_layer_however_it_is_bounded(table, word):
+    scores = Evaluator(table)(parse_proxy(f"sigmoid({word}(heads))"))
+    assert scores.failures == dict.fromkeys(range(len(table)), "no layer has heads")
+
+
 def test_what_is_not_finite_is_a_failure_that_names_the_word(table):
     scores = Evaluator(table)(
         parse_proxy("sum(square(square(square(square(exp(square(params)))))))")

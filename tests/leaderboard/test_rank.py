@@ -33,6 +33,7 @@ from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy
+from autoprox.statistics import STATISTICS, statistic
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -658,11 +659,26 @@ def test_a_failure_of_the_environment_is_told_and_tried_again(tmp_path, monkeypa
     assert after.seconds is not None
 
 
-UNEVEN = "sum(sum(multiply(weight_spectrum, act_spectrum)))"
+UNEVEN = "sum(sum(multiply(weight_spectrum, two_largest)))"
 
 
-def test_an_expression_that_cannot_be_evaluated_is_a_reason_and_costs_only_itself(tmp_path):
-    board = autoprox.rank([UNEVEN, "params", "l2_norm"], TINY, cache=tmp_path, spaces=["mlp"])
+@pytest.fixture
+def two_largest():
+    def two_largest(network, inputs, targets):
+        """The two largest singular values of each weight."""
+        weights = [(name, w) for name, w in network.named_parameters() if w.ndim > 1]
+        return {name: torch.linalg.svdvals(w.flatten(1))[:2] for name, w in weights}
+
+    statistic("Spectrum", latex="x", needs_labels=False)(two_largest)
+    yield
+    STATISTICS.unregister("two_largest")
+
+
+@pytest.mark.usefixtures("two_largest")
+@pytest.mark.parametrize("sample", [64, "full"])
+def test_an_expression_that_cannot_be_evaluated_is_a_reason_and_costs_only_itself(tmp_path, sample):
+    options = {"cache": tmp_path, "spaces": ["mlp"], "sample": sample}
+    board = autoprox.rank([UNEVEN, "params", "l2_norm"], TINY, **options)
     row = board[str(autoprox.load(UNEVEN))]
     assert row.place is None
     assert row.reason == "multiply: its arguments have different numbers of entries"
@@ -671,7 +687,7 @@ def test_an_expression_that_cannot_be_evaluated_is_a_reason_and_costs_only_itsel
         autoprox.load(UNEVEN)(
             load_bench(TINY).network(load_bench(TINY).architectures[0]),
             *Probe().inputs(load_bench(TINY)),
-            sample="full",
+            sample=sample,
         )
 
 

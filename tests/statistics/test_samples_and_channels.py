@@ -1,11 +1,14 @@
 """Statistics of single samples, channels and activation functions, against loops."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import autoprox
 from autoprox.errors import StatisticError
 from autoprox.statistics import Store, measure, samples
 from autoprox.statistics.passes import Passes
@@ -244,6 +247,17 @@ def test_a_flow_too_large_for_float32_is_kept_in_float64(sample, tmp_path):
     ):
         assert a.dtype == torch.float64
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("size", [1e-24, 1e20])
+def test_a_flow_whose_squares_leave_float32_has_the_norm_that_autograd_says(size):
+    network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).requires_grad_()
+    with torch.no_grad():
+        network[1].weight.fill_(size)
+    score = autoprox.load("sum(norm(flow_grad))")(network, torch.ones(2, 4))
+    hidden = network[0].weight.detach().abs().sum(1) + network[0].bias.detach().abs()
+    expected = 2 * size * math.sqrt(3 * 4) + hidden.expand(2, 3).double().norm()
+    assert score == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_singular_values_of_the_flow_are_those_of_its_gradient():
