@@ -52,15 +52,10 @@ class Channel(Kind):
 
 
 class Spectrum(Kind):
-    """Singular values of what has the weight's shape, largest first: ``(layers, entries)``."""
+    """Singular values or eigenvalues of a layer, largest first: ``(layers, entries)``.
 
-
-class ChannelSpectrum(Kind):
-    """Singular values or eigenvalues over an output's channels, likewise: ``(layers, entries)``."""
-
-
-class SampleSpectrum(Kind):
-    """Eigenvalues of what relates the samples, likewise: ``(layers, entries)``."""
+    They are aligned by relative rank: where one of several has fewer numbers, these are repeated.
+    """
 
 
 class Relation(Kind):
@@ -102,9 +97,6 @@ class Number(Kind):
     """
 
 
-SPECTRA: tuple[type[Kind], ...] = (Spectrum, ChannelSpectrum, SampleSpectrum)
-"""The kinds of sorted numbers."""
-
 MATRIX_KINDS: tuple[type[Kind], ...] = (Relation, Logit, Feature, Place, ClassGrad, Channels)
 """The kinds that hold a matrix a layer, which is never sampled."""
 
@@ -113,7 +105,7 @@ TENSOR_KINDS: tuple[type[Kind], ...] = (
     Activation,
     Attention,
     Channel,
-    *SPECTRA,
+    Spectrum,
     *MATRIX_KINDS,
 )
 """The kinds that hold many numbers a layer."""

@@ -113,7 +113,6 @@ class Block:
         self.layers = [len(measured.layers) for measured in self.measurements]
         self._budget = budget or Budget(0)
         self._kept: dict[tuple[str, str], Tensor] = {}
-        self._uneven: dict[tuple[str, ...], Tensor] = {}
 
     def values(self, name: str) -> Tensor:
         """Return the entries of a sampled statistic, ``(layers of all, …)``."""
@@ -122,13 +121,6 @@ class Block:
     def sizes(self, name: str) -> Tensor:
         """Return the true numbers of entries, ``(layers of all,)``."""
         return self._stacked("sizes", name, lambda measured: measured.sizes[name])
-
-    def uneven(self, names: tuple[str, ...]) -> Tensor:
-        """Return the places of the layers that have other numbers of entries of some statistics."""
-        if names not in self._uneven:
-            differ = uneven([self.sizes(name) for name in names])
-            self._uneven[names] = differ.nonzero().squeeze(1)
-        return self._uneven[names]
 
     def _stacked(self, of: str, name: str, part: Callable[[Measurement], Tensor]) -> Tensor:
         if len(self.measurements) == 1 and self.device == PROCESSOR:
@@ -139,16 +131,6 @@ class Block:
             if self._budget.take(known.nbytes):
                 self._kept[of, name] = known
         return known
-
-
-def uneven(sizes: Sequence[Tensor]) -> Tensor:
-    """Say which layers have other numbers of entries of some statistics, ``(layers,)`` of bool.
-
-    Args:
-        sizes: ``(layers,)`` for each statistic; 0 where a layer lacks it.
-    """
-    stacked = torch.stack([*sizes])
-    return (stacked != stacked[0]).any(0) & stacked.all(0)
 
 
 def whole(value: Tensor | tuple[Tensor | None, ...]) -> Tensor:

@@ -36,18 +36,14 @@ from autoprox.evaluation.blocks import (
     Extent,
     cut,
     extent,
-    uneven,
     whole,
 )
 from autoprox.evaluation.program import program_of
 from autoprox.evaluation.shorter import shorter
 from autoprox.language.graph import Graph, check_root
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.primitives.kinds import SPECTRA, TENSOR_KINDS, Layer, Network
+from autoprox.primitives.kinds import TENSOR_KINDS, Layer, Network
 from autoprox.statistics import Measurement
-
-UNEVEN = "its arguments have different numbers of entries"
-"""Why a word has no value, where its arguments do not belong together."""
 
 CACHE_BYTES = 256 * 2**20
 """How much an evaluator keeps of the values of sub-expressions."""
@@ -335,16 +331,9 @@ class Evaluator:
         assert layers.present is not None
         return self._distinct.setdefault(layers.present.numpy().tobytes(), layers)
 
-    def _measured(self, place: int) -> Measurement:
-        """Return the measurement of a network, or of its first layer: all have equal layers."""
-        sources = self.table.sources
-        return self.table.measurements[place if sources is None else int(sources[place, 0])]
-
     def _reason(self, graph: Graph, place: int) -> str:
         """Say where on the way to the root network number `place` stopped being finite."""
         for node in graph.nodes():
-            if node.kind in SPECTRA and differ_in_entries(node, self._measured(place)):
-                return f"{node.word}: {UNEVEN}"
             if node.kind not in (Layer, Network):
                 continue
             value = self.value(node)
@@ -356,11 +345,6 @@ class Evaluator:
             if not torch.isfinite(row).all():
                 return f"not finite: {node.word}"
         return "not finite"
-
-
-def differ_in_entries(node: Graph, measurement: Measurement) -> bool:
-    """Say whether a layer has other numbers of entries of a node's statistics."""
-    return bool(uneven([measurement.sizes[name] for name in node.statistics]).any())
 
 
 def reduces_tensor(graph: Graph) -> bool:

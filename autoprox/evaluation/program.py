@@ -7,7 +7,7 @@ processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,8 +17,9 @@ from torch import Tensor
 from autoprox.evaluation.blocks import Block
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES, Entries, Form
-from autoprox.primitives.kinds import SPECTRA
-from autoprox.statistics import STATISTICS
+from autoprox.primitives.kinds import Spectrum
+from autoprox.statistics import STATISTICS, Measurement
+from autoprox.statistics.sampling import aligned
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ class Step:
         place: where the result goes.
         function: the primitive's.
         args: the places of the arguments.
-        sizes: the statistic whose sizes the function is told, or None if it wants none.
+        sizes: the statistics whose sizes the function is told, or None if it wants none.
         dead: the places that no later step reads.
     """
 
     place: int
     function: Callable[..., Tensor]
     args: tuple[int, ...]
-    sizes: str | None
+    sizes: tuple[str, ...] | None
     dead: tuple[int, ...]
 
 
@@ -57,11 +58,6 @@ class Program:
         self._numbers: dict[tuple[str, str], int] = {}
         place = {node: i for i, node in enumerate(nodes)}
         self._slots = len(nodes)
-        self._joined = [
-            i
-            for i, node in enumerate(reductions)
-            if len(node.statistics) > 1 and STATISTICS[node.statistics[0]].kind in SPECTRA
-        ]
         args = [tuple(self._argument(arg, node, place) for arg in node.args) for node in applied]
         last = {at: i for i, places in enumerate(args) for at in places}
         self._results = [place[reduction] for reduction in reductions]
@@ -71,7 +67,9 @@ class Program:
                 place[node],
                 PRIMITIVES[node.word].function,
                 places,
-                None if PRIMITIVES[node.word].form is Form.ELEMENTWISE else node.statistics[0],
+                None
+                if PRIMITIVES[node.word].form is Form.ELEMENTWISE
+                else sized_by(node.statistics),
                 tuple({at for at in places if last[at] == i and at not in kept}),
             )
             for i, (node, places) in enumerate(zip(applied, args, strict=True))
@@ -90,47 +88,50 @@ class Program:
     def __call__(self, block: Block) -> Tensor:
         """Return the layers' numbers, ``(reductions, layers of all measurements)`` float64.
 
-        They are on the block's device, not a number where spectra of other numbers of entries meet,
-        and mean nothing where a layer lacks one of a reduction's statistics.
+        They are on the block's device, and mean nothing where a layer lacks one of a reduction's
+        statistics.
         """
         if block.measurements[0].sample == "full":
-            return self._on_full(block)
-        numbers = self._run(
+            return torch.cat(
+                [self._on_full(measured, block.device) for measured in block.measurements], 1
+            )
+        return self._run(
             {name: block.values(name) for name in self._leaves},
             {name: block.sizes(name) for name in self._leaves},
         )
-        for i, layers in self._uneven(block):
-            numbers[i, layers] = torch.nan
-        return numbers
 
-    def _uneven(self, block: Block) -> Iterator[tuple[int, Tensor]]:
-        """Yield reductions and the places of the layers where spectra do not belong together."""
-        for i in self._joined:
-            layers = block.uneven(self.reductions[i].statistics)
-            if len(layers):
-                yield i, layers
-
-    def _on_full(self, block: Block) -> Tensor:
+    def _on_full(self, measurement: Measurement, device: torch.device) -> Tensor:
         """Run on full tensors, whose lengths differ: layer by layer."""
-        (measurement,), device = block.measurements, block.device
         values, sizes = measurement.values, measurement.sizes
         shape = len(self.reductions), len(measurement.layers)
         out = torch.zeros(shape, dtype=torch.float64, device=device)
-        for i, layers in self._uneven(block):
-            out[i, layers] = torch.nan
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
-            there = {n: t[None].to(device) for n, t in tensors.items() if t is not None}
-            known = [
-                i
-                for i, node in enumerate(self.reductions)
-                if {*node.statistics} <= {*there} and not out[i, layer].isnan()
-            ]
-            if known:
-                program = program_of(tuple(self.reductions[i] for i in known))
-                own = {name: sizes[name][layer : layer + 1].to(device) for name in there}
-                out[known, layer] = program._run(there, own)[:, 0]
+            there = {n: t.to(device) for n, t in tensors.items() if t is not None}
+            own = {name: sizes[name][layer : layer + 1].to(device) for name in there}
+            for places, leaves in self._aligned(there):
+                program = program_of(tuple(self.reductions[i] for i in places))
+                rows = {name: tensor[None] for name, tensor in leaves.items()}
+                out[places, layer] = program._run(rows, own)[:, 0]
         return out
+
+    def _aligned(
+        self, tensors: Mapping[str, Tensor]
+    ) -> Iterator[tuple[list[int], Mapping[str, Tensor]]]:
+        """Yield the places of the reductions that a layer has, and what they run on.
+
+        One in which spectra of other lengths meet runs alone.
+        """
+        together = []
+        for i, node in enumerate(self.reductions):
+            if {*node.statistics} <= {*tensors}:
+                leaves = {name: tensors[name] for name in node.statistics}
+                if are_spectra(leaves) and len({*map(len, leaves.values())}) > 1:
+                    yield [i], dict(zip(leaves, aligned(*leaves.values()), strict=True))
+                else:
+                    together.append(i)
+        if together:
+            yield together, tensors
 
     def _run(self, leaves: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> Tensor:
         """Run the steps on tensors that start with the layers; ``(reductions, layers)``."""
@@ -140,7 +141,14 @@ class Program:
             slots[place] = leaves[name]
         for (name, word), place in self._numbers.items():
             slots[place] = torch.full_like(leaves[name], float(word))
-        entries = {name: Entries(counts) for name, counts in sizes.items()}
+        entries = {
+            names: Entries(
+                torch.stack([sizes[name] for name in names]).amax(0)
+                if len(names) > 1
+                else sizes[names[0]]
+            )
+            for names in {step.sizes for step in self._steps if step.sizes}
+        }
         for step in self._steps:
             args = [slots[at] for at in step.args]
             slots[step.place] = (
@@ -163,6 +171,16 @@ def program_of(reductions: tuple[Graph, ...]) -> Program:
 def _remembered(reductions: tuple[Graph, ...], _: tuple[Callable[..., Tensor], ...]) -> Program:
     """Return a program; a primitive that was defined anew makes another one."""
     return Program(reductions)
+
+
+def are_spectra(names: Iterable[str]) -> bool:
+    """Say whether statistics, which are of one kind, are spectra."""
+    return all(STATISTICS[name].kind is Spectrum for name in names)
+
+
+def sized_by(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the statistics of a value the largest of which has as many entries as the value."""
+    return names if are_spectra(names) else names[:1]
 
 
 def _is_statistic(node: Graph) -> bool:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from autoprox import __version__
 from autoprox.errors import AutoproxError
 from autoprox.evaluation.evaluate import reduces_tensor
+from autoprox.evaluation.program import are_spectra, sized_by
 from autoprox.export import values
 from autoprox.export.source import Copier
 from autoprox.language.graph import Graph
@@ -21,6 +22,7 @@ from autoprox.proxies.proxy import Proxy
 from autoprox.statistics import STATISTICS, words
 from autoprox.statistics.measuring import measure
 from autoprox.statistics.recorder import REFERENCES
+from autoprox.statistics.sampling import aligned
 
 WIDTH = 80
 """How long an expression may be before its parts get names."""
@@ -200,15 +202,29 @@ class _Formula:
 
 
 class _LayerFormula(_Formula):
-    """The formula of one number a layer, from the layer's tensors."""
+    """The formula of one number a layer, from the layer's tensors.
+
+    Attributes:
+        sizes: lines that say how many entries there are, before spectra that meet are aligned.
+    """
+
+    def __init__(self, reduction: Graph, copier: Copier) -> None:
+        super().__init__(reduction, copier)
+        self.sizes: list[str] = []
+        self._entries: dict[tuple[str, ...], str] = {}
 
     def written(self, node: Graph) -> str:
         """Return the expression of a node; a statistic is an argument."""
         return super().written(node) if node.args else node.word
 
     def entries(self, node: Graph) -> str:
-        """Return the variable of the entries of the layer's tensors."""
-        return "entries"
+        """Return the variable of the entries of a value: of spectra those of its own longest."""
+        names = sized_by(node.statistics)
+        if names not in self._entries:
+            text = f"{self.copier.copied(values.all_entries)}({', '.join(names)})"
+            self._entries[names] = self.named("entries")
+            self.sizes.append(f"{self._entries[names]} = {text}")
+        return self._entries[names]
 
 
 class _NetworkFormula(_Formula):
@@ -270,11 +286,10 @@ def _layer_function(name: str, reduction: Graph, copier: Copier) -> str:
     formula = _LayerFormula(reduction, copier)
     result = formula.written(reduction)
     statistics = reduction.statistics
-    body = [
-        f"entries = {copier.copied(values.all_entries)}({statistics[0]})",
-        *formula.lines,
-        f"return {result}",
-    ]
+    listed = ", ".join(statistics)
+    meet = len(statistics) > 1 and are_spectra(statistics)
+    along = [f"{listed} = {copier.copied(aligned)}({listed})"] if meet else []
+    body = [*formula.sizes, *along, *formula.lines, f"return {result}"]
     arguments = ", ".join(f"{name}: Tensor" for name in statistics)
     documentation = f'"""Return {reduction} of a layer."""'
     if len(documentation) > 96:

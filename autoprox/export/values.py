@@ -16,9 +16,9 @@ class Kind:
     """What the numbers of a statistic are entries of; never instantiated."""
 
 
-def all_entries(x: Tensor) -> Entries:
-    """The entries of a layer's tensor, ``(1, ...)``."""
-    return Entries(torch.tensor([x.numel()], dtype=torch.float64))
+def all_entries(*tensors: Tensor) -> Entries:
+    """The entries of a layer's tensor, ``(1, ...)``; of spectra that meet, those of the longest."""
+    return Entries(torch.tensor([max(x.numel() for x in tensors)], dtype=torch.float64))
 
 
 def reduced(reduction: Callable[..., Tensor], *statistics: Sequence[Tensor | None]) -> Tensor:

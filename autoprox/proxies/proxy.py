@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
+    from autoprox.statistics import Measurement
     from autoprox.statistics.trees import Inputs, Targets
 
 
@@ -207,17 +208,23 @@ def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
     Raises:
         ScoreError: it fails on them; the message is the reason alone.
     """
-    from autoprox.evaluation.evaluate import UNEVEN, differ_in_entries
-
     try:
         return evaluator(graph)
     except Exception as error:  # a primitive may be anybody's and raise anything
-        for node in graph.nodes():
-            if node.kind in TENSOR_KINDS and differ_in_entries(
-                node, evaluator.table.measurements[0]
-            ):
-                raise ScoreError(f"{node.word}: {UNEVEN}") from None
+        uneven = _uneven(graph, evaluator.table.measurements[0])
+        if uneven is not None:
+            raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
         raise ScoreError(f"it failed: {reason_of(error)}") from error
+
+
+def _uneven(graph: Graph, measurement: Measurement) -> str | None:
+    """Return the first word that is given tensors of different shapes on a layer, or None."""
+    for node in graph.nodes():
+        for layer in range(len(measurement.layers)) if node.kind in TENSOR_KINDS else ():
+            tensors = [measurement.values[name][layer] for name in node.statistics]
+            if len({tensor.shape for tensor in tensors if tensor is not None}) > 1:
+                return node.word
+    return None
 
 
 def from_file(path: Path) -> Proxy:

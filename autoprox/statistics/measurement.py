@@ -29,7 +29,7 @@ class Measurement:
         roles: one of `ROLES` a layer.
         sample: entries kept a layer, or ``"full"``.
         values: statistic -> numbers. Sampled: float32 ``(layers, sample)`` for the kinds Weight,
-            Activation, Attention, Channel and the spectra, float32 ``(layers, batch, batch)`` for
+            Activation, Attention, Channel and Spectrum, float32 ``(layers, batch, batch)`` for
             Relation; the rows of layers without the statistic are 0. Full: a tuple with a float32
             tensor a layer, ``(entries,)`` or ``(batch, batch)``, or None. Where the flow is too
             large for float32, it is float64. Layer statistics are float64 ``(layers,)`` either

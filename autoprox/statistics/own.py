@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoprox.errors import AutoproxError, StatisticError, reason_of
-from autoprox.primitives.kinds import KINDS, SPECTRA, Kind, Layer, Relation, Weight
+from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
 from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes
 from autoprox.statistics.sampling import spread
@@ -25,7 +25,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SHAPES: Mapping[type[Kind], str] = {
     Weight: "a tensor of the weight's shape",
-    **dict.fromkeys(SPECTRA, "a tensor of numbers, (n,)"),
+    Spectrum: "a tensor of numbers, (n,)",
     Relation: "a (batch, batch) tensor",
     Layer: "a number",
 }
@@ -46,18 +46,16 @@ def statistic(
     The function is called as ``f(network, inputs, targets)`` with a copy of the network, in the
     mode that it is measured in, with which it may do what it likes. It returns what it found by the
     names of the parameters, as `named_parameters` gives them: for the kind Weight a tensor of the
-    weight's shape, for Layer a number, for Relation a tensor ``(batch, batch)``, for the kinds
-    of spectra one ``(n,)``. Parameters that are no layer's weight are passed over; a layer that is
-    left out does not show the statistic. What outputs show is given as one of these, such as a
-    number a layer.
+    weight's shape, for Layer a number, for Spectrum a tensor ``(n,)``, for Relation one
+    ``(batch, batch)``. Parameters that are no layer's weight are passed over; a layer that is left
+    out does not show the statistic. What outputs show is given as one of these, such as a number a
+    layer.
 
     What was measured is kept in the cache under a digest of the function's code, so that a changed
     function is measured anew.
 
     Args:
-        kind: one of ``"Weight"``, ``"Layer"``, ``"Relation"`` and, for what is to be sorted,
-            ``"Spectrum"``, ``"ChannelSpectrum"`` and ``"SampleSpectrum"``: each combines with
-            those of its kind that have as many entries.
+        kind: one of ``"Weight"``, ``"Spectrum"``, ``"Relation"`` and ``"Layer"``.
         latex: the symbol in formulas.
         needs_labels: whether it uses the targets; if not, they may be None.
         reference: where it comes from.
@@ -138,7 +136,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
         kept = tensor
         if word.kind is Weight:
             kept = passes.picker.weight(tensor, layer)
-        elif word.kind in SPECTRA:
+        elif word.kind is Spectrum:
             kept = spread(tensor.sort(descending=True).values, passes.picker.sample)
         passes.findings.put(word.name, layer, kept, tensor.numel())
     if word.kind is Layer:

@@ -114,8 +114,20 @@ def spread(values: Tensor, sample: Sample) -> Tensor:
     """
     if sample == "full":
         return values
-    ranks = ((torch.arange(sample, dtype=torch.float64) + 0.5) * (len(values) / sample)).long()
-    return values[ranks]
+    return values[_middles(sample, len(values))]
+
+
+def _middles(count: int, entries: int) -> Tensor:
+    """Places of the middles of `count` strips of equal length of so many entries, ``(count,)``."""
+    return ((torch.arange(count, dtype=torch.float64) + 0.5) * (entries / count)).long()
+
+
+def aligned(*spectra: Tensor) -> list[Tensor]:
+    """Spectra of a layer, ``(..., entries)``, as long as the longest, each by relative rank."""
+    longest = max(values.shape[-1] for values in spectra)
+    return [
+        values[..., _middles(longest, values.shape[-1]).to(values.device)] for values in spectra
+    ]
 
 
 def singular_values(matrix: Tensor) -> Tensor:

@@ -3,11 +3,14 @@
 import dataclasses
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+import autoprox
 from autoprox.evaluation.blocks import Block
 from autoprox.evaluation.evaluate import Table, reduces_tensor
 from autoprox.evaluation.program import Program
@@ -16,7 +19,7 @@ from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, primitive
-from autoprox.statistics import measure, noise
+from autoprox.statistics import STATISTICS, measure, noise, statistic
 from tests.evolution.test_variation import drawn
 from tests.tiny_bench import bench
 
@@ -101,3 +104,31 @@ def test_a_primitive_that_is_defined_anew_is_used_anew(measurement):
         finally:
             PRIMITIVES.unregister("turned")
     assert not torch.equal(*found)
+
+
+@pytest.fixture
+def thirds():
+    def thirds(network, inputs, targets):
+        """Three numbers of each weight."""
+        names = [name for name, weight in network.named_parameters() if weight.ndim > 1]
+        return dict.fromkeys(names, torch.tensor([1.0, 2.0, 3.0]))
+
+    statistic("Spectrum", latex="x", needs_labels=False)(thirds)
+    yield
+    STATISTICS.unregister("thirds")
+
+
+@pytest.mark.usefixtures("thirds")
+@pytest.mark.parametrize("sample", [48, "full"])
+def test_spectra_of_other_lengths_meet_by_relative_rank_and_are_as_many_as_the_longest(sample):
+    network = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 12))
+    values = [np.linalg.svd(layer.weight.detach(), compute_uv=False) for layer in network[::2]]
+    plain, shared = (
+        autoprox.load(f"sum(sum(multiply(weight_spectrum, {other})))")(
+            network, torch.zeros(2, 8), sample=sample
+        )
+        for other in ("thirds", "share(thirds)")
+    )
+    expected = sum(float(six @ np.array([3, 3, 2, 2, 1, 1])) for six in values)
+    assert plain == pytest.approx(expected, rel=1e-5)
+    assert shared == pytest.approx(expected / (1 + 2 + 3), rel=1e-5)

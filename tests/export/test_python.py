@@ -400,6 +400,7 @@ def own():
         (moments, "Weight", "sum(norm(multiply(grad, moments)))"),
         (logit_gram, "Relation", "sum(norm(logit_gram))"),
         (edges, "Spectrum", "sum(max(edges))"),
+        (edges, "Spectrum", "sum(sum(multiply(weight_spectrum, share(edges))))"),
     ],
 )
 def test_a_statistic_of_ones_own_is_copied(own, function, kind, expression, tmp_path) -> None:

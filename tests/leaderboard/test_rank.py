@@ -33,7 +33,6 @@ from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy
-from autoprox.statistics import STATISTICS, statistic
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -659,36 +658,12 @@ def test_a_failure_of_the_environment_is_told_and_tried_again(tmp_path, monkeypa
     assert after.seconds is not None
 
 
-UNEVEN = "sum(sum(multiply(weight_spectrum, two_largest)))"
-
-
-@pytest.fixture
-def two_largest():
-    def two_largest(network, inputs, targets):
-        """The two largest singular values of each weight."""
-        weights = [(name, w) for name, w in network.named_parameters() if w.ndim > 1]
-        return {name: torch.linalg.svdvals(w.flatten(1))[:2] for name, w in weights}
-
-    statistic("Spectrum", latex="x", needs_labels=False)(two_largest)
-    yield
-    STATISTICS.unregister("two_largest")
-
-
-@pytest.mark.usefixtures("two_largest")
-@pytest.mark.parametrize("sample", [64, "full"])
-def test_an_expression_that_cannot_be_evaluated_is_a_reason_and_costs_only_itself(tmp_path, sample):
-    options = {"cache": tmp_path, "spaces": ["mlp"], "sample": sample}
-    board = autoprox.rank([UNEVEN, "params", "l2_norm"], TINY, **options)
-    row = board[str(autoprox.load(UNEVEN))]
-    assert row.place is None
-    assert row.reason == "multiply: its arguments have different numbers of entries"
-    assert board["params"].failures == board["l2_norm"].failures == 0
-    with pytest.raises(ScoreError, match="no score on this network: multiply: its arguments"):
-        autoprox.load(UNEVEN)(
-            load_bench(TINY).network(load_bench(TINY).architectures[0]),
-            *Probe().inputs(load_bench(TINY)),
-            sample=sample,
-        )
+def test_tensors_that_do_not_fit_are_a_reason_that_names_the_word():
+    network, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(192, n)) for n in (5, 7))
+    proxy = autoprox.load("sum(sum(multiply(logits, teacher_logits)))")
+    message = "no score on this network: multiply: its arguments have different numbers of entries"
+    with pytest.raises(ScoreError, match=message):
+        proxy(network, *Probe().inputs(load_bench(TINY)), teacher=teacher)
 
 
 def test_a_primitive_of_ones_own_that_raises_is_a_reason(tmp_path):

@@ -166,7 +166,7 @@ def test_a_bad_declaration_is_refused():
     def short(network):
         """Something."""
 
-    with pytest.raises(StatisticError, match=r"of kind Weight, Spectrum, .*, Layer; got 'Ac"):
+    with pytest.raises(StatisticError, match="of kind Weight, Spectrum, Relation, Layer; got 'Ac"):
         statistic("Activation", latex="x")
     with pytest.raises(StatisticError, match="docstring"):
         statistic("Layer", latex="x")(lambda network, inputs, targets: {})
