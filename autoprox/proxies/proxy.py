@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, UnknownNameError, reason_of
 from autoprox.language.graph import Graph, check_root, from_json
 from autoprox.language.text import parse_proxy
-from autoprox.primitives.kinds import TENSOR_KINDS, Layer
+from autoprox.primitives.kinds import Layer
 from autoprox.proxies.calling import OnNetwork
 from autoprox.runtime.schema import MIB, FileKind
 from autoprox.statistics import STATISTICS
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.evaluation.evaluate import Evaluator, Scores
-    from autoprox.statistics import Measurement
     from autoprox.statistics.trees import Inputs, Targets
 
 
@@ -211,20 +210,7 @@ def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
     try:
         return evaluator(graph)
     except Exception as error:  # a primitive may be anybody's and raise anything
-        uneven = _uneven(graph, evaluator.table.measurements[0])
-        if uneven is not None:
-            raise ScoreError(f"{uneven}: its arguments have different numbers of entries") from None
         raise ScoreError(f"it failed: {reason_of(error)}") from error
-
-
-def _uneven(graph: Graph, measurement: Measurement) -> str | None:
-    """Return the first word that is given tensors of different shapes on a layer, or None."""
-    for node in graph.nodes():
-        for layer in range(len(measurement.layers)) if node.kind in TENSOR_KINDS else ():
-            tensors = [measurement.values[name][layer] for name in node.statistics]
-            if len({tensor.shape for tensor in tensors if tensor is not None}) > 1:
-                return node.word
-    return None
 
 
 def from_file(path: Path) -> Proxy:

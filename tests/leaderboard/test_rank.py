@@ -658,14 +658,6 @@ def test_a_failure_of_the_environment_is_told_and_tried_again(tmp_path, monkeypa
     assert after.seconds is not None
 
 
-def test_tensors_that_do_not_fit_are_a_reason_that_names_the_word():
-    network, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(192, n)) for n in (5, 7))
-    proxy = autoprox.load("sum(sum(multiply(logits, teacher_logits)))")
-    message = "no score on this network: multiply: its arguments have different numbers of entries"
-    with pytest.raises(ScoreError, match=message):
-        proxy(network, *Probe().inputs(load_bench(TINY)), teacher=teacher)
-
-
 def test_a_primitive_of_ones_own_that_raises_is_a_reason(tmp_path):
     @primitive("elementwise", latex="{0}")
     def picky(x):
