@@ -14,8 +14,9 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.channels import ChannelsFirst
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import owner_of
 from autoprox.statistics.subject import Subject
