@@ -15,7 +15,7 @@ from autoprox.proxies.functions.az_nas import chain
 from autoprox.proxies.functions.patterns import activations, of_samples
 from autoprox.runtime.hooks import hooked
 from autoprox.statistics.activations import ACTIVATIONS
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.statistics.hooks import Intercepting
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import Structure
 from autoprox.statistics.subject import Subject
