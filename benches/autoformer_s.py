@@ -49,8 +49,6 @@ def autoformer_s() -> Bench:
         "stated)",
         caveats=CAVEATS,
         architectures=shipped_table("autoformer_s", DIGEST, "imagenet_super"),
-        targets=("imagenet_super",),
-        default_targets=("imagenet_super",),
         build=build,
         input_shape=(3, IMAGE_SIZE, IMAGE_SIZE),
         classes=1000,

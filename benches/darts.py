@@ -60,7 +60,6 @@ def darts() -> Bench:
                 shipped_rows("darts.csv.gz", DIGEST)
             )
         ),
-        targets=("c10_50", "c10_10"),
         default_targets=("c10_50",),
         build=build,
         input_shape=(3, 32, 32),

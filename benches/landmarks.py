@@ -57,8 +57,6 @@ def landmarks() -> Bench:
         source="https://github.com/microsoft/archai, tasks/facial_landmark_detection (MIT)",
         caveats=CAVEATS,
         architectures=shipped_table("landmarks", DIGEST, "error"),
-        targets=("error",),
-        default_targets=("error",),
         build=build,
         inputs=inputs,
         loss=squared_error,

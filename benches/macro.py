@@ -50,7 +50,6 @@ def macro() -> Bench:
             _row(blocks, isomorph, *map(float, figures))
             for blocks, isomorph, *figures in shipped_rows("macro.csv.gz", DIGEST)
         ),
-        targets=TARGETS,
         default_targets=TARGETS[:1],
         build=build,
         input_shape=(3, 32, 32),

@@ -98,8 +98,6 @@ def _read(folder: Path) -> Bench:
         source=f"{folder}; not part of autoprox",
         caveats=(*CAVEATS, failed),
         architectures=trained,
-        targets=("accuracy",),
-        default_targets=("accuracy",),
         build=nb201.build,
         input_shape=(3, 32, 32),
         classes=10,

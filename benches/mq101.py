@@ -141,7 +141,6 @@ def _bench(bench: str, widths: str, folder: Path) -> Bench:
         caveats=CAVEATS + OF_SETS[bench],
         architectures=rows,
         targets=targets,
-        default_targets=targets,
         build=partial(build, folder=folder),
         input_shape=(3, 32, 32),
         classes=CLASSES,

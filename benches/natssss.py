@@ -48,8 +48,6 @@ def natssss() -> Bench:
             )
             for channels, accuracy in shipped_rows("natssss.csv.gz", DIGEST)
         ),
-        targets=("c10",),
-        default_targets=("c10",),
         build=build,
         input_shape=(3, 32, 32),
         classes=10,

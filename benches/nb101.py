@@ -49,8 +49,6 @@ def nb101() -> Bench:
             )
             for number, (adjacency, ops, accuracy) in enumerate(shipped_rows("nb101.csv", DIGEST))
         ),
-        targets=("c10",),
-        default_targets=("c10",),
         build=build,
         input_shape=(3, 16, 16),
         classes=10,

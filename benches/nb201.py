@@ -115,7 +115,6 @@ def nb201() -> Bench:
         "https://github.com/roldebijvank/HW-NAS-Bench-360 (no licence stated)",
         caveats=CAVEATS,
         architectures=_architectures(),
-        targets=TARGETS,
         default_targets=FULL,
         build=build,
         input_shape=(3, 32, 32),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from autoprox.benches.autoformer_s import autoformer_s
 from autoprox.benches.bench import Bench
@@ -33,6 +33,8 @@ from autoprox.errors import AutoproxError, BenchError, UnknownNameError
 from autoprox.runtime.files import user_path
 from autoprox.runtime.registry import Registry
 from autoprox.runtime.schema import read_bytes
+
+Made = TypeVar("Made")
 
 BENCHES: Registry[Callable[[], Bench]] = Registry("bench")
 """Name to a function that reads the bench."""
@@ -76,7 +78,7 @@ def load_bench(source: str | Path | Bench) -> Bench:
         return source
     text = str(source)
     if text.endswith(".py"):
-        return _bench_in(user_path(text))
+        return remembered(user_path(text), "bench", _bench_in)
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, [*BENCHES, *BENCH_SETS])
     return BENCHES[text]()
@@ -109,16 +111,24 @@ class _UnknownBenchError(UnknownNameError):
         return f"{super().__str__()}; a path to a .py file that defines `bench` works too"
 
 
-def _bench_in(path: Path) -> Bench:
-    """The bench that the file `path` defines; its text is part of the bench's version."""
+def remembered(path: Path, word: str, make: Callable[[Path, str], Made]) -> Made:
+    """What `make` makes of a user's file and its digest, once: what a file registers stays so.
+
+    Raises:
+        BenchError: there is no such file, or it cannot be read.
+    """
     if not os.path.isfile(path):
-        raise BenchError(f"there is no file {path}; give a bench's name or a path to a .py file")
+        raise BenchError(f"there is no file {path}; give a {word}'s name or a path to a .py file")
     digest = file_digest(path)
-    key = path.resolve(), digest
-    if key not in _FILES:
-        bench = _defined_in(path)
-        _FILES[key] = dataclasses.replace(bench, version=f"{bench.version} {digest}")
-    return _FILES[key]
+    key = word, path.resolve(), digest
+    if key not in _MADE:
+        _MADE[key] = make(path, digest)
+    made: Made = _MADE[key]
+    return made
+
+
+_MADE: dict[tuple[str, Path, str], Any] = {}
+"""What was made of files so far, by word, path and digest."""
 
 
 def file_digest(path: Path) -> str:
@@ -133,29 +143,20 @@ def file_digest(path: Path) -> str:
         raise BenchError(f"{error}; give a file that you may read") from None
 
 
-_FILES: dict[tuple[Path, str], Bench] = {}
-"""The benches of the files executed so far, each once: what a file registers stays registered."""
-
-
-def _defined_in(path: Path) -> Bench:
-    """Execute the file `path`, and return its bench."""
+def _bench_in(path: Path, digest: str) -> Bench:
+    """The bench that the file `path` defines; its text is part of the bench's version."""
     module = executed(path)
     if not hasattr(module, "bench"):
         raise BenchError(
             f"{path} defines no `bench`; it must define a Bench, or a function that returns one"
         )
-    bench = module.bench
-    if callable(bench):
-        try:
-            bench = bench()
-        except (Exception, SystemExit) as error:
-            raise failure(path, error) from None
+    bench = called(path, module.bench) if callable(module.bench) else module.bench
     if not isinstance(bench, Bench):
         raise BenchError(
             f"{path}: `bench` must be a Bench, or a function that returns one; "
             f"got {type(bench).__name__}"
         )
-    return bench
+    return dataclasses.replace(bench, version=f"{bench.version} {digest}")
 
 
 _EXECUTED: set[tuple[Path, str]] = set()
@@ -205,6 +206,18 @@ def executed(path: Path) -> ModuleType:
         # modules, cloudpickle sends what the file defines by value, and the workers need no import.
         del sys.modules[name]
     return module
+
+
+def called(path: Path, function: Callable[[], Any]) -> Any:
+    """What a function or class of the file `path` returns.
+
+    Raises:
+        BenchError: it fails.
+    """
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        raise failure(path, error) from None
 
 
 def failure(path: Path, error: BaseException) -> BenchError:

@@ -45,7 +45,6 @@ def resnet64() -> Bench:
         caveats=CAVEATS,
         kind="residual networks",
         architectures=read_table(shipped("resnet64.csv", DIGEST), targets=TARGETS),
-        targets=TARGETS,
         default_targets=TARGETS[:1],
         build=build,
         input_shape=(3, 32, 32),

@@ -55,8 +55,6 @@ def rnn() -> Bench:
         "(Apache-2.0)",
         caveats=CAVEATS,
         architectures=shipped_table("rnn", DIGEST, "loss"),
-        targets=("loss",),
-        default_targets=("loss",),
         build=build,
         inputs=inputs,
         default_statistics=STATISTICS,

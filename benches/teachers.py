@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoprox.benches.bench import Architecture, Bench
-from autoprox.benches.registry import executed, failure, file_digest, unnamed_files
+from autoprox.benches.registry import called, executed, file_digest, unnamed_files
 from autoprox.errors import AutoproxError, BenchError, RunError, short
 from autoprox.runtime.files import absolute, user_path
 from autoprox.runtime.schema import read_bytes
@@ -233,10 +233,7 @@ def _built(teacher: str, classes: int, *, projected: bool) -> Any:
         function = getattr(executed(path), name, None)
         if not callable(function):
             raise BenchError(f"{path} defines no function {name!r}, which would make the teacher")
-        try:
-            network = function()
-        except (Exception, SystemExit) as error:
-            raise failure(path, error) from None
+        network = called(path, function)
         if not isinstance(network, nn.Module):
             raise BenchError(
                 f"{path}: {name} returned {type(network).__name__}; expected a torch.nn.Module, "

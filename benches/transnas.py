@@ -61,8 +61,6 @@ def transnas() -> Bench:
             )
             for cell, isomorph, *figures in shipped_rows("transnas.csv.gz", DIGEST)
         ),
-        targets=TARGETS,
-        default_targets=TARGETS,
         build=build,
         input_shape=(3, 64, 64),
         classes=47,

@@ -52,7 +52,6 @@ def vit101() -> Bench:
         source="https://github.com/lilujunai/Auto-Prox-AAAI24, gt_results/ (Apache-2.0)",
         caveats=CAVEATS,
         architectures=read_table(shipped("vit101.jsonl", DIGEST), targets=TARGETS),
-        targets=TARGETS,
         default_targets=DISTILLED,
         build=build,
         input_shape=(3, 224, 224),

@@ -27,7 +27,6 @@ from autoprox.ranking import (
 )
 from autoprox.ranking.figures import RESAMPLES, ColumnFigures, Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
-from autoprox.runtime.files import tupled
 
 COSTS = ("bit_sum", "model_size", "bops")
 """The baselines of bits."""
@@ -176,16 +175,6 @@ class Assessment:
     def to_json(self) -> dict[str, Any]:
         """Return the assessment as JSON data."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Assessment:
-        """Return the assessment that `to_json` described.
-
-        Raises:
-            TypeError, KeyError: it is no assessment.
-        """
-        columns = tuple(ColumnFigures(**tupled(column)) for column in data["columns"])
-        return cls(**{**tupled(data), "columns": columns})
 
     def mean(self, figure: str, *, by_bench: bool = False) -> float | None:
         """Return the mean over the columns of a field of `ColumnFigures`; None after a failure.

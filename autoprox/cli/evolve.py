@@ -30,10 +30,10 @@ from autoprox.cli.options import (
 )
 from autoprox.cli.several import (
     common_arguments,
-    holds_several,
     say_how_to_go_on,
     several_runs,
 )
+from autoprox.runs.held import holds_several
 
 if TYPE_CHECKING:
     from autoprox.runs.record import Run

@@ -98,10 +98,8 @@ class Watcher:
         title = f"measuring architectures  {done}/{total}"
         if done == total:
             title = "loading the measured statistics"
-        left = self._pace.left(done, self.slow if done < self.slow else total)
-        bar = Bar(title, done, total, left)
         line = f"measured {done}/{total} architectures" if total else ""
-        self.show(line, bar, done in (0, total), {})
+        self._step(title, line, done, total, self.slow if done < self.slow else total)
 
     def say(self, text: str) -> None:
         """Keep silent."""
@@ -142,9 +140,8 @@ class Watcher:
 
     def permuting(self, done: int, total: int) -> None:
         """Show how far the searches on shuffled accuracies are."""
-        left = self._pace.left(done, total)
-        bar = Bar(f"searching on shuffled accuracies  {done}/{total}", done, total, left)
-        self.show(f"searched {done}/{total} shuffled accuracies", bar, done in (0, total), {})
+        title = f"searching on shuffled accuracies  {done}/{total}"
+        self._step(title, f"searched {done}/{total} shuffled accuracies", done, total, total)
 
     def interrupted(self) -> None:
         """Say what is done now, and how to do without it."""
@@ -153,12 +150,15 @@ class Watcher:
 
     def reporting(self, done: int, total: int) -> None:
         """Show how far the report is."""
-        left = self._pace.left(done, total)
         title = f"assessing proxies for the report  {done}/{total}"
         if done == total:
             title = "judging what of it is luck"
-        line = f"assessed {done}/{total} proxies for the report"
-        self.show(line, Bar(title, done, total, left), done in (0, total), {})
+        self._step(title, f"assessed {done}/{total} proxies for the report", done, total, total)
+
+    def _step(self, title: str, line: str, done: int, total: int, until: int) -> None:
+        """Show how far something is; the pace is that up to `until`, and no fact is known yet."""
+        bar = Bar(title, done, total, self._pace.left(done, until))
+        self.show(line, bar, done in (0, total), {})
 
     def finished(self, run: Run) -> None:
         """Do nothing: the report says what was found."""

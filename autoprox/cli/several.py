@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +27,6 @@ KNOWN = 8
 
 RECURRING = 10
 """How many recurring formulas are shown."""
-
-
-def holds_several(folder: str | Path) -> bool:
-    """Say whether a folder is one of several runs; without the engine, which takes time to load."""
-    return os.path.isfile(Path(folder) / "runs.json")
 
 
 class SeveralWatcher:

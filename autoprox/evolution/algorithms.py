@@ -45,15 +45,6 @@ class Random(Algorithm):
         """Return random graphs."""
         return [self.newcomer() for _ in range(self.proposals)]
 
-    def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Keep the best that differ in behaviour."""
-        known = {member.behaviour for member in self.population}
-        for candidate in ranked(candidates):
-            if candidate.behaviour not in known:
-                known.add(candidate.behaviour)
-                self.population.append(candidate)
-        self.remove_worst()
-
 
 @algorithm("autoprox")
 @dataclass(eq=False)
@@ -147,13 +138,10 @@ class Emq(Checked):
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
         """Let the better of each pair in if it passes the screening; remove the worst."""
-        known = {member.behaviour for member in self.population}
+        better: list[Candidate] = []
         for pair in zip(candidates[::2], candidates[1::2], strict=True):
-            better = ranked([candidate for candidate in pair if self.admits(candidate)])[:1]
-            if better and better[0].behaviour not in known:
-                known.add(better[0].behaviour)
-                self.population += better
-        self.remove_worst()
+            better += ranked([candidate for candidate in pair if self.admits(candidate)])[:1]
+        self.join(better)
 
 
 @algorithm("default")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from autoprox.errors import RunError
+from autoprox.evolution.drawing import random
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.variation import Variation
 from autoprox.language.graph import Graph
@@ -91,9 +92,9 @@ class Algorithm:
     of the search. `population` is all that a checkpoint keeps, beside what `state` returns.
 
     A subclass is a dataclass whose fields, all with defaults, are its parameters: numbers, texts
-    and lists of them, which the run's settings keep. It overrides `offspring` and `survive`, which
-    this class calls as soon as a first population is complete, or `ask` and `tell`; what else it
-    remembers begins in `begin`.
+    and lists of them, which the run's settings keep. It overrides `offspring`, which this class
+    calls as soon as a first population is complete, and `survive` if others than the best are to
+    stay, or `ask` and `tell`; what else it remembers begins in `begin`.
     """
 
     def begin(self, world: World) -> None:
@@ -126,6 +127,11 @@ class Algorithm:
         """Return a random graph."""
         return Proposal(self.variation.random())
 
+    def fittest(self, few: int) -> Candidate:
+        """Return the fittest of so many random members, or of all if there are no more."""
+        drawn = random.sample(self.population, min(few, len(self.population)))
+        return ranked(drawn)[0]
+
     def mutant(self, parent: Graph) -> Proposal:
         """Return a mutated graph."""
         return Proposal(self.variation.mutated(parent), (parent.text,))
@@ -133,15 +139,19 @@ class Algorithm:
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Fill the population first; then let the algorithm decide who survives."""
         if not self.filled:
-            known = {member.behaviour for member in self.population}
-            for candidate in candidates:
-                if self.admits(candidate) and candidate.behaviour not in known:
-                    known.add(candidate.behaviour)
-                    self.population.append(candidate)
-            self.remove_worst()
+            self.join(candidates)
             self.filled = len(self.population) == self.size
         else:
             self.survive(candidates)
+
+    def join(self, candidates: Iterable[Candidate]) -> None:
+        """Add those that it admits and that behave like no member, then remove the worst."""
+        known = {member.behaviour for member in self.population}
+        for candidate in candidates:
+            if self.admits(candidate) and candidate.behaviour not in known:
+                known.add(candidate.behaviour)
+                self.population.append(candidate)
+        self.remove_worst()
 
     def admits(self, candidate: Candidate) -> bool:
         """Say whether a candidate may be a member at all."""
@@ -156,12 +166,8 @@ class Algorithm:
         raise RunError(f"{type(self).__name__} defines no offspring(), which proposes graphs")
 
     def survive(self, candidates: Sequence[Candidate]) -> None:
-        """Make the next population of the present one and the judged offspring.
-
-        Raises:
-            RunError: a subclass has neither this method nor a `tell` of its own.
-        """
-        raise RunError(f"{type(self).__name__} defines no survive(candidates), which selects")
+        """Make the next population of the best that differ, members and judged offspring."""
+        self.join(ranked(candidates))
 
     def state(self) -> dict[str, Any]:
         """Return whether the first population is complete: it may shrink later."""

@@ -34,8 +34,8 @@ def features_of(network: nn.Module, inputs: Inputs) -> dict[str, float]:
     import torch
 
     from autoprox.quantise.running import evaluating
+    from autoprox.runtime.hooks import hooked
     from autoprox.statistics.eager import counting
-    from autoprox.statistics.hooks import hooked
     from autoprox.statistics.trees import arguments
 
     positional, keywords = arguments(inputs)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils.hooks import RemovableHandle
 
 from autoprox.quantise.running import evaluating
+from autoprox.runtime.hooks import hooked
 
 TOLERANCE = 1e-4
 """How much outputs may change, relative to the largest: rounding of float32."""
@@ -50,21 +53,17 @@ def _pairs(network: nn.Module, images: Tensor) -> list[tuple[str, str]]:
             if output is tensor:
                 pairs[convolution] = name
 
-    handles = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            handles.append(
-                module.register_forward_hook(lambda _, __, out, name=name: after(name, out))
-            )
-        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
-            handles.append(
-                module.register_forward_pre_hook(lambda _, args, name=name: before(name, args[0]))
-            )
-    try:
+    def hooks() -> Iterator[RemovableHandle]:
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                yield module.register_forward_hook(lambda _, __, out, name=name: after(name, out))
+            elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+                yield module.register_forward_pre_hook(
+                    lambda _, args, name=name: before(name, args[0])
+                )
+
+    with hooked(hooks()):
         network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return [pair for pair in pairs.items() if all(runs[name] == 1 for name in pair)]
 
 

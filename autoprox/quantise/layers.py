@@ -13,6 +13,7 @@ from autoprox.errors import QuantisationError, UnknownNameError
 from autoprox.quantise.activations import ACTIVATION_BITS
 from autoprox.quantise.running import check_normalised, evaluating
 from autoprox.quantise.weights import checked_bits
+from autoprox.runtime.hooks import hooked
 
 END_BITS = 8
 """Bits of the first and the last layer, and of layers that no bits are given for."""
@@ -179,18 +180,14 @@ def watched(
         seen.add(name)
         see(name, module, _rows(args[0]), _rows(out))
 
-    handles = [
+    with hooked(
         module.register_forward_hook(
             lambda module, args, out, name=name: after(name, module, args, out)
         )
         for name, module in network.named_modules()
         if isinstance(module, Module)
-    ]
-    try:
+    ):
         network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     if not seen:
         raise QuantisationError(
             f"{type(network).__name__} runs no layer that can be quantised; expected nn.Conv2d or "

@@ -25,7 +25,7 @@ from autoprox.runs.forms import form, forms
 from autoprox.runs.ground import Ground
 from autoprox.runs.record import Run
 from autoprox.runs.running import ground_of, source_of
-from autoprox.runs.several_record import Runs, chosen, names_of
+from autoprox.runs.several_record import Runs, chosen, differing, names_of
 from autoprox.runtime.arguments import listed
 from autoprox.runtime.frames import frame_of
 from autoprox.runtime.parallel import open_workers
@@ -176,9 +176,8 @@ def compare(
         _compared(name, run, own, outcome)
         for name, run, own, outcome in zip(names, compared, alone, figures, strict=True)
     ]
-    return RunsComparison(
-        tuple(rows), _differing(compared), architectures, targets, tuple(differences), reason
-    )
+    asked = differing(run.settings for run in compared)
+    return RunsComparison(tuple(rows), asked, architectures, targets, tuple(differences), reason)
 
 
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
@@ -244,14 +243,6 @@ def _alone(runs: Sequence[Run]) -> list[tuple[tuple[str, ...], int]]:
         alone = tuple(graph.text for text, graph in own.items() if text not in others)
         rows.append((alone, len(own)))
     return rows
-
-
-def _differing(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
-    """Return the settings that differ between runs, with the values of each."""
-    told = [run.settings.to_json() for run in runs]
-    names = dict.fromkeys(name for settings in told for name in settings)
-    values = {name: tuple(settings.get(name) for settings in told) for name in names}
-    return {name: own for name, own in values.items() if any(value != own[0] for value in own)}
 
 
 def _compared(

@@ -13,9 +13,6 @@ report.json       the numbers of the end, held-out ones first; written last: it 
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +30,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy, dumps
+from autoprox.runs.held import check_free, holds_several
 from autoprox.runs.schemas import (
     CHECKPOINT,
     CONFIG,
@@ -44,11 +42,9 @@ from autoprox.runs.schemas import (
     RunConfig,
 )
 from autoprox.runtime.files import write_text
+from autoprox.runtime.frames import csv_of
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import read_bytes, sealed_lines
-
-HELD = ("config.json", "runs.json", "settings.json")
-"""The files that say that a folder holds a run, several, or a search of architectures."""
 
 
 class RunFolder:
@@ -255,7 +251,7 @@ class RunFolder:
         lines = [_line(text, generation.parents[text], new) for text, new in generation.new.items()]
         own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
         self._rows.append({**figures(generation, held_out), **own})
-        write_text(self.path / "generations.csv", _csv(self._rows))
+        write_text(self.path / "generations.csv", csv_of(self._rows))
         self._journal.save(lines, checkpoint, {"rows": self._rows})
 
     def checkpoint(self) -> tuple[Checkpoint, dict[str, Candidate]] | None:
@@ -313,23 +309,6 @@ class RunFolder:
         return sealed_lines(content[:size], Line, path, must=checkpoint.saves > 0)
 
 
-def check_free(folder: Path) -> None:
-    """Check that a folder holds no run yet, nor several, nor a search of architectures.
-
-    Raises:
-        RunError: it does.
-    """
-    if any((folder / name).exists() for name in HELD):
-        raise RunError(
-            f"{folder} already holds a run; go on with --resume {folder}, or choose another --out"
-        )
-
-
-def holds_several(folder: str | Path) -> bool:
-    """Say whether a folder is one of several runs, see `autoprox.runs.several`."""
-    return os.path.isfile(Path(folder) / "runs.json")
-
-
 def resume_words(folder: Path, bench: str, teacher: str | None = None) -> list[str]:
     """Return the words, after autoprox, of the command that goes on with the run in a folder.
 
@@ -377,11 +356,3 @@ def figures(generation: Generation, held_out: float | None) -> dict[str, Any]:
         "complexity": generation.best.graph.complexity,
         "failures": sum(generation.failures.values()),
     }
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from autoprox.evolution.base import PARSIMONY, RULE
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
-from autoprox.runs.folder import holds_several
 from autoprox.runs.forms import forms
+from autoprox.runs.held import holds_several
 from autoprox.runs.left_out import LeftOut, known_everywhere
 from autoprox.runs.record import Run
 from autoprox.runs.record import read_run as read_single
@@ -77,15 +77,8 @@ class Runs:
     @cached_property
     def varied(self) -> tuple[str, ...]:
         """The settings in which the runs differ; some are told only where they are given."""
-        told = [settings.to_json() for settings in self.settings.values()]
-        names = dict.fromkeys(name for settings in told for name in settings)
-        first, *others = told
-        return tuple(
-            name
-            for name in names
-            if name != "searches"  # which vary with the seed proxies
-            and any(other.get(name) != first.get(name) for other in others)
-        )
+        names = differing(self.settings.values())
+        return tuple(name for name in names if name != "searches")  # these vary with seed proxies
 
     @property
     def title(self) -> str:
@@ -269,6 +262,14 @@ class Runs:
         from autoprox.runs.html import runs_html
 
         return runs_html(self)
+
+
+def differing(settings: Iterable[Settings]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings that differ between runs, with the values of each."""
+    told = [each.to_json() for each in settings]
+    names = dict.fromkeys(name for each in told for name in each)
+    values = {name: tuple(each.get(name) for each in told) for name in names}
+    return {name: own for name, own in values.items() if any(value != own[0] for value in own)}
 
 
 def _joints(rows: Sequence[Assessment]) -> tuple[float, dict[str, float]]:

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoprox.statistics.intercepting import Intercepting
-from autoprox.statistics.wrapped import plain
+from autoprox.statistics.hooks import Intercepting, plain
 
 _NAMES = (
     "celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.statistics.hooks import Intercepting, plain
 from autoprox.statistics.parts_of_attention import (
     BEGINNING,
     SOFTMAX,
@@ -25,7 +25,6 @@ from autoprox.statistics.parts_of_attention import (
     normalised_dim,
     part_of,
 )
-from autoprox.statistics.wrapped import plain
 
 _SOFTMAX_OF_SCORES = getattr(torch, "_safe_softmax", None)
 """By which torch computes what `flex_attention` asks for."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.statistics.hooks import Intercepting
 
 CONVOLUTIONS = frozenset({"conv1d", "conv_transpose1d"})
 """The functions that give ``(batch, channels, positions)``."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.statistics.hooks import Intercepting
 from autoprox.statistics.trees import mapped
 
 _WIDER = {

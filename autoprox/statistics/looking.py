@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.activations import ActivationInputs
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.structure import Structure
 from autoprox.statistics.trees import one_sample
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
-from autoprox.statistics.intercepting import InterceptingOperations
+from autoprox.statistics.hooks import InterceptingOperations
 from autoprox.statistics.layers import MATRIX, TRANSPOSED, Axes
 from autoprox.statistics.trees import listed_tensors
 

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autoprox.statistics.hooks import plain
 from autoprox.statistics.trees import listed_tensors
-from autoprox.statistics.wrapped import plain
 
 Axes = tuple[int, ...]
 

@@ -15,12 +15,12 @@ from torch.func import functional_call
 from autoprox.errors import QuantisationError
 from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
 from autoprox.quantise.weights import quantised
-from autoprox.statistics.hooks import hooked
+from autoprox.runtime.hooks import hooked
+from autoprox.statistics.hooks import plain
 from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes
 from autoprox.statistics.structure import Structure, owner_of
 from autoprox.statistics.subject import Subject
-from autoprox.statistics.wrapped import plain
 
 
 def with_bits(subject: Subject, structure: Structure, bits: Bits) -> Subject:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from autoprox.errors import StatisticError
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps
 from autoprox.statistics.findings import Findings, Picker
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.outputs import (
     agreement,
     by_channel,

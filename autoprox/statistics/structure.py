@@ -14,10 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.activations import ActivationInputs
 from autoprox.statistics.attention import AttentionMaps, heads_of
 from autoprox.statistics.code import compares_sizes
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.layers import (
     Axes,
     hint_of_packed,

@@ -14,12 +14,12 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.channels import ChannelsFirst
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor, plain
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import owner_of
 from autoprox.statistics.subject import Subject
-from autoprox.statistics.wrapped import plain
 
 LAYER_NORMS = (nn.LayerNorm, nn.RMSNorm)
 """Norms over the channels of each position: after one, all positions have the same energy."""

@@ -14,7 +14,7 @@ from autoprox.errors import RunError, UnknownNameError
 from autoprox.evolution.algorithms import ALGORITHMS, Default, Emq
 from autoprox.evolution.base import Algorithm, Proposal, World, algorithm, ranked
 from autoprox.evolution.drawing import random
-from tests.evolution.worlds import TEXTS, Spelling, candidate
+from tests.evolution.worlds import TEXTS, Drawn, Spelling, candidate, candidates, failure, grown
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 SMALL = {"evaluations": 60, "population": 10, "proposals": 10}
@@ -264,7 +264,6 @@ MISTAKES = {
         r"^survive of the algorithm Mistaken failed: IndexError: ",
     ),
     "no offspring": ({"offspring": Algorithm.offspring}, r"^Mistaken defines no offspring\(\), "),
-    "no survive": ({"survive": Algorithm.survive}, r"^Mistaken defines no survive\(candidates\), "),
 }
 
 
@@ -273,6 +272,31 @@ def test_a_mistake_in_an_algorithm_is_told_in_a_sentence(cache, tmp_path, mistak
     methods, message = MISTAKES[mistake]
     with pytest.raises(RunError, match=message):
         evolve(tmp_path / "run", cache, algorithm=mistaken(**methods))
+
+
+def test_unless_an_algorithm_says_otherwise_the_best_that_differ_survive():
+    @dataclass(eq=False)
+    class Picky(Algorithm):
+        """Leaves out one text."""
+
+        def admits(self, candidate):
+            return super().admits(candidate) and candidate.graph.text != TEXTS[3]
+
+    members = candidates(0.4, 0.2)
+    picky = grown(Picky, members, size=3)
+    third, fourth = candidate(TEXTS[2], 0.3), candidate(TEXTS[3], 0.9)
+    large, small = candidate(f"exp({TEXTS[4]})", 0.5, "same"), candidate(TEXTS[4], 0.5, "same")
+    picky.tell([third, fourth, failure(TEXTS[5]), large, small])
+    assert picky.population == [small, members[0], third]
+
+
+def test_the_fittest_of_a_few_is_the_best_of_those_drawn(monkeypatch):
+    members = candidates(0.2, 0.4, 0.3, 0.9)
+    climber = grown(Climber, members)
+    drawn = Drawn(monkeypatch)
+    assert climber.fittest(3) is members[1]
+    assert climber.fittest(9) is members[3]
+    assert drawn.samples == [(members, 3), (members, 4)]
 
 
 def test_an_algorithm_may_ask_and_tell_all_by_itself():

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 import autoprox
 from autoprox.errors import LanguageError, UnknownNameError
-from autoprox.language.auto_das import instinct, interaction
 from autoprox.language.graph import apply
 from autoprox.statistics import noise
+from tests.language.auto_das import instinct, interaction
 from tests.statistics.test_taught import made
 
 PUBLISHED = {

@@ -8,10 +8,10 @@ import torch
 
 from autoprox.errors import LanguageError
 from autoprox.evaluation.evaluate import Evaluator, Table
-from autoprox.language.genotype import BINARY, CONSTANT, UNARY, tree
 from autoprox.language.graph import check_root
 from autoprox.primitives import PRIMITIVES
 from autoprox.statistics import measure, noise
+from tests.language.genotype import BINARY, CONSTANT, UNARY, tree
 from tests.tiny_bench import bench
 
 PUBLISHED = {

@@ -15,8 +15,9 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.channels import ChannelsFirst
-from autoprox.statistics.hooks import first_tensor, hooked
+from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.subject import Subject
 
 SMALL = 1e-8

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from autoprox.errors import StatisticError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.statistics.intercepting import InterceptingOperations
+from autoprox.statistics.hooks import InterceptingOperations
 from autoprox.statistics.private import result_of
 from autoprox.statistics.subject import Subject
 

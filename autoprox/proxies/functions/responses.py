@@ -13,9 +13,9 @@ from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.functions.az_nas import chain
 from autoprox.proxies.functions.patterns import activations, of_samples
+from autoprox.runtime.hooks import hooked
 from autoprox.statistics.activations import ACTIVATIONS
-from autoprox.statistics.hooks import hooked
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.statistics.hooks import Intercepting
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import Structure
 from autoprox.statistics.subject import Subject

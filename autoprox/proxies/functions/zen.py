@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies.function import FunctionProxy
-from autoprox.statistics.hooks import hooked
-from autoprox.statistics.intercepting import Intercepting
+from autoprox.runtime.hooks import hooked
+from autoprox.statistics.hooks import Intercepting
 from autoprox.statistics.subject import Subject
 from autoprox.statistics.trees import Inputs, check_floating, mapped, numbers, tensors
 

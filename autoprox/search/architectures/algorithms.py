@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,20 @@ TOURNAMENT = 10
 """How many of a population compete to be the parent of one child of evolution."""
 
 
-class SearchAlgorithm(Protocol):
-    """Proposes architectures, and learns what became of them."""
+class RandomSearch:
+    """Every architecture is drawn at random; the other algorithms derive from this one."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
 
     def propose(self, random: Random) -> Config:
-        """Return a configuration, which need neither be new nor fit."""
+        """Return a random configuration; that of an algorithm need neither be new nor fit."""
+        return asked(self.space, "sample", self.space.sample, random)
 
     def learn(
         self, scored: Sequence[Scored], merits: NDArray[np.float64], since: int, cost: str
     ) -> None:
-        """Take note of a generation.
+        """Learn nothing; other algorithms take note of a generation.
 
         Args:
             scored: everything scored so far.
@@ -38,22 +42,6 @@ class SearchAlgorithm(Protocol):
             since: where in `scored` the new generation begins.
             cost: what pays for merit.
         """
-
-
-class RandomSearch:
-    """Every architecture is drawn at random."""
-
-    def __init__(self, space: Space) -> None:
-        self.space = space
-
-    def propose(self, random: Random) -> Config:
-        """Return a random configuration."""
-        return asked(self.space, "sample", self.space.sample, random)
-
-    def learn(
-        self, scored: Sequence[Scored], merits: NDArray[np.float64], since: int, cost: str
-    ) -> None:
-        """Learn nothing."""
 
     def mutated(self, config: Config, random: Random) -> Config:
         """Return a configuration that differs a little."""
@@ -180,7 +168,7 @@ def non_dominated(merits: NDArray[np.float64], prices: NDArray[np.float64]) -> l
     return front
 
 
-ALGORITHMS: Registry[Callable[[Space], SearchAlgorithm]] = Registry("algorithm")
+ALGORITHMS: Registry[Callable[[Space], RandomSearch]] = Registry("algorithm")
 """Name to what makes the algorithm for a space."""
 
 ALGORITHMS.register("evolution", Evolution)

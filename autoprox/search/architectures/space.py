@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from torch import nn
 
 from autoprox.benches import Architecture, Bench, load_bench
-from autoprox.benches.registry import executed, failure, file_digest
+from autoprox.benches.registry import called, executed, file_digest, remembered
 from autoprox.benches.spaces import AutoFormerSpace, BenchSpace, NB201Space, pit_space
 from autoprox.errors import (
     AutoproxError,
@@ -105,7 +104,7 @@ def load_space(source: str | Path | Space) -> Space:
     text = str(source)
     if text.endswith(".py"):
         try:
-            return _in_file(user_path(text))
+            return remembered(user_path(text), "space", _space_in)
         except BenchError as error:
             raise SpaceError(str(error)) from None
     if text not in SPACES:
@@ -113,21 +112,7 @@ def load_space(source: str | Path | Space) -> Space:
     return SPACES[text]()
 
 
-_FILES: dict[tuple[Path, str], Space] = {}
-"""The spaces of the files executed so far; each file is executed once."""
-
-
-def _in_file(path: Path) -> Space:
-    """Return the space that a file defines."""
-    if not os.path.isfile(path):
-        raise SpaceError(f"there is no file {path}; give a space's name or a path to a .py file")
-    key = path.resolve(), file_digest(path)
-    if key not in _FILES:
-        _FILES[key] = _defined_in(path)
-    return _FILES[key]
-
-
-def _defined_in(path: Path) -> Space:
+def _space_in(path: Path, _: str) -> Space:
     """Execute a file, and return its space."""
     space = getattr(executed(path), "space", None)
     if space is None:
@@ -135,12 +120,7 @@ def _defined_in(path: Path) -> Space:
             f"{path} defines no `space`; it must define an object, or a class, with name, "
             f"input_shape, classes, {', '.join(NEEDED)}"
         )
-    if isinstance(space, type):
-        try:
-            space = space()
-        except (Exception, SystemExit) as error:
-            raise failure(path, error) from None
-    return _checked(space, str(path))
+    return _checked(called(path, space) if isinstance(space, type) else space, str(path))
 
 
 def _checked(space: Any, where: str) -> Space:

@@ -28,7 +28,7 @@ from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
 from autoprox.runs.fitness import fitness_name, is_joint
-from autoprox.runs.folder import holds_several
+from autoprox.runs.held import holds_several
 from autoprox.runs.lineage import lineage
 from autoprox.runs.record import Run, read_run
 from autoprox.runs.several_record import read_runs

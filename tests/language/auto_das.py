@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from autoprox.errors import LanguageError, UnknownNameError
-from autoprox.language.genotype import applied
 from autoprox.language.graph import Graph, apply, leaf, number
+from tests.language.genotype import applied
 
 STATISTICS = {"act": "act", "grad": "grad", "weight": "weight", "virtual_grad": "ones_grad"}
 """The inputs of an instinct, and the statistics here."""
