@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import secrets
 import sys
@@ -16,6 +15,7 @@ from autoprox.errors import AutoproxError, StatisticError, reason_of
 from autoprox.primitives.kinds import KINDS, SPECTRA, Kind, Layer, Relation, Weight
 from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes
+from autoprox.statistics.private import private_copy
 from autoprox.statistics.sampling import spread
 from autoprox.statistics.subject import reseed
 from autoprox.statistics.trees import mapped
@@ -151,9 +151,10 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
     subject = passes.subject
     targets = mapped(subject.targets, Tensor.clone)
     reseed(subject.seed, word.name)
+    network = private_copy(subject.network, subject.mode)
+    network.zero_grad()
     try:
-        network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
-        network.zero_grad()
+        network.requires_grad_()
         inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
         by_name = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything
