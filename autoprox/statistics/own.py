@@ -18,7 +18,7 @@ from autoprox.statistics.passes import Passes
 from autoprox.statistics.private import private_copy
 from autoprox.statistics.sampling import spread
 from autoprox.statistics.subject import reseed
-from autoprox.statistics.trees import mapped
+from autoprox.statistics.trees import mapped, numbers
 from autoprox.statistics.words import STATISTICS, Own, Statistic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -124,7 +124,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
         StatisticError: the function fails, or gives something else than its kind asks for.
     """
     by_name, batch = _called(passes, word), passes.subject.batch
-    numbers = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
+    layerwise = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
     state = passes.subject.state()
     shapes = {Layer: torch.Size(()), Relation: torch.Size((batch, batch))}
     for layer, name in passes.places():
@@ -133,7 +133,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
         shape = state[name].shape if word.kind is Weight else shapes.get(word.kind)
         tensor = _checked(word, name, by_name[name], shape)
         if word.kind is Layer:
-            numbers[layer] = tensor.double()
+            layerwise[layer] = tensor.double()
             continue
         kept = tensor
         if word.kind is Weight:
@@ -142,7 +142,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
             kept = spread(tensor.sort(descending=True).values, passes.picker.sample)
         passes.findings.put(word.name, layer, kept, tensor.numel())
     if word.kind is Layer:
-        passes.findings.layerwise[word.name] = numbers
+        passes.findings.layerwise[word.name] = layerwise
 
 
 def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
@@ -153,8 +153,9 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
     reseed(subject.seed, word.name)
     network = private_copy(subject.network, subject.mode)
     network.zero_grad()
+    for parameter in filter(numbers, network.parameters()):
+        parameter.requires_grad_()
     try:
-        network.requires_grad_()
         inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
         by_name = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything

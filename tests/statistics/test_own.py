@@ -147,6 +147,14 @@ def test_what_a_function_writes_into_a_replaced_forward_is_not_there_for_others(
     assert found.values[looks].tolist() == [0.0]
 
 
+def test_a_network_with_parameters_that_are_integers_has_gradients_of_the_others(network, batch):
+    network.order = nn.Parameter(torch.arange(5), requires_grad=False)
+    with registered(gradient) as name:
+        found = measure(network, *batch, [name, "grad"], sample="full")
+    for own, ours in zip(found.values[name], found.values["grad"], strict=True):
+        torch.testing.assert_close(own, ours, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [
