@@ -3,6 +3,9 @@
 import functools
 import runpy
 import weakref
+from array import array
+from collections import ChainMap, Counter, OrderedDict, UserDict, deque
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy
@@ -65,6 +68,117 @@ def test_what_is_written_beside_the_network_is_put_back():
     torch.testing.assert_close(found.values["grad"][0], expected)
 
 
+class Slots:
+    __slots__ = ("__last", "calls")
+
+    def __init__(self):
+        self.calls = 0
+
+    def count(self):
+        self.calls = getattr(self, "_Slots__last", 0) + 1
+        self.__last = self.calls
+        return self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    calls: list
+
+
+class Closed(OrderedDict):
+    """Refuses what would change several of its items, as outputs of transformers do."""
+
+    def update(self, *_):
+        raise TypeError("not allowed")
+
+    clear = update
+
+
+class Listed(list):
+    calls = 0
+
+    def count(self):
+        self.append(1)
+        self.calls += 1
+        return len(self) * self.calls
+
+
+class Hidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1))
+
+    def forward(self):
+        self.scale += 1
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.scale * self.calls
+
+
+def lengthened(sequence):
+    sequence.append(1)
+    return len(sequence)
+
+
+def counted(mapping):
+    mapping["calls"] = mapping.get("calls", 0) + 1
+    mapping.setdefault("first", mapping["calls"])
+    return mapping["calls"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "count"),
+    [
+        (Slots, Slots.count), (Listed, Listed.count),
+        (lambda: Record([]), lambda record: lengthened(record.calls)),
+        (Counter, counted), (UserDict, counted), (Closed, counted),
+        (lambda: ChainMap({}, {"calls": 0}), counted),
+        (bytearray, lengthened), (lambda: array("i"), lengthened), (deque, lengthened),
+        (lambda: ({"inner": ([], 1)},), lambda nested: lengthened(nested[0]["inner"][0])),
+        (lambda: [Hidden()], lambda modules: modules[0]()),
+    ],
+)  # fmt: skip
+def test_what_any_kind_of_object_keeps_of_one_pass_is_not_there_in_the_next(keep, count):
+    network = two(lambda self, x: self.head(self.first(x * count(self.kept)).tanh()))
+    network.kept = keep()
+    agrees(network, *batch())
+
+
+class Writes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 10)
+
+
+class Makes(Writes):
+    """Makes a class attribute and a variable of its file in its first pass."""
+
+    def forward(self, x):
+        global MADE
+        if not hasattr(Makes, "made"):
+            Makes.made = MADE = 1
+        return self.head(x)
+
+
+def test_what_the_first_pass_makes_beside_the_network_is_gone():
+    measure(Makes(), *batch(), ["grad"])
+    assert "made" not in vars(Makes)
+    assert "MADE" not in globals()
+
+
+HIDDEN = Hidden()
+
+
+class UsesAModule(Writes):
+    def forward(self, x):
+        return self.head(x * HIDDEN())
+
+
+def test_a_module_of_the_file_is_put_back():
+    measure(UsesAModule(), *batch(), ["grad"])
+    assert HIDDEN.scale == 1
+    assert "calls" not in vars(HIDDEN)
+
+
 def passing_on(function):
     @functools.wraps(function)
     def call(*args):
@@ -78,12 +192,6 @@ WRITTEN = {}
 
 def written_by_a_function():
     WRITTEN["function"] = 1
-
-
-class Writes(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Linear(12, 10)
 
 
 class ByFunction(Writes):
