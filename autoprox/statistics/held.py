@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from autoprox.statistics.code import called_by, functions_of
 
@@ -83,13 +84,14 @@ class Held:
     def __init__(
         self,
         *modules: Mapping[str, Any],
-        clones: MutableMapping[Tensor, tuple[int, Tensor]] | None = None,
+        clones: MutableMapping[Any, Any] | None = None,
     ) -> None:
         """Remember what the attributes of the modules of a network hold.
 
-        Tensors among `clones` are cloned anew only if they were written into since.
+        Tensors among `clones` are cloned anew only if they were written into since, and arrays
+        not at all: they hold what was put back.
         """
-        self._clones = {} if clones is None else clones
+        self._clones = WeakIdKeyDictionary() if clones is None else clones
         self._parts = {id(part) for each in modules for part in each.get("_modules", {}).values()}
         self._seen: dict[int, object] = {}
         self._restoring: list[Callable[[Mapping[int, Tensor]], None]] = []
@@ -132,7 +134,7 @@ class Held:
             if not {*map(type, inside)} <= CONSTANTS:
                 yield from inside
         elif kept.base is not None:
-            self._restoring.append(partial(_set_state, value, _state(value)))
+            self._restoring.append(partial(_set_state, value, _state(value, self._clones)))
         if kept.slots:
             filled = _filled(value, kept.slots)
             self._restoring.append(partial(_set_slots, value, kept.slots, filled))
@@ -317,15 +319,18 @@ def _home(value: Any) -> str:
     return str(getattr(value, "__module__", "")).partition(".")[0]
 
 
-def _state(generator: Any) -> Any:
-    """Return the state of a generator of random numbers, or what an array holds."""
+def _state(generator: Any, clones: MutableMapping[Any, Any]) -> Any:
+    """Return the state of a generator of random numbers, or what an array holds; see `Held`."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     if hasattr(generator, "get_state"):  # torch's, and numpy's older kind
         return generator.get_state()
     if hasattr(generator, "bit_generator"):
         return generator.bit_generator.state
-    return generator.copy()
+    known = clones.get(generator)
+    if known is None:
+        known = clones[generator] = generator.copy()
+    return known
 
 
 def _set_state(generator: Any, state: Any, _: Mapping[int, Tensor]) -> None:

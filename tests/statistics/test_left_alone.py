@@ -257,6 +257,30 @@ def test_tensors_that_nothing_writes_into_are_not_cloned_in_each_pass(monkeypatc
     assert cloned.count((12345,)) <= 4  # those of copies of the network, too; passes are many
 
 
+class Copied(numpy.ndarray):
+    copies = 0
+
+    def copy(self, *args):
+        Copied.copies += 1
+        return super().copy(*args)
+
+
+def test_an_array_is_copied_once_and_put_back_after_each_pass():
+    seen, before = [], Copied.copies
+
+    def forward(self, x):
+        seen.append(float(self.table[0]))
+        self.table += 1
+        return self.head(self.first(x).tanh())
+
+    network = two(forward)
+    network.table = numpy.zeros(3).view(Copied)
+    measure(network, *batch(), ["grad", "ntk", "flow_grad"])
+    assert len(seen) > 4
+    assert set(seen) == {0.0}
+    assert Copied.copies == before + 1
+
+
 def test_what_hooks_keep_is_there_for_the_loss():
     network, (x, y), kept = two(), batch(), {}
 
