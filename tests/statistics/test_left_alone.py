@@ -1,6 +1,7 @@
 """What a network's code does beside computing: nothing is left of it, and nothing comes of it."""
 
 import functools
+import gc
 import runpy
 import weakref
 from array import array
@@ -387,6 +388,20 @@ def test_samples_that_are_exchanged_by_chance_are_found(permutation, seed, capsy
     network, (x, _) = two(forward), batch()
     measure(network, x, None, ["act"], seed=seed)
     assert capsys.readouterr().out.split()[-1] == "8"  # and not a part of the batch
+
+
+def test_networks_are_not_kept_by_functions_that_they_hold():
+    def count():
+        gc.collect()
+        return sum(type(each) is Writes for each in gc.get_objects())
+
+    before = count()
+    for _ in range(3):
+        network = Writes()
+        network.forward = lambda x, parts=[network]: parts[0].head(x)
+        measure(network, *batch(), ["grad"])
+    del network
+    assert count() == before
 
 
 def less_the_mean_of_a_function(x, hidden):
