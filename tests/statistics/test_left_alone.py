@@ -498,6 +498,27 @@ def test_flex_attention_has_the_maps_and_gradients_of_attention():
     assert found["heads"].tolist() == [2, 0]
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh"])
+def test_recurrent_layers_run_without_cudnn_which_gives_them_no_second_derivative(
+    kind, monkeypatch
+):
+    enabled, run = [], getattr(torch._VF, kind)
+
+    def seen(*args):
+        enabled.append(torch.backends.cudnn.enabled)
+        return run(*args)
+
+    monkeypatch.setattr(torch._VF, kind, seen, raising=False)
+    layer = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}[kind](3, 8, batch_first=True)
+    network = Calls(lambda self, x: self.head(self.layer(x)[0].mean(1)), layer=layer)
+    network.head = nn.Linear(8, 10)
+    measure(network, torch.randn(8, 4, 3), torch.arange(8), ["grad", "hessian_grad"])
+    assert set(enabled) == {False}
+    assert torch.backends.cudnn.enabled
+    network(torch.randn(8, 4, 3))
+    assert enabled[-1]
+
+
 def energies(self, x):
     x = x.detach().requires_grad_()
     energy = self.first(x).tanh().square().sum()
