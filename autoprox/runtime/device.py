@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from autoprox.errors import StatisticError
 
@@ -39,8 +40,40 @@ def device_of(name: str) -> torch.device:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Compute float32 as such: convolutions on a GPU keep 10 of its 23 bits unless told not to."""
+    """Compute float32 as such.
+
+    Convolutions on a GPU keep 10 of its 23 bits unless told not to; products of matrices do, on
+    some processors too, where somebody asked for it.
+    """
+    settings, before = _settings(), []
+    for read, write, _ in settings:
+        with suppress(RuntimeError):  # torch reads no old name whose new ones say something else
+            before.append((write, read()))
+    try:
+        for _, write, value in settings:
+            write(value)
+        yield
+    finally:
+        for write, value in before:
+            write(value)
+
+
+def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
+    """Return how each setting of torch's precision is read and written, and what it is to be."""
     import torch
 
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+    cudnn: Any = torch.backends.cudnn
+    cpu: Any = torch.backends.mkldnn
+    products: Any = torch.backends.cuda.matmul
+    named: list[tuple[Any, str, Any]] = [
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+        (cudnn, "allow_tf32", False),
+    ]
+    if hasattr(products, "fp32_precision"):  # from torch 2.9 on
+        operations = (products, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn)
+        named += [(operation, "fp32_precision", "ieee") for operation in operations]
+    return [
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        *((partial(getattr, *at), partial(setattr, *at), value) for *at, value in named),
+    ]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -126,6 +126,7 @@ class _Reader:
                 _meaning(code),
                 self.told(function.__defaults__),
                 self.told(function.__kwdefaults__),
+                self.told(vars(function)),
                 *(self.told(_content(cell)) for cell in cells),
                 *(self.told(known[name]) for name in names if name in known),
                 *(self._imported(name) for name in _arguments(code, "IMPORT_NAME")),
@@ -165,13 +166,20 @@ def _content(cell: Any) -> object:
 
 
 def _name(value: object) -> str | None:
-    """Return the name of a function or class that is installed, or None."""
+    """Return the name of a function or class that is installed and found by it, or None.
+
+    Who wraps a function gives it the name of another one. What is written in C keeps its own.
+    """
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     owner = getattr(value, "__self__", None)
     bound = owner is not None and not isinstance(owner, (ModuleType, type))
-    if bound or not isinstance(module, str) or not isinstance(name, str):
+    if bound or not isinstance(module, str) or not isinstance(name, str) or not _installed(module):
         return None
-    return f"{module}.{name}" if _installed(module) else None
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    known = found is value or isinstance(value, BuiltinFunctionType)
+    return f"{module}.{name}" if known else None
 
 
 def _installed(module: str) -> bool:
@@ -209,4 +217,8 @@ def _meaning(code: CodeType) -> str:
             constants.append(
                 repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
             )
-    return f"{code.co_code.hex()} {code.co_names} {code.co_freevars} {constants}"
+    flags = code.co_flags & 0xFFFF  # those above are what `from __future__` imports
+    called = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags
+    caught = getattr(code, "co_exceptiontable", b"")  # from Python 3.11 on; before, in the code
+    names = code.co_names, code.co_varnames, code.co_freevars
+    return f"{code.co_code.hex()} {caught.hex()} {called} {names} {constants}"

@@ -48,7 +48,6 @@ def functions_of(value: object) -> list[FunctionType]:
     return [func for func in candidates if isinstance(func, FunctionType) and not _of_torch(func)]
 
 
-@lru_cache(maxsize=4096)
 def _asks_and_compares(function: FunctionType) -> bool:
     """Say whether a function, or one that it calls by its name, asks for sizes and compares."""
     return any(_compares(called.__code__) for called in (function, *called_by(function)))
@@ -64,6 +63,7 @@ def _of_torch(function: FunctionType) -> bool:
     return str(function.__globals__.get("__name__")).partition(".")[0] == "torch"
 
 
+@lru_cache(maxsize=4096)  # code refers to nothing, and functions to whole networks
 def _compares(code: CodeType) -> bool:
     """Say whether code, or a function inside it, asks for a size, and compares something."""
     asks = not SIZES.isdisjoint(code.co_names)

@@ -124,7 +124,7 @@ def top(times: Products, weight: Tensor, generator: torch.Generator) -> float:
 
     HAWQ's power iteration, from a random vector, with at most `ITERATIONS` products.
     """
-    vector = torch.randn(weight.shape, generator=generator).to(weight)
+    vector = torch.randn(weight.shape, generator=generator, dtype=torch.float32).to(weight)
     value = 0.0
     for _ in range(ITERATIONS):
         vector = vector / vector.norm()

@@ -1,4 +1,4 @@
-"""Functions of torch that compile what they are given, run as it is written."""
+"""Functions of torch that compile what they are given, or call cuDNN, run as they are written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -27,6 +28,23 @@ def _dense_attention(*args: Any) -> Any:
     return math_attention(*args)
 
 
+class _WithoutCudnn:
+    """Torch's functions, run without cuDNN, which gives recurrent layers no second derivative."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(torch._VF, name)
+
+        def run(*args: Any) -> Any:
+            cudnn: Any = torch.backends.cudnn
+            before, cudnn.enabled = cudnn.enabled, False
+            try:
+                return function(*args)
+            finally:
+                cudnn.enabled = before
+
+        return run
+
+
 REPLACED: Mapping[str, Mapping[str, Any]] = {
     "torch._higher_order_ops.utils": {
         "_hop_compile_and_call": lambda function, args: function(*args)
@@ -37,6 +55,7 @@ REPLACED: Mapping[str, Mapping[str, Any]] = {
         "_validate_device": lambda *_: None,  # it refuses gradients on a CPU
         "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG": True,
     },
+    "torch.nn.modules.rnn": {"_VF": _WithoutCudnn()},
 }
 """Modules of torch, if they are imported, and what their names stand for meanwhile."""
 
@@ -63,9 +82,9 @@ def counting() -> Iterator[Operations]:
 
 @contextmanager
 def as_written() -> Iterator[None]:
-    """Run `torch.cond` and `flex_attention` as other functions: operation by operation.
+    """Run `torch.cond`, `flex_attention` and recurrent layers operation by operation.
 
-    What is compiled cannot be looked into, and has no second derivatives.
+    What is compiled, or run by cuDNN, cannot be looked into, and has no second derivatives.
     """
     before: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for module, names in REPLACED.items():

@@ -69,7 +69,7 @@ def channel_spectrum(positions: Tensor) -> Tensor:
     centred = positions.double() - positions.double().mean(0)
     length = centred.norm(dim=0)
     centred = centred / torch.where(length > 0, length, 1.0)
-    values = torch.zeros(centred.shape[1])
+    values = torch.zeros(centred.shape[1], dtype=torch.float32)
     leading = singular_values(centred).square()
     values[: len(leading)] = leading
     return values
@@ -93,7 +93,8 @@ def agreement(values: Tensor) -> Tensor:
     """
     batch, entries = values.shape
     shared = torch.zeros(batch, batch, dtype=torch.float64, device=values.device)
-    ones = torch.empty(batch, min(entries, CODES_AT_ONCE), device=values.device)
+    shape = batch, min(entries, CODES_AT_ONCE)
+    ones = torch.empty(shape, dtype=torch.float32, device=values.device)
     for part in torch.split(values, CODES_AT_ONCE, 1):
         above = torch.gt(part, 0, out=ones[:, : part.shape[1]])
         shared += above @ above.T  # whole numbers, as all that follows

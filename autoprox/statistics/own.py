@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import secrets
 import sys
@@ -16,9 +15,10 @@ from autoprox.errors import AutoproxError, StatisticError, reason_of
 from autoprox.primitives.kinds import KINDS, Kind, Layer, Relation, Spectrum, Weight
 from autoprox.runtime.digest import digest
 from autoprox.statistics.passes import Passes
+from autoprox.statistics.private import private_copy
 from autoprox.statistics.sampling import spread
 from autoprox.statistics.subject import reseed
-from autoprox.statistics.trees import mapped
+from autoprox.statistics.trees import mapped, numbers
 from autoprox.statistics.words import STATISTICS, Own, Statistic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -122,7 +122,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
         StatisticError: the function fails, or gives something else than its kind asks for.
     """
     by_name, batch = _called(passes, word), passes.subject.batch
-    numbers = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
+    layerwise = torch.full((len(passes.subject.names),), torch.nan, dtype=torch.float64)
     state = passes.subject.state()
     shapes = {Layer: torch.Size(()), Relation: torch.Size((batch, batch))}
     for layer, name in passes.places():
@@ -131,7 +131,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
         shape = state[name].shape if word.kind is Weight else shapes.get(word.kind)
         tensor = _checked(word, name, by_name[name], shape)
         if word.kind is Layer:
-            numbers[layer] = tensor.double()
+            layerwise[layer] = tensor.double()
             continue
         kept = tensor
         if word.kind is Weight:
@@ -140,7 +140,7 @@ def measure_own(passes: Passes, word: Statistic) -> None:
             kept = spread(tensor.sort(descending=True).values, passes.picker.sample)
         passes.findings.put(word.name, layer, kept, tensor.numel())
     if word.kind is Layer:
-        passes.findings.layerwise[word.name] = numbers
+        passes.findings.layerwise[word.name] = layerwise
 
 
 def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
@@ -149,9 +149,11 @@ def _called(passes: Passes, word: Statistic) -> Mapping[str, Any]:
     subject = passes.subject
     targets = mapped(subject.targets, Tensor.clone)
     reseed(subject.seed, word.name)
+    network = private_copy(subject.network, subject.mode)
+    network.zero_grad()
+    for parameter in filter(numbers, network.parameters()):
+        parameter.requires_grad_()
     try:
-        network = copy.deepcopy(subject.network).train(subject.mode == "train").requires_grad_()
-        network.zero_grad()
         inputs = mapped(subject.inputs, lambda tensor: tensor.detach().clone())
         by_name = word.own.function(network, inputs, targets)
     except Exception as error:  # the function is foreign code and may raise anything

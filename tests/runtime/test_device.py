@@ -19,6 +19,7 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.runtime.device import device_of
 from autoprox.statistics import Store
 from tests.evolution.test_variation import drawn
+from tests.processes import run_python
 from tests.tiny_bench import bench
 
 NAMES = (
@@ -55,6 +56,52 @@ def test_a_network_is_moved_to_its_device():
     moved, inputs, targets = Probe().on_device(network, *Probe().inputs(bench))
     assert moved is network
     assert {inputs.device, targets.device} == {device_of("cpu")}
+
+
+PRECISION = """
+import torch
+from autoprox.runtime.device import full_precision
+backends = torch.backends
+def states():
+    operations = [backends.cuda.matmul, backends.mkldnn.matmul]
+    if hasattr(backends.cudnn, "conv"):
+        operations += [backends.cudnn.conv, backends.cudnn.rnn]
+    found = [getattr(each, "fp32_precision", None) for each in operations]
+    for read in (torch.get_float32_matmul_precision, lambda: backends.cudnn.allow_tf32):
+        try:
+            found.append(read())
+        except RuntimeError:
+            found.append("refused")
+    return [*found, backends.cudnn.enabled, backends.cudnn.benchmark, backends.cudnn.deterministic]
+"""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "backends.cudnn.benchmark = True",
+        "torch.set_float32_matmul_precision('medium')",
+        "backends.cuda.matmul.allow_tf32 = True",
+        "backends.fp32_precision = 'tf32'",
+        "backends.cuda.matmul.fp32_precision = 'tf32'",
+        "backends.cudnn.rnn.fp32_precision = 'ieee'",
+        "backends.cudnn.enabled = False",
+    ],
+)
+def test_float32_is_computed_as_such_whatever_is_set_and_that_is_left(setting):
+    if "fp32_precision" in setting and not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("settings of torch 2.9 on")
+    there = run_python(
+        "-c",
+        f"{PRECISION}\n{setting}\nbefore = states()\n"
+        "with full_precision():\n    print(*states())\nprint(before == states())",
+    )
+    inside, restored = there.stdout.splitlines()
+    *products, legacy, convolutions, enabled, benchmark, deterministic = inside.split()
+    assert set(products) <= {"ieee", "None"}, there
+    assert (legacy, convolutions, benchmark, deterministic) == ("highest", "False", "False", "True")
+    assert enabled == str("enabled" not in setting)
+    assert restored == "True", there
 
 
 @GPU

@@ -1,8 +1,12 @@
 """What a network's code does beside computing: nothing is left of it, and nothing comes of it."""
 
 import functools
+import gc
 import runpy
 import weakref
+from array import array
+from collections import ChainMap, Counter, OrderedDict, UserDict, deque
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy
@@ -65,6 +69,117 @@ def test_what_is_written_beside_the_network_is_put_back():
     torch.testing.assert_close(found.values["grad"][0], expected)
 
 
+class Slots:
+    __slots__ = ("__last", "calls")
+
+    def __init__(self):
+        self.calls = 0
+
+    def count(self):
+        self.calls = getattr(self, "_Slots__last", 0) + 1
+        self.__last = self.calls
+        return self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    calls: list
+
+
+class Closed(OrderedDict):
+    """Refuses what would change several of its items, as outputs of transformers do."""
+
+    def update(self, *_):
+        raise TypeError("not allowed")
+
+    clear = update
+
+
+class Listed(list):
+    calls = 0
+
+    def count(self):
+        self.append(1)
+        self.calls += 1
+        return len(self) * self.calls
+
+
+class Hidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1))
+
+    def forward(self):
+        self.scale += 1
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.scale * self.calls
+
+
+def lengthened(sequence):
+    sequence.append(1)
+    return len(sequence)
+
+
+def counted(mapping):
+    mapping["calls"] = mapping.get("calls", 0) + 1
+    mapping.setdefault("first", mapping["calls"])
+    return mapping["calls"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "count"),
+    [
+        (Slots, Slots.count), (Listed, Listed.count),
+        (lambda: Record([]), lambda record: lengthened(record.calls)),
+        (Counter, counted), (UserDict, counted), (Closed, counted),
+        (lambda: ChainMap({}, {"calls": 0}), counted),
+        (bytearray, lengthened), (lambda: array("i"), lengthened), (deque, lengthened),
+        (lambda: ({"inner": ([], 1)},), lambda nested: lengthened(nested[0]["inner"][0])),
+        (lambda: [Hidden()], lambda modules: modules[0]()),
+    ],
+)  # fmt: skip
+def test_what_any_kind_of_object_keeps_of_one_pass_is_not_there_in_the_next(keep, count):
+    network = two(lambda self, x: self.head(self.first(x * count(self.kept)).tanh()))
+    network.kept = keep()
+    agrees(network, *batch())
+
+
+class Writes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 10)
+
+
+class Makes(Writes):
+    """Makes a class attribute and a variable of its file in its first pass."""
+
+    def forward(self, x):
+        global MADE
+        if not hasattr(Makes, "made"):
+            Makes.made = MADE = 1
+        return self.head(x)
+
+
+def test_what_the_first_pass_makes_beside_the_network_is_gone():
+    measure(Makes(), *batch(), ["grad"])
+    assert "made" not in vars(Makes)
+    assert "MADE" not in globals()
+
+
+HIDDEN = Hidden()
+
+
+class UsesAModule(Writes):
+    def forward(self, x):
+        return self.head(x * HIDDEN())
+
+
+def test_a_module_of_the_file_is_put_back():
+    measure(UsesAModule(), *batch(), ["grad"])
+    assert HIDDEN.scale == 1
+    assert "calls" not in vars(HIDDEN)
+
+
 def passing_on(function):
     @functools.wraps(function)
     def call(*args):
@@ -78,12 +193,6 @@ WRITTEN = {}
 
 def written_by_a_function():
     WRITTEN["function"] = 1
-
-
-class Writes(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Linear(12, 10)
 
 
 class ByFunction(Writes):
@@ -147,6 +256,30 @@ def test_tensors_that_nothing_writes_into_are_not_cloned_in_each_pass(monkeypatc
     )
     measure(network, x, y, ["grad", "ntk", "flow_grad"])
     assert cloned.count((12345,)) <= 4  # those of copies of the network, too; passes are many
+
+
+class Copied(numpy.ndarray):
+    copies = 0
+
+    def copy(self, *args):
+        Copied.copies += 1
+        return super().copy(*args)
+
+
+def test_an_array_is_copied_once_and_put_back_after_each_pass():
+    seen, before = [], Copied.copies
+
+    def forward(self, x):
+        seen.append(float(self.table[0]))
+        self.table += 1
+        return self.head(self.first(x).tanh())
+
+    network = two(forward)
+    network.table = numpy.zeros(3).view(Copied)
+    measure(network, *batch(), ["grad", "ntk", "flow_grad"])
+    assert len(seen) > 4
+    assert set(seen) == {0.0}
+    assert Copied.copies == before + 1
 
 
 def test_what_hooks_keep_is_there_for_the_loss():
@@ -257,6 +390,20 @@ def test_samples_that_are_exchanged_by_chance_are_found(permutation, seed, capsy
     assert capsys.readouterr().out.split()[-1] == "8"  # and not a part of the batch
 
 
+def test_networks_are_not_kept_by_functions_that_they_hold():
+    def count():
+        gc.collect()
+        return sum(type(each) is Writes for each in gc.get_objects())
+
+    before = count()
+    for _ in range(3):
+        network = Writes()
+        network.forward = lambda x, parts=[network]: parts[0].head(x)
+        measure(network, *batch(), ["grad"])
+    del network
+    assert count() == before
+
+
 def less_the_mean_of_a_function(x, hidden):
     return hidden if len(x) < 5 else hidden - hidden.mean(0)
 
@@ -349,6 +496,27 @@ def test_flex_attention_has_the_maps_and_gradients_of_attention():
             if one is not None or other is not None:
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
     assert found["heads"].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh"])
+def test_recurrent_layers_run_without_cudnn_which_gives_them_no_second_derivative(
+    kind, monkeypatch
+):
+    enabled, run = [], getattr(torch._VF, kind)
+
+    def seen(*args):
+        enabled.append(torch.backends.cudnn.enabled)
+        return run(*args)
+
+    monkeypatch.setattr(torch._VF, kind, seen, raising=False)
+    layer = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN}[kind](3, 8, batch_first=True)
+    network = Calls(lambda self, x: self.head(self.layer(x)[0].mean(1)), layer=layer)
+    network.head = nn.Linear(8, 10)
+    measure(network, torch.randn(8, 4, 3), torch.arange(8), ["grad", "hessian_grad"])
+    assert set(enabled) == {False}
+    assert torch.backends.cudnn.enabled
+    network(torch.randn(8, 4, 3))
+    assert enabled[-1]
 
 
 def energies(self, x):

@@ -121,6 +121,40 @@ def test_a_function_that_trains_its_network_leaves_ours_as_it_was(network, batch
     assert random_states() == state
 
 
+def test_a_network_whose_forward_was_replaced_is_copied_with_it(network, batch):
+    with registered(gradient) as name:
+        expected = measure(network, *batch, [name], sample="full").values[name]
+        layers = [*network]
+        network.forward = lambda x: layers[3](layers[2](layers[1](layers[0](x))))
+        found = measure(network, *batch, [name], sample="full").values[name]
+    for own, plain in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, plain)
+
+
+def test_what_a_function_writes_into_a_replaced_forward_is_not_there_for_others(batch):
+    norm, head = nn.BatchNorm2d(3), nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    network = nn.Sequential(norm, head)
+    network.forward = lambda x: head(norm(x))
+
+    def a_run(network, inputs, targets):
+        return {"1.1.weight": network(inputs).sum() * 0}
+
+    def b_look(network, inputs, targets):
+        return {"1.1.weight": network[0].running_mean.norm()}
+
+    with registered(a_run, "Layer") as runs, registered(b_look, "Layer") as looks:
+        found = measure(network, *batch, [runs, looks])
+    assert found.values[looks].tolist() == [0.0]
+
+
+def test_a_network_with_parameters_that_are_integers_has_gradients_of_the_others(network, batch):
+    network.order = nn.Parameter(torch.arange(5), requires_grad=False)
+    with registered(gradient) as name:
+        found = measure(network, *batch, [name, "grad"], sample="full")
+    for own, ours in zip(found.values[name], found.values["grad"], strict=True):
+        torch.testing.assert_close(own, ours, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [

@@ -98,6 +98,7 @@ SURROUNDINGS = {
     "no_grad": torch.no_grad,
     "inference": torch.inference_mode,
     "float64 by default": lambda: default_dtype(torch.float64),
+    "bfloat16 by default": lambda: default_dtype(torch.bfloat16),
 }
 
 
@@ -131,6 +132,18 @@ def test_scores_are_the_same_in_all_surroundings_and_forms(kind):
             assert scores(network, inputs, targets) == expected, name
     for name, form in FORMS.items():
         assert scores(form(copy.deepcopy(network)), inputs, targets) == expected, name
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_every_statistic_is_the_same_whatever_type_tensors_have_by_default(dtype):
+    network = nn.Sequential(nn.Conv2d(3, 300, 3), nn.ReLU(), nn.Flatten(), nn.Linear(10800, 5))
+    inputs, targets = torch.randn(6, 3, 8, 8), torch.arange(6) % 5
+    expected = measure(network, inputs, targets, WORDS, sample="full").values
+    with default_dtype(dtype):
+        found = measure(network, inputs, targets, WORDS, sample="full").values
+    for name in WORDS:
+        for one, other in zip(found[name], expected[name], strict=True):
+            assert (one is None and other is None) or torch.equal(one, other), name
 
 
 @pytest.mark.slow
