@@ -177,8 +177,7 @@ def _passed(
     try:
         _run(passes, groups)
     except OtherResult:
-        structure = replace(structure, doubtful=not structure.draws or structure.doubtful)
-        subject, structure = told_apart(subject, structure)
+        subject, structure = told_apart(replace(subject, dependent=True), structure)
         passes = Passes(subject, structure, asked, picker, Findings())
         _run(passes, groups)
     return passes

@@ -116,7 +116,8 @@ def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
     """Return sample `at` of the floating-point tensors that a network returned, as copies.
 
     A list holds an item a sample, unless its length is not that of the `samples` that the network
-    ran on, or it holds tensors of the batch.
+    ran on, or it holds tensors of the batch. Of a tensor of another length the first row is taken,
+    whatever the sample.
     """
 
     def of_list(items: list[Any]) -> list[Any]:
@@ -126,7 +127,8 @@ def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
         return [mapped(item, of_tensor, of_list) for item in items]
 
     def of_tensor(tensor: Tensor) -> Tensor | None:
-        return tensor[at : at + 1] if tensor.ndim else None
+        row = at if tensor.shape[:1] == (samples,) else 0
+        return tensor[row : row + 1] if tensor.ndim else None
 
     sampled = tensors(mapped(output, of_tensor, of_list))
     return tuple(tensor.detach().clone() for tensor in sampled if tensor.is_floating_point())

@@ -244,6 +244,87 @@ def test_samples_that_only_a_large_batch_couples_are_found(forward):
         agrees(network, *batch(16))
 
 
+def by_the_largest(hidden):
+    return hidden / hidden.relu().max()
+
+
+def by_the_largest_of_each_channel(hidden):
+    return hidden / hidden.abs().amax(0).clamp(min=0.1)
+
+
+def between_least_and_most(hidden):
+    least, most = torch.aminmax(hidden)
+    return (hidden - least) / (most - least)
+
+
+def less_the_first(hidden):
+    return hidden - 0.5 * hidden[:1]
+
+
+def by_the_largest_above_a_bound(hidden):
+    return hidden / hidden.max().clamp(min=BOUND)
+
+
+BOUND = torch.tensor(8.0)
+"""What one sample of a batch below exceeds."""
+
+COUPLING = [
+    by_the_largest, by_the_largest_of_each_channel, between_least_and_most, less_the_first,
+    by_the_largest_above_a_bound,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("coupling", COUPLING)
+@pytest.mark.parametrize("samples", [8, 32])
+def test_samples_that_one_of_them_couples_are_found_wherever_it_is(coupling, samples):
+    network = two(lambda self, x: self.head(coupling(self.first(x))))
+    x, y = batch(samples)
+    x[0] *= 10 / network.first(x[0]).max().detach()
+    for place in (0, 1, 2, samples - 1):
+        agrees(network, x.roll(place, 0), y)
+
+
+@pytest.mark.parametrize("coupling", [None, *COUPLING[:4]])
+def test_samples_that_one_of_them_couples_are_found_in_networks_that_draw(coupling, capsys):
+    def forward(self, x):
+        print(len(x))
+        hidden = F.dropout(self.first(x), 0.2)
+        return self.head(coupling(hidden) if coupling else hidden), torch.ones(1, 3)
+
+    network, (x, _) = two(forward), batch()
+    for place in range(2):
+        measure(network, x.roll(place, 0), None, ["act"])
+        last = capsys.readouterr().out.split()[-1]
+        assert last == ("8" if coupling else "2")
+
+
+def test_a_row_that_all_samples_share_couples_none(capsys):
+    def forward(self, x):
+        print(len(x))
+        return self.head(self.first(x)), torch.ones(1, 3)
+
+    measure(two(forward), batch()[0], None, ["act"])
+    assert capsys.readouterr().out.split() == ["1", "1", "2", "2", "2", "2"]
+
+
+def less_the_first_of_many(self, x):
+    hidden = self.first(x)
+    return self.head(hidden - hidden[:1] if len(x) > 4 else hidden)
+
+
+def by_the_largest_of_many(self, x):
+    hidden = self.first(x)
+    return self.head(hidden / hidden.max() if len(x) > 4 else hidden)
+
+
+@pytest.mark.parametrize("forward", [less_the_first_of_many, by_the_largest_of_many])
+def test_samples_that_one_of_many_couples_are_found(forward):
+    x, y = batch()
+    x[0] *= 100
+    for place in range(2):
+        agrees(two(forward), x.roll(place, 0), y)
+
+
 @pytest.mark.parametrize("permutation", [torch.randperm, numpy.random.permutation])
 @pytest.mark.parametrize("seed", range(4))
 def test_samples_that_are_exchanged_by_chance_are_found(permutation, seed, capsys):
