@@ -8,6 +8,8 @@ a text) is the same for every sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
@@ -77,16 +79,62 @@ def mapped(
     if isinstance(tree, Tensor):
         return change(tree)
     if is_dataclass(tree) and not isinstance(tree, type):
-        parts = {field.name: getattr(tree, field.name) for field in fields(tree)}
-        return replace(tree, **{key: mapped(part, change, lists) for key, part in parts.items()})
+        names = [field.name for field in fields(tree)]
+        return _with_fields(
+            tree, {name: mapped(getattr(tree, name), change, lists) for name in names}
+        )
     if isinstance(tree, Mapping):
-        return {key: mapped(part, change, lists) for key, part in tree.items()}
+        return _with_items(tree, {key: mapped(part, change, lists) for key, part in tree.items()})
     if isinstance(tree, list) and lists is not None:
         return lists(tree)
     if isinstance(tree, (tuple, list)):
         changed = [mapped(part, change, lists) for part in tree]
         return type(tree)(*changed) if hasattr(tree, "_fields") else type(tree)(changed)
     return tree
+
+
+def _with_fields(tree: Any, parts: dict[str, Any]) -> Any:
+    """Return a dataclass with other fields.
+
+    It is made anew, for what it computes of its fields, or is a copy where its `__post_init__`
+    changes what it is given, or refuses it.
+    """
+    given = {field.name: parts[field.name] for field in fields(tree) if field.init}
+    try:
+        made = replace(tree, **given)
+        anew = all(getattr(made, name) is part for name, part in given.items())
+    except Exception:  # it is foreign code
+        anew = False
+    made = made if anew else copy(tree)
+    put = object.__setattr__ if tree.__dataclass_params__.frozen else setattr
+    for name, part in parts.items():
+        if not anew or (name not in given and tensors(part)):
+            put(made, name, part)
+    return made
+
+
+def _with_items(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping with other values for its keys: a copy, or a dict if none can be made.
+
+    In its attributes, and dicts that these are, the values are other ones, too.
+    """
+    if type(tree) is dict:
+        return parts
+    other = {id(tree[key]): part for key, part in parts.items()}
+    with suppress(Exception):  # it is foreign code
+        made = copy(tree)
+        if made is tree:  # it cannot be changed
+            return parts
+        for name, held in list(getattr(tree, "__dict__", {}).items()):
+            if type(held) is dict:
+                held = {key: other.get(id(value), value) for key, value in held.items()}
+            object.__setattr__(made, name, other.get(id(held), held))
+        if isinstance(made, dict):
+            for key, part in parts.items():
+                dict.__setitem__(made, key, part)
+        if all(made[key] is part for key, part in parts.items()):
+            return made
+    return parts
 
 
 def plain_tensors(tree: Any) -> Any:
