@@ -236,6 +236,10 @@ class Operations(InterceptingOperations):
         self._note(facts, args, kwargs, result)
         return result
 
+    def constant(self, tensor: Tensor) -> bool:
+        """Say whether a tensor is made of parameters and buffers alone, and not of data."""
+        return id(tensor) in self._sources
+
     def _note(
         self, facts: _OperationFacts, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:

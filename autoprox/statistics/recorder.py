@@ -180,7 +180,7 @@ class Recorder:
     def _samples_first(self, owner: str, output: Tensor, samples: int) -> Tensor:
         """View an output of `owner`, or its gradient, as ``(samples, ...)``."""
         structure = self.structure
-        if owner in structure.unclear and samples > 1:
+        if structure.mixed(owner, output, samples):
             raise self._mixed(owner)
         return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
 
@@ -218,7 +218,7 @@ class Recorder:
                 "'code_total' cannot be measured: this network calls other activation functions "
                 "on a batch than on a single sample; leave it out for this network"
             )
-        if place in self.structure.unclear and high - low > 1:
+        if self.structure.mixed(place, argument, high - low):
             raise StatisticError(
                 "'code_total' cannot be measured: the rows of an activation function's argument "
                 "follow no order of samples; leave it out for this network"

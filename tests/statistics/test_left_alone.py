@@ -349,6 +349,45 @@ def test_a_function_that_modules_hold_is_looked_at_too():
     )
 
 
+@pytest.mark.parametrize("draws", [False, True])
+def test_what_a_layer_gives_for_some_samples_is_not_that_of_all(draws):
+    def forward(self, x):
+        hidden, chosen = self.first(F.dropout(x, 0.1 * draws)), x[:, 0] > 0
+        out = hidden.clone()
+        out[chosen] = self.some(hidden[chosen]).relu()
+        return self.head(out)
+
+    layers = {"first": nn.Linear(12, 8), "some": nn.Linear(8, 8), "head": nn.Linear(8, 10)}
+    network, (x, y) = Calls(forward, **layers), batch()
+    x[:, 0] = torch.tensor([1, -1, 1, 1, -1, 1, -1, 1])  # one of each part, or both
+    for name in ("act", "act_gram", "code_total"):
+        with pytest.raises(StatisticError, match="follow no order of samples"):
+            measure(network, x, y, [name])
+    with pytest.raises(StatisticError, match="follow no order of the 8 samples"):
+        load("swap")(network, x[[0, 1, 4, 6, 1, 4, 6, 1]])
+    x[:, 0] = 1
+    found = measure(network, x, y, ["act"], sample="full", mode="eval")
+    if not draws:
+        expected = network.some(network.first(x)).detach()
+        torch.testing.assert_close(found.values["act"][1], expected.flatten())
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_what_is_made_of_no_data_is_that_of_all_samples(rows):
+    def forward(self, x):
+        places = self.places(self.table).relu().mean(0)
+        return self.head(self.first(x * (x > -9)) + places)
+
+    layers = {"first": nn.Linear(12, 8), "places": nn.Linear(4, 8), "head": nn.Linear(8, 10)}
+    network, (x, y) = Calls(forward, **layers), batch()
+    network.register_buffer("table", torch.randn(rows, 4))
+    found = measure(network, x, y, ["act", "code_total"], sample="full")
+    given = network.places(network.table).detach()
+    rows = found.values["act"][found.layers.index("places.weight")].reshape(8, *given.shape)
+    assert all(torch.equal(row, given) for row in rows)
+    assert (found.values["code_total"][0] == given.numel()).all()
+
+
 def test_gradients_that_are_divided_by_how_often_a_row_was_looked_up_are_those_of_the_batch():
     embed = nn.Embedding(6, 8, scale_grad_by_freq=True)
     network, ids = (
