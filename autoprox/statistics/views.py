@@ -14,7 +14,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
-from autoprox.statistics.channels import ChannelsFirst
+from autoprox.statistics.channels import ChannelsFirst, ChannelsLast
 from autoprox.statistics.hooks import first_tensor, hooked
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import owner_of
@@ -33,7 +33,8 @@ class View:
         network: what the network is called.
         stages: the last map of each resolution, ``(batch, channels, height, width)``, in the order
             in which they came. A map is what a module returns before the last layer runs, if it
-            has several positions; tokens in a square are laid out as one, without a class token.
+            has several positions; tokens in a square are laid out as one, without a class token,
+            and so is a map whose channels the network moved to the end.
             What a norm over the channels returns is one only as the output of a block. A map of
             one dimension, which convolutions gave, has the height 1.
         blocks: the maps that the outermost members of ``nn.ModuleList`` and ``nn.Sequential``
@@ -157,7 +158,8 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
 
     What is seen has a graph if the pass builds one.
     """
-    watch, inner, first = _Watch(torch.is_grad_enabled()), _blocks(network), ChannelsFirst()
+    watch, inner = _Watch(torch.is_grad_enabled()), _blocks(network)
+    first, last = ChannelsFirst(), ChannelsLast()
     owners = {owner_of(name) for name in layers}
 
     def hooks() -> Iterator[RemovableHandle]:
@@ -167,9 +169,12 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 tensor = first_tensor(output)
                 if isinstance(module, LAYER_NORMS):
                     watch.normed = tensor
+                shown = tensor
                 if tensor is not None and tensor in first:
-                    tensor = tensor.unsqueeze(2)
-                feature_map = _map(tensor, batch)
+                    shown = tensor.unsqueeze(2)
+                elif tensor is not None and tensor in last:
+                    shown = tensor.movedim(-1, 1)
+                feature_map = _map(shown, batch)
                 if feature_map is not None and (name in inner or tensor is not watch.normed):
                     watch.left(feature_map, block=name in inner)
 
@@ -184,7 +189,7 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 yield module.register_forward_pre_hook(enter)
                 yield module.register_forward_hook(gave)
 
-    with hooked(hooks()), first:
+    with hooked(hooks()), first, last:
         try:
             yield watch
         finally:
