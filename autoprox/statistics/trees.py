@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 import torch
@@ -140,6 +141,26 @@ def _with_items(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, 
 def plain_tensors(tree: Any) -> Any:
     """Return a tree whose tensors carry no graph, and were not made in inference mode."""
     return mapped(tree, lambda it: it.detach().clone() if it.is_inference() else it.detach())
+
+
+def equal(one: object, other: object) -> bool:
+    """Say whether two trees hold the same leaves at the same places.
+
+    >>> equal((torch.ones(2), 3), (torch.ones(2), 3)), equal(torch.ones(2), torch.zeros(2))
+    (True, False)
+    """
+    pairs = zip_longest(leaves(one), leaves(other), fillvalue=("none", None))
+    return all(
+        place == there and (leaf is another or _equal_leaves(leaf, another))
+        for (place, leaf), (there, another) in pairs
+    )
+
+
+def _equal_leaves(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other) and bool(one == other)
+    alike = (one.dtype, one.device) == (other.dtype, other.device)
+    return alike and torch.equal(one, other)
 
 
 def rows(tree: Any, chosen: slice | Tensor) -> Any:

@@ -247,6 +247,35 @@ def test_a_teacher_is_left_as_it_was_and_run_once_for_all(batch):
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
+def test_a_teacher_is_run_anew_for_what_it_has_not_seen(batch):
+    teacher = ResNet(8, classes=5)
+    runs, shared, student = [], Teacher(teacher), made()
+    teacher.conv.register_forward_hook(lambda *_: runs.append(1))
+    names = ("teacher_logits", "teacher_class_grad")
+
+    def agrees(x, y, ran, **how):
+        found = measured(student, (x, y), names, teacher=shared, **how)
+        assert len(runs) == ran
+        expected = measured(student, (x, y), names, teacher=copy.deepcopy(teacher), **how)
+        runs.clear()
+        for name in names:
+            torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+
+    x, y = (each.clone() for each in batch)
+    agrees(x, y, 1)
+    agrees(x.clone(), y.clone(), 0)
+    agrees(x[:4], y[:4], 1)
+    x.mul_(2)
+    agrees(x, y, 1)
+    y.copy_(y.flip(0))
+    agrees(x, y, 1)
+    agrees(x, y, 1, loss=lambda output, targets: 2 * F.cross_entropy(output, targets))
+    agrees(x, y, 1, outputs=lambda output: output.flip(1))
+    teacher.eval()
+    agrees(x, y, 1, outputs=None)
+    agrees(x, y, 0)
+
+
 def test_a_teacher_runs_in_its_own_mode(batch):
     teacher, student = ResNet(8, classes=5), made()
     names = ("teacher_logits",)
