@@ -178,15 +178,17 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 if feature_map is not None and (name in inner or tensor is not watch.normed):
                     watch.left(feature_map, block=name in inner)
 
-            def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
-                watch.entered(name, first_tensor(inputs))
+            def enter(
+                _module: nn.Module, args: tuple[Any, ...], kwargs: Any, name: str = name
+            ) -> None:
+                watch.entered(name, first_tensor((*args, *kwargs.values())))
 
             def gave(_module: nn.Module, _in: object, out: object, name: str = name) -> object:
                 return watch.gave(name, out)
 
             yield module.register_forward_hook(leave)
             if name in owners:
-                yield module.register_forward_pre_hook(enter)
+                yield module.register_forward_pre_hook(enter, with_kwargs=True)
                 yield module.register_forward_hook(gave)
 
     with hooked(hooks()), first, last:

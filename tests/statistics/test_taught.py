@@ -164,6 +164,22 @@ class Shrinking(nn.Module):
         return self.reduce(torch.cat([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], -1))
 
 
+class ByKeyword(Small):
+    """Calls its layers by keyword."""
+
+    def forward(self, x):
+        maps = self.second[1](input=self.second[0](input=self.first(x)))
+        return self.head(input=maps.mean((2, 3)))
+
+
+def test_layers_that_are_called_by_keyword_are_seen(batch):
+    found, expected = (
+        measured(made(kind), batch, teacher=made(kind, seed=1)) for kind in (ByKeyword, Small)
+    )
+    for name in TAUGHT:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+
+
 class Hierarchy(nn.Module):
     """As Swin (channels last) and ConvNeXt (channels first) are built."""
 
