@@ -63,6 +63,9 @@ class OnNetwork:
             ScoreError: the proxy fails, or has no finite value on the network; or it is an
                 ensemble: one network has no rank.
         """
+        from autoprox.statistics.measurement import checked_how
+
+        sample, seed, mode = checked_how(sample, seed, mode)
         mode = mode or ("train" if bits is None else "eval")
         how: dict[str, Any] = {"loss": loss, "outputs": outputs, "sample": sample, "seed": seed}
         how |= {"bits": bits, "mode": mode, "teacher": teacher}

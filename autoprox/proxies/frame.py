@@ -18,6 +18,7 @@ from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
 from autoprox.proxies.proxy import Proxy, score_of
 from autoprox.runtime.markup import join, table, tag
 from autoprox.statistics import STATISTICS, Sample
+from autoprox.statistics.measurement import checked_how
 
 if TYPE_CHECKING:
     import pandas
@@ -212,6 +213,7 @@ def score(
     from autoprox.statistics.measuring import check_batch, check_types
     from autoprox.statistics.taught import Teacher
 
+    sample, seed, mode = checked_how(sample, seed, mode)
     named_networks = _named(networks)
     if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble, FittedProxy)):
         proxies = [proxies]

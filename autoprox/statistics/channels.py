@@ -1,11 +1,10 @@
-"""Maps of one dimension: what convolutions give, with the channels before the positions."""
+"""Maps whose channels lie otherwise than most: first in one dimension, or last in two."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -24,9 +23,24 @@ ARRANGING = frozenset({
 })  # fmt: skip
 """The functions that move dimensions, or take the last one for the channels."""
 
+MOVING = ARRANGING - {"layer_norm", "linear", "rms_norm"}
+"""Those that move dimensions."""
 
-class ChannelsFirst(Intercepting):
-    """Follows what convolutions of one dimension give while a network runs inside its context."""
+
+class _Following(Intercepting):
+    """Follows tensors of one layout while a network runs inside its context.
+
+    Attributes:
+        dims: of such tensors, of which the first is that of the samples.
+        channels: the dimension of their channels.
+        beginning: the functions that may give one, whatever is known of what they take.
+        losing: those of whose results nothing is known by what they take.
+    """
+
+    dims: int
+    channels: int
+    beginning: frozenset[str]
+    losing: frozenset[str]
 
     def __init__(self) -> None:
         """Know of nothing."""
@@ -34,32 +48,57 @@ class ChannelsFirst(Intercepting):
         self._known: MutableMapping[Tensor, None] = WeakTensorKeyDictionary()
 
     def __contains__(self, tensor: Tensor) -> bool:
-        """Say whether a tensor is known to be ``(batch, channels, positions)``."""
+        """Say whether a tensor is known to lie so."""
         return tensor in self._known
 
     def add(self, tensor: Tensor) -> None:
-        """Let a tensor be known as one."""
+        """Let a tensor be known to do so."""
         self._known[tensor] = None
+
+    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+        """Say whether one of the functions that are `beginning` gives a tensor that lies so."""
+        raise NotImplementedError
 
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function, and know of what it gives what is known of what it takes."""
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name in CONVOLUTIONS:
-            shapes = [result.shape]
-        elif not self._known or name in ARRANGING:
+        begins, keeps = name in self.beginning, self._known and name not in self.losing
+        if not begins and not keeps:
             return result
-        else:
-            taken = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-            shapes = [tensor.shape for tensor in taken if tensor in self._known]
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and any(_alike(tensor.shape, shape) for shape in shapes):
-                self.add(tensor)
+        taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        known = [tensor for tensor in taken if tensor in self._known] if keeps else []
+        for given in tree_leaves(result):
+            if isinstance(given, Tensor) and given.ndim == self.dims:
+                kept = any(self._alike(given, tensor) for tensor in known)
+                if kept or (begins and self.begins(taken, given)):
+                    self.add(given)
         return result
 
+    def _alike(self, one: Tensor, other: Tensor) -> bool:
+        """Say whether two tensors are of as many samples, and of as many channels or positions."""
+        pairs = enumerate(zip(one.shape, other.shape, strict=True))
+        other_sizes = [dim for dim, (size, another) in pairs if size != another]
+        return 0 not in other_sizes and (self.channels not in other_sizes or len(other_sizes) == 1)
 
-def _alike(one: torch.Size, other: torch.Size) -> bool:
-    """Say whether two shapes are of as many samples, and of as many channels or positions."""
-    if len(one) != len(other) or len(one) != 3:
-        return False
-    return one[0] == other[0] and (one[1] == other[1] or one[2] == other[2])
+
+class ChannelsFirst(_Following):
+    """Follows ``(batch, channels, positions)``, which convolutions of one dimension give."""
+
+    dims, channels, beginning, losing = 3, 1, CONVOLUTIONS, ARRANGING
+
+    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+        """Say so of whatever they give."""
+        return True
+
+
+class ChannelsLast(_Following):
+    """Follows ``(batch, height, width, channels)``, which moving the channels makes of maps."""
+
+    dims, channels, beginning, losing = 4, 3, MOVING, MOVING
+
+    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+        """Say whether it is a map, not known to lie so itself, with the channels at the end."""
+        moved = [tensor.permute(0, 2, 3, 1) for tensor in taken
+                 if tensor.ndim == 4 and tensor not in self]  # fmt: skip
+        return (given.shape, given.stride()) in [(each.shape, each.stride()) for each in moved]

@@ -38,12 +38,12 @@ class _Pair:
     """What a network shows of two samples.
 
     Attributes:
-        result: what it returns for the first one.
+        results: what it returns for each of them.
         rows: owner -> output as ``(2 * rows, entries)``, where a sample has several rows.
         unclear: owners whose outputs do not grow with the samples as a whole.
     """
 
-    result: tuple[Tensor, ...]
+    results: tuple[tuple[Tensor, ...], ...]
     rows: Mapping[str | int, Tensor]
     unclear: frozenset[str | int]
 
@@ -56,14 +56,17 @@ def look(
     *,
     known_coupled: bool,
 ) -> Arrangement:
-    """Find out how the samples lie by running two of them, and the first one twice.
+    """Find out how the samples lie by running two of them, and each of them twice.
 
-    With the same random numbers, what is the same in both runs belongs to the first sample alone,
-    and if its result is not the same, the samples are coupled. The second run is left out if the
-    first one says of the first sample what it says of it alone. A network that chooses by the data
-    (routers with limits, branches) shows only in some batches that it looks at other samples: the
-    whole batch runs too, and each sample alone. One that exchanges samples by chance, or compares
-    sizes, shows it in the whole batch, which runs twice, with every second sample another one.
+    With the same random numbers, what is the same in the run of both and in that of the first one
+    twice belongs to the first sample alone. If the result of one of the two is another one, the
+    samples are coupled; both are looked at, as one may be what the other is compared with (the
+    largest, the first). Runs of a sample twice are left out if the run of both says of each of
+    them what it says of it alone. A network that chooses by the data (routers with limits,
+    branches, what is scaled by the largest) shows only in some batches that it looks at other
+    samples: the whole batch runs too, and each sample alone. One that exchanges samples by chance,
+    or compares sizes, shows it in the whole batch, which runs again with every second sample
+    another one.
 
     Args:
         network: the network.
@@ -76,7 +79,9 @@ def look(
     if known_coupled and not several_rows(structure):
         return Arrangement(coupled=True)
     two = _watched(network, structure, lambda: run(0, 1))
-    alike = close(two.result, structure.result)
+    alike = close(two.results[0], structure.result)
+    if alike and not known_coupled:
+        alike = close(two.results[1], one_sample(run(1), 1))
     chosen = structure.chooses and not structure.draws and not known_coupled
     if chosen and alike and _chosen_among(run, samples):
         return Arrangement(coupled=True, unclear=two.unclear)
@@ -85,7 +90,11 @@ def look(
     if alike and not two.rows:
         return Arrangement(known_coupled, unclear=two.unclear)
     same = _watched(network, structure, lambda: run(0, 0))
-    coupled = not alike and (not structure.draws or not close(two.result, same.result))
+    coupled = not alike and not (
+        structure.draws
+        and close(two.results[0], same.results[0])
+        and close(two.results[1], one_sample(run(1, 1), 2, 1))
+    )
     stacked, unclear = set[str | int](), set(two.unclear)
     for owner in () if coupled else two.rows.keys() & same.rows.keys():
         equal = (two.rows[owner] == same.rows[owner]).all(1)
@@ -108,11 +117,13 @@ def _chosen_among(run: Callable[..., object], samples: int) -> bool:
 def _felt_by_others(run: Callable[..., object], samples: int) -> bool:
     """Say whether every other sample has another result where those between are other ones."""
     whole = run(*range(samples))
-    exchanged = run(*(0 if at % 2 else at for at in range(samples)))
-    return any(
-        not close(one_sample(whole, samples, at), one_sample(exchanged, samples, at))
-        for at in range(0, samples, 2)
-    )
+    for first in (0, 1):
+        kept = range(first, samples, 2)
+        exchanged = run(*(at if at in kept else first for at in range(samples)))
+        for at in kept:
+            if not close(one_sample(whole, samples, at), one_sample(exchanged, samples, at)):
+                return True
+    return False
 
 
 def several_rows(structure: Structure) -> bool:
@@ -157,7 +168,8 @@ def _watched(network: nn.Module, structure: Structure, run: Callable[[], object]
 
     with hooked(hooks()), ActivationInputs(activating):
         result = run()
-    return _Pair(one_sample(result, 2), rows, frozenset(unclear))
+    results = one_sample(result, 2), one_sample(result, 2, 1)
+    return _Pair(results, rows, frozenset(unclear))
 
 
 def _grown(shape: torch.Size, single: torch.Size) -> int | None:

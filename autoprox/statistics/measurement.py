@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from autoprox.errors import StatisticError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,6 +17,31 @@ Sample: TypeAlias = int | Literal["full"]
 
 Mode: TypeAlias = Literal["train", "eval"]
 """The mode that a network is measured in: batch norm and dropout as in training, or as in use."""
+
+
+def checked_how(sample: Sample, seed: int, mode: Mode | None) -> tuple[Sample, int, Mode | None]:
+    """Return how to measure, with integers of numpy as those of Python.
+
+    Raises:
+        StatisticError: they are none.
+    """
+    if sample != "full" and not _whole(sample, 1):
+        raise StatisticError(
+            f"expected sample to be a whole number, 1 or more, or 'full'; got {sample!r}"
+        )
+    if not _whole(seed, 0):
+        raise StatisticError(f"expected seed to be a whole number, 0 or more; got {seed!r}")
+    if mode not in (None, "train", "eval"):
+        raise StatisticError(
+            f"expected mode to be 'train' or 'eval'; got {mode!r}: leave it out for that of "
+            "training, or, with bits, that of use"
+        )
+    return sample if sample == "full" else int(sample), int(seed), mode
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
 
 ROLES = ("embedding", "attention", "mlp", "conv", "head")
 """What a layer can be to a selector."""

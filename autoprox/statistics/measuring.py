@@ -21,7 +21,7 @@ from autoprox.statistics.curvature import measure_curvature, measure_hessian_gra
 from autoprox.statistics.findings import Findings, Picker
 from autoprox.statistics.held import surroundings_kept
 from autoprox.statistics.layers import unregistered, unseen
-from autoprox.statistics.measurement import Measurement, Mode, Sample
+from autoprox.statistics.measurement import Measurement, Mode, Sample, checked_how
 from autoprox.statistics.outcomes import Loss, Outputs
 from autoprox.statistics.own import measure_own
 from autoprox.statistics.passes import SHOWN_ONES, Passes
@@ -116,6 +116,7 @@ def measure(
     check_types(network, inputs, targets)
     words = {name: STATISTICS[name] for name in listed(names)}
     groups = {word.group for word in words.values()}
+    sample, seed, mode = checked_how(sample, seed, mode)
     mode = mode or ("train" if bits is None else "eval")
     check_bits(bits, [name for name, word in words.items() if word.needs_bits])
     check_teacher(teacher, network, [name for name, word in words.items() if word.needs_teacher])
@@ -127,7 +128,7 @@ def measure(
             own, inputs, targets, layers, seed, mode, original=network, loss=loss, outputs=outputs
         )
         subject = with_teacher(subject, teacher)
-        _check(subject, tuple(words), sample)
+        _check(subject, tuple(words))
         subject, structure = arranged(subject, traced(subject), groups)
         if bits is not None:
             subject = with_bits(subject, structure, bits)
@@ -177,8 +178,7 @@ def _passed(
     try:
         _run(passes, groups)
     except OtherResult:
-        structure = replace(structure, doubtful=not structure.draws or structure.doubtful)
-        subject, structure = told_apart(subject, structure)
+        subject, structure = told_apart(replace(subject, dependent=True), structure)
         passes = Passes(subject, structure, asked, picker, Findings())
         _run(passes, groups)
     return passes
@@ -291,10 +291,8 @@ def check_bits(bits: Bits | None, quantised: Sequence[str]) -> None:
         )
 
 
-def _check(subject: Subject, names: tuple[str, ...], sample: Sample) -> None:
+def _check(subject: Subject, names: tuple[str, ...]) -> None:
     """Raise `StatisticError` if the batch cannot show the statistics `names`."""
-    if sample != "full" and not (isinstance(sample, int) and sample >= 1):
-        raise StatisticError(f"expected sample to be 1 or more, or 'full'; got {sample!r}")
     words = [STATISTICS[name] for name in names]
     lossless = subject.loss is not None and subject.targets is None  # a loss that does without
     labelled = [word.name for word in words if word.needs_labels and (word.own or not lossless)]

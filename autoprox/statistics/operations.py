@@ -54,6 +54,11 @@ CHOICES = frozenset({
 })  # fmt: skip
 """What is chosen or counted by the data: another sample may change it at once, or not at all."""
 
+EXTREMES = frozenset({
+    "amax", "amin", "aminmax", "argmax", "argmin", "cummax", "cummin", "max", "min",
+})  # fmt: skip
+"""What chooses by the data where it goes over the first dimension, as over the samples."""
+
 SHUFFLES = frozenset({"multinomial", "randint", "randperm", "random"})
 """What draws numbers of places, by which samples may be exchanged."""
 
@@ -180,7 +185,8 @@ class Operations(InterceptingOperations):
         hidden: those that an operation took of which nothing is known.
         draws: whether random numbers of torch were drawn.
         shuffles: whether these were numbers of places.
-        chooses: whether one of `CHOICES` was made among the data, or a product `AMONG_ROWS`.
+        chooses: whether one of `CHOICES` was made among the data, one of `EXTREMES` over the first
+            dimension, or a product `AMONG_ROWS`.
     """
 
     supports_higher_order_operators = True  # such as torch.cond, which have no formula
@@ -230,6 +236,10 @@ class Operations(InterceptingOperations):
         self._note(facts, args, kwargs, result)
         return result
 
+    def constant(self, tensor: Tensor) -> bool:
+        """Say whether a tensor is made of parameters and buffers alone, and not of data."""
+        return id(tensor) in self._sources
+
     def _note(
         self, facts: _OperationFacts, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
@@ -241,7 +251,8 @@ class Operations(InterceptingOperations):
         if facts.unknown:
             self.hidden.update(*(source for source in sources if source))
         constant = name in SHAPES_ONLY or None not in sources
-        self.chooses |= name in CHOICES and not constant
+        chooses = name in CHOICES or (name in EXTREMES and _over_samples(args, kwargs))
+        self.chooses |= chooses and not constant
         picked = frozenset[str]()
         if name in AMONG_ROWS:
             self.chooses |= all(id(args[at]) not in self._sources for at in FACTORS[name])
@@ -288,6 +299,13 @@ class Operations(InterceptingOperations):
             for source in self._picked.get(id(factor), ()) if data else ():
                 axes = _axes_of(name, factor, order, args, self._parameters[source])
                 self.factors[source] = axes
+
+
+def _over_samples(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Say whether one of `EXTREMES` goes over the first dimension."""
+    dims = args[1] if len(args) > 1 else kwargs.get("dim")
+    listed = [dims] if isinstance(dims, int) else dims or [0]
+    return any(dim % max(1, args[0].ndim) == 0 for dim in listed)
 
 
 def _axes_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +16,8 @@ from autoprox.quantise.layers import Bits, QuantisableLayer, bits_per_layer
 from autoprox.quantise.weights import quantised
 from autoprox.runtime.hooks import hooked
 from autoprox.statistics.hooks import plain
-from autoprox.statistics.outputs import by_sample
 from autoprox.statistics.passes import Passes
+from autoprox.statistics.recorder import Recorder
 from autoprox.statistics.structure import Structure, owner_of
 from autoprox.statistics.subject import Subject
 
@@ -66,27 +65,17 @@ def _measure_outputs(passes: Passes, weights: Mapping[str, Tensor]) -> None:
 
     Of an error those entries are kept that are kept of the output itself.
     """
-    subject, structure, picker = passes.subject, passes.structure, passes.picker
-    by_layer: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
-    widths: dict[int, int] = {}
+    subject = passes.subject
+    recorder = Recorder(passes.structure, frozenset({"act_error"}), passes.picker, subject.batch)
+
+    def see(name: str, output: Tensor, error: Tensor) -> None:
+        recorder.error(owner_of(name), output, error)
 
     for low, high in subject.parts():
-
-        def see(name: str, output: Tensor, error: Tensor, low: int = low, high: int = high) -> None:
-            layer, owner = structure.layers.index(name), owner_of(name)
-            single, stacked = structure.shapes[owner], owner in structure.stacked
-            rows = [by_sample(tensor, single, high - low, stacked) for tensor in (output, error)]
-            pooled = [picker.pooled(view, low, subject.batch, "Activation", layer) for view in rows]
-            by_layer.setdefault(layer, {})[low] = (pooled[0], pooled[1])
-            widths[layer] = rows[0].shape[1]
-
-        with repeated(subject.network, weights, see):
+        part = recorder.part(subject.network, low, high)
+        with part, repeated(subject.network, weights, see):
             subject.forward(subject.part(low, high), subject.leaves(), low)
-    for layer, parts in by_layer.items():
-        outputs, errors = (torch.cat(tensors) for tensors in zip(*parts.values(), strict=True))
-        shape = (subject.batch, widths[layer])
-        values = errors[picker.kept(outputs, shape, "Activation", layer)]
-        passes.findings.put("act_error", layer, values, math.prod(shape))
+    recorder.finish(passes.findings)
 
 
 @contextmanager

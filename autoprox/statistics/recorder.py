@@ -37,7 +37,7 @@ HELD = WHOLE | {"code_gram"}
 BACKWARD = frozenset({"act_grad", "channel_saliency"})
 """The statistics that need the gradients of the outputs."""
 
-POOLED = frozenset({"act", "act_grad", "attention", "channel_saliency"})
+POOLED = frozenset({"act", "act_error", "act_grad", "attention", "channel_saliency"})
 """The statistics of which entries are kept as the parts of the batch run."""
 
 RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group == "forward"}
@@ -46,7 +46,7 @@ RECORDED = BACKWARD | {name for name, word in STATISTICS.items() if word.group =
 OF_MODULES = RECORDED - {"attention", "code_total"}
 """Those of them that are measured on what the layers' modules return."""
 
-REFERENCES = {"act_grad": "act"}
+REFERENCES = {"act_error": "act", "act_grad": "act"}
 """The statistic whose values decide which entries are kept, where it is another one's."""
 
 
@@ -123,20 +123,37 @@ class Recorder:
             raise StatisticError(by_chance(owner, "did not run on the first sample alone"))
         self._output(owner, tensor)
 
-    def _output(self, owner: str, output: Tensor) -> None:
-        """Keep what is needed of an output, now, since later modules may overwrite it in place."""
-        part = len(self._parts) - 1
-        low, high = self._parts[part]
+    def error(self, owner: str, output: Tensor, error: Tensor) -> None:
+        """Keep what is needed of an output of `owner`, and of what is taken for its error."""
+        rows = self._fitting(owner, output)
+        if rows is not None:
+            self._keep("act", owner, rows)
+            self._keep("act_error", owner, self._rows(owner, error, len(rows)))
+
+    def _fitting(self, owner: str, output: Tensor) -> Tensor | None:
+        """View an output of `owner` as ``(samples, entries)``; None, and note why, if it is none.
+
+        Of a module that runs again the last run counts.
+        """
+        low, high = self._parts[-1]
         self._runs[owner] = run = self._runs.get(owner, 0) + 1
         self._unfit.pop(owner, None)
         try:
             more = high - low > 1 and run > self.structure.runs[owner]
             if more and output.shape == self.structure.shapes[owner]:  # a run for each sample
                 raise self._mixed(owner)
-            rows = self._rows(owner, output.detach(), high - low)
-        except StatisticError as error:  # of a module that runs again the last run counts
+            return self._rows(owner, output.detach(), high - low)
+        except StatisticError as error:
             self._unfit[owner] = error
+            return None
+
+    def _output(self, owner: str, output: Tensor) -> None:
+        """Keep what is needed of an output, now, since later modules may overwrite it in place."""
+        rows = self._fitting(owner, output)
+        if rows is None:
             return
+        part, run = len(self._parts) - 1, self._runs[owner]
+        low, high = self._parts[part]
         if {"act", "act_grad"} & self.asked:
             self._keep("act", owner, rows)
         if self.asked & WHOLE:
@@ -164,7 +181,7 @@ class Recorder:
     def _samples_first(self, owner: str, output: Tensor, samples: int) -> Tensor:
         """View an output of `owner`, or its gradient, as ``(samples, ...)``."""
         structure = self.structure
-        if owner in structure.unclear and samples > 1:
+        if structure.mixed(owner, output, samples):
             raise self._mixed(owner)
         return samples_first(output, structure.shapes[owner], samples, owner in structure.stacked)
 
@@ -172,8 +189,8 @@ class Recorder:
         """The error for an output that cannot be told apart by sample."""
         return StatisticError(
             f"the rows of the output of {owner!r} follow no order of samples, so that "
-            f"{', '.join(map(repr, sorted(self.asked & OF_MODULES)))} cannot tell the samples "
-            "apart; leave them out for this network"
+            f"{', '.join(map(repr, sorted(self.asked & OF_MODULES or self.asked)))} cannot tell "
+            "the samples apart; leave them out for this network"
         )
 
     def _rows(self, owner: str, output: Tensor, samples: int) -> Tensor:
@@ -202,7 +219,7 @@ class Recorder:
                 "'code_total' cannot be measured: this network calls other activation functions "
                 "on a batch than on a single sample; leave it out for this network"
             )
-        if place in self.structure.unclear and high - low > 1:
+        if self.structure.mixed(place, argument, high - low):
             raise StatisticError(
                 "'code_total' cannot be measured: the rows of an activation function's argument "
                 "follow no order of samples; leave it out for this network"

@@ -69,6 +69,7 @@ class Structure:
         stacked: owners whose outputs hold the rows of a sample apart, and places among the
             `activated`; see `looking`.
         unclear: owners, and places, whose outputs cannot be told apart by sample.
+        constant: owners, and places, of tensors that are made of no data: they are all samples'.
     """
 
     layers: tuple[str, ...]
@@ -90,6 +91,16 @@ class Structure:
     result: tuple[Tensor, ...] = ()
     stacked: frozenset[str | int] = frozenset()
     unclear: frozenset[str | int] = frozenset()
+    constant: frozenset[str | int] = frozenset()
+
+    def mixed(self, key: str | int, tensor: Tensor, samples: int) -> bool:
+        """Say whether a tensor of an owner, or at a place, cannot be told apart by sample.
+
+        Where a network chooses by the data, one of the shape of a sample's is some sample's.
+        """
+        single = self.activated[key] if isinstance(key, int) else self.shapes[key]
+        chosen = self.chooses and key not in self.constant and tensor.shape == single
+        return samples > 1 and (chosen or key in self.unclear)
 
     def showing(self) -> dict[str, int]:
         """Owner -> the layer that shows its output: the last one registered of its weights."""
@@ -106,6 +117,7 @@ class _Trace:
             the modules that it was computed inside of, the innermost first.
         shapes: module -> shape of its output.
         activated: shapes of the arguments of the activation functions.
+        constant: the modules, and places of activation functions, of tensors made of no data.
         stack: the modules that run now, the innermost last.
     """
 
@@ -113,6 +125,7 @@ class _Trace:
     attended: list[tuple[int, torch.Size, tuple[str, ...]]] = field(default_factory=list)
     shapes: dict[str, torch.Size] = field(default_factory=dict)
     activated: list[torch.Size] = field(default_factory=list)
+    constant: set[str | int] = field(default_factory=set)
     stack: list[str] = field(default_factory=list)
 
     def hooks(
@@ -130,6 +143,9 @@ class _Trace:
                 self.stack.pop()
                 if name in watched and (tensor := first_tensor(output)) is not None:
                     self.shapes[name] = tensor.shape
+                    self.constant.discard(name)  # the last run counts
+                    if operations.constant(tensor):
+                        self.constant.add(name)
 
             yield module.register_forward_pre_hook(enter)
             yield module.register_forward_hook(leave)
@@ -260,6 +276,7 @@ def trace(
         written=frozenset(written) | renormalised(network),
         draws=operations.draws,
         chooses=operations.chooses,
+        constant=frozenset(seen.constant),
         doubtful=operations.shuffles or compares_sizes(network),
         result=one_sample(result, 1),
     )
@@ -284,8 +301,13 @@ def _ran(
         if asked & {"heads", "roles"}:
             intercepting.enter_context(AttentionMaps(seen.attend))
         if "code_total" in asked:
-            show = ActivationInputs(lambda argument: seen.activated.append(argument.shape))
-            intercepting.enter_context(show)
+
+            def show(argument: Tensor) -> None:
+                if operations.constant(argument):
+                    seen.constant.add(len(seen.activated))
+                seen.activated.append(argument.shape)
+
+            intercepting.enter_context(ActivationInputs(show))
         intercepting.enter_context(operations)
         result = result_of(network, inputs, used, mode, batch_norm=False)
     return seen, result

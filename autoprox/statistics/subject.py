@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,8 @@ class Subject:
         written: parameters that the network writes into while it runs.
         packed: names of quantised weights.
         dependent: whether samples were seen to depend on others.
-        alone: what the network returns for the first sample alone, to be compared with what it
-            returns for it among others; empty if that is known.
+        alone: what the network returns for the first samples, each alone, to be compared with what
+            it returns for them among others; empty if that is known.
         teacher: that the network is compared with, or None.
     """
 
@@ -71,7 +72,7 @@ class Subject:
     written: frozenset[str] = frozenset()
     packed: tuple[str, ...] = ()
     dependent: bool = False
-    alone: tuple[Tensor, ...] = ()
+    alone: tuple[tuple[Tensor, ...], ...] = ()
     teacher: Teacher | None = None
 
     @property
@@ -127,15 +128,16 @@ class Subject:
 
         Raises:
             StatisticError: the network raises, or returns what is not finite.
-            OtherResult: the first sample has another result than alone.
+            OtherResult: one of the first samples has another result than alone.
         """
         reseed(self.seed, low)
         with explained(inputs):
             output = result_of(self.network, inputs, state, self.mode)
         if self.alone and low == 0:
             samples = batch_of(inputs)
-            if samples > 1 and not close(one_sample(output, samples), self.alone):
-                raise OtherResult
+            for at, alone in enumerate(self.alone if samples > 1 else ()):
+                if not close(one_sample(output, samples, at), alone):
+                    raise OtherResult
         check_output(output)
         return output
 
@@ -145,7 +147,7 @@ class Subject:
 
 
 class OtherResult(Exception):
-    """A sample has another result than alone: samples are coupled, or something is drawn."""
+    """A sample has another result than alone, and nothing is drawn: samples are coupled."""
 
 
 def reseed(seed: int, place: object) -> None:
@@ -302,25 +304,29 @@ def arranged(subject: Subject, structure: Structure, groups: set[str]) -> tuple[
     if subject.batch < 2 or not groups - ONE_SAMPLE:
         return subject, structure
     if groups & COMPARING_PARTS and subject.batch >= 2 * MICRO_BATCHES:
-        simple = not (structure.chooses or structure.doubtful or several_rows(structure))
-        if simple and structure.result and not subject.coupled:
-            return replace(subject, alone=structure.result), structure
+        untold = structure.chooses or structure.doubtful or structure.draws
+        if structure.result and not (untold or several_rows(structure) or subject.coupled):
+            second = one_sample(_chosen(subject, structure, 1), 1)
+            return replace(subject, alone=(structure.result, second)), structure
     return told_apart(subject, structure)
+
+
+def _chosen(subject: Subject, structure: Structure, *places: int) -> object:
+    """Run the samples of some numbers, with the same random numbers each time."""
+    reseed(subject.seed, "trace")
+    inputs = rows(subject.inputs, torch.tensor(places))
+    state = subject.leaves() if structure.differentiates else subject.state()
+    with explained(inputs):
+        return result_of(subject.network, inputs, state, subject.mode, batch_norm=False)
 
 
 def told_apart(subject: Subject, structure: Structure) -> tuple[Subject, Structure]:
     """What is known after pairs of samples ran; see `look`."""
-    network = subject.network
-
-    def run(*places: int) -> object:
-        reseed(subject.seed, "trace")
-        chosen = rows(subject.inputs, torch.tensor(places))
-        state = subject.leaves() if structure.differentiates else subject.state()
-        with explained(chosen):
-            return result_of(network, chosen, state, subject.mode, batch_norm=False)
-
-    arrangement = look(network, structure, run, subject.batch, known_coupled=subject.coupled)
+    run = partial(_chosen, subject, structure)
+    arrangement = look(
+        subject.network, structure, run, subject.batch, known_coupled=subject.coupled
+    )
     structure = replace(structure, stacked=arrangement.stacked, unclear=arrangement.unclear)
     known = arrangement.coupled or structure.draws or structure.doubtful
-    alone = () if known else structure.result
+    alone = () if known else (structure.result,)
     return replace(subject, dependent=arrangement.coupled, alone=alone), structure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from autoprox.statistics.passes import Passes
 from autoprox.statistics.private import private_copy
 from autoprox.statistics.structure import layer_names
 from autoprox.statistics.subject import Subject, reseed
-from autoprox.statistics.trees import Inputs
+from autoprox.statistics.trees import Inputs, equal, mapped
 from autoprox.statistics.views import View, class_gradient, energy, resized, viewed
 
 Drawn: TypeAlias = Callable[[nn.Module, int], None]
@@ -38,26 +38,28 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Teacher:
-    """A network that others are compared with on one batch; it is run once for all of them.
+    """A network that others are compared with; it is run once for all that see the same batch.
 
     Attributes:
         network: the teacher, which is never written to.
-        sides: what it showed, by how its weights were drawn.
+        sides: how its weights were drawn -> a copy of the last batch, with how it was read, and
+            what the teacher showed of it.
     """
 
     network: nn.Module
-    sides: dict[Drawn | None, Side] = field(default_factory=dict)
+    sides: dict[Drawn | None, tuple[tuple[Any, ...], Side]] = field(default_factory=dict)
 
     def side(self, student: Subject, drawn: Drawn | None = None) -> Side:
-        """What the teacher shows of the batch that all its students are shown.
+        """What the teacher shows of the batch that a student is shown.
 
         Its weights are its own, unless something draws them.
 
         Raises:
             StatisticError: the teacher fails on the batch, or cannot be compared.
         """
-        if drawn not in self.sides:
-            mode: Mode = "train" if self.network.training else "eval"
+        mode: Mode = "train" if self.network.training else "eval"
+        batch = student.inputs, student.targets, student.seed, student.loss, student.outputs, mode
+        if drawn not in self.sides or not equal(batch, self.sides[drawn][0]):
             with of_teacher():
                 own = private_copy(self.network, mode)
                 shown = shrunk(student.inputs, getattr(self.network, "image_size", None))
@@ -67,8 +69,8 @@ class Teacher:
                 )  # fmt: skip
                 side = _side(subject, drawn)
                 told = replace(side.view, network=f"the teacher: {side.view.network}")
-                self.sides[drawn] = replace(side, view=told)
-        return self.sides[drawn]
+                self.sides[drawn] = mapped(batch, torch.clone), replace(side, view=told)
+        return self.sides[drawn][1]
 
 
 @contextmanager

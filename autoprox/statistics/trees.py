@@ -8,7 +8,10 @@ a text) is the same for every sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 import torch
@@ -77,10 +80,12 @@ def mapped(
     if isinstance(tree, Tensor):
         return change(tree)
     if is_dataclass(tree) and not isinstance(tree, type):
-        parts = {field.name: getattr(tree, field.name) for field in fields(tree)}
-        return replace(tree, **{key: mapped(part, change, lists) for key, part in parts.items()})
+        names = [field.name for field in fields(tree)]
+        return _with_fields(
+            tree, {name: mapped(getattr(tree, name), change, lists) for name in names}
+        )
     if isinstance(tree, Mapping):
-        return {key: mapped(part, change, lists) for key, part in tree.items()}
+        return _with_items(tree, {key: mapped(part, change, lists) for key, part in tree.items()})
     if isinstance(tree, list) and lists is not None:
         return lists(tree)
     if isinstance(tree, (tuple, list)):
@@ -89,9 +94,73 @@ def mapped(
     return tree
 
 
+def _with_fields(tree: Any, parts: dict[str, Any]) -> Any:
+    """Return a dataclass with other fields.
+
+    It is made anew, for what it computes of its fields, or is a copy where its `__post_init__`
+    changes what it is given, or refuses it.
+    """
+    given = {field.name: parts[field.name] for field in fields(tree) if field.init}
+    try:
+        made = replace(tree, **given)
+        anew = all(getattr(made, name) is part for name, part in given.items())
+    except Exception:  # it is foreign code
+        anew = False
+    made = made if anew else copy(tree)
+    put = object.__setattr__ if tree.__dataclass_params__.frozen else setattr
+    for name, part in parts.items():
+        if not anew or (name not in given and tensors(part)):
+            put(made, name, part)
+    return made
+
+
+def _with_items(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping with other values for its keys: a copy, or a dict if none can be made.
+
+    In its attributes, and dicts that these are, the values are other ones, too.
+    """
+    if type(tree) is dict:
+        return parts
+    other = {id(tree[key]): part for key, part in parts.items()}
+    with suppress(Exception):  # it is foreign code
+        made = copy(tree)
+        if made is tree:  # it cannot be changed
+            return parts
+        for name, held in list(getattr(tree, "__dict__", {}).items()):
+            if type(held) is dict:
+                held = {key: other.get(id(value), value) for key, value in held.items()}
+            object.__setattr__(made, name, other.get(id(held), held))
+        if isinstance(made, dict):
+            for key, part in parts.items():
+                dict.__setitem__(made, key, part)
+        if all(made[key] is part for key, part in parts.items()):
+            return made
+    return parts
+
+
 def plain_tensors(tree: Any) -> Any:
     """Return a tree whose tensors carry no graph, and were not made in inference mode."""
     return mapped(tree, lambda it: it.detach().clone() if it.is_inference() else it.detach())
+
+
+def equal(one: object, other: object) -> bool:
+    """Say whether two trees hold the same leaves at the same places.
+
+    >>> equal((torch.ones(2), 3), (torch.ones(2), 3)), equal(torch.ones(2), torch.zeros(2))
+    (True, False)
+    """
+    pairs = zip_longest(leaves(one), leaves(other), fillvalue=("none", None))
+    return all(
+        place == there and (leaf is another or _equal_leaves(leaf, another))
+        for (place, leaf), (there, another) in pairs
+    )
+
+
+def _equal_leaves(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other) and bool(one == other)
+    alike = (one.dtype, one.device) == (other.dtype, other.device)
+    return alike and torch.equal(one, other)
 
 
 def rows(tree: Any, chosen: slice | Tensor) -> Any:
@@ -116,7 +185,8 @@ def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
     """Return sample `at` of the floating-point tensors that a network returned, as copies.
 
     A list holds an item a sample, unless its length is not that of the `samples` that the network
-    ran on, or it holds tensors of the batch.
+    ran on, or it holds tensors of the batch. Of a tensor of another length the first row is taken,
+    whatever the sample.
     """
 
     def of_list(items: list[Any]) -> list[Any]:
@@ -126,7 +196,8 @@ def one_sample(output: object, samples: int, at: int = 0) -> tuple[Tensor, ...]:
         return [mapped(item, of_tensor, of_list) for item in items]
 
     def of_tensor(tensor: Tensor) -> Tensor | None:
-        return tensor[at : at + 1] if tensor.ndim else None
+        row = at if tensor.shape[:1] == (samples,) else 0
+        return tensor[row : row + 1] if tensor.ndim else None
 
     sampled = tensors(mapped(output, of_tensor, of_list))
     return tuple(tensor.detach().clone() for tensor in sampled if tensor.is_floating_point())

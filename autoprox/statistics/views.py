@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from autoprox.errors import StatisticError
 from autoprox.runtime.hooks import hooked
-from autoprox.statistics.channels import ChannelsFirst
+from autoprox.statistics.channels import ChannelsFirst, ChannelsLast
 from autoprox.statistics.hooks import first_tensor, plain
 from autoprox.statistics.outcomes import loss_of
 from autoprox.statistics.structure import owner_of
@@ -33,7 +33,8 @@ class View:
         network: what the network is called.
         stages: the last map of each resolution, ``(batch, channels, height, width)``, in the order
             in which they came. A map is what a module returns before the last layer runs, if it
-            has several positions; tokens in a square are laid out as one, without a class token.
+            has several positions; tokens in a square are laid out as one, without a class token,
+            and so is a map whose channels the network moved to the end.
             What a norm over the channels returns is one only as the output of a block. A map of
             one dimension, which convolutions gave, has the height 1.
         blocks: the maps that the outermost members of ``nn.ModuleList`` and ``nn.Sequential``
@@ -157,7 +158,8 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
 
     What is seen has a graph if the pass builds one.
     """
-    watch, inner, first = _Watch(torch.is_grad_enabled()), _blocks(network), ChannelsFirst()
+    watch, inner = _Watch(torch.is_grad_enabled()), _blocks(network)
+    first, last = ChannelsFirst(), ChannelsLast()
     owners = {owner_of(name) for name in layers}
 
     def hooks() -> Iterator[RemovableHandle]:
@@ -167,24 +169,29 @@ def watching(network: nn.Module, layers: Sequence[str], batch: int) -> Iterator[
                 tensor = first_tensor(output)
                 if isinstance(module, LAYER_NORMS):
                     watch.normed = tensor
+                shown = tensor
                 if tensor is not None and tensor in first:
-                    tensor = tensor.unsqueeze(2)
-                feature_map = _map(tensor, batch)
+                    shown = tensor.unsqueeze(2)
+                elif tensor is not None and tensor in last:
+                    shown = tensor.movedim(-1, 1)
+                feature_map = _map(shown, batch)
                 if feature_map is not None and (name in inner or tensor is not watch.normed):
                     watch.left(feature_map, block=name in inner)
 
-            def enter(_module: nn.Module, inputs: object, name: str = name) -> None:
-                watch.entered(name, first_tensor(inputs))
+            def enter(
+                _module: nn.Module, args: tuple[Any, ...], kwargs: Any, name: str = name
+            ) -> None:
+                watch.entered(name, first_tensor((*args, *kwargs.values())))
 
             def gave(_module: nn.Module, _in: object, out: object, name: str = name) -> object:
                 return watch.gave(name, out)
 
             yield module.register_forward_hook(leave)
             if name in owners:
-                yield module.register_forward_pre_hook(enter)
+                yield module.register_forward_pre_hook(enter, with_kwargs=True)
                 yield module.register_forward_hook(gave)
 
-    with hooked(hooks()), first:
+    with hooked(hooks()), first, last:
         try:
             yield watch
         finally:

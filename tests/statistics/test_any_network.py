@@ -1,5 +1,8 @@
 """Any inputs, targets, loss and outputs, against plain autograd."""
 
+from collections import UserDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -23,6 +26,7 @@ from tests.any_networks import (
     two_inputs,
 )
 from tests.known_networks import left, random_states
+from tests.statistics.test_other_networks import Calls
 
 pytestmark = pytest.mark.usefixtures("one_thread", "seeded")
 
@@ -316,6 +320,116 @@ def test_samples_coupled_by_a_list_are_found():
     found = measure(network, items, y, ["grad"], sample="full").values["grad"][0]
     F.cross_entropy(network(**items)["logits"], y).backward()
     torch.testing.assert_close(found, network.head.weight.grad.flatten())
+
+
+@dataclass
+class Scaled:
+    """Changes what it is given each time that it is made."""
+
+    x: torch.Tensor
+    scale: float
+
+    def __post_init__(self):
+        self.x = self.x * self.scale
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Refuses a batch of less than 8, and counts."""
+
+    x: torch.Tensor
+    samples: int = field(init=False)
+
+    def __post_init__(self):
+        assert len(self.x) == 8
+        object.__setattr__(self, "samples", 8)
+
+
+@dataclass
+class Counted:
+    """Computes of what it is given, and is told more later."""
+
+    x: torch.Tensor
+    more: InitVar[float] = 0.0
+    samples: int = field(init=False)
+    later: torch.Tensor | None = field(init=False, default=None)
+
+    def __post_init__(self, more):
+        self.samples = len(self.x)
+
+    @classmethod
+    def made(cls, x):
+        result = cls(x)
+        result.later = x
+        return result
+
+
+class ByAttribute(UserDict):
+    """As the batches of transformers' tokenisers."""
+
+    def __getattr__(self, name):
+        if name == "data":
+            raise AttributeError
+        return self.data[name]
+
+
+class ItsOwnAttributes(dict):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.__dict__ = self
+
+
+class ReadOnly(Mapping):
+    """Cannot be copied."""
+
+    def __init__(self, **items):
+        self.items_of_it = tuple(items.items())
+
+    def __getitem__(self, key):
+        return dict(self.items_of_it)[key]
+
+    def __iter__(self):
+        return iter(dict(self.items_of_it))
+
+    def __len__(self):
+        return len(self.items_of_it)
+
+    def __copy__(self):
+        raise TypeError
+
+
+TREES = {
+    "changed": (lambda x: Scaled(x, 3.0), lambda it: it.x),
+    "checked": (Checked, lambda it: it.x * it.samples),
+    "counted": (Counted.made, lambda it: it.later * (len(it.x) == it.samples)),
+    "by attribute": (lambda x: ByAttribute(x=x), lambda it: it.x + it["x"]),
+    "its own attributes": (lambda x: ItsOwnAttributes(x=x), lambda it: it.x + it["x"]),
+    "default": (lambda x: defaultdict(float, x=x), lambda it: it["x"] + it["y"]),
+    "read only": (lambda x: ReadOnly(x=x), lambda it: it["x"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "returned"),
+    [*((name, False) for name in TREES), *((name, True) for name in TREES if name != "checked")],
+)
+def test_a_tree_of_any_type_is_cut_as_what_it_holds(name, returned):
+    made, read = TREES[name]
+    head, x, y = nn.Linear(5, 3), torch.randn(8, 5), torch.arange(8) % 3
+    network, inputs, outputs = Calls(lambda self, it: head(read(it)), head=head), (made(x),), None
+    if returned:
+        network, inputs, outputs = Calls(lambda self, x: made(head(x)), head=head), x, read
+    logits = read(network(x)) if returned else network(*inputs)
+    losses = F.cross_entropy(logits, y, reduction="none")
+    each = [torch.autograd.grad(it, head.weight, retain_graph=True)[0].flatten() for it in losses]
+    found = measure(
+        network, inputs, y, ["grad", "grad_gram"], sample="full", outputs=outputs
+    ).values
+    torch.testing.assert_close(found["grad"][0], torch.stack(each).mean(0))
+    gram = torch.stack(each) @ torch.stack(each).T
+    torch.testing.assert_close(found["grad_gram"][0].float(), gram, rtol=1e-4, atol=1e-5)
+    before = inputs if returned else read(inputs[0])
+    torch.testing.assert_close(before, x if returned else read(made(x)))
 
 
 def test_a_statistic_of_ones_own_sees_the_whole_trees():

@@ -377,6 +377,87 @@ def test_samples_that_only_a_large_batch_couples_are_found(forward):
         agrees(network, *batch(16))
 
 
+def by_the_largest(hidden):
+    return hidden / hidden.relu().max()
+
+
+def by_the_largest_of_each_channel(hidden):
+    return hidden / hidden.abs().amax(0).clamp(min=0.1)
+
+
+def between_least_and_most(hidden):
+    least, most = torch.aminmax(hidden)
+    return (hidden - least) / (most - least)
+
+
+def less_the_first(hidden):
+    return hidden - 0.5 * hidden[:1]
+
+
+def by_the_largest_above_a_bound(hidden):
+    return hidden / hidden.max().clamp(min=BOUND)
+
+
+BOUND = torch.tensor(8.0)
+"""What one sample of a batch below exceeds."""
+
+COUPLING = [
+    by_the_largest, by_the_largest_of_each_channel, between_least_and_most, less_the_first,
+    by_the_largest_above_a_bound,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("coupling", COUPLING)
+@pytest.mark.parametrize("samples", [8, 32])
+def test_samples_that_one_of_them_couples_are_found_wherever_it_is(coupling, samples):
+    network = two(lambda self, x: self.head(coupling(self.first(x))))
+    x, y = batch(samples)
+    x[0] *= 10 / network.first(x[0]).max().detach()
+    for place in (0, 1, 2, samples - 1):
+        agrees(network, x.roll(place, 0), y)
+
+
+@pytest.mark.parametrize("coupling", [None, *COUPLING[:4]])
+def test_samples_that_one_of_them_couples_are_found_in_networks_that_draw(coupling, capsys):
+    def forward(self, x):
+        print(len(x))
+        hidden = F.dropout(self.first(x), 0.2)
+        return self.head(coupling(hidden) if coupling else hidden), torch.ones(1, 3)
+
+    network, (x, _) = two(forward), batch()
+    for place in range(2):
+        measure(network, x.roll(place, 0), None, ["act"])
+        last = capsys.readouterr().out.split()[-1]
+        assert last == ("8" if coupling else "2")
+
+
+def test_a_row_that_all_samples_share_couples_none(capsys):
+    def forward(self, x):
+        print(len(x))
+        return self.head(self.first(x)), torch.ones(1, 3)
+
+    measure(two(forward), batch()[0], None, ["act"])
+    assert capsys.readouterr().out.split() == ["1", "1", "2", "2", "2", "2"]
+
+
+def less_the_first_of_many(self, x):
+    hidden = self.first(x)
+    return self.head(hidden - hidden[:1] if len(x) > 4 else hidden)
+
+
+def by_the_largest_of_many(self, x):
+    hidden = self.first(x)
+    return self.head(hidden / hidden.max() if len(x) > 4 else hidden)
+
+
+@pytest.mark.parametrize("forward", [less_the_first_of_many, by_the_largest_of_many])
+def test_samples_that_one_of_many_couples_are_found(forward):
+    x, y = batch()
+    x[0] *= 100
+    for place in range(2):
+        agrees(two(forward), x.roll(place, 0), y)
+
+
 @pytest.mark.parametrize("permutation", [torch.randperm, numpy.random.permutation])
 @pytest.mark.parametrize("seed", range(4))
 def test_samples_that_are_exchanged_by_chance_are_found(permutation, seed, capsys):
@@ -413,6 +494,45 @@ def test_a_function_that_modules_hold_is_looked_at_too():
     agrees(
         two(lambda self, x: self.head(less_the_mean_of_a_function(x, self.first(x)))), *batch(16)
     )
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_what_a_layer_gives_for_some_samples_is_not_that_of_all(draws):
+    def forward(self, x):
+        hidden, chosen = self.first(F.dropout(x, 0.1 * draws)), x[:, 0] > 0
+        out = hidden.clone()
+        out[chosen] = self.some(hidden[chosen]).relu()
+        return self.head(out)
+
+    layers = {"first": nn.Linear(12, 8), "some": nn.Linear(8, 8), "head": nn.Linear(8, 10)}
+    network, (x, y) = Calls(forward, **layers), batch()
+    x[:, 0] = torch.tensor([1, -1, 1, 1, -1, 1, -1, 1])  # one of each part, or both
+    for name in ("act", "act_gram", "code_total"):
+        with pytest.raises(StatisticError, match="follow no order of samples"):
+            measure(network, x, y, [name])
+    with pytest.raises(StatisticError, match="follow no order of the 8 samples"):
+        load("swap")(network, x[[0, 1, 4, 6, 1, 4, 6, 1]])
+    x[:, 0] = 1
+    found = measure(network, x, y, ["act"], sample="full", mode="eval")
+    if not draws:
+        expected = network.some(network.first(x)).detach()
+        torch.testing.assert_close(found.values["act"][1], expected.flatten())
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_what_is_made_of_no_data_is_that_of_all_samples(rows):
+    def forward(self, x):
+        places = self.places(self.table).relu().mean(0)
+        return self.head(self.first(x * (x > -9)) + places)
+
+    layers = {"first": nn.Linear(12, 8), "places": nn.Linear(4, 8), "head": nn.Linear(8, 10)}
+    network, (x, y) = Calls(forward, **layers), batch()
+    network.register_buffer("table", torch.randn(rows, 4))
+    found = measure(network, x, y, ["act", "code_total"], sample="full")
+    given = network.places(network.table).detach()
+    rows = found.values["act"][found.layers.index("places.weight")].reshape(8, *given.shape)
+    assert all(torch.equal(row, given) for row in rows)
+    assert (found.values["code_total"][0] == given.numel()).all()
 
 
 def test_gradients_that_are_divided_by_how_often_a_row_was_looked_up_are_those_of_the_batch():

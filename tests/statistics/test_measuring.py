@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprox.errors import StatisticError, UnknownNameError
+from autoprox.proxies.frame import score
 from autoprox.proxies.loading import load
 from autoprox.statistics import STATISTICS, measure, subject
 from autoprox.statistics.outputs import CODES_AT_ONCE, agreement
@@ -457,11 +458,39 @@ def test_what_does_not_fit_is_refused_with_the_reason():
             measure(*arguments)
     with pytest.raises(StatisticError, match=r"loss is a function of .* got 'mse'"):
         measure(network, x, y, ["grad"], loss="mse")
-    for sample in (0, "all", 8.5):
-        with pytest.raises(StatisticError, match=f"'full'; got {sample!r}"):
-            measure(network, x, y, ["act"], sample=sample)
     with pytest.raises(UnknownNameError, match="did you mean 'grad_std'"):
         measure(network, x, y, ["grad_sdt"])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        *(({"sample": it}, f"whole number, 1 or more, or 'full'; got {it!r}")
+          for it in (0, "all", 8.5, True, None)),
+        *(({"seed": it}, f"whole number, 0 or more; got {it!r}") for it in (-1, 1.5, True, "0")),
+        *(({"mode": it}, f"to be 'train' or 'eval'; got {it!r}: leave it out for that of training")
+          for it in ("Train", "training", "", 1)),
+    ],
+)  # fmt: skip
+def test_how_to_measure_is_one_of_what_there_is(how, message):
+    network, (x, y) = small(), batch_of()
+    calls = [
+        lambda: measure(network, x, y, ["grad"], **how),
+        lambda: load("snip")(network, x, y, **how),
+        lambda: load("swap")(network, x, y, **how),
+        lambda: score([network], "snip", x, y, **how),
+    ]
+    for call in calls:
+        with pytest.raises(StatisticError, match=message):
+            call()
+
+
+def test_integers_of_numpy_are_integers():
+    network, (x, y) = small(), batch_of()
+    plain = measure(network, x, y, ["grad"], sample=4, seed=3)
+    found = measure(network, x, y, ["grad"], sample=np.int64(4), seed=np.uint8(3))
+    assert torch.equal(found.values["grad"], plain.values["grad"])
+    assert type(found.sample) is int
 
 
 def test_of_several_tensors_the_first_is_the_logits():

@@ -142,6 +142,35 @@ def test_errors_are_what_quantising_each_layer_by_itself_changes(kind):
             torch.testing.assert_close(found, change.flatten(), rtol=1e-4, atol=1e-6)
 
 
+class Routed(nn.Module):
+    """Has a layer that runs for the samples whose first number is above 0, if there are any."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.some, self.head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        hidden, chosen = self.first(x), x[:, 0] > 0
+        out = hidden.clone()
+        if chosen.any():
+            out[chosen] = self.some(hidden[chosen])
+        return self.head(out)
+
+
+@pytest.mark.parametrize("sample", ["full", 16])
+def test_errors_of_a_layer_that_runs_in_some_parts_only_are_refused(sample):
+    network, x, y = Routed(), torch.randn(8, 8), torch.arange(8) % 3
+    x[:, 0] = torch.tensor([1, 1, -1, -1, 1, 1, 1, 1])
+    for name in ("act_error", "act"):
+        with pytest.raises(StatisticError, match=r"'some' ran in 3 of 4 parts of the batch: it r"):
+            measure(network, x, y, [name], bits=4, sample=sample)
+    found = measure(network, x.abs(), y, ["act_error"], bits=4, sample="full")
+    with torch.no_grad():
+        weight = network.some.weight
+        change = network.first(x.abs()) @ (quantised(weight, 4) - weight).T
+    torch.testing.assert_close(found.values["act_error"][1], change.flatten())
+
+
 def test_of_an_error_the_entries_are_kept_that_are_kept_of_the_tensor():
     network, x, y = case(Convolutions)
     pairs = {"weight": "weight_error", "act": "act_error"}

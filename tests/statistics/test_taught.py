@@ -141,6 +141,74 @@ def test_a_map_of_one_dimension_has_channels_where_its_twin_of_two_has_them():
     assert nearness[0] == pytest.approx(nearness[1], rel=1e-5)
 
 
+class Mixing(nn.Module):
+    """Mixes channels, of a map that has them last, or moves them there and back."""
+
+    def __init__(self, width, back):
+        super().__init__()
+        self.norm, self.up, self.back = nn.LayerNorm(width), nn.Linear(width, 2 * width), back
+        self.act, self.down = nn.GELU(), nn.Linear(2 * width, width)
+
+    def forward(self, x):
+        y = x.movedim(1, 3) if self.back else x.roll(1, 1)
+        y = self.down(self.act(self.up(self.norm(y))))
+        return x + (y.permute(0, 3, 1, 2).contiguous() if self.back else y)
+
+
+class Shrinking(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.reduce = nn.Linear(4 * width, 2 * width)
+
+    def forward(self, x):
+        return self.reduce(torch.cat([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], -1))
+
+
+class ByKeyword(Small):
+    """Calls its layers by keyword."""
+
+    def forward(self, x):
+        maps = self.second[1](input=self.second[0](input=self.first(x)))
+        return self.head(input=maps.mean((2, 3)))
+
+
+def test_layers_that_are_called_by_keyword_are_seen(batch):
+    found, expected = (
+        measured(made(kind), batch, teacher=made(kind, seed=1)) for kind in (ByKeyword, Small)
+    )
+    for name in TAUGHT:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+
+
+class Hierarchy(nn.Module):
+    """As Swin (channels last) and ConvNeXt (channels first) are built."""
+
+    def __init__(self, last, classes=5):
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 6, 2, 2), last
+        blocks = [Mixing(6, not last), Mixing(6, not last)]
+        self.blocks = nn.Sequential(*blocks, *([Shrinking(6), Mixing(12, False)] if last else []))
+        self.head = nn.Linear(12 if last else 6, classes)
+
+    def maps(self, x):
+        x = self.stem(x)
+        return self.blocks(x.permute(0, 2, 3, 1) if self.last else x)
+
+    def forward(self, x):
+        return self.head(self.maps(x).mean((1, 2) if self.last else (2, 3)))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_map_has_its_channels_where_the_network_has_them(batch, last):
+    student, teacher = made(Hierarchy, last=last), made(Hierarchy, seed=1, last=last)
+    found = measured(student, batch, ("map_energy", "map_channels"), teacher=teacher)
+    maps = student.maps(batch[0]).detach()
+    maps = maps.permute(0, 3, 1, 2) if last else maps
+    torch.testing.assert_close(found["map_energy"], maps.square().mean(1).flatten(1))
+    channels = maps.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(found["map_channels"], channels @ channels.T)
+
+
 class Normed(nn.Module):
     """Blocks with a norm over the channels behind them, inside of a part that returns it."""
 
@@ -193,6 +261,35 @@ def test_a_teacher_is_left_as_it_was_and_run_once_for_all(batch):
     assert teacher.training
     assert all(torch.equal(before[name], each) for name, each in teacher.state_dict().items())
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_a_teacher_is_run_anew_for_what_it_has_not_seen(batch):
+    teacher = ResNet(8, classes=5)
+    runs, shared, student = [], Teacher(teacher), made()
+    teacher.conv.register_forward_hook(lambda *_: runs.append(1))
+    names = ("teacher_logits", "teacher_class_grad")
+
+    def agrees(x, y, ran, **how):
+        found = measured(student, (x, y), names, teacher=shared, **how)
+        assert len(runs) == ran
+        expected = measured(student, (x, y), names, teacher=copy.deepcopy(teacher), **how)
+        runs.clear()
+        for name in names:
+            torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0)
+
+    x, y = (each.clone() for each in batch)
+    agrees(x, y, 1)
+    agrees(x.clone(), y.clone(), 0)
+    agrees(x[:4], y[:4], 1)
+    x.mul_(2)
+    agrees(x, y, 1)
+    y.copy_(y.flip(0))
+    agrees(x, y, 1)
+    agrees(x, y, 1, loss=lambda output, targets: 2 * F.cross_entropy(output, targets))
+    agrees(x, y, 1, outputs=lambda output: output.flip(1))
+    teacher.eval()
+    agrees(x, y, 1, outputs=None)
+    agrees(x, y, 0)
 
 
 def test_a_teacher_runs_in_its_own_mode(batch):

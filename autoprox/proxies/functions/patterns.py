@@ -84,7 +84,7 @@ def of_samples(argument: Tensor, place: int, structure: Structure, samples: int)
         raise StatisticError(
             "this network calls other activation functions on a batch than on a single sample"
         )
-    if place in structure.unclear:
+    if structure.mixed(place, argument, samples):
         raise StatisticError(
             f"an activation function is called on {tuple(argument.shape)}, whose rows follow no "
             f"order of the {samples} samples"
