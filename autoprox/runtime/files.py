@@ -33,7 +33,7 @@ _TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})\.(?P<process>[0-9]+)\.[0-9a
 def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     """Write `content` as `replace` does, for good; make the folder first.
 
-    A pipe, and what the user calls ``/dev/…``, is written into.
+    A pipe or a device is written into, and so is what ``/dev/stdout`` and its like stand for.
 
     Args:
         path: the file.
@@ -58,10 +58,13 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Say whether a path names no file, but what takes bytes; a link in a folder is replaced."""
-    if path.parts[:2] == ("/", "dev"):
-        return path.exists()
-    return path.exists() and not (path.is_symlink() or path.is_file() or path.is_dir())
+    """Say whether a path names no file, but what takes bytes.
+
+    A link is replaced, but not those of the system to what the shell opened, file or not.
+    """
+    if path.is_symlink():
+        return path.parts[:2] == ("/", "dev") and path.exists()
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _stream(path: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,3 +188,20 @@ def test_a_pipe_that_nobody_reads_is_refused(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RunError, match="it is a pipe that nobody reads"):
         write_bytes(tmp_path / "pipe", b"1")
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no memory that is a folder")
+def test_files_in_memory_are_replaced_as_others_are():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "file"
+        write_bytes(path, b"long")
+        write_bytes(path, b"1")
+        assert path.read_bytes() == b"1"
+        assert os.listdir(folder) == ["file"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="open files have no names")
+def test_what_the_shell_opened_is_written_into(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        write_bytes(Path(f"/dev/fd/{file.fileno()}"), b"1")
+    assert (tmp_path / "file").read_bytes() == b"1"
