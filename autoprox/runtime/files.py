@@ -135,8 +135,15 @@ def _settle(folder: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Return a mark of this machine: only here do the numbers of its processes say anything."""
-    return digits(platform.node(), 8)
+    """Return a mark of where the numbers of processes say anything.
+
+    That is this machine since it was booted, and this container: others may have its name.
+    """
+    known = [platform.node()]
+    with suppress(OSError):  # no Linux
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return digits(" ".join(known), 8)
 
 
 def remove_stale(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,3 +208,32 @@ def test_what_the_shell_opened_is_written_into(tmp_path):
     with (tmp_path / "file").open("wb") as file:
         write_bytes(Path(f"/dev/fd/{file.fileno()}"), b"1")
     assert (tmp_path / "file").read_bytes() == b"1"
+
+
+LEAVES = """
+import os, pathlib, sys
+from autoprox.runtime.files import replace
+os.getpid, os.replace = (lambda: int(sys.argv[1])), (lambda *_: os._exit(0))
+replace(pathlib.Path("file"), b"1")
+"""
+"""Ends where all is written, and nothing has its name."""
+
+
+@pytest.mark.parametrize("apart", [(), ("unshare", "--user", "--pid", "--fork")])
+def test_what_is_half_written_is_removed_if_its_process_has_ended_unless_it_is_of_a_container(
+    apart, tmp_path
+):
+    """Where processes have numbers of their own, nobody outside knows which have ended."""
+    if apart and not shutil.which(apart[0]):
+        pytest.skip("there are no containers")
+    if apart and subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("no containers may be made")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    subprocess.run(
+        [*apart, sys.executable, "-c", LEAVES, str(ended.pid)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True,
+    )  # fmt: skip
+    assert len(list(tmp_path.glob(".*.tmp"))) == 1
+    files.remove_stale(tmp_path)
+    assert len(list(tmp_path.glob(".*.tmp"))) == len(apart[:1])
