@@ -22,7 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from autoprox.errors import StatisticError, reason_of
 from autoprox.statistics.eager import as_written
 from autoprox.statistics.held import Held, contents, global_values
-from autoprox.statistics.layers import HOOKED, may_be_packed
+from autoprox.statistics.layers import HOOKED, PACKED, may_be_packed
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
 
@@ -89,7 +89,7 @@ def check_finite(network: nn.Module) -> None:
                 f"parameter {name!r} has no {'values' if parameter.is_meta else 'shape'} yet; run "
                 "the lazy network once before measuring it, or build it on a real device"
             )
-        if may_be_packed(parameter):
+        if parameter.dtype in PACKED or may_be_packed(parameter):  # of which many have no sum
             continue
         if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter).all():
             raise StatisticError(

@@ -415,6 +415,22 @@ def test_weights_of_eight_bits_and_a_point_are_named():
             torch.testing.assert_close(one, other)
 
 
+def test_scales_of_eight_bits_and_a_point_are_taken_as_they_are():
+    class Scaled(nn.Linear):
+        def __init__(self):
+            super().__init__(8, 10)
+            self.scale = nn.Parameter(torch.full((10,), 2).to(torch.float8_e4m3fn), False)
+
+        def forward(self, x):
+            return super().forward(x) * self.scale.float()
+
+    network, (x, y) = nn.Sequential(nn.Linear(12, 8), Scaled()), batch()
+    found = measure(network, x, y, ["grad"], sample="full")
+    F.cross_entropy(F.linear(network[0](x), network[1].weight, network[1].bias) * 2, y).backward()
+    torch.testing.assert_close(found.values["grad"][1], network[1].weight.grad.flatten())
+    assert found.unseen == ("0.bias", "1.bias", "1.scale")
+
+
 def test_parameters_that_torch_does_not_know_of_are_warned_of():
     network, (x, y) = two(lambda self, x: self.head(self.hidden[0](self.first(x)))), batch()
     network.hidden = [nn.Linear(8, 8)]
