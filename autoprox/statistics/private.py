@@ -289,7 +289,8 @@ def placed(
 
     Args:
         network: the network.
-        state: tensors by the names of parameters and buffers; tied ones by their first name.
+        state: tensors by the names of parameters and buffers; tied ones by their first name, of a
+            parameter if one of them is.
         mode: that of the copy, or evaluation.
         batch_norm: whether it is in that mode as well, or in evaluation mode.
     """
@@ -297,14 +298,15 @@ def placed(
     before = [(module, _contents(module)) for _, module in modules]
     held = Held(*(own[0] for _, own in before), clones=_CLONES)
     names: dict[int, str] = {}
-    for prefix, module in modules:
-        if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):
-            vars(module)["training"] = False
-        for registry in filter(None, (module._parameters, module._buffers)):
-            for key, tensor in registry.items():
+    for kind in ("_parameters", "_buffers"):
+        for prefix, module in modules:
+            for key, tensor in vars(module)[kind].items():
                 if tensor is not None:
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
-                    registry[key] = state.get(name, tensor)
+                    vars(module)[kind][key] = state.get(name, tensor)
+    for _, module in modules:
+        if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):
+            vars(module)["training"] = False
     try:
         with _checkpoints_that_differentiate(), as_written():
             yield

@@ -415,6 +415,22 @@ def test_weights_of_eight_bits_and_a_point_are_named():
             torch.testing.assert_close(one, other)
 
 
+def test_a_buffer_that_is_a_parameter_of_a_module_inside_is_that_parameter():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.head = nn.Linear(12, 8), nn.Linear(8, 10)
+            self.register_buffer("tied", self.hidden.weight)
+
+        def forward(self, x):
+            return self.head(self.hidden(x) + F.linear(x, self.tied).relu())
+
+    network, (x, y) = Tied(), batch()
+    found = measure(network, x, y, ["grad"], sample="full")
+    F.cross_entropy(network(x), y).backward()
+    torch.testing.assert_close(found.values["grad"][0], network.hidden.weight.grad.flatten())
+
+
 def test_scales_of_eight_bits_and_a_point_are_taken_as_they_are():
     class Scaled(nn.Linear):
         def __init__(self):
