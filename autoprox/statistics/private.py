@@ -312,11 +312,12 @@ def placed(
             yield
     finally:
         held.put_back(*(own[0] for _, own in before))
-        for module, (attributes, parameters, buffers, slots) in before:
+        for module, (attributes, registries, slots) in before:
             vars(module).clear()
             vars(module).update(attributes)
-            module._parameters.update(parameters)
-            module._buffers.update(buffers)
+            for kind, registered in registries.items():
+                attributes[kind].clear()
+                attributes[kind].update(registered)
             _set_slots(module, slots)
 
 
@@ -362,10 +363,11 @@ def result_of(
 
 def _contents(
     module: nn.Module,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return what a module holds now: attributes, parameters, buffers, slots."""
-    attributes, parameters, buffers = dict(vars(module)), module._parameters, module._buffers
-    return attributes, dict(parameters), dict(buffers), _slots(module)
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return what a module holds now: attributes, tensors and modules by registry, slots."""
+    attributes = dict(vars(module))
+    registries = {kind: dict(attributes[kind]) for kind in REGISTRIES}
+    return attributes, registries, _slots(module)
 
 
 @lru_cache(maxsize=1024)
