@@ -185,6 +185,16 @@ def test_a_row_of_a_table_that_was_altered_is_named(tmp_path):
         read_table(path)
 
 
+def test_facts_of_a_file_of_tensors_that_are_no_text_are_refused_by_its_name(tmp_path):
+    path = tmp_path / "t.safetensors"
+    header = b'{"__metadata__":{"a":1}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(
+        AutoproxError, match=r"t\.safetensors is damaged: __metadata__.*got a whole"
+    ):
+        read_tensors(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_that_nobody_reads_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "PATIENCE", 0.05)
