@@ -158,10 +158,11 @@ def check_seal(text: bytes, place: str) -> None:
     """Check the checksum at the end of a JSON object.
 
     Raises:
-        AutoproxError: there is none, or it does not fit.
+        AutoproxError: there is none, it does not fit, or more than the object's end follows it.
     """
-    at = text.rfind(_CHECKSUM.encode()) + len(_CHECKSUM)
-    if at < len(_CHECKSUM) or text[at : at + _DIGITS] != _digest(text[:at]).encode():
+    before, key, end = text.rpartition(_CHECKSUM.encode())
+    mark = _digest(before + key).encode() + b'"'
+    if not end.startswith(mark) or end.removeprefix(mark).strip() != b"}":
         raise AutoproxError(
             f"{place} is damaged: its checksum does not fit, so it was truncated or altered"
         )

@@ -111,6 +111,15 @@ def test_no_changed_byte_is_believed(tmp_path):
             assert read == sound  # a blank that became another, or the key of an optional value
 
 
+def test_what_follows_the_checksum_is_not_believed(tmp_path):
+    BOX.write(tmp_path / "box.json", {"count": 3})
+    content = (tmp_path / "box.json").read_text()
+    assert content.endswith('"\n}\n')
+    added = content[:-3] + ', "count": 7}'
+    assert json.loads(added)["count"] == 7
+    assert "checksum does not fit" in said(BOX, tmp_path / "box.json", added.encode())
+
+
 def test_a_line_that_was_altered_is_named():
     text = "".join(sealed({"count": number}) + "\n" for number in range(3))
     lines = list(sealed_lines(text.encode(), Box, Path("x.jsonl")))
