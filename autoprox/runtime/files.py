@@ -284,9 +284,10 @@ def cache_error(verb: str, folder: Path, error: OSError) -> CacheError:
     )
 
 
-def digits(text: str, count: int) -> str:
-    """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
+def digits(content: str | bytes, count: int) -> str:
+    """Return the first `count` hexadecimal digits of the SHA-256 of a text, or of bytes."""
+    content = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(content).hexdigest()[:count]
 
 
 def tupled(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ it reads, so that a hostile file is refused before it takes memory.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from autoprox.errors import AutoproxError, short
-from autoprox.runtime.files import write_text
+from autoprox.runtime.files import digits, write_text
 
 T = TypeVar("T")
 
@@ -151,7 +150,7 @@ def sealed(data: Mapping[str, Any], indent: int | None = None) -> str:
     """
     text = dumped({**data, "checksum": ""}, indent)
     at = text.rindex(_CHECKSUM) + len(_CHECKSUM)
-    return text[:at] + _digest(text[:at].encode()) + text[at:]
+    return text[:at] + digits(text[:at], _DIGITS) + text[at:]
 
 
 def check_seal(text: bytes, place: str) -> None:
@@ -161,15 +160,11 @@ def check_seal(text: bytes, place: str) -> None:
         AutoproxError: there is none, it does not fit, or more than the object's end follows it.
     """
     before, key, end = text.rpartition(_CHECKSUM.encode())
-    mark = _digest(before + key).encode() + b'"'
+    mark = digits(before + key, _DIGITS).encode() + b'"'
     if not end.startswith(mark) or end.removeprefix(mark).strip() != b"}":
         raise AutoproxError(
             f"{place} is damaged: its checksum does not fit, so it was truncated or altered"
         )
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:_DIGITS]
 
 
 def row_digest(cells: Iterable[str]) -> str:
@@ -178,7 +173,7 @@ def row_digest(cells: Iterable[str]) -> str:
     >>> row_digest(["a", "1"])
     '0fa951528f20c6c5'
     """
-    return _digest(",".join(cells).encode(errors="replace"))
+    return digits(",".join(cells).encode(errors="replace"), _DIGITS)
 
 
 class RepeatedKeyError(ValueError):
