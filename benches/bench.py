@@ -16,6 +16,7 @@ from autoprox.benches.checks import check_bench
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.ranking import DEFAULT_CORRELATION, RankCorrelation
 from autoprox.runtime.arguments import listed
+from autoprox.runtime.seeding import seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -217,9 +218,7 @@ class Bench:
         """
         import torch
 
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed: it would also reseed the generators of every accelerator.
-            torch.default_generator.manual_seed(zlib.crc32(f"{seed} {architecture.name}".encode()))
+        with seeded(zlib.crc32(f"{seed} {architecture.name}".encode())):
             network = self.build(architecture)
         if not isinstance(network, torch.nn.Module):
             raise BenchError(

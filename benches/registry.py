@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import os
 import sys
@@ -30,7 +29,7 @@ from autoprox.benches.rnn import rnn
 from autoprox.benches.transnas import transnas
 from autoprox.benches.vit101 import vit101
 from autoprox.errors import AutoproxError, BenchError, UnknownNameError
-from autoprox.runtime.files import user_path
+from autoprox.runtime.files import digits, user_path
 from autoprox.runtime.registry import Registry
 from autoprox.runtime.schema import read_bytes
 
@@ -138,7 +137,7 @@ def file_digest(path: Path) -> str:
         BenchError: it cannot be read.
     """
     try:
-        return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
+        return digits(read_bytes(path), 16)
     except AutoproxError as error:
         raise BenchError(f"{error}; give a file that you may read") from None
 

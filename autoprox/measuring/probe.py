@@ -17,6 +17,7 @@ from autoprox.runtime.arguments import check_numbers
 from autoprox.runtime.device import CPU, device_of, full_precision
 from autoprox.runtime.digest import digest
 from autoprox.runtime.files import canonical
+from autoprox.runtime.seeding import seeded
 from autoprox.statistics import (
     DEFAULT_SAMPLE,
     STATISTICS_VERSION,
@@ -242,8 +243,7 @@ def _own_inputs(bench: Bench, batch: int, seed: int) -> tuple[Inputs, Targets]:
     """Return what a bench's own function gives."""
     assert bench.inputs is not None
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             inputs, targets = bench.inputs(batch, seed)
     except Exception as error:  # the function is anybody's and may raise anything
         raise BenchError(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from autoprox.predictors.losses import LOSSES
+from autoprox.runtime.seeding import seeded
 from autoprox.runtime.threads import one_thread
 
 Array = NDArray[np.float64]
@@ -149,8 +150,7 @@ def fit(inputs: Array, labels: Array, seed: int, settings: Mapping[str, Any]) ->
     Adam, a rate that falls as a cosine over the epochs, batches in an order drawn from the seed; a
     last batch of one is left out of an epoch.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = _built(inputs.shape[1], settings)
         optimiser = torch.optim.Adam(
             network.parameters(), lr=settings["rate"], weight_decay=settings["decay"]
@@ -179,7 +179,6 @@ def predict(
     network = _built(inputs.shape[1], settings).eval()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     x = torch.from_numpy(inputs).float()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with seeded(0), torch.no_grad():
         passes = torch.stack([network(x).double() for _ in range(settings["passes"])]).numpy()
     return passes.mean(0), passes.std(0)

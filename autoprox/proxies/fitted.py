@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +20,7 @@ from autoprox.predictors.features import KNOTS, LayerScale, check_input
 from autoprox.predictors.models import MODELS, predict_by
 from autoprox.proxies.function import Graphless
 from autoprox.proxies.proxy import OfStatistics, evaluator_on
-from autoprox.runtime.files import write_bytes
+from autoprox.runtime.files import digits, write_bytes
 from autoprox.runtime.schema import MOST_BYTES, check_keys, decoded, dumped
 from autoprox.runtime.tensors import read_by, with_checksum
 from autoprox.statistics import Sample
@@ -139,7 +138,7 @@ class FittedProxy(OfStatistics, Graphless):
     @cached_property
     def digest(self) -> str:
         """Sixteen digits that tell it from every other."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
+        return digits(self.to_bytes(), 16)
 
     def predicted(self, evaluator: Evaluator) -> tuple[Scores, NDArray[np.float64]]:
         """Return the scores of the networks of a table, and how far passes or trees spread.

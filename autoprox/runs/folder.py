@@ -263,10 +263,10 @@ class RunFolder:
             RunError: a file is damaged, of an earlier autoprox, or newer.
         """
         try:
-            saved = self._journal.load()
+            saved = self._journal.load(_rows_until)
             if saved is None:
                 return None
-            checkpoint, last, lines = saved
+            checkpoint, lines = saved
             known = {
                 line.proposed: candidate_of(line, parse(line.expression or line.proposed))
                 for line in lines
@@ -278,7 +278,7 @@ class RunFolder:
                 f"{self._journal.lines} has {len(known)} candidates, but the checkpoint stands on "
                 f"{checkpoint.evaluations}: one of the files is of another run"
             )
-        self._rows = [asdict(row) for row in last.rows[: checkpoint.generation]]
+        self._rows = [asdict(row) for row in checkpoint.rows]
         return checkpoint, known
 
     def last_checkpoint(self) -> Checkpoint:
@@ -307,6 +307,11 @@ class RunFolder:
             )
         # What an earlier autoprox wrote has no checksums.
         return sealed_lines(content[:size], Line, path, must=checkpoint.saves > 0)
+
+
+def _rows_until(checkpoint: Checkpoint, last: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint says besides that takes the place of the last one."""
+    return {"rows": [asdict(row) for row in last.rows[: checkpoint.generation]]}
 
 
 def resume_words(folder: Path, bench: str, teacher: str | None = None) -> list[str]:

@@ -5,7 +5,6 @@ Selection may see the one, and may not see the other.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from autoprox.ranking import AGAINST_COUNTS, Column, Over, Ranker, balanced
 from autoprox.runs.parts import parts
 from autoprox.runs.schemas import RunConfig
 from autoprox.runtime.device import CPU, device_of
+from autoprox.runtime.files import digits
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.statistics import STATISTICS, Store
 
@@ -86,7 +86,7 @@ class Ground:
             for row in self.bench.architectures
         ]
         text = json.dumps([rows, self.search, self.held_out, self.bench.version])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digits(text, 16)
 
     @property
     def config(self) -> RunConfig:

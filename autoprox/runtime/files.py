@@ -33,7 +33,7 @@ _TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})\.(?P<process>[0-9]+)\.[0-9a
 def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     """Write `content` as `replace` does, for good; make the folder first.
 
-    A pipe, and what the user calls ``/dev/…``, is written into.
+    A pipe or a device is written into, and so is what ``/dev/stdout`` and its like stand for.
 
     Args:
         path: the file.
@@ -58,10 +58,13 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Say whether a path names no file, but what takes bytes; a link in a folder is replaced."""
-    if path.parts[:2] == ("/", "dev"):
-        return path.exists()
-    return path.exists() and not (path.is_symlink() or path.is_file() or path.is_dir())
+    """Say whether a path names no file, but what takes bytes.
+
+    A link is replaced, but not those of the system to what the shell opened, file or not.
+    """
+    if path.is_symlink():
+        return path.parts[:2] == ("/", "dev") and path.exists()
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _stream(path: Path) -> BinaryIO:
@@ -132,8 +135,15 @@ def _settle(folder: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Return a mark of this machine: only here do the numbers of its processes say anything."""
-    return digits(platform.node(), 8)
+    """Return a mark of where the numbers of processes say anything.
+
+    That is this machine since it was booted, and this container: others may have its name.
+    """
+    known = [platform.node()]
+    with suppress(OSError):  # no Linux
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return digits(" ".join(known), 8)
 
 
 def remove_stale(folder: Path) -> None:
@@ -274,9 +284,10 @@ def cache_error(verb: str, folder: Path, error: OSError) -> CacheError:
     )
 
 
-def digits(text: str, count: int) -> str:
-    """Return the first `count` hexadecimal digits of the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
+def digits(content: str | bytes, count: int) -> str:
+    """Return the first `count` hexadecimal digits of the SHA-256 of a text, or of bytes."""
+    content = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(content).hexdigest()[:count]
 
 
 def tupled(data: Mapping[str, Any]) -> dict[str, Any]:

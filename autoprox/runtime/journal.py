@@ -4,12 +4,12 @@ Three files: the lines (``candidates.jsonl``), the last state (``checkpoint.json
 a line each (``checkpoints.jsonl``). Lines come first, then their state, each on the disk before the
 next, so that a process may end at any point: what no state counts is cut off and done again. Where
 lines are missing that the last state counts, as after a power loss, the last state whose lines are
-all there takes its place.
+all there takes its place, in ``checkpoint.json``, too, before anything else is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,14 +146,23 @@ class Journal(Generic[S, L]):
             )
         line = lines[saves - 2]
         check_seal(line, f"{self.states}, line {saves - 1},")
+        self._go_back(line, last)
+
+    def _go_back(self, line: bytes, last: Mapping[str, Any]) -> None:
+        """Make an earlier state the last one, with what `last` says besides."""
         state = decoded(line, dict[str, Any], str(self.states))
         del state["checksum"]
         self._kind.write(self.state, {**state, **last}, indent=None)
 
-    def load(self) -> tuple[S, S, list[L]] | None:
-        """Return the state to go on from, the last state, and the lines until the first of them.
+    def load(
+        self, earlier: Callable[[S, S], Mapping[str, Any]] = lambda state, last: {}
+    ) -> tuple[S, list[L]] | None:
+        """Return the state to go on from and its lines, or None if there is none.
 
-        None if there is none. What follows that state is cut off: it will be written again.
+        What follows that state is cut off: it will be written again.
+
+        Args:
+            earlier: what a state says besides that takes the place of the last one.
 
         Raises:
             AutoproxError: a file was altered, or another version wrote it.
@@ -175,12 +184,14 @@ class Journal(Generic[S, L]):
                 self.begin()
                 return None
             state = decoded(states[-1], self._kind.schema, str(self.states))
+            self._go_back(states[-1], earlier(state, last))
+            state = self._kind.read(self.state)
         lines = list(sealed_lines(content[: state.bytes], self._line, self.lines))
         for path, whole in ((self.lines, content[: state.bytes]), (self.states, b"".join(states))):
             if path.stat().st_size > len(whole):
                 write_bytes(path, whole)
         self._saves = state.saves
-        return state, last, lines
+        return state, lines
 
     def _stands(self, line: bytes, number: int, size: int) -> bool:
         """Say whether a line is a whole state, and stands on no more lines than there are."""

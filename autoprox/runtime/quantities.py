@@ -52,10 +52,9 @@ def read_bits(text: object) -> tuple[int, ...]:
 def count_text(count: float) -> str:
     """Return a count with a suffix.
 
-    >>> count_text(5_280_000), count_text(999), count_text(1.3e9)
-    ('5.28M', '999', '1.3G')
+    >>> count_text(5_280_000), count_text(999), count_text(1.3e9), count_text(999_999)
+    ('5.28M', '999', '1.3G', '1M')
     """
-    suffix, size = next(
-        ((s, n) for s, n in reversed(list(COUNTS.items())) if abs(count) >= n), ("", 1)
-    )
+    shown = abs(float(f"{count:.4g}"))
+    suffix, size = next(((s, n) for s, n in reversed(list(COUNTS.items())) if shown >= n), ("", 1))
     return f"{count / size:.4g}{suffix.upper()}"

@@ -8,7 +8,6 @@ it reads, so that a hostile file is refused before it takes memory.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from autoprox.errors import AutoproxError, short
-from autoprox.runtime.files import write_text
+from autoprox.runtime.files import digits, write_text
 
 T = TypeVar("T")
 
@@ -151,24 +150,21 @@ def sealed(data: Mapping[str, Any], indent: int | None = None) -> str:
     """
     text = dumped({**data, "checksum": ""}, indent)
     at = text.rindex(_CHECKSUM) + len(_CHECKSUM)
-    return text[:at] + _digest(text[:at].encode()) + text[at:]
+    return text[:at] + digits(text[:at], _DIGITS) + text[at:]
 
 
 def check_seal(text: bytes, place: str) -> None:
     """Check the checksum at the end of a JSON object.
 
     Raises:
-        AutoproxError: there is none, or it does not fit.
+        AutoproxError: there is none, it does not fit, or more than the object's end follows it.
     """
-    at = text.rfind(_CHECKSUM.encode()) + len(_CHECKSUM)
-    if at < len(_CHECKSUM) or text[at : at + _DIGITS] != _digest(text[:at]).encode():
+    before, key, end = text.rpartition(_CHECKSUM.encode())
+    mark = digits(before + key, _DIGITS).encode() + b'"'
+    if not end.startswith(mark) or end.removeprefix(mark).strip() != b"}":
         raise AutoproxError(
             f"{place} is damaged: its checksum does not fit, so it was truncated or altered"
         )
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:_DIGITS]
 
 
 def row_digest(cells: Iterable[str]) -> str:
@@ -177,7 +173,7 @@ def row_digest(cells: Iterable[str]) -> str:
     >>> row_digest(["a", "1"])
     '0fa951528f20c6c5'
     """
-    return _digest(",".join(cells).encode(errors="replace"))
+    return digits(",".join(cells).encode(errors="replace"), _DIGITS)
 
 
 class RepeatedKeyError(ValueError):

@@ -101,7 +101,10 @@ def opened(content: bytes, place: str) -> Opened:
         AutoproxError: it is truncated, or no such file; the message begins with `place`.
     """
     header, start = _header(content, place)
-    facts = converted(header.pop(_FACTS, {}), dict[str, str], _FACTS)
+    try:
+        facts = converted(header.pop(_FACTS, {}), dict[str, str], _FACTS)
+    except AutoproxError as error:
+        raise AutoproxError(f"{place} is damaged: {error}") from None
     intact = None
     if "checksum" in facts:
         intact = _as_written(content, start, facts["checksum"]) or (

@@ -76,7 +76,8 @@ class AttentionMaps(Intercepting):
         if before and before.part == "exponentials" and func in SUMS:
             dim = dim_of(args, kwargs)
             if is_over_keys(args[0], dim, before.axes):
-                self._attended(args[0] / args[0].sum(dim, keepdim=True), dim, before.axes)
+                maps = _attending(args[0] / args[0].sum(dim, keepdim=True), dim)
+                self._attended(maps, dim, before.axes)
                 marked(args[0], "maps", before.axes)
             return
         mark = part_of(func, args, kwargs, result) if result.ndim > 2 else None
@@ -103,6 +104,14 @@ class AttentionMaps(Intercepting):
         self.show(arranged.shape, lambda: arranged)
 
 
+def _attending(maps: Tensor, dim: int = -1) -> Tensor:
+    """Maps that are computed again, with zeros for what attends to no key (all are masked).
+
+    So torch has it; the formula itself divides nothing by nothing there.
+    """
+    return maps.masked_fill(maps.isnan().all(dim, keepdim=True), 0.0)
+
+
 @torch.no_grad()
 def _dot_product_maps(
     query: Tensor,
@@ -126,7 +135,7 @@ def _dot_product_maps(
         logits = logits.masked_fill(~attn_mask, -math.inf)
     elif attn_mask is not None:
         logits = logits + attn_mask
-    return logits.softmax(-1)
+    return _attending(logits.softmax(-1))
 
 
 def _multi_head_shape(call: inspect.BoundArguments) -> torch.Size:
@@ -146,7 +155,7 @@ def _multi_head_maps(call: inspect.BoundArguments) -> Tensor:
     }
     maps = F.multi_head_attention_forward(*call.args, **call.kwargs)[1]
     assert maps is not None  # need_weights is set
-    return maps
+    return _attending(maps)
 
 
 def heads_of(maps: Sequence[torch.Size], positions: int) -> int:

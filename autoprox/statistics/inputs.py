@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autoprox.errors import StatisticError
 from autoprox.statistics.image_files import SUFFIXES, Draw, read_picture, stored
-from autoprox.statistics.trees import Inputs, Targets, leaves
+from autoprox.statistics.trees import Inputs, Targets, children, leaves
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -101,8 +101,10 @@ def token_noise(
 
 
 def fingerprint(inputs: Inputs, targets: Targets) -> str:
-    """SHA-256 of the shapes, types and bytes of a batch, 64 hexadecimal digits."""
+    """SHA-256 of the form, shapes, types and bytes of a batch, 64 hexadecimal digits."""
     digest = hashlib.sha256()
+    for where in (*_lists(inputs), *_lists(targets)):  # of samples, where tuples are of parts
+        digest.update(f"list {where}".encode())
     for where, tensor in (*leaves(inputs), *leaves(targets)):
         digest.update(where.encode())
         if tensor is None:
@@ -112,10 +114,17 @@ def fingerprint(inputs: Inputs, targets: Targets) -> str:
             digest.update(f"{tensor!r} ".encode())
             continue
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
+        plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _lists(tree: object, where: str = "") -> Iterator[str]:
+    """Yield where the lists of a tree stand."""
+    if isinstance(tree, list):
+        yield where
+    for place, part in (children(tree) or {}).items():
+        yield from _lists(part, where + place)
 
 
 def _from_folder(

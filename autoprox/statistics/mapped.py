@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 
-from autoprox.errors import AutoproxError, CacheError, short
+from autoprox.errors import AutoproxError, CacheError, reason_of, short
 from autoprox.runtime.schema import decoded
 from autoprox.runtime.tensors import Dtype, TensorFact
 from autoprox.statistics.measurement import Sample
@@ -58,43 +58,45 @@ class File:
     path: Path
     header: Header
 
-    def mapped(self, name: str) -> Tensor | None:
-        """Map a tensor, or return None if there is none of this name.
+    def mapped(self) -> UntypedStorage:
+        """Map the file; the map stays while a tensor in it does.
 
         Raises:
-            CacheError: the file was removed or is another one.
+            CacheError: the file was removed, is another one, or cannot be mapped.
         """
-        place = self.header.places.get(name)
-        if place is None:
-            return None
-        if place.begin == place.end:
-            return torch.empty(place.shape, dtype=place.dtype)
+        path, size = os.fsencode(self.path), self.header.size  # bytes: a path need be no text
         try:
-            with self.path.open("rb", buffering=0) as file:
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            if len(content) != self.header.size:
+            if os.stat(path).st_size != size:
                 raise ValueError("it has another size")
-        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+            # Unlike `mmap`, a map of torch keeps no file open.
+            whole = torch.from_file(path, False, size, dtype=torch.uint8)  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
             raise CacheError(f"{self.path} changed while it was read: {error}; try again") from None
-        count = (place.end - place.begin) // place.dtype.itemsize
-        flat = torch.frombuffer(content, dtype=place.dtype, count=count, offset=place.begin)
-        return flat.reshape(place.shape)
+        except RuntimeError as error:
+            raise CacheError(f"cannot map {self.path}: {reason_of(error)}") from None
+        return whole.untyped_storage()
+
+    def tensor(self, content: UntypedStorage, name: str) -> Tensor:
+        """A tensor in a map of the file, with a storage of its own, which shares the memory."""
+        place = self.header.places[name]
+        empty = torch.empty(0, dtype=place.dtype)
+        return empty.set_(content[place.begin : place.end], 0, place.shape)  # type: ignore[call-overload, no-any-return]
 
     def present(self, name: str) -> Tensor:
         """Which layers show a statistic."""
-        return _there(self.mapped(f"present/{name}"))
+        return self.tensor(self.mapped(), f"present/{name}")
 
     def sizes(self, name: str) -> Tensor:
         """How many entries the layers' whole tensors have."""
-        return _there(self.mapped(f"sizes/{name}"))
+        return self.tensor(self.mapped(), f"sizes/{name}")
 
     def values(self, name: str) -> Tensor | tuple[Tensor | None, ...]:
         """The numbers of a statistic."""
-        whole = self.mapped(f"values/{name}/")
-        if whole is not None:
-            return whole
-        places = range(len(self.header.layers))
-        return tuple(self.mapped(f"values/{name}/{place}") for place in places)
+        content, places = self.mapped(), self.header.places
+        if (whole := f"values/{name}/") in places:
+            return self.tensor(content, whole)
+        parts = (f"{whole}{place}" for place in range(len(self.header.layers)))
+        return tuple(self.tensor(content, part) if part in places else None for part in parts)
 
 
 class OnDisk(Mapping[str, Part], Generic[Part]):
@@ -147,9 +149,3 @@ def places(text: str, start: int, size: int) -> Mapping[str, TensorSpan]:
         name: TensorSpan(TYPES[fact.dtype], fact.shape, *(start + at for at in fact.data_offsets))
         for name, fact in facts.items()
     }
-
-
-def _there(tensor: Tensor | None) -> Tensor:
-    """A tensor that every file has."""
-    assert tensor is not None
-    return tensor

@@ -22,7 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from autoprox.errors import StatisticError, reason_of
 from autoprox.statistics.eager import as_written
 from autoprox.statistics.held import Held, contents, global_values
-from autoprox.statistics.layers import HOOKED, may_be_packed
+from autoprox.statistics.layers import HOOKED, PACKED, may_be_packed
 from autoprox.statistics.measurement import Mode
 from autoprox.statistics.trees import CONSTANTS, Inputs, arguments, mapped
 
@@ -89,7 +89,7 @@ def check_finite(network: nn.Module) -> None:
                 f"parameter {name!r} has no {'values' if parameter.is_meta else 'shape'} yet; run "
                 "the lazy network once before measuring it, or build it on a real device"
             )
-        if may_be_packed(parameter):
+        if parameter.dtype in PACKED or may_be_packed(parameter):  # of which many have no sum
             continue
         if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter).all():
             raise StatisticError(
@@ -289,7 +289,8 @@ def placed(
 
     Args:
         network: the network.
-        state: tensors by the names of parameters and buffers; tied ones by their first name.
+        state: tensors by the names of parameters and buffers; tied ones by their first name, of a
+            parameter if one of them is.
         mode: that of the copy, or evaluation.
         batch_norm: whether it is in that mode as well, or in evaluation mode.
     """
@@ -297,24 +298,26 @@ def placed(
     before = [(module, _contents(module)) for _, module in modules]
     held = Held(*(own[0] for _, own in before), clones=_CLONES)
     names: dict[int, str] = {}
-    for prefix, module in modules:
-        if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):
-            vars(module)["training"] = False
-        for registry in filter(None, (module._parameters, module._buffers)):
-            for key, tensor in registry.items():
+    for kind in ("_parameters", "_buffers"):
+        for prefix, module in modules:
+            for key, tensor in vars(module)[kind].items():
                 if tensor is not None:
                     name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
-                    registry[key] = state.get(name, tensor)
+                    vars(module)[kind][key] = state.get(name, tensor)
+    for _, module in modules:
+        if mode == "eval" or (isinstance(module, _BatchNorm) and not batch_norm):
+            vars(module)["training"] = False
     try:
         with _checkpoints_that_differentiate(), as_written():
             yield
     finally:
         held.put_back(*(own[0] for _, own in before))
-        for module, (attributes, parameters, buffers, slots) in before:
+        for module, (attributes, registries, slots) in before:
             vars(module).clear()
             vars(module).update(attributes)
-            module._parameters.update(parameters)
-            module._buffers.update(buffers)
+            for kind, registered in registries.items():
+                attributes[kind].clear()
+                attributes[kind].update(registered)
             _set_slots(module, slots)
 
 
@@ -360,10 +363,11 @@ def result_of(
 
 def _contents(
     module: nn.Module,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return what a module holds now: attributes, parameters, buffers, slots."""
-    attributes, parameters, buffers = dict(vars(module)), module._parameters, module._buffers
-    return attributes, dict(parameters), dict(buffers), _slots(module)
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return what a module holds now: attributes, tensors and modules by registry, slots."""
+    attributes = dict(vars(module))
+    registries = {kind: dict(attributes[kind]) for kind in REGISTRIES}
+    return attributes, registries, _slots(module)
 
 
 @lru_cache(maxsize=1024)

@@ -25,6 +25,7 @@ from autoprox.errors import RunError
 from autoprox.quantise.running import accuracy
 from autoprox.runtime.arguments import named_options
 from autoprox.runtime.journal import restoring
+from autoprox.runtime.seeding import seeded
 from autoprox.training.checkpoint import (
     half,
     read_checkpoint,
@@ -131,8 +132,7 @@ class _Training:
         self.settings, self.data, self.distillation = settings, data, distillation
         self.history: list[dict[str, float]] = []
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+        with seeded(settings.seed):
             network = NETWORKS[settings.network]()
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = _optimiser(self.network, settings)

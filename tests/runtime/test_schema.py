@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +111,15 @@ def test_no_changed_byte_is_believed(tmp_path):
             assert read == sound  # a blank that became another, or the key of an optional value
 
 
+def test_what_follows_the_checksum_is_not_believed(tmp_path):
+    BOX.write(tmp_path / "box.json", {"count": 3})
+    content = (tmp_path / "box.json").read_text()
+    assert content.endswith('"\n}\n')
+    added = content[:-3] + ', "count": 7}'
+    assert json.loads(added)["count"] == 7
+    assert "checksum does not fit" in said(BOX, tmp_path / "box.json", added.encode())
+
+
 def test_a_line_that_was_altered_is_named():
     text = "".join(sealed({"count": number}) + "\n" for number in range(3))
     lines = list(sealed_lines(text.encode(), Box, Path("x.jsonl")))
@@ -181,9 +194,65 @@ def test_a_row_of_a_table_that_was_altered_is_named(tmp_path):
         read_table(path)
 
 
+def test_facts_of_a_file_of_tensors_that_are_no_text_are_refused_by_its_name(tmp_path):
+    path = tmp_path / "t.safetensors"
+    header = b'{"__metadata__":{"a":1}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(
+        AutoproxError, match=r"t\.safetensors is damaged: __metadata__.*got a whole"
+    ):
+        read_tensors(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_that_nobody_reads_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "PATIENCE", 0.05)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RunError, match="it is a pipe that nobody reads"):
         write_bytes(tmp_path / "pipe", b"1")
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no memory that is a folder")
+def test_files_in_memory_are_replaced_as_others_are():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "file"
+        write_bytes(path, b"long")
+        write_bytes(path, b"1")
+        assert path.read_bytes() == b"1"
+        assert os.listdir(folder) == ["file"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="open files have no names")
+def test_what_the_shell_opened_is_written_into(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        write_bytes(Path(f"/dev/fd/{file.fileno()}"), b"1")
+    assert (tmp_path / "file").read_bytes() == b"1"
+
+
+LEAVES = """
+import os, pathlib, sys
+from autoprox.runtime.files import replace
+os.getpid, os.replace = (lambda: int(sys.argv[1])), (lambda *_: os._exit(0))
+replace(pathlib.Path("file"), b"1")
+"""
+"""Ends where all is written, and nothing has its name."""
+
+
+@pytest.mark.parametrize("apart", [(), ("unshare", "--user", "--pid", "--fork")])
+def test_what_is_half_written_is_removed_if_its_process_has_ended_unless_it_is_of_a_container(
+    apart, tmp_path
+):
+    """Where processes have numbers of their own, nobody outside knows which have ended."""
+    if apart and not shutil.which(apart[0]):
+        pytest.skip("there are no containers")
+    if apart and subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("no containers may be made")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    subprocess.run(
+        [*apart, sys.executable, "-c", LEAVES, str(ended.pid)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True,
+    )  # fmt: skip
+    assert len(list(tmp_path.glob(".*.tmp"))) == 1
+    files.remove_stale(tmp_path)
+    assert len(list(tmp_path.glob(".*.tmp"))) == len(apart[:1])

@@ -558,6 +558,7 @@ def test_noise_for_tokens_is_ids_and_the_ones_after():
 def test_the_fingerprint_follows_the_form_of_a_tree():
     x, y = torch.ones(2, 3), torch.zeros(2)
     batches = [(x, y), ((x,), y), ((x, y), None), ({"a": x, "b": y}, None), ((x, 1), y)]
+    batches += [([x, y], None), ([x], y), (([x],), y), (x, [y]), (([x], y), None), ((x, [y]), None)]
     assert len({fingerprint(*batch) for batch in batches}) == len(batches)
 
 

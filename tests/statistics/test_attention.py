@@ -172,6 +172,60 @@ def test_maps_are_the_same_however_attention_is_written(way):
     assert found.values["heads"].max() == 2
 
 
+SEEN = torch.ones(QUERIES, KEYS, dtype=torch.bool).tril(-1)
+"""Which keys each query attends to: the first to none, the second to one."""
+
+
+def masked(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=SEEN)
+
+
+def masked_by_numbers(q, k, v):
+    hidden = torch.zeros(QUERIES, KEYS).masked_fill(~SEEN, -torch.inf)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=hidden)
+
+
+def masked_exponentials(q, k, v):
+    found = scores(q, k).exp() * SEEN
+    return found @ v / found.sum(-1, keepdim=True).clamp(min=1e-6)
+
+
+@pytest.mark.parametrize("way", [masked, masked_by_numbers, masked_exponentials])
+def test_what_attends_to_nothing_has_a_map_of_zeros(way):
+    network, x = Attends(way), torch.randn(8, QUERIES, 8)
+    found = measure(network, x, None, ["attention"], sample="full")
+    q, k, _ = network.heads(x)
+    whole = way(q, k, torch.eye(KEYS).expand(8, 2, -1, -1))  # of which the maps are the outputs
+    assert (whole[..., 0, :] == 0).all()
+    assert (whole[..., 1:, :].sum(-1) > 0.99).all()
+    (maps,) = (each for each in found.values["attention"] if each is not None)
+    torch.testing.assert_close(maps, whole.flatten(), rtol=1e-4, atol=1e-6)
+
+
+class PaddedAttention(nn.Module):
+    """A module of torch that is not asked for its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x, padding):
+        out, _ = self.attention(x, x, x, key_padding_mask=padding, need_weights=False)
+        return self.head(out.mean(1))
+
+
+def test_a_sample_of_padding_alone_has_maps_of_zeros():
+    network, x = PaddedAttention(), torch.randn(4, 5, 8)
+    padding = torch.zeros(4, 5, dtype=torch.bool)
+    padding[-1] = True
+    found = measure(network, (x, padding), None, ["attention"], sample="full")
+    (maps,) = (each for each in found.values["attention"] if each is not None)
+    _, whole = network.attention(x[:3], x[:3], x[:3], average_attn_weights=False)
+    torch.testing.assert_close(maps.view(4, 2, 5, 5)[:3], whole, rtol=1e-4, atol=1e-6)
+    assert (maps.view(4, -1)[-1] == 0).all()
+
+
 def over_features(q, k, v):
     return (q * 2).softmax(-1) * v.mean(2, keepdim=True)
 

@@ -128,3 +128,12 @@ def test_the_fingerprint_follows_every_value_shape_and_type():
     other[0, 0, 0, 0] += 1e-6
     for batch in [(other, y), (x, y + 1), (x.reshape(4, 48), y), (x, None), (x.double(), y)]:
         assert fingerprint(*batch) != one
+
+
+def test_the_fingerprint_is_that_of_the_numbers_however_torch_keeps_them():
+    x = torch.randn(4, 3, dtype=torch.complex64)
+    turned = x.conj()
+    assert fingerprint(turned, None) == fingerprint(turned.resolve_conj(), None)
+    assert fingerprint(turned, None) != fingerprint(x, None)
+    negative = torch._neg_view(torch.ones(4))
+    assert fingerprint(negative, None) == fingerprint(-torch.ones(4), None)

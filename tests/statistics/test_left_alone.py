@@ -703,6 +703,67 @@ def test_weights_of_eight_bits_and_a_point_are_named():
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("how", ["in a list", "as an attribute", "as a parameter"])
+def test_a_network_that_makes_its_layers_when_it_runs_is_to_run_first(how):
+    class Made(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.rest, self.head = nn.Linear(12, 8), nn.ModuleList(), None
+
+        def forward(self, x):
+            if how == "in a list":
+                if not self.rest:
+                    self.rest.append(nn.Linear(8, 10))
+                return self.rest[0](self.hidden(x))
+            if self.head is None and how == "as an attribute":
+                self.head = nn.Linear(8, 10)
+            elif self.head is None:
+                self.head = nn.Parameter(torch.eye(10, 8))
+            layer = self.head
+            return layer(self.hidden(x)) if callable(layer) else F.linear(self.hidden(x), layer)
+
+    network, (x, y) = Made(), batch()
+    for _ in range(2):
+        with pytest.raises(StatisticError, match=r"Made has .* only once it has run; run it once"):
+            measure(network, x, y, ["grad", "params"])
+    network(x)
+    found = measure(network, x, y, ["grad", "params"])
+    assert found.layers == tuple(n for n, p in network.named_parameters() if p.ndim == 2)
+    assert len(found.layers) == 2
+
+
+def test_a_buffer_that_is_a_parameter_of_a_module_inside_is_that_parameter():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.head = nn.Linear(12, 8), nn.Linear(8, 10)
+            self.register_buffer("tied", self.hidden.weight)
+
+        def forward(self, x):
+            return self.head(self.hidden(x) + F.linear(x, self.tied).relu())
+
+    network, (x, y) = Tied(), batch()
+    found = measure(network, x, y, ["grad"], sample="full")
+    F.cross_entropy(network(x), y).backward()
+    torch.testing.assert_close(found.values["grad"][0], network.hidden.weight.grad.flatten())
+
+
+def test_scales_of_eight_bits_and_a_point_are_taken_as_they_are():
+    class Scaled(nn.Linear):
+        def __init__(self):
+            super().__init__(8, 10)
+            self.scale = nn.Parameter(torch.full((10,), 2).to(torch.float8_e4m3fn), False)
+
+        def forward(self, x):
+            return super().forward(x) * self.scale.float()
+
+    network, (x, y) = nn.Sequential(nn.Linear(12, 8), Scaled()), batch()
+    found = measure(network, x, y, ["grad"], sample="full")
+    F.cross_entropy(F.linear(network[0](x), network[1].weight, network[1].bias) * 2, y).backward()
+    torch.testing.assert_close(found.values["grad"][1], network[1].weight.grad.flatten())
+    assert found.unseen == ("0.bias", "1.bias", "1.scale")
+
+
 def test_parameters_that_torch_does_not_know_of_are_warned_of():
     network, (x, y) = two(lambda self, x: self.head(self.hidden[0](self.first(x)))), batch()
     network.hidden = [nn.Linear(8, 8)]

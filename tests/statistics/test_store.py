@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -128,6 +129,34 @@ def test_loading_does_not_read_what_is_not_used(store):
     )  # fmt: skip
     mapped, read = map(int, run.stdout.split())
     assert mapped < 8_000 < 24_000 < read  # kB, of a file of 32 MB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc and names of any bytes")
+def test_what_is_loaded_keeps_no_file_open_whatever_its_folder_is_called(tmp_path):
+    store = Store(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9"))
+    values = (*torch.randn(20, 3).unbind(), torch.empty(0, 2), None)
+    there = torch.tensor([value is not None for value in values])
+    measurement = Measurement(
+        tuple(map(str, range(22))), ("conv",) * 22, "full", {"act": values}, {"act": there},
+        {"act": there.double()},
+    )  # fmt: skip
+    store.save(KEY, measurement)
+    opened = len(os.listdir("/proc/self/fd"))
+    kept = [store.load(KEY, ["act"]).values["act"] for _ in range(20)]
+    assert len(os.listdir("/proc/self/fd")) == opened
+    same(store.load(KEY, ["act"]), measurement)
+    assert len(pickle.dumps(kept[0][0])) < 1000  # and none holds more than it shows
+
+
+def test_a_file_that_is_removed_or_grows_while_it_is_read_is_named(store):
+    path = store.save(KEY, made("weight"))
+    loaded = store.load(KEY, ["weight"])
+    path.write_bytes(path.read_bytes() + b"0")
+    with pytest.raises(CacheError, match="changed while it was read: it has another size; try"):
+        loaded.values["weight"]
+    path.unlink()
+    with pytest.raises(CacheError, match=r"changed while it was read: .* No such file"):
+        loaded.values["weight"]
 
 
 def test_every_damage_is_noticed_reported_and_mended(store):

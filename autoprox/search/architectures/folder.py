@@ -147,7 +147,7 @@ class SearchFolder:
             raise RunError(f"the search in {self.path} cannot be resumed: {error}") from None
         if saved is None:
             return None
-        state, _, scored = saved
+        state, scored = saved
         if len(scored) != state.scored:
             raise RunError(
                 f"{self._journal.lines} has {len(scored)} architectures, but the state stands on "
