@@ -9,6 +9,7 @@ import click
 
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
+    OUTPUT,
     PATH,
     CommandGroup,
     console,
@@ -39,7 +40,7 @@ def cost() -> None:
         "NAME|FILE.py", required=True)  # fmt: skip
 @option("--device", "What it is called.", "the file's name", "NAME")
 @option("--out", "Save the model there, for --limit latency:FILE.json:30.", "", "FILE.json",
-        type=PATH)  # fmt: skip
+        type=OUTPUT)  # fmt: skip
 @json_option
 def fit(
     measurements: str, bench: str, device: str | None, out: str | None, json_file: str | None
@@ -82,7 +83,7 @@ def _print(model: CostModel, out: str | None) -> None:
 @option("--seed", "Of what is drawn.", "0", type=click.IntRange(0))
 @option("--passes", "Forward passes of each, after the warm-up.", "15", type=click.IntRange(4))
 @option("--device", "Where; only cpu.", "cpu", "cpu", type=click.Choice(["cpu"]))
-@option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=PATH)
+@option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=OUTPUT)
 @quiet_option
 def measure(
     bench: str,

@@ -13,6 +13,7 @@ from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
     INTERRUPTED,
+    OUTPUT_OR_STDOUT,
     architectures_option,
     console,
     device_option,
@@ -67,7 +68,8 @@ EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board
 @machine_options
 @option("--top", "How many proxies to show.", "all", type=click.IntRange(min=1))
 @json_option
-@option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-")
+@option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-",
+        type=OUTPUT_OR_STDOUT)  # fmt: skip
 @latex_option
 @picture_option
 @quiet_option
@@ -109,9 +111,10 @@ def _check_outputs(options: dict[str, Any]) -> None:
             raise click.UsageError(f"{places[place]} and {flag} are one file: {options[name]}")
         places[place] = flag
     if options["picture"] is not None:
-        from autoprox.show.draw.style import check_path
+        from autoprox.show.draw.style import check_path, matplotlib
 
         check_path(options["picture"])
+        matplotlib()
 
 
 def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
@@ -164,7 +167,10 @@ def outlook_in_words(outlook: Outlook) -> str:
 
 
 def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None:
-    """Print the table unless standard output is taken, and write the files, the picture last."""
+    """Write the files and the picture, then print the table unless standard output is taken.
+
+    Files come first, for whoever reads what is printed may stop doing so.
+    """
     from autoprox.show.latex import board_latex
 
     outputs: dict[Any, Callable[[], str]] = {
@@ -173,17 +179,20 @@ def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None
         options["latex"]: lambda: board_latex(board, options["top"]),
     }
     outputs.pop(None, None)
-    if "-" in outputs:
-        (echo_json if options["json_file"] == "-" else echo_text)(outputs.pop("-")())
-    else:
-        print_board(board, options["top"], watch.seconds, console())
-    for path, text in outputs.items():
-        put_text(text(), path)
-    if options["picture"] is not None:
-        from autoprox.show.draw.leaderboards import save_chart
+    printed = outputs.pop("-", None)
+    try:
+        for path, text in outputs.items():
+            put_text(text(), path)
+        if options["picture"] is not None:
+            from autoprox.show.draw.leaderboards import save_chart
 
-        save_chart(board, options["picture"], options["top"])
-        click.echo(f"drawn into {options['picture']}", err=True)
+            save_chart(board, options["picture"], options["top"])
+            click.echo(f"drawn into {options['picture']}", err=True)
+    finally:  # there may be nothing to draw
+        if printed is None:
+            print_board(board, options["top"], watch.seconds, console())
+        else:
+            (echo_json if options["json_file"] == "-" else echo_text)(printed())
 
 
 def print_board(board: Leaderboard, top: int | None, seconds: float, out: Console) -> None:
