@@ -76,8 +76,8 @@ def others(
     """Return other choices for a network within a limit, to compare a search's choice with.
 
     Returns:
-        Bits by name: the widest uniform bits, the most bits of weights, and the row of the bench of
-        the highest accuracy, as far as there are any.
+        Bits by name: the widest uniform bits, the most bits of weights, and the best row of the
+        bench by the first target that has figures, as far as there are any.
     """
     space = space_of(costs, widths, limit)
     uniform = space.bits(space.uniform()[-1:])
@@ -89,14 +89,14 @@ def others(
     named = {key: tuple(bits[0].tolist()) for key, bits in choices.items()}
     assert bench.bits is not None
     within = [
-        (max(figures), row)
-        for row in bench.in_space(name)
-        if limit.cost(costs, bench.bits(row)) <= limit.most
-        and (figures := [figure for figure in row.accuracies.values() if figure is not None])
+        row for row in bench.in_space(name) if limit.cost(costs, bench.bits(row)) <= limit.most
     ]
-    if within:
-        _, best = max(within, key=lambda pair: pair[0])
-        named[f"best of the table: {best.name}"] = bench.bits(best)
+    for target in bench.targets:
+        accuracies = bench.accuracies(target, within)
+        if np.isfinite(accuracies).any():
+            best = within[int(np.nanargmax(accuracies))]
+            named[f"best of the table: {best.name}"] = bench.bits(best)
+            break
     return named
 
 
