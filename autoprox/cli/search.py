@@ -219,6 +219,7 @@ def _chosen(
 ) -> BitChoice:
     """Search with the network shown what the options say."""
     from autoprox.measuring.probe import Probe
+    from autoprox.quantise.table import CALIBRATION
     from autoprox.search.bits import search_bits
     from autoprox.search.bits.comparison import drawn_batch, trained_network
     from autoprox.search.bits.trials import PLENTY
@@ -231,7 +232,9 @@ def _chosen(
         shown = Probe(batch, seed, images=images).inputs(bench)
     settings = given_only(options, *LIMITS, "widths", "sample", "seed", "evaluations", "trials")
     if train is not None and options["trials"] is not None:
-        settings["images"], _ = drawn_batch(train, PLENTY, seed)
+        settings |= given_only(options, "calibration")
+        calibrating = options["calibration"] or CALIBRATION
+        settings["images"], _ = drawn_batch(train, calibrating + PLENTY, seed)
     return search_bits(trained, *shown, options["proxy"][0], progress=show, **settings)
 
 

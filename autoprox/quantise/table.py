@@ -41,6 +41,9 @@ bits of configurations spread; in `234-even` layer by layer, so that they are ne
 ROWS = 425
 """How many configurations of a set are drawn."""
 
+CALIBRATION = 512
+"""How many training images calibrate unless told otherwise."""
+
 FACTS = FileKind("autoprox quantised", 2, dict[str, Any], sealed=2)
 """NETWORK.json. Since version 2 it has a checksum, and so has each row of the table."""
 
@@ -88,7 +91,7 @@ class TableSettings:
 
     network: str
     seed: int = 0
-    calibration: int = 512
+    calibration: int = CALIBRATION
     method: Method = dataclasses.field(default_factory=Method)
 
 

@@ -15,11 +15,10 @@ from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.quantise.layers import Costs
 from autoprox.quantise.quantiser import Method
-from autoprox.quantise.table import Builder, Images, TableSettings
+from autoprox.quantise.table import CALIBRATION, Builder, Images, TableSettings
 from autoprox.search.bits.bits import WIDTHS
 from autoprox.search.bits.limits import Limit, space_of
 from autoprox.search.bits.programme import solved
-from autoprox.search.bits.trials import CALIBRATION
 from autoprox.training.settings import processor_precision
 
 CIFAR_SHAPE = (3, 32, 32)

@@ -76,7 +76,7 @@ def test_true_accuracies_stand_beside_the_choice(command, truth, tmp_path):
 
 def test_trials_say_from_what_they_began(command, truth):
     limit = ["--average-bits", "3.4", "--widths", "2,3,4"]
-    given = ["--proxy", TEXT, *limit, *truth, "--calibration", "16", "--trials", "7"]
+    given = ["--proxy", TEXT, *limit, *truth, "--calibration", "9", "--trials", "7"]
     result = command(*given)
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
@@ -93,6 +93,14 @@ def test_trials_say_from_what_they_began(command, truth):
         assert facts["compared"][1]["bits"] == list(facts["untried"]["bits"].values())
 
 
+def test_the_number_that_calibrates_reaches_the_trials(command, truth):
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--trials", "3", "--json", "-"]
+    few, many = (
+        json.loads(command(*given, "--calibration", count).output) for count in ("2", "14")
+    )
+    assert few["divergence"] != many["divergence"]
+
+
 @pytest.mark.parametrize(("last", "measured"), [(3, 0), (9, 2)])
 def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, measured):
     from autoprox.quantise.quantiser import Quantiser
@@ -106,7 +114,7 @@ def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, m
         return quantised(self, bits)
 
     monkeypatch.setattr(Quantiser, "__call__", interrupting)
-    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16"]
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "9"]
     result = command(*given, "--trials", "6", "--json", "-")
     assert result.exit_code == 130
     assert "interrupted; this is the best by then" in result.stderr
@@ -130,7 +138,7 @@ def test_ctrl_c_while_accuracies_are_prepared_keeps_the_choice(command, truth, m
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(command, truth, monkeypatch):
     monkeypatch.setattr("autoprox.cli.counting.LINE_SECONDS", 0.0)
-    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16", "--trials"]
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "9", "--trials"]
     result = command(*given, "5", loud=True)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
