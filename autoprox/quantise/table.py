@@ -333,13 +333,21 @@ def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
 
 def _calibration(train: Tensor, settings: TableSettings) -> Tensor:
     """The training images that calibrate."""
-    count = settings.calibration
-    if not 2 <= count <= len(train):
-        raise QuantisationError(
-            f"calibration takes 2 to {len(train)} of the training images; got {count}"
-        )
+    check_calibration(settings.calibration, len(train))
     order = np.random.default_rng([settings.seed, 1]).permutation(len(train))
-    return train[torch.from_numpy(order[:count].copy())]
+    return train[torch.from_numpy(order[: settings.calibration].copy())]
+
+
+def check_calibration(count: int, images: int) -> None:
+    """Refuse to calibrate on so many of the training images.
+
+    Raises:
+        QuantisationError: they are too few or too many.
+    """
+    if not 2 <= count <= images:
+        raise QuantisationError(
+            f"calibration takes 2 to {images} of the training images; got {count}"
+        )
 
 
 def _digest(*tensors: Tensor) -> str:

@@ -15,7 +15,13 @@ from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.quantise.layers import Costs
 from autoprox.quantise.quantiser import Method
-from autoprox.quantise.table import CALIBRATION, Builder, Images, TableSettings
+from autoprox.quantise.table import (
+    CALIBRATION,
+    Builder,
+    Images,
+    TableSettings,
+    check_calibration,
+)
 from autoprox.search.bits.bits import WIDTHS
 from autoprox.search.bits.limits import Limit, space_of
 from autoprox.search.bits.programme import solved
@@ -60,6 +66,18 @@ def cifar_images(bench: Bench, path: str, part: str) -> Images:
     read = cifar10(path, "train" if part == "train" else "test")
     images = normalised(read.images, *(bench.normalisation or (MEAN, DEVIATION)))
     return Images(images, torch.from_numpy(read.labels))
+
+
+def calibration_of(train: Images, asked: int | None) -> int:
+    """How many training images calibrate: as asked, else the usual number, at most half of them.
+
+    Raises:
+        QuantisationError: they are too few or too many.
+    """
+    images = len(train.labels)
+    count = min(CALIBRATION, images // 2) if asked is None else asked
+    check_calibration(count, images)
+    return count
 
 
 def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
