@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
+    INTERRUPTED,
     OUTPUT,
     PATH,
     CommandGroup,
@@ -22,6 +24,7 @@ from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
     from autoprox.hardware.cost import CostModel
+    from autoprox.hardware.timing import Latency
 
 FIT = "autoprox cost fit --measurements phone.csv --bench nb201 --out phone.json"
 MEASURE = "autoprox cost measure --bench vit101 --architectures 25 --out here.csv"
@@ -85,7 +88,10 @@ def _print(model: CostModel, out: str | None) -> None:
 @option("--device", "Where; only cpu.", "cpu", "cpu", type=click.Choice(["cpu"]))
 @option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=OUTPUT)
 @quiet_option
+@click.pass_context
 def measure(
+    ctx: click.Context,
+    /,
     bench: str,
     architectures: int | None,
     seed: int | None,
@@ -96,16 +102,32 @@ def measure(
 ) -> None:
     """Measure the latency of networks on this machine.
 
-    The median of forward passes of one input, by one thread on one core, after a warm-up.
+    The median of forward passes of one input, by one thread on one core, after a warm-up. Ctrl-C
+    keeps the networks that are measured.
     """
     from autoprox.hardware.fitting import time_bench, written
     from autoprox.runtime.files import write_text
 
-    with counting(quiet) as progress:
-        measurements = time_bench(
-            bench, architectures or 25, seed or 0, passes or 15, progress=progress
-        )
-    write_text(Path(out), written(measurements))
+    measurements: dict[str, Latency] = {}
+
+    def keep(found: Mapping[str, Latency]) -> None:
+        measurements.update(found)
+        write_text(Path(out), written(found))
+
+    count = architectures or 25
+    try:
+        with counting(quiet) as progress:
+            time_bench(bench, count, seed or 0, passes or 15, progress, keep)
+    except KeyboardInterrupt:
+        done = len(measurements)
+        kept = f"{out} has {done} of {count} networks" if done else "nothing was measured"
+        click.echo(f"interrupted; {kept}", err=True)
+        ctx.exit(INTERRUPTED)
+    _print_noise(measurements, out)
+
+
+def _print_noise(measurements: Mapping[str, Latency], out: str) -> None:
+    """Print how far the measurements can be trusted, and where they are."""
     noise = sorted(measured.noise for measured in measurements.values())
     middle = noise[len(noise) // 2]
     click.echo(

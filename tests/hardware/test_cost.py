@@ -19,7 +19,7 @@ from autoprox.hardware.devices import devices, measured, measurements_of
 from autoprox.hardware.features import features_of, nb201_features
 from autoprox.hardware.fitting import fit_file
 from autoprox.hardware.pricing import price_of
-from autoprox.hardware.timing import time_network
+from autoprox.hardware.timing import Latency, time_network
 from autoprox.search.architectures import draws
 from autoprox.search.architectures.limits import count_flops
 
@@ -263,6 +263,28 @@ def test_measured_here_then_fitted_then_searched_under(tmp_path):
     )
     with pytest.raises(AutoproxError, match=r"version 3 .* expected 4 or later"):
         cost_model(tmp_path / "older.json")
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch, done):
+    times = iter([Latency(0.002, 0.01)] * done)
+
+    def timed(*_):
+        for latency in times:
+            return latency
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoprox.hardware.fitting.time_network", timed)
+    table = tmp_path / "here.csv"
+    ended = call("cost", "measure", "--bench", TINY, "--architectures", "12", "--out", str(table))
+    assert ended.exit_code == 130
+    if done:
+        assert f"interrupted; {table} has 3 of 12 networks" in ended.stderr
+        unit, costs = measurements_of(table)
+        assert (unit, [*costs.values()]) == ("ms", [2.0] * 3)
+    else:
+        assert "interrupted; nothing was measured" in ended.stderr
+        assert not table.exists()
 
 
 def test_a_name_that_no_model_may_have_is_refused_before_anything_is_read(tmp_path):
