@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,11 +129,11 @@ def measure(
 
 def _print_noise(measurements: Mapping[str, Latency], out: str) -> None:
     """Print how far the measurements can be trusted, and where they are."""
-    noise = sorted(measured.noise for measured in measurements.values())
-    middle = noise[len(noise) // 2]
+    noise = [measured.noise for measured in measurements.values()]
+    middle = statistics.median(noise)
     click.echo(
         f"{len(measurements)} networks; half the quartile distance of their passes is {middle:.1%} "
-        f"of the median for the middle one, {noise[-1]:.1%} at most"
+        f"of the median for the middle one, {max(noise):.1%} at most"
     )
     if middle > 0.05:
         click.echo("the machine was busy: measure again when it is idle, or with more --passes")

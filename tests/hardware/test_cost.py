@@ -227,6 +227,20 @@ def test_a_network_is_timed_and_the_process_gets_its_cores_back():
     assert os.sched_getaffinity(0) == before
 
 
+def test_the_latency_is_the_median_of_an_even_number_of_passes(monkeypatch):
+    ticks = iter([0, 9, 0, 9, 0, 9, 0, 1, 0, 2, 0, 4, 0, 8])  # the warm-up, then the passes
+    monkeypatch.setattr("autoprox.hardware.timing.time.perf_counter", lambda: next(ticks))
+    assert time_network(nn.Linear(4, 4), torch.zeros(1, 4), passes=4).seconds == 3
+
+
+def test_the_noise_that_is_told_is_the_median_of_an_even_number_of_networks(tmp_path, monkeypatch):
+    times = iter(Latency(0.002, noise) for noise in (0.01, 0.02, 0.04, 0.03))
+    monkeypatch.setattr("autoprox.hardware.fitting.time_network", lambda *_: next(times))
+    words = ("--architectures", "4", "--out", str(tmp_path / "here.csv"))
+    said = call("cost", "measure", "--bench", TINY, *words).output
+    assert "their passes is 2.5% of the median for the middle one, 4.0% at most" in said
+
+
 def test_exported_modules_have_features_operations_and_times():
     network, shown = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4)
     exported = torch.export.export(network, (shown,)).module()
