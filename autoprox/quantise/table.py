@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor, nn
 
-from autoprox.errors import AutoproxError, QuantisationError, UnknownNameError
+from autoprox.errors import AutoproxError, QuantisationError, RunError, UnknownNameError
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS
 from autoprox.quantise.quantiser import Method, Quantiser
@@ -126,7 +127,7 @@ class Builder:
 
     The table is ``NETWORK.csv`` in the folder; ``NETWORK.json`` beside it says how, when and with
     what it was made. Both are written whole after every row, so that nothing but the row in work
-    can be lost.
+    can be lost. Several processes may add rows to one table.
 
     Attributes:
         path: of the table.
@@ -197,8 +198,9 @@ class Builder:
         missing = [name for name in wanted if name not in self.rows]
         observer(0, len(missing))
         for done, name in enumerate(missing, start=1):
-            self.rows[name] = self.measured(name, wanted[name])
-            self._write()
+            if name not in self.rows:  # another process may have added it
+                self.rows[name] = self.measured(name, wanted[name])
+                self._write()
             observer(done, len(missing))
 
     def _check(self, row: QuantisedRow, bits: tuple[int, ...]) -> None:
@@ -243,10 +245,19 @@ class Builder:
         return {row.name: row for row in read_rows(self.path, must=facts["version"] > 1)}
 
     def _write(self) -> None:
-        # The facts come first: rows without them would be nobody's.
-        if not os.path.exists(self._json):
-            FACTS.write(self._json, {**self._facts, **self._notes})
-        write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
+        """Write the table, with the rows that another process has added to it."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+                self.rows = {**self._kept(), **self.rows}
+                # The facts come first: rows without them would be nobody's.
+                if not os.path.exists(self._json):
+                    FACTS.write(self._json, {**self._facts, **self._notes})
+                write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
+        except OSError as error:
+            raise RunError(
+                f"cannot write {self.path}: {error.strerror or error}; choose another --out"
+            ) from None
 
 
 def read_rows(path: Path, must: bool = False) -> list[QuantisedRow]:
