@@ -214,8 +214,17 @@ class Builder:
             )
 
     def measured(self, name: str, bits: tuple[int, ...]) -> QuantisedRow:
-        """Quantise, test, and return the row; nothing is written."""
+        """Quantise, test, and return the row; nothing is written.
+
+        Raises:
+            QuantisationError: the quantised network's outputs are not finite.
+        """
         test, costs, outputs = self._test, self._quantiser.costs, self.outputs(bits)
+        if not outputs.isfinite().all():
+            raise QuantisationError(
+                f"row {name!r}: at bits {'-'.join(map(str, bits))} the network's outputs are not "
+                "all finite; check its weights and the images"
+            )
         return QuantisedRow(
             name,
             name.partition("/")[0],

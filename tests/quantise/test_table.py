@@ -144,6 +144,25 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         builder(tmp_path / "file" / "out").build(dict(list(WANTED.items())[:1]), quiet)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_row_whose_outputs_are_not_finite_is_refused_and_not_written(
+    tmp_path, monkeypatch, value
+):
+    made, outputs = builder(tmp_path), Builder.outputs
+
+    def broken(self, bits):
+        found = outputs(self, bits).clone()
+        if bits == WANTED["2-8/0002"]:
+            found[0, 0] = value
+        return found
+
+    monkeypatch.setattr(Builder, "outputs", broken)
+    with pytest.raises(QuantisationError, match=r"row '2-8/0002': at bits 8-.* not all finite"):
+        made.build(WANTED, quiet)
+    assert [row.name for row in read_rows(made.path)] == ["2-8/0000", "2-8/0001"]
+    builder(tmp_path)
+
+
 def test_another_seed_or_network_is_not_mixed_into_a_table(tmp_path):
     builder(tmp_path).build(dict(list(WANTED.items())[:1]), quiet)
     with pytest.raises(
