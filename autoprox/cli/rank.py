@@ -30,6 +30,7 @@ from autoprox.cli.options import (
     put_text,
     quiet_option,
     teacher_options,
+    typed,
 )
 from autoprox.cli.streams import echo_json, echo_text
 from autoprox.cli.tables import grid, print_figures, print_pairs, print_partial
@@ -81,6 +82,8 @@ def rank(ctx: click.Context, /, **options: Any) -> None:
     ranked, on benches of bits those that use bits. Every architecture is measured once for all of
     them, and the scores are kept. Ctrl-C loses only what is in work: call it again to go on.
     """
+    if typed(ctx, ("split_seed",)) and not options["held_out"]:
+        raise click.UsageError("--split-seed goes with --held-out")
     _check_outputs(options)
     watch = watcher(options["quiet"])
     try:

@@ -20,6 +20,7 @@ import autoprox
 from autoprox.assessment.assess import costly, shipped
 from autoprox.cli import main
 from autoprox.cli.rank import rank as rank_command
+from autoprox.errors import BenchError
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 SOME = ("snip", "params", "sum(norm(grad))", "zen_score")
@@ -82,8 +83,10 @@ def test_what_takes_minutes_a_network_is_ranked_only_where_it_is_named() -> None
 
 def test_the_seed_of_a_split_goes_with_what_is_held_out(cache: str) -> None:
     refused = ranked(cache, "--split-seed", "7")
-    assert refused.exit_code == 1
-    assert "split_seed 7 is of a split: it goes with held_out alone" in refused.stderr
+    assert refused.exit_code == 2
+    assert "--split-seed goes with --held-out" in refused.stderr
+    with pytest.raises(BenchError, match="split_seed 7 is of a split: it goes with held_out alone"):
+        autoprox.rank(SOME, TINY, split_seed=7)
 
 
 def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_path: Path) -> None:
