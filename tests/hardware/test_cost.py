@@ -95,6 +95,7 @@ def test_prices_are_recovered_and_never_negative():
     assert model.error < 1e-6
     falling = fit_cost(rows, [5.0 - 2e-9 * row["a"] for row in rows])
     assert min(falling.prices.values()) >= 0
+    assert "-" not in "".join(map(str, falling.prices.values())).replace("e-", "")
 
 
 def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
