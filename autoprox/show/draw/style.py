@@ -157,7 +157,7 @@ def set_width(figure: Figure, inches: float) -> None:
     check_width(inches)
     width, height = figure.get_size_inches()
     ratio = height / width
-    for _ in range(4):  # what stands outside of the axes may be set anew each time
+    for _ in range(12):  # what stands outside of the axes may be set anew each time
         taken = figure.get_tightbbox().width + 2 * MARGIN
         width += inches - taken
         if width <= 0:
