@@ -175,11 +175,8 @@ class Explorer:
         from autoprox.show.draw import scatter
         from autoprox.show.draw.style import figure_of, rendered
 
-        scores = self.assessor.evaluator(self._graph)
         column = self.assessor.columns[self.column.index]
-        values = scores.values[column.places]
-        if scores.failure is not None:
-            values = values * float("nan")
+        values = self.assessor.evaluator(self._graph).values[column.places]
         axes = scatter(values, column.accuracies, name="score", target=column.name)
         self.scatter.value = rendered(figure_of(axes), ".png")
 
