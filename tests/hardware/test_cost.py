@@ -359,10 +359,22 @@ def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
     costs = [each.device for each in found.front()]
     assert costs == sorted(costs)
     best = found.to_json()["top"][0]  # what the search is limited by is told, asked for or not
-    assert best["latency:raspi4"] == price(best["config"], lambda: None)
-    assert "latency:pixel3,latency:raspi4" in found.front_csv().splitlines()[0]
+    assert best["latency:raspi4 (ms)"] == price(best["config"], lambda: None)
+    heading = found.front_csv().splitlines()[0]
+    assert "latency (s),latency:pixel3 (ms),latency:raspi4 (ms)" in heading
     again = autoprox.search_architectures(resume=tmp_path / "search", cache=tmp_path / "cache")
     assert again.scored == found.scored
+
+
+def test_the_axis_of_a_front_names_the_unit_of_the_device(tmp_path):
+    pytest.importorskip("matplotlib")
+    from autoprox.show.draw.fronts import front_figure
+
+    found = autoprox.search_architectures(
+        "nb201", "params", cost="latency:pixel3", evaluations=4, batch=2, out=tmp_path / "search",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert front_figure(found).get_xlabel() == "latency:pixel3 (ms)"
 
 
 @pytest.mark.parametrize("asked", [{"limits": "latency:edgetpu:9ms"}, {"cost": "latency:edgetpu"}])
@@ -375,7 +387,7 @@ def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
     assert len(able) == 15625 - 4699
     cells = [f"nb201/{each.config['cell']}" for each in found.scored]
     assert [each.device for each in found.scored] == [able[cell] for cell in cells]
-    assert "latency:edgetpu" in found.to_json()["top"][0]
+    assert "latency:edgetpu (ms)" in found.to_json()["top"][0]
     assert found.fit < found.drawn
 
 
