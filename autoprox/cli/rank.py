@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, readable_seconds
+from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, half_width, readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
@@ -266,7 +266,5 @@ def _best_cell(figures: ColumnFigures) -> str:
 
 def _with_half(value: float, interval: tuple[float, float] | None) -> str:
     """Return a figure and half the width of its interval."""
-    if interval is None:
-        return f"{value:.2f}"
-    half = f"{(interval[1] - interval[0]) / 2:.2f}".removeprefix("0")
-    return f"{value:.2f} ±{half}"
+    text = figure(value, ".2f")
+    return text if interval is None else f"{text} ±{half_width(interval)}"

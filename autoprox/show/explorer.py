@@ -196,5 +196,5 @@ def _facts(row: Assessment, fitness: float | None, known: str | None, settings: 
         f"(95 % interval {interval_text(row.joint_interval)})"
     )
     if row.difference is not None:
-        parts.append(f", {row.difference:+.3f} to {known}, the best known proxy")
+        parts.append(f", {figure(row.difference, '+.3f')} to {known}, the best known proxy")
     return tag("div", join(parts))

@@ -19,8 +19,10 @@ from click.testing import CliRunner, Result
 import autoprox
 from autoprox.assessment.assess import costly, shipped
 from autoprox.cli import main
+from autoprox.cli.rank import _somers_pair
 from autoprox.cli.rank import rank as rank_command
 from autoprox.errors import BenchError
+from autoprox.ranking.figures import ColumnFigures
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 SOME = ("snip", "params", "sum(norm(grad))", "zen_score")
@@ -193,6 +195,13 @@ def test_a_discovered_proxy_has_a_star_and_a_footnote(cache: str, tmp_path: Path
     words = ("--held-out", "--split-seed", "1")
     result = call("rank", "--bench", TINY, str(file), "--cache", cache, "--jobs", "1", *words)
     assert "*" not in result.stdout
+
+
+def test_a_correlation_that_is_nearly_none_is_zero_without_a_minus() -> None:
+    figures = ColumnFigures(
+        "space/target", 9, -0.001, -0.001, -0.001, (-0.045, 0.035), 0.0, 0.0, 0.0, 9
+    )
+    assert _somers_pair(figures) == ("0.00 ±.04", "0.00")
 
 
 def test_help_says_what_is_held_out_and_kept() -> None:

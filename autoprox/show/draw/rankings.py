@@ -64,7 +64,7 @@ def scatter(
     axes = blank_axes(axes, 4.2, 3.4)
     shown = np.isfinite(own) & np.isfinite(true)
     count = int(shown.sum())
-    d = f"Somers' D = {somers(own[shown], true[shown]):.3f}" if count > 1 else "no score"
+    d = f"Somers' D = {figure(somers(own[shown], true[shown]))}" if count > 1 else "no score"
     axes.scatter(
         own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
