@@ -20,12 +20,16 @@ from autoprox.show.draw.style import (
     blank_figure,
     check_path,
     dress,
+    shortened,
     write,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NAME = 40
+"""Letters: the longest name of a proxy."""
 
 MARKS = ("v", "D", "o")
 """The marks of rho among shares of the architectures, the best by score."""
@@ -88,7 +92,7 @@ def _mark_best(axes: Axes, rows: list[LeaderboardRow]) -> None:
 
 
 def _label(row: LeaderboardRow) -> str:
-    short = row.name if len(row.name) <= 40 else f"{row.name[:39]}…"
+    short = shortened(row.name, NAME)
     return f"{short} *" if row.searched_on else short
 
 
