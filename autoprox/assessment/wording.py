@@ -78,6 +78,15 @@ def short_interval(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else " … ".join(figure(end, ".2f") for end in interval)
 
 
+def half_width(interval: tuple[float, float]) -> str:
+    """Return half the width of an interval, as it stands behind ±.
+
+    >>> half_width((-0.05, 0.03))
+    '.04'
+    """
+    return figure((interval[1] - interval[0]) / 2, ".2f").removeprefix("0")
+
+
 def best_first(rows: Iterable[Assessment]) -> list[Assessment]:
     """Return assessments as every table has them.
 
@@ -111,10 +120,11 @@ def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
         return "No known proxy has a score here."
     rival = max(known, key=lambda row: row.joint or 0.0)
     low, high = best.difference_interval
+    ends = interval_text(best.difference_interval)
     where = "above" if best.difference >= 0 else "below"
     said = (
         f"{best.name} is {abs(best.difference):.3f} {where} the best known proxy, {rival.name} "
-        f"({joint}, 95 % interval of the difference {low:.3f} to {high:.3f})."
+        f"({joint}, 95 % interval of the difference {ends})."
     )
     if low <= 0 <= high:
         return f"{said} The interval includes 0: these architectures do not tell the two apart."

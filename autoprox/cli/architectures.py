@@ -107,15 +107,20 @@ def search_space(ctx: click.Context, options: dict[str, Any]) -> None:
 
 
 def _report(result: FoundArchitectures, options: dict[str, Any], top: int, seconds: float) -> None:
-    """Print the best architectures, and write the files that were asked for."""
-    if options["picture"] is not None and result.scored:
-        from autoprox.show.draw.fronts import front_figure
-        from autoprox.show.draw.style import write
+    """Write the files that were asked for, and print the best architectures."""
+    try:
+        if options["picture"] is not None and result.scored:
+            from autoprox.show.draw.fronts import front_figure
+            from autoprox.show.draw.style import write
 
-        write(front_figure(result), options["picture"])
-    if put_json(result.to_json(top), options["json_file"]):
-        return
-    out = console()
+            write(front_figure(result), options["picture"])
+    finally:  # there may be nothing to draw
+        if not put_json(result.to_json(top), options["json_file"]):
+            _print(result, top, seconds, console())
+
+
+def _print(result: FoundArchitectures, top: int, seconds: float, out: Console) -> None:
+    """Print what was found for a reader."""
     _print_best(result, top, out)
     count, evaluations = len(result.scored), result.settings.evaluations
     part = f" of {evaluations}" if count < evaluations else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,8 @@ import click
 
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
+    INTERRUPTED,
+    OUTPUT,
     PATH,
     CommandGroup,
     console,
@@ -21,6 +25,7 @@ from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
     from autoprox.hardware.cost import CostModel
+    from autoprox.hardware.timing import Latency
 
 FIT = "autoprox cost fit --measurements phone.csv --bench nb201 --out phone.json"
 MEASURE = "autoprox cost measure --bench vit101 --architectures 25 --out here.csv"
@@ -39,7 +44,7 @@ def cost() -> None:
         "NAME|FILE.py", required=True)  # fmt: skip
 @option("--device", "What it is called.", "the file's name", "NAME")
 @option("--out", "Save the model there, for --limit latency:FILE.json:30.", "", "FILE.json",
-        type=PATH)  # fmt: skip
+        type=OUTPUT)  # fmt: skip
 @json_option
 def fit(
     measurements: str, bench: str, device: str | None, out: str | None, json_file: str | None
@@ -82,9 +87,12 @@ def _print(model: CostModel, out: str | None) -> None:
 @option("--seed", "Of what is drawn.", "0", type=click.IntRange(0))
 @option("--passes", "Forward passes of each, after the warm-up.", "15", type=click.IntRange(4))
 @option("--device", "Where; only cpu.", "cpu", "cpu", type=click.Choice(["cpu"]))
-@option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=PATH)
+@option("--out", "Write the measurements there.", "", "FILE.csv", required=True, type=OUTPUT)
 @quiet_option
+@click.pass_context
 def measure(
+    ctx: click.Context,
+    /,
     bench: str,
     architectures: int | None,
     seed: int | None,
@@ -95,21 +103,37 @@ def measure(
 ) -> None:
     """Measure the latency of networks on this machine.
 
-    The median of forward passes of one input, by one thread on one core, after a warm-up.
+    The median of forward passes of one input, by one thread on one core, after a warm-up. Ctrl-C
+    keeps the networks that are measured.
     """
     from autoprox.hardware.fitting import time_bench, written
     from autoprox.runtime.files import write_text
 
-    with counting(quiet) as progress:
-        measurements = time_bench(
-            bench, architectures or 25, seed or 0, passes or 15, progress=progress
-        )
-    write_text(Path(out), written(measurements))
-    noise = sorted(measured.noise for measured in measurements.values())
-    middle = noise[len(noise) // 2]
+    measurements: dict[str, Latency] = {}
+
+    def keep(found: Mapping[str, Latency]) -> None:
+        measurements.update(found)
+        write_text(Path(out), written(found))
+
+    count = architectures or 25
+    try:
+        with counting(quiet) as progress:
+            time_bench(bench, count, seed or 0, passes or 15, progress, keep)
+    except KeyboardInterrupt:
+        done = len(measurements)
+        kept = f"{out} has {done} of {count} networks" if done else "nothing was measured"
+        click.echo(f"interrupted; {kept}", err=True)
+        ctx.exit(INTERRUPTED)
+    _print_noise(measurements, out)
+
+
+def _print_noise(measurements: Mapping[str, Latency], out: str) -> None:
+    """Print how far the measurements can be trusted, and where they are."""
+    noise = [measured.noise for measured in measurements.values()]
+    middle = statistics.median(noise)
     click.echo(
         f"{len(measurements)} networks; half the quartile distance of their passes is {middle:.1%} "
-        f"of the median for the middle one, {noise[-1]:.1%} at most"
+        f"of the median for the middle one, {max(noise):.1%} at most"
     )
     if middle > 0.05:
         click.echo("the machine was busy: measure again when it is idle, or with more --passes")

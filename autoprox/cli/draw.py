@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprox.cli.options import (
+    OUTPUT,
     PATH,
     CommandGroup,
     architectures_option,
@@ -33,12 +34,10 @@ if TYPE_CHECKING:
     from autoprox.proxies.proxy import Proxy
 
 AT_LEAST_ONE = click.IntRange(min=1)
-WIDTH = "How wide it is, in inches; a column of a paper has about 3.3."
+WIDTH = "How wide it is, in inches, to 50; a column of a paper has about 3.3."
 out_option = together(
-    click.option(
-        "-o", "--out", required=True, metavar="FILE", help="The picture, .svg, .png or .pdf."
-    ),
-    option("--width", WIDTH, "as it fits", "INCHES", type=click.FloatRange(min=0.5)),
+    option("-o --out", "The picture, .svg, .png or .pdf.", "", "FILE", required=True, type=OUTPUT),
+    option("--width", WIDTH, "as it fits", "INCHES", type=float),
 )
 run_argument = click.argument("run", type=PATH)
 proxy_argument = click.argument("source", metavar="PROXY")
@@ -63,9 +62,12 @@ def draw() -> None:
 def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: float | None) -> None:
     """Call `picture` with `autoprox.show.draw`, and write what it draws; `width` is inches."""
     from autoprox.show import draw as pictures
-    from autoprox.show.draw.style import check_path
+    from autoprox.show.draw.style import check_path, check_width, matplotlib
 
     check_path(out)  # before anything is computed
+    if width is not None:
+        check_width(width)
+    matplotlib()
     pictures.write(picture(pictures), out, "--out", width)
     click.echo(f"drawn into {out}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from autoprox.cli.options import PATH, load_words, option, words_option
+from autoprox.cli.options import OUTPUT, load_words, option, words_option
 from autoprox.cli.streams import echo_json, echo_text
 from autoprox.export import FORMS, exported
 from autoprox.runtime.files import write_text
@@ -17,7 +17,7 @@ from autoprox.runtime.files import write_text
 @click.option(
     "--to", "form", type=click.Choice(FORMS), required=True, help="The form of what is written."
 )
-@option("-o --out", "The file to write.", "standard output", "FILE", type=PATH)
+@option("-o --out", "The file to write.", "standard output", "FILE", type=OUTPUT)
 @words_option
 def export(source: str, form: str, out: str | None, bench: str | None) -> None:
     """Write a proxy as Python, LaTeX, JSON or SVG.

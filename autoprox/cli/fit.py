@@ -12,7 +12,7 @@ from autoprox.assessment.wording import EXPLAINED_LOST
 from autoprox.cli.counting import counting
 from autoprox.cli.options import (
     INTERRUPTED,
-    PATH,
+    OUTPUT,
     architectures_option,
     by_name,
     console,
@@ -73,7 +73,7 @@ def _number_or_text(text: str) -> int | float | str:
 @device_option
 @machine_options
 @option("--out", "Save the proxy there, for autoprox rank and search.", "", "FILE.safetensors",
-        type=PATH)  # fmt: skip
+        type=OUTPUT)  # fmt: skip
 @json_option
 @quiet_option
 @click.pass_context

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autoprox.cli.outputs import check_writable
 from autoprox.cli.streams import echo_json
 from autoprox.errors import UnknownNameError
 from autoprox.runtime.files import write_text
@@ -62,7 +63,29 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Output(_Path):
+    """The path of a file to write; one that could not be written is refused at once."""
+
+    def __init__(self, stdout: bool) -> None:
+        """Take ``-`` for standard output, or refuse it."""
+        super().__init__()
+        self.stdout = stdout
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises:
+            RunError: no file can be written there.
+        """
+        path = super().convert(value, param, ctx)
+        if path == "-":
+            return path if self.stdout else self.fail("it is a file, not standard output")
+        check_writable(Path(path), param.opts[-1] if param else "file")
+        return path
+
+
 PATH = _Path()
+OUTPUT, OUTPUT_OR_STDOUT = _Output(stdout=False), _Output(stdout=True)
 
 
 def several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,13 +221,21 @@ machine_options = together(
 )
 """What no result depends on."""
 json_option = option(
-    "--json json_file", "Write everything there; - for standard output.", "", "FILE|-", type=PATH
+    "--json json_file",
+    "Write everything there; - for standard output.",
+    "",
+    "FILE|-",
+    type=OUTPUT_OR_STDOUT,
 )
 latex_option = option(
-    "--latex", "Write tables for a paper there; - for standard output.", "", "FILE|-", type=PATH
+    "--latex",
+    "Write tables for a paper there; - for standard output.",
+    "",
+    "FILE|-",
+    type=OUTPUT_OR_STDOUT,
 )
 picture_option = option(
-    "--draw picture", "Draw it there too, .svg, .png or .pdf.", "", "FILE", type=PATH
+    "--draw picture", "Draw it there too, .svg, .png or .pdf.", "", "FILE", type=OUTPUT
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show nothing until the end.")
 

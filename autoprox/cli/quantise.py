@@ -18,7 +18,9 @@ from autoprox.cli.options import (
     given_only,
     option,
     quiet_option,
+    typed,
 )
+from autoprox.cli.outputs import check_writable
 from autoprox.cli.train import DATA, TEST
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ def quantise(
     work: call it again to go on.
     """
     check_test(data, test)
+    if row is not None and (mixed := typed(ctx, ("set", "rows"))):
+        raise click.UsageError(f"--row measures one row again: leave out {', '.join(mixed)}")
+    if row is None:
+        check_writable(Path(out or ".", f"{network}.csv"), "--out")
     from autoprox.quantise.quantiser import Method
     from autoprox.quantise.table import ROWS, TableSettings, configurations
     from autoprox.runtime.threads import using_threads

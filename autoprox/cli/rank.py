@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, readable_seconds
+from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, half_width, readable_seconds
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
     INTERRUPTED,
+    OUTPUT_OR_STDOUT,
     architectures_option,
     console,
     device_option,
@@ -29,6 +30,7 @@ from autoprox.cli.options import (
     put_text,
     quiet_option,
     teacher_options,
+    typed,
 )
 from autoprox.cli.streams import echo_json, echo_text
 from autoprox.cli.tables import grid, print_figures, print_pairs, print_partial
@@ -67,7 +69,8 @@ EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board
 @machine_options
 @option("--top", "How many proxies to show.", "all", type=click.IntRange(min=1))
 @json_option
-@option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-")
+@option("--csv csv_file", "Write a line a proxy there; - for standard output.", "", "FILE|-",
+        type=OUTPUT_OR_STDOUT)  # fmt: skip
 @latex_option
 @picture_option
 @quiet_option
@@ -79,6 +82,8 @@ def rank(ctx: click.Context, /, **options: Any) -> None:
     ranked, on benches of bits those that use bits. Every architecture is measured once for all of
     them, and the scores are kept. Ctrl-C loses only what is in work: call it again to go on.
     """
+    if typed(ctx, ("split_seed",)) and not options["held_out"]:
+        raise click.UsageError("--split-seed goes with --held-out")
     _check_outputs(options)
     watch = watcher(options["quiet"])
     try:
@@ -109,9 +114,10 @@ def _check_outputs(options: dict[str, Any]) -> None:
             raise click.UsageError(f"{places[place]} and {flag} are one file: {options[name]}")
         places[place] = flag
     if options["picture"] is not None:
-        from autoprox.show.draw.style import check_path
+        from autoprox.show.draw.style import check_path, matplotlib
 
         check_path(options["picture"])
+        matplotlib()
 
 
 def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
@@ -164,7 +170,10 @@ def outlook_in_words(outlook: Outlook) -> str:
 
 
 def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None:
-    """Print the table unless standard output is taken, and write the files, the picture last."""
+    """Write the files and the picture, then print the table unless standard output is taken.
+
+    Files come first, for whoever reads what is printed may stop doing so.
+    """
     from autoprox.show.latex import board_latex
 
     outputs: dict[Any, Callable[[], str]] = {
@@ -173,17 +182,20 @@ def _report(board: Leaderboard, options: dict[str, Any], watch: Watcher) -> None
         options["latex"]: lambda: board_latex(board, options["top"]),
     }
     outputs.pop(None, None)
-    if "-" in outputs:
-        (echo_json if options["json_file"] == "-" else echo_text)(outputs.pop("-")())
-    else:
-        print_board(board, options["top"], watch.seconds, console())
-    for path, text in outputs.items():
-        put_text(text(), path)
-    if options["picture"] is not None:
-        from autoprox.show.draw.leaderboards import save_chart
+    printed = outputs.pop("-", None)
+    try:
+        for path, text in outputs.items():
+            put_text(text(), path)
+        if options["picture"] is not None:
+            from autoprox.show.draw.leaderboards import save_chart
 
-        save_chart(board, options["picture"], options["top"])
-        click.echo(f"drawn into {options['picture']}", err=True)
+            save_chart(board, options["picture"], options["top"])
+            click.echo(f"drawn into {options['picture']}", err=True)
+    finally:  # there may be nothing to draw
+        if printed is None:
+            print_board(board, options["top"], watch.seconds, console())
+        else:
+            (echo_json if options["json_file"] == "-" else echo_text)(printed())
 
 
 def print_board(board: Leaderboard, top: int | None, seconds: float, out: Console) -> None:
@@ -254,7 +266,5 @@ def _best_cell(figures: ColumnFigures) -> str:
 
 def _with_half(value: float, interval: tuple[float, float] | None) -> str:
     """Return a figure and half the width of its interval."""
-    if interval is None:
-        return f"{value:.2f}"
-    half = f"{(interval[1] - interval[0]) / 2:.2f}".removeprefix("0")
-    return f"{value:.2f} ±{half}"
+    text = figure(value, ".2f")
+    return text if interval is None else f"{text} ±{half_width(interval)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from autoprox.cli.counting import counting
-from autoprox.cli.options import PATH, latex_option, option, put_text
+from autoprox.cli.options import OUTPUT, PATH, latex_option, option, put_text
 
 EXAMPLE = "autoprox report runs/vit101-default-0"
 RANKING = "Show these known proxies beside: a file that autoprox rank --json wrote."
@@ -13,7 +13,7 @@ RANKING = "Show these known proxies beside: a file that autoprox rank --json wro
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @click.argument("run", type=PATH)
-@option("-o --out", "The page.", "report.html in the run's folder", "FILE", type=PATH)
+@option("-o --out", "The page.", "report.html in the run's folder", "FILE", type=OUTPUT)
 @option("--ranking", RANKING, metavar="FILE", type=PATH)
 @latex_option
 def report(run: str, out: str | None, ranking: str | None, latex: str | None) -> None:

@@ -90,7 +90,8 @@ bits_options = together(
            callback=_widths),
     option("--data", DATA, "", "FILE", type=PATH),
     option("--test", TEST, "the file of --data", "FILE", type=PATH),
-    option("--calibration", "On how many training images it is calibrated.", "512", type=int),
+    option("--calibration", "On how many training images it is calibrated.", "512, or half",
+           type=int),
     option("--trials", TRIALS, "none", "N", type=click.IntRange(min=1)),
 )  # fmt: skip
 """What a search of bits alone takes."""
@@ -193,22 +194,28 @@ def _search_bits(
         raise click.UsageError("--test, --calibration and --trials go with --data")
     check_test(data, test)
     from autoprox.benches import load_bench
-    from autoprox.search.bits.comparison import cifar_images
+    from autoprox.search.bits.comparison import calibration_of, cifar_images
 
     loaded = load_bench(bench)
-    train = None if data is None else cifar_images(loaded, data, "train")
-    rows: list[QuantisedRow] = []
+    parts = None
+    if data is not None:  # what cannot be is told before the search
+        parts = cifar_images(loaded, data, "train"), cifar_images(loaded, test or data, "test")
+        options["calibration"] = calibration_of(parts[0], options["calibration"])
     with counting(quiet) as show:
-        choice = _chosen(loaded, network, train, options, show)
-        finished = choice.finished
-        try:
-            if train is not None and finished:
-                parts = train, cifar_images(loaded, test or str(data), "test")
+        choice = _chosen(loaded, network, parts and parts[0], options, show)
+    if json_file is None:
+        _print_choice(choice, network)
+    rows: list[QuantisedRow] = []
+    finished = choice.finished
+    try:
+        if parts is not None and finished:
+            with counting(quiet) as show:
                 for row in _compared(loaded, network, choice, parts, options, show):
                     rows.append(row)
-        except KeyboardInterrupt:
-            finished = False
-    _report(choice, rows, network, json_file)
+    except KeyboardInterrupt:
+        finished = False
+    finally:
+        _report(choice, rows, network, json_file)
     if not finished:
         click.echo("interrupted; this is the best by then", err=True)
         ctx.exit(INTERRUPTED)
@@ -231,7 +238,8 @@ def _chosen(
         shown = Probe(batch, seed, images=images).inputs(bench)
     settings = given_only(options, *LIMITS, "widths", "sample", "seed", "evaluations", "trials")
     if train is not None and options["trials"] is not None:
-        settings["images"], _ = drawn_batch(train, PLENTY, seed)
+        settings["calibration"] = calibrating = options["calibration"]
+        settings["images"], _ = drawn_batch(train, calibrating + PLENTY, seed)
     return search_bits(trained, *shown, options["proxy"][0], progress=show, **settings)
 
 
@@ -253,7 +261,7 @@ def _compared(
         named["chosen before trials"] = tuple(choice.untried.bits.values())
     named |= others(bench, network, choice.costs, limit, **given_only(options, "widths"))
     show("calibrating", 0, 1)
-    builder = builder_of(bench, network, *parts, **given_only(options, "calibration"))
+    builder = builder_of(bench, network, *parts, options["calibration"])
     for done, (name, bits) in enumerate(named.items()):
         show(f"measuring the accuracy of: {name}", done, len(named))
         yield builder.measured(name, bits)
@@ -263,7 +271,7 @@ def _compared(
 def _report(
     choice: BitChoice, rows: list[QuantisedRow], network: str, json_file: str | None
 ) -> None:
-    """Print the choice unless standard output is taken, and write the file."""
+    """Write the file, then print what is not printed yet unless standard output is taken."""
     facts = {
         "network": network,
         **choice.to_json(),
@@ -271,6 +279,16 @@ def _report(
     }
     if put_json(facts, json_file):
         return
+    if json_file is not None:
+        _print_choice(choice, network)
+    if rows:
+        out = console()
+        out.print(_accuracy_table(choice, rows))
+        out.print("accuracy: on the test images, after post-training quantisation", soft_wrap=True)
+
+
+def _print_choice(choice: BitChoice, network: str) -> None:
+    """Print the bits of every layer, what they cost, and how they were found."""
     out = console()
     out.print(_layer_table(choice))
     out.print(
@@ -280,9 +298,6 @@ def _report(
     )
     score = "no score" if choice.score is None else f"score {choice.score:.6g}"
     out.print(f"{score}, {_how(choice)}", soft_wrap=True)
-    if rows:
-        out.print(_accuracy_table(choice, rows))
-        out.print("accuracy: on the test images, after post-training quantisation", soft_wrap=True)
 
 
 def _how(choice: BitChoice) -> str:

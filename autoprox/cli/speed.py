@@ -66,9 +66,8 @@ def speed(ctx: click.Context, /, json_file: str | None, quiet: bool, **options: 
             err=True,
         )
         ctx.exit(INTERRUPTED)
-    if json_file != "-":
+    if not put_json(measured.to_json(), json_file):
         print_speed(measured, time.monotonic() - begun, console())
-    put_json(measured.to_json(), json_file)
     if not measured.finished:
         repeats = measured.settings["repeats"]
         click.echo(f"interrupted after {measured.repeats} of {repeats} repetitions", err=True)

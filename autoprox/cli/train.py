@@ -88,10 +88,11 @@ def train(
     distances say is added to the loss of the labels.
     """
     check_test(data, test)
-    taught = ("teacher", "teacher_weights", "distance")
-    if (typed_options := typed(ctx, taught)) and not (teacher and distance):
+    needed = {"--teacher": teacher, "--distance": distance}
+    lacking = [flag for flag, value in needed.items() if not value]
+    if (typed_options := typed(ctx, ("teacher", "teacher_weights", "distance"))) and lacking:
         raise click.UsageError(
-            f"{typed_options[0]} needs --teacher and --distance, as in --teacher resnet56 "
+            f"{typed_options[0]} needs {' and '.join(lacking)}, as in --teacher resnet56 "
             "--teacher-weights FILE --distance relation=300"
         )
     from autoprox.benches.cifar import NETWORKS, cifar10

@@ -29,7 +29,7 @@ from autoprox.runs.ground import lay, searched_statistics, with_baselines
 from autoprox.runs.running import found_at
 from autoprox.runs.unseen import check_unseen
 from autoprox.runtime.arguments import listed, named_options
-from autoprox.runtime.device import CPU
+from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.progress import Progress, silent
 from autoprox.statistics import DEFAULT_SAMPLE, Sample, Store
@@ -206,9 +206,10 @@ def fit(
         LanguageError: an input cannot be read.
         BenchError: the bench cannot be split or ranked by, or has not as many labels.
         RunError: a search that found an input saw architectures that are held out.
-        StatisticError: the networks cannot be measured.
+        StatisticError: the networks cannot be measured, or there is no such device.
         AutoproxError: the labels are too few or all the same, or the file cannot be written.
     """
+    device_of(device)
     entry = MODELS[model]
     asked = entry.asked(settings or {})
     if labelling not in LABELLINGS:

@@ -164,4 +164,5 @@ def _prices(table: Array, values: Array) -> Array:
     if left <= 1e-9 * np.linalg.norm(values / unit):
         return np.asarray(exact * unit / scale)
     solution: Any = linprog(-values / unit, (table / scale).T, np.zeros(len(scale)), bounds=(-1, 1))
-    return np.asarray(-solution.ineqlin.marginals.clip(max=0) * unit / scale)
+    prices = -solution.ineqlin.marginals.clip(max=0) * unit / scale
+    return np.asarray(prices + 0.0)  # which makes 0 of -0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,17 @@ def time_bench(
     seed: int = 0,
     passes: int = 15,
     progress: Progress = silent,
+    keep: Callable[[Mapping[str, Latency]], None] = lambda _: None,
 ) -> dict[str, Latency]:
     """Return the latencies of architectures that are drawn from a bench, on this machine.
+
+    Args:
+        bench: its name, or a file that defines one.
+        architectures: how many are drawn.
+        seed: of what is drawn.
+        passes: forward passes of each, after the warm-up.
+        progress: called as ``progress(task, done, total)``.
+        keep: called with all latencies by then, whenever there is one more.
 
     Raises:
         BenchError: the bench has not as many, or cannot be loaded.
@@ -81,6 +90,7 @@ def time_bench(
         progress("measuring", done, architectures)
         network = loaded.network(rows[place], 0)
         latencies[rows[place].name] = time_network(network, _one_input(loaded), passes)
+        keep(latencies)
     progress("measured", architectures, architectures)
     return latencies
 

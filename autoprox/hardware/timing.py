@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def time_network(network: nn.Module, inputs: Inputs, passes: int = PASSES) -> La
             network(*positional, **keywords)
             seconds.append(time.perf_counter() - begun)
     ordered = sorted(seconds[WARM_UP:])
-    middle = ordered[passes // 2]
+    middle = statistics.median(ordered)
     return Latency(middle, (ordered[(3 * passes) // 4] - ordered[passes // 4]) / 2 / middle)
 
 

@@ -206,7 +206,7 @@ class Leaderboard:
         """Show the table in a notebook."""
 
         def cells(row: LeaderboardRow) -> list[str]:
-            own = {column.column: f"{column.somers:.2f}" for column in row.columns}
+            own = {column.column: figure(column.somers, ".2f") for column in row.columns}
             return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
 
         part = "held-out architectures" if self.settings["held_out"] else "architectures"

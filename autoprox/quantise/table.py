@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from torch import Tensor, nn
 
-from autoprox.errors import AutoproxError, QuantisationError, UnknownNameError
+from autoprox.errors import AutoproxError, QuantisationError, RunError, UnknownNameError
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.layers import END_BITS
 from autoprox.quantise.quantiser import Method, Quantiser
@@ -40,6 +41,9 @@ bits of configurations spread; in `234-even` layer by layer, so that they are ne
 
 ROWS = 425
 """How many configurations of a set are drawn."""
+
+CALIBRATION = 512
+"""How many training images calibrate unless told otherwise."""
 
 FACTS = FileKind("autoprox quantised", 2, dict[str, Any], sealed=2)
 """NETWORK.json. Since version 2 it has a checksum, and so has each row of the table."""
@@ -88,7 +92,7 @@ class TableSettings:
 
     network: str
     seed: int = 0
-    calibration: int = 512
+    calibration: int = CALIBRATION
     method: Method = dataclasses.field(default_factory=Method)
 
 
@@ -123,7 +127,7 @@ class Builder:
 
     The table is ``NETWORK.csv`` in the folder; ``NETWORK.json`` beside it says how, when and with
     what it was made. Both are written whole after every row, so that nothing but the row in work
-    can be lost.
+    can be lost. Several processes may add rows to one table.
 
     Attributes:
         path: of the table.
@@ -194,8 +198,9 @@ class Builder:
         missing = [name for name in wanted if name not in self.rows]
         observer(0, len(missing))
         for done, name in enumerate(missing, start=1):
-            self.rows[name] = self.measured(name, wanted[name])
-            self._write()
+            if name not in self.rows:  # another process may have added it
+                self.rows[name] = self.measured(name, wanted[name])
+                self._write()
             observer(done, len(missing))
 
     def _check(self, row: QuantisedRow, bits: tuple[int, ...]) -> None:
@@ -209,8 +214,17 @@ class Builder:
             )
 
     def measured(self, name: str, bits: tuple[int, ...]) -> QuantisedRow:
-        """Quantise, test, and return the row; nothing is written."""
+        """Quantise, test, and return the row; nothing is written.
+
+        Raises:
+            QuantisationError: the quantised network's outputs are not finite.
+        """
         test, costs, outputs = self._test, self._quantiser.costs, self.outputs(bits)
+        if not outputs.isfinite().all():
+            raise QuantisationError(
+                f"row {name!r}: at bits {'-'.join(map(str, bits))} the network's outputs are not "
+                "all finite; check its weights and the images"
+            )
         return QuantisedRow(
             name,
             name.partition("/")[0],
@@ -240,10 +254,19 @@ class Builder:
         return {row.name: row for row in read_rows(self.path, must=facts["version"] > 1)}
 
     def _write(self) -> None:
-        # The facts come first: rows without them would be nobody's.
-        if not os.path.exists(self._json):
-            FACTS.write(self._json, {**self._facts, **self._notes})
-        write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
+        """Write the table, with the rows that another process has added to it."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+                self.rows = {**self._kept(), **self.rows}
+                # The facts come first: rows without them would be nobody's.
+                if not os.path.exists(self._json):
+                    FACTS.write(self._json, {**self._facts, **self._notes})
+                write_text(self.path, _text(sorted(self.rows.values(), key=lambda row: row.name)))
+        except OSError as error:
+            raise RunError(
+                f"cannot write {self.path}: {error.strerror or error}; choose another --out"
+            ) from None
 
 
 def read_rows(path: Path, must: bool = False) -> list[QuantisedRow]:
@@ -330,13 +353,21 @@ def _check_accuracy(exact: float, recorded: float | None, count: int) -> None:
 
 def _calibration(train: Tensor, settings: TableSettings) -> Tensor:
     """The training images that calibrate."""
-    count = settings.calibration
-    if not 2 <= count <= len(train):
-        raise QuantisationError(
-            f"calibration takes 2 to {len(train)} of the training images; got {count}"
-        )
+    check_calibration(settings.calibration, len(train))
     order = np.random.default_rng([settings.seed, 1]).permutation(len(train))
-    return train[torch.from_numpy(order[:count].copy())]
+    return train[torch.from_numpy(order[: settings.calibration].copy())]
+
+
+def check_calibration(count: int, images: int) -> None:
+    """Refuse to calibrate on so many of the training images.
+
+    Raises:
+        QuantisationError: they are too few or too many.
+    """
+    if not 2 <= count <= images:
+        raise QuantisationError(
+            f"calibration takes 2 to {images} of the training images; got {count}"
+        )
 
 
 def _digest(*tensors: Tensor) -> str:

@@ -59,7 +59,10 @@ def run_html(run: Run) -> str:
 def _cells(row: Assessment, on_search: float | None, columns: Sequence[str], run: Run) -> list[str]:
     """Return the row of a table that shows an assessment of a run."""
     measure, by_bench = run.settings.measure, bool(run.benches)
-    own = {c.column: f"{c.correlation(measure):.2f} ({c.spearman:.2f})" for c in row.columns}
+    own = {
+        c.column: f"{figure(c.correlation(measure), '.2f')} ({figure(c.spearman, '.2f')})"
+        for c in row.columns
+    }
     lost, few = (row.mean(name, by_bench=by_bench) for name in ("top1_regret", "top5_regret"))
     return [
         row.name,

@@ -175,11 +175,8 @@ class Explorer:
         from autoprox.show.draw import scatter
         from autoprox.show.draw.style import figure_of, rendered
 
-        scores = self.assessor.evaluator(self._graph)
         column = self.assessor.columns[self.column.index]
-        values = scores.values[column.places]
-        if scores.failure is not None:
-            values = values * float("nan")
+        values = self.assessor.evaluator(self._graph).values[column.places]
         axes = scatter(values, column.accuracies, name="score", target=column.name)
         self.scatter.value = rendered(figure_of(axes), ".png")
 
@@ -199,5 +196,5 @@ def _facts(row: Assessment, fitness: float | None, known: str | None, settings: 
         f"(95 % interval {interval_text(row.joint_interval)})"
     )
     if row.difference is not None:
-        parts.append(f", {row.difference:+.3f} to {known}, the best known proxy")
+        parts.append(f", {figure(row.difference, '+.3f')} to {known}, the best known proxy")
     return tag("div", join(parts))

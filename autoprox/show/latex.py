@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import best_first, difference_in_words, figure
+from autoprox.assessment.wording import best_first, difference_in_words, figure, half_width
 from autoprox.errors import RunError
 from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
@@ -155,7 +155,7 @@ def _with_interval(value: float | None, interval: Interval | None) -> LatexCell:
 def _with_half(value: float, interval: Interval | None) -> LatexCell:
     if interval is None:
         return _number(value)
-    half = figure((interval[1] - interval[0]) / 2, ".2f").removeprefix("0")
+    half = half_width(interval)
     return LatexCell(value, rf"${figure(value, '.2f')}$ {{\scriptsize $\pm {half}$}}")
 
 

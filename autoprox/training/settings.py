@@ -63,8 +63,11 @@ class TrainingSettings:
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise RunError(f"expected {name} from 1; got {getattr(self, name)}")
-        if not self.rate > 0:
-            raise RunError(f"expected a rate above 0; got {self.rate}")
+        if not 0 < self.rate < math.inf:
+            raise RunError(f"expected a finite rate above 0; got {self.rate}")
+        for name in ("decay", "smoothing"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RunError(f"expected a finite {name} from 0; got {getattr(self, name)}")
         if not 0 <= self.seed < 2**31:
             raise RunError(f"expected a seed from 0 to 2147483647; got {self.seed}")
         if self.precision not in ("bfloat16", "float32"):

@@ -94,7 +94,8 @@ def train(
     Raises:
         UnknownNameError: no network has that name.
         RunError: the folder has such a file already, there is nothing to resume, what is there was
-            made with other settings or images, or a setting makes no sense.
+            made with other settings or images, a setting makes no sense, or the loss diverges; no
+            checkpoint is left then.
         StatisticError: the teacher fails on the images, or cannot be compared.
     """
     NETWORKS[network]
@@ -110,9 +111,13 @@ def train(
         raise RunError(f"{result} is not of the training in {checkpoint}: move one of them away")
     training.check(images)  # before a checkpoint is in the way of the next try
     training.write(checkpoint)  # finds out at once if the folder cannot be written
-    for epoch in range(len(training.history), training.settings.epochs):
-        training.epoch(epoch, images, observer)
-        training.write(checkpoint)
+    try:
+        for epoch in range(len(training.history), training.settings.epochs):
+            training.epoch(epoch, images, observer)
+            training.write(checkpoint)
+    except _DivergedError:
+        checkpoint.unlink()  # or it would be in the way of another rate
+        raise
     _write_result(result, training, test)
     checkpoint.unlink()
     return result
@@ -121,6 +126,10 @@ def train(
 def checkpoint_path(network: str, folder: str | Path) -> Path:
     """Where a training in `folder` keeps what it needs to go on."""
     return Path(folder) / f"{network}.checkpoint.safetensors"
+
+
+class _DivergedError(RunError):
+    """A training whose loss is no number any more; to go on with it would end the same."""
 
 
 class _Training:
@@ -179,11 +188,14 @@ class _Training:
             shown = augmented(normalised(images.images[batch.numpy()]), generator)
             labels = torch.from_numpy(images.labels)[batch]
             loss, correct = self._step(shown.to(self.device), labels.to(self.device))
+            if not math.isfinite(loss):
+                raise _DivergedError(
+                    f"the loss of step {step + 1} of epoch {epoch + 1} is {loss}: choose a smaller "
+                    "--rate"
+                )
             loss_sum, right = loss_sum + loss, right + correct
             mean, share = loss_sum / (step + 1), 100 * right / ((step + 1) * size)
             observer(TrainingProgress(epoch + 1, settings.epochs, step + 1, steps, mean, share))
-        if not math.isfinite(loss_sum):
-            raise RunError(f"the loss of epoch {epoch + 1} is {loss_sum}: choose a smaller --rate")
         self.history.append({"loss": mean, "accuracy": share})
 
     def _step(self, shown: Tensor, labels: Tensor) -> tuple[float, int]:

@@ -19,7 +19,10 @@ from click.testing import CliRunner, Result
 import autoprox
 from autoprox.assessment.assess import costly, shipped
 from autoprox.cli import main
+from autoprox.cli.rank import _somers_pair
 from autoprox.cli.rank import rank as rank_command
+from autoprox.errors import BenchError
+from autoprox.ranking.figures import ColumnFigures
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 SOME = ("snip", "params", "sum(norm(grad))", "zen_score")
@@ -82,8 +85,10 @@ def test_what_takes_minutes_a_network_is_ranked_only_where_it_is_named() -> None
 
 def test_the_seed_of_a_split_goes_with_what_is_held_out(cache: str) -> None:
     refused = ranked(cache, "--split-seed", "7")
-    assert refused.exit_code == 1
-    assert "split_seed 7 is of a split: it goes with held_out alone" in refused.stderr
+    assert refused.exit_code == 2
+    assert "--split-seed goes with --held-out" in refused.stderr
+    with pytest.raises(BenchError, match="split_seed 7 is of a split: it goes with held_out alone"):
+        autoprox.rank(SOME, TINY, split_seed=7)
 
 
 def test_files_are_written_and_a_second_call_measures_nothing(cache: str, tmp_path: Path) -> None:
@@ -162,12 +167,12 @@ def test_bad_input_is_one_message(
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_hide_the_table(cache: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    result = ranked(cache, "--draw", str(tmp_path / "file" / "board.svg"))
+    words = ("rank", "--bench", TINY, "zen_score", "--cache", cache, "--jobs", "1")
+    result = call(*words, "--draw", str(tmp_path / "board.svg"))
     assert result.exit_code == 1
-    assert "tiny: 24 architectures, 4 proxies" in result.stdout
-    assert "choose another name" in result.stderr
-    result = ranked(cache, "--csv", "-", "--draw", str(tmp_path / "file" / "board.svg"))
+    assert "tiny: 24 architectures, 1 proxies" in result.stdout
+    assert "no proxy has a rank: there is nothing to draw" in result.stderr
+    result = call(*words, "--csv", "-", "--draw", str(tmp_path / "board.svg"))
     assert result.stdout.startswith("rank,proxy,")
 
 
@@ -192,6 +197,13 @@ def test_a_discovered_proxy_has_a_star_and_a_footnote(cache: str, tmp_path: Path
     assert "*" not in result.stdout
 
 
+def test_a_correlation_that_is_nearly_none_is_zero_without_a_minus() -> None:
+    figures = ColumnFigures(
+        "space/target", 9, -0.001, -0.001, -0.001, (-0.045, 0.035), 0.0, 0.0, 0.0, 9
+    )
+    assert _somers_pair(figures) == ("0.00 ±.04", "0.00")
+
+
 def test_help_says_what_is_held_out_and_kept() -> None:
     text = " ".join(call("rank", "--help").output.split())
     assert "Only the part that a search with the same --architectures, --split-seed" in text
@@ -202,7 +214,7 @@ def test_a_file_that_cannot_be_written_is_one_message(cache: str, tmp_path: Path
     (tmp_path / "file").write_text("")
     result = ranked(cache, "--csv", str(tmp_path / "file" / "board.csv"))
     assert result.exit_code == 1
-    assert "choose another file" in result.stderr
+    assert "choose another --csv" in result.stderr
 
 
 HELD_UP_BENCH = """

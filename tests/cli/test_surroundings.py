@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,100 @@ def test_a_pipe_is_written_into(tmp_path):
     write_text(pipe, "through")
     reader.join()
     assert read == ["through"]
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("compare", "nowhere", "nowhere"), "--json"),
+        (("cost", "fit", "--measurements", "nowhere.csv", "--bench", "nowhere"), "--json"),
+        (("cost", "fit", "--measurements", "nowhere.csv", "--bench", "nowhere"), "--out"),
+        (("cost", "measure", "--bench", "nowhere"), "--out"),
+        (("draw", "history", "nowhere"), "--out"),
+        (("evolve", "--bench", "nowhere"), "--json"),
+        (("export", "nowhere", "--to", "python"), "--out"),
+        (("fit", "--bench", "nowhere"), "--json"),
+        (("fit", "--bench", "nowhere"), "--out"),
+        (("rank", "--bench", "nowhere"), "--csv"),
+        (("rank", "--bench", "nowhere"), "--draw"),
+        (("rank", "--bench", "nowhere"), "--json"),
+        (("rank", "--bench", "nowhere"), "--latex"),
+        (("report", "nowhere"), "--out"),
+        (("search", "--bench", "nowhere", "--network", "a", "--proxy", "bit_sum"), "--json"),
+        (("search", "--space", "nowhere", "--proxy", "params"), "--json"),
+        (("show", "nowhere"), "--draw"),
+        (("speed", "--bench", "nowhere"), "--json"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_read(words, flag, tmp_path):
+    (tmp_path / "file").touch()
+    reasons = {tmp_path: "Is a directory", tmp_path / "file" / "a": "Not a directory"}
+    for path, reason in reasons.items():
+        result = CliRunner().invoke(main, [*words, flag, str(path)])
+        assert result.exit_code == 1, result.output
+        assert result.output == (
+            f"error: cannot write {str(path)!r}: {reason}; choose another {flag}\n"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_where_a_command_writes_a_file_standard_output_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (("cost", "measure", "--bench", TINY), ("export", "zico", "--to", "python")):
+        result = CliRunner().invoke(main, [*words, "--out", "-"])
+        assert result.exit_code == 2
+        assert "it is a file, not standard output" in result.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rank", "--bench", "nowhere", "--draw", "a.svg"),
+        ("search", "--space", "nowhere", "--proxy", "params", "--draw", "a.svg"),
+        ("draw", "history", "nowhere", "--out", "a.svg"),
+    ],
+)
+def test_that_nothing_can_be_drawn_is_told_before_anything_is_read(words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, "drawing needs matplotlib" in result.stderr) == (1, True)
+
+
+class Answer:
+    """What a command might have found."""
+
+    finished, path = True, None
+
+    def to_json(self):
+        return {"found": 1}
+
+    def to_csv(self):
+        return "found\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "printed", "flags"),
+    [
+        (["rank", "--bench", TINY], "cli.rank._ranked", "print_board", ["--json", "--csv"]),
+        (["speed"], "timing.run.speed", "print_speed", ["--json"]),
+        (["compare", "a", "b"], "runs.comparing.compare", "print_comparison", ["--json"]),
+        (["fit", "--bench", TINY], "fitting.fit.fit", "print_fits", ["--json"]),
+    ],
+)
+def test_files_are_there_when_nobody_reads_what_is_printed(
+    words, found, printed, flags, tmp_path, monkeypatch
+):
+    def broken(*_):
+        raise BrokenPipeError
+
+    module, _, name = found.rpartition(".")
+    command_module = import_module(f"autoprox.cli.{words[0]}")
+    monkeypatch.setattr(import_module(f"autoprox.{module}"), name, lambda *_, **__: Answer())
+    monkeypatch.setattr(command_module, printed, broken)
+    files = [word for flag in flags for word in (flag, str(tmp_path / flag[2:]))]
+    CliRunner().invoke(main, [*words, *files])
+    assert {path.name for path in tmp_path.iterdir()} == {flag[2:] for flag in flags}
 
 
 # Names

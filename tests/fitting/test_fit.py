@@ -190,6 +190,7 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
         ({"labels": 15}, "split has 14 architectures with figures; got labels=15: draw more"),
         ({"targets": "coarser"}, "unknown target 'coarser'; did you mean 'coarse'"),
         ({"out": "gp.pt"}, r"a fitted proxy is a file NAME\.safetensors; got 'gp.pt'"),
+        ({"device": "nope"}, r"^expected a device like 'cpu', 'cuda' or 'cuda:1'; got 'nope'"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_measured(options, reason, tmp_path):

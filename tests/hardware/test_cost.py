@@ -19,7 +19,7 @@ from autoprox.hardware.devices import devices, measured, measurements_of
 from autoprox.hardware.features import features_of, nb201_features
 from autoprox.hardware.fitting import fit_file
 from autoprox.hardware.pricing import price_of
-from autoprox.hardware.timing import time_network
+from autoprox.hardware.timing import Latency, time_network
 from autoprox.search.architectures import draws
 from autoprox.search.architectures.limits import count_flops
 
@@ -95,6 +95,7 @@ def test_prices_are_recovered_and_never_negative():
     assert model.error < 1e-6
     falling = fit_cost(rows, [5.0 - 2e-9 * row["a"] for row in rows])
     assert min(falling.prices.values()) >= 0
+    assert "-" not in "".join(map(str, falling.prices.values())).replace("e-", "")
 
 
 def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
@@ -227,6 +228,20 @@ def test_a_network_is_timed_and_the_process_gets_its_cores_back():
     assert os.sched_getaffinity(0) == before
 
 
+def test_the_latency_is_the_median_of_an_even_number_of_passes(monkeypatch):
+    ticks = iter([0, 9, 0, 9, 0, 9, 0, 1, 0, 2, 0, 4, 0, 8])  # the warm-up, then the passes
+    monkeypatch.setattr("autoprox.hardware.timing.time.perf_counter", lambda: next(ticks))
+    assert time_network(nn.Linear(4, 4), torch.zeros(1, 4), passes=4).seconds == 3
+
+
+def test_the_noise_that_is_told_is_the_median_of_an_even_number_of_networks(tmp_path, monkeypatch):
+    times = iter(Latency(0.002, noise) for noise in (0.01, 0.02, 0.04, 0.03))
+    monkeypatch.setattr("autoprox.hardware.fitting.time_network", lambda *_: next(times))
+    words = ("--architectures", "4", "--out", str(tmp_path / "here.csv"))
+    said = call("cost", "measure", "--bench", TINY, *words).output
+    assert "their passes is 2.5% of the median for the middle one, 4.0% at most" in said
+
+
 def test_exported_modules_have_features_operations_and_times():
     network, shown = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4)
     exported = torch.export.export(network, (shown,)).module()
@@ -263,6 +278,28 @@ def test_measured_here_then_fitted_then_searched_under(tmp_path):
     )
     with pytest.raises(AutoproxError, match=r"version 3 .* expected 4 or later"):
         cost_model(tmp_path / "older.json")
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch, done):
+    times = iter([Latency(0.002, 0.01)] * done)
+
+    def timed(*_):
+        for latency in times:
+            return latency
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autoprox.hardware.fitting.time_network", timed)
+    table = tmp_path / "here.csv"
+    ended = call("cost", "measure", "--bench", TINY, "--architectures", "12", "--out", str(table))
+    assert ended.exit_code == 130
+    if done:
+        assert f"interrupted; {table} has 3 of 12 networks" in ended.stderr
+        unit, costs = measurements_of(table)
+        assert (unit, [*costs.values()]) == ("ms", [2.0] * 3)
+    else:
+        assert "interrupted; nothing was measured" in ended.stderr
+        assert not table.exists()
 
 
 def test_a_name_that_no_model_may_have_is_refused_before_anything_is_read(tmp_path):
@@ -322,10 +359,22 @@ def test_a_search_keeps_within_the_limit_of_a_device(tmp_path):
     costs = [each.device for each in found.front()]
     assert costs == sorted(costs)
     best = found.to_json()["top"][0]  # what the search is limited by is told, asked for or not
-    assert best["latency:raspi4"] == price(best["config"], lambda: None)
-    assert "latency:pixel3,latency:raspi4" in found.front_csv().splitlines()[0]
+    assert best["latency:raspi4 (ms)"] == price(best["config"], lambda: None)
+    heading = found.front_csv().splitlines()[0]
+    assert "latency (s),latency:pixel3 (ms),latency:raspi4 (ms)" in heading
     again = autoprox.search_architectures(resume=tmp_path / "search", cache=tmp_path / "cache")
     assert again.scored == found.scored
+
+
+def test_the_axis_of_a_front_names_the_unit_of_the_device(tmp_path):
+    pytest.importorskip("matplotlib")
+    from autoprox.show.draw.fronts import front_figure
+
+    found = autoprox.search_architectures(
+        "nb201", "params", cost="latency:pixel3", evaluations=4, batch=2, out=tmp_path / "search",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert front_figure(found).get_xlabel() == "latency:pixel3 (ms)"
 
 
 @pytest.mark.parametrize("asked", [{"limits": "latency:edgetpu:9ms"}, {"cost": "latency:edgetpu"}])
@@ -338,7 +387,7 @@ def test_cells_that_a_device_cannot_run_are_not_found(tmp_path, asked):
     assert len(able) == 15625 - 4699
     cells = [f"nb201/{each.config['cell']}" for each in found.scored]
     assert [each.device for each in found.scored] == [able[cell] for cell in cells]
-    assert "latency:edgetpu" in found.to_json()["top"][0]
+    assert "latency:edgetpu (ms)" in found.to_json()["top"][0]
     assert found.fit < found.drawn
 
 

@@ -47,6 +47,20 @@ def test_fewer_test_images_are_said_in_the_file_beside_the_table(command, tmp_pa
     assert "made with another test_" in command("--rows", "1", "--test-images", "6").output
 
 
+@pytest.mark.parametrize("more", [["--set", "2-8"], ["--rows", "3"]])
+def test_one_row_again_goes_with_no_other_rows(command, more):
+    result = command("--row", "234/0001", *more)
+    assert result.exit_code == 2
+    assert f"--row measures one row again: leave out {more[0]}" in result.output
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_read(command, tmp_path):
+    (tmp_path / "out").touch()
+    result = command("--data", "nowhere.npz")
+    assert result.exit_code == 1
+    assert "out/resnet20.csv': Not a directory; choose another --out" in result.output
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

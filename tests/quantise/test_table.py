@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoprox.errors import QuantisationError, UnknownNameError
+from autoprox.errors import QuantisationError, RunError, UnknownNameError
 from autoprox.quantise import logits
 from autoprox.quantise.drawing import drawn_evenly, drawn_spread
 from autoprox.quantise.table import Builder, Images, TableSettings, configurations, read_rows
@@ -104,6 +104,63 @@ def test_a_second_set_joins_the_table(tmp_path):
     rows = read_rows(tmp_path / "small.csv")
     assert {row.set for row in rows} == {"2-8", "uniform"}
     assert len(rows) == 19
+
+
+def test_two_that_add_to_a_table_keep_the_rows_of_each_other(tmp_path):
+    first, second = builder(tmp_path), builder(tmp_path)
+    uniform, measured = configurations("uniform", 5, 0, 0), []
+
+    def meanwhile(done, total):
+        if done == 3:
+            second.build({**uniform, "2-8/0005": WANTED["2-8/0005"]}, quiet)
+
+    count = Builder.measured
+
+    def counted(self, name, bits):
+        measured.append(name)
+        return count(self, name, bits)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Builder, "measured", counted)
+        first.build(WANTED, meanwhile)
+    rows = {row.name: row for row in read_rows(first.path)}
+    assert rows.keys() == {*WANTED, *uniform} == set(measured)
+    assert rows == first.rows
+    assert len(measured) == len(rows)
+
+
+def test_what_another_process_began_otherwise_meanwhile_is_not_mixed_into_a_table(tmp_path):
+    first, second = builder(tmp_path), builder(tmp_path, seed=1)
+    second.build(dict(list(WANTED.items())[:1]), quiet)
+    before = first.path.read_text()
+    with pytest.raises(QuantisationError, match=r"made with another settings"):
+        first.build(dict(list(WANTED.items())[1:3]), quiet)
+    assert first.path.read_text() == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"cannot write .*small\.csv: Not a directory; choose"):
+        builder(tmp_path / "file" / "out").build(dict(list(WANTED.items())[:1]), quiet)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_row_whose_outputs_are_not_finite_is_refused_and_not_written(
+    tmp_path, monkeypatch, value
+):
+    made, outputs = builder(tmp_path), Builder.outputs
+
+    def broken(self, bits):
+        found = outputs(self, bits).clone()
+        if bits == WANTED["2-8/0002"]:
+            found[0, 0] = value
+        return found
+
+    monkeypatch.setattr(Builder, "outputs", broken)
+    with pytest.raises(QuantisationError, match=r"row '2-8/0002': at bits 8-.* not all finite"):
+        made.build(WANTED, quiet)
+    assert [row.name for row in read_rows(made.path)] == ["2-8/0000", "2-8/0001"]
+    builder(tmp_path)
 
 
 def test_another_seed_or_network_is_not_mixed_into_a_table(tmp_path):

@@ -15,6 +15,8 @@ import pytest
 import autoprox
 from autoprox.benches import load_bench, split
 from autoprox.errors import AutoproxError, RunError
+from autoprox.evaluation.evaluate import Scores
+from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
 from autoprox.runs.record import Run
 from autoprox.show.explorer import Explorer
@@ -159,6 +161,29 @@ def test_the_scatter_is_of_the_held_out_architectures(
     row = explorer._assessed[explorer.proxy.graph]
     truth = SCIPY["somers"](np.asarray(scores), accuracies).statistic
     assert row.columns[1].somers == pytest.approx(truth)
+
+
+@pytest.mark.parametrize(("missing", "title"), [(1, "Somers' D = "), (99, "no score  (0 ")])
+def test_a_proxy_without_a_score_on_some_or_all_of_what_is_held_out(
+    missing: int, title: str, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator, drawn = explorer.assessor.evaluator, []
+
+    def failing(graph: Graph, **_: Any) -> Scores:
+        values = evaluator(graph).values
+        values[:missing] = np.nan
+        return Scores(values, {0: "it is not finite"})
+
+    draw = autoprox.show.draw.scatter
+    monkeypatch.setattr(
+        autoprox.show.draw, "scatter", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
+    )
+    explorer.assessor.evaluator = failing  # type: ignore[assignment]
+    explorer._assessed, explorer.assessor._results = {}, {}
+    explorer._show()
+    assert drawn[-1].get_title().startswith(title)
+    none = "no score on an architecture that the search did not see: it is not finite"
+    assert (none in explorer.facts.value) is (missing > 1)
 
 
 def test_a_run_on_a_bench_object_is_explored_with_it(cache: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures
 from autoprox.ranking.luck import SelectionLuck, null_luck
 from autoprox.runs.record import Run
+from autoprox.show.page.tables import _correlation
 from tests.made_runs import step
 
 
@@ -80,6 +81,24 @@ def test_known_proxies_are_shown_the_best_first_and_those_without_a_score_last(r
     text = replace(run, held_out=(*run.held_out[:2], *known))._repr_html_()
     shown = [line[0] for line in cells(text)[1:]]
     assert shown == ["top 1", "top 2", "fan_in", "params", "fan_out", "flops"]
+
+
+def test_a_figure_that_is_nearly_none_is_zero_without_a_minus(run: Run) -> None:
+    nearly = ColumnFigures(
+        "cnn/accuracy", 9, -0.0001, -0.0001, -0.0001, (-0.001, 0.04), 0.5, 0.0, 0.0, 9
+    )
+    rows = [
+        replace(each, difference_interval=(-0.0001, 0.04), columns=(nearly,) * bool(each.columns))
+        for each in run.held_out
+    ]
+    one = replace(row("good", 1, None), columns=(nearly,))
+    board = Leaderboard(
+        "tiny", {"held_out": True}, ("a", "b"), ("cnn/accuracy",), (one,), {"good": np.zeros(2)}
+    )
+    changed = replace(run, held_out=tuple(rows))
+    for text in (changed._repr_html_(), str(_correlation(nearly, "somers")), board._repr_html_()):
+        assert "0.00" in text
+        assert "-0.00" not in text.replace("-0.0001", "")  # what it is sorted by
 
 
 def row(name: str, place: int | None, reason: str | None) -> LeaderboardRow:

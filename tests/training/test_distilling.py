@@ -224,8 +224,8 @@ def test_the_command_distils_as_the_function_does(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("--teacher resnet20", 2, "--teacher needs --teacher and --distance"),
-        ("--distance relation=300", 2, "--distance needs --teacher and --distance"),
+        ("--teacher resnet20", 2, "--teacher needs --distance, as in"),
+        ("--distance relation=300", 2, "--distance needs --teacher, as in"),
         ("--teacher-weights FILE", 2, "--teacher-weights needs --teacher and --distance"),
         ("--teacher resnet20 --distance relation", 2, "expected NAME=WEIGHT, as in relation=300"),
         ("--teacher resnet20 --distance relations=3", 1, "did you mean 'relation'?"),

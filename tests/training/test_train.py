@@ -164,7 +164,11 @@ def test_a_misspelt_setting_is_answered_with_the_nearest(tmp_path: Path) -> None
         ({"epochs": 0}, "expected epochs from 1; got 0"),
         ({"batch": -1}, "expected batch from 1; got -1"),
         ({"seed": -1}, "expected a seed from 0"),
-        ({"rate": 0.0}, "expected a rate above 0; got 0.0"),
+        ({"rate": 0.0}, "expected a finite rate above 0; got 0.0"),
+        ({"rate": float("inf")}, "expected a finite rate above 0; got inf"),
+        ({"rate": float("nan")}, "expected a finite rate above 0; got nan"),
+        ({"decay": float("inf")}, "expected a finite decay from 0; got inf"),
+        ({"smoothing": float("nan")}, "expected a finite smoothing from 0; got nan"),
         ({"precision": "int8"}, "expected precision bfloat16 or float32; got 'int8'"),
     ],
 )
@@ -180,9 +184,15 @@ def test_every_network_has_a_recipe_and_no_other_name_has() -> None:
         recipe("resnet21")
 
 
-def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="choose a smaller --rate"):
-        train("resnet20", DATA, TEST, tmp_path, **SMALL, rate=1e30)
+def test_a_training_that_diverges_says_so_at_once_and_begins_anew(tmp_path: Path) -> None:
+    steps: list[TrainingProgress] = []
+    said = r"the loss of step \d of epoch 1 is nan: choose a smaller --rate"
+    with pytest.raises(RunError, match=said):
+        train("resnet20", DATA, TEST, tmp_path, **SMALL, rate=1e30, observer=steps.append)
+    assert all(np.isfinite(now.loss) for now in steps)
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(KeyboardInterrupt):
+        train("resnet20", DATA, TEST, tmp_path, **SMALL, observer=Stop(1))
 
 
 # Augmentation

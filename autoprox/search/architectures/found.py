@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FORMAT = "autoprox architectures"
-VERSION = 1
+VERSION = 2
 TOP = 10
 """How many architectures are reported."""
 
@@ -143,7 +143,7 @@ class FoundArchitectures:
         """Return scores and costs of an architecture; the merit if it is no score."""
         merit = {} if len(self.proxies) == 1 else {"mean_rank": self.merit(scored)}
         names = ["params", "flops", "latency", *self.settings.devices]
-        costs = {name: self.cost(scored, name) for name in names}
+        costs = {with_unit(name): self.cost(scored, name) for name in names}
         return {"scores": dict(scored.scores), **merit, **costs}
 
     def front_csv(self) -> str:
@@ -176,7 +176,7 @@ class FoundArchitectures:
             "merit": merit,
             "params": scored.params,
             "flops": scored.flops,
-            "latency": scored.latency,
+            with_unit("latency"): scored.latency,
         }
         for name, value in scored.config.items():
             while name in row:
@@ -207,6 +207,17 @@ def short(config: Mapping[str, Any]) -> str:
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         parts.append(f"{name}={text}")
     return " ".join(parts)
+
+
+def with_unit(name: str) -> str:
+    """Return the name of a cost with the unit of `FoundArchitectures.cost`, if it has one.
+
+    >>> with_unit("params"), with_unit("latency"), with_unit("latency:raspi4")
+    ('params', 'latency (s)', 'latency:raspi4 (ms)')
+    """
+    if ":" in name:
+        return f"{name} ({QUANTITIES[name.partition(':')[0]]})"
+    return f"{name} (s)" if name == "latency" else name
 
 
 def cost_text(name: str, cost: float | None) -> str:

@@ -115,6 +115,7 @@ def search_bits(
     evaluations: int = EVALUATIONS,
     trials: int = 0,
     images: Tensor | None = None,
+    calibration: int | None = None,
     progress: Progress | None = None,
 ) -> BitChoice:
     """The bits of each layer that give a trained network the largest score within a limit.
@@ -143,7 +144,9 @@ def search_bits(
             each; 0 for none. Fewer are where no neighbour is left. The network returns
             ``(batch, classes)``.
         images: for trials, ``(images, ...)`` in random order, without labels, normalised as the
-            network takes them; up to 512 calibrate, the others are run. Some thousand do.
+            network takes them; the first calibrate, the others are run. Some thousand do.
+        calibration: for trials, how many of the images calibrate; None for 512, or half if there
+            are fewer.
         progress: called as ``progress(task, done, total)``.
 
     Raises:
@@ -164,7 +167,7 @@ def search_bits(
     divergence = None
     if images is not None and trials:
         tell("calibrating", 0, 1)
-        divergence = divergence_of(network, images)
+        divergence = divergence_of(network, images, calibration=calibration)
     names = tuple(layer.name for layer in space.costs.layers)
     scorer: BitScorer
     if isinstance(loaded, Proxy):

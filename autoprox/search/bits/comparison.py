@@ -15,11 +15,16 @@ from autoprox.benches.cifar import DEVIATION, MEAN, cifar10, normalised
 from autoprox.errors import BenchError, UnknownNameError
 from autoprox.quantise.layers import Costs
 from autoprox.quantise.quantiser import Method
-from autoprox.quantise.table import Builder, Images, TableSettings
+from autoprox.quantise.table import (
+    CALIBRATION,
+    Builder,
+    Images,
+    TableSettings,
+    check_calibration,
+)
 from autoprox.search.bits.bits import WIDTHS
 from autoprox.search.bits.limits import Limit, space_of
 from autoprox.search.bits.programme import solved
-from autoprox.search.bits.trials import CALIBRATION
 from autoprox.training.settings import processor_precision
 
 CIFAR_SHAPE = (3, 32, 32)
@@ -63,6 +68,18 @@ def cifar_images(bench: Bench, path: str, part: str) -> Images:
     return Images(images, torch.from_numpy(read.labels))
 
 
+def calibration_of(train: Images, asked: int | None) -> int:
+    """How many training images calibrate: as asked, else the usual number, at most half of them.
+
+    Raises:
+        QuantisationError: they are too few or too many.
+    """
+    images = len(train.labels)
+    count = min(CALIBRATION, images // 2) if asked is None else asked
+    check_calibration(count, images)
+    return count
+
+
 def drawn_batch(images: Images, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     """Some images and their labels, drawn without repetition."""
     order = np.random.default_rng(seed).permutation(len(images.labels))[:batch]
@@ -76,8 +93,8 @@ def others(
     """Return other choices for a network within a limit, to compare a search's choice with.
 
     Returns:
-        Bits by name: the widest uniform bits, the most bits of weights, and the row of the bench of
-        the highest accuracy, as far as there are any.
+        Bits by name: the widest uniform bits, the most bits of weights, and the best row of the
+        bench by the first target that has figures, as far as there are any.
     """
     space = space_of(costs, widths, limit)
     uniform = space.bits(space.uniform()[-1:])
@@ -89,14 +106,14 @@ def others(
     named = {key: tuple(bits[0].tolist()) for key, bits in choices.items()}
     assert bench.bits is not None
     within = [
-        (max(figures), row)
-        for row in bench.in_space(name)
-        if limit.cost(costs, bench.bits(row)) <= limit.most
-        and (figures := [figure for figure in row.accuracies.values() if figure is not None])
+        row for row in bench.in_space(name) if limit.cost(costs, bench.bits(row)) <= limit.most
     ]
-    if within:
-        _, best = max(within, key=lambda pair: pair[0])
-        named[f"best of the table: {best.name}"] = bench.bits(best)
+    for target in bench.targets:
+        accuracies = bench.accuracies(target, within)
+        if np.isfinite(accuracies).any():
+            best = within[int(np.nanargmax(accuracies))]
+            named[f"best of the table: {best.name}"] = bench.bits(best)
+            break
     return named
 
 

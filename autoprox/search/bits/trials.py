@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from autoprox.errors import QuantisationError
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import check_normalised, logits
+from autoprox.quantise.table import CALIBRATION
 from autoprox.search.bits.limits import BitSpace, Places
 from autoprox.training.settings import processor_precision
 
-CALIBRATION = 512
-"""How many images calibrate, as for the tables that ship; at most half of them."""
-
-PLENTY = CALIBRATION + 2048
-"""So many images are enough."""
+PLENTY = 2048
+"""So many images that are run are enough."""
 
 CHANGED = 2
 """How many layers change at most on the way to a neighbour, before it is made to fit."""
@@ -36,7 +34,12 @@ Divergence: TypeAlias = Callable[[tuple[int, ...]], float]
 """From the bits of all layers to the divergence of the network's outputs, in nats."""
 
 
-def divergence_of(network: nn.Module, images: Tensor, method: Method | None = None) -> Divergence:
+def divergence_of(
+    network: nn.Module,
+    images: Tensor,
+    method: Method | None = None,
+    calibration: int | None = None,
+) -> Divergence:
     """The Kullback-Leibler divergence of a quantised network's outputs from the network's own.
 
     The mean over images that do not calibrate, of the classes' probabilities. Both networks run in
@@ -45,24 +48,21 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
     Args:
         network: trained, with outputs ``(images, classes)``; left as it is.
         images: ``(images, ...)``, normalised as the network takes them, in random order. The first
-            `CALIBRATION`, or half if there are fewer, calibrate; the others are run.
+            calibrate; the others are run.
         method: how to quantise; None for the best way, in the precision that is faster on this
             processor.
+        calibration: how many calibrate; None for 512, or half if there are fewer.
 
     Raises:
-        QuantisationError: there are fewer than four images, they are not normalised or not
-            finite, or the network's own outputs are not finite, or not of two classes or more.
+        QuantisationError: there are fewer than four images, none is left to be run, they are not
+            normalised or not finite, or the network's own outputs are not finite, or not of two
+            classes or more.
     """
-    if len(images) < 4:
-        raise QuantisationError(
-            f"some of the images calibrate and the others are run: give 4 or more; got "
-            f"{len(images)}"
-        )
+    cut = _calibrating(len(images), calibration)
     check_normalised(images)
     if not images.isfinite().all():
         raise QuantisationError("some of the images are not finite; check what prepares them")
     how = method or Method(precision=processor_precision())
-    cut = min(CALIBRATION, len(images) // 2)
 
     def shares(network: nn.Module) -> Tensor:
         """The logarithms of the classes' probabilities, float64 ``(images, classes)``."""
@@ -83,6 +83,21 @@ def divergence_of(network: nn.Module, images: Tensor, method: Method | None = No
         return float(F.kl_div(outputs, own, reduction="batchmean", log_target=True))
 
     return divergence
+
+
+def _calibrating(images: int, asked: int | None) -> int:
+    """How many of the images calibrate."""
+    if images < 4:
+        raise QuantisationError(
+            f"some of the images calibrate and the others are run: give 4 or more; got {images}"
+        )
+    count = min(CALIBRATION, images // 2) if asked is None else asked
+    if not 2 <= count < images:
+        raise QuantisationError(
+            f"trials run the images that do not calibrate: 2 to {images - 1} of {images} may; got "
+            f"{count}"
+        )
+    return count
 
 
 @dataclass(frozen=True, slots=True)

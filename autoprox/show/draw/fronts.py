@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoprox.errors import AutoproxError
-from autoprox.search.architectures.found import FoundArchitectures
+from autoprox.search.architectures.found import FoundArchitectures, with_unit
 from autoprox.show.draw.style import LIGHT_BLUE, PALE, SMALL, VERMILION, blank_axes, dress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def front_figure(found: FoundArchitectures, axes: Axes | None = None) -> Axes:
     Raises:
         AutoproxError: matplotlib is not installed, or nothing has both a score and a cost.
     """
-    across, unit = UNITS.get(found.settings.cost, (found.settings.cost, 1.0))
+    across, unit = UNITS.get(found.settings.cost, (with_unit(found.settings.cost), 1.0))
     prices = [architecture.cost(found.settings.cost) for architecture in found.scored]
     x = np.array([np.nan if price is None else price for price in prices], np.float64) * unit
     if not np.isfinite(x + found.merits).any():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.assess import BASELINES
+from autoprox.assessment.wording import figure as written
 from autoprox.errors import AutoproxError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.show.draw.style import (
@@ -19,12 +20,16 @@ from autoprox.show.draw.style import (
     blank_figure,
     check_path,
     dress,
+    shortened,
     write,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NAME = 40
+"""Letters: the longest name of a proxy."""
 
 MARKS = ("v", "D", "o")
 """The marks of rho among shares of the architectures, the best by score."""
@@ -53,7 +58,7 @@ def chart(board: Leaderboard, top: int | None = None) -> Figure:
         axes.hlines(place, low, high, color=INK, linewidth=1.2, zorder=3)
         axes.vlines((low, high), place - 0.18, place + 0.18, color=INK, lw=1.2, zorder=3)
         axes.text(
-            1.015, place, f"{joint:.3f}", fontsize=8, va="center", color=GREY,
+            1.015, place, written(joint), fontsize=8, va="center", color=GREY,
             transform=axes.get_yaxis_transform(),
         )  # fmt: skip
     _mark_best(axes, rows[::-1])
@@ -87,7 +92,7 @@ def _mark_best(axes: Axes, rows: list[LeaderboardRow]) -> None:
 
 
 def _label(row: LeaderboardRow) -> str:
-    short = row.name if len(row.name) <= 40 else f"{row.name[:39]}…"
+    short = shortened(row.name, NAME)
     return f"{short} *" if row.searched_on else short
 
 

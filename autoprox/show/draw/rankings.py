@@ -63,12 +63,12 @@ def scatter(
         )
     axes = blank_axes(axes, 4.2, 3.4)
     shown = np.isfinite(own) & np.isfinite(true)
-    d = somers(own[shown], true[shown])
+    count = int(shown.sum())
+    d = f"Somers' D = {figure(somers(own[shown], true[shown]))}" if count > 1 else "no score"
     axes.scatter(
         own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
-    title = f"Somers' D = {d:.3f}  ({shown.sum()} architectures)"
-    dress(axes, shortened(name, 50), target, title)
+    dress(axes, shortened(name, 50), target, f"{d}  ({count} architectures)")
     return axes
 
 

@@ -121,6 +121,9 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
+LEAST_WIDTH, MOST_WIDTH = 0.5, 50.0
+"""Inches that a picture may be asked to have; a poster of A0 has 47 at most."""
+
 MARGIN = 0.1
 """Inches: around a picture in its file."""
 
@@ -149,11 +152,12 @@ def set_width(figure: Figure, inches: float) -> None:
     """Make a figure so wide in its file; its letters keep their size.
 
     Raises:
-        AutoproxError: names and numbers alone are wider.
+        AutoproxError: it is no such width, or names and numbers alone are wider.
     """
+    check_width(inches)
     width, height = figure.get_size_inches()
     ratio = height / width
-    for _ in range(4):  # what stands outside of the axes may be set anew each time
+    for _ in range(12):  # what stands outside of the axes may be set anew each time
         taken = figure.get_tightbbox().width + 2 * MARGIN
         width += inches - taken
         if width <= 0:
@@ -162,6 +166,18 @@ def set_width(figure: Figure, inches: float) -> None:
     if width <= 0 or abs(figure.get_tightbbox().width + 2 * MARGIN - inches) > 0.05 * inches:
         raise AutoproxError(
             f"the picture cannot be {inches:g} inches wide: its names and numbers take more"
+        )
+
+
+def check_width(inches: float) -> None:
+    """Refuse a width that no picture has.
+
+    Raises:
+        AutoproxError: it is too small or too large, or no number.
+    """
+    if not LEAST_WIDTH <= inches <= MOST_WIDTH:
+        raise AutoproxError(
+            f"a picture is {LEAST_WIDTH:g} to {MOST_WIDTH:g} inches wide; got {inches:g}"
         )
 
 
@@ -189,7 +205,7 @@ def write(
         width: inches, of the file; as wide as the picture usually is if None.
 
     Raises:
-        AutoproxError: the name has another ending, or the picture cannot be so narrow.
+        AutoproxError: the name has another ending, or the picture cannot have that width.
         RunError: the file cannot be written.
     """
     from matplotlib.figure import Figure

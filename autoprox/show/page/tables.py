@@ -151,14 +151,14 @@ def column_table(
 def _correlation(figures: ColumnFigures | None, correlation: RankCorrelation) -> Markup:
     if figures is None:
         return cell("-")
-    low, high = figures.interval
+    ends = " to ".join(figure(end, ".2f") for end in figures.interval)
     others = [
-        f"{symbol} {figures.correlation(name):.2f}"
+        f"{symbol} {figure(figures.correlation(name), '.2f')}"
         for name, symbol in SYMBOLS.items()
         if name != correlation
     ]
     value = figures.correlation(correlation)
-    return _with_details(figure(value), value, ", ".join([f"{low:.2f} to {high:.2f}", *others]))
+    return _with_details(figure(value), value, ", ".join([ends, *others]))
 
 
 def others_table(found: Run, chosen: Iterable[Pick]) -> Markup:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import autoprox
 from autoprox.cli import main
+from autoprox.errors import AutoproxError
 from autoprox.search.architectures.search import ArchitectureSearch
 
 FILE = str(Path(__file__).with_name("toy_space.py"))
@@ -76,6 +77,22 @@ def test_the_front_is_drawn(command, tmp_path, suffix) -> None:
     assert result.exit_code == 0, result.output
     assert path.stat().st_size > 5000
     assert "latency" in result.stdout
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_hide_what_was_found(
+    command, tmp_path, monkeypatch
+) -> None:
+    def refused(found):
+        raise AutoproxError("there is nothing to draw")
+
+    monkeypatch.setattr("autoprox.show.draw.fronts.front_figure", refused)
+    facts = tmp_path / "facts.json"
+    words = ("--draw", str(tmp_path / "front.svg"), "--json", str(facts))
+    result = command("--proxy", "params", *words)
+    assert result.exit_code == 1
+    assert "error: there is nothing to draw" in result.stderr
+    assert "20 architectures scored" in result.stdout
+    assert json.loads(facts.read_text())["scored"] == 20
 
 
 def test_a_picture_of_another_kind_is_refused_before_the_search(command, tmp_path) -> None:

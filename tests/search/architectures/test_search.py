@@ -193,7 +193,7 @@ def test_the_front_is_what_nothing_beats(seed) -> None:
 def test_the_front_of_a_search_is_in_its_file(search) -> None:
     found = search(algorithm="pareto", evaluations=80)
     lines = (found.folder / "front.csv").read_text().splitlines()
-    assert lines[0].startswith(f"{PROXY},params,flops,latency,config")
+    assert lines[0].startswith(f"{PROXY},params,flops,latency (s),config")
     assert len(lines) == 1 + len(found.front())
     prices = [each.params for each in found.front()]
     scores = [each.scores[PROXY] for each in found.front()]

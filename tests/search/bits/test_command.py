@@ -1,12 +1,14 @@
 """``autoprox search``, from the bench to the true accuracies."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from autoprox.cli import main
+from autoprox.errors import QuantisationError
 from tests.quantised_tiny_bench import bench
 
 BENCH = """
@@ -76,7 +78,7 @@ def test_true_accuracies_stand_beside_the_choice(command, truth, tmp_path):
 
 def test_trials_say_from_what_they_began(command, truth):
     limit = ["--average-bits", "3.4", "--widths", "2,3,4"]
-    given = ["--proxy", TEXT, *limit, *truth, "--calibration", "16", "--trials", "7"]
+    given = ["--proxy", TEXT, *limit, *truth, "--calibration", "9", "--trials", "7"]
     result = command(*given)
     assert result.exit_code == 0, result.output
     words = " ".join(result.output.split())
@@ -93,6 +95,14 @@ def test_trials_say_from_what_they_began(command, truth):
         assert facts["compared"][1]["bits"] == list(facts["untried"]["bits"].values())
 
 
+def test_the_number_that_calibrates_reaches_the_trials(command, truth):
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--trials", "3", "--json", "-"]
+    few, many = (
+        json.loads(command(*given, "--calibration", count).output) for count in ("2", "14")
+    )
+    assert few["divergence"] != many["divergence"]
+
+
 @pytest.mark.parametrize(("last", "measured"), [(3, 0), (9, 2)])
 def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, measured):
     from autoprox.quantise.quantiser import Quantiser
@@ -106,7 +116,7 @@ def test_ctrl_c_keeps_what_is_found_by_then(command, truth, monkeypatch, last, m
         return quantised(self, bits)
 
     monkeypatch.setattr(Quantiser, "__call__", interrupting)
-    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16"]
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "9"]
     result = command(*given, "--trials", "6", "--json", "-")
     assert result.exit_code == 130
     assert "interrupted; this is the best by then" in result.stderr
@@ -128,9 +138,58 @@ def test_ctrl_c_while_accuracies_are_prepared_keeps_the_choice(command, truth, m
     assert facts["compared"] == []
 
 
+@pytest.mark.parametrize("json_file", [False, True])
+def test_a_comparison_that_fails_keeps_the_choice(command, truth, tmp_path, monkeypatch, json_file):
+    def failing(*_):
+        raise QuantisationError("there is no room for it")
+
+    monkeypatch.setattr("autoprox.search.bits.comparison.builder_of", failing)
+    path = tmp_path / "choice.json"
+    words = ["--json", str(path)] if json_file else []
+    result = command("--proxy", TEXT, "--average-bits", "3.4", *truth, *words)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("error: there is no room for it\n")
+    assert result.stdout.count("the best there is within the limit, by integer programming") == 1
+    if json_file:
+        facts = json.loads(path.read_text())
+        assert (facts["found_by"], facts["compared"]) == ("integer programme", [])
+
+
+def test_the_choice_is_printed_before_accuracies_are_measured(command, truth, monkeypatch):
+    order, module = [], import_module("autoprox.cli.search")
+    monkeypatch.setattr(module, "_print_choice", lambda *_: order.append("choice"))
+    monkeypatch.setattr(module, "_compared", lambda *_: order.append("rows") or [])
+    command("--proxy", TEXT, "--average-bits", "3.4", *truth)
+    assert order == ["choice", "rows"]
+
+
+def test_half_of_few_training_images_calibrate(command, truth):
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--trials", "3", "--json", "-"]
+    usual, half = json.loads(command(*given).output), command(*given, "--calibration", "8")
+    assert usual == json.loads(half.output)
+    assert [row["name"] for row in usual["compared"]]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--calibration", "17"], "calibration takes 2 to 16 of the training images; got 17"),
+        (["--test", "none.npz"], "none.npz"),
+    ],
+)
+def test_what_accuracies_need_is_checked_before_the_search(
+    command, truth, monkeypatch, more, message
+):
+    monkeypatch.setattr(import_module("autoprox.cli.search"), "_chosen", None)
+    result = command("--proxy", TEXT, "--average-bits", "3.4", *truth, *more)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert result.output.count("\n") == 1
+
+
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(command, truth, monkeypatch):
     monkeypatch.setattr("autoprox.cli.counting.LINE_SECONDS", 0.0)
-    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "16", "--trials"]
+    given = ["--proxy", TEXT, "--average-bits", "3.4", *truth, "--calibration", "9", "--trials"]
     result = command(*given, "5", loud=True)
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()

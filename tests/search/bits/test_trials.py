@@ -55,6 +55,28 @@ def test_only_512_images_calibrate():
     np.testing.assert_allclose(found, float(expected), rtol=1e-4)
 
 
+def test_as_many_images_calibrate_as_are_asked_for():
+    images = batch(40)[0]
+    for asked, count in ((None, 20), (8, 8), (39, 39)):
+        with torch.no_grad():
+            own = decided().eval()(images[count:]).double().log_softmax(1)
+            made = quantise(decided(), 3, images[:count], PLAIN)(images[count:])
+        made = made.double().log_softmax(1)
+        expected = torch.nn.functional.kl_div(made, own, reduction="batchmean", log_target=True)
+        found = divergence_of(decided(), images, PLAIN, asked)((8, 3, 3, 3, 3, 8))
+        np.testing.assert_allclose(found, float(expected), rtol=1e-4)
+
+
+def test_the_number_that_calibrates_reaches_the_trials():
+    given = {"average_bits": 3.3, "widths": WIDTHS, "trials": 3, "images": batch(40)[0]}
+    choice = autoprox.search_bits(network(), *batch(), "bit_sum", **given, calibration=5)
+    divergence = divergence_of(network(), given["images"], calibration=5)
+    assert choice.divergence == divergence(tuple(choice.bits.values()))
+    assert choice.divergence != divergence_of(network(), given["images"])(
+        tuple(choice.bits.values())
+    )
+
+
 @pytest.mark.parametrize("average_bits", [2.1, 2.6, 3.2, 3.9, 4])
 def test_a_neighbour_fits_and_leaves_no_room(average_bits):
     there, generator = space(average_bits=average_bits), np.random.default_rng(0)
@@ -144,6 +166,10 @@ def test_trials_start_from_the_choice_and_from_uniform_bits():
         ({"trials": -1}, "or 0; got -1"),
         ({"trials": "5"}, "or 0; got '5'"),
         ({"trials": 5, "images": torch.zeros(3, 3, 6, 6)}, "give 4 or more; got 3"),
+        (
+            {"trials": 5, "images": torch.zeros(8, 3, 6, 6), "calibration": 8},
+            "do not calibrate: 2 to 7 of 8 may; got 8",
+        ),
         ({"trials": 5, "images": torch.zeros(8, 6, 6, 3)}, r"\(images, 3, 6, 6\); got Tensor \(8,"),
         ({"trials": 5, "images": np.zeros((8, 3, 6, 6))}, "got ndarray"),
         ({"trials": 5, "images": torch.zeros(8, 3, 6, 6, dtype=torch.uint8)}, "normalised images"),

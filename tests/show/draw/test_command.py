@@ -75,6 +75,13 @@ def test_pictures_of_one_thing_are_one_file(run, tmp_path):
             "a picture is an .svg, .png or .pdf file; got 'a.gif'",
         ),
         (("history", "nowhere", "-o", "a.svg"), "nowhere is no folder"),
+        *[
+            (
+                ("history", "nowhere", "-o", "a.svg", "--width", width),
+                f"a picture is 0.5 to 50 inches wide; got {width}",
+            )
+            for width in ("nan", "inf", "0.4", "5000")
+        ],
         (("heatmap", "nowhere.json", "-o", "a.svg"), "cannot read nowhere.json"),
         (("layers", "zen_score", "--bench", TINY, "-o", "a.svg"), "zen_score is no expression"),
         (

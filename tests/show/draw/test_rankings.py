@@ -50,6 +50,12 @@ def test_a_scatter_shows_every_figure_and_its_d() -> None:
     assert "0.333" in axes.get_title()
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_scatter_of_too_few_figures_says_that_there_is_no_score(count: int) -> None:
+    axes = scatter([1.0] * count + [float("nan")] * 3, [10.0] * (count + 3))
+    assert axes.get_title() == f"no score  ({count} architectures)"
+
+
 def test_a_scatter_refuses_lists_of_different_lengths() -> None:
     with pytest.raises(AutoproxError, match="one score an accuracy"):
         scatter([1, 2], [1, 2, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -162,8 +163,10 @@ def test_every_colour_is_used_for_one_thing_that_has_a_shape_too() -> None:
     assert shapes[0] != shapes[1]
 
 
-@pytest.mark.parametrize("draw", [history, pareto, words])
-@pytest.mark.parametrize("inches", [3.3, 6.9])
+@pytest.mark.parametrize(
+    ("draw", "inches"),
+    [*itertools.product((history, pareto, words), (3.3, 6.9)), (lineage, 12), (lineage, 30)],
+)
 def test_a_file_is_as_wide_as_it_is_told_with_its_fonts_in_it(draw, inches, tmp_path):
     write(draw(RUN), tmp_path / "a.pdf", width=inches)
     content = (tmp_path / "a.pdf").read_bytes()

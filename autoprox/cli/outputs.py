@@ -1,0 +1,36 @@
+"""Files that a command is to write: tried before anything is computed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from autoprox.errors import RunError
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Refuse a file that could not be written; nothing is left of the try.
+
+    Pipes and what is called ``/dev/…`` are not tried, for that would be writing into them.
+
+    Args:
+        path: the file, whose folder need not exist.
+        flag: the option that names it.
+
+    Raises:
+        RunError: it is a folder, or lies where no file can be made.
+    """
+    try:
+        if path.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file()):
+            return
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; choose another {flag}"
+        ) from None
