@@ -157,6 +157,7 @@ def test_the_interval_of_a_large_column_is_that_of_all_pairs_but_for_little(
     large = Comparison([column], correlation)(scores)
     assert large.joint == exact.joint
     assert large.joint_interval == pytest.approx(exact.joint_interval, abs=0.01)
+    assert large.joint_interval != exact.joint_interval  # by another way
 
 
 def test_the_best_tenth_by_score_and_by_accuracy():
