@@ -1,5 +1,7 @@
 """What proxies are worth on some architectures, where they have no score on some of them."""
 
+import zlib
+
 import numpy as np
 import pytest
 from scipy.stats import somersd
@@ -9,6 +11,7 @@ from autoprox.assessment.wording import reservations_in_words
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.language.text import parse
 from autoprox.ranking import Column
+from autoprox.ranking.resampling import resample
 from tests.made_measurements import measurement, table
 
 PARAMS = (8.0, 1e200, 2.0, 1e200, 32.0)
@@ -48,9 +51,25 @@ def test_a_proxy_without_any_score_says_why(assessor):
     assert reservations_in_words([assessment]) == []
 
 
-def test_the_figures_on_resamples_are_those_of_the_interval(assessor):
+def test_the_best_known_proxy_is_the_highest_and_not_the_farthest_from_0():
+    # By hand, over three pairs: -1, and 2 - 1 of 3.
+    networks = [measurement(params=[p], flops=[f]) for p, f in ((3, 2), (2, 1), (1, 3))]
+    column = Column("made", "up", np.arange(3), np.array([1.0, 2.0, 3.0]))
+    known = {name: parse(f"sum({name})") for name in ("params", "flops")}
+    assessor = Assessor(Evaluator(table(*networks)), [column], known)
+    assert assessor.best_known == "flops"
+    assert assessor("down", known["params"]).difference == pytest.approx(-4 / 3)
+
+
+def test_the_figures_on_resamples_are_scipys_and_make_the_interval(assessor):
     graph = parse("sum(sqrt(params))")
-    low, high = np.quantile(assessor.resampled(graph), [0.025, 0.975])
+    resampled = assessor.resampled(graph)
+    counts = resample(5, len(resampled), [0, zlib.crc32(b"made")])
+    for drawn, found in zip(counts[:40].astype(int), resampled, strict=False):
+        repeated = (np.repeat(each, drawn) for each in (ACCURACIES, PARAMS))
+        truth = somersd(*repeated).statistic  # NaN where all scores are the same
+        assert found == pytest.approx(np.nan_to_num(truth))
+    low, high = np.quantile(resampled, [0.025, 0.975])
     assert assessor("top 1", graph).joint_interval == pytest.approx((low, high))
     failing = parse("multiply(1e200, multiply(1e200, sum(add(1.0, params))))")
     assert not assessor.resampled(failing).any()

@@ -28,18 +28,24 @@ def test_counts_are_the_scores_of_their_proxies_for_what_a_run_draws(name: str) 
         assert found == pytest.approx(frame[count]["it"], rel=1e-6)
 
 
-def test_the_best_count_keeps_its_sign_and_a_loss_is_turned() -> None:
-    bench = load_bench("landmarks")
+@pytest.mark.parametrize(
+    ("name", "target", "turn", "sign"), [("landmarks", "error", -1, 1), ("darts", "c10_50", 1, -1)]
+)
+def test_the_best_count_keeps_its_sign_and_a_loss_is_turned(
+    name: str, target: str, turn: int, sign: int
+) -> None:
+    bench = load_bench(name)
     rows, counts = counted(bench)
-    signs = np.sign(np.subtract.outer(*2 * [np.array([one.accuracies["error"] for one in rows])]))
+    signs = np.sign(np.subtract.outer(*2 * [np.array([one.accuracies[target] for one in rows])]))
     ds = {
-        name: -np.sum(np.sign(np.subtract.outer(column, column)) * signs) / np.sum(signs != 0)
+        name: turn * np.sum(np.sign(np.subtract.outer(column, column)) * signs) / np.sum(signs != 0)
         for name, column in zip(COUNTS, counts.T, strict=True)
     }
     best = max(ds, key=lambda name: abs(ds[name]))
     found = best_count(bench)
     assert found is not None
     assert found == (best, pytest.approx(ds[best]))
+    assert np.sign(ds[best]) == sign
 
 
 def test_benches_of_bits_have_no_counts() -> None:

@@ -44,6 +44,15 @@ def test_another_loss_is_kept_apart_in_the_cache(tmp_path):
     assert not (rank(quiet) == plain).any()
 
 
+def test_another_seed_is_kept_apart_in_the_cache_though_the_inputs_are_the_same(tmp_path):
+    same = dataclasses.replace(bench, inputs=lambda batch, seed: inputs(batch, 0))
+    first, other = (
+        autoprox.rank(["snip"], same, cache=tmp_path, timed=False, probe_seed=seed).scores["snip"]
+        for seed in (0, 1)
+    )
+    assert (first != other).all()  # the weights are others
+
+
 def test_evolution_leaves_out_what_tokens_cannot_show(tmp_path):
     left_out = set(DEFAULT_STATISTICS) - set(searched_statistics(bench))
     assert left_out == {"flow_grad"}

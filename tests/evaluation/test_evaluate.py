@@ -11,7 +11,8 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
 from autoprox.proxies.loading import load
 from autoprox.proxies.proxy import Proxy
-from autoprox.statistics import Store, measure, noise
+from autoprox.statistics import Measurement, Store, measure, noise
+from tests.made_measurements import measurement
 from tests.tiny_bench import bench
 
 NAMES = (
@@ -99,11 +100,22 @@ def test_scores_that_a_caller_changes_are_right_the_next_time(table):
     assert evaluator(graph).values.tolist() == expected.tolist()
 
 
-def test_a_selector_keeps_the_layers_of_one_half(table):
-    evaluator = Evaluator(table)
-    early = evaluator(parse_proxy("sum(only_early(params))")).values
-    late = evaluator(parse_proxy("sum(only_late(params))")).values
-    np.testing.assert_allclose(early + late, evaluator(parse_proxy("sum(params)")).values)
+def test_a_selector_keeps_the_layers_of_one_half():
+    layers = [1.0, 10.0, 100.0, 1000.0]
+    evaluator = Evaluator(Table(tuple(measurement(params=layers[:count]) for count in (2, 3, 4))))
+    assert evaluator(parse_proxy("sum(only_early(params))")).values.tolist() == [1, 1, 11]
+    assert evaluator(parse_proxy("sum(only_late(params))")).values.tolist() == [10, 110, 1100]
+
+
+def test_a_layer_is_counted_only_where_it_has_all_that_is_read_of_it():
+    tensors = {name: torch.ones(2, 3) for name in ("weight", "weight_error")}
+    there = {"weight": torch.tensor([True, True]), "weight_error": torch.tensor([True, False])}
+    sizes = dict.fromkeys(tensors, torch.full((2,), 3.0, dtype=torch.float64))
+    made = Measurement(("first", "second"), ("mlp",) * 2, 3, tensors, there, sizes)
+    evaluator = Evaluator(Table((made,)))
+    assert evaluator(parse_proxy("count(norm(weight))")).values == 2
+    assert evaluator(parse_proxy("count(norm(multiply(weight, weight_error)))")).values == 1
+    assert evaluator(parse_proxy("count(count(multiply(weight, weight_error)))")).values == 1
 
 
 def test_a_network_without_the_layers_fails_with_the_reason(table):

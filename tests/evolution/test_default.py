@@ -32,7 +32,7 @@ CHILD, CROSSED = 1.0 - 1e-9, 0.0
 
 
 def at(degrees):
-    """Return ranks whose products are cosines: alike within 5 degrees, as cos(5°) > 0.995."""
+    """Return ranks whose products are cosines: alike within 5.7 degrees, as cos(5.7°) > 0.995."""
     turn = math.radians(degrees)
     return np.array([math.cos(turn), math.sin(turn)], np.float32)
 
@@ -140,7 +140,7 @@ def test_a_population_that_clearing_made_smaller_has_children(monkeypatch):
 
 @pytest.mark.parametrize("member", [0, 1])
 def test_of_two_that_rank_alike_the_better_survives_be_it_a_member_or_a_child(member):
-    pair = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 5)]
+    pair = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 5.7)]
     other = ranking(THIRD, 0.3, 60)
     algorithm = grown(Default, [pair[member]], size=5)
     algorithm.survive([other, pair[1 - member]])
@@ -150,7 +150,7 @@ def test_of_two_that_rank_alike_the_better_survives_be_it_a_member_or_a_child(me
 def test_only_survivors_clear_and_opposites_are_not_alike():
     best = ranking(FIRST, 0.5, 0)
     cleared = ranking(SECOND, 0.4, 4)
-    spared = ranking(THIRD, 0.3, 8)
+    spared = ranking(THIRD, 0.3, 5.8)
     opposite = ranking(FOURTH, 0.2, 180)
     algorithm = grown(Default, [opposite, spared, cleared, best], size=5)
     algorithm.survive([])

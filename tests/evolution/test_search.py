@@ -9,21 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from autoprox.evolution.algorithms import Emq
 from autoprox.evolution.base import Proposal
 from autoprox.evolution.drawing import drawing_from
-from autoprox.evolution.judge import Candidate, judged, negated, unsigned
+from autoprox.evolution.judge import Candidate, Judge, behaviour, judged, negated, unsigned
 from autoprox.evolution.search import Search
 from autoprox.evolution.settings import DEFAULT_STATISTICS, Settings
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.graph import apply
 from autoprox.language.text import parse
+from autoprox.ranking import Column, Ranker, standardised_ranks
 from autoprox.runs.folder import RunFolder, _line, candidate_of
 from autoprox.runs.schemas import Line, RunConfig
 from autoprox.runtime.schema import decoded
 from tests.evolution.worlds import FIRST, SECOND, TEXTS, THIRD, Spelling, candidate, failure, texts
+from tests.made_measurements import measurement, table
 
 SUM, MAX = "sum(params)", "max(flops)"
 DIFFERENCE, OPPOSITE = f"subtract({MAX}, {SUM})", f"subtract({SUM}, {MAX})"
@@ -113,6 +116,33 @@ def test_the_negative_of_a_proxy_is_written_with_the_fewest_nodes(expression, op
 )
 def test_a_proxy_and_its_negative_are_one(expression, one):
     assert unsigned(parse(expression)) is parse(one)
+
+
+def test_the_product_of_two_proxies_ranks_is_the_mean_of_their_correlations_within_spaces():
+    random = np.random.default_rng(0)
+    params, flops = random.integers(1, 9, (2, 16)).astype(float)
+    spaces = np.arange(6), np.arange(6, 16)
+    columns = [
+        Column(name, "top1", places, random.normal(size=len(places)))
+        for name, places in zip("ab", spaces, strict=True)
+    ]
+    networks = [measurement(params=[p], flops=[f]) for p, f in zip(params, flops, strict=True)]
+    judge = Judge(table(*networks), Ranker(columns))
+    first, second = judge([parse("sum(params)"), parse("sum(flops)")])
+    truth = np.mean([spearmanr(params[places], flops[places]).statistic for places in spaces])
+    signs = [-1 if each.graph.word == "negative" else 1 for each in (first, second)]
+    assert first.ranks @ first.ranks == pytest.approx(1)
+    assert first.ranks @ second.ranks == pytest.approx(np.prod(signs) * truth, abs=1e-6)
+
+
+def test_a_swap_of_two_neighbours_among_hundreds_is_another_behaviour():
+    scores = np.arange(300.0)
+    swapped = scores.copy()
+    swapped[[150, 151]] = scores[[151, 150]]
+    orders = [
+        behaviour(standardised_ranks(each[None])[0]) for each in (scores, swapped, 2 * scores)
+    ]
+    assert orders[0] == orders[2] != orders[1]
 
 
 @examples(max_examples=50)
@@ -225,6 +255,16 @@ def test_a_line_from_before_screening_was_noted_is_of_one_that_tells_the_first_f
 def test_a_failure_is_read_as_it_was_written():
     line = read_line(_line(SUM, (), failure(SUM)))
     assert (line.proposed, candidate_of(line, parse(SUM))) == (SUM, failure(SUM))
+
+
+def test_after_a_restart_the_best_is_still_the_one_that_is_worth_most():
+    large = f"log(log(log({SUM})))"
+    verdicts = {large: 0.501, SUM: 0.5}  # 3 nodes are worth more
+    made = search(Prepared(large, SUM), Verdicts(verdicts))
+    assert made.step().best.graph.text == SUM
+    again = search(Prepared(), Verdicts(verdicts))
+    again.restore(made.checkpoint(), dict(made.known))
+    assert again.best == made.best
 
 
 class Insistent(Emq):

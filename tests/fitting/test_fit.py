@@ -9,24 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from scipy.stats import norm, rankdata
 
 import autoprox
 from autoprox.assessment.wording import difference_in_words
 from autoprox.cli import main
 from autoprox.cli.rank import rank
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
+from autoprox.evaluation import evaluate
 from autoprox.evaluation.evaluate import Scores
 from autoprox.evolution.settings import Settings
-from autoprox.fitting.fit import Shown, fit
+from autoprox.fitting.fit import Fitter, Shown, fit
 from autoprox.fitting.inputs import inputs_of
 from autoprox.fitting.labelling import chosen, labels_of
 from autoprox.leaderboard.searched import Searched
+from autoprox.measuring.probe import Probe
 from autoprox.predictors.features import Scales, normal_scores
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.schema import dumped
 from autoprox.runtime.tensors import with_checksum
 from autoprox.statistics import noise
+from tests.made_measurements import measurement, table
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 QUICK = {"width": 16, "depth": 1, "epochs": 5}
@@ -131,6 +135,27 @@ def test_what_is_held_out_has_no_say(folder):
     again = fit(replace(bench, architectures=rows), "gp", labels=12, cache=folder / "cache")
     assert again.proxy == first.proxy
     assert again.fits[0].own.joint != first.fits[0].own.joint
+
+
+@pytest.mark.parametrize("layers", ["within", "magnitudes"])
+def test_the_networks_that_are_held_out_set_no_scale(layers):
+    bench = autoprox.load_bench(TINY)
+    seen = {*autoprox.benches.split(bench, 0).search}
+    total, each = autoprox.parse("sum(params)"), autoprox.parse("params")
+
+    def fitted(held_out):
+        networks = [
+            measurement(params=[1.0 + place] * 2 if place in seen else held_out)
+            for place in range(len(bench.architectures))
+        ]
+        evaluator = evaluate.Evaluator(table(*networks))
+        shown = Shown(bench, ("coarse",), evaluator, {"params": total}, Probe())
+        return Fitter(shown, "ridge", (total, each), {}, 10, layers=layers).fitted(0, 0)[0]
+
+    small, large = fitted([0.1] * 2), fitted([1e6] * 3)
+    assert small.widths == large.widths == (0, 2)
+    np.testing.assert_array_equal(small.arrays["knots"], large.arrays["knots"])
+    assert small == large
 
 
 def test_labels_and_figures_are_of_different_architectures(folder):
@@ -242,7 +267,7 @@ def test_a_network_without_a_score_is_the_last_of_what_the_known_proxies_say():
 
     shown = Shown(None, ("coarse",), evaluated, {name: name for name in scores}, None)
     assert shown.consensus.argsort().tolist() == [1, 0, 3, 2]
-    assert shown.consensus == pytest.approx(normal_scores(np.array([2.0, 1.0, 4.0, 3.0])))
+    assert shown.consensus == pytest.approx(norm.ppf(np.array([3, 1, 7, 5]) / 8))
 
 
 @pytest.mark.parametrize(("model", "same"), [("parzc_ranks", True), ("parzc_magnitudes", False)])
@@ -267,7 +292,12 @@ def test_labels_are_scaled_within_each_space():
     assert labels[6:].mean() == pytest.approx(0)
     coarse = labels_of(bench, places, ("coarse",), "ranks")
     figures = bench.accuracies("coarse", [bench.architectures[i] for i in places[:6]])
-    assert coarse[:6] == pytest.approx(normal_scores(figures))
+    assert coarse[:6] == pytest.approx(norm.ppf((rankdata(figures) - 0.5) / 6))
+
+
+def test_normal_scores_are_those_of_the_middles_of_the_ranks():
+    found = normal_scores(np.array([3.0, 1.0, 2.0]))
+    assert found == pytest.approx(norm.ppf([5 / 6, 1 / 6, 1 / 2]))
 
 
 class Values:
@@ -332,12 +362,16 @@ def test_magnitudes_are_fitted_on_and_saved(folder):
         tiny(folder, "gp", inputs=["layers:snip", "magnitudes"])
 
 
+LOWEST = norm.ppf(0.5 / 101)
+"""The normal score of the middle of the lowest of 101 strips."""
+
+
 def test_single_numbers_become_normal_scores_of_their_place():
     knots = np.linspace(0, 100, 101)[None]
     graph = autoprox.parse("sum(params)")
     rows, failures = Scales((0,), knots)([graph], Evaluator(Values([50.0, -7.0, 0.0, 1e9, np.nan])))
     assert rows[0, 0] == pytest.approx(0)
-    assert rows[1, 0] == rows[2, 0] == pytest.approx(-rows[3, 0])
+    assert rows[1, 0] == rows[2, 0] == pytest.approx(-rows[3, 0]) == pytest.approx(LOWEST)
     assert list(failures) == [4]
 
 

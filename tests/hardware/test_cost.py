@@ -98,6 +98,12 @@ def test_prices_are_recovered_and_never_negative():
     assert "-" not in "".join(map(str, falling.prices.values())).replace("e-", "")
 
 
+def test_the_error_is_that_of_models_that_did_not_see_what_they_predict():
+    rows = [{f"of {place} alone": 1.0} for place in range(12)]
+    model = fit_cost(rows, [1.0 + place for place in range(12)])
+    assert model.error == 1.0  # each costs nothing to a model that does not know its feature
+
+
 def test_costs_that_are_sums_of_the_features_have_their_exact_prices():
     draw = np.random.default_rng(0)
     rows = [{"a": float(a), "b": float(b)} for a, b in draw.integers(1, 1_000_000, (25, 2))]

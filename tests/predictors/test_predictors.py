@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
 
 from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.predictors import MODELS, check_labels, predict_by
@@ -15,10 +17,10 @@ from autoprox.predictors.parzc import BayesianLinear, ParZC, ResidualPerceptrons
 SMALL = {"width": 16, "depth": 1, "epochs": 60, "rate": 0.01}
 
 
-def data(count, seed=0):
+def data(count, seed=0, noise=0.1):
     draws = np.random.default_rng(seed)
     inputs = draws.normal(size=(count, 4))
-    return inputs, inputs @ [1.0, -2.0, 0.5, 0.0] + 0.1 * draws.normal(size=count)
+    return inputs, inputs @ [1.0, -2.0, 0.5, 0.0] + noise * draws.normal(size=count)
 
 
 def fitted(name, inputs, labels, **settings):
@@ -47,8 +49,10 @@ def test_pairwise_leaves_equal_labels_out():
     assert squared(x, y).item() == pytest.approx(16 / 3)
 
 
-def test_ridge_is_the_one_whose_left_out_errors_are_least():
-    inputs, labels = data(12)
+@pytest.mark.parametrize(("count", "noise"), [(12, 0.1), (8, 2.0)])
+@pytest.mark.parametrize("seed", range(8))
+def test_ridge_is_the_one_whose_left_out_errors_are_least(count, noise, seed):
+    inputs, labels = data(count, seed, noise)
     arrays, settings = fitted("ridge", inputs, labels)
     x = (inputs - inputs.mean(0)) / inputs.std(0)
 
@@ -61,8 +65,8 @@ def test_ridge_is_the_one_whose_left_out_errors_are_least():
     errors = []
     for penalty in PENALTIES:
         left = []
-        for out in range(12):
-            rest = np.arange(12) != out
+        for out in range(count):
+            rest = np.arange(count) != out
             weights, mean = solved(x[rest], labels[rest], penalty)
             left.append((x[out] @ weights + mean - labels[out]) ** 2)
         errors.append(np.mean(left))
@@ -82,6 +86,63 @@ def test_a_gaussian_process_is_sure_at_what_it_knows_and_returns_to_the_mean_far
     assert between[0] == pytest.approx(math.sin(0.26), abs=0.05)
     _, unsure = predict_by("gp", arrays, np.array([[50.0]]), settings)
     assert unsure[0] > 3 * sure.max()
+
+
+def kernel(first, second, length):
+    r = math.sqrt(5) * cdist(first, second) / length
+    return (1 + r + r**2 / 3) * np.exp(-r)
+
+
+@pytest.fixture
+def process():
+    """A Gaussian process of noisy labels: its arrays, and inputs and labels standardised."""
+    inputs, labels = data(20, noise=2.0)
+    arrays, _ = fitted("gp", inputs, labels)
+    x, y = ((each - each.mean(0)) / each.std(0) for each in (inputs, labels))
+    return arrays, x, y
+
+
+def test_a_gaussian_process_has_the_length_and_the_noise_that_are_likeliest(process):
+    arrays, x, y = process
+
+    def likelihood(length, noise):
+        covariance = (1 - noise) * kernel(x, x, length) + noise * np.eye(20)
+        variance = y @ np.linalg.solve(covariance, y) / 20
+        return multivariate_normal(np.zeros(20), variance * covariance).logpdf(y)
+
+    best = max(
+        likelihood(2 * length, noise)  # 2 is the root of the number of inputs
+        for length in np.geomspace(0.1, 100, 30)
+        for noise in np.geomspace(1e-3, 0.95, 30)
+    )
+    length, noise, *_ = arrays["facts"]
+    assert best <= likelihood(length, noise) < best + 1
+
+
+def test_the_spread_of_a_gaussian_process_is_that_of_its_normal_numbers_given_the_labels(process):
+    arrays, x, y = process
+    length, noise, *_ = arrays["facts"]
+    inputs, labels = data(20, noise=2.0)
+    new, _ = data(5, seed=1)
+    both = np.concatenate([x, (new - inputs.mean(0)) / inputs.std(0)])
+    covariance = (1 - noise) * kernel(both, both, length)
+    covariance[:20, :20] += noise * np.eye(20)
+    assert noise > 0.05
+    variance = y @ np.linalg.solve(covariance[:20, :20], y) / 20
+    given = np.linalg.inv(np.linalg.inv(covariance)[20:, 20:])  # Schur's complement of the known
+    mean = covariance[20:, :20] @ np.linalg.solve(covariance[:20, :20], y)
+    predicted, spread = predict_by("gp", arrays, new, {})
+    np.testing.assert_allclose(spread, labels.std() * np.sqrt(variance * given.diagonal()))
+    np.testing.assert_allclose(predicted, labels.mean() + labels.std() * mean)
+
+
+def test_beyond_5_deviations_from_the_mean_a_gaussian_process_sees_no_further():
+    inputs, labels = data(20)
+    arrays, settings = fitted("gp", inputs, labels)
+    away = inputs.mean(0) + np.array([[3.0], [4.0], [5.0], [50.0]]) * inputs.std(0)
+    predicted, _ = predict_by("gp", arrays, away, settings)
+    assert abs(predicted[0] - predicted[1]) > 0.1
+    assert predicted[2] == pytest.approx(predicted[3])
 
 
 def test_the_kernel_is_matern_by_its_formula():

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
 
+from autoprox.predictors import robot
 from autoprox.predictors.models import MODELS
 from autoprox.ranking import somers
 
@@ -32,6 +35,18 @@ def test_steps_find_what_draws_alone_do_not():
         arrays = entry.function("fit")(inputs, labels, 0, {"drawn": 10, "steps": steps})
         reached[steps] = somers(inputs @ arrays["weights"], labels)
     assert reached[30] > reached[1] + 0.02
+
+
+def test_the_improvement_expected_is_the_integral_over_what_the_weights_may_be_worth(monkeypatch):
+    means, spreads = np.array([0.1, 0.5, 0.7, 0.4]), np.array([0.2, 0.1, 0.05, 0.3])
+    monkeypatch.setattr(robot, "predict_gp", lambda *given: (means, spreads))
+    tried, values = np.array([[0.1], [-0.4], [0.9]]), np.array([0.2, 0.6, -0.1])
+    found = robot._improvements(tried, values, np.zeros((4, 1)), 0)
+    expected = [
+        quad(lambda worth, *at: (worth - 0.6) * norm.pdf(worth, *at), 0.6, 3.0, each)[0]
+        for each in zip(means, spreads, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("error")

@@ -19,6 +19,10 @@ def test_a_curve_that_is_there_is_found():
     np.testing.assert_allclose(curve(np.array([100.0, 400.0])), [67, 71], atol=0.01)
 
 
+def test_a_curve_is_scaled_by_the_median_size():
+    assert fit_saturating(np.array([1.0, 2.0, 4.0, 100.0]), np.arange(4.0)).scale == 3
+
+
 def test_what_has_no_curve_is_refused():
     with pytest.raises(AutoproxError, match="at least 4 networks; got 3"):
         fit_saturating(np.arange(1.0, 4.0), np.arange(3.0))

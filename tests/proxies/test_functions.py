@@ -85,8 +85,10 @@ def narrow():
 # Formulas
 
 
-def test_epe_nas_correlates_the_input_gradients_of_each_class():
+@pytest.mark.parametrize("classes", [5, 100])
+def test_epe_nas_correlates_the_input_gradients_of_each_class(classes):
     network, x, _ = case(Convolutions)
+    network.head = nn.Linear(8, classes)
     y = torch.tensor([0, 0, 0, 1, 1, 2, 1, 4])
     inputs = x.clone().requires_grad_()
     copy.deepcopy(network)(inputs).sum().backward()

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from autoprox.quantise import (
     quantised,
 )
 from autoprox.quantise.folding import folded
+from autoprox.quantise.observing import observed
 from tests.quantise.small_networks import LAYERS, images, residual
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -171,6 +173,13 @@ def test_the_network_stays_as_it_was(rounding):
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
     assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_what_is_known_of_the_inputs_of_a_layer_is_their_covariance_on_the_grid():
+    shown = 3 + torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    (found,) = observed(nn.Sequential(nn.Linear(5, 2)), shown).values()
+    expected = np.cov(found.grid.nearest(shown), rowvar=False, bias=True)
+    np.testing.assert_allclose(found.covariance[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_many_bits_are_nearly_full_precision_and_fewer_are_worse():

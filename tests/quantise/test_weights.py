@@ -4,7 +4,7 @@ import torch
 from autoprox.errors import QuantisationError
 from autoprox.quantise import quantised, scales
 from autoprox.quantise.activations import Grid, searched
-from autoprox.quantise.rounding import fitted
+from autoprox.quantise.rounding import _damped, fitted
 from autoprox.quantise.weights import on_grid, widest_scales
 
 WEIGHT = torch.tensor([[0.9, -1.9, 0.4], [0.3, 0.2, -0.6]])
@@ -102,8 +102,9 @@ def test_fitted_weights_are_integers_times_one_scale_a_channel(bits):
         assert any(torch.allclose(ratios * k, (ratios * k).round(), atol=1e-4) for k in range(1, 9))
 
 
-def test_fitted_rounding_finds_the_best_of_all_integers_of_a_small_layer():
-    weight, seen = normal(1, 4, seed=8), covariance(1, 4)
+@pytest.mark.parametrize("seed", [0, 8, 16, 28])
+def test_fitted_rounding_finds_the_best_of_all_integers_of_a_small_layer(seed):
+    weight, seen = normal(1, 4, seed=seed), covariance(1, 4)
     got = fitted(weight, seen, 2)
     damped = seen[0] + 0.01 * seen[0].diagonal().mean() * torch.eye(4)
 
@@ -117,7 +118,14 @@ def test_fitted_rounding_finds_the_best_of_all_integers_of_a_small_layer():
         for scale in [(weight[0] @ damped @ integers) / (integers @ damped @ integers)]
         if scale > 0
     )
-    assert change(got[0]) == pytest.approx(best, rel=0.3)
+    assert change(got[0]) == pytest.approx(best, rel=1e-4)
+
+
+def test_a_hundredth_of_the_mean_variance_damps():
+    assert _damped(torch.diag(torch.tensor([1.0, 3.0]))[None])[0].tolist() == [
+        pytest.approx([1.02, 0]),
+        pytest.approx([0, 3.02]),
+    ]
 
 
 def test_inputs_that_never_vary_are_no_trouble():
@@ -129,6 +137,16 @@ def test_activations_on_a_grid_are_what_torch_makes_of_them(grid):
     tensor = normal(1000) * 5
     expected = torch.fake_quantize_per_tensor_affine(tensor, grid.scale, grid.zero_point, 0, 255)
     torch.testing.assert_close(grid.nearest(tensor), expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "zero_point"),  # of 255 steps: 85, 69.5 and 73.7, nothing below 0
+    [(-1.0, 2.0, 85), (-0.3, 0.8, 70), (-0.37, 0.91, 74), (0.2, 1.0, 0)],
+)
+def test_a_grid_that_clips_nothing_has_0_at_the_nearest_step(low, high, zero_point):
+    found = searched(torch.linspace(low, high, 5001))
+    assert found.scale == pytest.approx((high - min(low, 0)) / 255)
+    assert found.zero_point == zero_point
 
 
 def test_the_searched_grid_clips_an_outlier_but_not_a_uniform_range():

@@ -27,7 +27,13 @@ from autoprox.ranking import (
     weights,
 )
 from autoprox.ranking.correlation import TABULATED
-from autoprox.ranking.resampling import RESAMPLED, interval, resample, resampled_taus
+from autoprox.ranking.resampling import (
+    RESAMPLED,
+    interval,
+    resample,
+    resampled_columns,
+    resampled_taus,
+)
 from tests.scipy_correlations import SCIPY
 
 
@@ -130,19 +136,35 @@ def test_constant_scores_have_no_correlation(correlation):
     )
 
 
-@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(
+    ("n", "resamples", "ties"), [(12, 50, False), (12, 50, True), (300, 2, True)]
+)
 @pytest.mark.parametrize("correlation", RESAMPLED)
-def test_a_resample_has_the_correlation_of_the_repeated_architectures(correlation, ties):
+def test_a_resample_has_the_correlation_of_the_repeated_architectures(
+    correlation, n, resamples, ties
+):
     generator = np.random.default_rng(1)
-    scores, accuracies = generator.normal(size=12), generator.normal(size=12)
+    scores, accuracies = generator.normal(size=n), generator.normal(size=n)
     if ties:
         scores = np.round(scores)
-    counts = resample(12, 50, seed=3)
+    counts = resample(n, resamples, seed=3)
     found = RESAMPLED[correlation](scores, accuracies, counts)
     for drawn, value in zip(counts, found, strict=True):
-        places = np.repeat(np.arange(12), drawn.astype(int))
+        places = np.repeat(np.arange(n), drawn.astype(int))
         truth = SCIPY[correlation](scores[places], accuracies[places]).statistic
         assert value == pytest.approx(truth, abs=1e-9)
+
+
+def test_the_interval_is_the_middle_95_percent():
+    assert interval(np.arange(1001.0)) == pytest.approx((25, 975))
+
+
+def test_the_columns_of_a_space_draw_the_same_architectures():
+    places = np.array([2, 3, 5, 7, 11, 13, 17])
+    some = np.delete(places, [0, 3])
+    columns = [column(np.arange(7), places), column(np.arange(5), some)]
+    first, second = resampled_columns(columns, 9, seed=0)
+    np.testing.assert_array_equal(second, np.delete(first, [0, 3], axis=1))
 
 
 def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
@@ -158,8 +180,9 @@ def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
 
 
 def test_scores_that_differ_by_rounding_alone_tie():
-    scores = np.array([1.0, 1.0 + 1e-8, 1.0 - 1e-8, 2.0])
+    scores = np.array([1.0, 1.0 + 3e-7, 1.0 - 3e-7, 2.0])  # float32 tells them apart
     assert len(np.unique(resolved(scores))) == 2
+    assert len(np.unique(resolved(np.array([1.0, 1.0 + 4e-6])))) == 2
     accuracies = np.array([3.0, 2.0, 1.0, 4.0])
     tied = np.array([1.0, 1.0, 1.0, 2.0])
     for name, correlation in CORRELATIONS.items():

@@ -37,6 +37,11 @@ def test_families_are_put_together(over, expected):
     assert over_families(FOUND, COLUMNS, over).tolist() == pytest.approx(expected)
 
 
+def test_the_median_of_three_families_is_the_middle_one():
+    columns = balanced(COLUMNS, ("cells", "vits", "convolutions"))
+    assert over_families(np.array([[0.9, 0.1, 0.2]]), columns, "median").tolist() == [0.2]
+
+
 def test_gain_is_the_least_over_the_best_count_of_each_family():
     # The best count has .5 on cells (the first) and .15 on vits (the second).
     counts = np.array([[0.6, 0.4, 0.0], [0.1, 0.1, 0.15]])
@@ -69,14 +74,15 @@ def test_wins_are_counted_against_the_count_that_is_hardest_to_beat():
     assert won.tolist() == pytest.approx([2.35 / 3, 2.25 / 3, 2.4 / 3])
 
 
-def test_a_share_is_of_what_the_noise_of_the_figures_allows():
-    # Of a variance of 4 noise is 1: trainings with deviations of 1 of two networks that are 4
-    # apart, truly √(3/4) as much, tell them right with Φ(√6).
+@pytest.mark.parametrize("noise", [1.0, 1.5])
+def test_a_share_is_of_what_the_noise_of_the_figures_allows(noise):
+    # Of a variance of 4 noise is its square: trainings with that deviation of two networks that are
+    # 4 apart, truly √(1 - noise²/4) as much, tell them right with Φ of that over √2 noise.
     noisy = [
-        Column("a", "t", np.arange(2), np.array([0.0, 4.0]), family="a", noise=1.0),
+        Column("a", "t", np.arange(2), np.array([0.0, 4.0]), family="a", noise=noise),
         Column("b", "t", np.arange(2), np.array([0.0, 4.0]), family="b"),
     ]
-    ceiling = 2 * norm.cdf(math.sqrt(6)) - 1
+    ceiling = 2 * norm.cdf(math.sqrt(1 - noise**2 / 4) * 4 / (math.sqrt(2) * noise)) - 1
     assert noisy[0].ceiling == pytest.approx(ceiling)
     assert noisy[1].ceiling == 1
     shares = over_families(np.array([[0.4, 0.2]]), noisy, "share")

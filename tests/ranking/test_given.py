@@ -23,6 +23,11 @@ def test_one_given_is_the_formula_of_three_correlations():
     assert partial_spearman(SCORES, ACCURACIES, PARAMS) == pytest.approx(expected)
 
 
+def test_of_two_architectures_nothing_is_said():
+    two, given = np.array([1.0, 2.0, 3.0]), np.array([5.0, 5.0, np.nan])
+    assert partial_spearman(two, two, given) is None
+
+
 def test_two_given_are_one_after_the_other():
     # The recursion of partial correlations, from those given the first alone.
     found = [

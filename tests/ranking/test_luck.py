@@ -324,7 +324,13 @@ def test_the_winner_is_chosen_after_costs():
     for costs, expected in (([0.0, 0.0], best), ([0.9, 0.0], second), ([0.0, 0.9], best)):
         found = selection_luck(scores, np.array(costs), {}, columns, "somers", 2)
         assert found.search == pytest.approx(expected)
-        assert found.corrected == pytest.approx(expected, abs=0.03)
+        assert (found.outside, found.corrected) == pytest.approx((expected, expected), abs=0.03)
+
+
+def test_no_interval_ends_above_1_by_rounding():
+    scores, ties = np.arange(20.0), np.arange(20) // 3
+    found = selection_luck(scores[None], np.zeros(1), {}, [column(ties)], "somers", 1)
+    assert found.corrected_interval[1] <= 1
 
 
 def test_of_a_column_that_is_too_large_or_too_small_no_luck_is_said(monkeypatch):
@@ -358,6 +364,18 @@ def test_the_rival_is_the_best_known_proxy_and_better_ones_are_told_from_luck():
     scores[5] = accuracies + 0.1 * generator.normal(size=80)
     better = selection_luck(scores, np.zeros(60), known, columns, "somers", 60)
     assert (better.rival, better.rival_p) == ("fair", pytest.approx(1 / 201))
+
+
+def test_the_architectures_of_each_space_are_observations_whatever_their_targets(monkeypatch):
+    observations = []
+    monkeypatch.setattr(luck, "superior", lambda *given: observations.append(given[2]))
+    accuracies, scores = noisy(np.random.default_rng(3), 0.2, 5, 30)
+    columns = [
+        column(accuracies, space=space, target=target)
+        for space, target in (("a", "x"), ("a", "y"), ("b", "x"))
+    ]
+    selection_luck(scores, np.zeros(5), {"known": scores[0]}, columns, "somers", 5)
+    assert observations == [60]
 
 
 def test_the_same_seed_gives_the_same_luck():

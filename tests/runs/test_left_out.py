@@ -15,7 +15,7 @@ from autoprox.errors import BenchError, RunError
 from autoprox.ranking.medians import median
 from autoprox.runs.evolve import evolve
 from autoprox.runs.html import median_text
-from autoprox.runs.left_out import LeftOut
+from autoprox.runs.left_out import LeftOut, over_architectures
 from autoprox.show.page.several import several_page
 
 TINY, OTHER = (
@@ -48,6 +48,17 @@ def test_what_was_found_stands_beside_what_is_known_in_the_mean_over_families():
     assert params.below == 2
     low, high = params.difference_interval
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 2, loc=0.1, scale=0.2 / 3**0.5))
+
+
+def test_the_best_count_is_the_highest_and_not_the_farthest_from_0():
+    known = {"params": {"a": -0.6}, "flops": {"a": 0.1}}
+    assert LeftOut({"a": median([0.5])}, known).best_counts == {"a": ("flops", 0.1)}
+
+
+def test_over_architectures_the_median_of_the_formulas_of_a_family_counts():
+    found = {"a": np.array([[0.5] * 9, [0.6] * 9, [0.1] * 9])}
+    low, high = over_architectures(found, {"a": np.full(9, 0.2)})
+    assert (low, high) == pytest.approx((0.3, 0.3))
 
 
 def test_two_families_have_no_interval():

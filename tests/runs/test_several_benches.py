@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.stats import somersd
+from scipy.stats import norm, somersd
 
 from autoprox.benches import load_bench, split
 from autoprox.benches.counts import COUNTS
@@ -397,8 +397,13 @@ def test_a_share_is_more_where_a_bench_says_how_noisy_its_figures_are(cache, tmp
     options = {**SMALL, "evaluations": 40, "statistics": ("params", "weight"), "cache": cache}
     found = evolve(benches, over="share", out=tmp_path / "run", **options)
     ground = lay(benches, found.settings, cache)
-    *sure, unsure = [column.ceiling for column in ground.columns(ground.search)]
+    columns = ground.columns(ground.search)
+    *sure, unsure = [column.ceiling for column in columns]
     assert sure == [1, 1, 1, 1]
+    figures = columns[-1].accuracies
+    gaps = np.abs(np.subtract.outer(figures, figures))
+    scale = np.sqrt((1 - 2**2 / figures.var()) / 2) / 2
+    assert unsure == pytest.approx(np.mean(2 * norm.cdf(scale * gaps[gaps > 0]) - 1))
     assert 0.5 < unsure < 0.99
     valid = [each for each in map(json.loads, lines(found.folder)) if "correlations" in each]
     assert len(valid) > 20

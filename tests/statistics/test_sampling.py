@@ -89,6 +89,10 @@ def test_every_singular_value_of_a_sampled_spectrum_weighs_the_same(values, samp
         assert counts.max() - counts.min() <= 1
 
 
+def test_a_spectrum_is_read_at_the_middles_of_its_strips():
+    assert spread(torch.arange(10.0), 5).tolist() == [1, 3, 5, 7, 9]
+
+
 def test_a_spike_at_the_top_of_a_spectrum_keeps_its_share():
     spectrum = torch.zeros(50)
     spectrum[0] = 50.0

@@ -11,7 +11,7 @@ from autoprox.benches.cifar.resnet import ResNet
 from autoprox.errors import StatisticError
 from autoprox.proxies import at
 from autoprox.statistics import STATISTICS, measure, noise
-from autoprox.statistics.taught import Teacher
+from autoprox.statistics.taught import Teacher, aligned
 from autoprox.statistics.words import TAUGHT
 from tests.known_networks import lines
 
@@ -109,6 +109,14 @@ def test_the_gradient_of_classes_is_by_the_weight_whatever_follows_the_last_laye
             wrong = loss(output, batch[1]) if loss else F.cross_entropy(output["logits"], batch[1])
             expected = torch.autograd.grad(wrong, network.head.weight)[0]
             torch.testing.assert_close(found, expected)
+
+
+def test_features_of_another_width_keep_their_length_on_average():
+    narrow, wide = torch.randn(5, 4), torch.randn(5, 400)
+    mixed = aligned(narrow, wide, seed=0)
+    assert mixed.shape == wide.shape
+    assert float(mixed.norm() / narrow.norm()) == pytest.approx(1, rel=0.1)
+    assert torch.equal(mixed, aligned(narrow, wide, seed=0))
 
 
 def test_sampled_they_stand_on_the_last_layer_as_matrices(batch):

@@ -11,6 +11,7 @@ from autoprox.benches import Architecture, Bench
 from autoprox.benches.spaces import BenchSpace
 from autoprox.cli import main
 from autoprox.errors import AutoproxError, SpaceError, UnknownNameError
+from autoprox.search.architectures.by_accuracies import _is_best
 from autoprox.search.architectures.relaxed import fit_models, maximise, taken
 
 
@@ -98,6 +99,27 @@ def test_what_cannot_be_built_is_not_chosen(models):
     assert (other != best).any()
     with pytest.raises(SpaceError, match="no architecture was found"):
         maximise(fits, {}, all_of, lambda at: None)
+
+
+class Cube:
+    """The space of the models."""
+
+    levels = (tuple(range(6)),) * 3
+
+    def at(self, numbers):
+        return {"numbers": numbers}
+
+
+@pytest.mark.parametrize(("better", "said"), [(0, True), (10, True), (11, None)])
+def test_whether_nothing_is_better_is_not_said_where_too_many_would_have_to_be_built(
+    models, better, said
+):
+    fits, every, _ = models
+    predicted = np.sort(fits.accuracies(every.astype(float)))[-1 - better]
+    too_much = {"ms": np.inf}
+    assert _is_best(Cube(), fits, predicted, {"ms": 1e9}, lambda place: too_much) is said
+    if better:
+        assert _is_best(Cube(), fits, predicted, {"ms": 1e9}, lambda place: {"ms": 1}) is False
 
 
 @pytest.mark.parametrize("seed", [0, 1])

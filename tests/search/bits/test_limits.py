@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from autoprox.language.text import parse
 from autoprox.quantise.layers import Costs, QuantisableLayer
@@ -86,6 +87,18 @@ def test_an_integer_programme_finds_the_best_of_all(seed):
     sums = terms[np.arange(5), every[small.fits(every)]].sum(1)
     found = solved(small, terms)
     np.testing.assert_allclose(terms[np.arange(5), found[0]].sum(), sums.max(), rtol=1e-9)
+
+
+def test_what_the_solver_did_not_bring_to_an_end_is_no_solution(monkeypatch):
+    small = space(7, Limit("average_bits", Fraction(37, 10)))
+    terms, solve = random_terms(small), scipy.optimize.milp
+    assert solved(small, terms) is not None
+
+    def interrupted(*given, **options):
+        return scipy.optimize.OptimizeResult({**solve(*given, **options), "status": 1})
+
+    monkeypatch.setattr(scipy.optimize, "milp", interrupted)
+    assert solved(small, terms) is None
 
 
 def best_sum(prices, terms, most):
