@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, TypeAlias
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from autoprox.errors import StatisticError
 
 WeightShape: TypeAlias = Literal[
     "matrix", "transposed matrix", "convolution", "transposed convolution", "bilinear"
@@ -274,3 +276,18 @@ def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
     own += sum(parameter.numel() for parameter in inner.parameters()) if inner is not None else 0
     copied = network.get_submodule(owner)
     return own - sum(parameter.numel() for parameter in copied.parameters(recurse=False))
+
+
+def made_before(network: nn.Module) -> Callable[[nn.Module, object, object], None]:
+    """Return a hook that raises `StatisticError` if a pass has made parameters of a network."""
+    known = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+
+    def check(network: nn.Module, _inputs: object, _output: object) -> None:
+        made = [name for name, _ in network.named_parameters() if name not in known]
+        if made:
+            raise StatisticError(
+                f"{type(network).__name__} has {', '.join(made[:3])} only once it has run; run it "
+                "once before measuring it, or make its layers when you make the network"
+            )
+
+    return check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +22,7 @@ from autoprox.statistics.hooks import first_tensor
 from autoprox.statistics.layers import (
     Axes,
     hint_of_packed,
+    made_before,
     may_be_packed,
     of_known_type,
     packed_objects,
@@ -132,7 +133,7 @@ class _Trace:
         self, network: nn.Module, watched: Collection[str], operations: Operations
     ) -> Iterator[RemovableHandle]:
         """Let every module say when it runs, and those `watched` what they return."""
-        yield network.register_forward_hook(_made_before(network))
+        yield network.register_forward_hook(made_before(network))
         for name, module in network.named_modules():
 
             def enter(_module: nn.Module, _inputs: object, name: str = name) -> None:
@@ -281,21 +282,6 @@ def trace(
         doubtful=operations.shuffles or compares_sizes(network),
         result=one_sample(result, 1),
     )
-
-
-def _made_before(network: nn.Module) -> Callable[[nn.Module, object, object], None]:
-    """Return a hook that raises `StatisticError` if a pass has made parameters of a network."""
-    known = {name for name, _ in network.named_parameters(remove_duplicate=False)}
-
-    def check(network: nn.Module, _inputs: object, _output: object) -> None:
-        made = [name for name, _ in network.named_parameters() if name not in known]
-        if made:
-            raise StatisticError(
-                f"{type(network).__name__} has {', '.join(made[:3])} only once it has run; run it "
-                "once before measuring it, or make its layers when you make the network"
-            )
-
-    return check
 
 
 def _ran(
