@@ -97,7 +97,7 @@ def somers(scores: Array, accuracies: Array) -> float:
 def somers_of(tau: float, scores: Array, accuracies: Array) -> float:
     """Return Somers' D of two vectors whose Kendall's τ-b is known: τ-b sqrt(own / true pairs)."""
     own, true = untied_pairs(dense_ranks(np.array([resolved(scores), accuracies])))
-    return float(tau * math.sqrt(own / true)) if own and true else 0.0
+    return float(np.clip(tau * math.sqrt(own / true), -1, 1)) if own and true else 0.0
 
 
 TABULATED = 256

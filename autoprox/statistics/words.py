@@ -305,7 +305,7 @@ for _name, _kind, _latex, _description, _reference in _OF_BOTH:
             f"{_prefix}{_name}", _kind, "teacher", _mark.format(_latex),
             f"{_of}{_description}; on the last layer only", _reference,
             unexportable=WITHOUT_TEACHER, nonnegative=_kind is Place,
-            version=2 * _name.startswith("map_") + (_name == "class_grad"),
+            version=3 * _name.startswith("map_") + (_name == "class_grad"),
         )  # fmt: skip
         STATISTICS.register(_word.name, _word)
 

@@ -348,3 +348,9 @@ def test_kendalls_tau_and_spearmans_rho_are_scipys_to_the_last_bit(count, levels
         for one, other in ((x, y), (x, x), (x, -x)):
             assert kendall(one, other) == scipy.stats.kendalltau(one, other).statistic
             assert spearman(one, other) == scipy.stats.spearmanr(one, other).statistic
+
+
+def test_a_perfect_ranking_of_tied_accuracies_is_no_more_than_1():
+    scores = np.arange(36.0)
+    assert somers(scores, scores // 4) == 1.0
+    assert somers(-scores, scores // 4) == -1.0
