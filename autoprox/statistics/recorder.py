@@ -252,8 +252,8 @@ class Recorder:
 
     def finish(self, findings: Findings) -> None:
         """Put what was recorded into `findings`."""
-        for error in self._unfit.values():
-            raise error
+        if self._unfit:
+            raise next(iter(self._unfit.values()))
         if self.asked & POOLED:
             self._finish_entries(findings)
         if "channel_spectrum" in self.asked:
