@@ -249,9 +249,10 @@ def _used_in(node: ast.stmt) -> list[ast.Name]:
             own.add(inner.asname or inner.name.partition(".")[0])
         elif isinstance(inner, ast.ExceptHandler) and inner.name:
             own.add(inner.name)
-        elif isinstance(inner, ast.FunctionDef):
+        elif isinstance(inner, ast.FunctionDef) and inner is not node:
             own.add(inner.name)
-    own.discard(_name(node) or "")
+    if not isinstance(node, ast.FunctionDef):  # an argument may have its function's name
+        own.discard(_name(node) or "")
     return [use for use in names if use.id not in own and id(use) not in skipped]
 
 
