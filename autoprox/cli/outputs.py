@@ -8,12 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from autoprox.errors import RunError
+from autoprox.runtime.files import is_stream
 
 
 def check_writable(path: Path, flag: str) -> None:
     """Refuse a file that could not be written; nothing is left of the try.
 
-    Pipes and what is called ``/dev/…`` are not tried, for that would be writing into them.
+    Pipes and devices are not tried, for that would be writing into them.
 
     Args:
         path: the file, whose folder need not exist.
@@ -25,7 +26,7 @@ def check_writable(path: Path, flag: str) -> None:
     try:
         if path.is_dir():
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file()):
+        if is_stream(path):
             return
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         with TemporaryFile(dir=folder):

@@ -358,6 +358,11 @@ def _calibration(train: Tensor, settings: TableSettings) -> Tensor:
     return train[torch.from_numpy(order[: settings.calibration].copy())]
 
 
+def usual_calibration(images: int) -> int:
+    """How many of so many images calibrate unless it is said."""
+    return min(CALIBRATION, images // 2)
+
+
 def check_calibration(count: int, images: int) -> None:
     """Refuse to calibrate on so many of the training images.
 

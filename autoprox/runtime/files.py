@@ -45,7 +45,7 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_stream(path):
+        if is_stream(path):
             with _stream(path) as stream:
                 stream.write(content)
         else:
@@ -57,7 +57,7 @@ def write_bytes(path: Path, content: bytes, other: str = "--out") -> None:
         ) from None
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Say whether a path names no file, but what takes bytes.
 
     A link is replaced, but not those of the system to what the shell opened, file or not.

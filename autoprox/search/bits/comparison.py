@@ -21,6 +21,7 @@ from autoprox.quantise.table import (
     Images,
     TableSettings,
     check_calibration,
+    usual_calibration,
 )
 from autoprox.search.bits.bits import WIDTHS
 from autoprox.search.bits.limits import Limit, space_of
@@ -75,7 +76,7 @@ def calibration_of(train: Images, asked: int | None) -> int:
         QuantisationError: they are too few or too many.
     """
     images = len(train.labels)
-    count = min(CALIBRATION, images // 2) if asked is None else asked
+    count = usual_calibration(images) if asked is None else asked
     check_calibration(count, images)
     return count
 

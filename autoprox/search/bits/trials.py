@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from autoprox.errors import QuantisationError
 from autoprox.quantise.quantiser import Method, Quantiser
 from autoprox.quantise.running import check_normalised, logits
-from autoprox.quantise.table import CALIBRATION
+from autoprox.quantise.table import usual_calibration
 from autoprox.search.bits.limits import BitSpace, Places
 from autoprox.training.settings import processor_precision
 
@@ -91,7 +91,7 @@ def _calibrating(images: int, asked: int | None) -> int:
         raise QuantisationError(
             f"some of the images calibrate and the others are run: give 4 or more; got {images}"
         )
-    count = min(CALIBRATION, images // 2) if asked is None else asked
+    count = usual_calibration(images) if asked is None else asked
     if not 2 <= count < images:
         raise QuantisationError(
             f"trials run the images that do not calibrate: 2 to {images - 1} of {images} may; got "
