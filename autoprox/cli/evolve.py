@@ -33,7 +33,7 @@ from autoprox.cli.several import (
     say_how_to_go_on,
     several_runs,
 )
-from autoprox.runs.held import holds_several
+from autoprox.runs.contents import holds_several
 
 if TYPE_CHECKING:
     from autoprox.runs.record import Run

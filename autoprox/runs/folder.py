@@ -30,7 +30,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy, dumps
-from autoprox.runs.held import check_free, holds_several
+from autoprox.runs.contents import check_free, holds_several
 from autoprox.runs.schemas import (
     CHECKPOINT,
     CONFIG,

@@ -20,9 +20,9 @@ from autoprox.language.graph import Graph
 from autoprox.language.text import parse
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking.luck import LARGEST, NullLuck, SelectionLuck
+from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import is_joint
 from autoprox.runs.folder import RunFolder, candidate_of
-from autoprox.runs.held import holds_several
 from autoprox.runs.schemas import GenerationRow, Line, Placed
 from autoprox.runtime.frames import frame_of
 

@@ -31,9 +31,9 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import Algorithm
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
+from autoprox.runs.contents import check_free
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground
-from autoprox.runs.held import check_free
 from autoprox.runs.notebook import notebook_several
 from autoprox.runs.observer import SeveralObserver, Silent, SilentSeveral
 from autoprox.runs.running import extended, laid, laid_again, run_in, source_of

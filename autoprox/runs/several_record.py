@@ -14,8 +14,8 @@ from autoprox.evolution.base import PARSIMONY, RULE
 from autoprox.evolution.settings import Settings
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
+from autoprox.runs.contents import holds_several
 from autoprox.runs.forms import forms
-from autoprox.runs.held import holds_several
 from autoprox.runs.left_out import LeftOut, known_everywhere
 from autoprox.runs.record import Run
 from autoprox.runs.record import read_run as read_single

@@ -17,7 +17,7 @@ from typing import Any
 
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
-from autoprox.runs.held import check_free
+from autoprox.runs.contents import check_free
 from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.journal import Journal
 from autoprox.runtime.schema import Count, FileKind

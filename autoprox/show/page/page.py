@@ -27,8 +27,8 @@ from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
 from autoprox.leaderboard.board import BOARD
+from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import fitness_name, is_joint
-from autoprox.runs.held import holds_several
 from autoprox.runs.lineage import lineage
 from autoprox.runs.record import Run, read_run
 from autoprox.runs.several_record import read_runs
