@@ -64,7 +64,10 @@ FORMULAS = "What to write: anything, or products and quotients of two small term
 COMPARING = "Every formula compares the network with its --teacher: tensors of both meet."
 PERMUTATIONS = "Repeat the search so often on shuffled accuracies: what luck alone finds."
 SEEDS = "Proxies in the first population: names, files, expressions."
-SEVERAL = "So many runs, in one folder: --seed and the next, each with a split of its own."
+SEVERAL = (
+    "So many runs, in one folder: --seed and the next, each with a split of its own, or with that "
+    "of --split-seed if it is given."
+)
 FROM = "Begin with the front of this run, and its settings but for those given, with its split."
 LOGGERS = "Log the run to TensorBoard: into the run's folder, or a new one in DIR."
 EXAMPLE = "autoprox evolve --bench vit101 --space pit --evaluations 5000 --seed 1"
@@ -160,11 +163,9 @@ def _check_usage(ctx: click.Context, options: dict[str, Any]) -> None:
             "--resume RUN to go on with one"
         )
     apart: tuple[str, ...] = ("split_seed", "started_from") if options["leave_one_out"] else ()
-    if options["seeds"] is not None and options["started_from"] is None:
-        apart = ("split_seed",)
     if mixed := typed(ctx, apart):
         raise click.UsageError(
-            f"several runs have splits of their own: leave out {', '.join(mixed)}"
+            f"--leave-one-out begins runs with splits of their own: leave out {', '.join(mixed)}"
         )
     if options["started_from"] is not None and options["seed_proxies"]:
         raise click.UsageError("--from begins with the front of a run: leave out --seed-proxies")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
     from autoprox.measuring.scoring import Outlook
+    from autoprox.proxies.loading import Source
     from autoprox.ranking.figures import ColumnFigures
 
 HELD_OUT = (
@@ -47,6 +48,7 @@ HELD_OUT = (
     "--held-out-share does not see."
 )
 PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
+TOGETHER = "Rank also by the best proxies of all runs in this folder, by the mean of their ranks."
 SAMPLE = "Entries kept of each layer's tensor; 512 takes what autoprox evolve measured."
 EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board.svg"
 
@@ -59,6 +61,7 @@ EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board
 @architectures_option
 @click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
+@option("--together", TOGETHER, "", "RUNS", type=click.Path(path_type=Path))
 @option("--split-seed", "Seed of the split into search and held-out part.", "0", type=int)
 @option("--sample", SAMPLE, "full", "N|full", callback=entries)
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
@@ -124,11 +127,25 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.assessment.assess import costly
     from autoprox.benches import load_bench
     from autoprox.leaderboard.run import rank as run_rank
+    from autoprox.runs.several_record import read_runs
 
-    own = ("bench", "proxies", "top", "json_file", "csv_file", "latex", "picture", "quiet")
+    own = (
+        "bench",
+        "proxies",
+        "together",
+        "top",
+        "json_file",
+        "csv_file",
+        "latex",
+        "picture",
+        "quiet",
+    )
     settings = given_only(options, *(options.keys() - {*own, *HIRING}))
 
-    left_out = [] if options["proxies"] else costly(load_bench(options["bench"]))
+    proxies: list[Source] = [*options["proxies"]]
+    if options["together"] is not None:
+        proxies.append(read_runs(options["together"]).together)
+    left_out = [] if proxies else costly(load_bench(options["bench"]))
     if left_out:
         watch.say(f"left out, as they take minutes a network, unless named: {', '.join(left_out)}")
 
@@ -137,7 +154,7 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
         watch.say(outlook_in_words(outlook))
 
     return run_rank(
-        options["proxies"] or None,
+        proxies or None,
         options["bench"],
         **hired(options),
         progress=lambda _, done, total: watch.measuring(done, total),

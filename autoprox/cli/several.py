@@ -185,7 +185,7 @@ def _spread_in_words(runs: Runs) -> str:
     held_out = runs.medians.get("held_out")
     if held_out is None:
         return "Some of the best proxies have no score on a held-out architecture: no medians."
-    splits = "their splits overlap" if "split_seed" in runs.varied else "they share one split"
+    splits = "they share one split" if runs.share_split else "their splits overlap"
     return (
         f"The median held out is {held_out.middle:.3f}; {held_out.low:.3f} to {held_out.high:.3f} "
         f"holds the median of all such runs in {held_out.coverage:.0%} of cases (from the order of "
@@ -260,13 +260,17 @@ def _print_left_out(elsewhere: LeftOut, joint: str, console: Console) -> None:
 
 def _next(runs: Runs) -> Sequence[str]:
     """Return the commands that a reader may want next."""
+    from autoprox.benches import several
     from autoprox.runs.folder import resume_words
+    from autoprox.show.page.command import rank_command
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
     first = next(iter(runs.settings.values()))
-    words = resume_words(runs.folder, first.bench, first.teacher)
+    words = ["--together", str(runs.folder), "--sample", str(first.sample)]
+    alone = runs.share_split and len(several(first.bench)) == 1 and len(runs.reported) > 1
     return (
         f"autoprox report {runs.folder}",
+        *([rank_command(first, words)] if alone else ()),
         f"autoprox compare {runs.folder} RUN",
-        go_on(*words, evaluations=more),
+        go_on(*resume_words(runs.folder, first.bench, first.teacher), evaluations=more),
     )

@@ -133,7 +133,7 @@ def print_function(proxy: FunctionProxy | Ensemble, out: Console) -> None:
             f"{max(proxy.batch, 1)} or more"
         )
     else:
-        parts["parts"] = ", ".join(proxy.parts)
+        parts["parts"] = proxy.members
     parts["provenance"] = _origin(proxy.provenance)
     out.print()
     _print_parts(parts, out, "\n")

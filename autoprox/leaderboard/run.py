@@ -314,7 +314,7 @@ def _formula(proxy: AnyProxy) -> str:
         return proxy.description
     if isinstance(proxy, FunctionProxy):
         return f"function {called(proxy.function)}"
-    return f"ensemble of {', '.join(proxy.parts)}"
+    return f"ensemble of {proxy.members}"
 
 
 def _placed(rows: Sequence[LeaderboardRow]) -> tuple[LeaderboardRow, ...]:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, LanguageError, ScoreError, StatisticError, reason_of
 from autoprox.proxies.calling import OnNetwork
+from autoprox.ranking import resolved
 from autoprox.runtime.digest import called
 
 if TYPE_CHECKING:
     from torch import nn
 
     from autoprox.language.graph import Graph
+    from autoprox.proxies.proxy import Proxy
     from autoprox.quantise.layers import Bits
     from autoprox.statistics import Mode
     from autoprox.statistics.outcomes import Loss, Outputs
@@ -213,7 +215,7 @@ class Ensemble(Graphless):
 
     Attributes:
         name: what it is called.
-        parts: the names of proxies.
+        parts: proxies, or their names.
         rule: from the parts' scores to the ensemble's.
         description: what it is, in a sentence.
         provenance: paper, equation, year, deviations.
@@ -223,7 +225,7 @@ class Ensemble(Graphless):
     """
 
     name: str
-    parts: tuple[str, ...]
+    parts: tuple[str | Proxy | FunctionProxy | Ensemble, ...]
     rule: Rule
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -235,13 +237,32 @@ class Ensemble(Graphless):
         raise ScoreError(
             f"{self.name} compares networks with each other and has no score for one alone; use "
             "autoprox.score or autoprox.rank, or score each with its parts: "
-            f"{', '.join(self.parts)}"
+            f"{self.members}"
         )
 
     def __repr__(self) -> str:
         """Show name and parts."""
-        return f"Ensemble({self.name}: {', '.join(self.parts)})"
+        return f"Ensemble({self.name}: {self.members})"
+
+    @property
+    def members(self) -> str:
+        """The parts as they are told."""
+        return ", ".join(map(str, self.parts))
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known of the ensemble as JSON data; the rule itself is code."""
-        return self._json(self.rule, parts=list(self.parts))
+        return self._json(self.rule, parts=list(map(str, self.parts)))
+
+
+def mean_of_ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the parts of the rank of each network, from ``(parts, networks)``.
+
+    The highest score has the highest rank; scores that differ by rounding alone share theirs.
+
+    >>> mean_of_ranks(np.array([[3.0, 1.0, 2.0], [0.1, 0.1, 0.7]])).tolist()
+    [2.25, 1.25, 2.5]
+    """
+    from scipy.stats import rankdata
+
+    ranks: NDArray[np.float64] = rankdata(resolved(scores), axis=1).mean(0)
+    return ranks

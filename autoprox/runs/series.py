@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,12 @@ from autoprox.runtime.arguments import is_finite
 
 
 def evolve_seeds(
-    bench: str | Path | Bench = "", seeds: int = 5, *, seed: int = 0, **options: Any
+    bench: str | Path | Bench = "",
+    seeds: int = 5,
+    *,
+    seed: int = 0,
+    split_seed: int | None = None,
+    **options: Any,
 ) -> Runs:
     """Discover proxies with several seeds. The same as ``autoprox evolve --seeds N``.
 
@@ -25,23 +29,23 @@ def evolve_seeds(
         bench: as for `autoprox.evolve`.
         seeds: how many runs.
         seed: of the first one; the others follow.
+        split_seed: of one split that all of them share, so that what they find can be judged
+            together (`autoprox.together`); None for a split of its own for each.
         options: the further arguments of `evolve_several`, among them the settings of
             `autoprox.evolve`.
 
     Raises:
-        RunError: there is to be no run, or the split is to have a seed of its own.
+        RunError: there is to be no run.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
-    numbers = seed_range(seeds, seed)
-    _check_split(options)
-    varied = {f"seed-{number}": {"seed": number, "split_seed": number} for number in numbers}
+    varied = {
+        f"seed-{number}": {
+            "seed": number,
+            "split_seed": number if split_seed is None else split_seed,
+        }
+        for number in seed_range(seeds, seed)
+    }
     return evolve_several(bench, varied, **options)
-
-
-def _check_split(options: Mapping[str, Any]) -> None:
-    """Raise `RunError` if the split is to have a seed of its own."""
-    if "split_seed" in options:
-        raise RunError("the seed of the split varies with that of the search: leave split_seed out")
 
 
 def seed_range(seeds: int, seed: int) -> range:
@@ -78,7 +82,8 @@ def evolve_leaving_one_out(
             families are to be left out besides.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
-    _check_split(options)
+    if "split_seed" in options:
+        raise RunError("the seed of the split varies with that of the search: leave split_seed out")
     if "leave_out" in options:
         raise RunError(
             "each family is left out in turn: leave leave_out out, or begin one run by "

@@ -12,6 +12,7 @@ from autoprox.assessment.assess import Assessment
 from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import PARSIMONY, RULE
 from autoprox.evolution.settings import Settings
+from autoprox.proxies.function import Ensemble, mean_of_ranks
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
 from autoprox.runs.contents import holds_several
@@ -121,6 +122,30 @@ class Runs:
             LanguageError: its words are not known here.
         """
         return self.reported[self.pick].best
+
+    @property
+    def together(self) -> Ensemble:
+        """The best proxies of all runs that are finished, by the mean of their ranks.
+
+        `autoprox.rank` and `autoprox.score` take it. It has no score for one network alone.
+
+        Raises:
+            RunError: fewer than two runs are finished.
+            LanguageError: a word is not known here.
+        """
+        if len(self.reported) < 2:
+            raise RunError(
+                f"expected two finished runs or more in {self.folder}; it has "
+                f"{len(self.reported)}: go on with autoprox evolve --resume {self.folder}"
+            )
+        parts = tuple(run.best for run in self.reported.values())
+        told = f"The best proxies of the {len(parts)} runs in {self.folder}: mean of their ranks."
+        return Ensemble(f"{len(parts)} together", parts, mean_of_ranks, told)
+
+    @property
+    def share_split(self) -> bool:
+        """Whether all runs searched on the same architectures and held the same ones out."""
+        return len({settings.seeing for settings in self.settings.values()}) == 1
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row of figures for each finished run: what varies, and its best proxy."""

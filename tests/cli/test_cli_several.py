@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -123,10 +126,26 @@ def test_a_run_starts_from_another_and_is_compared_with_it(
     assert call("draw", "pareto", folder, "-o", tmp_path / "all.svg").exit_code == 0
 
 
+def test_the_report_of_runs_on_one_split_says_how_to_rank_by_all_of_them(
+    cache: Path, tmp_path: Path
+) -> None:
+    result = call("evolve", "--bench", TINY, "--seeds", 2, "--split-seed", 5, "--evaluations", 40,
+                  "--population", 10, "--proposals", 20, "--jobs", 1, "--cache", cache, "--out",
+                  tmp_path / "runs")  # fmt: skip
+    assert "they share one split" in result.stdout
+    (line,) = [line.strip() for line in result.stdout.splitlines() if "--together" in line]
+    assert "--split-seed 5" in line
+    ranked = call(*shlex.split(line)[1:], "params", "--cache", cache, "--csv", "-", "--jobs", 1)
+    assert ranked.exit_code == 0, ranked.output
+    rows = {row["proxy"]: row for row in csv.DictReader(io.StringIO(ranked.stdout))}
+    assert {*rows} == {"params", "2 together"}
+    assert rows["2 together"]["searched_on"] == "0"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--bench", TINY, "--seeds", 2, "--split-seed", 1), "leave out --split-seed"),
+        (("--bench", TINY, "--leave-one-out", "--split-seed", 1), "leave out --split-seed"),
         (("--from", "somewhere", "--leave-one-out"), "leave out --from"),
         (("--resume", "somewhere", "--seeds", 2), "leave out --seeds"),
         (("--resume", "somewhere", "--from", "x"), "leave out --from"),
@@ -144,6 +163,7 @@ def test_what_is_no_run_is_one_sentence(tmp_path: Path) -> None:
         ("compare", tmp_path, tmp_path),
         ("compare", tmp_path / "a"),
         ("evolve", "--from", tmp_path),
+        ("rank", "--bench", TINY, "--together", tmp_path),
         ("draw", "pareto", tmp_path, tmp_path, "-o", tmp_path / "x.svg"),
     ):
         result = call(*words)

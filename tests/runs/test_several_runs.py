@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binom, quantile_test
+from scipy.stats import binom, quantile_test, rankdata
 
 import autoprox
 from autoprox.errors import AutoproxError, RunError, UnknownNameError
@@ -118,6 +118,34 @@ def test_one_proxy_is_picked_by_search_scores_alone(three):
     assert three.best.graph.text in three._repr_html_()
 
 
+def test_runs_on_one_split_rank_together_by_the_mean_of_their_ranks(cache, tmp_path):
+    small = {**SMALL, "evaluations": 60, "cache": cache}
+    runs = evolve_seeds(TINY, 3, seed=4, split_seed=1, out=tmp_path / "runs", **small)
+    assert [run.settings.split_seed for run in runs.runs.values()] == [1, 1, 1]
+    assert (runs.varied, runs.share_split) == (("seed",), True)
+    parts = [run.best for run in runs.runs.values()]
+    board = autoprox.rank([runs.together, *parts], TINY, held_out=True, split_seed=1, cache=cache)
+    together = board["3 together"]
+    assert together.searched_on == 0
+    scores = np.array([board.scores[str(part)] for part in parts])
+    spaces = np.array([name.partition("/")[0] for name in board.architectures])
+    for space in {*spaces}:
+        expected = rankdata(scores[:, spaces == space], axis=1).mean(0)
+        np.testing.assert_allclose(board.scores["3 together"][spaces == space], expected)
+
+
+def test_runs_of_other_splits_saw_what_others_held_out(three, cache):
+    assert not three.share_split
+    board = autoprox.rank([three.together], TINY, held_out=True, split_seed=1, cache=cache)
+    assert board["3 together"].searched_on > 0
+
+
+def test_one_run_is_not_several_together(three):
+    name = next(iter(three.runs))
+    with pytest.raises(RunError, match="expected two finished runs or more"):
+        _ = Runs(three.folder, three.settings, {name: three.runs[name]}).together
+
+
 def test_recurring_formulas_are_among_the_best_of_each_run_that_is_named(three):
     homes = {}
     for name, run in three.runs.items():
@@ -225,7 +253,7 @@ def test_a_run_that_fails_leaves_the_others_whole(cache, tmp_path):
     [
         ((TINY, 0), {}, "at least one run"),
         ((TINY, 2), {"seed": -1}, "not negative"),
-        ((TINY, 2), {"split_seed": 3}, "leave split_seed out"),
+        ((TINY, 2), {"split_seed": -3}, "seeds are not negative"),
         ((TINY, 2), {"evaluations": 0}, "evaluations is at least 1"),
         ((TINY, 2), {"proposals": 10**30}, "proposals is at most 1,000,000"),
         (("nowhere", 2), {}, "nowhere"),

@@ -19,10 +19,9 @@ from autoprox.measuring.score_store import Kept, identity
 from autoprox.measuring.scoring import Job, score_all
 from autoprox.proxies import names
 from autoprox.proxies.fitted import FittedProxy
-from autoprox.proxies.function import Ensemble
+from autoprox.proxies.function import Ensemble, mean_of_ranks
 from autoprox.proxies.loading import Scorable, Source, load
 from autoprox.proxies.proxy import Proxy
-from autoprox.ranking import resolved
 from autoprox.runtime.files import absolute
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.progress import Progress, silent
@@ -90,7 +89,7 @@ def loaded(sources: Sequence[Source]) -> dict[str, Scorable]:
         if isinstance(proxy, Ensemble):
             raise ScoreError(
                 f"{proxy} compares networks with each other and has no score for one; search by "
-                f"its parts, whose ranks are combined: {', '.join(proxy.parts)}"
+                f"its parts, whose ranks are combined: {proxy.members}"
             )
         if proxy.needs_bits:
             raise ScoreError(f"{proxy} scores bits of trained networks; a space has none")
@@ -204,8 +203,6 @@ def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float
     all that have every score, divided by their number: 1 for what every proxy likes best. Scores
     that differ by rounding alone share their mean rank. NaN where a proxy has no score.
     """
-    from scipy.stats import rankdata
-
     merits = np.full(len(scored), np.nan)
     places = [place for place, architecture in enumerate(scored) if not architecture.failures]
     if not places:
@@ -214,5 +211,5 @@ def merits(scored: Sequence[Scored], proxies: Sequence[str]) -> NDArray[np.float
     if len(proxies) == 1:
         merits[places] = table[0]
     else:
-        merits[places] = rankdata(resolved(table), axis=1).mean(0) / len(places)
+        merits[places] = mean_of_ranks(table) / len(places)
     return merits

@@ -199,7 +199,7 @@ def _loaded(proxy: Source) -> Proxy | FunctionProxy:
     if isinstance(loaded, Ensemble):
         raise ScoreError(
             f"{loaded} compares networks with each other and has no score for one configuration; "
-            f"search with one of its parts: {', '.join(loaded.parts)}"
+            f"search with one of its parts: {loaded.members}"
         )
     if isinstance(loaded, FittedProxy):
         raise ScoreError(
