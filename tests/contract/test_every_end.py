@@ -111,14 +111,14 @@ def quantised(folder, cache):
 
 
 STEPS = {
-    measured: 3,
-    ranked: 3,
-    evolved: 40,
-    extended: 25,
-    evolved_several: 45,
-    searched: 9,
-    trained: 7,
-    quantised: 5,
+    measured: 5,
+    ranked: 5,
+    evolved: 60,
+    extended: 40,
+    evolved_several: 70,
+    searched: 15,
+    trained: 10,
+    quantised: 8,
 }
 """What writes files, and every how manieth end is tried quickly."""
 

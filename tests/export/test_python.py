@@ -46,8 +46,8 @@ PROXIES: dict[str, Proxy] = {
         for name in proxies.expressions()
         if set(load(name).statistics) <= set(MEASURABLE)
     },
-    **bred(DEFAULT_STATISTICS, 8, "default"),
-    **bred(MEASURABLE, 8, "any"),
+    **bred(DEFAULT_STATISTICS, 5, "default"),
+    **bred(MEASURABLE, 5, "any"),
 }
 
 

@@ -35,7 +35,7 @@ from autoprox.training.checkpoint import read_checkpoint, read_weights, recorded
 from autoprox.training.settings import recipe
 from tests.fuzz.limits import read_or_refused
 
-FEW = settings(max_examples=200, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=80, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=5000)
 CELLS = ["", " ", "-1", "0", "1e999", "nan", "x", "7" * 400, "[[[", "\ud7ff", "\x1b[2J", "1;2", '"']
 """What may stand in a cell that is damaged."""

@@ -1,5 +1,6 @@
 """Models on numbers, against what they are by definition."""
 
+import itertools
 import math
 
 import numpy as np
@@ -194,8 +195,14 @@ def test_the_parts_of_parzc():
     assert whole(torch.zeros(7, 30)).shape == (7,)
 
 
-@pytest.mark.parametrize("name", ["parzc", "parzc_mixing", "parzc_mixer", "mlp"])
-@pytest.mark.parametrize("loss", ["diff_kendall", "pairwise", "squared"])
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        *itertools.product(("parzc", "mlp"), ("diff_kendall", "pairwise", "squared")),
+        ("parzc_mixing", "pairwise"),
+        ("parzc_mixer", "diff_kendall"),
+    ],
+)
 def test_a_network_learns_an_order_that_is_there(name, loss):
     inputs, labels = data(24)
     small = {k: v for k, v in SMALL.items() if k in MODELS[name].settings}

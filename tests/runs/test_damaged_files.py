@@ -198,7 +198,7 @@ def fuzz(examples):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_mutated_file_is_read_or_refused(name, sound, tmp_path):
-    @fuzz(40)
+    @fuzz(15)
     @given(st.data())
     def run(data):
         check(sound, name, data, tmp_path)

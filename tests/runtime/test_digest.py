@@ -84,7 +84,7 @@ def test_functions_that_give_something_else_have_other_digests(pair):
         assert not digest(function).missing
 
 
-@pytest.mark.parametrize("flags", [(), ("-O",), ("-OO",)])
+@pytest.mark.parametrize("flags", [(), pytest.param(("-O",), marks=pytest.mark.slow), ("-OO",)])
 def test_the_same_source_has_the_same_digest_in_every_process(flags, tmp_path):
     sources = [source for pair in PAIRS.values() for source in pair]
     file = tmp_path / "digests.py"

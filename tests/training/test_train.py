@@ -95,7 +95,7 @@ def test_the_order_of_the_images_and_their_augmentation_depend_on_the_seed(
 
     monkeypatch.setattr(sys.modules["autoprox.training.train"], "augmented", noted)
     for seed in (0, 1, 7):
-        train("resnet20", DATA, TEST, tmp_path / str(seed), **SMALL | {"seed": seed})
+        train("resnet20", two_colours(32, 0), TEST, tmp_path / str(seed), **SMALL | {"seed": seed})
     firsts = shown[:: len(shown) // 9]  # of each of the three epochs of each training
     assert len(firsts) == 9
     for first, second in itertools.combinations(firsts, 2):

@@ -174,8 +174,13 @@ def test_a_file_is_as_wide_as_it_is_told_with_its_fonts_in_it(draw, inches, tmp_
     left, _, right, _ = map(float, box.split())
     assert (right - left) / 72 == pytest.approx(inches, rel=0.06)
     assert b"/FontFile2" in content  # TrueType, embedded
-    write(draw(RUN), tmp_path / "b.pdf", width=inches)
-    assert content == (tmp_path / "b.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("draw", [history, pareto, words, lineage])
+def test_one_run_is_one_file_to_the_byte(draw, tmp_path):
+    for name in ("a.pdf", "b.pdf"):
+        write(draw(RUN), tmp_path / name, width=12)
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
 def test_names_that_do_not_fit_are_no_narrow_picture(tmp_path):
