@@ -58,6 +58,7 @@ class Watcher:
         self.stopped = False
         self._begun = time.monotonic()
         self._before = 0
+        self._before_figures = ("", "")
         self._pace = Pace()
 
     def __enter__(self) -> Watcher:
@@ -90,7 +91,10 @@ class Watcher:
 
     def started(self, folder: Path, settings: Settings) -> None:
         """Note where the run is, and how long it will be."""
+        from autoprox.runs.fitness import before_figures
+
         self.folder, self.bench, self.budget = folder, settings.bench, settings.evaluations
+        self._before_figures = before_figures(settings)
 
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is."""
@@ -122,14 +126,18 @@ class Watcher:
         rate = f"{1 / seconds:.0f}/s  " if seconds else ""
         title = f"searching  {done}/{total} distinct candidates"
         median, nodes = figure(generation.median), str(best.graph.complexity)
+        told, told_held_out = (
+            f"{name}{figure(value)}"
+            for name, value in zip(self._before_figures, (best.fitness, held_out), strict=True)
+        )
         line = (
             f"generation {generation.number}  {done}/{total} candidates  "
-            f"best {figure(best.fitness)}  held out {figure(held_out)}  median {median}  "
+            f"best {told}  held out {told_held_out}  median {median}  "
             f"nodes {nodes}  failed {self.reasons.total()}"
         )
         facts = {
             "generation": str(generation.number),
-            "best": f"{figure(best.fitness)} on the search split, {figure(held_out)} held out",
+            "best": f"{told} on the search split, {told_held_out} held out",
             "median": median,
             "nodes": nodes,
             "failed": failures_in_words(self.reasons),

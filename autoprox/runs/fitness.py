@@ -23,3 +23,15 @@ def fitness_name(settings: Settings) -> str:
     ('joint D', 'fitness (wins)')
     """
     return settings.joint if is_joint(settings) else f"fitness ({settings.over})"
+
+
+def before_figures(settings: Settings) -> tuple[str, str]:
+    """Return what stands before the best fitness and the held-out figure while a run goes on.
+
+    >>> before_figures(Settings("vit101,nb201", over="wins"))
+    ('fitness (wins) ', 'joint D ')
+
+    Nothing where both are the same correlation.
+    """
+    names = fitness_name(settings), settings.joint
+    return ("", "") if names[0] == names[1] else (f"{names[0]} ", f"{names[1]} ")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprox.assessment.wording import figure
+from autoprox.runs.fitness import before_figures
 from autoprox.runs.observer import Silent
 from autoprox.runtime.progress import Progress, notebook_bar
 
@@ -26,6 +27,7 @@ class _Bar:
     def __init__(self, show: Progress) -> None:
         self._show = show
         self._total = 0
+        self._fitness = self._joint = ""
 
     def measuring(self, done: int, total: int) -> None:
         """Show how far the measurement is, if anything has to be measured."""
@@ -63,6 +65,7 @@ class NotebookObserver(_Bar, Silent):
     def started(self, folder: Path, settings: Settings) -> None:
         """Note how long the run will be."""
         self._total = settings.evaluations
+        self._fitness, self._joint = before_figures(settings)
 
     def resumed(self, known: Mapping[str, Candidate]) -> None:
         """Show how far the run was."""
@@ -70,7 +73,8 @@ class NotebookObserver(_Bar, Silent):
 
     def generation(self, generation: Generation, held_out: float | None) -> None:
         """Show how far the search is, and how good the best is."""
-        best = f"best {figure(generation.best.fitness)}, held out {figure(held_out)}, candidates"
+        best = f"best {self._fitness}{figure(generation.best.fitness)}"
+        best += f", held out {self._joint}{figure(held_out)}, candidates"
         self._show(best, generation.evaluations, self._total)
 
     def permuting(self, done: int, total: int) -> None:

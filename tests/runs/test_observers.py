@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 
 from autoprox.cli.live import Lines
+from autoprox.evolution.judge import Candidate
+from autoprox.evolution.search import Generation
+from autoprox.evolution.settings import Settings
+from autoprox.language.text import parse
 from autoprox.runs import notebook
 from autoprox.runs.evolve import evolve
 from autoprox.runs.observer import Silent
@@ -79,3 +83,22 @@ def test_a_notebook_shows_a_bar_for_one_run_and_for_several(monkeypatch, cache, 
     judged = sum(run.evaluations for run in runs.runs.values())
     assert {(what, total) for what, _, total in shown} == {("candidates in 2 runs", 2 * 40)}
     assert all(0 <= done <= judged for _, done, _ in shown)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (Settings("a,b", over="wins"), "best fitness (wins) 0.900  held out joint D 0.440"),
+        (Settings("a"), "best 0.900  held out 0.440"),
+    ],
+)
+def test_what_goes_on_tells_a_fitness_that_is_no_correlation_from_one(settings, told, capsys):
+    best = Candidate(parse("sum(params)"), (0.9,), 0.9, None, "")
+    shown = []
+    generation = Generation(1, 40, 40, best, 0.5, {}, {}, {})
+    bar = notebook.NotebookObserver(lambda *said: shown.append(said))
+    for observer in (Lines(), bar):
+        observer.started(Path("run"), settings)
+        observer.generation(generation, 0.44)
+    assert told in capsys.readouterr().err
+    assert shown[-1][0].startswith(told.replace("  ", ", "))
