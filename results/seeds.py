@@ -193,15 +193,15 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "seed": "median",
                 "over_random": float(np.median(gains)),
                 "over_random_wins": sum(gain > 0 for gain in gains),
-                "over_random_p": sign_test(gains),
+                "over_random_p": _sign_test(gains),
                 "over_best_known_wins": sum(gain > 0 for gain in known),
-                "over_best_known_p": sign_test(known),
+                "over_best_known_p": _sign_test(known),
             }
         )
     return medians_of_all
 
 
-def sign_test(gains: list[float]) -> float | str:
+def _sign_test(gains: list[float]) -> float | str:
     """Return the two-sided p of a sign test; nothing where there is nothing to compare."""
     told = [gain for gain in gains if gain != 0]
     if not told:
