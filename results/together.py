@@ -49,11 +49,15 @@ def runs_of(split: int, options: dict[str, Any]) -> tuple[Runs, Run]:
     """Return the five runs on a split, and the long one, which are made if need be."""
     several, long = (Path("runs/together") / f"{split}{end}" for end in ("", "-longer"))
     given = {"split_seed": split, "jobs": JOBS, **options}
-    if not (several / "report.json").is_file():
+    if not several.is_dir():
         autoprox.evolve_seeds("nb201", RUNS, out=several, **given)
-    if not (long / "report.json").is_file():
+    if not long.is_dir():
         autoprox.evolve("nb201", out=long, evaluations=RUNS * 10_000, **given)
-    return read_runs(several), read_run(long)
+    found = read_runs(several), read_run(long)
+    for runs in found:
+        if not runs.finished:
+            sys.exit(f"not finished: go on with autoprox evolve --resume {runs.folder}")
+    return found
 
 
 def figures_of(

@@ -48,7 +48,10 @@ HELD_OUT = (
     "--held-out-share does not see."
 )
 PLAIN = "Draw from all alike; else equal architectures (one isomorphism class) are drawn last."
-TOGETHER = "Rank also by the best proxies of all runs in this folder, by the mean of their ranks."
+TOGETHER = (
+    "Rank, beside each PROXY, the best proxies of all runs in this folder by the mean of their "
+    "ranks; repeatable."
+)
 SAMPLE = "Entries kept of each layer's tensor; 512 takes what autoprox evolve measured."
 EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board.svg"
 
@@ -61,7 +64,7 @@ EXAMPLE = "autoprox rank --bench vit101 zico snip params --held-out --draw board
 @architectures_option
 @click.option("--plain", is_flag=True, help=PLAIN)
 @click.option("--held-out", is_flag=True, help=HELD_OUT)
-@option("--together", TOGETHER, "", "RUNS", type=click.Path(path_type=Path))
+@option("--together", TOGETHER, "", "RUNS", multiple=True)
 @option("--split-seed", "Seed of the split into search and held-out part.", "0", type=int)
 @option("--sample", SAMPLE, "full", "N|full", callback=entries)
 @option("--batch", "How many inputs a network sees.", "8", type=click.IntRange(min=1))
@@ -142,10 +145,10 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     )
     settings = given_only(options, *(options.keys() - {*own, *HIRING}))
 
+    bench = load_bench(options["bench"])  # first of all: its file may define words of the runs
     proxies: list[Source] = [*options["proxies"]]
-    if options["together"] is not None:
-        proxies.append(read_runs(options["together"]).together)
-    left_out = [] if proxies else costly(load_bench(options["bench"]))
+    proxies += [read_runs(folder).together for folder in options["together"]]
+    left_out = [] if proxies else costly(bench)
     if left_out:
         watch.say(f"left out, as they take minutes a network, unless named: {', '.join(left_out)}")
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 KNOWN = 8
 """How many known proxies are shown."""
 
+RIVALS = 3
+"""How many known proxies the suggested leaderboard has."""
+
 RECURRING = 10
 """How many recurring formulas are shown."""
 
@@ -185,7 +188,7 @@ def _spread_in_words(runs: Runs) -> str:
     held_out = runs.medians.get("held_out")
     if held_out is None:
         return "Some of the best proxies have no score on a held-out architecture: no medians."
-    splits = "they share one split" if runs.share_split else "their splits overlap"
+    splits = "they share one split" if runs.share_split else "their splits differ"
     return (
         f"The median held out is {held_out.middle:.3f}; {held_out.low:.3f} to {held_out.high:.3f} "
         f"holds the median of all such runs in {held_out.coverage:.0%} of cases (from the order of "
@@ -266,11 +269,12 @@ def _next(runs: Runs) -> Sequence[str]:
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
     first = next(iter(runs.settings.values()))
-    words = ["--together", str(runs.folder), "--sample", str(first.sample)]
+    rivals = [rival.name for rival in runs.rivals[:RIVALS]]
+    words = [*rivals, "--together", str(runs.folder), "--sample", str(first.sample)]
     alone = runs.share_split and len(several(first.bench)) == 1 and len(runs.reported) > 1
     return (
-        f"autoprox report {runs.folder}",
+        go_on("report", str(runs.folder)),
         *([rank_command(first, words)] if alone else ()),
-        f"autoprox compare {runs.folder} RUN",
+        go_on("compare", str(runs.folder), "RUN"),
         go_on(*resume_words(runs.folder, first.bench, first.teacher), evaluations=more),
     )

@@ -30,7 +30,7 @@ def evolve_seeds(
         seeds: how many runs.
         seed: of the first one; the others follow.
         split_seed: of one split that all of them share, so that what they find can be judged
-            together (`autoprox.together`); None for a split of its own for each.
+            together (`Runs.together`); None for a split of its own for each.
         options: the further arguments of `evolve_several`, among them the settings of
             `autoprox.evolve`.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,10 +102,7 @@ class Runs:
             RunError: no run is finished.
         """
         if not self.reported:
-            raise RunError(
-                f"none of the runs in {self.folder} is finished: go on with autoprox evolve "
-                f"--resume {self.folder}"
-            )
+            raise RunError(f"none of the runs in {self.folder} is finished: {_go_on(self.folder)}")
 
         def worth(name: str) -> float:
             best = self.reported[name].best
@@ -133,19 +131,22 @@ class Runs:
             RunError: fewer than two runs are finished.
             LanguageError: a word is not known here.
         """
-        if len(self.reported) < 2:
+        count, asked = len(self.reported), len(self.settings)
+        if count < 2:
+            more = "begin several with --seeds" if self.finished else _go_on(self.folder)
             raise RunError(
-                f"expected two finished runs or more in {self.folder}; it has "
-                f"{len(self.reported)}: go on with autoprox evolve --resume {self.folder}"
+                f"expected two finished runs or more in {self.folder}; it has {count}: {more}"
             )
         parts = tuple(run.best for run in self.reported.values())
-        told = f"The best proxies of the {len(parts)} runs in {self.folder}: mean of their ranks."
-        return Ensemble(f"{len(parts)} together", parts, mean_of_ranks, told)
+        number = str(count) if self.finished else f"{count} of {asked}"
+        told = f"The best proxies of {number} runs in {self.folder}, by the mean of their ranks."
+        return Ensemble(f"{self.folder.name}, {number} together", parts, mean_of_ranks, told)
 
     @property
     def share_split(self) -> bool:
         """Whether all runs searched on the same architectures and held the same ones out."""
-        return len({settings.seeing for settings in self.settings.values()}) == 1
+        seen = {replace(settings.seeing, targets=None) for settings in self.settings.values()}
+        return len(seen) == 1
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row of figures for each finished run: what varies, and its best proxy."""
@@ -287,6 +288,11 @@ class Runs:
         from autoprox.runs.html import runs_html
 
         return runs_html(self)
+
+
+def _go_on(folder: Path) -> str:
+    """Say how to go on with the runs in a folder."""
+    return f"go on with {shlex.join(['autoprox', 'evolve', '--resume', str(folder)])}"
 
 
 def differing(settings: Iterable[Settings]) -> dict[str, tuple[Any, ...]]:

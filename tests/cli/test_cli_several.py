@@ -22,6 +22,7 @@ from autoprox.cli.options import console
 from autoprox.cli.several import print_runs
 from autoprox.runs.several_record import read_runs
 from autoprox.show.page.several import several_page
+from tests.processes import run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
 SMALL = ("--evaluations", "80", "--population", "20", "--proposals", "40",
@@ -135,11 +136,39 @@ def test_the_report_of_runs_on_one_split_says_how_to_rank_by_all_of_them(
     assert "they share one split" in result.stdout
     (line,) = [line.strip() for line in result.stdout.splitlines() if "--together" in line]
     assert "--split-seed 5" in line
-    ranked = call(*shlex.split(line)[1:], "params", "--cache", cache, "--csv", "-", "--jobs", 1)
+    ranked = call(*shlex.split(line)[1:], "--cache", cache, "--csv", "-", "--jobs", 1)
     assert ranked.exit_code == 0, ranked.output
     rows = {row["proxy"]: row for row in csv.DictReader(io.StringIO(ranked.stdout))}
-    assert {*rows} == {"params", "2 together"}
-    assert rows["2 together"]["searched_on"] == "0"
+    assert len(rows) == 4
+    assert rows["runs, 2 together"]["searched_on"] == "0"
+
+
+def test_runs_with_words_of_the_bench_s_file_rank_together_in_another_process(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "with words.py").write_text(
+        "import autoprox\n"
+        "@autoprox.statistic('Layer', latex='z', needs_labels=False)\n"
+        "def filled(network, inputs, targets):\n"
+        "    'How many entries each parameter has, and one.'\n"
+        "    return {name: part.numel() + 1.0 for name, part in network.named_parameters()}\n"
+        f"bench = autoprox.load_bench({TINY!r})\n"
+    )
+    begins = "evolve --seeds 2 --split-seed 0 --evaluations 20 --population 5 --proposals 10"
+    ranks = "rank --sample 512 --csv - params"
+    begun, ranked = (
+        run_python("-m", "autoprox", *command.split(), "--bench", "with words.py", "--cache",
+                   "cache", "--jobs", "1", "--quiet", *own, folder=tmp_path)
+        for command, own in (
+            (begins, ("--statistics", "filled", "--out", "of mine")),
+            (ranks, ("--together", "of mine", "--together", "of mine")),
+        )
+    )  # fmt: skip
+    assert begun.returncode == 0, begun.stderr
+    assert "autoprox report 'of mine'" in begun.stdout
+    assert ranked.returncode == 0, ranked.stderr
+    names = [row["proxy"] for row in csv.DictReader(io.StringIO(ranked.stdout))]
+    assert sorted(names)[:2] == ["of mine, 2 together", "params"]
 
 
 @pytest.mark.parametrize(

@@ -125,25 +125,39 @@ def test_runs_on_one_split_rank_together_by_the_mean_of_their_ranks(cache, tmp_p
     assert (runs.varied, runs.share_split) == (("seed",), True)
     parts = [run.best for run in runs.runs.values()]
     board = autoprox.rank([runs.together, *parts], TINY, held_out=True, split_seed=1, cache=cache)
-    together = board["3 together"]
+    together = board["runs, 3 together"]
     assert together.searched_on == 0
     scores = np.array([board.scores[str(part)] for part in parts])
     spaces = np.array([name.partition("/")[0] for name in board.architectures])
     for space in {*spaces}:
         expected = rankdata(scores[:, spaces == space], axis=1).mean(0)
-        np.testing.assert_allclose(board.scores["3 together"][spaces == space], expected)
+        np.testing.assert_allclose(board.scores["runs, 3 together"][spaces == space], expected)
 
 
 def test_runs_of_other_splits_saw_what_others_held_out(three, cache):
     assert not three.share_split
     board = autoprox.rank([three.together], TINY, held_out=True, split_seed=1, cache=cache)
-    assert board["3 together"].searched_on > 0
+    assert board["three, 3 together"].searched_on > 0
 
 
-def test_one_run_is_not_several_together(three):
-    name = next(iter(three.runs))
-    with pytest.raises(RunError, match="expected two finished runs or more"):
-        _ = Runs(three.folder, three.settings, {name: three.runs[name]}).together
+def test_what_is_together_says_of_how_many_runs_it_is(three):
+    one, two, settings = [*three.runs][:1], [*three.runs][:2], three.settings
+
+    def some(names, asked):
+        return Runs(three.folder, asked, {name: three.runs[name] for name in names})
+
+    assert some(two, settings).together.name == "three, 2 of 3 together"
+    with pytest.raises(RunError, match=r"two finished runs or more in .*: go on with .* --resume"):
+        _ = some(one, settings).together
+    with pytest.raises(RunError, match=r"it has 1: begin several with --seeds"):
+        _ = some(one, {name: settings[name] for name in one}).together
+
+
+def test_runs_that_rank_by_other_targets_share_a_split_and_of_other_spaces_not(three):
+    one = three.settings["seed-0"]
+    for changed, shared in (({"targets": ("fine",)}, True), ({"spaces": ("mlp",)}, False)):
+        other = dataclasses.replace(one, **changed)
+        assert Runs(three.folder, {"a": one, "b": other}, {}).share_split is shared
 
 
 def test_recurring_formulas_are_among_the_best_of_each_run_that_is_named(three):
