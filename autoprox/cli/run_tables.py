@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -77,6 +78,7 @@ def print_report(run: Run, taken: str, console: Console) -> None:
 def _next(run: Run) -> list[tuple[str, str]]:
     """Return the commands that a reader may want next, and what each is for."""
     from autoprox.runs.folder import resume_words
+    from autoprox.show.page.command import settings_options
 
     folder, bench, teacher = str(run.folder), run.settings.bench, run.settings.teacher
     own = ["--bench", bench] if ".py" in bench else []
@@ -85,6 +87,10 @@ def _next(run: Run) -> list[tuple[str, str]]:
     if run.null is None and run.settings.over in (None, "mean"):  # no other can be shuffled
         luck = [*resume_words(run.folder, bench, teacher), "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
+    if not run.settings.started_from:
+        several = settings_options(replace(run.settings, seed=0, split_seed=0))
+        several += ["--seeds", "5", "--split-seed", str(run.settings.split_seed)]
+        commands.append((["evolve", *several], "five searches on this split, and the best of them"))
     return [(shlex.join(["autoprox", *words]), purpose) for words, purpose in commands]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
 from autoprox.primitives import PRIMITIVES
+from autoprox.runs.record import read_run
 from autoprox.search.architectures.space import SPACES
 from tests.processes import Python, run_python
 
@@ -75,6 +77,19 @@ def refused(result: Result, *parts: str) -> None:
     assert "Traceback" not in result.output
     for part in parts:
         assert part in result.stderr
+
+
+def test_a_report_says_how_to_search_several_times_on_its_split(
+    finished: tuple[Path, Result], cache: str, tmp_path: Path
+) -> None:
+    (line,) = [line for line in finished[1].stdout.splitlines() if "--seeds 5" in line]
+    words = shlex.split(line, comments=True)[1:]
+    words[words.index("5")] = "2"
+    again = call(*words, "--cache", cache, "--jobs", "1", "--out", str(tmp_path / "runs"))
+    assert again.exit_code == 0, again.output
+    first, one = read_run(finished[0]), read_run(tmp_path / "runs" / "seed-0")
+    assert first.settings == one.settings
+    assert first.best.graph is one.best.graph
 
 
 # Help, versions, imports
