@@ -31,7 +31,8 @@ CAVEATS = (
     "10 networks by Somers' D of .87 (flops, naswot, zico), .73 (params) and .47 (snip), see "
     "results/shown_sizes.csv.",
     "Figures are those of one training: how well they can be ranked at all is not known. The "
-    "parameter count reaches a Kendall's tau of .09 (c10_50) and -.03 (c10_10).",
+    "parameter count reaches a Kendall's tau of .03 (c10_50) and -.07 (c10_10) on the networks "
+    "here, and of .09 and -.03 on those that were trained.",
     "Some edges are `none`, which brings nothing, in 359 rows. The two edges of a node may change "
     "places: 545 rows are 526 classes, which are never split.",
 )

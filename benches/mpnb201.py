@@ -65,7 +65,7 @@ def mpnb201(folder: str | Path | None = None) -> Bench:
         BenchError: a file is damaged.
     """
     chosen = folder or os.environ.get(VARIABLE)
-    if chosen is None:
+    if not chosen:
         raise MissingTableError(
             "bench 'mpnb201' does not ship, as its tables have no licence; set "
             f"{VARIABLE} to a folder with {' or '.join(FILES.values())}"

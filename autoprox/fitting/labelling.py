@@ -29,9 +29,16 @@ def with_figures(bench: Bench, targets: Sequence[str], places: Iterable[int]) ->
 
     Raises:
         UnknownNameError: the bench has no such target.
+        BenchError: none of the bench's architectures has.
     """
     figures = np.array([bench.accuracies(target) for target in targets])
     complete = {*np.flatnonzero(np.isfinite(figures).all(0)).tolist()}
+    if not complete:
+        raise BenchError(
+            f"no architecture of {bench.name!r} has figures for all of the targets "
+            f"{', '.join(targets)}; name one with --target, or one space with --space: targets "
+            "without figures there are left out"
+        )
     return [place for place in places if place in complete]
 
 

@@ -24,7 +24,8 @@ def fit_file(path: Path, bench: str, device: str | None = None) -> CostModel:
     """Fit a cost model to a file of measurements of a bench's architectures.
 
     Raises:
-        BenchError: the file is none, names an architecture that the bench has not, or has too few.
+        BenchError: the file is none, names an architecture that the bench has not, or has too few;
+            or the bench is of bits.
     """
     unit, costs = measurements_of(path)
     if bench in SPACES:
@@ -35,13 +36,24 @@ def fit_file(path: Path, bench: str, device: str | None = None) -> CostModel:
             unit,
             bench,
         )
-    loaded = load_bench(bench)
+    loaded = _of_no_bits(bench)
     rows = {row.name: row for row in loaded.architectures}
     unknown = next((name for name in costs if name not in rows), None)
     if unknown is not None:
         raise BenchError(f"{path}: bench {loaded.name!r} has no architecture {unknown!r}")
     features = [features_of(loaded.network(rows[name], 0), _one_input(loaded)) for name in costs]
     return fit_cost(features, [*costs.values()], device or path.stem, unit)
+
+
+def _of_no_bits(bench: str) -> Bench:
+    """Load a bench; refuse one of bits, as its networks would run without them."""
+    loaded = load_bench(bench)
+    if loaded.bits is not None:
+        raise BenchError(
+            f"costs are those of networks as they are built, and those of bench {loaded.name!r} "
+            "differ by their bits; choose another bench, such as nb201"
+        )
+    return loaded
 
 
 def _known(costs: Mapping[str, float], space: str) -> Mapping[str, float]:
@@ -76,9 +88,9 @@ def time_bench(
         keep: called with all latencies by then, whenever there is one more.
 
     Raises:
-        BenchError: the bench has not as many, or cannot be loaded.
+        BenchError: the bench has not as many, is of bits, or cannot be loaded.
     """
-    loaded = load_bench(bench)
+    loaded = _of_no_bits(bench)
     rows = loaded.architectures
     if architectures > len(rows):
         raise BenchError(

@@ -129,6 +129,7 @@ class Leaderboard:
         columns: the names of the columns, ``"space/target"``.
         rows: the proxies.
         scores: proxy to its scores, ``(architectures,)``, NaN where there is none.
+        trained: whether the networks are trained ones that differ by their bits.
     """
 
     bench: str
@@ -137,6 +138,7 @@ class Leaderboard:
     columns: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
     scores: Mapping[str, NDArray[np.float64]] = field(repr=False)
+    trained: bool = False
 
     def __len__(self) -> int:
         """Count the proxies."""

@@ -162,6 +162,7 @@ def rank(
         columns=tuple(column.name for column in columns),
         rows=_placed(rows),
         scores={name: scores.scores(proxy)[0] for name, proxy in chosen.items()},
+        trained=part.trained,
     )
 
 

@@ -156,7 +156,8 @@ class Builder:
 
         Raises:
             QuantisationError: the network does not reach its recorded accuracy, there are too few
-                training images, or the table in the folder was made in another way.
+                training images, or the table in the folder was made in another way or lacks its
+                JSON.
         """
         self._test, self._settings = test, settings
         self.path = folder / f"{settings.network}.csv"
@@ -241,7 +242,13 @@ class Builder:
 
     def _kept(self) -> dict[str, QuantisedRow]:
         """The rows of the table in the folder; none if there is no table."""
+        table = os.path.exists(self.path)  # asked first: another process writes the JSON first
         if not os.path.exists(self._json):
+            if table:
+                raise QuantisationError(
+                    f"{self.path} lies there without its {self._json.name}, which would say how it "
+                    "was made; move it away or choose another --out"
+                )
             return {}
         facts = FACTS.read(self._json)
         for key, value in self._facts.items():

@@ -283,6 +283,10 @@ class Runs:
             for name, text in wanted.items()
         )
 
+    def __repr__(self) -> str:
+        """Show which runs they are, and how many are finished."""
+        return f"Runs({self.title}; {len(self.reported)} finished, in {self.folder})"
+
     def _repr_html_(self) -> str:
         """Show the runs in a notebook."""
         from autoprox.runs.html import runs_html

@@ -331,7 +331,7 @@ def _ray(jobs: int, _: str | None, __: Path | None) -> Iterator[Workers]:
         raise _missing("Ray", "ray") from None
     ours = not ray.is_initialized()
     if ours:
-        local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs}
+        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": jobs}
         ray.init(include_dashboard=False, log_to_driver=False, **local)
     register_ray()
     try:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import best_first, difference_in_words, figure, half_width
-from autoprox.errors import RunError
+from autoprox.benches import load_bench, several
+from autoprox.benches.registry import unnamed_files
+from autoprox.errors import AutoproxError, RunError
 from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures, Interval
@@ -198,13 +200,21 @@ CORRELATIONS = {
 """Rank correlations in the headings and in the captions."""
 
 
-def _shown(settings: Mapping[str, object]) -> str:
-    """Say what the networks were shown, in LaTeX."""
+NETWORKS = {
+    True: "Trained networks that differ by their bits",
+    False: "Untrained networks",
+    None: "Networks",
+}
+"""What was measured, by whether it was trained; None where that is not known."""
+
+
+def _shown(settings: Mapping[str, object], trained: bool | None) -> str:
+    """Say what the networks were, and what they were shown, in LaTeX."""
     images = settings["images"]
     inputs = "images" if images else "inputs of seeded noise"
     sample = settings["sample"]
     entries = "whole tensors" if sample == "full" else f"{sample} entries of each tensor"
-    return f"Untrained networks, a batch of {settings['batch']} {inputs}, {entries}"
+    return f"{NETWORKS[trained]}, a batch of {settings['batch']} {inputs}, {entries}"
 
 
 def board_latex(board: Leaderboard, top: int | None = None) -> str:
@@ -220,7 +230,7 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
     how = (
         f"on {len(board.architectures)} {part} of {escaped(board.bench)}, with 95\\,\\% intervals "
         "of a bootstrap over architectures. "
-        f"{_shown(board.settings)}, seed {board.settings['seed']}. "
+        f"{_shown(board.settings, board.trained)}, seed {board.settings['seed']}. "
     )
     starred = r"$^*$: discovered on some of these architectures. " * any(
         row.searched_on for row in rows
@@ -276,10 +286,11 @@ def run_latex(run: Run) -> str:
     columns = next((row.columns for row in rows if row.columns), ())
     sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
     where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
-    shown = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
+    probe = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
+    shown = _shown(probe, _trained(run))
     how = (
         f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
-        f"bootstrap over architectures. {_shown(shown)}. Search: {escaped(settings.algorithm)}, "
+        f"bootstrap over architectures. {shown}. Search: {escaped(settings.algorithm)}, "
         f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
         f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
     )
@@ -300,6 +311,20 @@ def run_latex(run: Run) -> str:
         booktabs(names, by_column, by_target, f"tab:{label}-targets", ends=last),
     )
     return "\n".join((NEEDED, *tables, _formulas(run, label)))
+
+
+def _trained(run: Run) -> bool | None:
+    """Say whether a run's networks were trained; None where its bench cannot be had.
+
+    The benches of a run are all of trained networks or none is.
+    """
+    first, *_ = sources = several(run.settings.bench)
+    if unnamed_files(sources):
+        return None  # no file is executed for the sake of a caption
+    try:
+        return load_bench(first).trained
+    except AutoproxError:
+        return None
 
 
 def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import random
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from deap import algorithms, base, gp, tools
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from autoprox.evaluation.blocks import whole
 from autoprox.evaluation.evaluate import Table
@@ -26,7 +28,7 @@ from autoprox.evolution.vocabulary import NUMBERS, Vocabulary
 from autoprox.language.graph import Graph
 from autoprox.primitives import PRIMITIVES
 from autoprox.primitives.kinds import Kind, Layer, Network, Number
-from autoprox.ranking import Column, resolved, somers
+from autoprox.ranking import Column, resolved
 from autoprox.statistics import STATISTICS, Measurement
 from autoprox.timing.stage import Lap, Stage, Way, seconds_of
 
@@ -197,11 +199,45 @@ def silence() -> Iterator[None]:
         yield
 
 
+def correlations(scores: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.float64]:
+    """Return Somers' D of rows of scores with columns, ``(rows, columns)``, by SciPy.
+
+    SciPy's own ``somersd`` makes a table of all values first. Its Kendall's τ-b, corrected for
+    ties, is the fastest that it offers, in one call for the columns of the same architectures.
+    D is 0 where the scores or the accuracies are constant.
+    """
+    alike = defaultdict(list)
+    for number, column in enumerate(columns):
+        alike[column.places.tobytes()].append(number)
+    found = np.empty((len(scores), len(columns)))
+    for numbers in alike.values():
+        given = scores[:, columns[numbers[0]].places]
+        true = np.array([columns[number].accuracies for number in numbers])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            untied = _untied(given)[:, None] / _untied(true)
+            found[:, numbers] = _taus(given, true) * np.sqrt(untied)
+    return np.where(np.isnan(found), 0, found)
+
+
+def _taus(scores: Array, accuracies: Array) -> Array:
+    """Return Kendall's τ-b of each row with each other; NaN where one of the two is constant."""
+    try:
+        return np.asarray(kendalltau(scores[:, None], accuracies[None], axis=-1).statistic)
+    except TypeError:  # an older SciPy takes two vectors at a time
+        return np.array([[kendalltau(x, y).statistic for y in accuracies] for x in scores])
+
+
+def _untied(rows: Array) -> Array:
+    """Return twice how many pairs of each row differ."""
+    counts = [np.unique(row, return_counts=True)[1] for row in rows]
+    return np.array([rows.shape[1] ** 2 - each @ each for each in counts])
+
+
 def joint_correlation(scores: NDArray[np.float64], columns: Sequence[Column]) -> float:
     """Return the mean of Somers' D over the columns, by SciPy; `FAILED` where there is none."""
     if not np.isfinite(scores).all() or not np.ptp(scores):
         return FAILED
-    return float(np.mean([somers(scores[column.places], column.accuracies) for column in columns]))
+    return float(correlations(scores[None], columns).mean())
 
 
 def search(rival: DeapSearch, columns: Sequence[Column], population: int, generations: int) -> int:

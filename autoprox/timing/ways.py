@@ -22,13 +22,13 @@ from autoprox.evolution.judge import Judge
 from autoprox.evolution.search import Generation
 from autoprox.language.graph import Graph
 from autoprox.measuring.tables import measure_bench
-from autoprox.ranking import Column, Ranker, somers
+from autoprox.ranking import Column, Ranker, resolved
 from autoprox.runs.evolve import Silent, evolve
 from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import STATISTICS, Store, measure, noise
 from autoprox.statistics.structure import layer_names
 from autoprox.statistics.subject import Subject, reseed
-from autoprox.timing.rival import DeapSearch, silence, writes
+from autoprox.timing.rival import DeapSearch, correlations, silence, writes
 from autoprox.timing.stage import Lap, Stage, Way, seconds_of
 
 RERUN_NETWORKS = 3
@@ -180,20 +180,11 @@ def _all_columns(stage: Stage) -> list[Column]:
 
 
 def _scipy(stage: Stage) -> Iterator[Lap]:
-    """Somers' D of every candidate with every column, one call each.
-
-    SciPy's own ``somersd`` makes a table of all values first; its Kendall's τ, corrected for ties,
-    is the fastest that it offers.
-    """
-    figures, scores = _all_columns(stage), stage.scores
-
-    def correlations() -> list[list[float]]:
-        return [
-            [somers(row[column.places], column.accuracies) for column in figures] for row in scores
-        ]
-
+    """Somers' D of every candidate with every column; what differs by rounding alone ties."""
+    figures, scores = _all_columns(stage), resolved(stage.scores)
     while True:
-        yield Lap(seconds_of(correlations) / len(scores), np.array(correlations()))
+        seconds = seconds_of(lambda: correlations(scores, figures))
+        yield Lap(seconds / len(scores), correlations(scores, figures))
 
 
 def _ranker(stage: Stage) -> Iterator[Lap]:
@@ -374,7 +365,7 @@ RERUN = Way("re-running the networks", _rerun)
 COLD = Way("cached statistics, nothing known", _cold)
 WARM = Way("cached statistics, arguments known", _warm)
 WHOLE_RUN = Way("whole run, distinct candidates", _whole_run)
-SCIPY = Way("scipy.stats.kendalltau and the ties, column by column", _scipy)
+SCIPY = Way("scipy.stats.kendalltau and the ties, all columns a call", _scipy)
 RANKER = Way("all columns at once", _ranker)
 PROGRAM = Way("autoprox, nothing known", _program)
 NUMPY = Way("NumPy, compiled by DEAP", _numpy)

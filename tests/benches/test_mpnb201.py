@@ -157,8 +157,10 @@ def test_each_network_is_measured_by_itself_in_training_mode_at_its_own_bits(ben
 
 def test_without_the_tables_the_message_says_which_variable_names_them(monkeypatch, tmp_path):
     monkeypatch.delenv(mpnb201.VARIABLE, raising=False)
-    with pytest.raises(MissingTableError, match="set AUTOPROX_MPNB201 to a folder with"):
-        mpnb201.mpnb201()
+    for _ in ("not set", "empty"):
+        with pytest.raises(MissingTableError, match="set AUTOPROX_MPNB201 to a folder with"):
+            mpnb201.mpnb201()
+        monkeypatch.setenv(mpnb201.VARIABLE, "")
     monkeypatch.setenv(mpnb201.VARIABLE, str(tmp_path))
     with pytest.raises(MissingTableError, match="there is neither mp_nasbench201_150ep"):
         mpnb201.mpnb201()

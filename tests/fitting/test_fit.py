@@ -224,6 +224,19 @@ def test_what_cannot_be_is_told_before_anything_is_measured(options, reason, tmp
     assert not (tmp_path / "cache").exists()
 
 
+def test_targets_that_no_architecture_has_together_are_to_be_named_one_by_one(tmp_path):
+    bench = autoprox.load_bench(TINY)
+    rows = tuple(
+        replace(row, accuracies={**row.accuracies, ("coarse", "fine")[i % 2]: None})
+        for i, row in enumerate(bench.architectures)
+    )
+    part, cache = replace(bench, architectures=rows), tmp_path / "cache"
+    expected = "no architecture of 'tiny' has figures for all of the targets .*one with --target"
+    with pytest.raises(BenchError, match=expected):
+        fit(part, labels=5, targets=("coarse", "fine"), cache=cache)
+    assert not cache.exists()
+
+
 def test_labels_of_one_value_are_refused(folder):
     bench = autoprox.load_bench(TINY)
     seen = set(autoprox.benches.split(bench, 0).search)

@@ -25,6 +25,7 @@ from autoprox.search.architectures.limits import count_flops
 
 TOY = Path(__file__).parent.parent / "search/architectures/toy_space.py"
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
+BITS = str(Path(__file__).parent.parent / "quantised_tiny_bench.py")
 
 
 @pytest.mark.parametrize(
@@ -258,6 +259,19 @@ def test_exported_modules_have_features_operations_and_times():
 
 def call(*words):
     return CliRunner().invoke(main, words)
+
+
+@pytest.mark.parametrize("command", ["measure", "fit"])
+def test_a_bench_of_bits_is_refused_as_its_networks_would_run_without_them(command, tmp_path):
+    table = tmp_path / "here.csv"
+    table.write_text("architecture,ms\n" + "".join(f"wide/{i},{1 + i}\n" for i in range(14)))
+    before = table.read_text()
+    words = {"measure": ("--architectures", "4", "--passes", "4", "--out", str(table)),
+             "fit": ("--measurements", str(table))}  # fmt: skip
+    done = call("cost", command, "--bench", BITS, *words[command])
+    assert done.exit_code == 1
+    assert "bench 'tinybits' differ by their bits; choose another bench" in done.stderr
+    assert table.read_text() == before
 
 
 def test_measured_here_then_fitted_then_searched_under(tmp_path):

@@ -163,6 +163,17 @@ def test_a_row_whose_outputs_are_not_finite_is_refused_and_not_written(
     builder(tmp_path)
 
 
+def test_a_file_without_its_json_is_left_as_it_is(tmp_path):
+    made = builder(tmp_path)
+    made.path.write_text("somebody else's")
+    expected = r"small\.csv lies there without its small\.json.*move it away or choose another"
+    for refused in (lambda: builder(tmp_path), lambda: made.build(WANTED, quiet)):
+        with pytest.raises(QuantisationError, match=expected):
+            refused()
+    assert made.path.read_text() == "somebody else's"
+    assert not (tmp_path / "small.json").exists()
+
+
 def test_another_seed_or_network_is_not_mixed_into_a_table(tmp_path):
     builder(tmp_path).build(dict(list(WANTED.items())[:1]), quiet)
     with pytest.raises(

@@ -55,6 +55,10 @@ def test_each_is_to_the_byte_the_run_that_it_would_be_alone(three, alone):
     assert len({content(run.folder)["candidates.jsonl"] for run in three.runs.values()}) == 3
 
 
+def test_runs_are_shown_in_a_line(three):
+    assert repr(three) == f"Runs({three.title}; 3 finished, in {three.folder})"
+
+
 def test_the_folder_is_read_together_and_its_runs_by_themselves(three):
     found = autoprox.read_run(three.folder)
     assert isinstance(found, Runs)

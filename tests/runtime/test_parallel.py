@@ -7,7 +7,8 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from unittest.mock import patch
+from types import SimpleNamespace
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
@@ -117,6 +118,21 @@ def test_a_killed_process_is_told_in_a_sentence_and_the_next_call_has_new_ones()
         workers.map(signal.raise_signal, [HARMLESS, HARMLESS, DEADLY, HARMLESS])
     with open_workers(2) as workers:
         assert workers.map(abs, [(-2,), (3,)]) == [2, 3]
+
+
+@pytest.mark.parametrize(("address", "processes"), [(None, 3), ("", 3), ("host:6379", None)])
+def test_an_empty_address_of_rays_counts_as_not_set(address, processes, monkeypatch):
+    def init(num_cpus=None, **_):
+        raise OSError(f"asked for {num_cpus}")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init)
+    for name, module in (("ray", ray), ("ray.util.joblib", Mock())):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(OSError, match=f"asked for {processes}"), open_workers(3, "ray"):
+        pass
 
 
 def test_jobs_are_counted_from_1():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import autoprox
 from autoprox.assessment.assess import Assessment
 from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
@@ -20,6 +21,11 @@ from autoprox.show.latex import LatexCell, LatexColumn, board_latex, booktabs, e
 from autoprox.statistics import STATISTICS
 from tests.made_runs import found, judged
 
+TINY, BITS = (
+    str(Path(__file__).parents[1] / f"{name}.py") for name in ("tiny_bench", "quantised_tiny_bench")
+)
+SENT = "a_file_that_somebody_sent.py"
+TRAINED = "Trained networks that differ by their bits"
 ACCURACIES = np.linspace(50, 90, 20)
 RANKED = Column("cnn", "c10_a", np.arange(20), ACCURACIES)
 
@@ -87,6 +93,28 @@ def test_a_leaderboard_says_how_it_was_measured() -> None:
                and r"$1.000$" in line)  # fmt: skip
     assert best.split(" & ")[1].startswith(r"\textbf{\boldmath $1.000$")
     assert r"sum(weight)" not in board_latex(board(), top=2)
+
+
+def networks_in(captions: str) -> set[str]:
+    return {found.strip() for found in re.findall(r"([\w ]*etworks[\w ]*), a batch", captions)}
+
+
+@pytest.mark.parametrize(
+    ("bench", "networks"), [("vit101", "Untrained networks"), (BITS, TRAINED), (SENT, "Networks")]
+)
+def test_a_run_says_whether_its_networks_were_trained(bench: str, networks: str) -> None:
+    autoprox.load_bench(BITS)  # no file is executed for a caption, but this one was
+    made = run()
+    text = run_latex(replace(made, settings=replace(made.settings, bench=bench)))
+    assert networks_in(text) == {networks}
+
+
+@pytest.mark.parametrize(("bench", "networks"), [(TINY, "Untrained networks"), (BITS, TRAINED)])
+def test_a_leaderboard_says_whether_its_networks_were_trained(
+    bench: str, networks: str, tmp_path: Path
+) -> None:
+    ranked = autoprox.rank("mean(params)", bench, batch=2, sample=8, cache=tmp_path, timed=False)
+    assert networks_in(board_latex(ranked)) == {networks}
 
 
 def test_formulas_are_set_left_and_their_symbols_explained() -> None:

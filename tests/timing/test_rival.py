@@ -15,11 +15,14 @@ from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, Entries, Form
 from autoprox.primitives.kinds import Layer, Network, Relation
 from autoprox.primitives.primitive import call
+from autoprox.ranking import Column
+from autoprox.timing import rival as rival_module
 from autoprox.timing.rival import (
     ELEMENTWISE,
     REDUCTIONS,
     WORDS,
     DeapSearch,
+    correlations,
     global_random,
     joint_correlation,
     search,
@@ -27,6 +30,8 @@ from autoprox.timing.rival import (
     writes,
 )
 from autoprox.timing.stage import laid
+from autoprox.timing.ways import SCIPY as BY_SCIPY
+from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 PLAIN = {**ELEMENTWISE, **REDUCTIONS}
@@ -129,3 +134,41 @@ def test_a_tree_without_a_finite_score_has_the_worst_fitness(stage):
     scores = np.ones(len(places))
     assert joint_correlation(scores, columns) == -1.0
     assert joint_correlation(np.full(len(places), np.inf), columns) == -1.0
+
+
+@pytest.fixture(params=[False, True], ids=["SciPy as it is", "an older SciPy"])
+def calls(request, monkeypatch):
+    """The calls of SciPy's Kendall's τ by the rivals, with and without an axis."""
+    made, whole = [], rival_module.kendalltau
+
+    def counted(x, y, **axis):
+        if request.param and axis:
+            raise TypeError("kendalltau() got an unexpected keyword argument 'axis'")
+        made.append(np.shape(x))
+        return whole(x, y, **axis)
+
+    monkeypatch.setattr(rival_module, "kendalltau", counted)
+    return made
+
+
+def test_the_rivals_rank_by_scipy_at_any_size(stage, calls):
+    next(BY_SCIPY.laps(stage))
+    scipys = len(calls)
+    joint_correlation(stage.scores[0], stage.ground.columns(stage.places))
+    assert 0 < scipys < len(calls)
+
+
+def test_the_rivals_correlations_are_somers_d(calls):
+    draws = np.random.default_rng(0)
+    scores = draws.integers(0, 5, (6, 14)).astype(np.float64)
+    scores[2] = 1.0
+    places = (np.arange(14), np.arange(3, 12), np.arange(14), np.arange(14))
+    accuracies = [draws.integers(0, 9, len(each)).astype(np.float64) for each in places]
+    accuracies[3][:] = 7.0
+    columns = [Column("s", "t", *each) for each in zip(places, accuracies, strict=True)]
+    expected = np.zeros((6, 4))
+    for row in (0, 1, 3, 4, 5):
+        for number in (0, 1, 2):
+            own = scores[row, places[number]]
+            expected[row, number] = SCIPY["somers"](own, accuracies[number]).statistic
+    np.testing.assert_allclose(correlations(scores, columns), expected, atol=1e-12)
