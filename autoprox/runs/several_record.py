@@ -67,9 +67,7 @@ class Runs:
     @property
     def finished(self) -> bool:
         """Whether all of them are."""
-        return self.runs.keys() == self.settings.keys() and all(
-            run.finished for run in self.runs.values()
-        )
+        return self.reported.keys() == self.settings.keys()
 
     @cached_property
     def reported(self) -> dict[str, Run]:
@@ -131,22 +129,19 @@ class Runs:
             RunError: fewer than two runs are finished.
             LanguageError: a word is not known here.
         """
-        count, asked = len(self.reported), len(self.settings)
-        if count < 2:
-            more = "begin several with --seeds" if self.finished else _go_on(self.folder)
-            raise RunError(
-                f"expected two finished runs or more in {self.folder}; it has {count}: {more}"
-            )
         parts = tuple(run.best for run in self.reported.values())
-        number = str(count) if self.finished else f"{count} of {asked}"
+        if len(parts) < 2:
+            has = f"expected two finished runs or more in {self.folder}; it has {len(parts)}"
+            more = "begin several with --seeds" if self.finished else _go_on(self.folder)
+            raise RunError(f"{has}: {more}")
+        number = f"{len(parts)}" if self.finished else f"{len(parts)} of {len(self.settings)}"
         told = f"The best proxies of {number} runs in {self.folder}, by the mean of their ranks."
         return Ensemble(f"{self.folder.name}, {number} together", parts, mean_of_ranks, told)
 
     @property
     def share_split(self) -> bool:
         """Whether all runs searched on the same architectures and held the same ones out."""
-        seen = {replace(settings.seeing, targets=None) for settings in self.settings.values()}
-        return len(seen) == 1
+        return len({replace(run.seeing, targets=None) for run in self.settings.values()}) == 1
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row of figures for each finished run: what varies, and its best proxy."""
