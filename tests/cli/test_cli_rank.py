@@ -51,7 +51,8 @@ def test_every_argument_of_the_function_is_an_option() -> None:
     options = {str(param.name) for param in rank_command.params}
     arguments = set(inspect.signature(autoprox.rank).parameters)
     assert arguments - options == {"timed", "progress", "outlook"}
-    assert options - arguments == {"top", "json_file", "csv_file", "latex", "picture", "quiet"}
+    beside = {"top", "json_file", "csv_file", "latex", "picture", "quiet", "together"}
+    assert options - arguments == beside  # "together" becomes one of the proxies
 
 
 def test_the_table_has_a_row_a_proxy_and_those_without_a_rank_at_the_end(cache: str) -> None:

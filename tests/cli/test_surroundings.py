@@ -101,7 +101,8 @@ def test_sigterm_is_one_sentence_and_loses_nothing(cache, tmp_path):
 
 
 @LINUX
-@pytest.mark.parametrize("gap", [0.02, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [0.02, 0.3])
 def test_ctrl_c_twice_ends_at_once_without_a_traceback(gap, cache, tmp_path):
     process = running(tmp_path, cache)
     os.killpg(process.pid, signal.SIGINT)

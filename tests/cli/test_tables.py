@@ -183,4 +183,4 @@ def test_a_report_shows_the_joint_correlation_and_whole_formulas_at_any_width(wi
     assert any(re.search(r"top 1 +0\.700 +0\.60 … 0\.80 +9\b", line) for line in lines)
     assert f"  top 1   {long}" in lines
     commands = [line for line in lines if line.startswith("  autoprox ")]
-    assert [line.split()[1] for line in commands] == ["report", "show", "evolve"]
+    assert [line.split()[1] for line in commands] == ["report", "show", "evolve", "evolve"]
