@@ -90,6 +90,7 @@ def check_kept(folder):
 
 
 @LINUX
+@pytest.mark.slow
 def test_sigterm_is_one_sentence_and_loses_nothing(cache, tmp_path):
     process = running(tmp_path, cache)
     os.killpg(process.pid, signal.SIGTERM)

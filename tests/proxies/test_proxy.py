@@ -28,7 +28,7 @@ from autoprox.runtime.parallel import open_workers
 from autoprox.statistics import Store, measure, noise
 
 
-@pytest.mark.parametrize("place", [3, 217])
+@pytest.mark.parametrize("place", [217, pytest.param(3, marks=pytest.mark.slow)])
 def test_live_and_cached_scores_agree_over_many_random_graphs(place: int, tmp_path: Path) -> None:
     """One network of each space, on small images."""
     architecture = load_bench("vit101").architectures[place]

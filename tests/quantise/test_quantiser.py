@@ -190,7 +190,7 @@ def test_many_bits_are_nearly_full_precision_and_fewer_are_worse():
     assert changes == sorted(changes)
 
 
-@pytest.mark.parametrize("bits", [2, 3])
+@pytest.mark.parametrize("bits", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_fitted_beats_nearest_beats_plain_and_correction_helps(bits):
     def of(rounding: str, corrected: bool = True) -> float:
         total = 0.0

@@ -84,7 +84,14 @@ def test_functions_that_give_something_else_have_other_digests(pair):
         assert not digest(function).missing
 
 
-@pytest.mark.parametrize("flags", [(), pytest.param(("-O",), marks=pytest.mark.slow), ("-OO",)])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-OO",),
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(("-O",), marks=pytest.mark.slow),
+    ],
+)
 def test_the_same_source_has_the_same_digest_in_every_process(flags, tmp_path):
     sources = [source for pair in PAIRS.values() for source in pair]
     file = tmp_path / "digests.py"

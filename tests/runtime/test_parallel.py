@@ -202,6 +202,7 @@ def test_a_worker_of_another_version_is_refused(theirs):
         parallel._check(Elsewhere(theirs, True), None)
 
 
+@pytest.mark.slow
 def test_a_run_on_dask_loses_a_worker_and_gives_the_same(expected, cache, tmp_path, cluster):
     """One of two processes is killed while the networks are measured, into an empty cache."""
     killed = []

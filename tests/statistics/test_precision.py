@@ -41,7 +41,15 @@ def held_in(dtype, network, inputs):
     return copy.deepcopy(network).to(dtype), inputs
 
 
-@pytest.mark.parametrize("kind", ["mlp", "checkpointed", "attention", "lstm"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "attention",
+        "lstm",
+        pytest.param("mlp", marks=pytest.mark.slow),
+        pytest.param("checkpointed", marks=pytest.mark.slow),
+    ],
+)
 def test_every_proxy_scores_alike_in_every_precision(kind):
     network, inputs, targets = built(kind)
     exact = scores(*held_in(torch.float64, network, inputs), targets)
@@ -124,7 +132,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["inplace", "attention"])
+@pytest.mark.parametrize("kind", ["attention", pytest.param("inplace", marks=pytest.mark.slow)])
 def test_scores_are_the_same_in_all_surroundings_and_forms(kind):
     network, inputs, targets = built(kind)
     expected = scores(network, inputs, targets)

@@ -102,7 +102,9 @@ def test_the_order_of_the_images_and_their_augmentation_depend_on_the_seed(
         assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vit"])  # the one with SGD, the other with AdamW
+@pytest.mark.parametrize(
+    "name", ["resnet20", pytest.param("vit", marks=pytest.mark.slow)]
+)  # SGD, AdamW
 def test_a_resumed_training_ends_as_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
     given = {**SMALL, "precision": "bfloat16"}
     straight = train(name, DATA, TEST, tmp_path / "straight", **given)

@@ -176,7 +176,7 @@ def test_a_file_is_as_wide_as_it_is_told_with_its_fonts_in_it(draw, inches, tmp_
     assert b"/FontFile2" in content  # TrueType, embedded
 
 
-@pytest.mark.parametrize("draw", [history, pareto, words, lineage])
+@pytest.mark.parametrize("draw", [history, lineage])
 def test_one_run_is_one_file_to_the_byte(draw, tmp_path):
     for name in ("a.pdf", "b.pdf"):
         write(draw(RUN), tmp_path / name, width=12)
