@@ -143,7 +143,7 @@ def test_what_is_loaded_keeps_no_file_open_whatever_its_folder_is_called(tmp_pat
     store.save(KEY, measurement)
     opened = len(os.listdir("/proc/self/fd"))
     kept = [store.load(KEY, ["act"]).values["act"] for _ in range(20)]
-    assert len(os.listdir("/proc/self/fd")) == opened
+    assert len(os.listdir("/proc/self/fd")) <= opened  # others may be closed meanwhile
     same(store.load(KEY, ["act"]), measurement)
     assert len(pickle.dumps(kept[0][0])) < 1000  # and none holds more than it shows
 
