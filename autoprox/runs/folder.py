@@ -13,6 +13,7 @@ report.json       the numbers of the end, held-out ones first; written last: it 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -323,6 +324,12 @@ def resume_words(folder: Path, bench: str, teacher: str | None = None) -> list[s
     words = ["evolve", "--resume", str(folder)]
     words += ["--bench", bench] if ".py" in bench else []
     return [*words, "--teacher", teacher] if teacher and teacher_file(teacher) else words
+
+
+def going_on(folder: Path, settings: Settings) -> str:
+    """Say how to go on with the run in a folder, or with several, of one of which settings are."""
+    words = resume_words(folder, settings.bench, settings.teacher)
+    return f"go on with {shlex.join(['autoprox', *words])}"
 
 
 def _line(text: str, parents: Sequence[str], candidate: Candidate) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from autoprox.proxies.function import Ensemble, mean_of_ranks
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
 from autoprox.runs.contents import holds_several
+from autoprox.runs.folder import going_on
 from autoprox.runs.forms import forms
 from autoprox.runs.left_out import LeftOut, known_everywhere
 from autoprox.runs.record import Run
@@ -100,7 +100,7 @@ class Runs:
             RunError: no run is finished.
         """
         if not self.reported:
-            raise RunError(f"none of the runs in {self.folder} is finished: {_go_on(self.folder)}")
+            raise RunError(f"none of the runs in {self.folder} is finished: {self._going_on}")
 
         def worth(name: str) -> float:
             best = self.reported[name].best
@@ -108,6 +108,10 @@ class Runs:
             return (fitness or 0.0) - PARSIMONY * best.graph.complexity
 
         return max(self.reported, key=worth)
+
+    @property
+    def _going_on(self) -> str:
+        return going_on(self.folder, next(iter(self.settings.values())))
 
     @property
     def best(self) -> Proxy:
@@ -132,7 +136,7 @@ class Runs:
         parts = tuple(run.best for run in self.reported.values())
         if len(parts) < 2:
             has = f"expected two finished runs or more in {self.folder}; it has {len(parts)}"
-            more = "begin several with --seeds" if self.finished else _go_on(self.folder)
+            more = "begin several with --seeds" if self.finished else self._going_on
             raise RunError(f"{has}: {more}")
         number = f"{len(parts)}" if self.finished else f"{len(parts)} of {len(self.settings)}"
         told = f"The best proxies of {number} runs in {self.folder}, by the mean of their ranks."
@@ -287,11 +291,6 @@ class Runs:
         from autoprox.runs.html import runs_html
 
         return runs_html(self)
-
-
-def _go_on(folder: Path) -> str:
-    """Say how to go on with the runs in a folder."""
-    return f"go on with {shlex.join(['autoprox', 'evolve', '--resume', str(folder)])}"
 
 
 def differing(settings: Iterable[Settings]) -> dict[str, tuple[Any, ...]]:

@@ -151,7 +151,9 @@ def test_what_is_together_says_of_how_many_runs_it_is(three):
         return Runs(three.folder, asked, {name: three.runs[name] for name in names})
 
     assert some(two, settings).together.name == "three, 2 of 3 together"
-    with pytest.raises(RunError, match=r"two finished runs or more in .*: go on with .* --resume"):
+    with pytest.raises(
+        RunError, match=r"two finished runs or more in .*: go on with .* --resume .* --bench "
+    ):
         _ = some(one, settings).together
     with pytest.raises(RunError, match=r"it has 1: begin several with --seeds"):
         _ = some(one, {name: settings[name] for name in one}).together
