@@ -233,7 +233,7 @@ bench = dataclasses.replace(tiny, build=build)
 """
 
 
-@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_is_done_and_the_next_call_goes_on(tmp_path: Path, jobs: str) -> None:
     bench, gate = tmp_path / "held_up.py", tmp_path / "gate"
     bench.write_text(HELD_UP_BENCH.format(tiny=TINY, gate=str(gate)), encoding="utf-8")
