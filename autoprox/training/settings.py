@@ -24,6 +24,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """What each network is trained with unless the caller says otherwise."""
 
+KNOWN = {"optimiser": ("sgd", "adamw"), "precision": ("bfloat16", "float32")}
+"""What settings that are words may be."""
+
 WARM_UP = 0.2
 """The share of the steps in which the rate rises."""
 
@@ -70,8 +73,9 @@ class TrainingSettings:
                 raise RunError(f"expected a finite {name} from 0; got {getattr(self, name)}")
         if not 0 <= self.seed < 2**31:
             raise RunError(f"expected a seed from 0 to 2147483647; got {self.seed}")
-        if self.precision not in ("bfloat16", "float32"):
-            raise RunError(f"expected precision bfloat16 or float32; got {self.precision!r}")
+        for name, known in KNOWN.items():
+            if (word := getattr(self, name)) not in known:
+                raise RunError(f"expected {name} {' or '.join(known)}; got {word!r}")
 
     def learning_rate(self, progress: float) -> float:
         """The rate after that share of the steps: one cycle, up linearly and down as a cosine.

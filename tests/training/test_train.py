@@ -172,6 +172,7 @@ def test_a_misspelt_setting_is_answered_with_the_nearest(tmp_path: Path) -> None
         ({"decay": float("inf")}, "expected a finite decay from 0; got inf"),
         ({"smoothing": float("nan")}, "expected a finite smoothing from 0; got nan"),
         ({"precision": "int8"}, "expected precision bfloat16 or float32; got 'int8'"),
+        ({"optimiser": "adam"}, "expected optimiser sgd or adamw; got 'adam'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
