@@ -95,6 +95,27 @@ def check_numbers(
             raise error(f"{field.name} is {kind}; got {value!r}")
 
 
+def check_counts(error: type[AutoproxError], least: int = 1, /, **counts: object) -> None:
+    """Refuse what is no whole number from the least one on; a bool is none.
+
+    Args:
+        error: what is raised.
+        least: the least one.
+        counts: the values by the names that the message has for them.
+
+    Raises:
+        AutoproxError: there is such a value; of the type `error`.
+
+    >>> check_counts(AutoproxError, labels=8, repeats=2.5)
+    Traceback (most recent call last):
+        ...
+    autoprox.errors.AutoproxError: repeats is a whole number from 1; got 2.5
+    """
+    for name, value in counts.items():
+        if type(value) is not int or value < least:
+            raise error(f"{name} is a whole number from {least}; got {value!r}")
+
+
 def is_finite(value: object) -> bool:
     """Say whether a value is a number, no bool, that a float64 holds and that is finite.
 

@@ -10,6 +10,7 @@ import torch
 
 from autoprox.benches.cifar import NETWORKS
 from autoprox.errors import RunError
+from autoprox.runtime.arguments import check_counts, is_finite
 
 RECIPES: dict[str, dict[str, Any]] = {
     "resnet20": {"epochs": 24, "optimiser": "sgd", "rate": 0.2, "decay": 5e-4},
@@ -63,16 +64,16 @@ class TrainingSettings:
         Raises:
             RunError: a setting makes no sense.
         """
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise RunError(f"expected {name} from 1; got {getattr(self, name)}")
-        if not 0 < self.rate < math.inf:
-            raise RunError(f"expected a finite rate above 0; got {self.rate}")
-        for name in ("decay", "smoothing"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise RunError(f"expected a finite {name} from 0; got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**31:
-            raise RunError(f"expected a seed from 0 to 2147483647; got {self.seed}")
+        check_counts(RunError, epochs=self.epochs, batch=self.batch)
+        check_counts(RunError, 0, seed=self.seed)
+        if self.seed >= 2**31:
+            raise RunError(f"expected a seed up to 2147483647; got {self.seed}")
+        if not is_finite(self.rate) or self.rate <= 0:
+            raise RunError(f"expected a finite rate above 0; got {self.rate!r}")
+        if not is_finite(self.decay) or self.decay < 0:
+            raise RunError(f"expected a finite decay from 0; got {self.decay!r}")
+        if not is_finite(self.smoothing) or not 0 <= self.smoothing <= 1:
+            raise RunError(f"expected a smoothing from 0 to 1; got {self.smoothing!r}")
         for name, known in KNOWN.items():
             if (word := getattr(self, name)) not in known:
                 raise RunError(f"expected {name} {' or '.join(known)}; got {word!r}")

@@ -9,7 +9,7 @@ import autoprox
 from autoprox.errors import AutoproxError, RunError, UnknownNameError
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
-from autoprox.runtime.arguments import check_numbers, is_finite, is_plain_name, listed
+from autoprox.runtime.arguments import check_counts, check_numbers, is_finite, is_plain_name, listed
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 
@@ -72,6 +72,13 @@ def test_a_whole_number_may_stand_for_a_share():
     check_numbers(Made(share=1), RunError)
     with pytest.raises(AutoproxError, match="share is a number; got 'half'"):
         check_numbers(Made(share="half"), RunError)
+
+
+@pytest.mark.parametrize("value", ["8", 8.0, True, None, 0])
+def test_a_count_is_a_whole_number_from_the_least_on(value):
+    check_counts(RunError, labels=1, repeats=10**400)
+    with pytest.raises(RunError, match=rf"labels is a whole number from 1; got {value!r}"):
+        check_counts(RunError, labels=value)
 
 
 def test_numbers_and_names():

@@ -163,21 +163,30 @@ def test_a_misspelt_setting_is_answered_with_the_nearest(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epochs": 0}, "expected epochs from 1; got 0"),
-        ({"batch": -1}, "expected batch from 1; got -1"),
-        ({"seed": -1}, "expected a seed from 0"),
+        ({"epochs": 0}, "epochs is a whole number from 1; got 0"),
+        ({"epochs": 1.5}, "epochs is a whole number from 1; got 1.5"),
+        ({"batch": -1}, "batch is a whole number from 1; got -1"),
+        ({"batch": 16.5}, "batch is a whole number from 1; got 16.5"),
+        ({"seed": -1}, "seed is a whole number from 0; got -1"),
+        ({"seed": 0.5}, "seed is a whole number from 0; got 0.5"),
+        ({"seed": 2**31}, "expected a seed up to 2147483647; got 2147483648"),
         ({"rate": 0.0}, "expected a finite rate above 0; got 0.0"),
         ({"rate": float("inf")}, "expected a finite rate above 0; got inf"),
         ({"rate": float("nan")}, "expected a finite rate above 0; got nan"),
+        ({"rate": "0.1"}, "expected a finite rate above 0; got '0.1'"),
         ({"decay": float("inf")}, "expected a finite decay from 0; got inf"),
-        ({"smoothing": float("nan")}, "expected a finite smoothing from 0; got nan"),
+        ({"smoothing": float("nan")}, "expected a smoothing from 0 to 1; got nan"),
+        ({"smoothing": 1.5}, "expected a smoothing from 0 to 1; got 1.5"),
         ({"precision": "int8"}, "expected precision bfloat16 or float32; got 'int8'"),
         ({"optimiser": "adam"}, "expected optimiser sgd or adamw; got 'adam'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused_before_anything_is_written(
+    given: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(RunError, match=message):
-        recipe("resnet20", **given)
+        train("resnet20", DATA, TEST, tmp_path, **SMALL | given)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_every_network_has_a_recipe_and_no_other_name_has() -> None:
@@ -274,7 +283,7 @@ def test_mistakes_are_messages(files: tuple[str, ...], tmp_path: Path) -> None:
         ("resnet", *files): "unknown network 'resnet'; did you mean 'resnet20'?",
         ("vit", "--data", "none.tgz"): "no CIFAR-10 at none.tgz",
         ("vit", *files[:2]): "give --test FILE beside it",
-        ("vit", *files, "--epochs", "0"): "expected epochs from 1",
+        ("vit", *files, "--epochs", "0"): "epochs is a whole number from 1; got 0",
         ("vit", *files, "--resume", "--out", str(tmp_path)): "leave out --resume",
     }.items():
         result = call(*words)
