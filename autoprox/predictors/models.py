@@ -83,6 +83,9 @@ class Model:
 
 MAY_BE_0 = ("depth", "decay", "dropout")
 
+NOT_1 = ("batch", "dropout")
+"""A batch of one has nothing to compare, and where all is dropped nothing is learnt."""
+
 MOST = 1_000_000
 """No whole number among the settings is larger."""
 
@@ -97,8 +100,10 @@ def _check(name: str, value: Any, default: Any) -> None:
         return
     whole = type(default) is int
     fits = is_finite(value) and (isinstance(value, int) and value <= MOST if whole else value <= 1)
-    if not fits or value < 0 or (value == 0 and name not in MAY_BE_0):
+    refused = (value == 0 and name not in MAY_BE_0) or (value == 1 and name in NOT_1)
+    if not fits or value < 0 or refused:
         least = "from 0" if name in MAY_BE_0 else "above 0"
+        least += ", but not 1" if name in NOT_1 else ""
         kind = "a whole number" if whole else "a number up to 1,"
         raise AutoproxError(f"{name} is {kind} {least}, as in {name}={default}; got {value!r}")
 

@@ -236,3 +236,9 @@ def test_what_cannot_be_fitted_is_refused():
         MODELS["parzc"].asked({"loss": "kendall"})
     with pytest.raises(AutoproxError, match="epochs is a whole number above 0"):
         MODELS["parzc"].asked({"epochs": 1.5})
+    said = "batch is a whole number above 0, but not 1, as in batch=10; got 1"
+    with pytest.raises(AutoproxError, match=said):  # no step would be taken
+        MODELS["mlp"].asked({"batch": 1})
+    said = "dropout is a number up to 1, from 0, but not 1, as in dropout=0.1; got 1.0"
+    with pytest.raises(AutoproxError, match=said):
+        MODELS["mlp"].asked({"dropout": 1.0})
