@@ -73,7 +73,7 @@ def named_options(
 def check_numbers(
     settings: Any, error: type[AutoproxError], words: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Refuse what is no number where the default of a dataclass's field is one.
+    """Refuse what is no number, or no bool, where the default of a dataclass's field is one.
 
     Args:
         settings: the dataclass.
@@ -88,6 +88,8 @@ def check_numbers(
         whole, word = type(default) is int, words.get(field.name)
         if word is not None and value == word:
             continue
+        if type(default) is bool and type(value) is not bool:
+            raise error(f"{field.name} is True or False; got {value!r}")
         if (whole or type(default) is float) and (
             not is_finite(value) or (whole and not isinstance(value, int))
         ):

@@ -10,6 +10,7 @@ from autoprox.errors import AutoproxError, RunError, UnknownNameError
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.runtime.arguments import check_counts, check_numbers, is_finite, is_plain_name, listed
+from autoprox.search.architectures.settings import SearchSettings
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
 
@@ -60,6 +61,16 @@ def test_an_unknown_option_is_answered_with_the_nearest(call, said):
 def test_what_is_no_number_is_refused_where_one_is_meant(value):
     with pytest.raises(RunError, match="evaluations is a whole number; got"):
         Settings("b", evaluations=value)
+
+
+@pytest.mark.parametrize("value", ["no", None, 1, 0.0])
+def test_what_is_no_bool_is_refused_where_one_is_meant(value):
+    for settings in (
+        lambda: Settings("b", comparing=value),
+        lambda: SearchSettings("s", ("zico",), latency=value),
+    ):
+        with pytest.raises(AutoproxError, match=f" is True or False; got {value!r}"):
+            settings()
 
 
 def test_a_whole_number_may_stand_for_a_share():
