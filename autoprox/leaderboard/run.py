@@ -153,7 +153,7 @@ def rank(
         "held_out": held_out,
         "split_seed": split_seed,
         **{name: getattr(probe, name) for name in ("sample", "batch", "seed", "images", "device")},
-        **({"teacher": teacher, "teacher_weights": teacher_weights} if taught else {}),
+        **({"teacher": teacher, "teacher_weights": probe.teacher_weights} if taught else {}),
     }
     return Leaderboard(
         bench=part.name,

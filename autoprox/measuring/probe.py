@@ -66,11 +66,14 @@ class Probe:
     teacher_weights: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the numbers; paths become text, which JSON can hold.
 
         Raises:
             StatisticError: one is out of its range, or none.
         """
+        for name in ("images", "teacher_weights"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(path))
         check_numbers(self, StatisticError, {"sample": "full"})
         if self.batch < 1:
             raise StatisticError(f"batch is at least 1; got {self.batch}")

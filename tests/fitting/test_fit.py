@@ -237,6 +237,14 @@ def test_targets_that_no_architecture_has_together_are_to_be_named_one_by_one(tm
     assert not cache.exists()
 
 
+def test_images_of_a_path_are_those_of_its_text(folder, tmp_path):
+    images = tmp_path / "images.npz"
+    x = np.random.default_rng(0).integers(0, 255, (8, 8, 8, 3), dtype=np.uint8)
+    np.savez(images, x=x, y=np.arange(8) % 5)
+    path, text = (tiny(folder, "ridge", images=each).proxy for each in (images, str(images)))
+    assert path.digest == text.digest
+
+
 def test_labels_of_one_value_are_refused(folder):
     bench = autoprox.load_bench(TINY)
     seen = set(autoprox.benches.split(bench, 0).search)

@@ -458,6 +458,17 @@ def test_images_that_were_replaced_are_read_again(tmp_path):
     np.testing.assert_array_equal(second, alone)
 
 
+def test_images_of_a_path_are_those_of_its_text(tmp_path):
+    images = tmp_path / "images.npz"
+    x = np.random.default_rng(0).integers(0, 255, (8, 8, 8, 3), dtype=np.uint8)
+    np.savez(images, x=x, y=np.arange(8) % 5)
+    how = {"spaces": ["mlp"], "timed": False, "cache": tmp_path}
+    boards = [autoprox.rank(["snip"], TINY, images=each, **how) for each in (images, str(images))]
+    texts = [json.dumps(board.to_json()) for board in boards]
+    assert texts[0] == texts[1]
+    assert Probe(teacher="resnet8", teacher_weights=images).teacher_weights == str(images)
+
+
 def test_too_few_images_for_one_proxy_cost_only_that(tmp_path):
     x = np.random.default_rng(0).integers(0, 255, (10, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", x=x, y=np.arange(10) % 5)
