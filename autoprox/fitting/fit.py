@@ -28,7 +28,7 @@ from autoprox.ranking.figures import last_where
 from autoprox.runs.ground import lay, searched_statistics, with_baselines
 from autoprox.runs.running import found_at
 from autoprox.runs.unseen import check_unseen
-from autoprox.runtime.arguments import listed, named_options
+from autoprox.runtime.arguments import check_counts, listed, named_options
 from autoprox.runtime.device import CPU, device_of
 from autoprox.runtime.parallel import HERE, Workers, open_workers
 from autoprox.runtime.progress import Progress, silent
@@ -214,10 +214,8 @@ def fit(
     asked = entry.asked(settings or {})
     if labelling not in LABELLINGS:
         raise UnknownNameError("labelling", labelling, LABELLINGS)
-    if repeats < 1 or labels < 1 or seed < 0:
-        raise AutoproxError(
-            f"repeats and labels are at least 1, seed 0; got {repeats}, {labels} and {seed}"
-        )
+    check_counts(AutoproxError, labels=labels, repeats=repeats)
+    check_counts(AutoproxError, 0, seed=seed, split_seed=split_seed)
     check_labels(model, np.arange(labels, dtype=np.float64))
     path = None if out is None else fitted_path(out)
     source = bench if isinstance(bench, Bench) else str(bench)

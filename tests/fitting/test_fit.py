@@ -212,6 +212,11 @@ def test_the_command_prints_what_the_function_finds(folder, capsys):
     ("options", "reason"),
     [
         ({"labels": 4}, "'gp' needs at least 5 labels; got 4"),
+        ({"labels": 12.0}, "labels is a whole number from 1; got 12.0"),
+        ({"labels": "12"}, "labels is a whole number from 1; got '12'"),
+        ({"repeats": 2.5}, "repeats is a whole number from 1; got 2.5"),
+        ({"seed": 0.5}, "seed is a whole number from 0; got 0.5"),
+        ({"split_seed": -1}, "split_seed is a whole number from 0; got -1"),
         ({"labels": 15}, "split has 14 architectures with figures; got labels=15: draw more"),
         ({"targets": "coarser"}, "unknown target 'coarser'; did you mean 'coarse'"),
         ({"out": "gp.pt"}, r"a fitted proxy is a file NAME\.safetensors; got 'gp.pt'"),

@@ -17,7 +17,7 @@ from autoprox.hardware.pricing import located, price_of
 from autoprox.language.graph import Graph
 from autoprox.proxies.loading import Source
 from autoprox.runs.folder import RunFolder
-from autoprox.runtime.arguments import listed, named_options
+from autoprox.runtime.arguments import check_counts, listed, named_options
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
 from autoprox.runtime.options import resumed_alone, settings_in
@@ -210,6 +210,7 @@ def search_architectures(
         ScoreError: a proxy has no score on any architecture, or compares networks.
         AutoproxError: images, cache, folder or workers cannot be used; the message says which.
     """
+    check_counts(SpaceError, 0, top=top)
     asked = settings_in(locals(), SearchSettings)
     del asked["space"], asked["proxies"]
     asked["cost"], asked["limits"] = located(cost), tuple(map(located_limit, listed(limits)))

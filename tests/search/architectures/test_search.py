@@ -415,13 +415,16 @@ def test_an_impossible_limit_says_what_was_seen(search) -> None:
         ({"sample": 10**30}, StatisticError, "sample is at most"),
         ({"seed": -1}, SpaceError, "seed is from 0"),
         ({"sample": 0}, StatisticError, "sample is 1 or more"),
+        ({"top": 2.5}, SpaceError, "top is a whole number from 0; got 2.5"),
+        ({"top": -1}, SpaceError, "top is a whole number from 0; got -1"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_scored(
-    search, options, error, message
+    search, options, error, message, tmp_path
 ) -> None:
     with pytest.raises(error, match=message):
         search(**options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_search_refuses_what_has_changed(search, tmp_path, cache) -> None:
