@@ -55,7 +55,7 @@ class Distillation:
     Attributes:
         teacher: a trained network, which runs in evaluation mode and is left as it was.
         weights: a distance to its weight in the loss.
-        options: those of the command line that say the same, for the record.
+        options: those of the command line that say the same, for the record; empty if none do.
 
     Example:
         >>> from autoprox.benches.cifar.resnet import ResNet

@@ -89,7 +89,9 @@ def train(
         **changes: `TrainingSettings` that replace those of the network's recipe.
 
     Returns:
-        The path of the weights; what is known about them stands in the file's header.
+        The path of the weights; what is known about them stands in the file's header, with the
+        command that trains so, or null where its options cannot say all that `changes` and
+        `distillation` do.
 
     Raises:
         UnknownNameError: no network has that name.
@@ -311,11 +313,15 @@ def _write_result(path: Path, training: _Training, test: Labelled) -> None:
     write_weights(path, weights, facts)
 
 
-def _command(settings: TrainingSettings, distillation: Distillation | None) -> str:
-    """The command that trains with these settings."""
+def _command(settings: TrainingSettings, distillation: Distillation | None) -> str | None:
+    """The command that trains so; None if there is none, as options cannot say all of it."""
     names = ("epochs", "batch", "rate", "seed", "precision")
-    options = " ".join(f"--{name} {getattr(settings, name)}" for name in names)
+    given = {name: getattr(settings, name) for name in names}
+    untold = distillation is not None and not distillation.options
+    if untold or recipe(settings.network, **given) != settings:
+        return None
+    options = " ".join(f"--{name} {value}" for name, value in given.items())
     options += f" --threads {torch.get_num_threads()}"
-    if distillation is not None and distillation.options:
+    if distillation is not None:
         options += f" {distillation.options}"
     return f"autoprox bench train {settings.network} --data FILE {options}"

@@ -219,6 +219,7 @@ def test_the_command_distils_as_the_function_does(
     assert facts["distillation"] == read_weights(expected)[1]["distillation"]
     ending = f"--teacher resnet20 --teacher-weights {path} --distance semantic=0.25,relation=300"
     assert facts["command"].endswith(ending)
+    assert read_weights(expected)[1]["command"] is None  # of a teacher that no option names
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tests.training.two_colours import two_colours, weights
 
 DATA, TEST = two_colours(96, 0), two_colours(40, 1)
 SMALL: dict[str, Any] = {"epochs": 3, "batch": 16, "precision": "float32"}
+ONE: dict[str, Any] = {**SMALL, "epochs": 1}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,6 +66,12 @@ def test_training_learns_and_states_the_accuracy_of_the_file(finished: Path) -> 
     assert "--epochs 3 --batch 16" in facts["command"]
     assert facts["normalisation"]["mean"] == [0.4914, 0.4822, 0.4465]
     assert not checkpoint_path("resnet20", finished.parent).exists()
+
+
+@pytest.mark.parametrize("change", [{"decay": 0.05}, {"smoothing": 0.0}, {"optimiser": "adamw"}])
+def test_what_no_option_says_has_no_command(change: dict[str, Any], tmp_path: Path) -> None:
+    path = train("resnet20", two_colours(16, 0), TEST, tmp_path, **ONE, **change)
+    assert read_weights(path)[1]["command"] is None
 
 
 def test_weights_are_stored_in_half_precision(finished: Path) -> None:
@@ -119,7 +126,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(name: str, tmp_path: Pa
 
 def test_training_leaves_the_global_random_state(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    train("resnet20", DATA, TEST, tmp_path, **{**SMALL, "epochs": 1})
+    train("resnet20", DATA, TEST, tmp_path, **ONE)
     assert torch.equal(torch.get_rng_state(), before)
 
 
