@@ -7,7 +7,6 @@ command line knows those in `DISTANCES`.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 
 from autoprox.errors import RunError
 from autoprox.proxies.functions.distillation import Compared, relation_distance, semantic_distance
+from autoprox.runtime.arguments import is_finite
+from autoprox.runtime.digest import called, digest
 from autoprox.runtime.registry import Registry
 from autoprox.statistics.measuring import own_randomness
 from autoprox.statistics.private import private_copy
@@ -74,19 +75,33 @@ class Distillation:
         Raises:
             RunError: one is below 0, or not finite.
         """
-        for distance, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise RunError(
-                    f"expected a weight from 0 of {distance.__name__} in the loss; got {weight}"
-                )
+        for name, distance in self._named().items():
+            weight = self.weights[distance]
+            if not is_finite(weight) or weight < 0:
+                raise RunError(f"expected a weight from 0 of {name} in the loss; got {weight!r}")
 
     def facts(self) -> dict[str, Any]:
-        """What tells one distillation from another: the distances, and a digest of the teacher."""
-        digest = hashlib.sha256()
+        """What tells one distillation from another: weights, and digests of distances and teacher.
+
+        Objects of a user's own classes that a distance refers to count by their class alone.
+        """
+        teacher, named = hashlib.sha256(), self._named()
         for name, tensor in self.teacher.state_dict().items():
-            digest.update(name.encode() + tensor.detach().cpu().double().numpy().tobytes())
-        weights = {function.__name__: weight for function, weight in self.weights.items()}
-        return {"weights": weights, "teacher": digest.hexdigest()}
+            teacher.update(name.encode() + tensor.detach().cpu().double().numpy().tobytes())
+        return {
+            "weights": {name: self.weights[distance] for name, distance in named.items()},
+            "distances": {name: digest(distance).text for name, distance in named.items()},
+            "teacher": teacher.hexdigest(),
+        }
+
+    def _named(self) -> dict[str, Compared]:
+        """The distances by name; of several of one name, all but the first have a number."""
+        named: dict[str, Compared] = {}
+        for distance in self.weights:
+            name = called(distance).rpartition(".")[2]
+            alike = sum(other.partition(" ")[0] == name for other in named)
+            named[f"{name} {alike + 1}" if alike else name] = distance
+        return named
 
 
 class Distilled:

@@ -142,6 +142,8 @@ class _Training:
     ) -> None:
         self.settings, self.data, self.distillation = settings, data, distillation
         self.history: list[dict[str, float]] = []
+        # Before any step, as a distance may remember what it was shown.
+        self.distillation_facts = None if distillation is None else distillation.facts()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with seeded(settings.seed):
             network = NETWORKS[settings.network]()
@@ -157,7 +159,7 @@ class _Training:
             "settings": dataclasses.asdict(self.settings),
             "data": self.data,
             "history": self.history,
-            **({} if self.distillation is None else {"distillation": self.distillation.facts()}),
+            **({"distillation": told} if (told := self.distillation_facts) else {}),
         }
 
     def check(self, images: Labelled) -> None:
@@ -284,7 +286,10 @@ def _resumed(
                 "it out, or start anew with another --out"
             )
     training = _Training(settings, _digest(images), distillation)
-    if begun.distillation != (distillation and distillation.facts()):
+    before, now = begun.distillation, training.distillation_facts
+    if before and now:  # an earlier autoprox wrote no digests of distances
+        before = {"distances": now["distances"], **before}
+    if before != now:
         raise RunError(f"{checkpoint} was begun with another teacher or distance: give the same")
     if begun.data != training.data:
         raise RunError(f"{checkpoint} was begun with other training images: give the same --data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from autoprox.benches.cifar import NETWORKS, normalised
 from autoprox.benches.cifar.resnet import ResNet
 from autoprox.cli import main
 from autoprox.errors import RunError, StatisticError
-from autoprox.proxies.functions.distillation import relation_distance, semantic_distance
-from autoprox.training import Distillation, TrainingProgress, train
-from autoprox.training.checkpoint import read_weights
+from autoprox.proxies.functions.distillation import Compared, relation_distance, semantic_distance
+from autoprox.statistics.taught import Side
+from autoprox.training import Distillation, TrainingProgress, checkpoint_path, train
+from autoprox.training.checkpoint import read_weights, write_weights
 from autoprox.training.distilling import Distilled, soft_label_distance
 from tests.training.two_colours import two_colours, weights
 
@@ -149,6 +151,42 @@ def test_a_training_goes_on_with_its_own_teacher(teacher: ResNet, tmp_path: Path
     assert resumed.read_bytes() == straight.read_bytes()
 
 
+def scaled(factor: float) -> Compared:
+    """A distance of one name for all factors."""
+
+    def distance(student: Side, teacher: Side, seed: int) -> Tensor:
+        return factor * relation_distance(student, teacher, seed)
+
+    return distance
+
+
+def test_distances_of_one_name_are_told_apart(teacher: ResNet) -> None:
+    def facts(*distances: Compared) -> dict[str, Any]:
+        return Distillation(teacher, dict.fromkeys(distances, 1.0)).facts()
+
+    assert facts(scaled(1.0)) == facts(scaled(1.0))
+    assert facts(scaled(1.0)) != facts(scaled(2.0))
+    both = facts(scaled(1.0), scaled(2.0), functools.partial(scaled(2.0)))
+    assert both["weights"] == {"distance": 1.0, "distance 2": 1.0, "distance 3": 1.0}
+    assert len({*both["distances"].values()}) == 3
+
+
+def test_a_training_is_resumed_with_its_own_distance_only(teacher: ResNet, tmp_path: Path) -> None:
+    def run(distance: Compared, **options: Any) -> Path:
+        beside = Distillation(teacher, {distance: 1.0})
+        return train("resnet20", two_colours(32, 0), TEST, tmp_path, distillation=beside, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scaled(1.0), observer=stop, **SMALL)
+    with pytest.raises(RunError, match="begun with another teacher or distance: give the same"):
+        run(scaled(2.0), resume=True)
+    checkpoint = checkpoint_path("resnet20", tmp_path)
+    tensors, facts = read_weights(checkpoint)
+    del facts["distillation"]["distances"]  # as an earlier autoprox wrote it
+    write_weights(checkpoint, tensors, facts)
+    assert "distances" in read_weights(run(scaled(1.0), resume=True))[1]["distillation"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -178,10 +216,11 @@ def test_a_teacher_sees_images_of_its_own_size(teacher: ResNet) -> None:
     torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_refused(weight: float, teacher: ResNet) -> None:
-    with pytest.raises(RunError, match=r"expected a weight from 0 of relation_distance.*; got"):
-        Distillation(teacher, {relation_distance: weight})
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), "1"])
+def test_a_weight_that_is_none_is_refused(weight: Any, teacher: ResNet) -> None:
+    for distance in (relation_distance, functools.partial(relation_distance)):
+        with pytest.raises(RunError, match=r"expected a weight from 0 of relation_distance.*; got"):
+            Distillation(teacher, {distance: weight})
 
 
 # The command
