@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from autoprox.errors import SpaceError
+from autoprox.runtime.files import digits
 from autoprox.runtime.quantities import count_text
 from autoprox.search.architectures.limits import Range, cost_of
 from autoprox.search.architectures.space import Config, Space, asked, key_of
@@ -27,7 +28,9 @@ class Draws:
         space: the space.
         ranges: the limits, by ``params``, ``flops``, or quantity and device.
         known: the keys of the architectures drawn so far that fit.
-        drawn: how many architectures were held against the limits.
+        unfit: digests of the keys of those that do not, of which there may be many more.
+        misses: those among them that the generation in work added.
+        drawn: how many architectures were held against the limits, each once.
         fit: how many of them fit.
         seen: the smallest and the largest cost of what was drawn, for each limit.
         broken: why the first network that could not be built could not; None if all could.
@@ -36,6 +39,8 @@ class Draws:
     space: Space
     ranges: Mapping[str, Range]
     known: set[str] = field(default_factory=set)
+    unfit: set[str] = field(default_factory=set)
+    misses: list[str] = field(default_factory=list)
     drawn: int = 0
     fit: int = 0
     seen: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -53,13 +58,15 @@ class Draws:
             else:
                 config = asked(self.space, "sample", self.space.sample, random)
             key = key_of(self.space, config)
-            if key in self.known:
+            if key in self.known or (mark := digits(key, 16)) in self.unfit:
                 continue
             self.drawn += 1
             if self.fits(config):
                 self.fit += 1
                 self.known.add(key)
                 return config
+            self.unfit.add(mark)
+            self.misses.append(mark)
         if not self.known:
             raise SpaceError(
                 f"none of {DRAWS} architectures drawn from space {self.space.name!r} fits "
@@ -93,12 +100,14 @@ class Draws:
         return " and ".join(parts or self.ranges) + (f"; {self.broken}" if self.broken else "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts and costs as JSON data."""
+        """Return the counts and costs, and what did not fit in this generation, as JSON data."""
         seen = {name: list(ends) for name, ends in self.seen.items()}
-        return {"drawn": self.drawn, "fit": self.fit, "seen": seen, "broken": self.broken}
+        counts = {"drawn": self.drawn, "fit": self.fit}
+        return {**counts, "seen": seen, "broken": self.broken, "misses": list(self.misses)}
 
     def restore(self, data: Mapping[str, Any], known: set[str]) -> None:
-        """Take what `to_json` returned, and the keys of what was drawn."""
+        """Take what `to_json` returned, with all misses, and the keys of what fits."""
         self.drawn, self.fit, self.known = data["drawn"], data["fit"], known
+        self.unfit = {*data["misses"]}
         self.seen = {name: (low, high) for name, (low, high) in data["seen"].items()}
         self.broken = data["broken"]

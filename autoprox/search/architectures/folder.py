@@ -11,7 +11,7 @@ front.csv      the Pareto front
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.runs.contents import check_free
 from autoprox.runtime.files import write_json, write_text
 from autoprox.runtime.journal import Journal
-from autoprox.runtime.schema import Count, FileKind
+from autoprox.runtime.schema import Count, FileKind, read_bytes, sealed_lines
 from autoprox.search.architectures.found import FoundArchitectures
 from autoprox.search.architectures.scoring import Scored
 from autoprox.search.architectures.settings import SearchSettings
@@ -49,7 +49,7 @@ class SearchState:
         scored: how many architectures these are.
         exhausted: whether nothing new is to be found.
         random: the state of the generator.
-        draws: see `Draws.to_json`.
+        draws: see `Draws.to_json`; an earlier autoprox wrote no misses.
     """
 
     bytes: Count
@@ -136,13 +136,15 @@ class SearchFolder:
     def state(self) -> tuple[SearchState, list[Scored]] | None:
         """Return the state to go on from and what was scored until then; None if there is none.
 
-        It is the last one, or an earlier one if architectures are missing that the last one counts.
+        It is the last one, or an earlier one if architectures are missing that the last one counts,
+        with the misses of all generations until then.
 
         Raises:
             RunError: a file is damaged, of an earlier autoprox, or newer.
         """
         try:
-            saved = self._journal.load()
+            saved, states = self._journal.load(), self._journal.states
+            lines = list(sealed_lines(read_bytes(states), SearchState, states))
         except AutoproxError as error:
             raise RunError(f"the search in {self.path} cannot be resumed: {error}") from None
         if saved is None:
@@ -153,7 +155,8 @@ class SearchFolder:
                 f"{self._journal.lines} has {len(scored)} architectures, but the state stands on "
                 f"{state.scored}: one of the files is of another search"
             )
-        return state, scored
+        misses = [miss for line in lines for miss in line.draws.get("misses", ())]
+        return replace(state, draws={**state.draws, "misses": misses}), scored
 
     def report(self, found: FoundArchitectures, top: int) -> None:
         """Write what was found."""

@@ -72,6 +72,7 @@ class ArchitectureSearch:
             ScoreError: nothing has a score yet.
         """
         configs = []
+        self.draws.misses = []
         for _ in range(min(GENERATION, self.settings.evaluations - len(self.scored))):
             config = self.draws.new(self.algorithm.propose, self.random)
             if config is None:

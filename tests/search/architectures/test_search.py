@@ -15,7 +15,9 @@ from autoprox.benches.spaces import ChoiceSpace
 from autoprox.errors import RunError, ScoreError, SpaceError, StatisticError, UnknownNameError
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.function import FunctionProxy
+from autoprox.search.architectures import draws
 from autoprox.search.architectures.algorithms import ALGORITHMS, POPULATION, non_dominated
+from autoprox.search.architectures.limits import cost_of
 from autoprox.search.architectures.scoring import Scored, merits
 from autoprox.search.architectures.search import GENERATION, ArchitectureSearch
 from autoprox.search.architectures.settings import SearchSettings
@@ -97,6 +99,8 @@ def test_a_resumed_search_ends_as_if_nothing_had_happened(search, algorithm, cac
     resumed = search_architectures(resume=stopped.folder, cache=cache)
     assert resumed.finished
     assert content(resumed.folder) == content(whole.folder)
+    for name in ("state.json", "states.jsonl"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert (resumed.drawn, resumed.fit) == (whole.drawn, whole.fit)
 
 
@@ -127,6 +131,19 @@ def test_every_architecture_is_scored_once_and_keeps_within_the_limits(search) -
     assert found.fit == 60
     assert found.rate == f"60 of {found.drawn} samples fit"
     assert found.drawn > 60
+
+
+def test_what_does_not_fit_is_counted_and_priced_once(search, monkeypatch) -> None:
+    priced = []
+
+    def noted(space, config, name):
+        priced.append(json.dumps(config))
+        return cost_of(space, config, name)
+
+    monkeypatch.setattr(draws, "cost_of", noted)
+    found = search(params=":70", evaluations=90)
+    assert len(priced) == len({*priced})
+    assert found.drawn == len(priced) > found.fit == 90
 
 
 def silent(found):
