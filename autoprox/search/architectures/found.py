@@ -16,10 +16,11 @@ from torch import nn
 
 from autoprox.errors import SpaceError
 from autoprox.hardware.pricing import QUANTITIES
+from autoprox.runtime.arguments import check_counts
 from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.quantities import count_text
 from autoprox.search.architectures.algorithms import non_dominated
-from autoprox.search.architectures.limits import device_cost
+from autoprox.search.architectures.limits import check_cost, device_cost
 from autoprox.search.architectures.scoring import Scored, merits
 from autoprox.search.architectures.settings import SearchSettings
 from autoprox.search.architectures.space import Config, Space, build
@@ -77,7 +78,11 @@ class FoundArchitectures:
         """Return the architectures of the largest merit, the best first; of equal ones the first.
 
         Failures are not among them.
+
+        Raises:
+            SpaceError: the count is no whole number from 0 on.
         """
+        check_counts(SpaceError, 0, count=count)
         order = np.argsort(-self.merits, kind="stable")  # NaN comes last
         return [self.scored[place] for place in order[:count] if np.isfinite(self.merits[place])]
 
@@ -86,13 +91,21 @@ class FoundArchitectures:
 
         Args:
             cost: what `Scored.cost` takes, or another device's; the search's own if None.
+
+        Raises:
+            UnknownNameError: there is no such cost or device.
         """
         prices = [self.cost(scored, cost or self.settings.cost) for scored in self.scored]
         known_costs = np.array([np.nan if price is None else price for price in prices], np.float64)
         return [self.scored[place] for place in non_dominated(self.merits, known_costs)]
 
     def cost(self, architecture: Scored, name: str) -> float | None:
-        """Return `Scored.cost`, or that on another device; None if this cannot run it."""
+        """Return `Scored.cost`, or that on another device; None if this cannot run it.
+
+        Raises:
+            UnknownNameError: there is no such cost or device.
+        """
+        check_cost(name)
         if ":" not in name:
             return architecture.cost(name)
         if name == self.settings.device and architecture.device is not None:
@@ -108,9 +121,18 @@ class FoundArchitectures:
         return float(self.merits[place])
 
     def network(self, place: int = 0) -> nn.Module:
-        """Return the untrained network of one of the best, with the weights that were scored."""
-        config = self.top(place + 1)[place].config
-        return build(self.space, config, seed=self.settings.probe_seed)
+        """Return the untrained network of one of the best, with the weights that were scored.
+
+        Raises:
+            SpaceError: there is no such place; places count from 0.
+        """
+        check_counts(SpaceError, 0, place=place)
+        best = self.top(place + 1)
+        if place >= len(best):
+            raise SpaceError(
+                f"{len(best)} architectures have a score, and places count from 0; got {place}"
+            )
+        return build(self.space, best[place].config, seed=self.settings.probe_seed)
 
     def call(self, architecture: Scored) -> str:
         """Return the Python call that builds a network, with the weights that were scored."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from autoprox.errors import SpaceError
+from autoprox.errors import SpaceError, UnknownNameError
 from autoprox.hardware.pricing import QUANTITIES, located, price_of
 from autoprox.quantise.running import evaluating
 from autoprox.runtime.quantities import read_quantity
@@ -19,6 +19,16 @@ from autoprox.statistics.trees import Inputs, arguments, mapped, rows
 
 COSTS = ("params", "flops", "latency")
 """What the score can be held against."""
+
+
+def check_cost(name: str) -> None:
+    """Refuse what is neither one of `COSTS` nor of a device.
+
+    Raises:
+        UnknownNameError: it is neither.
+    """
+    if ":" not in name and name not in COSTS:
+        raise UnknownNameError("cost", name, COSTS)
 
 
 @dataclass(frozen=True, slots=True)

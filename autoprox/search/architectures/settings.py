@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autoprox.benches.teachers import BESTS
-from autoprox.errors import SpaceError, UnknownNameError
+from autoprox.errors import SpaceError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.runtime.arguments import check_numbers, listed
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
 from autoprox.search.architectures.algorithms import ALGORITHMS
-from autoprox.search.architectures.limits import COSTS, Range, range_of, ranges_of
+from autoprox.search.architectures.limits import Range, check_cost, range_of, ranges_of
 from autoprox.statistics import Sample
 from autoprox.statistics.inputs import LARGEST_SEED
 
@@ -61,8 +61,7 @@ class SearchSettings:
                 "the teacher, as in --teacher resnet110"
             )
         check_numbers(self, SpaceError)
-        if ":" not in self.cost and self.cost not in COSTS:
-            raise UnknownNameError("cost", self.cost, COSTS)
+        check_cost(self.cost)
         object.__setattr__(self, "limits", listed(self.limits))
         if self.evaluations < 1:
             raise SpaceError(f"evaluations is at least 1; got {self.evaluations}")

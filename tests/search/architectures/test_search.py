@@ -218,6 +218,20 @@ def test_the_front_of_a_search_is_in_its_file(search) -> None:
     assert scores == sorted(set(scores))
 
 
+def test_what_was_not_found_is_told(search) -> None:
+    found = search()
+    for asked in (lambda: found.front("param"), lambda: found.cost(found.scored[0], "param")):
+        with pytest.raises(UnknownNameError, match="unknown cost 'param'; did you mean 'params'"):
+            asked()
+    count = len(found.top(40))
+    with pytest.raises(SpaceError, match=rf"{count} architectures have a score, .*; got {count}"):
+        found.network(count)
+    with pytest.raises(SpaceError, match="place is a whole number from 0; got -1"):
+        found.network(-1)
+    with pytest.raises(SpaceError, match="count is a whole number from 0; got -1"):
+        found.top(-1)
+
+
 def test_a_frame_has_a_row_an_architecture(search) -> None:
     pytest.importorskip("pandas")
     frame = search(proxies=["params", PROXY]).to_frame()
