@@ -46,8 +46,8 @@ def fit_saturating(sizes: Array, accuracies: Array) -> Saturating:
         accuracies: ``(n,)``.
 
     Raises:
-        AutoproxError: there are fewer than `LEAST` networks, a size is not above 0, or all sizes or
-            all accuracies are the same.
+        AutoproxError: there are fewer than `LEAST` networks, a size is not above 0, a size or an
+            accuracy is not finite, or all sizes or all accuracies are the same.
     """
     from scipy.optimize import least_squares
 
@@ -57,6 +57,11 @@ def fit_saturating(sizes: Array, accuracies: Array) -> Saturating:
         )
     if not (sizes > 0).all():
         raise AutoproxError(f"sizes are above 0; got {sizes.min():g}")
+    for name, values in {"sizes": sizes, "accuracies": accuracies}.items():
+        if not (finite := np.isfinite(values)).all():
+            raise AutoproxError(
+                f"{name} are finite numbers; got {values[~finite][0]}: leave such networks out"
+            )
     if np.ptp(sizes) == 0 or np.ptp(accuracies) == 0:
         raise AutoproxError("all sizes or all accuracies are the same: no curve can be fitted")
     scale = float(np.median(sizes))

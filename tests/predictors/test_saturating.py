@@ -30,6 +30,10 @@ def test_what_has_no_curve_is_refused():
         fit_saturating(np.arange(5.0), np.arange(5.0))
     with pytest.raises(AutoproxError, match="all accuracies are the same"):
         fit_saturating(np.arange(1.0, 6.0), np.ones(5))
+    with pytest.raises(AutoproxError, match="accuracies are finite numbers; got nan: leave such"):
+        fit_saturating(np.arange(1.0, 6.0), np.array([1.0, 2.0, np.nan, 4.0, 5.0]))
+    with pytest.raises(AutoproxError, match="sizes are finite numbers; got inf: leave such"):
+        fit_saturating(np.array([1.0, 2.0, 3.0, np.inf]), np.arange(4.0))
 
 
 @pytest.mark.skipif("resnet64" not in BENCHES, reason="the bench with the accuracies is not there")
