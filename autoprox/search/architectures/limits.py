@@ -143,7 +143,8 @@ def range_of(name: str, text: str) -> Range:
         high = read_quantity(most)
     except ValueError:
         raise SpaceError(
-            f"{name} is a range LEAST:MOST or :MOST, as in 5M:7M or :1.3G; got {text!r}"
+            f"{name} is a range LEAST:MOST or :MOST of numbers above 0, as in 5M:7M or :1.3G; got "
+            f"{text!r}"
         ) from None
     if low > high:
         raise SpaceError(

@@ -439,6 +439,7 @@ def test_an_impossible_limit_says_what_was_seen(search) -> None:
         ({"params": "5M:"}, SpaceError, "range LEAST:MOST or :MOST"),
         ({"params": "5M"}, SpaceError, "range LEAST:MOST or :MOST"),
         ({"params": "5X:7M"}, SpaceError, "got '5X:7M'"),
+        ({"params": "0:5"}, SpaceError, ":MOST of numbers above 0, as in .*; got '0:5'"),
         ({"params": "7M:5M"}, SpaceError, "did you mean 5M:7M"),
         ({"evaluations": 0}, SpaceError, "evaluations is at least 1; got 0"),
         ({"batch": 0}, StatisticError, "batch is at least 1"),
