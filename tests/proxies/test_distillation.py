@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import rankdata
 from torch import nn
 
 import autoprox
 from autoprox.errors import ScoreError, StatisticError
 from autoprox.proxies import functions
-from autoprox.proxies.functions.distillation import draw_normal, sum_of_ranks
+from autoprox.proxies.functions.distillation import draw_normal
 from autoprox.statistics import noise
 from tests.known_networks import random_states
 from tests.statistics.test_taught import Small, made
@@ -281,13 +282,12 @@ def test_inner_layers_are_stages_of_the_teacher_and_blocks_of_the_network():
     assert found == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_ensembles_add_ranks(case):
-    assert sum_of_ranks(np.array([[3.0, 1.0, 2.0], [5.0, 5.0, 9.0]])).tolist() == [4.5, 2.5, 5.0]
+def test_an_ensemble_is_the_mean_of_ranks(case):
     _, teacher, batch = case
     networks = {f"n{seed}": made(seed=seed) for seed in (4, 5, 6)}
     frame = autoprox.score(networks, ["tvt", "tvt_teacher", "l2_norm"], *batch, teacher=teacher)
     parts = np.array([list(frame["tvt_teacher"].values()), list(frame["l2_norm"].values())])
-    assert list(frame["tvt"].values()) == sum_of_ranks(parts).tolist()
+    assert list(frame["tvt"].values()) == rankdata(parts, axis=1).mean(0).tolist()
 
 
 def test_one_teacher_serves_a_frame_of_networks(case):

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoprox.errors import StatisticError
 from autoprox.primitives.matrices import row_sign, row_unit
-from autoprox.proxies.function import Ensemble, FunctionProxy
+from autoprox.proxies.function import Ensemble, FunctionProxy, mean_of_ranks
 from autoprox.statistics.subject import Subject, reseed
 from autoprox.statistics.taught import PAIRS, Drawn, Side, both, class_grads, pooled
 from autoprox.statistics.views import energy, resized
@@ -221,15 +219,6 @@ def diswot_nearness(student: Side, teacher: Side, seed: int) -> Tensor:
     return apart + relation_distance(student, teacher, seed)
 
 
-def sum_of_ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sum over the parts of the ranks, ``(parts, m)`` to ``(m,)``; 1 is the worst."""
-    from scipy.stats import rankdata
-
-    from autoprox.ranking import resolved
-
-    return np.asarray(rankdata(resolved(scores), axis=1).sum(0))
-
-
 def _proxy(
     name: str,
     nearness: Callable[[Subject], float],
@@ -290,7 +279,7 @@ diswot = _proxy(
     "DisWOT as released: the sum of its semantic and its relation metric, unscaled.",
     {
         "deviations": f"{_DRAWN} {_WIDTH} {_MAP} The relation metric is of the order of .002 and "
-        "the semantic one of .2, so that the sum ranks as the latter; diswot_ranks adds ranks.",
+        "the semantic one of .2, so that the sum ranks as the latter; diswot_ranks is of ranks.",
         **_DISWOT,
     },
     needs_labels=True,
@@ -298,8 +287,8 @@ diswot = _proxy(
 diswot_ranks = Ensemble(
     "diswot_ranks",
     ("diswot_semantic", "diswot_relation"),
-    sum_of_ranks,
-    "DisWOT, its two metrics added by their ranks.",
+    mean_of_ranks,
+    "DisWOT, the mean rank by its two metrics.",
     {"deviations": "The paper's scaling of the sum is not known.", **_DISWOT},
     needs_teacher=True,
 )
@@ -324,8 +313,8 @@ tvt_blocks = _proxy(
 tvt = Ensemble(
     "tvt",
     ("tvt_teacher", "l2_norm"),
-    sum_of_ranks,
-    "TVT: the ranks of the teacher's term and of the student's, added.",
+    mean_of_ranks,
+    "TVT: the mean rank by the teacher's term and by the student's.",
     {
         "deviations": "How the two terms are joined is not known; the released code returns both. "
         "The plain sum is tvt_sum.",
