@@ -25,6 +25,15 @@ def readable_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "target"), counted(2000, "candidate")
+    ('1 target', '2,000 candidates')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 MINUS = "\N{MINUS SIGN}"
 """Of figures where there are fonts."""
 

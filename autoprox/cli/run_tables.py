@@ -119,9 +119,10 @@ def _settings(run: Run, taken: str) -> list[str]:
     of_families = len(benches) > 1 or settings.over not in (None, "mean")
     where += [f"fitness over them: {settings.over}"] if of_families else []
     where += ["small formulas"] if settings.formulas == "small" else []
+    judged = f"{run.evaluations} of " if run.evaluations != settings.evaluations else ""
     how = [
         f"algorithm {settings.algorithm}",
-        f"{settings.evaluations} candidates",
+        f"{judged}{settings.evaluations} candidates",
         f"seed {settings.seed}",
     ]
     how += ["full tensors" if settings.sample == "full" else f"{settings.sample} entries a tensor"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import best_first, difference_in_words, figure, half_width
+from autoprox.assessment.wording import best_first, counted, difference_in_words, figure, half_width
 from autoprox.benches import load_bench, several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
@@ -237,7 +237,7 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
     )
     joint = (
         r"Somers' $D$ of the score given the accuracy, mean over "
-        f"{len(board.columns)} {'target' if len(board.columns) == 1 else 'targets'}, {how}"
+        f"{counted(len(board.columns), 'target')}, {how}"
         rf"$\tau$: Kendall's $\tau_b$; $\rho$: Spearman's; {USE}s: core seconds a network. "
         f"{starred}{MADE}"
     )
@@ -274,7 +274,7 @@ def run_latex(run: Run) -> str:
     Raises:
         RunError: it has not.
     """
-    if not run.held_out:
+    if run.reported is None:
         raise RunError(
             f"the run in {run.folder} has assessed nothing that a table could show: it was stopped "
             "too early, or is still going"
@@ -291,7 +291,7 @@ def run_latex(run: Run) -> str:
     how = (
         f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
         f"bootstrap over architectures. {shown}. Search: {escaped(settings.algorithm)}, "
-        f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
+        f"{counted(run.reported, 'candidate')}, seed {settings.seed}, split seed "
         f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
@@ -331,7 +331,7 @@ def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:
     """Say what the joint figures are means over."""
     if len(run.benches) > 1:
         return f"{len(run.benches)} benches of their means over targets"
-    return f"{len(columns)} targets"
+    return counted(len(columns), "target")
 
 
 def _left_out(run: Run) -> str:

@@ -61,7 +61,7 @@ def run():
         )
         for (name, text), joint in zip(formulas.items(), (0.7, 0.5, 0.6), strict=True)
     )  # fmt: skip
-    return replace(made, held_out=rows, search=rows)
+    return replace(made, held_out=rows, search=rows, reported=2)
 
 
 def test_the_best_of_each_column_is_bold_and_all_that_look_like_it() -> None:
@@ -132,6 +132,13 @@ def test_a_run_has_its_tables_and_formulas() -> None:
     assert "20 of cnn" in text
     with pytest.raises(RunError, match="assessed nothing"):
         run_latex(found(judged(("sum(norm(weight))", 0.7, None))))
+
+
+def test_captions_count_what_was_judged_and_one_target_is_one() -> None:
+    made = run()
+    text = run_latex(replace(made, settings=replace(made.settings, evaluations=5000)))
+    assert "Search: default, 2 candidates, seed 0" in text
+    assert "mean over 1 target, " in text
 
 
 @pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])

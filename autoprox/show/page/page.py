@@ -12,6 +12,7 @@ from autoprox import __version__
 from autoprox.assessment.wording import (
     EXPLAINED_USE,
     code,
+    counted,
     difference_in_words,
     figure,
     interval_text,
@@ -115,8 +116,8 @@ def _lead(run: Run) -> Markup:
         sentences += reservations_in_words(run.held_out)
     state = "The search is finished" if run.finished else "The search stopped before its end"
     sentences.append(
-        f"{state}: {_counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
-        f"proposed, in {_counted(len(run.generations), 'generation')} "
+        f"{state}: {counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
+        f"proposed, in {counted(len(run.generations), 'generation')} "
         f"and {readable_seconds(run.seconds)}."
     )
     if run.settings.leave_out:
@@ -129,16 +130,11 @@ def _lead(run: Run) -> Markup:
     if run.reported is None:
         sentences.append("It was stopped before it could assess anything: there are no intervals.")
     elif run.reported != run.evaluations:
-        sentences.append(f"The assessments are of its first {_counted(run.reported, 'candidate')}.")
+        sentences.append(f"The assessments are of its first {counted(run.reported, 'candidate')}.")
     parts = [tag("p", *sentences[:1], class_="lead"), *(tag("p", text) for text in sentences[1:])]
     if not run.finished:
         parts.append(tag("p", "Go on with ", tag("code", resume_command(run)), "."))
     return join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
@@ -276,7 +272,7 @@ def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
         return tag("p", f"It is not known: {error}.")
     note = "Each was bred from those above it that it names; those without were random, or given."
     if ancestry.earlier:
-        note += f" {_counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
+        note += f" {counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
     unit = fitness_name(run.settings)
     return join([tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), unit)])
 
@@ -285,7 +281,7 @@ def _failures(run: Run) -> Markup:
     total = run.failures.total()
     if not total:
         return tag("p", "None of the candidates failed.")
-    summary = f"{_counted(total, 'candidate')} of {run.evaluations:,} failed, and got no fitness."
+    summary = f"{counted(total, 'candidate')} of {run.evaluations:,} failed, and got no fitness."
     return join([tag("p", summary), tables.failures_table(run)])
 
 
