@@ -109,6 +109,21 @@ def _joint(row: Assessment) -> float:
     return float("-inf") if row.joint is None else row.joint
 
 
+def sizes(rows: Iterable[Assessment]) -> dict[str, int]:
+    """Return how many architectures of each space have a figure, of the target that has most."""
+    found: dict[str, int] = {}
+    for column in (column for row in rows for column in row.columns):
+        space = column.column.rpartition("/")[0]
+        found[space] = max(found.get(space, 0), column.architectures)
+    return found
+
+
+def sizes_in_words(rows: Iterable[Assessment]) -> str:
+    """Return `sizes` in brackets, as they stand behind what is shown; nothing if there are none."""
+    told = ", ".join(f"{number} of {space}" for space, number in sizes(rows).items())
+    return f" ({told})" if told else ""
+
+
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
     """Return the mean correlation over the columns of one of several benches."""
     correlations = [

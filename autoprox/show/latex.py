@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import best_first, counted, difference_in_words, figure, half_width
+from autoprox.assessment.wording import (
+    best_first,
+    counted,
+    difference_in_words,
+    figure,
+    half_width,
+    sizes_in_words,
+)
 from autoprox.benches import load_bench, several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
@@ -284,15 +291,14 @@ def run_latex(run: Run) -> str:
     last = sum(not row.known for row in rows) - 1
     settings, symbol = run.settings, CORRELATIONS[run.settings.measure]
     columns = next((row.columns for row in rows if row.columns), ())
-    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
-    where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
     probe = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
     shown = _shown(probe, _trained(run))
     how = (
-        f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
-        f"bootstrap over architectures. {shown}. Search: {escaped(settings.algorithm)}, "
-        f"{counted(run.reported, 'candidate')}, seed {settings.seed}, split seed "
-        f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
+        f"on architectures that the search did not see{escaped(sizes_in_words(rows))}, with "
+        f"95\\,\\% intervals of a bootstrap over architectures. {shown}. "
+        f"Search: {escaped(settings.algorithm)}, {counted(run.reported, 'candidate')}, "
+        f"seed {settings.seed}, split seed {settings.split_seed}{_left_out(run)}. "
+        "Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (

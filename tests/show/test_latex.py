@@ -13,6 +13,7 @@ import pytest
 
 import autoprox
 from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import sizes_in_words
 from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking import Column
@@ -139,6 +140,16 @@ def test_captions_count_what_was_judged_and_one_target_is_one() -> None:
     text = run_latex(replace(made, settings=replace(made.settings, evaluations=5000)))
     assert "Search: default, 2 candidates, seed 0" in text
     assert "mean over 1 target, " in text
+
+
+def test_a_space_is_as_large_as_its_target_that_has_most_figures() -> None:
+    few = Column("cnn", "few", np.arange(12), ACCURACIES[:12])
+    columns = Comparison([RANKED, few])(ACCURACIES).columns
+    made = run()
+    rows = tuple(replace(row, columns=columns) for row in made.held_out)
+    assert "did not see (20 of cnn), " in run_latex(replace(made, held_out=rows))
+    assert sizes_in_words(rows) == " (20 of cnn)"
+    assert sizes_in_words([replace(rows[0], columns=())]) == ""
 
 
 @pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])

@@ -19,6 +19,7 @@ from autoprox.assessment.wording import (
     luck_in_words,
     readable_seconds,
     reservations_in_words,
+    sizes_in_words,
 )
 from autoprox.benches import several
 from autoprox.errors import RunError
@@ -145,7 +146,7 @@ def _best(run: Run, chosen: Sequence[Pick]) -> Markup:
     """Return the table of the proxies."""
     if not run.held_out:
         return Markup("")
-    caption = f"Held out: architectures that the search never saw{_sizes(run)}"
+    caption = f"Held out: architectures that the search never saw{sizes_in_words(run.held_out)}"
     table = tables.joint_table(caption, run, run.held_out, _by_text(chosen))
     return join([table, tag("p", f"{EXPLAINED_USE}.")])
 
@@ -160,13 +161,6 @@ def _proxies(run: Run, chosen: Sequence[Pick]) -> Markup:
     if others:
         parts.append(tables.others_table(run, others))
     return join(parts)
-
-
-def _sizes(run: Run) -> str:
-    """Return how many architectures of each space are held out."""
-    columns = next((row.columns for row in run.held_out if row.columns), ())
-    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
-    return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
 def _article(pick: Pick, settings: Settings) -> Markup:

@@ -725,6 +725,17 @@ def test_the_lowest_loss_has_the_first_place(cache, tmp_path):
     assert "cnn/fine (lower is better)" not in text
 
 
+def test_a_space_is_as_large_as_its_target_that_has_most_figures(copy):
+    run = read_run(copy)
+    first, last = run.held_out[0].columns
+    rows = [
+        replace(row, columns=(first, replace(last, architectures=3))).to_json()
+        for row in run.held_out
+    ]
+    change(copy / "report.json", held_out=rows)
+    assert "Held out: architectures that the search never saw (5 of cnn)" in Page(page(copy)).tables
+
+
 def test_scores_of_the_best_are_those_that_the_report_correlates(finished):
     run = read_run(finished)
     column = run.held_out[0].columns[0]
