@@ -19,6 +19,7 @@ from autoprox.assessment.wording import (
     luck_in_words,
     readable_seconds,
     reservations_in_words,
+    sizes,
     sizes_in_words,
 )
 from autoprox.benches import several
@@ -28,7 +29,7 @@ from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
-from autoprox.leaderboard.board import BOARD
+from autoprox.leaderboard.board import BOARD, WrittenBoard
 from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.lineage import lineage
@@ -39,7 +40,7 @@ from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent
 from autoprox.show.page import charts, scatters, tables
-from autoprox.show.page.command import evolve_command, page_commands, resume_command
+from autoprox.show.page.command import evolve_command, number_drawn, page_commands, resume_command
 from autoprox.show.page.several import several_page
 from autoprox.show.picks import Pick, picks
 
@@ -228,22 +229,30 @@ def _known(run: Run) -> Markup:
 
 def _ranked(run: Run, path: Path) -> Markup:
     """Return the known proxies as a leaderboard has them; one of another bench is refused."""
-    board, settings = BOARD.read(path), run.settings
-    own = several(settings.bench)
+    board, own = BOARD.read(path), several(run.settings.bench)
     if board.bench not in own and not any(name.endswith(".py") for name in own):
         names = " and ".join(own)
         raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {names}")
     table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
-    split = board.settings.get("held_out"), board.settings.get("split_seed")
     notes = ["Measured as the settings of that ranking say, not those of this run."]
-    if (
-        split != (True, settings.split_seed)
-        or settings.held_out_share != Settings(settings.bench).held_out_share
-    ):
-        notes.append("This ranking includes architectures that the search saw.")
+    if not _same_held_out(run, board):
+        notes.append("This ranking may include architectures that the search saw.")
     if starred:
         notes.append("* discovered on some of these architectures, which flatters it.")
     return _section("Known proxies", table, *(tag("p", note) for note in notes))
+
+
+def _same_held_out(run: Run, board: WrittenBoard) -> bool:
+    """Say whether a ranking drew and held out of a run's spaces what the run did."""
+    settings, told = run.settings, board.settings
+    prefix = f"{board.bench}/" if run.benches else ""
+    spaces = {space for space in sizes(run.held_out) if space.startswith(prefix)}
+    return (
+        (told.get("held_out"), told.get("split_seed")) == (True, settings.split_seed)
+        and settings.held_out_share == Settings(settings.bench).held_out_share
+        and told.get("architectures") in (settings.architectures, number_drawn(run, prefix))
+        and spaces <= {prefix + column.rpartition("/")[0] for column in board.columns}
+    )
 
 
 def _section(heading: str, *content: str) -> Markup:
