@@ -220,8 +220,8 @@ EXPLAINED_PARTIAL = (
 )
 
 EXPLAINED_LOST = (
-    "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "
-    "best"
+    "lost: how much worse the architecture with the best score is than the best one, in the unit "
+    "of the target, such as points of accuracy; of 5: the best of the five best by score"
 )
 EXPLAINED_USE = (
     f"{EXPLAINED_LOST}; top 10 %: share of the true best tenth among the tenth with the best scores"

@@ -42,7 +42,7 @@ FILES = {
 
 
 REGRETS = ("top1_regret", "top5_regret")
-"""The figures of use in points of accuracy."""
+"""The figures of use in the unit of the target."""
 
 
 def print_report(run: Run, taken: str, console: Console) -> None:

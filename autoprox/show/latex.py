@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import (
+    EXPLAINED_USE,
     best_first,
     counted,
     difference_in_words,
@@ -193,10 +194,7 @@ def _name(text: str) -> str:
     return rf"\texttt{{{escaped(text)}}}"
 
 
-USE = (
-    r"lost: points of accuracy lost by taking the best score, and (of 5) by the best of the five "
-    r"best scores; top 10\,\%: share of the true best tenth among the tenth with the best scores. "
-)
+USE = f"{escaped(EXPLAINED_USE)}. ".replace(r" \%", r"\,\%")
 MADE = f"Measured by autoprox {__version__}."
 
 

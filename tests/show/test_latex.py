@@ -13,7 +13,7 @@ import pytest
 
 import autoprox
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import sizes_in_words
+from autoprox.assessment.wording import EXPLAINED_USE, sizes_in_words
 from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking import Column
@@ -140,6 +140,15 @@ def test_captions_count_what_was_judged_and_one_target_is_one() -> None:
     text = run_latex(replace(made, settings=replace(made.settings, evaluations=5000)))
     assert "Search: default, 2 candidates, seed 0" in text
     assert "mean over 1 target, " in text
+
+
+def test_what_is_lost_is_said_as_the_terminal_says_it_and_need_not_be_accuracy() -> None:
+    told = "in the unit of the target, such as points of accuracy; of 5: "
+    assert told in EXPLAINED_USE
+    share = r"top 10\,\%: share of the true best tenth"
+    for text in (board_latex(board()), run_latex(run())):
+        assert told in text
+        assert share in text
 
 
 def test_a_space_is_as_large_as_its_target_that_has_most_figures() -> None:
