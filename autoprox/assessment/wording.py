@@ -25,6 +25,15 @@ def readable_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "target"), counted(2000, "candidate")
+    ('1 target', '2,000 candidates')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 MINUS = "\N{MINUS SIGN}"
 """Of figures where there are fonts."""
 
@@ -98,6 +107,21 @@ def best_first(rows: Iterable[Assessment]) -> list[Assessment]:
 
 def _joint(row: Assessment) -> float:
     return float("-inf") if row.joint is None else row.joint
+
+
+def sizes(rows: Iterable[Assessment]) -> dict[str, int]:
+    """Return how many architectures of each space have a figure, of the target that has most."""
+    found: dict[str, int] = {}
+    for column in (column for row in rows for column in row.columns):
+        space = column.column.rpartition("/")[0]
+        found[space] = max(found.get(space, 0), column.architectures)
+    return found
+
+
+def sizes_in_words(rows: Iterable[Assessment]) -> str:
+    """Return `sizes` in brackets, as they stand behind what is shown; nothing if there are none."""
+    told = ", ".join(f"{number} of {space}" for space, number in sizes(rows).items())
+    return f" ({told})" if told else ""
 
 
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
@@ -196,8 +220,8 @@ EXPLAINED_PARTIAL = (
 )
 
 EXPLAINED_LOST = (
-    "lost: points of accuracy lost by taking the best score, and (of 5) the best among the five "
-    "best"
+    "lost: how much worse the architecture with the best score is than the best one, in the unit "
+    "of the target, such as points of accuracy; of 5: the best of the five best by score"
 )
 EXPLAINED_USE = (
     f"{EXPLAINED_LOST}; top 10 %: share of the true best tenth among the tenth with the best scores"

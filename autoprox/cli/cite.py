@@ -19,7 +19,8 @@ def cite(sources: tuple[str, ...]) -> None:
 
     Of a RUN's folder: DEAP, its benches, its algorithm, the statistics of its best proxies, and the
     known proxies beside them. Of a PROXY (a name, a file, an expression): its paper, those of its
-    statistics, and the bench that it was found on. Only what these say of their papers themselves.
+    statistics, and the bench that it was found on; of a fitted one those of its model, of what it
+    reads, and of the bench of its labels. Only what these say of their papers themselves.
     """
     from autoprox.proxies.loading import load
     from autoprox.runs.record import read_run

@@ -23,6 +23,7 @@ from autoprox.assessment.wording import (
     mean_correlation,
     reservations_in_words,
     short_interval,
+    sizes_in_words,
 )
 from autoprox.cli.tables import print_figures, print_pairs, print_partial
 from autoprox.ranking import SYMBOLS
@@ -41,7 +42,7 @@ FILES = {
 
 
 REGRETS = ("top1_regret", "top5_regret")
-"""The figures of use in points of accuracy."""
+"""The figures of use in the unit of the target."""
 
 
 def print_report(run: Run, taken: str, console: Console) -> None:
@@ -119,9 +120,10 @@ def _settings(run: Run, taken: str) -> list[str]:
     of_families = len(benches) > 1 or settings.over not in (None, "mean")
     where += [f"fitness over them: {settings.over}"] if of_families else []
     where += ["small formulas"] if settings.formulas == "small" else []
+    judged = f"{run.evaluations} of " if run.evaluations != settings.evaluations else ""
     how = [
         f"algorithm {settings.algorithm}",
-        f"{settings.evaluations} candidates",
+        f"{judged}{settings.evaluations} candidates",
         f"seed {settings.seed}",
     ]
     how += ["full tensors" if settings.sample == "full" else f"{settings.sample} entries a tensor"]
@@ -134,8 +136,7 @@ def _settings(run: Run, taken: str) -> list[str]:
 def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessment]) -> None:
     """Print the assessments on one part of the bench."""
     rows = best_first(rows)
-    sizes = ", ".join(f"{number} of {name}" for name, number in _sizes(rows).items())
-    console.print(f"{title} ({sizes})" if sizes else title)
+    console.print(f"{title}{sizes_in_words(rows)}")
     on_search = {row.name: row for row in run.search}
     last = sum(not row.known for row in rows) - 1
     headings, lines = joint_figures(rows, on_search, run.settings, run.benches)
@@ -158,15 +159,6 @@ def _print_part(console: Console, title: str, run: Run, rows: Sequence[Assessmen
 def _columns(rows: Sequence[Assessment]) -> tuple[ColumnFigures, ...]:
     """Return the figures of some row that has any: they name the columns."""
     return next((row.columns for row in rows if row.columns), ())
-
-
-def _sizes(rows: Sequence[Assessment]) -> dict[str, int]:
-    """Return the number of architectures of each space."""
-    sizes: dict[str, int] = {}
-    for column in _columns(rows):
-        space = column.column.rpartition("/")[0]
-        sizes[space] = max(sizes.get(space, 0), column.architectures)
-    return sizes
 
 
 def joint_figures(

@@ -152,10 +152,11 @@ class ScoreFrame:
             alike.setdefault((where, reason), []).append(proxy)
         notes = [] if self.loss is None else [f"loss: {self.loss}"]
         notes += [f"{', '.join(names)} on {where}: {why}" for (where, why), names in alike.items()]
+        scored = (column[np.isfinite(column)] for column in self.scores.T)
         silent = [
             proxy
-            for proxy, column in zip(self.proxies, self.scores.T, strict=True)
-            if len(self) > 1 and np.ptp(column) == 0
+            for proxy, column in zip(self.proxies, scored, strict=True)
+            if len(column) > 1 and np.ptp(column) == 0
         ]
         if silent:
             notes.append(

@@ -101,6 +101,7 @@ class Run:
         search: the same on the search split.
         transfer: the same on the spaces that were not evolved on; empty if there are none.
         placed: the held-out architectures with the scores of the best proxy.
+        lower_is_better: the bench's targets that are losses, as far as the report says.
     """
 
     folder: Path
@@ -120,6 +121,7 @@ class Run:
     search: tuple[Assessment, ...] = ()
     transfer: tuple[Assessment, ...] = ()
     placed: tuple[Placed, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -302,7 +304,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         judged, failures = _judged(files.lines(checkpoint), graphs or {})
     except AutoproxError as error:
         raise RunError(str(error)) from None
-    told = ("best_seed", "luck", "null", "elsewhere", "placed", *PARTS)
+    told = ("best_seed", "luck", "null", "elsewhere", "placed", "lower_is_better", *PARTS)
     return Run(
         folder=folder,
         settings=settings,

@@ -70,6 +70,7 @@ def finish(
         "elsewhere": list(_elsewhere(ground)),
         **{part: [row.to_json() for row in rows] for part, rows in tables.items()},
         "placed": [asdict(row) for row in placed(ground, evaluator, best[0].graph)],
+        "lower_is_better": ground.bench.lower_is_better,
     }
     proxy = discovered(settings, best[0].graph, best[0].fitness, tables["held_out"][0])
     files.save_report(report, proxy)

@@ -153,7 +153,7 @@ class Placed:
         name, space: the architecture's.
         config: its description, as text.
         score: of the best proxy; None if it has none.
-        accuracies: target to accuracy, of the targets of the fitness that it has.
+        accuracies: target to figure in its own unit, of the targets of the fitness that it has.
     """
 
     name: str
@@ -173,6 +173,7 @@ class Report:
         settings: what was asked for.
         best_seed: the seed proxy that the best one is; None if it is none of them.
         placed: the held-out architectures; none in reports of earlier versions.
+        lower_is_better: the bench's targets that are losses; none in reports of earlier versions.
     """
 
     finished: bool
@@ -187,6 +188,7 @@ class Report:
     elsewhere: tuple[str, ...] = ()
     best_seed: str | None = None
     placed: tuple[Placed, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
 
 
 CONFIG = FileKind("autoprox run", 2, RunConfig, sealed=2)

@@ -17,7 +17,9 @@ from typing import Any
 from autoprox import __version__
 from autoprox.benches import BENCHES, Bench, load_bench, several
 from autoprox.errors import AutoproxError
+from autoprox.predictors.models import MODELS
 from autoprox.proxies import shipped
+from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
 from autoprox.proxies.proxy import Proxy
@@ -132,6 +134,23 @@ class Reference:
         return f"@{'inproceedings' if published else 'misc'}{{{self.key},\n{''.join(lines)}}}\n"
 
 
+PREDICTORS = {
+    "parzc": Reference(
+        "ParZC: Parametric Zero-Cost Proxies for Efficient NAS",
+        "Dong et al.",
+        "AAAI 2025",
+        "https://arxiv.org/abs/2402.02105",
+    ),
+    "robot": Reference(
+        "Robustifying and Boosting Training-Free Neural Architecture Search",
+        "He et al.",
+        "ICLR 2024",
+        "https://arxiv.org/abs/2403.07591",
+    ),
+}
+"""The papers that modules of `autoprox.predictors` name, by these."""
+
+
 def _flat(text: str) -> str:
     """Return a text on one line and without braces, which would end the field of an entry."""
     return " ".join(re.sub(r"[{}]", " ", text).split())
@@ -178,26 +197,42 @@ def _of_run(run: Run) -> list[Reference]:
 
 
 def _of_proxy(proxy: AnyProxy) -> list[Reference]:
-    """Return the papers of a proxy, its statistics or parts, and the bench it was found on."""
+    """Return the papers of a proxy, its statistics, its model or parts, and its benches."""
     references = _of_paper(proxy)
-    if isinstance(proxy, Proxy):
+    if isinstance(proxy, Proxy | FittedProxy):
         references += _of_statistics(proxy)
-    if isinstance(proxy, Ensemble):
-        references += [paper for part in proxy.parts for paper in _of_proxy(load(part))]
+    if isinstance(proxy, FittedProxy):
+        references += filter(None, [PREDICTORS.get(MODELS[proxy.model].home)])
+    references += [paper for part in _parts(proxy) for paper in _of_proxy(part)]
     return references + [paper for name in _benches(proxy.provenance) for paper in _of_bench(name)]
 
 
-def _benches(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the benches that a proxy was found on; none if that is not said, or said wrongly."""
-    settings = provenance.get("settings")
-    bench = settings.get("bench") if isinstance(settings, Mapping) else None
+def _parts(proxy: AnyProxy) -> list[AnyProxy]:
+    """Return the known proxies that an ensemble is made of, or whose scores a fitted one reads."""
+    if isinstance(proxy, Ensemble):
+        return list(map(load, proxy.parts))
+    inputs = proxy.inputs if isinstance(proxy, FittedProxy) else ()
+    known = map(load, shipped.expressions() if inputs else ())
+    return [each for each in known if isinstance(each, Proxy) and each.graph in inputs]
+
+
+def _benches(provenance: Mapping[str, Any]) -> list[str]:
+    """Return the benches of a proxy's search or labels, and of the searches that found its inputs.
+
+    None if that is not said, or said wrongly.
+    """
+    searches = provenance.get("searches")
+    told = [provenance.get("settings"), provenance.get("labels")]
+    told += searches if isinstance(searches, list) else []
+    benches = [each.get("bench") for each in told if isinstance(each, Mapping)]
     try:
         command = shlex.split(str(provenance.get("command", "")))
         if "--bench" in command[:-1]:
-            bench = command[command.index("--bench") + 1]
-        return several(bench) if isinstance(bench, str) and bench else ()
+            benches = [command[command.index("--bench") + 1]]
+        known = (bench for bench in benches if isinstance(bench, str) and bench)
+        return [name for bench in known for name in several(bench)]
     except (AutoproxError, ValueError):  # a ValueError: a quotation mark stands alone
-        return ()
+        return []
 
 
 def _of_paper(proxy: AnyProxy) -> list[Reference]:
@@ -205,7 +240,7 @@ def _of_paper(proxy: AnyProxy) -> list[Reference]:
     return [_read(str(facts["paper"]), str(facts.get("url", "")))] if "paper" in facts else []
 
 
-def _of_statistics(proxy: Proxy) -> list[Reference]:
+def _of_statistics(proxy: Proxy | FittedProxy) -> list[Reference]:
     stated = (STATISTICS[name].reference for name in proxy.statistics)
     return [_whole(_read(text)) for text in stated if text]
 

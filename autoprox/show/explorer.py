@@ -86,7 +86,7 @@ class Explorer:
         plane: the picture of complexity against correlation, with the picked proxy marked.
         facts: the formula and figures of the picked proxy.
         graph: its drawn graph.
-        scatter: the picture of its scores against accuracies.
+        scatter: the picture of its scores against the figures of the column.
     """
 
     def __init__(self, found: Run, ground: Ground) -> None:
@@ -100,6 +100,7 @@ class Explorer:
         self._limits = self.axes.get_ylim()
         self._marks: list[PathCollection] = []
         self.settings = found.settings
+        self.bench, self._held_out = ground.bench, ground.held_out
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
         offered = [
@@ -112,7 +113,7 @@ class Explorer:
         self.picker = widgets.SelectionSlider(options=names, index=start, **look)
         self.names = widgets.Dropdown(options=names, index=start)
         columns = [column.name for column in self.assessor.columns]
-        self.column = widgets.Dropdown(options=columns, description="accuracy")
+        self.column = widgets.Dropdown(options=columns, description="target")
         self.plane = widgets.Image(format="png", width=WIDE)
         self.scatter = widgets.Image(format="png", width=NARROW)
         self.facts, self.graph = widgets.HTML(), widgets.HTML()
@@ -171,13 +172,16 @@ class Explorer:
 
     @one_thread()
     def _show_scatter(self) -> None:
-        """Show the scores of the picked proxy against the accuracies of a column."""
+        """Show the scores of the picked proxy against the figures of a column."""
         from autoprox.show.draw import scatter
         from autoprox.show.draw.style import figure_of, rendered
 
         column = self.assessor.columns[self.column.index]
         values = self.assessor.evaluator(self._graph).values[column.places]
-        axes = scatter(values, column.accuracies, name="score", target=column.name)
+        rows = [self.bench.architectures[self._held_out[place]] for place in column.places]
+        lower = column.target in self.bench.lower_is_better
+        figures = self.bench.figures(column.target, rows).tolist()
+        axes = scatter(values, figures, target=column.name, lower_is_better=lower)
         self.scatter.value = rendered(figure_of(axes), ".png")
 
 

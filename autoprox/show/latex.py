@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 from autoprox import __version__
 from autoprox.assessment.assess import Assessment
-from autoprox.assessment.wording import best_first, difference_in_words, figure, half_width
+from autoprox.assessment.wording import (
+    EXPLAINED_USE,
+    best_first,
+    counted,
+    difference_in_words,
+    figure,
+    half_width,
+    sizes_in_words,
+)
 from autoprox.benches import load_bench, several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
@@ -186,10 +194,7 @@ def _name(text: str) -> str:
     return rf"\texttt{{{escaped(text)}}}"
 
 
-USE = (
-    r"lost: points of accuracy lost by taking the best score, and (of 5) by the best of the five "
-    r"best scores; top 10\,\%: share of the true best tenth among the tenth with the best scores. "
-)
+USE = f"{escaped(EXPLAINED_USE)}. ".replace(r" \%", r"\,\%")
 MADE = f"Measured by autoprox {__version__}."
 
 
@@ -237,7 +242,7 @@ def board_latex(board: Leaderboard, top: int | None = None) -> str:
     )
     joint = (
         r"Somers' $D$ of the score given the accuracy, mean over "
-        f"{len(board.columns)} {'target' if len(board.columns) == 1 else 'targets'}, {how}"
+        f"{counted(len(board.columns), 'target')}, {how}"
         rf"$\tau$: Kendall's $\tau_b$; $\rho$: Spearman's; {USE}s: core seconds a network. "
         f"{starred}{MADE}"
     )
@@ -274,7 +279,7 @@ def run_latex(run: Run) -> str:
     Raises:
         RunError: it has not.
     """
-    if not run.held_out:
+    if run.reported is None:
         raise RunError(
             f"the run in {run.folder} has assessed nothing that a table could show: it was stopped "
             "too early, or is still going"
@@ -284,15 +289,14 @@ def run_latex(run: Run) -> str:
     last = sum(not row.known for row in rows) - 1
     settings, symbol = run.settings, CORRELATIONS[run.settings.measure]
     columns = next((row.columns for row in rows if row.columns), ())
-    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
-    where = ", ".join(f"{count} of {escaped(name)}" for name, count in sizes.items())
     probe = {"batch": settings.batch, "sample": settings.sample, "images": settings.images}
     shown = _shown(probe, _trained(run))
     how = (
-        f"on architectures that the search did not see ({where}), with 95\\,\\% intervals of a "
-        f"bootstrap over architectures. {shown}. Search: {escaped(settings.algorithm)}, "
-        f"{settings.evaluations} candidates, seed {settings.seed}, split seed "
-        f"{settings.split_seed}{_left_out(run)}. Above the line: discovered; below: known proxies. "
+        f"on architectures that the search did not see{escaped(sizes_in_words(rows))}, with "
+        f"95\\,\\% intervals of a bootstrap over architectures. {shown}. "
+        f"Search: {escaped(settings.algorithm)}, {counted(run.reported, 'candidate')}, "
+        f"seed {settings.seed}, split seed {settings.split_seed}{_left_out(run)}. "
+        "Above the line: discovered; below: known proxies. "
     )
     comparison = _NEGATIVE.sub(r"$-\1$", escaped(difference_in_words(rows, "mean")))
     joint = (
@@ -331,7 +335,7 @@ def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:
     """Say what the joint figures are means over."""
     if len(run.benches) > 1:
         return f"{len(run.benches)} benches of their means over targets"
-    return f"{len(columns)} targets"
+    return counted(len(columns), "target")
 
 
 def _left_out(run: Run) -> str:

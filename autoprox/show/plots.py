@@ -65,6 +65,11 @@ def front(run: Run) -> list[Point]:
     return points
 
 
+def axis_name(column: str, lower_is_better: bool) -> str:
+    """Return what the axis of a column's figures is called."""
+    return f"{column} (lower is better)" if lower_is_better else column
+
+
 def around(values: Sequence[float], room: float = 0.08) -> Point:
     """Return the least and the largest of some numbers, with room around them."""
     margin = room * (max(values) - min(values)) or 0.01

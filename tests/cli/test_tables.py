@@ -15,7 +15,7 @@ from autoprox.assessment.wording import luck_in_words
 from autoprox.benches import BENCHES, load_bench
 from autoprox.cli import main
 from autoprox.cli.options import console
-from autoprox.cli.run_tables import print_report
+from autoprox.cli.run_tables import _settings, print_report
 from autoprox.cli.tables import print_figures, print_pairs, table
 from autoprox.language.text import parse
 from autoprox.ranking import Column
@@ -184,3 +184,12 @@ def test_a_report_shows_the_joint_correlation_and_whole_formulas_at_any_width(wi
     assert f"  top 1   {long}" in lines
     commands = [line for line in lines if line.startswith("  autoprox ")]
     assert [line.split()[1] for line in commands] == ["report", "show", "evolve", "evolve"]
+
+
+@pytest.mark.parametrize(("asked", "said"), [(2, "  2 candidates  "), (9, "  2 of 9 candidates  ")])
+def test_a_report_says_how_many_candidates_were_judged_of_those_asked_for(
+    asked: int, said: str
+) -> None:
+    run = found(judged(("sum(norm(weight))", 0.7, None), ("sum(params)", 0.5, None)))
+    run = replace(run, settings=replace(run.settings, evaluations=asked))
+    assert said in _settings(run, "after 2 s")[1]

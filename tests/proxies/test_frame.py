@@ -62,6 +62,16 @@ def test_a_network_that_fails_costs_its_own_row_alone():
     assert "snip on Broken: " in str(frame)
 
 
+def test_a_proxy_that_scores_all_alike_is_named_whatever_failed_beside():
+    networks = {"a": nn.Linear(2, 3), "b": nn.Linear(2, 3), "c": nn.Embedding(5, 3)}
+    frame = autoprox.score(networks, ["depth", "params"], torch.ones(4, 2))
+    assert ("c", "depth") in frame.failures
+    note = "the same score on every network, which says nothing: depth, params"
+    assert str(frame).endswith(note)
+    one = autoprox.score({"a": networks["a"], "c": networks["c"]}, "depth", torch.ones(4, 2))
+    assert "says nothing" not in str(one)
+
+
 def test_an_ensemble_ranks_over_the_networks():
     torch.manual_seed(1)
     networks = [Transformer() for _ in range(4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from autoprox import proxies
 from autoprox.benches import load_bench
 from autoprox.cli import main
 from autoprox.evolution.settings import Settings
+from autoprox.language.text import parse
 from autoprox.proxies import shipped
-from autoprox.show.citing import AUTHORS, _known, _of_bench, bibliography
+from autoprox.proxies.fitted import FittedProxy
+from autoprox.show.citing import AUTHORS, PREDICTORS, _known, _of_bench, bibliography
 from autoprox.statistics import STATISTICS
 from tests.made_runs import found, judged
 
@@ -56,6 +59,31 @@ def test_a_run_cites_benches_algorithm_statistics_and_known_proxies() -> None:
 
 def test_a_discovered_proxy_cites_the_bench_that_it_was_found_on() -> None:
     assert "dong2020nas" in keys(bibliography([autoprox.load("nb201_best")]))
+
+
+def test_a_fitted_proxy_cites_its_model_what_it_reads_and_the_benches_behind_it() -> None:
+    inputs = (autoprox.load("grasp").graph, parse("norm(grad)"))
+    labels = {"bench": "nb201", "targets": ["c10"], "architectures": []}
+    provenance = {"labels": labels, "searches": [{"bench": "landmarks"}]}
+    fitted = FittedProxy("mine", inputs, (0, 3), "robot", {}, {}, provenance=provenance)
+    alone = keys(bibliography([autoprox.load("grasp")]))
+    benches = [reference.key for name in ("nb201", "landmarks") for reference in _of_bench(name)]
+    expected = {*alone, *benches, "he2024robustifying"}
+    assert set(keys(bibliography([fitted]))) == expected
+    others = {
+        model: set(keys(bibliography([replace(fitted, model=model)]))) - expected
+        for model in ("parzc_ranks", "gp")
+    }
+    assert others == {"parzc_ranks": {"dong2025parzc"}, "gp": set()}
+    damaged = replace(fitted, inputs=(), provenance={"labels": 1, "searches": {"bench": "nb201"}})
+    assert keys(bibliography([damaged])) == ["autoprox", "he2024robustifying"]
+
+
+@pytest.mark.parametrize("home", PREDICTORS)
+def test_the_papers_of_models_are_those_that_their_modules_name(home: str) -> None:
+    stated = " ".join(import_module(f"autoprox.predictors.{home}").__doc__.split())
+    paper = PREDICTORS[home]
+    assert f"{paper.authors}, {paper.title}, {paper.venue}, {paper.url}" in stated
 
 
 def test_every_proxy_and_statistic_that_names_a_paper_is_read_whole() -> None:

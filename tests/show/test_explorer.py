@@ -163,6 +163,23 @@ def test_the_scatter_is_of_the_held_out_architectures(
     assert row.columns[1].somers == pytest.approx(truth)
 
 
+def test_the_scatter_shows_losses_in_their_own_unit(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ipywidgets")
+    bench = dataclasses.replace(load_bench(TINY), name="losing", lower_is_better="coarse")
+    run = autoprox.evolve(bench, out=tmp_path, cache=cache, **{**SMALL, "evaluations": 40})
+    drawn, draw = [], autoprox.show.draw.scatter
+    monkeypatch.setattr(
+        autoprox.show.draw, "scatter", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1]
+    )
+    autoprox.explore(run, bench, cache=cache)
+    assert drawn[0].get_ylabel() == "cnn/coarse (lower is better)"
+    assert f"Somers' D = {run.held_out[0].columns[0].somers:.3f}  " in drawn[0].get_title()
+    figures = sorted(drawn[0].collections[0].get_offsets()[:, 1])
+    assert figures == sorted(placed.accuracies["coarse"] for placed in run.placed)
+
+
 @pytest.mark.parametrize(("missing", "title"), [(1, "Somers' D = "), (99, "no score  (0 ")])
 def test_a_proxy_without_a_score_on_some_or_all_of_what_is_held_out(
     missing: int, title: str, explorer: Explorer, monkeypatch: pytest.MonkeyPatch

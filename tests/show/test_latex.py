@@ -13,6 +13,7 @@ import pytest
 
 import autoprox
 from autoprox.assessment.assess import Assessment
+from autoprox.assessment.wording import EXPLAINED_USE, sizes_in_words
 from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking import Column
@@ -61,7 +62,7 @@ def run():
         )
         for (name, text), joint in zip(formulas.items(), (0.7, 0.5, 0.6), strict=True)
     )  # fmt: skip
-    return replace(made, held_out=rows, search=rows)
+    return replace(made, held_out=rows, search=rows, reported=2)
 
 
 def test_the_best_of_each_column_is_bold_and_all_that_look_like_it() -> None:
@@ -132,6 +133,32 @@ def test_a_run_has_its_tables_and_formulas() -> None:
     assert "20 of cnn" in text
     with pytest.raises(RunError, match="assessed nothing"):
         run_latex(found(judged(("sum(norm(weight))", 0.7, None))))
+
+
+def test_captions_count_what_was_judged_and_one_target_is_one() -> None:
+    made = run()
+    text = run_latex(replace(made, settings=replace(made.settings, evaluations=5000)))
+    assert "Search: default, 2 candidates, seed 0" in text
+    assert "mean over 1 target, " in text
+
+
+def test_what_is_lost_is_said_as_the_terminal_says_it_and_need_not_be_accuracy() -> None:
+    told = "in the unit of the target, such as points of accuracy; of 5: "
+    assert told in EXPLAINED_USE
+    share = r"top 10\,\%: share of the true best tenth"
+    for text in (board_latex(board()), run_latex(run())):
+        assert told in text
+        assert share in text
+
+
+def test_a_space_is_as_large_as_its_target_that_has_most_figures() -> None:
+    few = Column("cnn", "few", np.arange(12), ACCURACIES[:12])
+    columns = Comparison([RANKED, few])(ACCURACIES).columns
+    made = run()
+    rows = tuple(replace(row, columns=columns) for row in made.held_out)
+    assert "did not see (20 of cnn), " in run_latex(replace(made, held_out=rows))
+    assert sizes_in_words(rows) == " (20 of cnn)"
+    assert sizes_in_words([replace(rows[0], columns=())]) == ""
 
 
 @pytest.mark.parametrize("text", [board_latex(board()), run_latex(run())])

@@ -22,6 +22,7 @@ from autoprox.show.draw.style import (
     matplotlib,
     shortened,
 )
+from autoprox.show.plots import axis_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +40,9 @@ def scatter(
     axes: Axes | None = None,
     name: str = "score",
     target: str = "accuracy",
+    lower_is_better: bool = False,
 ) -> Axes:
-    """Draw the scores of a proxy against accuracies, with Somers' D in the title.
+    """Draw the scores of a proxy against accuracies or losses, with Somers' D in the title.
 
     Args:
         scores: ``(architectures,)``.
@@ -48,6 +50,7 @@ def scatter(
         axes: where to draw; a new figure if None.
         name: of the proxy.
         target: of the accuracies.
+        lower_is_better: whether they are losses: D is 1 if the lowest has the highest score.
 
     Raises:
         AutoproxError: the two are not equally long, or matplotlib is not installed.
@@ -64,11 +67,13 @@ def scatter(
     axes = blank_axes(axes, 4.2, 3.4)
     shown = np.isfinite(own) & np.isfinite(true)
     count = int(shown.sum())
-    d = f"Somers' D = {figure(somers(own[shown], true[shown]))}" if count > 1 else "no score"
+    worth = -true if lower_is_better else true
+    d = f"Somers' D = {figure(somers(own[shown], worth[shown]))}" if count > 1 else "no score"
     axes.scatter(
         own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
-    dress(axes, shortened(name, 50), target, f"{d}  ({count} architectures)")
+    axis = axis_name(target, lower_is_better)
+    dress(axes, shortened(name, 50), axis, f"{d}  ({count} architectures)")
     return axes
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from autoprox.assessment.wording import sizes
 from autoprox.benches import several
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.settings import Settings
@@ -138,18 +139,19 @@ def benches_alone(found: Run) -> dict[str, Settings]:
     }
 
 
+def number_drawn(found: Run, prefix: str) -> int:
+    """Return how many architectures a run drew, as its report tells, of spaces that begin so."""
+    parts = map(sizes, (found.search, found.held_out, found.transfer))
+    return sum(n for part in parts for space, n in part.items() if space.startswith(prefix))
+
+
 def _alone(found: Run, name: str, source: str) -> Settings:
     """Return settings for one of several benches, of some name, which is loaded by `source`."""
-    settings, own, drawn = found.settings, f"{name}/", 0
-    targets: list[str] = []
-    for rows in (found.search, found.held_out, found.transfer):
-        sizes: dict[str, int] = {}
-        for column in next((row.columns for row in rows if row.columns), ()):
-            space, _, target = column.column.rpartition("/")
-            if space.startswith(own):
-                targets.append(target)
-                sizes[space] = max(sizes.get(space, 0), column.architectures)
-        drawn += sum(sizes.values())
+    settings, own = found.settings, f"{name}/"
+    parts = (found.search, found.held_out, found.transfer)
+    columns = [column.column for rows in parts for row in rows for column in row.columns]
+    targets = [column.rpartition("/")[2] for column in columns if column.startswith(own)]
+    drawn = number_drawn(found, own)
     spaces = [space for space in settings.spaces or () if space.startswith(own)]
     count = settings.architectures
     return replace(

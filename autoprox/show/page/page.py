@@ -12,12 +12,15 @@ from autoprox import __version__
 from autoprox.assessment.wording import (
     EXPLAINED_USE,
     code,
+    counted,
     difference_in_words,
     figure,
     interval_text,
     luck_in_words,
     readable_seconds,
     reservations_in_words,
+    sizes,
+    sizes_in_words,
 )
 from autoprox.benches import several
 from autoprox.errors import RunError
@@ -26,7 +29,7 @@ from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
-from autoprox.leaderboard.board import BOARD
+from autoprox.leaderboard.board import BOARD, WrittenBoard
 from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.lineage import lineage
@@ -37,7 +40,7 @@ from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent
 from autoprox.show.page import charts, scatters, tables
-from autoprox.show.page.command import evolve_command, page_commands, resume_command
+from autoprox.show.page.command import evolve_command, number_drawn, page_commands, resume_command
 from autoprox.show.page.several import several_page
 from autoprox.show.picks import Pick, picks
 
@@ -115,8 +118,8 @@ def _lead(run: Run) -> Markup:
         sentences += reservations_in_words(run.held_out)
     state = "The search is finished" if run.finished else "The search stopped before its end"
     sentences.append(
-        f"{state}: {_counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
-        f"proposed, in {_counted(len(run.generations), 'generation')} "
+        f"{state}: {counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
+        f"proposed, in {counted(len(run.generations), 'generation')} "
         f"and {readable_seconds(run.seconds)}."
     )
     if run.settings.leave_out:
@@ -129,16 +132,11 @@ def _lead(run: Run) -> Markup:
     if run.reported is None:
         sentences.append("It was stopped before it could assess anything: there are no intervals.")
     elif run.reported != run.evaluations:
-        sentences.append(f"The assessments are of its first {_counted(run.reported, 'candidate')}.")
+        sentences.append(f"The assessments are of its first {counted(run.reported, 'candidate')}.")
     parts = [tag("p", *sentences[:1], class_="lead"), *(tag("p", text) for text in sentences[1:])]
     if not run.finished:
         parts.append(tag("p", "Go on with ", tag("code", resume_command(run)), "."))
     return join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _by_text(chosen: Sequence[Pick]) -> dict[str, Pick]:
@@ -149,7 +147,7 @@ def _best(run: Run, chosen: Sequence[Pick]) -> Markup:
     """Return the table of the proxies."""
     if not run.held_out:
         return Markup("")
-    caption = f"Held out: architectures that the search never saw{_sizes(run)}"
+    caption = f"Held out: architectures that the search never saw{sizes_in_words(run.held_out)}"
     table = tables.joint_table(caption, run, run.held_out, _by_text(chosen))
     return join([table, tag("p", f"{EXPLAINED_USE}.")])
 
@@ -164,13 +162,6 @@ def _proxies(run: Run, chosen: Sequence[Pick]) -> Markup:
     if others:
         parts.append(tables.others_table(run, others))
     return join(parts)
-
-
-def _sizes(run: Run) -> str:
-    """Return how many architectures of each space are held out."""
-    columns = next((row.columns for row in run.held_out if row.columns), ())
-    sizes = {column.column.rpartition("/")[0]: column.architectures for column in columns}
-    return f" ({', '.join(f'{number} of {name}' for name, number in sizes.items())})"
 
 
 def _article(pick: Pick, settings: Settings) -> Markup:
@@ -238,22 +229,30 @@ def _known(run: Run) -> Markup:
 
 def _ranked(run: Run, path: Path) -> Markup:
     """Return the known proxies as a leaderboard has them; one of another bench is refused."""
-    board, settings = BOARD.read(path), run.settings
-    own = several(settings.bench)
+    board, own = BOARD.read(path), several(run.settings.bench)
     if board.bench not in own and not any(name.endswith(".py") for name in own):
         names = " and ".join(own)
         raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {names}")
     table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
-    split = board.settings.get("held_out"), board.settings.get("split_seed")
     notes = ["Measured as the settings of that ranking say, not those of this run."]
-    if (
-        split != (True, settings.split_seed)
-        or settings.held_out_share != Settings(settings.bench).held_out_share
-    ):
-        notes.append("This ranking includes architectures that the search saw.")
+    if not _same_held_out(run, board):
+        notes.append("This ranking may include architectures that the search saw.")
     if starred:
         notes.append("* discovered on some of these architectures, which flatters it.")
     return _section("Known proxies", table, *(tag("p", note) for note in notes))
+
+
+def _same_held_out(run: Run, board: WrittenBoard) -> bool:
+    """Say whether a ranking drew and held out of a run's spaces what the run did."""
+    settings, told = run.settings, board.settings
+    prefix = f"{board.bench}/" if run.benches else ""
+    spaces = {space for space in sizes(run.held_out) if space.startswith(prefix)}
+    return (
+        (told.get("held_out"), told.get("split_seed")) == (True, settings.split_seed)
+        and settings.held_out_share == Settings(settings.bench).held_out_share
+        and told.get("architectures") in (settings.architectures, number_drawn(run, prefix))
+        and spaces <= {prefix + column.rpartition("/")[0] for column in board.columns}
+    )
 
 
 def _section(heading: str, *content: str) -> Markup:
@@ -276,7 +275,7 @@ def _lineage(run: Run, chosen: Sequence[Pick]) -> Markup:
         return tag("p", f"It is not known: {error}.")
     note = "Each was bred from those above it that it names; those without were random, or given."
     if ancestry.earlier:
-        note += f" {_counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
+        note += f" {counted(ancestry.earlier, 'earlier ancestor')} of it are left out."
     unit = fitness_name(run.settings)
     return join([tag("p", note), tables.lineage_table(ancestry, _by_text(chosen), unit)])
 
@@ -285,7 +284,7 @@ def _failures(run: Run) -> Markup:
     total = run.failures.total()
     if not total:
         return tag("p", "None of the candidates failed.")
-    summary = f"{_counted(total, 'candidate')} of {run.evaluations:,} failed, and got no fitness."
+    summary = f"{counted(total, 'candidate')} of {run.evaluations:,} failed, and got no fitness."
     return join([tag("p", summary), tables.failures_table(run)])
 
 

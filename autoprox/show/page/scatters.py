@@ -24,19 +24,19 @@ class Standing:
 
     Attributes:
         architecture: which one.
-        accuracy: its figure.
-        by_accuracy, by_score: its places from 1, the best first; those that tie have their mean.
+        figure: in the target's own unit.
+        by_figure, by_score: its places from 1, the best first; those that tie have their mean.
     """
 
     architecture: Placed
-    accuracy: float
-    by_accuracy: float
+    figure: float
+    by_figure: float
     by_score: float
 
     @property
     def off(self) -> float:
         """How many places the score has it too high; too low if negative."""
-        return self.by_accuracy - self.by_score
+        return self.by_figure - self.by_score
 
 
 def places(found: Run) -> dict[str, list[Standing]]:
@@ -46,23 +46,21 @@ def places(found: Run) -> dict[str, list[Standing]]:
     """
     from scipy.stats import rankdata
 
-    parts: defaultdict[str, list[tuple[Placed, float]]] = defaultdict(list)
+    parts: defaultdict[tuple[str, str], list[tuple[Placed, float]]] = defaultdict(list)
     for placed in found.placed:
-        for target, accuracy in placed.accuracies.items():
-            parts[f"{placed.space}/{target}"].append((placed, accuracy))
+        for target, value in placed.accuracies.items():
+            parts[placed.space, target].append((placed, value))
     columns = {}
-    for name, part in parts.items():
-        lowest = float("-inf")
-        scores = [lowest if placed.score is None else placed.score for placed, _ in part]
-        by_accuracy, by_score = (
-            rankdata([-value for value in values])
-            for values in ([accuracy for _, accuracy in part], scores)
-        )
+    for (space, target), part in parts.items():
+        sign = 1 if target in found.lower_is_better else -1
+        by_figure = rankdata([sign * value for _, value in part])
+        last = float("inf")
+        by_score = rankdata([last if row.score is None else -row.score for row, _ in part])
         rows = [
-            Standing(placed, accuracy, float(first), float(second))
-            for (placed, accuracy), first, second in zip(part, by_accuracy, by_score, strict=True)
+            Standing(placed, value, float(first), float(second))
+            for (placed, value), first, second in zip(part, by_figure, by_score, strict=True)
         ]
-        columns[name] = sorted(rows, key=lambda row: -abs(row.off))
+        columns[f"{space}/{target}"] = sorted(rows, key=lambda row: -abs(row.off))
     return columns
 
 
@@ -76,35 +74,36 @@ def section(found: Run) -> Markup:
         "Each point is a held-out architecture; point at it to read its name. To the right is what "
         f"{name} scores best; orange are the {WORST} that it places worst."
     )
-    charts = tag("div", *(_chart(*column) for column in columns.items()), class_="scatters")
+    charts = (
+        _chart(plots.axis_name(column, column.rpartition("/")[2] in found.lower_is_better), part)
+        for column, part in columns.items()
+    )
     rows = (
         tag("tr", tag("th", row.architecture.name, scope="row"), tag("td", column),
-            tables.cell(f"{row.accuracy:g}", row.accuracy),
-            tables.cell(f"{row.by_accuracy:g}", row.by_accuracy),
+            tables.cell(f"{row.figure:g}", row.figure),
+            tables.cell(f"{row.by_figure:g}", row.by_figure),
             tables.cell(f"{row.by_score:g}", row.by_score),
             tag("td", row.architecture.config))
         for column, part in columns.items()
         for row in part[:WORST]
     )  # fmt: skip
     caption = f"The architectures that {name} places worst, and their places"
-    headings = ("architecture", "target", "accuracy", "place by accuracy", "by score",
-                "description")  # fmt: skip
-    drawn = tag("figure", charts, tag("figcaption", note))
+    headings = ("architecture", "target", "figure", "place by figure", "by score", "description")
+    drawn = tag("figure", tag("div", *charts, class_="scatters"), tag("figcaption", note))
     return join([drawn, tables.table(caption, headings, rows)])
 
 
-def _chart(column: str, rows: Sequence[Standing]) -> Markup:
-    """Return the accuracies over the ranks by score, the best score at the right."""
+def _chart(axis: str, rows: Sequence[Standing]) -> Markup:
+    """Return the figures over the ranks by score, the best score at the right."""
     count = len(rows)
-    frame = Frame((0, count + 1), plots.around([row.accuracy for row in rows]), right=12)
-    parts = [frame.axes("rank by score", column, ticks(0, count))]
+    frame = Frame((0, count + 1), plots.around([row.figure for row in rows]), right=12)
+    parts = [frame.axes("rank by score", axis, ticks(0, count))]
     for place, row in reversed([*enumerate(rows)]):  # the worst are drawn last, on top
         hint = (
-            f"{row.architecture.name}: {row.accuracy:g}, place {row.by_accuracy:g} of {count} by "
-            f"accuracy and {row.by_score:g} by score {figure(row.architecture.score, '.4g')}"
+            f"{row.architecture.name}: {row.figure:g}, place {row.by_figure:g} of {count} by that "
+            f"and {row.by_score:g} by score {figure(row.architecture.score, '.4g')}"
         )
-        x, y = frame.at((count + 1 - row.by_score, row.accuracy))
+        x, y = frame.at((count + 1 - row.by_score, row.figure))
         class_ = "held-out" if place < WORST else "search"
         parts.append(tag("circle", tag("title", hint), cx=x, cy=y, r=4, class_=class_))
-    name = f"Accuracy of {count} architectures over their rank by score, {column}"
-    return svg(join(parts), name)
+    return svg(join(parts), f"{axis} of {count} architectures over their rank by score")

@@ -50,6 +50,13 @@ def test_a_scatter_shows_every_figure_and_its_d() -> None:
     assert "0.333" in axes.get_title()
 
 
+def test_a_scatter_of_losses_shows_them_as_they_are_and_the_d_of_the_lowest_first() -> None:
+    axes = scatter([1, 2, 3], [0.9, 0.2, 0.4], target="loss", lower_is_better=True)
+    assert axes.get_ylabel() == "loss (lower is better)"
+    assert sorted(axes.collections[0].get_offsets()[:, 1]) == [0.2, 0.4, 0.9]
+    assert "0.333" in axes.get_title()
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_scatter_of_too_few_figures_says_that_there_is_no_score(count: int) -> None:
     axes = scatter([1.0] * count + [float("nan")] * 3, [10.0] * (count + 3))
