@@ -146,9 +146,10 @@ def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
     low, high = best.difference_interval
     ends = interval_text(best.difference_interval)
     where = "above" if best.difference >= 0 else "below"
+    among = f"best of the {len(known)} known proxies" if len(known) > 1 else "only known proxy"
     said = (
-        f"{best.name} is {abs(best.difference):.3f} {where} the best known proxy, {rival.name} "
-        f"({joint}, 95 % interval of the difference {ends})."
+        f"{best.name} is {abs(best.difference):.3f} {where} {rival.name}, the {among} measured "
+        f"here ({joint}, 95 % interval of the difference {ends})."
     )
     if low <= 0 <= high:
         return f"{said} The interval includes 0: these architectures do not tell the two apart."
@@ -171,12 +172,13 @@ def luck_in_words(
         parts.append(
             f"of the best proxy's {joint} of {luck.search:.3f} on the search split about "
             f"{luck.optimism:.3f} is luck of having been selected, and {luck.corrected:.3f} "
-            f"({interval_text(luck.corrected_interval)}) is what it should have elsewhere"
+            f"({interval_text(luck.corrected_interval)}) is to be "
+            "expected on architectures that no search saw"
         )
     if luck is not None and luck.rival is not None and luck.rival_p is not None:
         parts.append(
-            f"that no candidate is better than {luck.rival}, the best known proxy there, has "
-            f"p = {luck.rival_p:.3f} after the search"
+            f"if no candidate were better than {luck.rival}, the best known proxy there, a search "
+            f"would still find so large a lead with p = {luck.rival_p:.3f}"
         )
     if null is not None:
         count = len(null.best)
@@ -216,7 +218,7 @@ def reservations_in_words(rows: Sequence[Assessment]) -> list[str]:
 
 EXPLAINED_PARTIAL = (
     "partial ρ: Spearman's correlation with the accuracy after training with a teacher, given that "  # noqa: RUF001
-    "after training without one"
+    "after training without one, on the networks that have both figures"
 )
 
 EXPLAINED_LOST = (

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprox.assessment.wording import EXPLAINED_PARTIAL, figure, half_width, readable_seconds
+from autoprox.assessment.wording import (
+    EXPLAINED_PARTIAL,
+    EXPLAINED_USE,
+    figure,
+    half_width,
+    readable_seconds,
+)
 from autoprox.cli.live import Watcher, watcher
 from autoprox.cli.options import (
     HIRING,
@@ -259,8 +265,7 @@ def print_board(board: Leaderboard, top: int | None, seconds: float, out: Consol
 EXPLAINED = (
     "joint D: mean over the columns of Somers' D given the accuracy, 95 % bootstrap interval",
     "τ, ρ: means of Kendall's τ-b, which pays for ties, and of Spearman's ρ",  # noqa: RUF001
-    "lost: points of accuracy lost by taking the best score; of 5: the best of the five best",
-    "top 10 %: share of the true best 10 % among the best 10 % by score",
+    EXPLAINED_USE,
     "s: median core seconds a network of the proxy alone; failed: architectures without a score",
 )
 

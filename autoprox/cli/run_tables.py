@@ -26,6 +26,7 @@ from autoprox.assessment.wording import (
     sizes_in_words,
 )
 from autoprox.cli.tables import print_figures, print_pairs, print_partial
+from autoprox.evolution.base import PARSIMONY
 from autoprox.ranking import SYMBOLS
 from autoprox.ranking.figures import ColumnFigures
 
@@ -58,7 +59,8 @@ def print_report(run: Run, taken: str, console: Console) -> None:
     console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
     if run.elsewhere:
         _print_elsewhere(console, run)
-    console.print("\nThe formulas, by their rank on the search split:")
+    less = f"less {PARSIMONY:g} for each node"
+    console.print(f"\nThe formulas, in the order of their fitness on the search split {less}:")
     for row in run.held_out:
         if not row.known:
             console.print(f"  {row.name:8}{row.expression}", soft_wrap=True)

@@ -33,7 +33,7 @@ def run_html(run: Run) -> str:
     left_out = f" ({', '.join(asked.leave_out)} left out)" if asked.leave_out else ""
     caption = (
         f"{', '.join(run.benches) or asked.bench}{left_out}, held out: "
-        f"algorithm {asked.algorithm}, {asked.evaluations} candidates, seed {asked.seed}; "
+        f"algorithm {asked.algorithm}, {run.evaluations} candidates, seed {asked.seed}; "
         f"{'finished' if run.finished else 'stopped before its end'}"
     )
     headings = (

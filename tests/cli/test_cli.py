@@ -664,11 +664,11 @@ def test_the_difference_is_said_in_words() -> None:
     weaker = assessment("flops", 0.4)
     better = [assessment("top 1", 0.6, (-0.1, 0.3)), weaker, rival]
     unsure = difference_in_words(better, "joint ρ")  # noqa: RUF001
-    assert "top 1 is 0.100 above the best known proxy, params" in unsure
+    assert "top 1 is 0.100 above params, the best of the 2 known proxies measured here" in unsure
     assert "includes 0" in unsure
     assert "(joint ρ, 95 % interval" in unsure  # noqa: RUF001
     sure = difference_in_words([assessment("top 1", 0.3, (-0.3, -0.1)), rival], "joint D")
-    assert "0.200 below the best known proxy" in sure
+    assert "0.200 below params, the only known proxy measured here" in sure
     assert "does not include 0" in sure
 
 

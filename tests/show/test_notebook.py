@@ -67,7 +67,7 @@ def test_a_run_shows_what_it_found_beside_the_known_proxies(run: Run) -> None:
     assert last[0] == "params"
     assert "stopped before its end" in text
     assert "seed 7" in text
-    assert "top 1 is 0.100 above the best known proxy, params" in text
+    assert "top 1 is 0.100 above params, the only known proxy measured here" in text
     assert "of 0.700 on the search split about 0.123 is luck" in text
     assert "2 searches on shuffled accuracies reached 0.400 ± 0.100 (p = 0.333, the least " in text
     assert "runs/&lt;x&gt;" in text

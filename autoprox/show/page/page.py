@@ -120,7 +120,7 @@ def _lead(run: Run) -> Markup:
     sentences.append(
         f"{state}: {counted(run.evaluations, 'distinct candidate')}, of {run.proposals:,} "
         f"proposed, in {counted(len(run.generations), 'generation')} "
-        f"and {readable_seconds(run.seconds)}."
+        f"and {readable_seconds(run.seconds)}, without measuring."
     )
     if run.settings.leave_out:
         left_out = ", ".join(run.settings.leave_out)
