@@ -3,7 +3,7 @@
     python results/budget.py cifar10_train.npz
 
 The default algorithm and random search judge 100,000 distinct candidates on 300 cells, shown 16
-training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`), on the first five splits of
+training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`), on the first three splits of
 together.py and with the search seed of its long runs. A row has the joint Somers' D of the best by
 the search split after so many candidates, on the search split and held out: a run with that budget
 would have stopped there. A run that is in ``runs/budget`` already is read, not repeated; a run
@@ -24,7 +24,7 @@ from csv_tables import write_csv
 import autoprox
 from autoprox.runs.record import read_run
 
-SPLITS = range(5)
+SPLITS = range(3)
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 ALGORITHMS = ("default", "random")
 

@@ -17,6 +17,7 @@ HOMES = {
     "at": "distillation",
     "az_expressivity": "az_nas",
     "az_nas": "az_nas",
+    "az_nas_vit": "az_nas",
     "az_progressivity": "az_nas",
     "az_trainability": "az_nas",
     "cc": "distillation",
