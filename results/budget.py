@@ -2,52 +2,59 @@
 
     python results/budget.py cifar10_train.npz
 
-The default algorithm and random search judge 100,000 distinct candidates on 300 cells, shown 16
-training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`), on the first three splits of
-together.py and with the search seed of its long runs. A row has the joint Somers' D of the best by
-the search split after so many candidates, on the search split and held out: a run with that budget
-would have stopped there. A run that is in ``runs/budget`` already is read, not repeated; a run
-takes four minutes on a core.
+The long runs of together.py, of the default algorithm and of random search on twenty splits of 300
+cells, shown 16 training images of CIFAR-10 (an .npz of uint8 `x` and labels `y`), judge 50,000
+distinct candidates; on the first three splits further ones judge 100,000. A row has the joint
+Somers' D of the best by the search split after so many candidates, on the search split and held
+out: a run with that budget would have stopped there. Medians below, that of 100,000 of three
+splits. A run that is in ``runs/together`` or ``runs/budget`` already is read, not repeated; one of
+100,000 takes four minutes on a core.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from csv_tables import write_csv
+from seeds import JOBS, SEEDS, options_of
+from together import long_on
 
 import autoprox
-from autoprox.runs.record import read_run
+from autoprox.runs.record import Run, read_run
 
-SPLITS = range(3)
+FURTHER = 3
+"""On how many of the splits there are runs of the largest budget."""
+
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 ALGORITHMS = ("default", "random")
 
 
-def rows_of(algorithm: str, split: int, images: str) -> list[dict[str, Any]]:
-    """Run if need be, and return the figures after each budget."""
-    folder = Path("runs/budget") / f"{algorithm}-{split}"
-    if not (folder / "report.json").is_file():
-        autoprox.evolve(
-            "nb201",
-            out=folder,
-            jobs=len(os.sched_getaffinity(0)),
-            architectures=300,
-            images=images,
-            batch=16,
-            algorithm=algorithm,
-            split_seed=split,
-            evaluations=BUDGETS[-1],
-        )
-    steps = read_run(folder).generations
+def runs(images: str) -> Iterator[tuple[str, int, Run]]:
+    """Yield the longest run of each algorithm on each split, which is made if need be."""
+    options = options_of("nb201", images)
+    for split in SEEDS["nb201"]:
+        if split >= FURTHER:
+            for algorithm, run in zip(ALGORITHMS, long_on(split, options), strict=True):
+                yield algorithm, split, run
+            continue
+        for algorithm in ALGORITHMS:
+            folder = Path("runs/budget") / f"{algorithm}-{split}"
+            if not (folder / "report.json").is_file():
+                asked = {"algorithm": algorithm, "evaluations": BUDGETS[-1], **options}
+                autoprox.evolve("nb201", out=folder, split_seed=split, jobs=JOBS, **asked)
+            yield algorithm, split, read_run(folder)
+
+
+def rows_of(algorithm: str, split: int, run: Run) -> list[dict[str, Any]]:
+    """Return the figures of a run after each budget up to its own."""
     rows = []
-    for budget in BUDGETS:
-        step = next(generation for generation in steps if generation.evaluations >= budget)
+    for budget in (budget for budget in BUDGETS if budget <= run.settings.evaluations):
+        step = next(step for step in run.generations if step.evaluations >= budget)
         rows.append(
             {
                 "algorithm": algorithm,
@@ -63,12 +70,12 @@ def rows_of(algorithm: str, split: int, images: str) -> list[dict[str, Any]]:
 
 def main(images: str) -> None:
     """Run what there is to run, and write the table with the medians below."""
-    rows = [row for name in ALGORITHMS for split in SPLITS for row in rows_of(name, split, images)]
+    rows = [row for found in runs(images) for row in rows_of(*found)]
     medians = []
     for algorithm, budget in product(ALGORITHMS, BUDGETS):
         own = [row for row in rows if (row["algorithm"], row["candidates"]) == (algorithm, budget)]
         medians.append(
-            {"algorithm": algorithm, "split": "median", "candidates": budget}
+            {"algorithm": algorithm, "split": f"median of {len(own)}", "candidates": budget}
             | {
                 key: round(float(np.median([row[key] for row in own])), 4)
                 for key in ("search", "held_out", "nodes")

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from csv_tables import rounded, write_csv
@@ -42,26 +42,36 @@ from autoprox.statistics.store import default_folder
 RUNS = 5
 """How many searches there are on each split."""
 
+Found = TypeVar("Found", Run, Runs)
+
 KINDS = ("pick", "together", "longer", "random")
 
 
-def runs_of(split: int, options: dict[str, Any]) -> tuple[Runs, list[Run]]:
-    """Return the five runs on a split, and the long ones, which are made if need be."""
-    folder = Path("runs/together")
-    several, longer, random = (folder / f"{split}{end}" for end in ("", "-longer", "-random"))
-    given = {"split_seed": split, "jobs": JOBS, **options}
-    if not several.is_dir():
-        autoprox.evolve_seeds("nb201", RUNS, out=several, **given)
-    long = {longer: "default", random: "random"}
-    for out, algorithm in long.items():
-        if not out.is_dir():
-            budget = RUNS * 10_000
-            autoprox.evolve("nb201", out=out, evaluations=budget, algorithm=algorithm, **given)
-    runs, lone = read_runs(several), [*map(read_run, long)]
-    for found in (runs, *lone):
-        if not found.finished:
-            sys.exit(f"not finished: go on with autoprox evolve --resume {found.folder}")
-    return runs, lone
+def five_on(split: int, options: dict[str, Any]) -> Runs:
+    """Return the five runs on a split, which are made if need be."""
+    folder = Path(f"runs/together/{split}")
+    if not folder.is_dir():
+        autoprox.evolve_seeds("nb201", RUNS, out=folder, split_seed=split, jobs=JOBS, **options)
+    return finished(read_runs(folder))
+
+
+def long_on(split: int, options: dict[str, Any]) -> list[Run]:
+    """Return the long runs on a split, that of random search last, which are made if need be."""
+    runs = []
+    for end, algorithm in {"longer": "default", "random": "random"}.items():
+        folder = Path(f"runs/together/{split}-{end}")
+        if not folder.is_dir():
+            asked = {"algorithm": algorithm, "evaluations": RUNS * 10_000, **options}
+            autoprox.evolve("nb201", out=folder, split_seed=split, jobs=JOBS, **asked)
+        runs.append(finished(read_run(folder)))
+    return runs
+
+
+def finished(found: Found) -> Found:
+    """Return a run, or several, that came to their end."""
+    if not found.finished:
+        sys.exit(f"not finished: go on with autoprox evolve --resume {found.folder}")
+    return found
 
 
 def figures_of(
@@ -91,7 +101,7 @@ def main(images: str) -> None:
         others.measure(workers, lambda done, total: None)
     rows: list[dict[str, Any]] = []
     for split in SEEDS["nb201"]:
-        runs, long = runs_of(split, options)
+        runs, long = five_on(split, options), long_on(split, options)
         ground = lay("nb201", long[0].settings, default_folder())
         held_out = [*ground.held_out]
         alone, figures, compare = figures_of(runs, long, ground, held_out)
