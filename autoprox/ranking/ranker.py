@@ -55,6 +55,8 @@ class Column:
         apart: ``(n,)``, figures from training without a teacher where `accuracies` are from
             training with one; NaN where there is none, None if the target has none.
         noise: the standard deviation of a figure over repeated trainings; 0 if nobody knows it.
+        networks: for each place in the table a number, equal for copies of one network; None if
+            there are none.
     """
 
     space: str
@@ -65,11 +67,16 @@ class Column:
     family: str = ""
     apart: Array | None = None
     noise: float = 0.0
+    networks: NDArray[np.intp] | None = None
 
     @property
     def name(self) -> str:
         """The space and the target."""
         return f"{self.space}/{self.target}"
+
+    def network_of(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the number of the network at each of some places; copies of one share it."""
+        return places if self.networks is None else self.networks[places]
 
     @cached_property
     def ceiling(self) -> float:
@@ -264,6 +271,15 @@ def places_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
     for column in columns:
         places.setdefault(column.space, []).append(column.places)
     return {space: np.unique(np.concatenate(own)) for space, own in places.items()}
+
+
+def networks_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
+    """Return of which network, from 0, each architecture of `places_by_space` is a copy."""
+    first = {column.space: column for column in reversed(columns)}
+    return {
+        space: np.unique(first[space].network_of(places), return_inverse=True)[1]
+        for space, places in places_by_space(columns).items()
+    }
 
 
 def weights(columns: Sequence[Column]) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import Array, RankCorrelation, Ranks, dense_ranks, resolved
-from autoprox.ranking.ranker import Column, places_by_space
+from autoprox.ranking.ranker import Column, networks_by_space, places_by_space
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
@@ -146,21 +146,25 @@ def resample(n: int, resamples: int, seed: int | list[int]) -> Array:
 def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> list[Array]:
     """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
 
-    The columns of a space are figures of the same architectures: they share the resamples.
+    The columns of a space are figures of the same architectures: they share the resamples. Networks
+    are drawn, each with all of its copies, which are no further evidence.
     """
-    rows = places_by_space(columns)
+    rows, networks = places_by_space(columns), networks_by_space(columns)
     draws = {
-        space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
-        for space, places in rows.items()
+        space: resample(len(np.unique(own)), resamples, [seed, zlib.crc32(space.encode())])
+        for space, own in networks.items()
     }
-    return [_of_places(draws[c.space], rows[c.space], c.places) for c in columns]
+    return [
+        _of_networks(draws[c.space], networks[c.space][np.searchsorted(rows[c.space], c.places)])
+        for c in columns
+    ]
 
 
-def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:
-    """Return how often some of the architectures were drawn, without a copy if they are all."""
-    if np.array_equal(rows, places):
+def _of_networks(drawn: Array, networks: NDArray[np.intp]) -> Array:
+    """Return how often the networks of architectures were drawn, not copied if these are all."""
+    if np.array_equal(networks, np.arange(drawn.shape[1])):
         return drawn
-    return drawn[:, np.searchsorted(rows, places)]
+    return drawn[:, networks]
 
 
 def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:

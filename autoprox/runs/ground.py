@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
+
 from autoprox import proxies
 from autoprox.assessment.assess import Assessor, baselines, columns, expressible
 from autoprox.benches import Architecture, Bench, drawn, joined, load_bench, several
@@ -129,7 +131,13 @@ class Ground:
 
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
-        unweighted = columns(self.bench, indices, self.targets)
+        first: dict[str, int] = {}
+        rows = (network_name(self.bench.architectures[i], "") for i in indices)
+        networks = np.array([first.setdefault(name, place) for place, name in enumerate(rows)])
+        unweighted = [
+            replace(column, networks=networks)
+            for column in columns(self.bench, indices, self.targets)
+        ]
         homes = [self._homes[indices[column.places[0]]] for column in unweighted]
         return balanced(unweighted, [self.plans[home].bench.name for home in homes])
 
