@@ -145,6 +145,11 @@ class Settings:
         return self.correlation or DEFAULT_CORRELATION
 
     @property
+    def begins_anew(self) -> bool:
+        """Whether it begins with nothing that a search found, as far as is known."""
+        return not (self.started_from or self.searches)
+
+    @property
     def symbol(self) -> str:
         """How it is written."""
         return SYMBOLS[self.measure]

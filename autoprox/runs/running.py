@@ -23,7 +23,7 @@ from autoprox.evolution.small import variation_of
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground, lay
 from autoprox.runs.observer import Observer
-from autoprox.runs.permutations import permute
+from autoprox.runs.permutations import check_shuffled, permute
 from autoprox.runs.record import Run
 from autoprox.runs.report import finish
 from autoprox.runs.unseen import check_seeds
@@ -36,7 +36,8 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
     """Return the ground of a new run, given the fields of its settings but for the bench.
 
     Raises:
-        RunError: a seed proxy was selected on what the run holds out.
+        RunError: a seed proxy was selected on what the run holds out, or searches on shuffled
+            accuracies would begin with what a search found.
         AutoproxError: a name, number, bench or cache cannot be used.
     """
     source = bench if isinstance(bench, Bench) else found_at(str(bench))
@@ -52,6 +53,7 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
     settings = Settings(bench=name, **options | named)
     ground = lay(source, settings, cache, own, new=True)
     check_seeds(ground, source, settings.seed_proxies)
+    check_shuffled(ground.settings)
     return ground
 
 
@@ -145,19 +147,21 @@ def extended(settings: Settings, more: Mapping[str, int | None], path: Path) -> 
     """Return the settings of the run in a folder that is to do more, as `resume_in` takes it.
 
     Raises:
-        RunError: fewer evaluations are asked for than it was asked for before.
+        RunError: less is asked for than it was asked for before, or what is no number, or searches
+            on shuffled accuracies of a run that began with what a search found.
     """
-    evaluations, permutations = more.get("evaluations"), more.get("permutations")
-    if evaluations is not None and evaluations < settings.evaluations:
-        raise RunError(
-            f"the run in {path} was asked for {settings.evaluations} evaluations; a resumed run "
-            f"can be asked for more, not for {evaluations}"
-        )
-    return replace(
-        settings,
-        evaluations=evaluations or settings.evaluations,
-        permutations=max(permutations or 0, settings.permutations),
-    )
+    asked: dict[str, Any] = {n: number for n, number in more.items() if number is not None}
+    larger = replace(settings, **asked)
+    for name, number in asked.items():
+        before = getattr(settings, name)
+        if number < before:
+            raise RunError(
+                f"the run in {path} was asked for {before} {name}; a resumed run can be asked for "
+                f"more, not for {number}"
+            )
+    if larger.permutations > settings.permutations:
+        check_shuffled(larger)
+    return larger
 
 
 def source_of(

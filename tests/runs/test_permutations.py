@@ -162,7 +162,7 @@ def test_a_finished_run_does_only_those_that_are_missing(whole, cache, tmp_path)
     assert more.told == [(1, 3), (2, 3), (3, 3)]
     assert run.settings.permutations == 3
     assert contents(folder) == contents(whole.folder)
-    with pytest.raises(RunError, match="is finished"):
+    with pytest.raises(RunError, match="asked for 3 permutations"):
         evolve(resume=folder, cache=cache, permutations=2)
     assert contents(folder) == contents(whole.folder)
 
