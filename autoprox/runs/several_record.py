@@ -71,8 +71,9 @@ class Runs:
 
     @cached_property
     def reported(self) -> dict[str, Run]:
-        """The runs that are finished, which all figures here are of."""
-        return {name: run for name, run in self.runs.items() if run.finished}
+        """The runs that are finished with what is asked now, which all figures here are of."""
+        asked = {name for name, run in self.runs.items() if run.settings == self.settings[name]}
+        return {name: run for name, run in self.runs.items() if run.finished and name in asked}
 
     @cached_property
     def varied(self) -> tuple[str, ...]:

@@ -254,6 +254,10 @@ def test_more_evaluations_extend_every_run(three, cache, tmp_path):
     evolve_seeds(TINY, 2, out=folder, cache=cache, **{**SMALL, "evaluations": 70})
     with pytest.raises(RunError, match="asked for 70 evaluations"):
         evolve_several(resume=folder, evaluations=50, cache=cache)
+    stopped = evolve_several(resume=folder, evaluations=120, observer=Stopped(), cache=cache)
+    assert autoprox.read_run(folder / "seed-1").finished  # with what it was asked for before
+    assert not stopped.finished
+    assert not stopped.reported
     grown = evolve_several(resume=folder, evaluations=120, cache=cache)
     assert grown.finished
     for name in grown.runs:
