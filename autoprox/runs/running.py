@@ -37,7 +37,7 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
 
     Raises:
         RunError: a seed proxy was selected on what the run holds out, or searches on shuffled
-            accuracies would begin with what a search found.
+            accuracies would begin with what a search found, or parameters are given twice.
         AutoproxError: a name, number, bench or cache cannot be used.
     """
     source = bench if isinstance(bench, Bench) else found_at(str(bench))
@@ -50,6 +50,12 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
     algorithm = options.get("algorithm")
     own = None if algorithm is None or isinstance(algorithm, str) else algorithm
     named = {} if own is None else {"algorithm": name_of(own), "parameters": own.parameters()}
+    if own is not None and options.get("parameters"):
+        raise RunError(
+            f"an algorithm that is an object has its own parameters; got {own!r} and "
+            f"parameters={options['parameters']!r}: give them to the object, or the algorithm by "
+            "its name"
+        )
     settings = Settings(bench=name, **options | named)
     ground = lay(source, settings, cache, own, new=True)
     check_seeds(ground, source, settings.seed_proxies)

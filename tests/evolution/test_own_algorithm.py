@@ -130,6 +130,8 @@ def test_what_is_no_algorithm_and_no_parameter_is_refused(cache, tmp_path):
         Default(patience=0)
     with pytest.raises(RunError, match=r"a class derived from autoprox\.Algorithm; got 3"):
         evolve(tmp_path / "run", cache, algorithm=3)
+    with pytest.raises(RunError, match=r"has its own parameters; got Emq\(top=0.3, .*'top': 0.9"):
+        evolve(tmp_path / "run", cache, algorithm=Emq(top=0.3), parameters={"top": 0.9})
     with pytest.raises(RunError, match="parameter 'restarts' of Climber is kept"):
         evolve(tmp_path / "run", cache, algorithm=Climber(restarts=object()))
     assert not (tmp_path / "run").exists()
