@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from autoprox.runs.observer import Observer
 from autoprox.runs.permutations import check_shuffled, permute
 from autoprox.runs.record import Run
 from autoprox.runs.report import finish
+from autoprox.runs.schemas import RunConfig
 from autoprox.runs.unseen import check_seeds
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
@@ -142,9 +143,9 @@ def resume_in(
                 "--evaluations or (more) --permutations, or start a new one"
             )
         source = source_of(bench, settings, files, teacher)
-        ground = laid_again(source, settings, cache, algorithm, path, files.config().words)
+        ground = laid_again(source, settings, cache, algorithm, path, files.config())
         files.check_bench(ground.digest)
-        files.extend(settings, ground.vocabulary.statistics)
+        files.extend(ground.config)
         with opened as workers:
             return run_in(files, ground, workers, observer)
 
@@ -191,7 +192,7 @@ def laid_again(
     cache: Path,
     algorithm: Algorithm | None,
     path: Path,
-    words: Sequence[str],
+    kept: RunConfig,
 ) -> Ground:
     """Return the ground of a run that goes on, or that another process was sent; see `lay`.
 
@@ -201,7 +202,7 @@ def laid_again(
     if algorithm is not None:
         _check_algorithm(algorithm, settings, path)
     try:
-        return lay(source, settings, cache, algorithm, words=words)
+        return lay(source, settings, cache, algorithm, kept=kept)
     except UnknownAlgorithmError:
         raise RunError(
             f"the run in {path} began with an algorithm that is registered nowhere: give "
@@ -217,7 +218,8 @@ def ground_of(files: RunFolder, source: str | Bench, settings: Settings, cache: 
     """
     plain = Settings(settings.bench)
     settings = replace(settings, algorithm=plain.algorithm, parameters=plain.parameters)
-    ground = lay(source, settings, cache, words=files.config().words)
+    kept = replace(files.config(), primitives=())  # some may be another program's
+    ground = lay(source, settings, cache, kept=kept)
     files.check_bench(ground.digest)
     return ground
 
