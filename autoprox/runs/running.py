@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from autoprox.benches import Bench, several
 from autoprox.benches.teachers import check_same_teacher, placed_teacher
-from autoprox.errors import BenchError, RunError
+from autoprox.errors import BenchError, RunError, UnknownNameError
 from autoprox.evolution.algorithms import UnknownAlgorithmError
 from autoprox.evolution.base import Algorithm, name_of
 from autoprox.evolution.judge import Candidate, Judge
@@ -36,6 +36,8 @@ from autoprox.runtime.parallel import Workers
 def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Ground:
     """Return the ground of a new run, given the fields of its settings but for the bench.
 
+    None is as if a field were not given.
+
     Raises:
         RunError: a seed proxy was selected on what the run holds out, or searches on shuffled
             accuracies would begin with what a search found, or parameters are given twice.
@@ -43,11 +45,29 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
     """
     source = bench if isinstance(bench, Bench) else found_at(str(bench))
     name = source.name if isinstance(source, Bench) else source
+    known = {field.name for field in fields(Settings)} - {"bench", "searches"}
+    for option in options:
+        if option not in known:
+            raise UnknownNameError("setting of a run", option, known)
+    options = {option: value for option, value in options.items() if value is not None}
     for path in ("images", "teacher_weights"):
         if options.get(path):
             options[path] = absolute(options[path])
     if options.get("teacher"):
         options["teacher"] = placed_teacher(options["teacher"])
+    settings, own = _asked(name, options)
+    ground = lay(source, settings, cache, own, new=True)
+    check_seeds(ground, source, settings.seed_proxies)
+    check_shuffled(ground.settings)
+    return ground
+
+
+def _asked(bench: str, options: dict[str, Any]) -> tuple[Settings, Algorithm | None]:
+    """Return the settings of a new run, and its algorithm if that is an object.
+
+    Raises:
+        RunError: parameters are given twice, or no target or statistic where some are given.
+    """
     algorithm = options.get("algorithm")
     own = None if algorithm is None or isinstance(algorithm, str) else algorithm
     named = {} if own is None else {"algorithm": name_of(own), "parameters": own.parameters()}
@@ -57,11 +77,11 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
             f"parameters={options['parameters']!r}: give them to the object, or the algorithm by "
             "its name"
         )
-    settings = Settings(bench=name, **options | named)
-    ground = lay(source, settings, cache, own, new=True)
-    check_seeds(ground, source, settings.seed_proxies)
-    check_shuffled(ground.settings)
-    return ground
+    settings = Settings(bench=bench, **options | named)
+    for words in ("targets", "statistics"):
+        if getattr(settings, words) == ():
+            raise RunError(f"expected one of the {words} or more, or None for the usual; got none")
+    return settings, own
 
 
 def search_on(ground: Ground, workers: Workers) -> Search:

@@ -31,7 +31,7 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import Algorithm
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
-from autoprox.runs.contents import check_free
+from autoprox.runs.contents import check_free, check_varied
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground
 from autoprox.runs.notebook import notebook_several
@@ -167,8 +167,7 @@ def _begun(
     options: Mapping[str, Any],
 ) -> tuple[Path, dict[str, Ground]]:
     """Return the folder of new runs, in which it stands what they are, and their grounds."""
-    if not varied:
-        raise RunError("expected the settings of each run by its name, got none")
+    check_varied(varied)
     grounds = {name: laid(bench, cache, {**options, **own}) for name, own in varied.items()}
     first = next(iter(grounds.values()))
     path = Path(out) if out is not None else _own_folder(first, varied)

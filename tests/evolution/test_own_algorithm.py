@@ -214,6 +214,17 @@ def test_a_loop_of_ones_own_finds_what_a_run_finds(cache, tmp_path):
     assert texts == [each["proposed"] for each in with_numbers]
 
 
+def test_what_is_none_is_not_given(cache):
+    unset = dict.fromkeys(("parameters", "evaluations", "seed_proxies", "leave_out", "seed"))
+    given = autoprox.begin_search(TINY, cache=cache, **unset).settings
+    assert given == autoprox.begin_search(TINY, cache=cache).settings
+
+
+def test_a_target_that_is_given_twice_counts_once(cache):
+    judge = autoprox.begin_search(TINY, cache=cache, targets=("fine", "fine"), spaces="mlp").judge
+    assert [each.name for each in judge.ranker.columns] == ["mlp/fine"]
+
+
 def test_a_loop_of_ones_own_may_judge_in_its_own_way(cache):
     search = autoprox.begin_search(TINY, cache=cache, algorithm="random", **SMALL)
     graphs = search.ask()
