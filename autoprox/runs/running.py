@@ -277,10 +277,13 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
             _loop(search, held_out, files, observer)
             permute(files, ground, search.judge, workers, observer.permuting)
     except KeyboardInterrupt:
-        if not (files.path / "checkpoint.json").is_file():  # no generation was saved
+        saved = files.checkpoint()
+        if saved is None:  # no generation was saved
             raise
         observer.interrupted()
         finished = False
+        # The last generation may have been judged and not saved: what is reported is on disk.
+        search.proposals, search.known = saved[0].proposals, saved[1]
     nulls = [null["fitness"] or 0.0 for null in files.permutations().values()]
     run = finish(files, ground, search, held_out, finished, nulls, observer.reporting)
     observer.finished(run)
