@@ -26,7 +26,7 @@ from autoprox.ranking.ranker import (
     places_by_space,
     weights,
 )
-from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
+from autoprox.ranking.resampling import interval, resampled_columns, resampling
 
 RESAMPLES = 200
 
@@ -153,14 +153,14 @@ def _joints(
 
     The first is that of one more resample, which draws every architecture once.
     """
-    resampled = RESAMPLED[correlation]
     drawn = [np.vstack([np.ones(draws.shape[1]), draws]) for draws in counts]
+    resampled = [
+        resampling(correlation, column.accuracies, draws)
+        for column, draws in zip(columns, drawn, strict=True)
+    ]
     correlations = np.array(
         [
-            [
-                resampled(row[column.places], column.accuracies, draws)
-                for column, draws in zip(columns, drawn, strict=True)
-            ]
+            [own(row[column.places]) for column, own in zip(columns, resampled, strict=True)]
             for row in scores
         ]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,17 @@ def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
     Args:
         scores: ``(n,)``.
         accuracies: ``(n,)``.
-        counts: ``(resamples, n)``, how often each architecture was drawn.
+        counts: ``(resamples, n)``, how often each architecture was drawn; shares count in part.
 
     Returns:
         ``(resamples,)``; 0 where a resample has only ties.
     """
-    own, true = (_centred_ranks(vector, counts) for vector in (resolved(scores), accuracies))
+    return _rhos(scores, _centred_ranks(accuracies, counts), counts)
+
+
+def _rhos(scores: Array, true: Array, counts: Array) -> Array:
+    """Return `resampled_rhos`, given the centred ranks of the accuracies."""
+    own = _centred_ranks(resolved(scores), counts)
     above = np.einsum("rn,rn,rn->r", counts, own, true)
     squares = [np.einsum("rn,rn,rn->r", counts, ranks, ranks) for ranks in (own, true)]
     return ratio(above, np.sqrt(squares[0] * squares[1]))
@@ -79,12 +85,21 @@ def _centred_ranks(values: Array, counts: Array) -> Array:
     return np.asarray(middles[:, dense])
 
 
-RESAMPLED: dict[RankCorrelation, Callable[[Array, Array, Array], Array]] = {
+RESAMPLED: dict[RankCorrelation, Callable[..., Array]] = {
     "somers": resampled_ds,
     "kendall": resampled_taus,
     "spearman": resampled_rhos,
 }
 """The rank correlations on resamples."""
+
+
+def resampling(
+    correlation: RankCorrelation, accuracies: Array, counts: Array
+) -> Callable[[Array], Array]:
+    """Return what gives a rank correlation of scores on resamples; accuracies are ranked once."""
+    if correlation == "spearman":
+        return partial(_rhos, true=_centred_ranks(accuracies, counts), counts=counts)
+    return partial(RESAMPLED[correlation], accuracies=accuracies, counts=counts)
 
 
 def linearised(
