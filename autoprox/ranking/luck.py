@@ -19,13 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
-from autoprox.ranking.ranker import (
-    Column,
-    joint,
-    networks_by_space,
-    places_by_space,
-    weights,
-)
+from autoprox.ranking.ranker import Column, joint, networks_by_space, places_by_space, weights
 from autoprox.ranking.resampling import interval, resampled_columns, resampling
 
 RESAMPLES = 200
@@ -264,6 +258,8 @@ def _deviation(column: Column, correlation: RankCorrelation) -> float:
     """
     first = np.unique(column.network_of(column.places), return_index=True)[1]
     count = len(first)
+    if np.ptp(column.accuracies[first]) == 0:  # copies alone differ
+        return 0.0
     if correlation == "spearman":
         return math.sqrt(1 / (count - 1))
     ties = np.unique(column.accuracies[first], return_counts=True)[1]

@@ -131,6 +131,8 @@ def test_a_resample_leaves_a_network_out_with_all_its_copies_and_luck_counts_net
     assert (counts == counts[:, networks]).all()
     assert (counts[:, ::3].sum(axis=1) == 10).all()
     assert chance_floor([own], "somers", 100) == chance_floor([column(figures[::3])], "somers", 100)
+    alone = dataclasses.replace(own, networks=np.zeros(30, dtype=int))
+    assert chance_floor([alone], "spearman", 100) == 0
 
 
 # Searches on shuffled accuracies
