@@ -87,7 +87,8 @@ def _next(run: Run) -> list[tuple[str, str]]:
     own = ["--bench", bench] if ".py" in bench else []
     show = ["show", folder, *own]
     commands = [(["report", folder], "the run as a page"), (show, "the best proxy")]
-    if run.null is None and run.settings.over in (None, "mean"):  # no other can be shuffled
+    shuffles = run.settings.over in (None, "mean") and run.settings.begins_anew  # no other can be
+    if run.null is None and shuffles:
         luck = [*resume_words(run.folder, bench, teacher), "--permutations", "20"]
         commands.append((luck, "what luck alone finds"))
     if not run.settings.started_from:

@@ -281,7 +281,7 @@ class Evaluator:
         if reduces_tensor(graph):
             short = shorter(graph)
             if short is not graph:
-                return Value(self.value(short).numbers, self._with(graph.statistics))
+                return self.value(short)
             return self._gathered(self.table.reduced([graph])[0], graph.statistics)
         primitive = PRIMITIVES[graph.word]
         values = [self.value(arg) for arg in graph.args if arg.kind is not None]

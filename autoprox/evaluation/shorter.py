@@ -20,12 +20,12 @@ from autoprox.statistics import STATISTICS
 
 
 def shorter(graph: Graph) -> Graph:
-    """Return a tensor expression or a reduction of one with the same numbers."""
+    """Return a tensor expression or a reduction of one with the same numbers and statistics."""
     if not graph.args:
         return graph
     facts = PRIMITIVES[graph.word].facts
-    if facts.counts:
-        return apply(graph.word, leaf(graph.statistics[0]))
+    if facts.counts and len(graph.statistics) == 1:
+        return apply(graph.word, leaf(*graph.statistics))
     args = [shorter(arg) for arg in graph.args]
     if len(args) == 2:
         if args[0] is args[1] and callable(facts.diagonal) and (word := word_of(facts.diagonal)):

@@ -106,6 +106,7 @@ class Algorithm:
         self.families = world.families
         self.population: list[Candidate] = []
         self.filled = False
+        self.sown = False
 
     @property
     def kept(self) -> list[Candidate]:
@@ -117,9 +118,10 @@ class Algorithm:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def ask(self) -> Iterable[Proposal]:
-        """Return random graphs until the population is full, offspring from then on."""
+        """Return seeds once, and random graphs until the population is full, then offspring."""
         if not self.filled:
-            seeds = [] if self.population else [Proposal(seed) for seed in self.seeds]
+            seeds = [] if self.sown else [Proposal(seed) for seed in self.seeds]
+            self.sown = True
             return seeds + [self.newcomer() for _ in range(self.proposals - len(seeds))]
         return self.offspring()
 
@@ -185,6 +187,7 @@ class Algorithm:
         """
         self.population = population
         self.filled = state["filled"]
+        self.sown = True
 
     def remove_worst(self) -> None:
         """Remove the candidates with the lowest fitness until the population has its size."""

@@ -261,9 +261,11 @@ class Search:
         self.proposals = checkpoint["proposals"]
         self.barren = checkpoint["barren"]
         self.best = next(iter(ranked(list(known.values()), worth)), None)
-        # Judging is pure: it gives the same candidates again, with the ranks that are
-        # not kept on disk.
-        population = self.judge([by_text[text].graph for text in checkpoint["population"]])
+        # The ranks are not kept on disk. All else is: of other candidates at once the last bits of
+        # a fitness may differ.
+        kept = [by_text[text] for text in checkpoint["population"]]
+        ranks = [again.ranks for again in self.judge([member.graph for member in kept])]
+        population = [replace(member, ranks=own) for member, own in zip(kept, ranks, strict=True)]
         self.algorithm.restore(population, checkpoint["algorithm"], by_text)
         version, internal, gauss = checkpoint["random"]
         self.generator.setstate((version, tuple(internal), gauss))

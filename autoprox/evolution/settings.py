@@ -87,7 +87,7 @@ class Settings:
     searches: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        """Check the numbers; one name is taken for a list of one.
+        """Check the numbers; one name is taken for a list of one, and one given twice for one.
 
         Raises:
             RunError: a number is out of its range, or none.
@@ -95,8 +95,12 @@ class Settings:
         """
         for name in ("spaces", "leave_out", "targets", "statistics", "seed_proxies"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, listed(getattr(self, name)))
+                once = tuple(dict.fromkeys(listed(getattr(self, name))))
+                object.__setattr__(self, name, once)
         check_numbers(self, RunError, {"sample": "full"})
+        drawn = self.architectures
+        if drawn is not None and (not isinstance(drawn, int) or isinstance(drawn, bool)):
+            raise RunError(f"architectures is a whole number, or None for all; got {drawn!r}")
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         if self.over not in (None, *OVER):
@@ -143,6 +147,11 @@ class Settings:
     def measure(self) -> RankCorrelation:
         """The rank correlation of the run: a run's settings say which."""
         return self.correlation or DEFAULT_CORRELATION
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether it begins with nothing that a search found, as far as is known."""
+        return not (self.started_from or self.searches)
 
     @property
     def symbol(self) -> str:

@@ -25,7 +25,7 @@ from autoprox.runtime.files import cache_error, canonical, digits, replace
 from autoprox.runtime.schema import FileKind
 from autoprox.statistics import STATISTICS
 
-SCORES_VERSION = 4
+SCORES_VERSION = 5
 """Raised whenever a primitive, or the way expressions are evaluated, changes a score."""
 
 

@@ -72,13 +72,24 @@ def standardised_ranks(scores: Array) -> NDArray[np.float32]:
     The product of two proxies' rows is Spearman's correlation. Equal scores share the mean of their
     ranks. Scores that differ by rounding alone count as equal.
     """
-    ranks = dense_ranks(resolved(scores))
-    counts = rank_counts(ranks)
-    middles = np.cumsum(counts, axis=1) - (counts + 1) / 2 - (ranks.shape[1] - 1) / 2
-    shared = np.take_along_axis(middles, ranks.astype(np.intp), axis=1)
+    shared = doubled_ranks(scores)
     lengths = np.sqrt(np.sum(shared**2, axis=1, keepdims=True))
     standardised = np.divide(shared, lengths, out=np.zeros_like(shared), where=lengths > 0)
     return np.asarray(standardised, dtype=np.float32)
+
+
+def doubled_ranks(scores: Array) -> Array:
+    """Return twice the ranks within each row, ``(rows, n)``, centred; ties as `standardised_ranks`.
+
+    They are whole numbers, so that sums of their products are exact whatever their order.
+
+    >>> doubled_ranks(np.array([[0.5, 2.0, 0.5, 1.0]]))
+    array([[-2.,  3., -2.,  1.]])
+    """
+    ranks = dense_ranks(resolved(scores))
+    counts = rank_counts(ranks)
+    middles = 2 * np.cumsum(counts, axis=1) - counts - ranks.shape[1]
+    return np.take_along_axis(middles, ranks.astype(np.intp), axis=1).astype(np.float64)
 
 
 def somers(scores: Array, accuracies: Array) -> float:

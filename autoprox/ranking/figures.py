@@ -31,11 +31,10 @@ from autoprox.ranking.given import partial_spearman
 from autoprox.ranking.ranker import Column, joint, weights
 from autoprox.ranking.resampling import (
     LARGEST_RESAMPLED,
-    RESAMPLED,
     interval,
-    ratio,
     resampled_columns,
-    signs,
+    resampled_rhos,
+    resampling,
 )
 
 RESAMPLES = 2000
@@ -152,6 +151,10 @@ class Comparison:
         self.best = tuple(best)
         self._weights = weights(self.columns)
         self._counts = resampled_columns(self.columns, RESAMPLES, seed)
+        self._resampled = [
+            resampling(correlation, column.accuracies, counts)
+            for column, counts in zip(self.columns, self._counts, strict=True)
+        ]
 
     def too_short(self, scores: Array) -> str | None:
         """Say which column has too few finite scores to be ranked; None if every one has enough."""
@@ -168,11 +171,12 @@ class Comparison:
             scores: ``(architectures,)``; where one is not finite the architecture comes last.
         """
         scores = last_where(~np.isfinite(scores), scores)
-        resampled = RESAMPLED[self.correlation]
         columns, resamples = [], []
-        for column, counts in zip(self.columns, self._counts, strict=True):
+        for column, counts, resampled in zip(
+            self.columns, self._counts, self._resampled, strict=True
+        ):
             own = scores[column.places]
-            values = resampled(own, column.accuracies, counts)
+            values = resampled(own)
             best = self._best(own, column.accuracies, counts)
             columns.append(_column(column, own, interval(values), best))
             resamples.append(values)
@@ -260,17 +264,9 @@ def best_spearman(scores: Array, accuracies: Array, counts: NDArray[Any], share:
     sizes = np.add.reduceat(drawn, starts, axis=1)
     left = share * drawn.sum(1, keepdims=True) - (np.cumsum(sizes, axis=1) - sizes)
     taken = np.clip(left / np.maximum(sizes, 1), 0, 1)
-    weights = (drawn * np.repeat(taken, np.diff([*starts, len(values)]), axis=1)).astype(np.float32)
+    weights = drawn * np.repeat(taken, np.diff([*starts, len(values)]), axis=1)
     there = weights.any(axis=0)
-    weights = weights[:, there]
-    own, true = (
-        weights @ signs(vector[there]).astype(np.float32) for vector in (values, accuracies[order])
-    )
-    product, own_square, true_square = (
-        np.einsum("rn,rn,rn->r", weights, *pair, dtype=np.float64)
-        for pair in ((own, true), (own, own), (true, true))
-    )
-    return ratio(product, np.sqrt(own_square * true_square))
+    return resampled_rhos(values[there], accuracies[order][there], weights[:, there])
 
 
 def top_share(scores: Array, accuracies: Array) -> float:

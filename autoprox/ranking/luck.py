@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import CORRELATIONS, MINIMUM, Array, RankCorrelation
-from autoprox.ranking.ranker import Column, joint, places_by_space, weights
-from autoprox.ranking.resampling import RESAMPLED, interval, resampled_columns
+from autoprox.ranking.ranker import Column, joint, networks_by_space, places_by_space, weights
+from autoprox.ranking.resampling import interval, resampled_columns, resampling
 
 RESAMPLES = 200
 
@@ -146,14 +147,14 @@ def _joints(
 
     The first is that of one more resample, which draws every architecture once.
     """
-    resampled = RESAMPLED[correlation]
     drawn = [np.vstack([np.ones(draws.shape[1]), draws]) for draws in counts]
+    resampled = [
+        resampling(correlation, column.accuracies, draws)
+        for column, draws in zip(columns, drawn, strict=True)
+    ]
     correlations = np.array(
         [
-            [
-                resampled(row[column.places], column.accuracies, draws)
-                for column, draws in zip(columns, drawn, strict=True)
-            ]
+            [own(row[column.places]) for column, own in zip(columns, resampled, strict=True)]
             for row in scores
         ]
     )
@@ -189,8 +190,8 @@ def _against_known(
     names, scores = list(known), np.array(list(known.values()))
     others, others_drawn = _joints(scores, columns, counts, correlation)
     best = int(np.argmax(others))
-    architectures = len({(c.space, place) for c in columns for place in c.places.tolist()})
-    p = superior(own - others[best], drawn - others_drawn[best], architectures)
+    networks = sum(len(np.unique(own)) for own in networks_by_space(columns).values())
+    p = superior(own - others[best], drawn - others_drawn[best], networks)
     return names[best], p
 
 
@@ -252,12 +253,16 @@ def _deviation(column: Column, correlation: RankCorrelation) -> float:
     Scores do not tie, figures may, in groups of t: the number S of pairs the right way round less
     those the wrong way round has the variance (n(n-1)(2n+5) - Σ t(t-1)(2t+5)) / 18 (Kendall, Rank
     Correlation Methods, 1948). Somers' D is S over the untied pairs, τ-b over the root of these
-    times all pairs, and Spearman's rho has 1 / (n-1), ties or not.
+    times all pairs, and Spearman's rho has 1 / (n-1), ties or not. Copies of a network have one
+    score, and count as one architecture.
     """
-    count = len(column.places)
+    first = np.unique(column.network_of(column.places), return_index=True)[1]
+    count = len(first)
+    if np.ptp(column.accuracies[first]) == 0:  # copies alone differ
+        return 0.0
     if correlation == "spearman":
         return math.sqrt(1 / (count - 1))
-    ties = np.unique(column.accuracies, return_counts=True)[1]
+    ties = np.unique(column.accuracies[first], return_counts=True)[1]
     pairs = count * (count - 1)
     untied = 1 - float((ties * (ties - 1)).sum()) / pairs
     told = 1 - float((ties * (ties - 1) * (2 * ties + 5)).sum()) / (pairs * (2 * count + 5))
@@ -323,19 +328,34 @@ def null_luck(search: float, best: Sequence[float], correlation: RankCorrelation
 def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Column]:
     """Return columns whose architectures have swapped their figures, at random within each space.
 
-    All targets of a space are swapped alike, so that what they have in common stays.
+    All targets of a space are swapped alike, so that what they have in common stays. So are the
+    copies of a network, with those of another that has as many.
     """
     generator = np.random.default_rng(seed)
+    rows, networks = places_by_space(columns), networks_by_space(columns)
     moved = {
-        space: dict(zip(rows.tolist(), generator.permutation(rows).tolist(), strict=True))
-        for space, rows in places_by_space(columns).items()
+        space: dict(zip(own, _swapped(own, networks[space], generator), strict=True))
+        for space, own in rows.items()
     }
     swapped = []
     for column in columns:
-        new = np.array([moved[column.space][place] for place in column.places.tolist()])
+        new = np.array([moved[column.space][place] for place in column.places])
         order = np.argsort(new)
         apart = None if column.apart is None else column.apart[order]
         swapped.append(
             replace(column, places=new[order], accuracies=column.accuracies[order], apart=apart)
         )
+    return swapped
+
+
+def _swapped(
+    places: NDArray[np.intp], networks: NDArray[np.intp], generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return sorted places, those of each network swapped with those of one with as many copies."""
+    copies = np.bincount(networks)[networks]
+    swapped = places.copy()
+    for count in np.unique(copies):
+        among = np.flatnonzero(copies == count)
+        own = among[np.argsort(networks[among], kind="stable")].reshape(-1, count)
+        swapped[own] = places[own[generator.permutation(len(own))]]
     return swapped

@@ -28,8 +28,8 @@ from autoprox.ranking.correlation import (
     RankCorrelation,
     Ranks,
     dense_ranks,
+    doubled_ranks,
     resolved,
-    standardised_ranks,
     untied_pairs,
 )
 
@@ -55,6 +55,8 @@ class Column:
         apart: ``(n,)``, figures from training without a teacher where `accuracies` are from
             training with one; NaN where there is none, None if the target has none.
         noise: the standard deviation of a figure over repeated trainings; 0 if nobody knows it.
+        networks: for each place in the table a number, equal for copies of one network; None if
+            there are none.
     """
 
     space: str
@@ -65,11 +67,16 @@ class Column:
     family: str = ""
     apart: Array | None = None
     noise: float = 0.0
+    networks: NDArray[np.intp] | None = None
 
     @property
     def name(self) -> str:
         """The space and the target."""
         return f"{self.space}/{self.target}"
+
+    def network_of(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the number of the network at each of some places; copies of one share it."""
+        return places if self.networks is None else self.networks[places]
 
     @cached_property
     def ceiling(self) -> float:
@@ -125,14 +132,14 @@ class _Group:
         places: ``(n,)``, of the architectures.
         signs: ``(columns, pairs)`` float32, of the figures; none where `LARGEST` is exceeded.
         untied: ``(columns,)``, how many pairs have a sign.
-        ranks: ``(columns, n)`` float32, `standardised_ranks` of the figures.
+        ranks: ``(columns, n)``, `doubled_ranks` of the figures.
         members: the columns' places.
     """
 
     places: NDArray[np.intp]
     signs: NDArray[np.float32]
     untied: Array
-    ranks: NDArray[np.float32]
+    ranks: Array
     members: list[int]
 
 
@@ -164,14 +171,14 @@ class Ranker:
     def _group(self, members: list[int]) -> _Group:
         """Prepare the columns that have figures for the same architectures."""
         figures = np.stack([self.columns[i].accuracies for i in members])
-        standardised = standardised_ranks(figures)
+        doubled = doubled_ranks(figures)
         if figures.shape[1] > LARGEST:
             figures = figures[:, :0]
         ranks = dense_ranks(figures)
         signs = np.ascontiguousarray(pair_signs(ranks, Scratch()).T)
         untied = untied_pairs(ranks).astype(np.float64)
         places = self.columns[members[0]].places
-        return _Group(places, signs, untied, standardised, members)
+        return _Group(places, signs, untied, doubled, members)
 
     def correlations(self, scores: Array) -> Array:
         """Return the correlation of each candidate with each column, ``(candidates, columns)``.
@@ -182,13 +189,18 @@ class Ranker:
         return self.rhos(scores) if self.correlation == "spearman" else self._by_pairs(scores)
 
     def rhos(self, scores: Array) -> Array:
-        """Return Spearman's rho of each candidate with each column, as `correlations` does."""
+        """Return Spearman's rho of each candidate with each column, as `correlations` does.
+
+        No candidate's depends on which others are there, as all sums are exact.
+        """
         import torch
 
         out = np.zeros((len(scores), len(self.columns)))
         for group in self._groups:
-            own = torch.from_numpy(standardised_ranks(scores[:, group.places]))
-            out[:, group.members] = (own @ torch.from_numpy(group.ranks).T).numpy()
+            own = doubled_ranks(scores[:, group.places])
+            above = (torch.from_numpy(own) @ torch.from_numpy(group.ranks).T).numpy()
+            squares = [np.square(ranks).sum(axis=1) for ranks in (own, group.ranks)]
+            out[:, group.members] = above / np.sqrt(np.maximum(np.outer(*squares), 1))
         return out
 
     def _by_pairs(self, scores: Array) -> Array:
@@ -259,6 +271,15 @@ def places_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
     for column in columns:
         places.setdefault(column.space, []).append(column.places)
     return {space: np.unique(np.concatenate(own)) for space, own in places.items()}
+
+
+def networks_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
+    """Return of which network, from 0, each architecture of `places_by_space` is a copy."""
+    first = {column.space: column for column in reversed(columns)}
+    return {
+        space: np.unique(first[space].network_of(places), return_inverse=True)[1]
+        for space, places in places_by_space(columns).items()
+    }
 
 
 def weights(columns: Sequence[Column]) -> Array:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.ranking.correlation import Array, RankCorrelation, Ranks, dense_ranks, resolved
-from autoprox.ranking.ranker import Column, places_by_space
+from autoprox.ranking.ranker import Column, networks_by_space, places_by_space
 
 LARGEST_RESAMPLED = 2000
 """The most architectures whose pairs are summed for each resample; of more, see `linearised`."""
@@ -57,12 +58,17 @@ def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
     Args:
         scores: ``(n,)``.
         accuracies: ``(n,)``.
-        counts: ``(resamples, n)``, how often each architecture was drawn.
+        counts: ``(resamples, n)``, how often each architecture was drawn; shares count in part.
 
     Returns:
         ``(resamples,)``; 0 where a resample has only ties.
     """
-    own, true = (_centred_ranks(vector, counts) for vector in (resolved(scores), accuracies))
+    return _rhos(scores, _centred_ranks(accuracies, counts), counts)
+
+
+def _rhos(scores: Array, true: Array, counts: Array) -> Array:
+    """Return `resampled_rhos`, given the centred ranks of the accuracies."""
+    own = _centred_ranks(resolved(scores), counts)
     above = np.einsum("rn,rn,rn->r", counts, own, true)
     squares = [np.einsum("rn,rn,rn->r", counts, ranks, ranks) for ranks in (own, true)]
     return ratio(above, np.sqrt(squares[0] * squares[1]))
@@ -79,12 +85,21 @@ def _centred_ranks(values: Array, counts: Array) -> Array:
     return np.asarray(middles[:, dense])
 
 
-RESAMPLED: dict[RankCorrelation, Callable[[Array, Array, Array], Array]] = {
+RESAMPLED: dict[RankCorrelation, Callable[..., Array]] = {
     "somers": resampled_ds,
     "kendall": resampled_taus,
     "spearman": resampled_rhos,
 }
 """The rank correlations on resamples."""
+
+
+def resampling(
+    correlation: RankCorrelation, accuracies: Array, counts: Array
+) -> Callable[[Array], Array]:
+    """Return what gives a rank correlation of scores on resamples; accuracies are ranked once."""
+    if correlation == "spearman":
+        return partial(_rhos, true=_centred_ranks(accuracies, counts), counts=counts)
+    return partial(RESAMPLED[correlation], accuracies=accuracies, counts=counts)
 
 
 def linearised(
@@ -146,21 +161,25 @@ def resample(n: int, resamples: int, seed: int | list[int]) -> Array:
 def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> list[Array]:
     """Return how often resamples draw the architectures of each column, ``(resamples, n)``.
 
-    The columns of a space are figures of the same architectures: they share the resamples.
+    The columns of a space are figures of the same architectures: they share the resamples. Networks
+    are drawn, each with all of its copies, which are no further evidence.
     """
-    rows = places_by_space(columns)
+    rows, networks = places_by_space(columns), networks_by_space(columns)
     draws = {
-        space: resample(len(places), resamples, [seed, zlib.crc32(space.encode())])
-        for space, places in rows.items()
+        space: resample(len(np.unique(own)), resamples, [seed, zlib.crc32(space.encode())])
+        for space, own in networks.items()
     }
-    return [_of_places(draws[c.space], rows[c.space], c.places) for c in columns]
+    return [
+        _of_networks(draws[c.space], networks[c.space][np.searchsorted(rows[c.space], c.places)])
+        for c in columns
+    ]
 
 
-def _of_places(drawn: Array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> Array:
-    """Return how often some of the architectures were drawn, without a copy if they are all."""
-    if np.array_equal(rows, places):
+def _of_networks(drawn: Array, networks: NDArray[np.intp]) -> Array:
+    """Return how often the networks of architectures were drawn, not copied if these are all."""
+    if np.array_equal(networks, np.arange(drawn.shape[1])):
         return drawn
-    return drawn[:, np.searchsorted(rows, places)]
+    return drawn[:, networks]
 
 
 def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from autoprox.errors import RunError
+from autoprox.runtime.arguments import is_plain_name
 
 HELD = ("config.json", "runs.json", "settings.json")
 """The files that say that a folder holds a run, several, or a search of architectures."""
+
+OF_SEVERAL = ("runs.json", "best.json", "report.json")
+"""The files of a folder of several runs, beside the folders of these."""
 
 
 def check_free(folder: Path) -> None:
@@ -26,3 +32,20 @@ def check_free(folder: Path) -> None:
 def holds_several(folder: str | Path) -> bool:
     """Say whether a folder is one of several runs, see `autoprox.runs.several`."""
     return os.path.isfile(Path(folder) / "runs.json")
+
+
+def check_names(names: Iterable[str], place: str = "") -> None:
+    """Raise `RunError` if a run's name is none of a folder of its own beside those of others."""
+    for name in names:
+        if not is_plain_name(name) or name.startswith(".") or name in OF_SEVERAL:
+            raise RunError(f"{name!r}{place} cannot be the name of a run's folder; choose another")
+
+
+def check_varied(varied: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `RunError` if there are no settings of runs to begin by their names."""
+    if not varied:
+        raise RunError("expected the settings of each run by its name, got none")
+    check_names(varied)
+    for name, own in varied.items():
+        if not isinstance(own, Mapping):
+            raise RunError(f"expected the settings of the run {name!r} by name; got {own!r}")

@@ -139,8 +139,7 @@ def evolve(
             which.
     """
     asked = settings_in(locals(), Settings)
-    for name in ("bench", *(n for n in ("parameters", "evaluations") if asked[n] is None)):
-        del asked[name]
+    del asked["bench"]
     watcher: Observer = Tracker(observer or notebook_observer() or Silent(), listed(loggers))
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)

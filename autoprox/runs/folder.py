@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +187,10 @@ class RunFolder:
         """Whether there is a run in this folder."""
         return self._config.is_file()
 
-    def extend(self, settings: Settings, words: tuple[str, ...]) -> None:
-        """Let the run go on with settings that ask for more evaluations or permutations.
+    def extend(self, asked: RunConfig) -> None:
+        """Let the run go on, on the same bench, with more evaluations or permutations.
 
-        The statistics that it writes with are kept, if they were not yet.
+        The words that it writes with are kept, if they were not yet.
 
         A search that spent its budget cut its last generation short, so it goes back to the one
         before, and does the last one again as a whole: then it is what it would be if it had been
@@ -202,8 +202,8 @@ class RunFolder:
             AutoproxError: a file is damaged.
         """
         config = self.config()
-        before = Settings.from_json(config.settings)
-        if (settings, words) == (before, config.words):
+        before, settings = (Settings.from_json(each.settings) for each in (config, asked))
+        if replace(asked, settings=config.settings) == config and settings == before:
             return
         if settings.evaluations > before.evaluations:
             if self._journal.state.is_file():
@@ -211,7 +211,7 @@ class RunFolder:
                 if last.evaluations >= before.evaluations:
                     self._journal.rewind({"rows": [asdict(row) for row in last.rows[:-1]]})
             (self.path / "permutations.json").unlink(missing_ok=True)
-        CONFIG.write(self._config, asdict(RunConfig(config.bench, settings.to_json(), words)))
+        CONFIG.write(self._config, asdict(asked))
 
     def permutations(self) -> dict[int, dict[str, Any]]:
         """Return what each search on shuffled accuracies found, by its number.

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
+
 from autoprox import proxies
 from autoprox.assessment.assess import Assessor, baselines, columns, expressible
 from autoprox.benches import Architecture, Bench, drawn, joined, load_bench, several
@@ -91,7 +93,8 @@ class Ground:
     @property
     def config(self) -> RunConfig:
         """What the run's folder says of it from the start."""
-        return RunConfig(self.digest, self.settings.to_json(), self.vocabulary.statistics)
+        words = self.vocabulary
+        return RunConfig(self.digest, self.settings.to_json(), words.statistics, words.primitives)
 
     def networks(self, indices: Sequence[int]) -> frozenset[str]:
         """Return names of some architectures that hold in every run.
@@ -129,7 +132,13 @@ class Ground:
 
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
-        unweighted = columns(self.bench, indices, self.targets)
+        first: dict[str, int] = {}
+        rows = (network_name(self.bench.architectures[i], "") for i in indices)
+        networks = np.array([first.setdefault(name, place) for place, name in enumerate(rows)])
+        unweighted = [
+            replace(column, networks=networks)
+            for column in columns(self.bench, indices, self.targets)
+        ]
         homes = [self._homes[indices[column.places[0]]] for column in unweighted]
         return balanced(unweighted, [self.plans[home].bench.name for home in homes])
 
@@ -222,7 +231,7 @@ def lay(
     cache: Path,
     algorithm: Algorithm | None = None,
     new: bool = False,
-    words: Sequence[str] = (),
+    kept: RunConfig | None = None,
 ) -> Ground:
     """Return the ground of a run: names and numbers checked, the benches split.
 
@@ -234,7 +243,7 @@ def lay(
         cache: the folder of measured statistics.
         algorithm: of the search; the registered one that the settings name if None.
         new: whether it begins now, and writes with the statistics that a user defined by now.
-        words: the statistics that it has written with so far, whatever is usual by now.
+        kept: of a run that goes on, which writes with the same words, whatever is usual by now.
 
     Raises:
         UnknownNameError: there is no such algorithm, parameter of it, bench, space, target,
@@ -260,12 +269,13 @@ def lay(
     if new and settings.statistics is None and own_statistics():
         own = _shared_statistics(benches, None, own=True)
         settings = replace(settings, statistics=(*own, *taught))
+    words: Sequence[str] = kept.words if kept else ()
     if not words:
         words = [*_shared_statistics(benches, settings.statistics), *taught, *needed]
     words = tuple(dict.fromkeys(words))
     homes = [bench.name for bench in benches for _ in bench.architectures]
     settings = for_families(settings, benches, len({homes[place] for place in search}), words)
-    vocabulary = Vocabulary(words, seeds=seeds)
+    vocabulary = Vocabulary(words, kept.primitives or None if kept else None, seeds)
     for seed in seeds:
         vocabulary.tree(seed)
     plans = tuple(

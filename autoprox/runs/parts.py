@@ -15,7 +15,8 @@ def parts(
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the search, held-out and transfer part, as places in `bench`, the view of `benches`.
 
-    Each bench is split by itself, so that its parts are those of a run on that bench alone.
+    Each bench is split by itself, so that its parts are those of a run on that bench alone. Copies
+    of a network that the search sees are no transfer.
     """
     evolved = _evolved(bench, benches, settings)
     search: list[int] = []
@@ -32,7 +33,12 @@ def parts(
                 _check_ranked(bench, chosen, targets)
                 part += chosen
         start = stop
-    transfer = tuple(i for i, row in enumerate(bench.architectures) if row.space not in evolved)
+    seen = {bench.architectures[i].isomorph for i in search} - {None}
+    transfer = tuple(
+        i
+        for i, row in enumerate(bench.architectures)
+        if row.space not in evolved and row.isomorph not in seen
+    )
     return tuple(search), tuple(held_out), _rankable(bench, transfer, targets)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autoprox.errors import RunError
 from autoprox.evolution.base import Algorithm
 from autoprox.evolution.judge import Judge, TableAddress, evaluator_of
 from autoprox.evolution.search import Search
@@ -43,6 +44,24 @@ class Task:
     columns: tuple[Column, ...]
     address: TableAddress
     algorithm: Algorithm
+
+
+def check_shuffled(settings: Settings) -> None:
+    """Raise `RunError` if searches on shuffled accuracies would begin with finds on the true ones.
+
+    These have lost what the true search owes to them, so that the p would be too small.
+    """
+    if settings.permutations and not settings.begins_anew:
+        found = (
+            "the front of another run"
+            if settings.started_from
+            else f"what a search found ({', '.join(settings.searches or ())})"
+        )
+        raise RunError(
+            "searches on shuffled accuracies say nothing of a run that begins with what was found "
+            f"on the true ones; this one begins with {found}: leave permutations out, or ask a run "
+            "that begins anew for them"
+        )
 
 
 def permute(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from autoprox.benches import Bench, several
 from autoprox.benches.teachers import check_same_teacher, placed_teacher
-from autoprox.errors import BenchError, RunError
+from autoprox.errors import BenchError, RunError, UnknownNameError
 from autoprox.evolution.algorithms import UnknownAlgorithmError
 from autoprox.evolution.base import Algorithm, name_of
 from autoprox.evolution.judge import Candidate, Judge
@@ -23,9 +23,10 @@ from autoprox.evolution.small import variation_of
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground, lay
 from autoprox.runs.observer import Observer
-from autoprox.runs.permutations import permute
+from autoprox.runs.permutations import check_shuffled, permute
 from autoprox.runs.record import Run
 from autoprox.runs.report import finish
+from autoprox.runs.schemas import RunConfig
 from autoprox.runs.unseen import check_seeds
 from autoprox.runtime.files import absolute, free_folder
 from autoprox.runtime.journal import restoring
@@ -35,24 +36,52 @@ from autoprox.runtime.parallel import Workers
 def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Ground:
     """Return the ground of a new run, given the fields of its settings but for the bench.
 
+    None is as if a field were not given.
+
     Raises:
-        RunError: a seed proxy was selected on what the run holds out.
+        RunError: a seed proxy was selected on what the run holds out, or searches on shuffled
+            accuracies would begin with what a search found, or parameters are given twice.
         AutoproxError: a name, number, bench or cache cannot be used.
     """
     source = bench if isinstance(bench, Bench) else found_at(str(bench))
     name = source.name if isinstance(source, Bench) else source
+    known = {field.name for field in fields(Settings)} - {"bench", "searches"}
+    for option in options:
+        if option not in known:
+            raise UnknownNameError("setting of a run", option, known)
+    options = {option: value for option, value in options.items() if value is not None}
     for path in ("images", "teacher_weights"):
         if options.get(path):
             options[path] = absolute(options[path])
     if options.get("teacher"):
         options["teacher"] = placed_teacher(options["teacher"])
+    settings, own = _asked(name, options)
+    ground = lay(source, settings, cache, own, new=True)
+    check_seeds(ground, source, settings.seed_proxies)
+    check_shuffled(ground.settings)
+    return ground
+
+
+def _asked(bench: str, options: dict[str, Any]) -> tuple[Settings, Algorithm | None]:
+    """Return the settings of a new run, and its algorithm if that is an object.
+
+    Raises:
+        RunError: parameters are given twice, or no target or statistic where some are given.
+    """
     algorithm = options.get("algorithm")
     own = None if algorithm is None or isinstance(algorithm, str) else algorithm
     named = {} if own is None else {"algorithm": name_of(own), "parameters": own.parameters()}
-    settings = Settings(bench=name, **options | named)
-    ground = lay(source, settings, cache, own, new=True)
-    check_seeds(ground, source, settings.seed_proxies)
-    return ground
+    if own is not None and options.get("parameters"):
+        raise RunError(
+            f"an algorithm that is an object has its own parameters; got {own!r} and "
+            f"parameters={options['parameters']!r}: give them to the object, or the algorithm by "
+            "its name"
+        )
+    settings = Settings(bench=bench, **options | named)
+    for words in ("targets", "statistics"):
+        if getattr(settings, words) == ():
+            raise RunError(f"expected one of the {words} or more, or None for the usual; got none")
+    return settings, own
 
 
 def search_on(ground: Ground, workers: Workers) -> Search:
@@ -134,9 +163,9 @@ def resume_in(
                 "--evaluations or (more) --permutations, or start a new one"
             )
         source = source_of(bench, settings, files, teacher)
-        ground = laid_again(source, settings, cache, algorithm, path, files.config().words)
+        ground = laid_again(source, settings, cache, algorithm, path, files.config())
         files.check_bench(ground.digest)
-        files.extend(settings, ground.vocabulary.statistics)
+        files.extend(ground.config)
         with opened as workers:
             return run_in(files, ground, workers, observer)
 
@@ -145,19 +174,21 @@ def extended(settings: Settings, more: Mapping[str, int | None], path: Path) -> 
     """Return the settings of the run in a folder that is to do more, as `resume_in` takes it.
 
     Raises:
-        RunError: fewer evaluations are asked for than it was asked for before.
+        RunError: less is asked for than it was asked for before, or what is no number, or searches
+            on shuffled accuracies of a run that began with what a search found.
     """
-    evaluations, permutations = more.get("evaluations"), more.get("permutations")
-    if evaluations is not None and evaluations < settings.evaluations:
-        raise RunError(
-            f"the run in {path} was asked for {settings.evaluations} evaluations; a resumed run "
-            f"can be asked for more, not for {evaluations}"
-        )
-    return replace(
-        settings,
-        evaluations=evaluations or settings.evaluations,
-        permutations=max(permutations or 0, settings.permutations),
-    )
+    asked: dict[str, Any] = {n: number for n, number in more.items() if number is not None}
+    larger = replace(settings, **asked)
+    for name, number in asked.items():
+        before = getattr(settings, name)
+        if number < before:
+            raise RunError(
+                f"the run in {path} was asked for {before} {name}; a resumed run can be asked for "
+                f"more, not for {number}"
+            )
+    if larger.permutations > settings.permutations:
+        check_shuffled(larger)
+    return larger
 
 
 def source_of(
@@ -181,7 +212,7 @@ def laid_again(
     cache: Path,
     algorithm: Algorithm | None,
     path: Path,
-    words: Sequence[str],
+    kept: RunConfig,
 ) -> Ground:
     """Return the ground of a run that goes on, or that another process was sent; see `lay`.
 
@@ -191,7 +222,7 @@ def laid_again(
     if algorithm is not None:
         _check_algorithm(algorithm, settings, path)
     try:
-        return lay(source, settings, cache, algorithm, words=words)
+        return lay(source, settings, cache, algorithm, kept=kept)
     except UnknownAlgorithmError:
         raise RunError(
             f"the run in {path} began with an algorithm that is registered nowhere: give "
@@ -207,7 +238,8 @@ def ground_of(files: RunFolder, source: str | Bench, settings: Settings, cache: 
     """
     plain = Settings(settings.bench)
     settings = replace(settings, algorithm=plain.algorithm, parameters=plain.parameters)
-    ground = lay(source, settings, cache, words=files.config().words)
+    kept = replace(files.config(), primitives=())  # some may be another program's
+    ground = lay(source, settings, cache, kept=kept)
     files.check_bench(ground.digest)
     return ground
 
@@ -245,10 +277,13 @@ def run_in(files: RunFolder, ground: Ground, workers: Workers, observer: Observe
             _loop(search, held_out, files, observer)
             permute(files, ground, search.judge, workers, observer.permuting)
     except KeyboardInterrupt:
-        if not (files.path / "checkpoint.json").is_file():  # no generation was saved
+        saved = files.checkpoint()
+        if saved is None:  # no generation was saved
             raise
         observer.interrupted()
         finished = False
+        # The last generation may have been judged and not saved: what is reported is on disk.
+        search.proposals, search.known = saved[0].proposals, saved[1]
     nulls = [null["fitness"] or 0.0 for null in files.permutations().values()]
     run = finish(files, ground, search, held_out, finished, nulls, observer.reporting)
     observer.finished(run)

@@ -18,11 +18,13 @@ class RunConfig:
         bench: the digest of the bench that the run began on.
         settings: as `Settings.from_json` takes them.
         words: the statistics that it writes with; empty in runs of before they were kept.
+        primitives: the primitives, likewise.
     """
 
     bench: str
     settings: dict[str, Any]
     words: tuple[str, ...] = ()
+    primitives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,13 @@ def evolve_leaving_one_out(
             `autoprox.evolve`.
 
     Raises:
-        RunError: there are fewer than two families, the split is to have a seed of its own, or
-            families are to be left out besides.
+        RunError: there is to be no run, or there are fewer than two families, the split is to have
+            a seed of its own, or families are to be left out besides.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
     if "split_seed" in options:
         raise RunError("the seed of the split varies with that of the search: leave split_seed out")
+    numbers = seed_range(seeds, seed)
     if "leave_out" in options:
         raise RunError(
             "each family is left out in turn: leave leave_out out, or begin one run by "
@@ -97,12 +98,12 @@ def evolve_leaving_one_out(
             "several benches, as in vit101,nb201, or a set, as in general"
         )
     varied = {
-        f"without-{family}" + (f"-seed-{number}" if seeds > 1 else ""): {
+        f"without-{family}" + (f"-seed-{number}" if len(numbers) > 1 else ""): {
             "leave_out": (family,),
             "seed": number,
             "split_seed": number,
         }
         for family in families
-        for number in range(seed, seed + seeds)
+        for number in numbers
     }
     return evolve_several(bench, varied, **options)

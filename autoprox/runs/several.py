@@ -31,12 +31,13 @@ from autoprox.errors import AutoproxError, RunError
 from autoprox.evolution.base import Algorithm
 from autoprox.evolution.search import Generation
 from autoprox.evolution.settings import Settings
-from autoprox.runs.contents import check_free
+from autoprox.runs.contents import check_free, check_varied
 from autoprox.runs.folder import RunFolder
 from autoprox.runs.ground import Ground
 from autoprox.runs.notebook import notebook_several
 from autoprox.runs.observer import SeveralObserver, Silent, SilentSeveral
 from autoprox.runs.running import extended, laid, laid_again, run_in, source_of
+from autoprox.runs.schemas import RunConfig
 from autoprox.runs.several_record import Runs, asked_in, read_runs, write_asked
 from autoprox.runs.tracking import Tracker
 from autoprox.runtime.arguments import listed, named_options
@@ -65,7 +66,7 @@ class Member:
         cache: the folder of the measured statistics.
         algorithm: the one that is registered nowhere; else None.
         loggers: the names of its loggers.
-        words: the statistics that it writes with.
+        kept: what its folder says of it from the start.
     """
 
     folder: Path
@@ -75,7 +76,7 @@ class Member:
     cache: Path
     algorithm: Algorithm | None
     loggers: tuple[str, ...]
-    words: tuple[str, ...]
+    kept: RunConfig
 
     @property
     def path(self) -> Path:
@@ -148,7 +149,7 @@ def evolve_several(
             folder,
             own,
             names,
-            ground.vocabulary.statistics,
+            ground.config,
         )
         for name, ground in grounds.items()
     ]
@@ -166,8 +167,7 @@ def _begun(
     options: Mapping[str, Any],
 ) -> tuple[Path, dict[str, Ground]]:
     """Return the folder of new runs, in which it stands what they are, and their grounds."""
-    if not varied:
-        raise RunError("expected the settings of each run by its name, got none")
+    check_varied(varied)
     grounds = {name: laid(bench, cache, {**options, **own}) for name, own in varied.items()}
     first = next(iter(grounds.values()))
     path = Path(out) if out is not None else _own_folder(first, varied)
@@ -215,9 +215,7 @@ def _again(
         for name, own in settings.items():
             files = RunFolder(path / name)
             source = source_of(bench, own, files, teacher)
-            grounds[name] = laid_again(
-                source, own, cache, algorithm, path / name, asked[name].words
-            )
+            grounds[name] = laid_again(source, own, cache, algorithm, path / name, asked[name])
             if grounds[name].digest != asked[name].bench:
                 raise RunError(
                     f"the bench of the runs in {path} has changed since they began (figures, "
@@ -324,11 +322,11 @@ def _carry_out(member: Member, workers: Workers) -> bool:
             member.cache,
             member.algorithm,
             member.path,
-            member.words,
+            member.kept,
         )
         if files.begun:
             files.check_bench(ground.digest)
-            files.extend(ground.settings, member.words)
+            files.extend(ground.config)
         else:
             files.create(ground.config)
         observer = Tracker(_Stopping(member.stop), member.loggers)

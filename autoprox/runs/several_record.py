@@ -15,14 +15,13 @@ from autoprox.evolution.settings import Settings
 from autoprox.proxies.function import Ensemble, mean_of_ranks
 from autoprox.proxies.proxy import Proxy, dumps
 from autoprox.ranking.medians import Median, median
-from autoprox.runs.contents import holds_several
+from autoprox.runs.contents import check_names, holds_several
 from autoprox.runs.folder import going_on
 from autoprox.runs.forms import forms
 from autoprox.runs.left_out import LeftOut, known_everywhere
 from autoprox.runs.record import Run
 from autoprox.runs.record import read_run as read_single
 from autoprox.runs.schemas import SEVERAL, SEVERAL_REPORT, RunConfig
-from autoprox.runtime.arguments import is_plain_name
 from autoprox.runtime.files import write_text
 from autoprox.runtime.frames import frame_of
 from autoprox.runtime.schema import read_bytes
@@ -71,8 +70,9 @@ class Runs:
 
     @cached_property
     def reported(self) -> dict[str, Run]:
-        """The runs that are finished, which all figures here are of."""
-        return {name: run for name, run in self.runs.items() if run.finished}
+        """The runs that are finished with what is asked now, which all figures here are of."""
+        asked = {name for name, run in self.runs.items() if run.settings == self.settings[name]}
+        return {name: run for name, run in self.runs.items() if run.finished and name in asked}
 
     @cached_property
     def varied(self) -> tuple[str, ...]:
@@ -319,7 +319,7 @@ def asked_in(folder: Path) -> dict[str, RunConfig]:
         asked = SEVERAL.read(folder / "runs.json").runs
     except AutoproxError as error:
         raise RunError(str(error)) from None
-    _check_names(asked, folder)
+    _check(asked, folder)
     return asked
 
 
@@ -329,16 +329,14 @@ def write_asked(folder: Path, asked: Mapping[str, RunConfig]) -> None:
     Raises:
         RunError: a name cannot be that of a folder, or the folder cannot be written.
     """
-    _check_names(asked, folder)
+    _check(asked, folder)
     runs = {name: asdict(run) for name, run in asked.items()}
     SEVERAL.write(folder / "runs.json", {"runs": runs})
 
 
-def _check_names(asked: Mapping[str, RunConfig], folder: Path) -> None:
-    """Raise `RunError` if a run's name is none of a folder inside of another."""
-    for name in asked:
-        if not is_plain_name(name) or name.startswith("."):
-            raise RunError(f"{name!r} in {folder} cannot be the name of a run's folder")
+def _check(asked: Mapping[str, RunConfig], folder: Path) -> None:
+    """Raise `RunError` if there are no runs, or a name is none of a run's folder."""
+    check_names(asked, f" in {folder}")
     if not asked:
         raise RunError(f"expected runs in {folder}, got none")
 

@@ -7,17 +7,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoprox.evaluation.evaluate import reduces_tensor
+from autoprox.evaluation.evaluate import Evaluator, Table, reduces_tensor
+from autoprox.evaluation.program import sized_by
 from autoprox.evaluation.shorter import shorter
 from autoprox.evolution.settings import DEFAULT_STATISTICS
 from autoprox.evolution.variation import Variation
 from autoprox.evolution.vocabulary import Vocabulary
 from autoprox.language.text import parse
 from autoprox.primitives import PRIMITIVES, Entries, Facts, Form, primitive
-from autoprox.statistics import STATISTICS
+from autoprox.proxies.proxy import Proxy
+from autoprox.statistics import STATISTICS, measure
 from tests.evolution.test_variation import drawn
 
 VARIATION = Variation(Vocabulary(DEFAULT_STATISTICS))
+SIZES = list(STATISTICS)
+"""A tensor has as many entries, beyond 800, as its statistic has here before it."""
 ODD = torch.tensor(
     [
         [0.0, -0.0, 1.0, -2.5, 3e-39, -1e-42, 1e30, -7.0],
@@ -44,7 +48,8 @@ def computed(node, values):
         else computed(arg, values)
         for arg in node.args
     ]
-    entries = Entries(torch.full((len(args[0]),), 800.0, dtype=torch.float64))
+    size = max(map(SIZES.index, sized_by(node.statistics)))
+    entries = Entries(torch.full((len(args[0]),), 800.0 + size, dtype=torch.float64))
     return made.function(*args) if made.form is Form.ELEMENTWISE else made.function(*args, entries)
 
 
@@ -67,6 +72,7 @@ def test_a_shorter_reduction_has_fewer_words_and_the_same_bits(seed, entropy):
         short = shorter(node)
         assert short.complexity <= node.complexity
         assert short.kind is node.kind
+        assert short.statistics == node.statistics
         assert shorter(short) is short
         if "log_determinant" not in node.text:
             assert torch.equal(bits(computed(short, values)), bits(computed(node, values)))
@@ -79,13 +85,24 @@ def test_a_shorter_reduction_has_fewer_words_and_the_same_bits(seed, entropy):
         ("std(negative(absolute(negative(act))))", "std(absolute(act))"),
         ("sum(relu(square(negative(act))))", "sum(square(act))"),
         ("max(multiply(negative(act), negative(act)))", "max(square(act))"),
-        ("count(multiply(act, act_grad))", "count(act)"),
+        ("count(multiply(tanh(act), square(act)))", "count(act)"),
+        ("count(multiply(act, act_grad))", "count(multiply(act, act_grad))"),
         ("sum(negative(negative(relu(weight_spectrum))))", "sum(weight_spectrum)"),
         ("sum(relu(act))", "sum(relu(act))"),
     ],
 )
 def test_known_cases(long, short):
     assert shorter(parse(long)) is parse(short)
+
+
+def test_spectra_that_meet_have_as_many_entries_as_the_longest():
+    network = torch.nn.Sequential(torch.nn.Linear(20, 12), torch.nn.ReLU(), torch.nn.Linear(12, 5))
+    inputs, targets = torch.randn(4, 20), torch.tensor([0, 1, 2, 3])
+    names, formula = ("act_spectrum", "weight_spectrum"), "multiply(act_spectrum, weight_spectrum)"
+    for sample in (64, "full"):
+        table = Table((measure(network, inputs, targets, names, sample=sample),))
+        assert Evaluator(table).value(parse(f"count({formula})")).numbers.tolist() == [[12, 5]]
+    assert Proxy(parse(f"sum(count({formula}))"))(network, inputs, targets) == 17
 
 
 @pytest.fixture

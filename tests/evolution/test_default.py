@@ -209,6 +209,19 @@ def test_a_population_without_a_better_best_for_some_generations_starts_anew():
     assert texts(algorithm.population) == [FIRST]
 
 
+def test_a_new_start_does_not_begin_with_the_seeds_again():
+    seeds = [parse(text) for text in (FIRST, SECOND)]
+    algorithm, resumed = begun(Default, 2, 2, seeds), begun(Default, 2, 2, seeds)
+    assert texts(algorithm.ask()) == [FIRST, SECOND]
+    generation(algorithm, 0.5, 0.4)
+    for _ in range(Default.patience):
+        generation(algorithm, 0.1)
+    resumed.restore(algorithm.kept, json.loads(json.dumps(algorithm.state())), {})
+    for search in (algorithm, resumed):
+        assert (search.population, search.filled) == ([], False)
+        assert texts(search.ask()) == [f"add({i}.0, sum(params))" for i in (1, 2)]
+
+
 def test_a_population_that_gets_no_better_either_is_joined_by_the_one_before():
     algorithm = begun(Default, 2, 4)
     old = [ranking(FIRST, 0.5, 0), ranking(SECOND, 0.4, 90)]

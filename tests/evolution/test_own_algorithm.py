@@ -130,6 +130,8 @@ def test_what_is_no_algorithm_and_no_parameter_is_refused(cache, tmp_path):
         Default(patience=0)
     with pytest.raises(RunError, match=r"a class derived from autoprox\.Algorithm; got 3"):
         evolve(tmp_path / "run", cache, algorithm=3)
+    with pytest.raises(RunError, match=r"has its own parameters; got Emq\(top=0.3, .*'top': 0.9"):
+        evolve(tmp_path / "run", cache, algorithm=Emq(top=0.3), parameters={"top": 0.9})
     with pytest.raises(RunError, match="parameter 'restarts' of Climber is kept"):
         evolve(tmp_path / "run", cache, algorithm=Climber(restarts=object()))
     assert not (tmp_path / "run").exists()
@@ -210,6 +212,17 @@ def test_a_loop_of_ones_own_finds_what_a_run_finds(cache, tmp_path):
         texts += list(search.tell(search.judge(graphs)).new)
     with_numbers = [json.loads(line) for line in lines(tmp_path / "run").decode().splitlines()]
     assert texts == [each["proposed"] for each in with_numbers]
+
+
+def test_what_is_none_is_not_given(cache):
+    unset = dict.fromkeys(("parameters", "evaluations", "seed_proxies", "leave_out", "seed"))
+    given = autoprox.begin_search(TINY, cache=cache, **unset).settings
+    assert given == autoprox.begin_search(TINY, cache=cache).settings
+
+
+def test_a_target_that_is_given_twice_counts_once(cache):
+    judge = autoprox.begin_search(TINY, cache=cache, targets=("fine", "fine"), spaces="mlp").judge
+    assert [each.name for each in judge.ranker.columns] == ["mlp/fine"]
 
 
 def test_a_loop_of_ones_own_may_judge_in_its_own_way(cache):

@@ -267,6 +267,16 @@ def test_after_a_restart_the_best_is_still_the_one_that_is_worth_most():
     assert again.best == made.best
 
 
+def test_after_a_restart_the_members_have_the_fitness_that_was_written():
+    made = search(Prepared(SUM, MAX), Verdicts({SUM: 0.5}))
+    made.step()
+    again = search(Prepared(), Verdicts({SUM: 0.5 + 2e-16}))  # as among other candidates
+    again.restore(made.checkpoint(), dict(made.known))
+    before, after = made.algorithm.population, again.algorithm.population
+    assert after == before
+    np.testing.assert_array_equal([m.ranks for m in after], [m.ranks for m in before])
+
+
 class Insistent(Emq):
     """EMQ that proposes the same pair again and again."""
 

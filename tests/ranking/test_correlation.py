@@ -88,6 +88,17 @@ def test_many_candidates_are_ranked_in_pieces_with_the_same_result(monkeypatch):
     np.testing.assert_array_equal(ranker.correlations(scores), whole)
 
 
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+def test_what_a_candidate_has_does_not_depend_on_what_is_ranked_with_it(correlation):
+    generator = np.random.default_rng(0)
+    ranker = Ranker([column(generator.normal(size=60)) for _ in range(2)], correlation)
+    scores = generator.normal(size=(50, 60))
+    whole = ranker.correlations(scores)
+    for size in (1, 2, 7, 33):
+        parts = [ranker.correlations(scores[i : i + size]) for i in range(0, 50, size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 @pytest.mark.parametrize(
     ("figures", "said"),
     [

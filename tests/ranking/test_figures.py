@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprox.ranking import Column, balanced, figures
+from autoprox.ranking import Column, balanced, figures, resampling, spearman
 from autoprox.ranking.figures import Comparison, best_of_top, best_spearman, top_share
 from autoprox.ranking.resampling import resample
 from tests.scipy_correlations import SCIPY
@@ -268,6 +269,34 @@ def test_those_that_tie_at_the_border_count_in_part(rounding):
     # a sample of two copies of the first beside the second and the third.
     twice = scipy.stats.spearmanr([3, 3, 2, 2], [1, 1, 4, 2]).statistic
     assert best_spearman(scores, accuracies, np.ones((1, 8)), 0.25) == pytest.approx([twice])
+
+
+def test_the_best_of_thousands_are_ranked_without_a_table_of_all_pairs():
+    accuracies = np.random.default_rng(0).normal(size=4000)
+    scores = accuracies + np.random.default_rng(1).normal(size=4000)
+    tracemalloc.start()
+    try:
+        found = best_spearman(scores, accuracies, np.ones((1, 4000)), 1.0)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == pytest.approx(spearman(scores, accuracies))
+    assert most < 4000 * 4000
+
+
+def test_the_accuracies_of_resamples_are_ranked_once_for_all_proxies(monkeypatch):
+    ranked, centred = [], resampling._centred_ranks
+
+    def counting(values, counts):
+        ranked.append(values)
+        return centred(values, counts)
+
+    monkeypatch.setattr(resampling, "_centred_ranks", counting)
+    accuracies = np.arange(12.0)
+    compare = Comparison([Column("a", "x", np.arange(12), accuracies)], "spearman")
+    for seed in range(3):
+        compare(np.random.default_rng(seed).normal(size=12))
+    assert len(ranked) == 4
 
 
 def test_each_resample_has_its_own_best():

@@ -20,6 +20,7 @@ from autoprox.ranking.luck import (
     without_luck,
 )
 from autoprox.ranking.ranker import Ranker
+from autoprox.ranking.resampling import resampled_columns
 
 
 def column(accuracies, places=None, space="a", target="x", weight=1.0):
@@ -93,6 +94,45 @@ def test_shuffling_depends_on_the_seed_alone_and_gives_every_order():
     )
     assert len(orders) == 6
     assert min(orders.values()) > 60
+
+
+def test_copies_of_a_network_are_shuffled_together_with_those_of_one_that_has_as_many():
+    networks = np.array([0, 1, 0, 3, 1, 5, 5, 5, 3])
+    figures = np.arange(9.0)
+    seen = set()
+    for seed in range(60):
+        (new,) = shuffled([dataclasses.replace(column(figures), networks=networks)], seed)
+        at = {k: tuple(new.accuracies[networks == k]) for k in (0, 1, 3, 5)}
+        assert at[5] == (5, 6, 7)  # no other network has three copies
+        assert {at[0], at[1], at[3]} == {(0, 2), (1, 4), (3, 8)}
+        seen.add((at[0], at[1], at[3]))
+    assert len(seen) == 6
+
+
+def test_the_p_of_a_search_among_copies_is_rarely_small_where_there_is_nothing_to_find():
+    small = 0
+    for trial in range(60):
+        generator = np.random.default_rng(trial)
+        figures = np.repeat(generator.normal(size=20), 3) + generator.normal(scale=0.1, size=60)
+        scores = np.repeat(generator.normal(size=(30, 20)), 3, axis=1)
+        own = dataclasses.replace(column(figures), networks=np.repeat(np.arange(0, 60, 3), 3))
+        columns = [own, *(shuffled([own], [trial, i])[0] for i in range(19))]
+        best, *null = (np.abs(Ranker([each]).correlations(scores)).max() for each in columns)
+        small += null_luck(best, null, "somers").p <= 0.1
+    assert small / 60 < 0.25
+
+
+def test_a_resample_leaves_a_network_out_with_all_its_copies_and_luck_counts_networks():
+    generator = np.random.default_rng(0)
+    networks = np.repeat(np.arange(0, 30, 3), 3)
+    figures = generator.normal(size=30)
+    own = dataclasses.replace(column(figures), networks=networks)
+    (counts,) = resampled_columns([own], 50, seed=0)
+    assert (counts == counts[:, networks]).all()
+    assert (counts[:, ::3].sum(axis=1) == 10).all()
+    assert chance_floor([own], "somers", 100) == chance_floor([column(figures[::3])], "somers", 100)
+    alone = dataclasses.replace(own, networks=np.zeros(30, dtype=int))
+    assert chance_floor([alone], "spearman", 100) == 0
 
 
 # Searches on shuffled accuracies

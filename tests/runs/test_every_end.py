@@ -7,6 +7,7 @@ import pytest
 
 from autoprox.runs import running
 from autoprox.runs.evolve import evolve
+from autoprox.runtime.journal import Journal
 from tests.crashes import contents
 from tests.processes import run_python
 
@@ -45,6 +46,32 @@ def test_half_written_files_of_dead_processes_are_removed(cache, tmp_path):
     elsewhere.touch()
     evolve(TINY, out=folder, cache=cache, **SMALL)
     assert set(folder.glob(".*.tmp")) == {ours, elsewhere}
+
+
+def test_a_run_that_is_stopped_before_it_saves_reports_what_is_on_disk(
+    cache, tmp_path, monkeypatch
+):
+    save, saved = Journal.save, []
+
+    def interrupted(self, *told):
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        saved.append(told)
+        save(self, *told)
+
+    monkeypatch.setattr(Journal, "save", interrupted)
+    run = evolve(TINY, out=tmp_path / "run", cache=cache, **{**SMALL, "evaluations": 200})
+    assert not run.finished
+    assert run.reported == run.evaluations < 200
+    assert {proxy.graph.text for proxy in run.proxies} <= {judged.text for judged in run.judged}
+    monkeypatch.undo()
+    evolve(resume=run.folder, cache=cache)
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **{**SMALL, "evaluations": 200})
+    assert candidates(run) == candidates(whole)
+
+
+def candidates(run):
+    return (run.folder / "candidates.jsonl").read_bytes()
 
 
 def test_a_run_that_is_finished_but_for_its_report_is_resumed(cache, still, tmp_path, monkeypatch):

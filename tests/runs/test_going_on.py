@@ -1,11 +1,14 @@
 """Going on: a finished run with a larger budget, and a new run from the front of another."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import autoprox
+from autoprox.cli.run_tables import print_report
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.runs.evolve import evolve
@@ -75,13 +78,27 @@ def test_while_it_is_extended_it_is_not_finished(origin, cache, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("evaluations", "message"), [(109, "asked for 110 evaluations"), (110, "is finished")]
+    ("more", "message"),
+    [
+        ({"evaluations": 109}, r"asked for 110 evaluations; .* for more, not for 109"),
+        ({"evaluations": 110}, "is finished"),
+        ({"evaluations": 120.5}, r"evaluations is a whole number; got 120\.5"),
+        ({"permutations": "4"}, "permutations is a whole number; got '4'"),
+        ({"permutations": -4}, "permutations is at least 0; got -4"),
+    ],
 )
-def test_what_is_no_more_is_refused_and_nothing_is_lost(evaluations, message, origin, cache):
+def test_what_is_no_more_is_refused_and_nothing_is_lost(more, message, origin, cache):
     before = content(origin.folder)
     with pytest.raises(RunError, match=message):
-        evolve(resume=origin.folder, evaluations=evaluations, cache=cache)
+        evolve(resume=origin.folder, **more, cache=cache)
     assert content(origin.folder) == before
+
+
+def test_fewer_searches_on_shuffled_accuracies_are_refused(cache, tmp_path):
+    asked = {**SMALL, "cache": cache, "permutations": 2}
+    run = evolve(TINY, out=tmp_path / "run", observer=Stopper(), **asked)
+    with pytest.raises(RunError, match=r"asked for 2 permutations; .* more, not for 1"):
+        evolve(resume=run.folder, permutations=1, cache=cache)
 
 
 # From the front of another
@@ -205,6 +222,30 @@ def test_what_a_search_that_found_a_seed_proxy_saw_is_kept_in_every_run(origin, 
     evolve(TINY, out=tmp_path / "plain", **plain)
     for name in FILES:
         assert b'"searches"' not in (tmp_path / "plain" / name).read_bytes()
+
+
+@pytest.mark.parametrize("begun", ["front", "seed proxy"])
+def test_what_was_found_on_true_accuracies_is_not_held_against_shuffled_ones(
+    begun, origin, cache, tmp_path
+):
+    out, options = tmp_path / "run", {**SMALL, "evaluations": 40, "cache": cache}
+
+    def begin(**more):
+        if begun == "front":
+            return evolve_from(origin.folder, out=out, **options, **more)
+        return evolve(TINY, out=out, seed_proxies=str(origin.folder), **options, **more)
+
+    with pytest.raises(RunError, match="found on the true ones; this one begins with"):
+        begin(permutations=2)
+    assert not out.exists()
+    run = begin()
+    said = Console(file=io.StringIO(), width=200)
+    for each in (run, origin):
+        print_report(each, "now", said)
+    assert said.file.getvalue().count("--permutations 20") == 1
+    with pytest.raises(RunError, match="found on the true ones"):
+        evolve(resume=out, permutations=2, cache=cache)
+    assert evolve(resume=out, evaluations=50, cache=cache).finished
 
 
 def test_what_has_no_front_or_does_not_exist_is_named(origin, cache, tmp_path):

@@ -120,6 +120,8 @@ def test_families_without_a_statistic_in_common_are_refused(tmp_path):
         ({"split_seed": 7}, "leave split_seed out"),
         ({"split_seed": 0}, "leave split_seed out"),
         ({"leave_out": ("tiny",)}, "leave leave_out out"),
+        ({"seeds": 2.5}, r"at least one run, .* got seeds=2\.5"),
+        ({"seeds": "2"}, "at least one run, .* got seeds='2'"),
     ],
 )
 def test_what_each_run_has_of_its_own_is_refused(options, message, tmp_path):

@@ -8,9 +8,11 @@ import pytest
 
 from autoprox.benches import load_bench
 from autoprox.errors import UnknownNameError
+from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.runs.comparing import compare
 from autoprox.runs.evolve import evolve
 from autoprox.runs.several import evolve_several
+from autoprox.runtime.schema import sealed
 from autoprox.show.explorer import explore
 from autoprox.statistics import STATISTICS, statistic
 from tests.runs.stopping import Stopper
@@ -58,6 +60,33 @@ def test_a_run_goes_on_with_the_words_that_it_began_with(cache, tmp_path, reques
     STATISTICS.unregister("filled")
     with pytest.raises(UnknownNameError, match="filled"):
         evolve(resume=tmp_path / "with", cache=cache)
+
+
+def test_a_primitive_that_is_defined_meanwhile_is_written_by_runs_alone_that_did_not_keep_theirs(
+    cache, tmp_path
+):
+    whole = evolve(TINY, out=tmp_path / "whole", cache=cache, **SMALL)
+    for name in ("run", "old"):
+        evolve(TINY, out=tmp_path / name, cache=cache, observer=Stopper(), **SMALL)
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    old = {name: value for name, value in kept.items() if name not in ("primitives", "checksum")}
+    (tmp_path / "old" / "config.json").write_text(sealed(old))
+
+    @primitive("elementwise", latex=r"c\left({0}\right)")
+    def cubic(x):
+        """Third power."""
+        return x * x * x
+
+    try:
+        for name in ("run", "old"):
+            evolve(resume=tmp_path / name, cache=cache)
+    finally:
+        PRIMITIVES.unregister("cubic")
+    assert proposed(tmp_path / "run") == proposed(whole.folder)
+    now = json.loads((tmp_path / "old" / "config.json").read_text())
+    assert now["primitives"] == [*kept["primitives"], "cubic"]
+    with pytest.raises(UnknownNameError, match="cubic"):
+        evolve(resume=tmp_path / "old", cache=cache, evaluations=200)
 
 
 def test_a_run_goes_on_with_its_words_whatever_its_bench_has_by_now(cache, tmp_path):

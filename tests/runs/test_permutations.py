@@ -28,6 +28,7 @@ from autoprox.ranking.luck import null_luck, shuffled
 from autoprox.runs.evolve import Silent, evolve
 from autoprox.runs.ground import lay
 from autoprox.runs.record import read_run
+from autoprox.runs.running import laid
 from autoprox.show.page import page
 from tests.runs.stopping import Stopper
 
@@ -83,6 +84,16 @@ def test_each_search_on_shuffled_accuracies_is_kept_with_its_best(whole, cache):
         moved = shuffled(columns, [0, 0, row["number"]])
         ds = [somersd(each.accuracies, scores[each.places]).statistic for each in moved]
         assert row["fitness"] == pytest.approx(np.mean(ds), abs=1e-6)
+
+
+def test_the_columns_of_a_run_say_which_architectures_are_copies_of_one_network(tmp_path):
+    tiny = load_bench(TINY)
+    rows = [dataclasses.replace(row, isomorph=row.name[:5]) for row in tiny.architectures]
+    ground = laid(dataclasses.replace(tiny, architectures=tuple(rows)), tmp_path, dict(SMALL))
+    copies = [rows[place].isomorph for place in ground.search]
+    for own in ground.columns(ground.search):
+        assert [copies[place] for place in own.networks] == copies
+        assert len({*own.networks.tolist()}) == len({*copies}) < len(copies)
 
 
 def test_the_search_itself_is_the_one_without_them(whole, cache, tmp_path):
@@ -151,7 +162,7 @@ def test_a_finished_run_does_only_those_that_are_missing(whole, cache, tmp_path)
     assert more.told == [(1, 3), (2, 3), (3, 3)]
     assert run.settings.permutations == 3
     assert contents(folder) == contents(whole.folder)
-    with pytest.raises(RunError, match="is finished"):
+    with pytest.raises(RunError, match="asked for 3 permutations"):
         evolve(resume=folder, cache=cache, permutations=2)
     assert contents(folder) == contents(whole.folder)
 

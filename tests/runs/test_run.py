@@ -432,6 +432,19 @@ def test_targets_without_figures_are_refused_before_anything_is_measured(tmp_pat
         )
 
 
+def test_no_copy_of_a_network_that_the_search_sees_is_transfer(tmp_path):
+    tiny = load_bench(TINY)
+    rows = [
+        dataclasses.replace(row, isomorph=row.name.partition("/")[2]) for row in tiny.architectures
+    ]
+    copied = dataclasses.replace(tiny, architectures=tuple(rows))
+    ground = lay(copied, Settings("tiny", spaces=("mlp",)), tmp_path)
+    seen = {rows[place].isomorph for place in ground.search}
+    beyond = {row.isomorph for row in rows} - seen
+    assert {rows[place].isomorph for place in ground.transfer} == beyond
+    assert len(ground.transfer) == len(beyond) > 2
+
+
 def test_a_space_without_figures_is_no_transfer(tmp_path):
     settings = Settings(bench="vit101", spaces=("autoformer",), targets=("imagenet_super",))
     assert lay("vit101", settings, tmp_path).transfer == ()

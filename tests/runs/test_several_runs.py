@@ -184,6 +184,10 @@ def test_recurring_formulas_are_among_the_best_of_each_run_that_is_named(three):
         ("sum(norm(absolute(weight)))", "sum(norm(weight))"),
         ("sum(norm(negative(weight)))", "sum(norm(weight))"),
         ("sum(add(mean(act), params))", "sum(add(mean(act), params))"),
+        (
+            "sum(count(multiply(act, act_grad)))",
+            "sum(count(multiply(act, act_grad)))",
+        ),  # of fewer layers
     ],
 )
 def test_formulas_that_differ_in_sign_or_in_idle_words_are_one(text, same):
@@ -250,6 +254,10 @@ def test_more_evaluations_extend_every_run(three, cache, tmp_path):
     evolve_seeds(TINY, 2, out=folder, cache=cache, **{**SMALL, "evaluations": 70})
     with pytest.raises(RunError, match="asked for 70 evaluations"):
         evolve_several(resume=folder, evaluations=50, cache=cache)
+    stopped = evolve_several(resume=folder, evaluations=120, observer=Stopped(), cache=cache)
+    assert autoprox.read_run(folder / "seed-1").finished  # with what it was asked for before
+    assert not stopped.finished
+    assert not stopped.reported
     grown = evolve_several(resume=folder, evaluations=120, cache=cache)
     assert grown.finished
     for name in grown.runs:
@@ -279,11 +287,30 @@ def test_a_run_that_fails_leaves_the_others_whole(cache, tmp_path):
         (("nowhere", 2), {}, "nowhere"),
         ((TINY, 2), {"evaluation": 3}, "did you mean 'evaluations'"),
         ((TINY, 2), {"loggers": "tensorbord"}, "tensorbord"),
+        ((TINY, 2), {"architectures": 20.0}, r"architectures is a whole number, .* got 20\.0"),
+        ((TINY, 2), {"targets": []}, "expected one of the targets or more, .* got none"),
+        ((TINY, 2), {"statistics": []}, "expected one of the statistics or more, .* got none"),
     ],
 )
 def test_a_mistake_is_named_and_leaves_nothing_behind(arguments, options, message, tmp_path):
     with pytest.raises(AutoproxError, match=message):
         evolve_seeds(*arguments, out=tmp_path / "several", cache=tmp_path / "cache", **options)
+    assert not (tmp_path / "several").exists()
+
+
+@pytest.mark.parametrize(
+    ("varied", "message"),
+    [
+        ({}, "expected the settings of each run by its name, got none"),
+        ({"a": {"sed": 1}}, "'sed'; did you mean 'seed'"),
+        ({"a": {"seed": 0}, "b": 1}, "expected the settings of the run 'b' by name; got 1"),
+        ({"best.json": {}}, "'best.json' cannot be the name of a run's folder"),
+        ({"a/b": {}}, "'a/b' cannot be the name of a run's folder"),
+    ],
+)
+def test_a_mistake_in_what_varies_is_named_before_there_is_a_folder(varied, message, tmp_path):
+    with pytest.raises(AutoproxError, match=message):
+        evolve_several(TINY, varied, out=tmp_path / "several", cache=tmp_path / "cache")
     assert not (tmp_path / "several").exists()
 
 
