@@ -281,7 +281,7 @@ def typed(ctx: click.Context, names: Container[str]) -> list[str]:
 
 
 words_option = option(
-    "--bench", "The file of a bench that defines words of the proxy.", "", "FILE.py"
+    "--bench", "The file of a bench that defines words of your own.", "", "FILE.py"
 )
 
 
