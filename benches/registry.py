@@ -103,6 +103,16 @@ def several(text: str) -> tuple[str, ...]:
     return tuple(name for part in parts for name in BENCH_SETS.get(part, (part,)))
 
 
+def load_named(source: str | Path | Bench) -> None:
+    """Load the benches that a user named, if any: words that their files define are then known.
+
+    Raises:
+        AutoproxError: one of them cannot be loaded, see `load_bench`.
+    """
+    for name in several(str(source)) if source and not isinstance(source, Bench) else ():
+        load_bench(name)
+
+
 class _UnknownBenchError(UnknownNameError):
     """A name that no bench has; says that a path works too."""
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.runs.record import read_run
 from autoprox.search.architectures.space import SPACES
 from autoprox.show.page.command import page_commands
+from tests.own_words import OWN, own_words
 from tests.processes import Python, run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
@@ -346,42 +346,18 @@ def test_show_prints_latex_alone() -> None:
     assert call("show", "snip", "--latex").stdout == autoprox.load("snip").latex() + "\n"
 
 
-WORD = """
-from autoprox import primitive
-
-
-@primitive('elementwise', latex='{0}^3')
-def cubed_here(x):
-    \"\"\"Third power.\"\"\"
-    return x * x * x
-"""
-OWN = "sum(sum(cubed_here(absolute(act))))"
 TOLD = "a word of your own is known once the file that defines it is loaded, as by --bench"
-
-
-@pytest.fixture
-def words_file(tmp_path: Path) -> Iterator[str]:
-    """A bench in a file that defines a word, which is not known after the test."""
-    path = tmp_path / "words.py"
-    path.write_text(Path(TINY).read_text() + WORD)
-    yield str(path)
-    if "cubed_here" in PRIMITIVES:
-        PRIMITIVES.unregister("cubed_here")
 
 
 @pytest.fixture(scope="module")
 def of_own_words(cache: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A run whose best proxies have a word that is not known here any more; and what it printed."""
     folder = tmp_path_factory.mktemp("own")
-    bench = folder / "bench.py"
-    bench.write_text(Path(TINY).read_text() + WORD)
-    try:
+    with own_words(folder / "bench.py") as bench:
         result = call(
-            "evolve", "--bench", str(bench), "--seed-proxies", OWN, "--evaluations", "60", *SMALL,
+            "evolve", "--bench", bench, "--seed-proxies", OWN, "--evaluations", "20", *SMALL,
             "--cache", cache, "--out", str(folder / "run"),
         )  # fmt: skip
-    finally:
-        PRIMITIVES.unregister("cubed_here")
     assert result.exit_code == 0, result.output
     return str(folder / "run"), result.stdout
 
@@ -522,7 +498,6 @@ def test_bench_build_shows_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_words_lists_the_whole_language() -> None:
-    from autoprox.primitives import PRIMITIVES
     from autoprox.primitives.kinds import KINDS
     from autoprox.statistics import STATISTICS
 
