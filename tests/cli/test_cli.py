@@ -35,7 +35,7 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.runs.record import read_run
 from autoprox.search.architectures.space import SPACES
 from autoprox.show.page.command import page_commands
-from tests.own_words import OWN, own_words
+from tests.own_words import NAME, OWN, own_words
 from tests.processes import Python, run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
@@ -504,6 +504,12 @@ def test_words_lists_the_whole_language() -> None:
     shown = call("words").stdout
     for word in (*PRIMITIVES, *STATISTICS, *(kind.__name__ for kind in KINDS)):
         assert re.search(rf"\b{word}\b", shown), word
+
+
+def test_words_lists_those_of_a_file_that_is_named(words_file: str) -> None:
+    assert NAME not in call("words", "primitives").stdout
+    listed = call("words", "primitives", "--bench", words_file).stdout
+    assert re.search(rf"{NAME}\(x\) +Third power", listed)
 
 
 def test_words_lists_one_family() -> None:
