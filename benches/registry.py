@@ -71,13 +71,19 @@ def load_bench(source: str | Path | Bench) -> Bench:
 
     Raises:
         UnknownNameError: no bench has that name, and it does not end with ``.py``.
-        BenchError: the file is missing, fails, or defines no bench; or a table is damaged.
+        BenchError: the file is missing, fails, or defines no bench; or a table is damaged; or it is
+            the name of a set, of which one bench has to be named.
     """
     if isinstance(source, Bench):
         return source
     text = str(source)
     if text.endswith(".py"):
         return remembered(user_path(text), "bench", _bench_in)
+    if text in BENCH_SETS:
+        raise BenchError(
+            f"{text!r} is {len(BENCH_SETS[text])} benches, which autoprox evolve takes all at "
+            f"once; name one of them here: {', '.join(BENCH_SETS[text])}"
+        )
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, [*BENCHES, *BENCH_SETS])
     return BENCHES[text]()

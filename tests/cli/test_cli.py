@@ -452,6 +452,7 @@ def test_bench_list_names_every_bench_and_its_best_count() -> None:
     assert re.search(r"vit101\s+300 transformers: autoformer, pit", shown)
     assert "best trivial count: params, Somers' D 0.616" in shown
     assert re.search(r"landmarks\s+224 mobile networks: landmarks\s+targets error \(lower", shown)
+    assert "evolve takes general for 10 of them: vit101, nb201" in shown
 
 
 def test_bench_info_describes_a_bench_and_its_cache(cache: str) -> None:
