@@ -70,9 +70,9 @@ def load_bench(source: str | Path | Bench) -> Bench:
     The file must define `bench`: a `Bench`, or a function without arguments that returns one.
 
     Raises:
-        UnknownNameError: no bench has that name, and it does not end with ``.py``.
-        BenchError: the file is missing, fails, or defines no bench; or a table is damaged; or it is
-            the name of a set, of which one bench has to be named.
+        UnknownNameError: no bench has that name, and it is no file.
+        BenchError: the file is missing, does not end with ``.py``, fails, or defines no bench; or a
+            table is damaged; or it is the name of a set, of which one bench has to be named.
     """
     if isinstance(source, Bench):
         return source
@@ -83,6 +83,11 @@ def load_bench(source: str | Path | Bench) -> Bench:
         raise BenchError(
             f"{text!r} is {len(BENCH_SETS[text])} benches, which autoprox evolve takes all at "
             f"once; name one of them here: {', '.join(BENCH_SETS[text])}"
+        )
+    if text not in BENCHES and os.path.isfile(user_path(text)):
+        raise BenchError(
+            f"the name of a bench's file ends in .py; got {text!r}: write a file that defines "
+            "`bench`, whose table autoprox.benches.read_table reads from CSV or JSON Lines"
         )
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, [*BENCHES, *BENCH_SETS])

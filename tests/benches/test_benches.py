@@ -348,6 +348,12 @@ def test_a_set_of_benches_is_not_one_bench() -> None:
         load_bench("general")
 
 
+def test_a_table_is_no_file_of_a_bench(tmp_path: Path) -> None:
+    (tmp_path / "cnn.csv").write_text("name,accuracy\na,41\n")
+    with pytest.raises(BenchError, match=r"ends in \.py; got '.*cnn\.csv': .*read_table reads"):
+        load_bench(tmp_path / "cnn.csv")
+
+
 def test_the_package_refuses_to_be_imported_under_another_name() -> None:
     import autoprox
 
