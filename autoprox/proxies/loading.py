@@ -34,7 +34,7 @@ def load(source: Source) -> AnyProxy:
     Raises:
         UnknownNameError: it is a plain word that is no known proxy.
         LanguageError: it is a malformed expression.
-        AutoproxError: it is a file that is missing or holds no proxy.
+        AutoproxError: it is a file that is missing or holds no proxy, or nothing of all this.
 
     >>> load("sum(mean(absolute(grad)))")
     Proxy(sum(mean(absolute(grad))))
@@ -43,6 +43,11 @@ def load(source: Source) -> AnyProxy:
         return source
     if isinstance(source, Graph):
         return Proxy(source)
+    if not isinstance(source, str | Path):
+        raise AutoproxError(
+            "a proxy is loaded by its name, file, run's folder, expression or Graph, or is one; "
+            f"got {short(repr(source))}"
+        )
     text = str(source).strip()
     if text in names():
         return get(text)
