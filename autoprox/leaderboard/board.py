@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.assessment.wording import figure, short_interval
-from autoprox.errors import UnknownNameError
+from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.markup import join, table, tag
@@ -56,6 +57,20 @@ class WrittenBoard:
 
 BOARD = FileKind("autoprox leaderboard", 2, WrittenBoard)
 """What ``autoprox rank --json`` writes."""
+
+
+def read_board(path: Path) -> WrittenBoard:
+    """Return a leaderboard that was written.
+
+    Raises:
+        AutoproxError: the file cannot be read, or is none of a leaderboard; or it is a folder.
+    """
+    if path.is_dir():
+        raise AutoproxError(
+            f"expected the file of a leaderboard, as autoprox rank --json FILE writes it; got the "
+            f"folder {str(path)!r}"
+        )
+    return BOARD.read(path)
 
 
 @dataclass(frozen=True)
