@@ -79,7 +79,7 @@ class LeaderboardRow:
 
     Attributes:
         place: from 1; None for a proxy without a rank.
-        name: the proxy's.
+        name: the proxy's; of one without a name that of its run's folder, or its expression.
         formula: its expression, or which function it is.
         joint: the mean of Somers' D over the columns; None without a rank.
         joint_interval: its 95 % bootstrap interval.
