@@ -350,13 +350,13 @@ TOLD = "a word of your own is known once the file that defines it is loaded, as 
 
 
 @pytest.fixture(scope="module")
-def of_own_words(cache: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+def of_own_words(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A run whose best proxies have a word that is not known here any more; and what it printed."""
     folder = tmp_path_factory.mktemp("own")
     with own_words(folder / "bench.py") as bench:
         result = call(
             "evolve", "--bench", bench, "--seed-proxies", OWN, "--evaluations", "20", *SMALL,
-            "--cache", cache, "--out", str(folder / "run"),
+            "--cache", str(folder / "cache"), "--out", str(folder / "run"),
         )  # fmt: skip
     assert result.exit_code == 0, result.output
     return str(folder / "run"), result.stdout
