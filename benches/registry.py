@@ -70,14 +70,25 @@ def load_bench(source: str | Path | Bench) -> Bench:
     The file must define `bench`: a `Bench`, or a function without arguments that returns one.
 
     Raises:
-        UnknownNameError: no bench has that name, and it does not end with ``.py``.
-        BenchError: the file is missing, fails, or defines no bench; or a table is damaged.
+        UnknownNameError: no bench has that name, and it is no file.
+        BenchError: the file is missing, does not end with ``.py``, fails, or defines no bench; or a
+            table is damaged; or it is the name of a set, of which one bench has to be named.
     """
     if isinstance(source, Bench):
         return source
     text = str(source)
     if text.endswith(".py"):
         return remembered(user_path(text), "bench", _bench_in)
+    if text in BENCH_SETS:
+        raise BenchError(
+            f"{text!r} is {len(BENCH_SETS[text])} benches, which autoprox evolve takes all at "
+            f"once; name one of them here: {', '.join(BENCH_SETS[text])}"
+        )
+    if text not in BENCHES and os.path.isfile(user_path(text)):
+        raise BenchError(
+            f"the name of a bench's file ends in .py; got {text!r}: write a file that defines "
+            "`bench`, whose table autoprox.benches.read_table reads from CSV or JSON Lines"
+        )
     if text not in BENCHES:
         raise _UnknownBenchError("bench", text, [*BENCHES, *BENCH_SETS])
     return BENCHES[text]()
@@ -101,6 +112,16 @@ def several(text: str) -> tuple[str, ...]:
     if len(parts) > 1 and not all(parts):
         raise BenchError(f"expected benches between commas, as in vit101,nb201; got {text!r}")
     return tuple(name for part in parts for name in BENCH_SETS.get(part, (part,)))
+
+
+def load_named(source: str | Path | Bench) -> None:
+    """Load the benches that a user named, if any: words that their files define are then known.
+
+    Raises:
+        AutoproxError: one of them cannot be loaded, see `load_bench`.
+    """
+    for name in several(str(source)) if source and not isinstance(source, Bench) else ():
+        load_bench(name)
 
 
 class _UnknownBenchError(UnknownNameError):

@@ -23,6 +23,7 @@ from autoprox.runtime import threads
 from autoprox.runtime.registry import own_members
 from autoprox.statistics import STATISTICS
 from tests import tiny_bench
+from tests.own_words import own_words
 
 sys.dont_write_bytecode = False
 
@@ -101,6 +102,13 @@ def _measured(tmp_path_factory):
 def cache(_measured, tmp_path_factory):
     """A module's own cache, in which the tiny bench is measured."""
     return shutil.copytree(_measured, tmp_path_factory.mktemp("cache") / "cache")
+
+
+@pytest.fixture
+def words_file(tmp_path):
+    """A bench in a file that defines a word, which is not known after the test."""
+    with own_words(tmp_path / "words.py") as path:
+        yield path
 
 
 @pytest.fixture

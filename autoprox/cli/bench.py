@@ -42,6 +42,7 @@ def list_benches() -> None:
     """List the benches that ship, and how well a trivial count ranks each."""
     from autoprox.assessment.assess import best_count
     from autoprox.benches import BENCHES, load_bench
+    from autoprox.benches.registry import BENCH_SETS
     from autoprox.errors import MissingTableError
 
     rows: list[tuple[str, str]] = []
@@ -69,6 +70,8 @@ def list_benches() -> None:
         "The best of params, flops, depth and width on the architectures that a run draws, over "
         "the default targets; where D is negative, less is better."
     )
+    for name, members in BENCH_SETS.items():
+        out.print(f"evolve takes {name} for {len(members)} of them: {', '.join(members)}.")
 
 
 @bench.command(epilog="\b\nExample:\n  autoprox bench info vit101")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from autoprox.cli.options import PATH
+from autoprox.cli.options import PATH, load_words, words_option
 from autoprox.cli.streams import echo_text
 
 EXAMPLE = "autoprox cite runs/vit101-default-0 zico az_nas > references.bib"
@@ -14,7 +14,8 @@ EXAMPLE = "autoprox cite runs/vit101-default-0 zico az_nas > references.bib"
 
 @click.command(epilog=f"\b\nExample:\n  {EXAMPLE}")
 @click.argument("sources", metavar="RUN|PROXY…", nargs=-1, required=True, type=PATH)
-def cite(sources: tuple[str, ...]) -> None:
+@words_option
+def cite(sources: tuple[str, ...], bench: str | None) -> None:
     """Print BibTeX of every paper that runs and proxies stand on, and of autoprox.
 
     Of a RUN's folder: DEAP, its benches, its algorithm, the statistics of its best proxies, and the
@@ -26,6 +27,7 @@ def cite(sources: tuple[str, ...]) -> None:
     from autoprox.runs.record import read_run
     from autoprox.show.citing import bibliography
 
+    load_words(bench)
     echo_text(
         bibliography(
             read_run(source) if (Path(source) / "config.json").is_file() else load(source)

@@ -281,17 +281,16 @@ def typed(ctx: click.Context, names: Container[str]) -> list[str]:
 
 
 words_option = option(
-    "--bench", "The file of a bench that defines words of the proxy.", "", "FILE.py"
+    "--bench", "The file of a bench that defines words of your own.", "", "FILE.py"
 )
 
 
 def load_words(bench: str | None) -> None:
     """Load what the option of `words_option` names, so that its words are known."""
     if bench is not None:
-        from autoprox.benches import load_bench, several
+        from autoprox.benches.registry import load_named
 
-        for source in several(bench):
-            load_bench(source)
+        load_named(bench)
 
 
 def go_on(*words: str, **options: object) -> str:

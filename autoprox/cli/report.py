@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 
 from autoprox.cli.counting import counting
-from autoprox.cli.options import OUTPUT, PATH, latex_option, option, put_text
+from autoprox.cli.options import (
+    OUTPUT,
+    PATH,
+    latex_option,
+    load_words,
+    option,
+    put_text,
+    words_option,
+)
 
 EXAMPLE = "autoprox report runs/vit101-default-0"
 RANKING = "Show these known proxies beside: a file that autoprox rank --json wrote."
@@ -16,11 +24,15 @@ RANKING = "Show these known proxies beside: a file that autoprox rank --json wro
 @option("-o --out", "The page.", "report.html in the run's folder", "FILE", type=OUTPUT)
 @option("--ranking", RANKING, metavar="FILE", type=PATH)
 @latex_option
-def report(run: str, out: str | None, ranking: str | None, latex: str | None) -> None:
+@words_option
+def report(
+    run: str, out: str | None, ranking: str | None, latex: str | None, bench: str | None
+) -> None:
     """Write a run as one HTML page, which opens offline; with --latex as tables for a paper.
 
     RUN is the folder of a run, finished, stopped or still going.
     """
+    load_words(bench)
     if latex is not None:
         from autoprox.runs.record import read_run
         from autoprox.show.latex import run_latex

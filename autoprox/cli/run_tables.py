@@ -80,13 +80,12 @@ def print_report(run: Run, taken: str, console: Console) -> None:
 
 def _next(run: Run) -> list[tuple[str, str]]:
     """Return the commands that a reader may want next, and what each is for."""
-    from autoprox.runs.folder import resume_words
+    from autoprox.runs.folder import bench_words, resume_words
     from autoprox.show.page.command import settings_options
 
     folder, bench, teacher = str(run.folder), run.settings.bench, run.settings.teacher
-    own = ["--bench", bench] if ".py" in bench else []
-    show = ["show", folder, *own]
-    commands = [(["report", folder], "the run as a page"), (show, "the best proxy")]
+    named = [folder, *bench_words(bench)]
+    commands = [(["report", *named], "the run as a page"), (["show", *named], "the best proxy")]
     shuffles = run.settings.over in (None, "mean") and run.settings.begins_anew  # no other can be
     if run.null is None and shuffles:
         luck = [*resume_words(run.folder, bench, teacher), "--permutations", "20"]

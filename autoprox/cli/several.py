@@ -264,17 +264,18 @@ def _print_left_out(elsewhere: LeftOut, joint: str, console: Console) -> None:
 def _next(runs: Runs) -> Sequence[str]:
     """Return the commands that a reader may want next."""
     from autoprox.benches import several
-    from autoprox.runs.folder import resume_words
+    from autoprox.runs.folder import bench_words, resume_words
     from autoprox.show.page.command import rank_command
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
     first = next(iter(runs.settings.values()))
+    own = bench_words(first.bench)
     rivals = [rival.name for rival in runs.rivals[:RIVALS]]
     words = [*rivals, "--together", str(runs.folder), "--sample", str(first.sample)]
     alone = runs.share_split and len(several(first.bench)) == 1 and len(runs.reported) > 1
     return (
-        go_on("report", str(runs.folder)),
+        go_on("report", str(runs.folder), *own),
         *([rank_command(first, words)] if alone else ()),
-        go_on("compare", str(runs.folder), "RUN"),
+        go_on("compare", str(runs.folder), "RUN", *own),
         go_on(*resume_words(runs.folder, first.bench, first.teacher), evaluations=more),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprox.cli.options import console
+from autoprox.cli.options import console, load_words, words_option
 from autoprox.cli.tables import table
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExample:\n  autoprox words statistics")
 @click.argument("family", type=click.Choice(["kinds", "statistics", "primitives"]), required=False)
-def words(family: str | None) -> None:
+@words_option
+def words(family: str | None, bench: str | None) -> None:
     """List the language: kinds, statistics and primitives."""
+    load_words(bench)
     out = console()
     listed = {"kinds": _kinds, "statistics": _statistics, "primitives": _primitives}
     for name, show in listed.items():

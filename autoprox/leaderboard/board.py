@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.assessment.wording import figure, short_interval
-from autoprox.errors import UnknownNameError
+from autoprox.errors import AutoproxError, UnknownNameError
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.runtime.frames import csv_of, frame_of
 from autoprox.runtime.markup import join, table, tag
@@ -58,13 +59,27 @@ BOARD = FileKind("autoprox leaderboard", 2, WrittenBoard)
 """What ``autoprox rank --json`` writes."""
 
 
+def read_board(path: Path) -> WrittenBoard:
+    """Return a leaderboard that was written.
+
+    Raises:
+        AutoproxError: the file cannot be read, or is none of a leaderboard; or it is a folder.
+    """
+    if path.is_dir():
+        raise AutoproxError(
+            f"expected the file of a leaderboard, as autoprox rank --json FILE writes it; got the "
+            f"folder {str(path)!r}"
+        )
+    return BOARD.read(path)
+
+
 @dataclass(frozen=True)
 class LeaderboardRow:
     """One proxy on the leaderboard.
 
     Attributes:
         place: from 1; None for a proxy without a rank.
-        name: the proxy's.
+        name: the proxy's; of one without a name that of its run's folder, or its expression.
         formula: its expression, or which function it is.
         joint: the mean of Somers' D over the columns; None without a rank.
         joint_interval: its 95 % bootstrap interval.

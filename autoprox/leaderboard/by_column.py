@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoprox.errors import AutoproxError, reason_of
-from autoprox.leaderboard.board import BOARD, Leaderboard
+from autoprox.leaderboard.board import Leaderboard, read_board
 from autoprox.runtime.schema import read_text
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _read(ranking: Ranking) -> tuple[list[str], list[str], list[list[float]]]:
         return _of_records(ranking.to_dict("records"))
     path = Path(ranking)
     if path.suffix.lower() != ".csv":
-        return _of_records(_records(asdict(BOARD.read(path))))
+        return _of_records(_records(asdict(read_board(path))))
     rows = [*filter(None, csv.reader(io.StringIO(read_text(path), newline=""), strict=True))]
     header = rows[0] if rows else []
     if len({*header}) < len(header):

@@ -22,7 +22,7 @@ from autoprox.measuring.score_store import Kept, identity
 from autoprox.measuring.scoring import Job, Outlook, score_all
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
+from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, load_all
 from autoprox.proxies.proxy import Proxy
 from autoprox.ranking import resolved
 from autoprox.ranking.figures import BEST, Comparison
@@ -171,9 +171,9 @@ def _chosen(
 ) -> dict[str, AnyProxy]:
     """Return the proxies to rank by their names; for None those that ship and fit the bench."""
     if proxies is None:
-        return named([*shipped(bench, taught=taught).values()])
+        return load_all(shipped(bench, taught=taught).values())
     sources: tuple[Source, ...] = listed(proxies, Path, Graph)
-    return named([load(source) for source in sources])
+    return load_all(sources)
 
 
 def _selected(

@@ -14,7 +14,7 @@ from autoprox.errors import AutoproxError, StatisticError, UnknownNameError, rea
 from autoprox.language.graph import Graph
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, named
+from autoprox.proxies.loading import AnyProxy, Scorable, Source, load, load_all
 from autoprox.proxies.proxy import Proxy, score_of
 from autoprox.runtime.markup import join, table, tag
 from autoprox.statistics import STATISTICS, Sample
@@ -218,7 +218,7 @@ def score(
     named_networks = _named(networks)
     if isinstance(proxies, (str, Path, Graph, Proxy, FunctionProxy, Ensemble, FittedProxy)):
         proxies = [proxies]
-    chosen = named(list(map(load, proxies)))
+    chosen = load_all(proxies)
     if not chosen:
         raise StatisticError("expected at least one proxy to score by; got none")
     for network in named_networks.values():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,7 +35,7 @@ def load(source: Source) -> AnyProxy:
     Raises:
         UnknownNameError: it is a plain word that is no known proxy.
         LanguageError: it is a malformed expression.
-        AutoproxError: it is a file that is missing or holds no proxy.
+        AutoproxError: it is a file that is missing or holds no proxy, or nothing of all this.
 
     >>> load("sum(mean(absolute(grad)))")
     Proxy(sum(mean(absolute(grad))))
@@ -43,6 +44,11 @@ def load(source: Source) -> AnyProxy:
         return source
     if isinstance(source, Graph):
         return Proxy(source)
+    if not isinstance(source, str | Path):
+        raise AutoproxError(
+            "a proxy is loaded by its name, file, run's folder, expression or Graph, or is one; "
+            f"got {short(repr(source))}"
+        )
     text = str(source).strip()
     if text in names():
         return get(text)
@@ -66,16 +72,30 @@ def load(source: Source) -> AnyProxy:
     return Proxy(parse_proxy(text))
 
 
-def named(proxies: Sequence[AnyProxy]) -> dict[str, AnyProxy]:
-    """Return the distinct proxies by name; where two share a name, the later ones are numbered."""
+def load_all(sources: Iterable[Source]) -> dict[str, AnyProxy]:
+    """Return the distinct proxies by name; where two share a name, the later ones are numbered.
+
+    One without a name has that of the run's folder that it is loaded from, or its formula.
+    """
     by_name: dict[str, AnyProxy] = {}
-    for proxy in proxies:
-        name, number = str(proxy), 1
+    for source in sources:
+        proxy = load(source)
+        first = name = _name(source, proxy)
+        number = 1
         while name in by_name and by_name[name] != proxy:
             number += 1
-            name = f"{proxy} ({number})"
+            name = f"{first} ({number})"
         by_name[name] = proxy
     return by_name
+
+
+def _name(source: Source, proxy: AnyProxy) -> str:
+    """Return what a proxy that was loaded is called beside others."""
+    if not proxy.name and isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        if os.path.isdir(path):
+            return path.resolve().name
+    return str(proxy)
 
 
 def _exists(path: Path) -> bool:

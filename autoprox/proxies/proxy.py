@@ -232,11 +232,15 @@ def from_file(path: Path) -> Proxy:
         if written.graph is not None and from_json(written.graph) is not graph:
             raise LanguageError("'expression' and 'graph' are different proxies; keep one of them")
     except (LanguageError, UnknownNameError) as error:
-        own = "; a word of your own is known once the file that defines it is loaded, as by --bench"
-        first, *pointed = str(error).splitlines()
-        first += own if first.startswith("unknown") else ""
-        raise LanguageError("\n".join([f"{path}: {first}", *pointed])) from None
+        raise LanguageError(f"{path}: {hinted(error)}") from None
     return Proxy(graph, written.name, written.description, written.provenance or {})
+
+
+def hinted(error: AutoproxError) -> LanguageError:
+    """Return an error of an expression that was written; it says how an unknown word gets known."""
+    own = "; a word of your own is known once the file that defines it is loaded, as by --bench"
+    first, *pointed = str(error).splitlines()
+    return LanguageError("\n".join([first + own * first.startswith("unknown"), *pointed]))
 
 
 def dumps(proxy: Proxy) -> str:

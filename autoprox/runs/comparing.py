@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoprox.benches import Bench
+from autoprox.benches.registry import load_named
 from autoprox.benches.teachers import placed_teacher
 from autoprox.errors import BenchError, RunError
 from autoprox.evaluation.evaluate import Evaluator
@@ -150,6 +151,7 @@ def compare(
         AutoproxError: a bench or the cache cannot be used.
     """
     progress("reading the runs", 0, 0)
+    load_named(bench)  # before the runs are read, as its file may define words of theirs
     compared = [chosen(run) for run in listed(runs, Run, Runs)]
     if len(compared) < 2:
         raise RunError(f"expected two runs or more to compare, got {len(compared)}")
@@ -183,11 +185,9 @@ def compare(
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
     """Return the ground of a run."""
     files = RunFolder(run.folder)
-    named = bench.name if isinstance(bench, Bench) else str(bench) and str(Path(bench).resolve())
+    own = bench if isinstance(bench, Bench) and bench.name == run.settings.bench else ""
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
-    source = source_of(
-        bench if named == run.settings.bench else "", run.settings, files, teacher if same else None
-    )
+    source = source_of(own, run.settings, files, teacher if same else None)
     return ground_of(files, source, run.settings, cache)
 
 

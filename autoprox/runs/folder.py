@@ -321,9 +321,13 @@ def resume_words(folder: Path, bench: str, teacher: str | None = None) -> list[s
     `bench` is what its bench was loaded by, and `teacher` is its settings'; files have to be named
     again.
     """
-    words = ["evolve", "--resume", str(folder)]
-    words += ["--bench", bench] if ".py" in bench else []
+    words = ["evolve", "--resume", str(folder), *bench_words(bench)]
     return [*words, "--teacher", teacher] if teacher and teacher_file(teacher) else words
+
+
+def bench_words(bench: str) -> list[str]:
+    """Return the option of a command that names a bench again; none for one that ships."""
+    return ["--bench", bench] if ".py" in bench else []
 
 
 def going_on(folder: Path, settings: Settings) -> str:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from autoprox.assessment.assess import Assessment
 from autoprox.assessment.wording import summary
 from autoprox.benches import several
-from autoprox.errors import AutoproxError, RunError
+from autoprox.errors import AutoproxError, LanguageError, RunError
 from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.judge import Candidate
 from autoprox.evolution.settings import Settings
 from autoprox.language.graph import Graph
 from autoprox.language.text import parse
-from autoprox.proxies.proxy import Proxy
+from autoprox.proxies.proxy import Proxy, hinted
 from autoprox.ranking.luck import LARGEST, NullLuck, SelectionLuck
 from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import is_joint
@@ -187,12 +187,21 @@ class Run:
         fitness = {candidate.text: candidate.fitness for candidate in self.judged}
         if self.held_out:
             return tuple(
-                discovered(self.settings, parse(row.expression), fitness.get(row.expression), row)
+                discovered(
+                    self.settings, self._graph(row.expression), fitness.get(row.expression), row
+                )
                 for row in self.held_out
                 if not row.known
             )
         best = top([judged.candidate for judged in self.judged])
         return tuple(discovered(self.settings, c.graph, c.fitness) for c in best)
+
+    def _graph(self, text: str) -> Graph:
+        """Return the graph of a formula, whose words have to be known here."""
+        graph = known_graph(text)
+        if isinstance(graph, AutoproxError):
+            raise LanguageError(f"{self.folder}: {graph}")
+        return graph
 
     @property
     def held_out_figures(self) -> dict[str, float]:
@@ -324,7 +333,7 @@ def known_graph(text: str) -> Graph | AutoproxError:
     try:
         return parse(text)
     except AutoproxError as error:
-        return error
+        return hinted(error)
 
 
 def _judged(

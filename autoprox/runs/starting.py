@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprox.benches import Bench
+from autoprox.benches.registry import load_named
 from autoprox.benches.teachers import check_same_teacher
 from autoprox.errors import RunError
 from autoprox.evolution.settings import Settings
@@ -121,6 +122,7 @@ def _begun(
     run: str | Path, bench: str | Path | Bench, options: dict[str, Any]
 ) -> tuple[str | Bench, dict[str, Any]]:
     """Return the bench and the settings of a run that begins with the front of another."""
+    load_named(bench)  # before the run is read, as its file may define words of the front
     origin = read_run(run)
     if not origin.front:
         raise RunError(

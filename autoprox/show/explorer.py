@@ -57,12 +57,14 @@ def explore(
         import ipywidgets  # noqa: F401
     except ImportError:
         raise AutoproxError("exploring a run needs ipywidgets: pip install ipywidgets") from None
+    from autoprox.benches.registry import load_named
     from autoprox.runs.folder import RunFolder
     from autoprox.runs.record import Run, read_run
     from autoprox.runs.running import ground_of, source_of
     from autoprox.runtime.parallel import HERE
     from autoprox.statistics.store import default_folder
 
+    load_named(bench)  # before the run is read, as its file may define words of it
     record = run if isinstance(run, Run) else read_run(run)
     files = RunFolder(record.folder)
     source = source_of(bench, record.settings, files, teacher)

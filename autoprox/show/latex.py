@@ -25,11 +25,9 @@ from autoprox.assessment.wording import (
 from autoprox.benches import load_bench, several
 from autoprox.benches.registry import unnamed_files
 from autoprox.errors import AutoproxError, RunError
-from autoprox.language.graph import Graph
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.runs.record import Run
-from autoprox.show.picks import picks
 from autoprox.statistics import STATISTICS
 
 _ESCAPED = {
@@ -278,6 +276,7 @@ def run_latex(run: Run) -> str:
 
     Raises:
         RunError: it has not.
+        LanguageError: the words of a discovered one are not known here.
     """
     if run.reported is None:
         raise RunError(
@@ -368,15 +367,10 @@ def _run_columns(run: Run, rows: Sequence[Assessment]) -> list[LatexColumn]:
 
 def _formulas(run: Run, label: str) -> str:
     """Return the formulas of the discovered proxies as a table."""
-    graphs = {
-        pick.name: pick.graph
-        for pick in picks(run)
-        if not pick.known and isinstance(pick.graph, Graph)
-    }
-    named = [row.name for row in run.held_out if row.name in graphs]
-    formulas = [LatexCell(None, rf"$\displaystyle {graphs[name].latex()}$") for name in named]
+    proxies = run.proxies
+    formulas = [LatexCell(None, rf"$\displaystyle {proxy.latex()}$") for proxy in proxies]
     column = LatexColumn("formula", tuple(formulas), None, "l")
-    words = sorted({word for name in named for word in graphs[name].statistics})
+    words = sorted({word for proxy in proxies for word in proxy.statistics})
     meanings = "".join(
         f"; ${STATISTICS[word].latex}$: {escaped(STATISTICS[word].description)}" for word in words
     )
@@ -384,5 +378,5 @@ def _formulas(run: Run, label: str) -> str:
         rf"The discovered proxies. $\ell$: layers, $i$: entries or samples of a layer{meanings}. "
         f"{MADE}"
     )
-    names = list(map(escaped, named))
+    names = [escaped(row.name) for row in run.held_out if not row.known]
     return booktabs(names, [column], caption, f"tab:{label}-formulas")

@@ -343,6 +343,17 @@ def test_an_unknown_name_suggests_a_bench_and_a_path() -> None:
     assert isinstance(caught.value, UnknownNameError)
 
 
+def test_a_set_of_benches_is_not_one_bench() -> None:
+    with pytest.raises(BenchError, match=r"'general' is 10 benches.*evolve.*: vit101, nb201"):
+        load_bench("general")
+
+
+def test_a_table_is_no_file_of_a_bench(tmp_path: Path) -> None:
+    (tmp_path / "cnn.csv").write_text("name,accuracy\na,41\n")
+    with pytest.raises(BenchError, match=r"ends in \.py; got '.*cnn\.csv': .*read_table reads"):
+        load_bench(tmp_path / "cnn.csv")
+
+
 def test_the_package_refuses_to_be_imported_under_another_name() -> None:
     import autoprox
 

@@ -34,6 +34,8 @@ from autoprox.evolution.settings import Settings
 from autoprox.primitives import PRIMITIVES
 from autoprox.runs.record import read_run
 from autoprox.search.architectures.space import SPACES
+from autoprox.show.page.command import page_commands
+from tests.own_words import NAME, OWN, own_words
 from tests.processes import Python, run_python
 
 TINY = str(Path(__file__).parents[1].joinpath("tiny_bench.py"))
@@ -344,24 +346,66 @@ def test_show_prints_latex_alone() -> None:
     assert call("show", "snip", "--latex").stdout == autoprox.load("snip").latex() + "\n"
 
 
-def test_a_proxy_of_ones_own_words_is_read_with_the_file_that_defines_them(tmp_path: Path) -> None:
-    word = "\nfrom autoprox import primitive\n\n\n@primitive('elementwise', latex='{0}^3')\n"
-    word += 'def cubed_here(x):\n    """Third power."""\n    return x * x * x\n'
-    bench, file = tmp_path / "words.py", tmp_path / "mine.json"
-    bench.write_text(Path(TINY).read_text() + word)
+TOLD = "a word of your own is known once the file that defines it is loaded, as by --bench"
+
+
+@pytest.fixture(scope="module")
+def of_own_words(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A run whose best proxies have a word that is not known here any more; and what it printed."""
+    folder = tmp_path_factory.mktemp("own")
+    with own_words(folder / "bench.py") as bench:
+        result = call(
+            "evolve", "--bench", bench, "--seed-proxies", OWN, "--evaluations", "20", *SMALL,
+            "--cache", str(folder / "cache"), "--out", str(folder / "run"),
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return str(folder / "run"), result.stdout
+
+
+def test_a_proxy_of_ones_own_words_is_read_with_the_file_that_defines_them(
+    words_file: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
     facts = {"format": "autoprox proxy", "version": 1, "name": "mine"}
-    file.write_text(json.dumps(facts | {"expression": "sum(sum(cubed_here(weight)))"}))
-    told = "a word of your own is known once the file that defines it is loaded, as by --bench"
+    file.write_text(json.dumps(facts | {"expression": OWN}))
     unread = call("show", str(file))
     refused(unread, "unknown primitive 'cubed_here'")
-    assert told in unread.stderr.splitlines()[0]
-    try:
-        shown = call("show", str(file), "--bench", str(bench))
-        assert "sum(sum(cubed_here(weight)))" in shown.output
-        exported = call("export", str(file), "--to", "latex", "--bench", str(bench))
-        assert "W^3" in exported.output
-    finally:
-        PRIMITIVES.unregister("cubed_here")
+    assert TOLD in unread.stderr.splitlines()[0]
+    shown = call("show", str(file), "--bench", words_file)
+    assert OWN in shown.output
+    exported = call("export", str(file), "--to", "latex", "--bench", words_file)
+    assert "^3" in exported.output
+
+
+def test_a_run_of_ones_own_words_is_reported_and_cited_with_the_file_that_defines_them(
+    of_own_words: tuple[str, str], words_file: str, tmp_path: Path
+) -> None:
+    run, page = of_own_words[0], tmp_path / "page.html"
+    for words in (("cite", run), ("report", run, "--latex", "-")):
+        unread = call(*words)
+        refused(unread, "unknown primitive 'cubed_here'")
+        assert f"{run}: " in unread.stderr
+        assert TOLD in unread.stderr.splitlines()[0]
+    assert call("report", run, "--out", str(page)).exit_code == 0
+    assert TOLD in page.read_text(encoding="utf-8")
+    assert "@misc{autoprox" in call("cite", run, "--bench", words_file).stdout
+    formulas = call("report", run, "--latex", "-", "--bench", words_file).stdout
+    own = [row.expression for row in read_run(run).held_out if not row.known]
+    assert formulas.rpartition("toprule")[2].count("displaystyle") == len(own)
+    assert "^3" in formulas
+    assert call("report", run, "--out", str(page), "--bench", words_file).exit_code == 0
+    assert "cannot be drawn here" not in page.read_text(encoding="utf-8")
+
+
+def test_the_commands_after_a_run_on_a_bench_in_a_file_name_the_file(
+    of_own_words: tuple[str, str],
+) -> None:
+    run, printed = of_own_words
+    bench = str(Path(run).with_name("bench.py"))
+    lines = printed.partition("\nNext:\n")[2].splitlines()
+    report, show = ([*shlex.split(line, comments=True)[1:]] for line in lines[:2])
+    assert (report, show) == (["report", run, "--bench", bench], ["show", run, "--bench", bench])
+    assert f"report {run} --bench {bench} --ranking" in "\n".join(page_commands(read_run(run)))
 
 
 @pytest.mark.parametrize(
@@ -408,6 +452,7 @@ def test_bench_list_names_every_bench_and_its_best_count() -> None:
     assert re.search(r"vit101\s+300 transformers: autoformer, pit", shown)
     assert "best trivial count: params, Somers' D 0.616" in shown
     assert re.search(r"landmarks\s+224 mobile networks: landmarks\s+targets error \(lower", shown)
+    assert "evolve takes general for 10 of them: vit101, nb201" in shown
 
 
 def test_bench_info_describes_a_bench_and_its_cache(cache: str) -> None:
@@ -454,13 +499,18 @@ def test_bench_build_shows_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_words_lists_the_whole_language() -> None:
-    from autoprox.primitives import PRIMITIVES
     from autoprox.primitives.kinds import KINDS
     from autoprox.statistics import STATISTICS
 
     shown = call("words").stdout
     for word in (*PRIMITIVES, *STATISTICS, *(kind.__name__ for kind in KINDS)):
         assert re.search(rf"\b{word}\b", shown), word
+
+
+def test_words_lists_those_of_a_file_that_is_named(words_file: str) -> None:
+    assert NAME not in call("words", "primitives").stdout
+    listed = call("words", "primitives", "--bench", words_file).stdout
+    assert re.search(rf"{NAME}\(x\) +Third power", listed)
 
 
 def test_words_lists_one_family() -> None:

@@ -53,6 +53,8 @@ def test_seeds_give_one_report_of_all_runs(seeds: tuple[Path, Result]) -> None:
     assert told["pick"]["expression"] in result.stdout
     assert "2 runs in" in result.stderr
     assert "160/160 candidates" in result.stderr
+    for words in (["report", folder], ["compare", folder, "RUN"]):
+        assert shlex.join(["autoprox", *map(str, words), "--bench", TINY]) in result.stdout
 
 
 def test_a_run_whose_best_proxy_is_a_known_one_is_not_below_it(

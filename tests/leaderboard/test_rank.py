@@ -32,7 +32,7 @@ from autoprox.measuring import scoring
 from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
-from autoprox.proxies.proxy import Proxy
+from autoprox.proxies.proxy import Proxy, dumps
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -504,6 +504,20 @@ def test_a_function_without_a_digest_is_scored_anew_by_each_call(tmp_path, monke
     assert not any("mine" in file.read_text(encoding="utf-8") for file in files)
     again = autoprox.rank([proxy, "params"], TINY, cache=tmp_path, jobs=2)
     assert set(again.scores["mine"]) == {1.0}
+
+
+def test_the_best_of_a_run_is_called_by_its_folder(cache, tmp_path):
+    texts = {"a": "sum(params)", "b": "mean(params)"}
+    folders = [tmp_path / place / "run" for place in texts]
+    for folder, text in zip(folders, texts.values(), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "best.json").write_text(dumps(autoprox.load(text)))
+    sources = [folders[0], str(folders[1]), "mean(params)", "snip"]
+    board = autoprox.rank(sources, TINY, cache=cache, timed=False)
+    assert {row.name for row in board} == {"run", "run (2)", "mean(params)", "snip"}
+    assert (board["run"].formula, board["run (2)"].formula) == (*texts.values(),)
+    networks = [load_bench(TINY).network(each) for each in load_bench(TINY).architectures[:2]]
+    assert autoprox.score(networks, folders[0], torch.ones(4, 3, 8, 8)).proxies == ("run",)
 
 
 def test_a_partial_function_is_ranked_and_named(tmp_path):

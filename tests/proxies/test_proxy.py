@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,13 @@ def test_a_file_without_provenance_is_a_proxy_and_one_with_another_sort_is_refus
 def test_a_home_of_nobody_is_no_file(path: str | Path) -> None:
     with pytest.raises(AutoproxError, match="there is no proxy file '~nosuchuser"):
         load(path)
+
+
+@pytest.mark.parametrize("source", [3, None, b"zico", ["zico"]])
+def test_what_can_be_no_proxy_is_said(source: object) -> None:
+    expected = r"a proxy is loaded by its name, file, .*; got " + re.escape(repr(source))
+    with pytest.raises(AutoproxError, match=expected):
+        load(source)
 
 
 @pytest.mark.slow

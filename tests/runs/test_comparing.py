@@ -20,6 +20,7 @@ from autoprox.runs.forms import form
 from autoprox.runs.ground import lay
 from autoprox.runs.series import evolve_seeds
 from autoprox.runs.several_record import names_of
+from tests.own_words import OWN, own_words
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
 OTHER = str(Path(__file__).parents[1] / "other_tiny_bench.py")
@@ -137,6 +138,17 @@ def test_of_several_runs_the_picked_one_is_compared(runs, cache, tmp_path):
     found = autoprox.compare([both.folder, runs["other"].folder], cache=cache)
     assert found.runs[0].name == f"both/{both.pick}"
     assert found.runs[0].expression == both.best.graph.text
+
+
+def test_a_run_of_words_in_a_file_is_read_when_these_are_known(cache, tmp_path):
+    path, run = tmp_path / "bench.py", tmp_path / "run"
+    with own_words(path) as bench:
+        evolve(bench, seed_proxies=(OWN,), out=run, cache=cache, **{**SMALL, "evaluations": 20})
+    with own_words(path) as bench:
+        found = compare([run, run], bench=bench, cache=cache)
+        assert found.runs[0].expression == OWN
+        assert found.runs[0].search is not None
+        assert found == compare([run, run], cache=cache)  # as the words are known by now
 
 
 def test_bad_input_is_named(runs, cache, tmp_path):

@@ -14,6 +14,7 @@ from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.runs.evolve import evolve
 from autoprox.runs.several import evolve_several
 from autoprox.runs.starting import evolve_from, evolve_seeds_from
+from tests.own_words import NAME, OWN, own_words
 from tests.runs.stopping import Stopper
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -123,6 +124,16 @@ def test_the_first_population_has_the_front_of_the_other_run(origin, cache, tmp_
         assert getattr(run.settings, name) == getattr(origin.settings, name)
     assert autoprox.load(run.folder).provenance["settings"]["started_from"]["bench"] == TINY
     assert "started_from" not in json.loads((origin.folder / "config.json").read_text())["settings"]
+
+
+def test_words_of_the_front_are_those_of_the_file_that_is_named(cache, tmp_path):
+    options = {"cache": cache, **SMALL, "evaluations": 40}
+    with own_words(tmp_path / "bench.py") as bench:
+        first = evolve(bench, seed_proxies=(OWN,), out=tmp_path / "first", **options)
+    with own_words(tmp_path / "bench.py") as bench:
+        run = evolve_from(first.folder, bench, out=tmp_path / "run", **options)
+    assert run.settings.seed_proxies == tuple(each.text for each in first.front)
+    assert any(NAME in text for text in run.settings.seed_proxies)
 
 
 def test_it_is_resumed_to_what_it_would_have_been(origin, cache, tmp_path):

@@ -20,6 +20,7 @@ from autoprox.language.graph import Graph
 from autoprox.proxies.proxy import Proxy
 from autoprox.runs.record import Run
 from autoprox.show.explorer import Explorer
+from tests.own_words import OWN, own_words
 from tests.scipy_correlations import SCIPY
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
@@ -210,6 +211,18 @@ def test_a_run_on_a_bench_object_is_explored_with_it(cache: Path, tmp_path: Path
     assert autoprox.explore(run.folder, bench, cache=cache).proxy.graph is run.best.graph
     with pytest.raises(RunError, match="has changed since it began"):
         autoprox.explore(run.folder, bench.restricted(["mlp"]), cache=cache)
+
+
+def test_a_run_of_words_in_a_file_is_explored_with_it(cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    with own_words(tmp_path / "bench.py") as bench:
+        autoprox.evolve(bench, seed_proxies=(OWN,), out=tmp_path / "run", cache=cache,
+                        evaluations=20, proposals=40, population=20)  # fmt: skip
+    with own_words(tmp_path / "bench.py") as bench:
+        first, known = (autoprox.explore(tmp_path / "run", bench, cache=cache) for _ in range(2))
+        assert str(first.proxy) == OWN
+        drawn, expected = (each.axes.collections[0].get_offsets() for each in (first, known))
+        assert len(drawn) == len(expected)
 
 
 def test_without_ipywidgets_the_message_says_what_to_install(

@@ -12,7 +12,7 @@ from autoprox.assessment.wording import sizes
 from autoprox.benches import several
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.settings import Settings
-from autoprox.runs.folder import resume_words
+from autoprox.runs.folder import bench_words, resume_words
 from autoprox.runs.record import Run
 
 REPEATED = {"spaces": "--space", "targets": "--target"}
@@ -80,8 +80,8 @@ def page_commands(found: Run) -> list[str]:
         rank_command(alone, ["--json", file])
         for alone, file in zip(benches.values(), files, strict=True)
     ]
-    page = ["autoprox", "report", str(found.folder), "--ranking", files[0]]
-    return [*rankings, shlex.join(page)]
+    page = ["autoprox", "report", str(found.folder), *bench_words(found.settings.bench)]
+    return [*rankings, shlex.join([*page, "--ranking", files[0]])]
 
 
 def rank_commands(found: Run, words: Sequence[str]) -> list[str]:

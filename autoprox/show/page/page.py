@@ -29,7 +29,7 @@ from autoprox.language.glossary import glossary
 from autoprox.language.graph import Graph
 from autoprox.language.mathml import to_mathml
 from autoprox.language.svg import to_svg
-from autoprox.leaderboard.board import BOARD, WrittenBoard
+from autoprox.leaderboard.board import WrittenBoard, read_board
 from autoprox.runs.contents import holds_several
 from autoprox.runs.fitness import fitness_name, is_joint
 from autoprox.runs.lineage import lineage
@@ -229,7 +229,7 @@ def _known(run: Run) -> Markup:
 
 def _ranked(run: Run, path: Path) -> Markup:
     """Return the known proxies as a leaderboard has them; one of another bench is refused."""
-    board, own = BOARD.read(path), several(run.settings.bench)
+    board, own = read_board(path), several(run.settings.bench)
     if board.bench not in own and not any(name.endswith(".py") for name in own):
         names = " and ".join(own)
         raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {names}")

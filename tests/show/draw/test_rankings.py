@@ -138,6 +138,11 @@ def test_what_is_no_ranking_is_refused(tmp_path, name, content, said) -> None:
         heat_map(tmp_path / name)
 
 
+def test_a_folder_is_no_ranking(tmp_path) -> None:
+    with pytest.raises(AutoproxError, match=r"expected .* rank --json FILE .*got the folder '"):
+        heat_map(tmp_path)
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path) -> None:
     with pytest.raises(AutoproxError, match=r"cannot read .*there\.csv: No such file"):
         heat_map(tmp_path / "there.csv")
