@@ -99,7 +99,8 @@ def test_the_shipped_proxy_scores_the_bench_as_a_live_network(tmp_path: Path) ->
         keys = measure_bench(plan, Store(tmp_path), workers)
     scores = Evaluator(load_table(Store(tmp_path), keys, proxy.statistics))(proxy.graph)
     batch = Probe().inputs(few)
-    live = [proxy(few.network(each), *batch) for each in few.architectures]
+    networks = map(few.network, few.architectures)
+    live = [proxy(network, *batch, sample=Probe().sample) for network in networks]
     np.testing.assert_allclose(scores.values, live, rtol=1e-5)
 
 
