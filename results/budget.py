@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 from csv_tables import write_csv
-from seeds import JOBS, SEEDS, options_of
-from together import long_on
+from seeds import SEEDS, options_of
+from together import long_on, run_in
 
-import autoprox
-from autoprox.runs.record import Run, read_run
+from autoprox.runs.record import Run
 
 FURTHER = 3
 """On how many of the splits there are runs of the largest budget."""
@@ -38,16 +37,17 @@ def runs(images: str) -> Iterator[tuple[str, int, Run]]:
     """Yield the longest run of each algorithm on each split, which is made if need be."""
     options = options_of("nb201", images)
     for split in SEEDS["nb201"]:
-        if split >= FURTHER:
-            for algorithm, run in zip(ALGORITHMS, long_on(split, options), strict=True):
-                yield algorithm, split, run
-            continue
-        for algorithm in ALGORITHMS:
-            folder = Path("runs/budget") / f"{algorithm}-{split}"
-            if not (folder / "report.json").is_file():
-                asked = {"algorithm": algorithm, "evaluations": BUDGETS[-1], **options}
-                autoprox.evolve("nb201", out=folder, split_seed=split, jobs=JOBS, **asked)
-            yield algorithm, split, read_run(folder)
+        found = long_on(split, options) if split >= FURTHER else further_on(split, options)
+        for algorithm, run in zip(ALGORITHMS, found, strict=True):
+            yield algorithm, split, run
+
+
+def further_on(split: int, options: dict[str, Any]) -> list[Run]:
+    """Return the runs of the largest budget on a split."""
+    return [
+        run_in(Path(f"runs/budget/{algorithm}-{split}"), split, algorithm, BUDGETS[-1], options)
+        for algorithm in ALGORITHMS
+    ]
 
 
 def rows_of(algorithm: str, split: int, run: Run) -> list[dict[str, Any]]:

@@ -57,14 +57,20 @@ def five_on(split: int, options: dict[str, Any]) -> Runs:
 
 def long_on(split: int, options: dict[str, Any]) -> list[Run]:
     """Return the long runs on a split, that of random search last, which are made if need be."""
-    runs = []
-    for end, algorithm in {"longer": "default", "random": "random"}.items():
-        folder = Path(f"runs/together/{split}-{end}")
-        if not folder.is_dir():
-            asked = {"algorithm": algorithm, "evaluations": RUNS * 10_000, **options}
-            autoprox.evolve("nb201", out=folder, split_seed=split, jobs=JOBS, **asked)
-        runs.append(finished(read_run(folder)))
-    return runs
+    return [
+        run_in(Path(f"runs/together/{split}-{end}"), split, algorithm, RUNS * 10_000, options)
+        for end, algorithm in {"longer": "default", "random": "random"}.items()
+    ]
+
+
+def run_in(
+    folder: Path, split: int, algorithm: str, evaluations: int, options: dict[str, Any]
+) -> Run:
+    """Return the run in a folder, which is made if need be."""
+    if not folder.is_dir():
+        asked = {"algorithm": algorithm, "evaluations": evaluations, **options}
+        autoprox.evolve("nb201", out=folder, split_seed=split, jobs=JOBS, **asked)
+    return finished(read_run(folder))
 
 
 def finished(found: Found) -> Found:

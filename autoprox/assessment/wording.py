@@ -181,8 +181,8 @@ def luck_in_words(
         parts.append(
             f"of the best proxy's {joint} of {luck.search:.3f} on the search split about "
             f"{luck.optimism:.3f} is luck of having been selected, and {luck.corrected:.3f} "
-            f"({interval_text(luck.corrected_interval)}) is to be "
-            "expected on architectures that no search saw"
+            f"({interval_text(luck.corrected_interval)}) is to be expected on architectures that "
+            "no search saw"
         )
         if architectures < FEW:
             parts[0] += f", or less: on {architectures} architectures too little is taken for luck"
