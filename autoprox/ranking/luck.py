@@ -29,6 +29,11 @@ BRED = 1.1
 accuracies of 40 to 160 cells of NAS-Bench-201 (results/luck_truth.csv). It covers what breeding
 adds, and what turning every candidate does."""
 
+MISLED = 0.5
+"""How much a search is misled by what it fits to its own architectures: 0 where all that it chooses
+among is equally good elsewhere, 1 where it is as free as a regression. Searches of the default
+algorithm lie between the two (results/luck_truth.csv)."""
+
 LARGEST = 1000
 """With more architectures in a column luck is not estimated: it takes long, and there is little."""
 
@@ -284,13 +289,18 @@ def _alike(first: Column, second: Column) -> float:
 def without_luck(search: float, floor: float, correlation: RankCorrelation) -> float:
     """Return what is left of a winner's correlation when what luck explains is taken off.
 
-    As an adjusted R² does: of the variance that the truth leaves unexplained, a search explains by
-    luck the share that it explains where there is nothing to find. The variance explained is the
-    square of the correlation of normal numbers to which a rank correlation belongs: sin(πτ/2), or
+    A search that explains the share L of the variance by luck, where there is nothing to find, has
+    the freedom of a regression that does. So, as an adjusted R² has it, the best there is to find
+    explains ρ² = (r² - L) / (1 - L), where the winner explains r² on its own architectures. The
+    winner itself explains less elsewhere: what it fits to its own architectures is noise there, in
+    a regression L (1 - ρ²) of it beside the signal ρ², which leaves ρ⁴ / (ρ² + L (1 - ρ²)) (to the
+    first order Browne, British Journal of Mathematical and Statistical Psychology 28, 1975).
+    `MISLED` is the share of that noise that a search takes in. The variance explained is the square
+    of the correlation of normal numbers to which a rank correlation belongs: sin(πτ/2), or
     2 sin(πρ/6) (Kruskal, Journal of the American Statistical Association 53, 1958).
 
     >>> round(without_luck(0.8, 0.4, "somers"), 3)
-    0.75
+    0.729
     >>> without_luck(0.3, 0.4, "somers")
     0.0
 
@@ -303,7 +313,8 @@ def without_luck(search: float, floor: float, correlation: RankCorrelation) -> f
     explained, by_luck = ((scale * math.sin(steep * reached)) ** 2 for reached in (search, floor))
     if search <= floor or by_luck >= 1:
         return 0.0
-    left = (explained - by_luck) / (1 - by_luck)
+    best = (explained - by_luck) / (1 - by_luck)
+    left = best**2 / (best + MISLED * by_luck * (1 - best))
     return math.asin(math.sqrt(left) / scale) / steep
 
 

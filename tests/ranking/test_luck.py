@@ -12,6 +12,7 @@ import pytest
 from autoprox.ranking import CORRELATIONS, Column, luck, somers
 from autoprox.ranking.luck import (
     BRED,
+    MISLED,
     chance_floor,
     null_luck,
     selection_luck,
@@ -221,19 +222,51 @@ def test_where_two_targets_rank_exactly_opposite_chance_reaches_nothing(correlat
         assert chance_floor(columns, correlation, 1000) == pytest.approx(0, abs=1e-6)
 
 
+def rank_correlation(squared, correlation="somers"):
+    """Return the rank correlation of normal numbers of which one explains a share of the other."""
+    if correlation == "spearman":
+        return 6 / math.pi * math.asin(math.sqrt(squared) / 2)
+    return 2 / math.pi * math.asin(math.sqrt(squared))
+
+
 @pytest.mark.parametrize("correlation", ["somers", "kendall", "spearman"])
-def test_without_luck_the_share_explained_is_that_of_an_adjusted_r_squared(correlation):
+def test_a_search_that_is_not_misled_is_left_what_an_adjusted_r_squared_leaves(
+    correlation, monkeypatch
+):
+    monkeypatch.setattr(luck, "MISLED", 0.0)
     count, predictors, r_squared = 40, 9, 0.8
     adjusted = 1 - (1 - r_squared) * (count - 1) / (count - predictors - 1)
+    floor = rank_correlation(predictors / (count - 1), correlation)
+    left = without_luck(rank_correlation(r_squared, correlation), floor, correlation)
+    assert left == pytest.approx(rank_correlation(adjusted, correlation))
 
-    def rank_correlation(squared):  # of normal numbers
-        if correlation == "spearman":
-            return 6 / math.pi * math.asin(math.sqrt(squared) / 2)
-        return 2 / math.pi * math.asin(math.sqrt(squared))
 
-    floor = rank_correlation(predictors / (count - 1))
-    left = without_luck(rank_correlation(r_squared), floor, correlation)
-    assert left == pytest.approx(rank_correlation(adjusted))
+@pytest.mark.parametrize(("predictors", "signal"), [(10, 0.5), (30, 0.7), (50, 0.8)])
+def test_a_search_that_is_misled_as_a_regression_is_left_what_regressions_reach_elsewhere(
+    predictors, signal, monkeypatch
+):
+    monkeypatch.setattr(luck, "MISLED", 1.0)
+    generator, count = np.random.default_rng(predictors), 100
+    here, elsewhere = [], []
+    for _ in range(500):
+        basis = np.linalg.qr(generator.normal(size=(count, predictors)))[0]
+        truth = basis @ generator.normal(size=predictors)
+        truth *= math.sqrt(signal / (1 - signal) * count) / np.linalg.norm(truth)
+        seen, other = truth + generator.normal(size=(2, count))
+        fitted = basis @ (basis.T @ seen)
+        here.append(fitted @ fitted / (seen @ seen))
+        elsewhere.append((fitted @ other) ** 2 / (fitted @ fitted * (other @ other)))
+    floor = rank_correlation(predictors / count)
+    left = without_luck(rank_correlation(np.mean(here)), floor, "somers")
+    assert left == pytest.approx(rank_correlation(np.mean(elsewhere)), abs=0.01)
+    assert rank_correlation(np.mean(here)) - left > 0.03  # more than the tolerance
+
+
+def test_what_is_left_without_luck_worked_by_hand():
+    # r² = .8 and L = .2: the best explains .75, and the winner .5625 / (.75 + .5 * .2 * .25).
+    assert MISLED == 0.5
+    left = without_luck(rank_correlation(0.8), rank_correlation(0.2), "somers")
+    assert left == pytest.approx(rank_correlation(0.5625 / 0.775))
 
 
 def test_what_chance_reaches_leaves_nothing_and_what_is_perfect_stays():
