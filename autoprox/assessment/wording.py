@@ -156,16 +156,8 @@ def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
     return f"{said} The interval does not include 0."
 
 
-FEW = 80
-"""On fewer architectures, as results/luck_truth.csv has it, luck is estimated too low."""
-
-
 def luck_in_words(
-    luck: SelectionLuck | None,
-    null: NullLuck | None,
-    joint: str,
-    unknown: str,
-    search: Sequence[Assessment],
+    luck: SelectionLuck | None, null: NullLuck | None, joint: str, unknown: str
 ) -> str:
     """Say how much of the best proxy's correlation is luck of the selection.
 
@@ -174,9 +166,8 @@ def luck_in_words(
         null: what searches on shuffled accuracies reached.
         joint: the name of the correlation.
         unknown: why there is no estimate, if there is none.
-        search: the assessments on the search split.
     """
-    parts, architectures = [], sum(sizes(search).values())
+    parts = []
     if luck is not None:
         parts.append(
             f"of the best proxy's {joint} of {luck.search:.3f} on the search split about "
@@ -184,8 +175,6 @@ def luck_in_words(
             f"({interval_text(luck.corrected_interval)}) is to be expected on architectures that "
             "no search saw"
         )
-        if architectures < FEW:
-            parts[0] += f", or less: on {architectures} architectures too little is taken for luck"
     if luck is not None and luck.rival is not None and luck.rival_p is not None:
         parts.append(
             f"if no candidate were better than {luck.rival}, the best known proxy there, a search "

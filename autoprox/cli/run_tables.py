@@ -56,7 +56,7 @@ def print_report(run: Run, taken: str, console: Console) -> None:
         console.print()
         _print_part(console, "Transfer: spaces that the search never saw", run, run.transfer)
     console.print()
-    console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck, run.search))
+    console.print(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
     if run.elsewhere:
         _print_elsewhere(console, run)
     less = f"less {PARSIMONY:g} for each node"

@@ -50,7 +50,7 @@ def run_html(run: Run) -> str:
     shown = table(caption, headings, rows)
     notes = [
         difference_in_words(run.held_out, asked.joint),
-        luck_in_words(run.luck, run.null, asked.joint, run.no_luck, run.search),
+        luck_in_words(run.luck, run.null, asked.joint, run.no_luck),
         f"{asked.symbol}, and Spearman's ρ in brackets. Written to {run.folder}.",  # noqa: RUF001
     ]
     return join([shown, *(tag("p", text) for text in notes)])

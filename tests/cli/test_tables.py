@@ -150,7 +150,7 @@ def test_the_list_of_benches_breaks_no_name(width: str) -> None:
 
 def test_the_reason_why_luck_is_not_estimated_is_the_one_that_holds() -> None:
     def told(run) -> str:
-        return luck_in_words(run.luck, run.null, "joint D", run.no_luck, run.search)
+        return luck_in_words(run.luck, run.null, "joint D", run.no_luck)
 
     def of(architectures: int):
         accuracies = np.arange(float(architectures))

@@ -114,9 +114,7 @@ def _lead(run: Run) -> Markup:
     sentences = []
     if run.held_out:
         sentences.append(difference_in_words(run.held_out, run.settings.joint))
-        sentences.append(
-            luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck, run.search)
-        )
+        sentences.append(luck_in_words(run.luck, run.null, run.settings.joint, run.no_luck))
         sentences += reservations_in_words(run.held_out)
     state = "The search is finished" if run.finished else "The search stopped before its end"
     sentences.append(
