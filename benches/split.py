@@ -79,12 +79,10 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
 
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
     """The two parts of one space, each in the order in which it was drawn."""
-    classes: dict[tuple[bool, str | None], list[int]] = {}
+    classes: dict[str, list[int]] = {}
     for index, architecture in enumerate(bench.architectures):
         if architecture.space == space:
-            alone = architecture.isomorph is None
-            key = alone, architecture.name if alone else architecture.isomorph
-            classes.setdefault(key, []).append(index)
+            classes.setdefault(architecture.network_name(), []).append(index)
     size = sum(map(len, classes.values()))
     if size < MINIMUM_ARCHITECTURES:
         raise BenchError(
