@@ -9,6 +9,7 @@ import numpy as np
 
 from autoprox.benches.bench import MINIMUM_ARCHITECTURES, Bench
 from autoprox.errors import BenchError
+from autoprox.runtime.arguments import check_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,13 @@ def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Ben
     does is said by `Bench.sampled`.
 
     Raises:
-        BenchError: there are not as many as asked for, or too few are.
+        BenchError: there are not as many as asked for, or too few are, or that is no number.
     """
     if count is None:
         count = bench.default_architectures
         if count is None or count >= len(bench.architectures):
             return bench
+    check_counts(BenchError, architectures=count)
     return bench.sampled(count, plain=plain)
 
 
