@@ -111,14 +111,17 @@ class Probe:
                 f"images are (channels, height, width): leave out {self.images}"
             )
         channels, height, width = bench.input_shape
-        return images(
-            self.images,
-            (channels, height, width),
-            bench.classes,
-            batch=self.batch,
-            seed=self.seed,
-            normalisation=bench.normalisation or IMAGENET,
-        )
+        try:
+            return images(
+                self.images,
+                (channels, height, width),
+                bench.classes,
+                batch=self.batch,
+                seed=self.seed,
+                normalisation=bench.normalisation or IMAGENET,
+            )
+        except StatisticError as error:  # of several benches, images may suit one alone
+            raise StatisticError(f"bench {bench.name!r}: {error}") from None
 
     def on_device(
         self, network: nn.Module, inputs: Inputs, targets: Targets
