@@ -50,6 +50,16 @@ class Architecture:
     accuracies: Mapping[str, float | None] = field(hash=False)
     isomorph: str | None = None
 
+    def network_name(self, prefix: str = "") -> str:
+        """What the architectures of a bench that are one network share; `prefix` is the bench's.
+
+        >>> Architecture("a", "cells", {}, {}).network_name("mine/")
+        'alone mine/a'
+        """
+        if self.isomorph is None:
+            return f"alone {prefix}{self.name}"
+        return f"class {prefix}{self.isomorph}"
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Bench:

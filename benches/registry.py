@@ -72,17 +72,17 @@ def load_bench(source: str | Path | Bench) -> Bench:
     Raises:
         UnknownNameError: no bench has that name, and it is no file.
         BenchError: the file is missing, does not end with ``.py``, fails, or defines no bench; or a
-            table is damaged; or it is the name of a set, of which one bench has to be named.
+            table is damaged; or it is several benches, of which one has to be named.
     """
     if isinstance(source, Bench):
         return source
     text = str(source)
     if text.endswith(".py"):
         return remembered(user_path(text), "bench", _bench_in)
-    if text in BENCH_SETS:
+    if text not in BENCHES and len(parts := several(text)) > 1:
         raise BenchError(
-            f"{text!r} is {len(BENCH_SETS[text])} benches, which autoprox evolve takes all at "
-            f"once; name one of them here: {', '.join(BENCH_SETS[text])}"
+            f"{text!r} is {len(parts)} benches, which autoprox evolve takes all at once; name one "
+            f"of them here: {', '.join(parts)}"
         )
     if text not in BENCHES and os.path.isfile(user_path(text)):
         raise BenchError(
@@ -190,6 +190,14 @@ def unnamed_files(names: Iterable[str]) -> list[str]:
     What this process has executed before, its user named.
     """
     return [name for name in names if name.endswith(".py") and not _is_executed(Path(name))]
+
+
+def known_bench(name: str) -> Bench | None:
+    """The bench that a run's folder names, or None if it cannot be had; see `unnamed_files`."""
+    try:
+        return None if unnamed_files([name]) else load_bench(name)
+    except AutoproxError:
+        return None
 
 
 def _is_executed(path: Path) -> bool:

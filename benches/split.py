@@ -9,6 +9,7 @@ import numpy as np
 
 from autoprox.benches.bench import MINIMUM_ARCHITECTURES, Bench
 from autoprox.errors import BenchError
+from autoprox.runtime.arguments import check_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,13 @@ def drawn(bench: Bench, count: int | None = None, *, plain: bool = False) -> Ben
     does is said by `Bench.sampled`.
 
     Raises:
-        BenchError: there are not as many as asked for, or too few are.
+        BenchError: there are not as many as asked for, or too few are, or that is no number.
     """
     if count is None:
         count = bench.default_architectures
         if count is None or count >= len(bench.architectures):
             return bench
+    check_counts(BenchError, architectures=count)
     return bench.sampled(count, plain=plain)
 
 
@@ -79,12 +81,10 @@ def split(bench: Bench, seed: int, held_out_share: float = 0.4) -> Split:
 
 def _split_space(bench: Bench, space: str, seed: int, share: float) -> Split:
     """The two parts of one space, each in the order in which it was drawn."""
-    classes: dict[tuple[bool, str | None], list[int]] = {}
+    classes: dict[str, list[int]] = {}
     for index, architecture in enumerate(bench.architectures):
         if architecture.space == space:
-            alone = architecture.isomorph is None
-            key = alone, architecture.name if alone else architecture.isomorph
-            classes.setdefault(key, []).append(index)
+            classes.setdefault(architecture.network_name(), []).append(index)
     size = sum(map(len, classes.values()))
     if size < MINIMUM_ARCHITECTURES:
         raise BenchError(

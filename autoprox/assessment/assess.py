@@ -126,6 +126,10 @@ def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> lis
     """
     rows = [bench.architectures[i] for i in indices]
     spaces = np.array([row.space for row in rows])
+    first: dict[str, int] = {}
+    networks = np.array(
+        [first.setdefault(row.network_name(), place) for place, row in enumerate(rows)], np.intp
+    )
     all_columns = []
     for space in bench.spaces:
         for target in targets:
@@ -135,7 +139,15 @@ def columns(bench: Bench, indices: Sequence[int], targets: Sequence[str]) -> lis
                 alone = bench.alone.get(target)
                 apart = None if alone is None else bench.accuracies(alone, rows)[places]
                 noise = bench.noise.get(f"{space}/{target}", 0.0)
-                column = Column(space, target, places, figures[places], apart=apart, noise=noise)
+                column = Column(
+                    space,
+                    target,
+                    places,
+                    figures[places],
+                    apart=apart,
+                    noise=noise,
+                    networks=networks,
+                )
                 check_column(column)
                 all_columns.append(column)
     return all_columns

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from autoprox.errors import RunError, UnknownNameError
 from autoprox.measuring.probe import DEFAULT_BATCH, Probe
 from autoprox.ranking import DEFAULT_CORRELATION, OVER, SYMBOLS, Over, RankCorrelation
-from autoprox.runtime.arguments import check_numbers, listed
+from autoprox.runtime.arguments import check_counts, check_numbers, listed
 from autoprox.runtime.device import CPU
 from autoprox.runtime.files import check_known
 from autoprox.runtime.schema import converted
@@ -100,9 +100,8 @@ class Settings:
                 once = given if name == "seed_proxies" else tuple(dict.fromkeys(given))
                 object.__setattr__(self, name, once)
         check_numbers(self, RunError, {"sample": "full"})
-        drawn = self.architectures
-        if drawn is not None and (not isinstance(drawn, int) or isinstance(drawn, bool)):
-            raise RunError(f"architectures is a whole number, or None for all; got {drawn!r}")
+        if self.architectures is not None:
+            check_counts(RunError, architectures=self.architectures)
         if self.correlation not in (None, *SYMBOLS):
             raise UnknownNameError("correlation", str(self.correlation), tuple(SYMBOLS))
         if self.over not in (None, *OVER):

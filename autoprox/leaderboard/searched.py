@@ -12,7 +12,7 @@ from autoprox.evolution.settings import Settings
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import Ensemble
 from autoprox.proxies.loading import AnyProxy, load
-from autoprox.runs.ground import lay, network_name
+from autoprox.runs.ground import lay
 from autoprox.runs.unseen import ancestry
 from autoprox.runtime.schema import converted
 
@@ -29,7 +29,7 @@ class Searched:
     def __init__(self, bench: Bench, source: str | Bench, ranked: Sequence[Architecture]) -> None:
         self.bench = bench
         self.source = source
-        self.ranked = [network_name(architecture, f"{bench.name}/") for architecture in ranked]
+        self.ranked = [architecture.network_name(f"{bench.name}/") for architecture in ranked]
         self._parts: dict[Settings, frozenset[str]] = {}
 
     def __call__(self, proxy: AnyProxy) -> int | None:
@@ -88,7 +88,7 @@ class Searched:
             names = labels.get("architectures")
         names = {*map(str, names)} if isinstance(names, list | tuple) else ()
         rows = (row for row in self.bench.architectures if row.name in names)
-        return frozenset(network_name(row, f"{self.bench.name}/") for row in rows)
+        return frozenset(row.network_name(f"{self.bench.name}/") for row in rows)
 
     def _part(self, settings: Settings) -> frozenset[str]:
         """Return the networks that a search sees."""

@@ -24,7 +24,7 @@ from autoprox.errors import (
 )
 from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.language.text import parse_proxy
-from autoprox.measuring.probe import Exhibit, Probe
+from autoprox.measuring.probe import Exhibit, Probe, network_key
 from autoprox.measuring.score_store import Kept, ScoreStore
 from autoprox.measuring.tables import TableRow, by_bits, table_of
 from autoprox.proxies.fitted import FittedProxy
@@ -81,11 +81,11 @@ class ScoringWork:
             return list(store.missing(self.key, names))
         plain, quantised = by_bits(tuple(names))
         asked = [(None, plain), *((width, quantised) for width in sorted({*(self.bits or ())}))]
-        return list(chain(*(store.missing(self.network_key(bench, w), own) for w, own in asked)))
+        return list(chain(*(store.missing(self.network_key(width), own) for width, own in asked)))
 
-    def network_key(self, bench: Bench, width: int | None) -> dict[str, Any]:
-        """Return the key of the trained network's statistics, see `Probe.network_key`."""
-        return self.probe.network_key(bench, self.architecture.space, self.key["inputs"], width)
+    def network_key(self, width: int | None) -> dict[str, Any]:
+        """Return the key of the trained network's statistics at a number of bits, if any."""
+        return network_key(self.key, self.architecture.space, width)
 
 
 @one_thread()
@@ -285,7 +285,7 @@ def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit)
 
     def measured(_: str, own: tuple[str, ...], width: int | None) -> Measurement:
         bits = None if width is None else (width,) * len(first.bits or ())
-        return at(first.network_key(bench, width), own, bits)
+        return at(first.network_key(width), own, bits)
 
     if bench.trained and (sampled or len(works) > 1):
         return table_of([TableRow("", work.bits) for work in works], names, measured)

@@ -111,14 +111,17 @@ class Probe:
                 f"images are (channels, height, width): leave out {self.images}"
             )
         channels, height, width = bench.input_shape
-        return images(
-            self.images,
-            (channels, height, width),
-            bench.classes,
-            batch=self.batch,
-            seed=self.seed,
-            normalisation=bench.normalisation or IMAGENET,
-        )
+        try:
+            return images(
+                self.images,
+                (channels, height, width),
+                bench.classes,
+                batch=self.batch,
+                seed=self.seed,
+                normalisation=bench.normalisation or IMAGENET,
+            )
+        except StatisticError as error:  # of several benches, images may suit one alone
+            raise StatisticError(f"bench {bench.name!r}: {error}") from None
 
     def on_device(
         self, network: nn.Module, inputs: Inputs, targets: Targets
@@ -132,9 +135,15 @@ class Probe:
         moved = [mapped(tree, lambda tensor: tensor.to(device)) for tree in (inputs, targets)]
         return network.to(device), moved[0], moved[1]
 
-    def key(self, bench: Bench, architecture: Architecture, fingerprint: str) -> dict[str, Any]:
-        """Return everything that determines an architecture's statistics."""
-        bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
+    def shared_key(self, bench: Bench, fingerprint: str) -> dict[str, Any]:
+        """Return what determines the statistics of all architectures of a bench alike.
+
+        That digests the bench's functions and the files of the teacher, which may be large: ask
+        once, and complete it by `architecture_key` or `network_key`.
+
+        Raises:
+            BenchError: a file of the teacher cannot be read.
+        """
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         functions = {"loss": bench.loss, "outputs": bench.outputs}
         own = {
@@ -147,8 +156,6 @@ class Probe:
         return {
             "bench": bench.name,
             "version": bench.version,
-            "architecture": architecture.name,
-            "config": dict(architecture.config),
             "input_shape": list(bench.input_shape),
             "classes": bench.classes,
             "inputs": fingerprint,
@@ -157,7 +164,6 @@ class Probe:
             "seed": self.seed,
             "sample": self.sample,
             **elsewhere,
-            **bits,
             **own,
             **taught,
             **mode,
@@ -226,15 +232,25 @@ class Probe:
             name for name in TAUGHT if alike or name.removeprefix(OF_TEACHER) not in OF_CLASSES
         )
 
-    def network_key(
-        self, bench: Bench, space: str, fingerprint: str, bits: int | None = None
-    ) -> dict[str, Any]:
-        """Return everything that determines the statistics of the trained network of a space.
 
-        `bits` are those of every layer; None for the statistics that do not depend on bits.
-        """
-        key = self.key(bench, bench.in_space(space)[0], fingerprint)
-        return {**key, "architecture": space, "config": {}, "bits": bits}
+def architecture_key(
+    shared: Mapping[str, Any], bench: Bench, architecture: Architecture
+) -> dict[str, Any]:
+    """Return everything that determines an architecture's statistics; see `Probe.shared_key`."""
+    bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
+    own = {"architecture": architecture.name, "config": dict(architecture.config)}
+    return {**shared, **own, **bits}
+
+
+def network_key(shared: Mapping[str, Any], space: str, bits: int | None = None) -> dict[str, Any]:
+    """Return everything that determines the statistics of the trained network of a space.
+
+    Args:
+        shared: what `Probe.shared_key` returns, or the key of an architecture of the space.
+        space: the space.
+        bits: those of every layer; None for the statistics that do not depend on bits.
+    """
+    return {**shared, "architecture": space, "config": {}, "bits": bits}
 
 
 def takes_images(bench: Bench) -> bool:

@@ -20,7 +20,7 @@ from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.checks import check_outputs
 from autoprox.errors import CacheError, StatisticError
 from autoprox.measuring.network import ScoringWork, score_network
-from autoprox.measuring.probe import Probe
+from autoprox.measuring.probe import Probe, architecture_key
 from autoprox.measuring.score_store import Kept, ScoreStore, identity, keepable
 from autoprox.proxies.fitted import FittedProxy
 from autoprox.proxies.function import FunctionProxy
@@ -208,10 +208,11 @@ def _known(
                 known.setdefault(architecture.name, Kept()).failures |= reasons
             continue
         fleeting = frozenset(name for name, proxy in names.items() if not keepable(proxy))
+        shared = probe.shared_key(job.bench, mark)
         for architecture in job.bench.architectures:
             if only is not None and job.network(architecture) not in only:
                 continue
-            key = probe.key(job.bench, architecture, mark)
+            key = architecture_key(shared, job.bench, architecture)
             cached = store.load(key)
             kept = known.setdefault(architecture.name, Kept())
             for name in names:

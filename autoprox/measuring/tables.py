@@ -17,7 +17,7 @@ from autoprox.benches import Architecture, Bench, load_bench
 from autoprox.benches.checks import check_outputs
 from autoprox.errors import AutoproxError, BenchError, StatisticError, reason_of
 from autoprox.evaluation.evaluate import Table
-from autoprox.measuring.probe import Exhibit, Probe
+from autoprox.measuring.probe import Exhibit, Probe, architecture_key, network_key
 from autoprox.runtime.files import canonical
 from autoprox.runtime.parallel import HERE, Workers
 from autoprox.runtime.progress import Progress, silent
@@ -49,15 +49,9 @@ class Plan:
         """Where the statistics of each architecture lie, in the order of the bench."""
         bench, bits = self.bench, self.bench.bits
         if bits is None or not bench.trained:
-            keys = (
-                self.probe.key(bench, architecture, self._mark)
-                for architecture in bench.architectures
-            )
+            keys = (architecture_key(self._shared, bench, row) for row in bench.architectures)
             return [TableRow(canonical(key)) for key in keys]
-        keys_of = {
-            space: canonical(self.probe.network_key(bench, space, self._mark))
-            for space in bench.spaces
-        }
+        keys_of = {space: canonical(network_key(self._shared, space)) for space in bench.spaces}
         return [
             TableRow(keys_of[architecture.space], bits(architecture))
             for architecture in bench.architectures
@@ -75,7 +69,7 @@ class Plan:
             return [
                 StatisticsWork(
                     architecture,
-                    self.probe.key(bench, architecture, self._mark),
+                    architecture_key(self._shared, bench, architecture),
                     self.names,
                     None if bits is None else bits(architecture),
                 )
@@ -86,17 +80,15 @@ class Plan:
         for space in bench.spaces:
             rows = bench.in_space(space)
             first, layers = rows[0], len(bits(rows[0]))
-            works.append(
-                StatisticsWork(first, self.probe.network_key(bench, space, self._mark), plain)
-            )
+            works.append(StatisticsWork(first, network_key(self._shared, space), plain))
             for width in sorted({width for row in rows for width in bits(row)}):
-                key = self.probe.network_key(bench, space, self._mark, width)
+                key = network_key(self._shared, space, width)
                 works.append(StatisticsWork(first, key, quantised, (width,) * layers))
         return [work for work in works if work.names]
 
     @cached_property
-    def _mark(self) -> str:
-        return fingerprint(*self.probe.inputs(self.bench))
+    def _shared(self) -> dict[str, Any]:
+        return self.probe.shared_key(self.bench, fingerprint(*self.probe.inputs(self.bench)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +97,7 @@ class TableRow:
 
     Attributes:
         key: of the cache, as text; of a configuration that of its network, see
-            `Probe.network_key`.
+            `network_key`.
         bits: of each layer, in the order of execution; None if the architecture has none.
     """
 

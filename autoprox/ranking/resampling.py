@@ -166,20 +166,19 @@ def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> l
     """
     rows, networks = places_by_space(columns), networks_by_space(columns)
     draws = {
-        space: resample(len(np.unique(own)), resamples, [seed, zlib.crc32(space.encode())])
+        space: _at(
+            resample(len(np.unique(own)), resamples, [seed, zlib.crc32(space.encode())]), own
+        )
         for space, own in networks.items()
     }
-    return [
-        _of_networks(draws[c.space], networks[c.space][np.searchsorted(rows[c.space], c.places)])
-        for c in columns
-    ]
+    return [_at(draws[c.space], np.searchsorted(rows[c.space], c.places)) for c in columns]
 
 
-def _of_networks(drawn: Array, networks: NDArray[np.intp]) -> Array:
-    """Return how often the networks of architectures were drawn, not copied if these are all."""
-    if np.array_equal(networks, np.arange(drawn.shape[1])):
+def _at(drawn: Array, places: NDArray[np.intp]) -> Array:
+    """Return how often what is at some places was drawn, not copied if these are all."""
+    if np.array_equal(places, np.arange(drawn.shape[1])):
         return drawn
-    return drawn[:, networks]
+    return drawn[:, places]
 
 
 def interval(values: Array, coverage: float = 0.95) -> tuple[float, float]:

@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
-
 from autoprox import proxies
 from autoprox.assessment.assess import Assessor, baselines, columns, expressible
-from autoprox.benches import Architecture, Bench, drawn, joined, load_bench, several
+from autoprox.benches import Bench, drawn, joined, load_bench, several
 from autoprox.benches.counts import COUNTS
 from autoprox.errors import BenchError, LanguageError
 from autoprox.evaluation.evaluate import Evaluator, Table
@@ -103,7 +101,7 @@ class Ground:
         """
         # A view of several benches names architectures by their benches already.
         prefix = f"{self.bench.name}/" if len(self.plans) == 1 else ""
-        return frozenset(network_name(self.bench.architectures[i], prefix) for i in indices)
+        return frozenset(self.bench.architectures[i].network_name(prefix) for i in indices)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,13 +130,7 @@ class Ground:
 
     def columns(self, indices: Sequence[int]) -> list[Column]:
         """Return the columns of some architectures; every bench weighs the same."""
-        first: dict[str, int] = {}
-        rows = (network_name(self.bench.architectures[i], "") for i in indices)
-        networks = np.array([first.setdefault(name, place) for place, name in enumerate(rows)])
-        unweighted = [
-            replace(column, networks=networks)
-            for column in columns(self.bench, indices, self.targets)
-        ]
+        unweighted = columns(self.bench, indices, self.targets)
         homes = [self._homes[indices[column.places[0]]] for column in unweighted]
         return balanced(unweighted, [self.plans[home].bench.name for home in homes])
 
@@ -168,13 +160,6 @@ class Ground:
         """
         evaluator = evaluator or Evaluator(self.table(indices))
         return Assessor(evaluator, self.columns(indices), self.known, self.settings.measure)
-
-
-def network_name(one: Architecture, prefix: str) -> str:
-    """Return what the architectures of a bench that are one network share."""
-    if one.isomorph is None:
-        return f"alone {prefix}{one.name}"
-    return f"class {prefix}{one.isomorph}"
 
 
 def _shifted(

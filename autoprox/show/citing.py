@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 from autoprox import __version__
-from autoprox.benches import Bench, load_bench, several
-from autoprox.benches.registry import unnamed_files
+from autoprox.benches import Bench, several
+from autoprox.benches.registry import known_bench
 from autoprox.errors import AutoproxError
 from autoprox.predictors.models import MODELS
 from autoprox.proxies import shipped
@@ -248,11 +248,8 @@ def _of_statistics(proxy: Proxy | FittedProxy) -> list[Reference]:
 
 def _of_bench(name: str | Bench) -> list[Reference]:
     """Return the papers that a bench cites; of a bench that cannot be loaded none."""
-    if isinstance(name, str) and unnamed_files([name]):
-        return []  # no file is executed for the sake of its citation
-    try:
-        bench = load_bench(name) if isinstance(name, str) else name
-    except AutoproxError:
+    bench = known_bench(name) if isinstance(name, str) else name
+    if bench is None:
         return []
     cited = (_cited(text) for text in bench.citation.split("; "))
     known = [reference for reference in cited if reference]

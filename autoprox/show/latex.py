@@ -22,9 +22,9 @@ from autoprox.assessment.wording import (
     half_width,
     sizes_in_words,
 )
-from autoprox.benches import load_bench, several
-from autoprox.benches.registry import unnamed_files
-from autoprox.errors import AutoproxError, RunError
+from autoprox.benches import several
+from autoprox.benches.registry import known_bench
+from autoprox.errors import RunError
 from autoprox.leaderboard.board import Leaderboard, LeaderboardRow
 from autoprox.ranking.figures import ColumnFigures, Interval
 from autoprox.runs.record import Run
@@ -321,13 +321,8 @@ def _trained(run: Run) -> bool | None:
 
     The benches of a run are all of trained networks or none is.
     """
-    first, *_ = sources = several(run.settings.bench)
-    if unnamed_files(sources):
-        return None  # no file is executed for the sake of a caption
-    try:
-        return load_bench(first).trained
-    except AutoproxError:
-        return None
+    bench = known_bench(several(run.settings.bench)[0])
+    return None if bench is None else bench.trained
 
 
 def _means(run: Run, columns: Sequence[ColumnFigures]) -> str:

@@ -1,17 +1,22 @@
 """What proxies are worth on some architectures, where they have no score on some of them."""
 
+import dataclasses
 import zlib
 
 import numpy as np
 import pytest
 from scipy.stats import somersd
 
-from autoprox.assessment.assess import Assessor
+from autoprox.assessment.assess import Assessor, columns
 from autoprox.assessment.wording import reservations_in_words
+from autoprox.benches import load_bench
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.language.text import parse
 from autoprox.ranking import Column
+from autoprox.ranking.figures import Comparison
 from autoprox.ranking.resampling import resample
+from tests import tiny_bench
+from tests.copied_bench import copied
 from tests.made_measurements import measurement, table
 
 PARAMS = (8.0, 1e200, 2.0, 1e200, 32.0)
@@ -73,3 +78,23 @@ def test_the_figures_on_resamples_are_scipys_and_make_the_interval(assessor):
     assert assessor("top 1", graph).joint_interval == pytest.approx((low, high))
     failing = parse("multiply(1e200, multiply(1e200, sum(add(1.0, params))))")
     assert not assessor.resampled(failing).any()
+
+
+def test_the_columns_of_a_bench_say_which_architectures_are_copies_of_one_network():
+    bench = copied()
+    indices = range(3, 24)
+    names = [bench.architectures[i].isomorph for i in indices]
+    own, *others = columns(bench, indices, ["coarse", "fine"])
+    assert [names[place] for place in own.networks] == names
+    assert len({*own.networks.tolist()}) == len({*names}) < len(names)
+    assert all((other.networks == own.networks).all() for other in others)
+
+
+def test_without_copies_every_figure_is_that_of_columns_that_say_nothing_of_them():
+    bench = load_bench(tiny_bench.__file__)
+    own = columns(bench, range(24), ["coarse", "fine"])
+    silent = [dataclasses.replace(column, networks=None) for column in own]
+    scores = np.random.default_rng(0).normal(size=24)
+    told, untold = Comparison(own)(scores), Comparison(silent)(scores)
+    assert told.columns == untold.columns
+    np.testing.assert_array_equal(told.resampled, untold.resampled)

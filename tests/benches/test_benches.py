@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import autoprox
 from autoprox.benches import BENCHES, Architecture, Bench, load_bench, split
 from autoprox.errors import AutoproxError, BenchError, UnknownNameError
 from tests.processes import run_python
@@ -346,6 +347,8 @@ def test_an_unknown_name_suggests_a_bench_and_a_path() -> None:
 def test_a_set_of_benches_is_not_one_bench() -> None:
     with pytest.raises(BenchError, match=r"'general' is 10 benches.*evolve.*: vit101, nb201"):
         load_bench("general")
+    with pytest.raises(BenchError, match=r"'rnn, nb21' is 2 benches.*evolve.*one of .*: rnn, nb21"):
+        autoprox.rank(["params"], "rnn, nb21")
 
 
 def test_a_table_is_no_file_of_a_bench(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from torch import nn
 
+import autoprox
 from autoprox.benches import Architecture, Bench, drawn, load_bench
 from autoprox.cli import main
-from autoprox.errors import BenchError
+from autoprox.errors import BenchError, RunError
 from autoprox.evolution.settings import Settings
 from autoprox.runs.evolve import evolve
 from autoprox.runs.ground import lay
@@ -165,3 +166,14 @@ def test_the_commands_take_a_number_of_architectures(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, ["bench", "build", TINY, "--architectures", "25", *cache])
     assert refused.exit_code != 0
     assert "10 to 24 architectures" in refused.output
+
+
+@pytest.mark.parametrize("count", [20.5, True, "20", 0])
+def test_what_is_drawn_is_a_whole_number(count: object) -> None:
+    said = f"architectures is a whole number from 1; got {count!r}"
+    with pytest.raises(BenchError, match=said):
+        autoprox.rank(["params"], TINY, architectures=count)
+    with pytest.raises(BenchError, match=said):
+        autoprox.fit(TINY, architectures=count)
+    with pytest.raises(RunError, match=said):
+        Settings(TINY, architectures=count)

@@ -13,6 +13,7 @@ from scipy.stats import norm, rankdata
 
 import autoprox
 from autoprox.assessment.wording import difference_in_words
+from autoprox.benches import split
 from autoprox.cli import main
 from autoprox.cli.rank import rank
 from autoprox.errors import AutoproxError, BenchError, RunError, ScoreError, UnknownNameError
@@ -30,6 +31,7 @@ from autoprox.proxies.proxy import Proxy
 from autoprox.runtime.schema import dumped
 from autoprox.runtime.tensors import with_checksum
 from autoprox.statistics import noise
+from tests.copied_bench import copied, interval_of_networks
 from tests.made_measurements import measurement, table
 
 TINY = str(Path(__file__).parent.parent / "tiny_bench.py")
@@ -457,3 +459,15 @@ def test_a_file_of_version_3_keeps_its_digest(kind, scale, folder, tmp_path):
 def test_a_proxy_that_was_not_saved_cannot_be_searched_with(folder):
     with pytest.raises(ScoreError, match="save gp_tiny_12 first"):
         autoprox.search_architectures("nb201", tiny(folder).proxy, out=folder / "search")
+
+
+def test_intervals_draw_a_network_with_all_of_its_copies(tmp_path):
+    bench = copied()
+    found = fit(bench, "ridge", labels=12, inputs=["params"], cache=tmp_path)
+    params = next(row for row in found.fits[0].held_out if row.name == "params")
+    held_out = [bench.architectures[place] for place in split(bench, 0).held_out]
+    for figures in params.columns:
+        space, target = figures.column.split("/")
+        rows = [row for row in held_out if row.space == space]
+        sizes = [sum(p.numel() for p in bench.network(row).parameters()) for row in rows]
+        assert figures.interval == pytest.approx(interval_of_networks(rows, target, sizes))

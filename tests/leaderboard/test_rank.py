@@ -33,6 +33,7 @@ from autoprox.measuring.probe import Probe
 from autoprox.primitives import PRIMITIVES, primitive
 from autoprox.proxies.function import Ensemble, FunctionProxy
 from autoprox.proxies.proxy import Proxy, dumps
+from tests.copied_bench import copied, interval_of_networks
 from tests.scipy_correlations import SCIPY
 
 TINY = str(Path(__file__).parents[1] / "tiny_bench.py")
@@ -357,6 +358,16 @@ def test_another_architecture_with_the_same_network_counts_as_searched_on(cache)
     assert seen == {0, 2}
     alone = Searched(bench, bench, (twin,))
     assert {alone(discovered(bench="twins", split_seed=seed)) for seed in range(6)} == {0, 1}
+
+
+def test_intervals_draw_a_network_with_all_of_its_copies(tmp_path):
+    bench = copied()
+    board = autoprox.rank(["params"], bench, cache=tmp_path, timed=False)
+    for figures in board["params"].columns:
+        space, target = figures.column.split("/")
+        rows = bench.in_space(space)
+        scores = [board.scores["params"][bench.architectures.index(row)] for row in rows]
+        assert figures.interval == pytest.approx(interval_of_networks(rows, target, scores))
 
 
 def test_a_proxy_of_several_benches_was_searched_for_on_its_part_of_each():

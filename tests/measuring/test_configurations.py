@@ -11,7 +11,7 @@ from autoprox.evaluation.evaluate import Evaluator, Table
 from autoprox.evolution.settings import Settings
 from autoprox.language.text import parse_proxy
 from autoprox.leaderboard.run import rank
-from autoprox.measuring.probe import Probe
+from autoprox.measuring.probe import Probe, architecture_key
 from autoprox.measuring.tables import Plan, TableRow, load_table, measure_bench, pending, table_of
 from autoprox.proxies.function import FunctionProxy
 from autoprox.proxies.loading import load
@@ -129,7 +129,8 @@ def test_nothing_is_measured_again(folder, probe):
 def test_the_key_of_a_configuration_has_its_bits_and_that_of_its_network_has_none(folder, probe):
     plan = Plan(bench, bench, NAMES, probe, folder)
     first = bench.architectures[0]
-    assert probe.key(bench, first, "")["bits"] == list(bench.bits(first))
+    own = architecture_key(probe.shared_key(bench, ""), bench, first)
+    assert own["bits"] == list(bench.bits(first))
     assert {json.loads(row.key)["bits"] for row in plan.rows} == {None}
     assert len({row.key for row in plan.rows}) == 2
     assert {work.key["bits"] for work in plan.works} == {None, 2, 3, 4, 8}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -12,13 +13,15 @@ from click.testing import CliRunner
 from scipy.stats import rankdata
 
 import autoprox
-from autoprox.benches import Bench, load_bench
+from autoprox.benches import Bench, load_bench, teachers
+from autoprox.benches.registry import file_digest
 from autoprox.benches.teachers import build_teacher
 from autoprox.cli import main
 from autoprox.errors import BenchError, LanguageError, RunError, StatisticError
 from autoprox.evolution.settings import Settings
 from autoprox.evolution.variation import compares
 from autoprox.evolution.vocabulary import Vocabulary
+from autoprox.measuring import probe
 from autoprox.measuring.probe import Probe
 from autoprox.measuring.tables import Plan, load_table, measure_bench, pending
 from autoprox.primitives.kinds import Layer, Network
@@ -27,6 +30,7 @@ from autoprox.ranking import partial_spearman
 from autoprox.runs.comparing import compare
 from autoprox.runs.ground import lay
 from autoprox.runs.starting import evolve_from
+from autoprox.runtime.digest import digest
 from autoprox.statistics import Store, noise
 from autoprox.statistics.words import TAUGHT
 
@@ -135,6 +139,33 @@ def test_the_best_teacher_is_that_of_what_the_search_sees(bench: Bench, folder):
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     held_out = autoprox.rank("rkd", bench, teacher="cell:best", held_out=True, **how)
     np.testing.assert_allclose(held_out.scores["rkd"], beside(best, unseen), rtol=1e-5)
+
+
+def test_functions_and_weights_are_digested_once_for_all_architectures(
+    bench: Bench, folder, tmp_path, monkeypatch
+):
+    digested = []
+
+    def noted(of):
+        def digest(what):
+            digested.append(what)
+            return of(what)
+
+        return digest
+
+    weights = tmp_path / "weights.pt"
+    torch.save(build_teacher("resnet8", bench).state_dict(), weights)
+    loss = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(probe, "digest", noted(digest))
+    monkeypatch.setattr(teachers, "file_digest", noted(file_digest))
+    shown = Probe(4, teacher="resnet8", teacher_weights=str(weights))
+    plan = Plan(dataclasses.replace(bench, loss=loss), bench, ("params",), shown, folder)
+    keys = [json.loads(row.key) for row in plan.rows]
+    assert keys == [work.key for work in plan.works]
+    assert digested == [loss, weights]
+    assert [key["architecture"] for key in keys] == [row.name for row in bench.architectures]
+    told = {key["teacher"]["weights"] for key in keys}
+    assert told == {hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}
 
 
 def test_without_a_teacher_proxies_of_one_say_so(bench: Bench, folder):

@@ -13,7 +13,13 @@ from autoprox.benches import load_bench, split
 from autoprox.benches.counts import COUNTS
 from autoprox.cli import main
 from autoprox.cli.run_tables import joint_figures
-from autoprox.errors import AutoproxError, BenchError, LanguageError, UnknownNameError
+from autoprox.errors import (
+    AutoproxError,
+    BenchError,
+    LanguageError,
+    StatisticError,
+    UnknownNameError,
+)
 from autoprox.evolution.settings import Settings
 from autoprox.measuring.probe import Probe
 from autoprox.proxies.loading import load
@@ -223,6 +229,16 @@ def test_a_mistake_is_named_and_leaves_nothing_behind(
     with pytest.raises(error, match=message):
         evolve(bench, out=tmp_path / "run", cache=cache, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_images_that_suit_one_bench_alone_are_refused_by_the_name_of_the_other(cache, tmp_path):
+    coloured, images = np.zeros((10, 8, 8, 3), np.uint8), str(tmp_path / "images.npz")
+    np.savez(images, x=coloured, y=np.arange(10) % 5)
+    with pytest.raises(StatisticError, match=r"bench 'other': the labels of .* the network has 3"):
+        lay(BOTH, Settings(BOTH, images=images), cache)
+    np.savez(images, x=coloured, y=np.arange(10) % 3)
+    with pytest.raises(StatisticError, match=r"bench 'other': .* have 3 channels; expected 1"):
+        lay(BOTH, Settings(BOTH, images=images), cache)
 
 
 def test_a_comma_in_the_path_of_one_of_several_benches_is_refused(cache, tmp_path, monkeypatch):

@@ -287,7 +287,7 @@ def test_a_run_that_fails_leaves_the_others_whole(cache, tmp_path):
         (("nowhere", 2), {}, "nowhere"),
         ((TINY, 2), {"evaluation": 3}, "did you mean 'evaluations'"),
         ((TINY, 2), {"loggers": "tensorbord"}, "tensorbord"),
-        ((TINY, 2), {"architectures": 20.0}, r"architectures is a whole number, .* got 20\.0"),
+        ((TINY, 2), {"architectures": 20.0}, r"architectures is a whole number from 1; got 20\.0"),
         ((TINY, 2), {"targets": []}, "expected one of the targets or more, .* got none"),
         ((TINY, 2), {"statistics": []}, "expected one of the statistics or more, .* got none"),
     ],

@@ -44,11 +44,9 @@ def test_a_device_that_is_not_there_is_one_clear_error_before_anything_begins(tm
 
 
 def test_the_processor_is_the_device_that_nobody_names():
-    first = bench.architectures[0]
-    named, usual = Probe(device="cpu"), Probe()
-    assert named.key(bench, first, "mark") == usual.key(bench, first, "mark")
-    gpu = Probe(device="cuda:1").key(bench, first, "mark")
-    assert gpu == {**usual.key(bench, first, "mark"), "device": "cuda"}
+    usual = Probe().shared_key(bench, "mark")
+    assert Probe(device="cpu").shared_key(bench, "mark") == usual
+    assert Probe(device="cuda:1").shared_key(bench, "mark") == {**usual, "device": "cuda"}
 
 
 def test_a_network_is_moved_to_its_device():

@@ -10,8 +10,10 @@ from typing import Any
 
 from autoprox.assessment.wording import sizes
 from autoprox.benches import several
+from autoprox.benches.registry import known_bench
 from autoprox.evolution.algorithms import ALGORITHMS
 from autoprox.evolution.settings import Settings
+from autoprox.measuring.probe import takes_images
 from autoprox.runs.folder import bench_words, resume_words
 from autoprox.runs.record import Run
 
@@ -154,6 +156,10 @@ def _alone(found: Run, name: str, source: str) -> Settings:
     drawn = number_drawn(found, own)
     spaces = [space for space in settings.spaces or () if space.startswith(own)]
     count = settings.architectures
+    if settings.images is not None:
+        bench = known_bench(source)
+        if bench is not None and not takes_images(bench):  # it was shown inputs of its own
+            settings = replace(settings, images=None)
     return replace(
         settings,
         bench=source,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -45,9 +46,9 @@ from autoprox.show.page.tables import others_table
 from autoprox.show.picks import picks
 from tests import quantised_tiny_bench as bench_of_bits
 
-TINY, OTHER, BITS = (
-    str(Path(__file__).parents[2] / name)
-    for name in ("tiny_bench.py", "other_tiny_bench.py", "quantised_tiny_bench.py")
+TINY, OTHER, BITS, TOKENS = (
+    str(Path(__file__).parents[2] / f"{name}_bench.py")
+    for name in ("tiny", "other_tiny", "quantised_tiny", "token")
 )
 SMALL = {"population": 20, "proposals": 40}
 VOID = {"meta", "link", "wbr"}
@@ -461,6 +462,18 @@ def test_known_proxies_are_ranked_on_what_was_held_out_of_each_bench(options, ca
     assert "--json ranking-other.json" in rankings[1]
     assert last.endswith("--ranking ranking-tiny.json")
     assert "a bench each" in page(run.folder)
+
+
+def test_a_bench_that_takes_no_images_is_ranked_without_those_of_others(cache, tmp_path):
+    images = tmp_path / "images.npz"
+    np.savez(images, x=np.zeros((10, 8, 8, 3), np.uint8), y=np.arange(10) % 5)
+    asked = {"images": str(images), "statistics": ("params", "grad"), "evaluations": 20, **SMALL}
+    run = evolve(f"{TINY},{TOKENS}", out=tmp_path / "run", cache=cache, **asked)
+    commands = rank_commands(run, ["params"])
+    assert ["--images" in command for command in commands] == [True, False]
+    for command in commands:
+        told = CliRunner().invoke(main, [*shlex.split(command)[1:], "--cache", str(cache)])
+        assert told.exit_code == 0, told.output
 
 
 def test_a_bench_that_is_left_out_is_ranked_by_no_command(of_wins):
