@@ -397,6 +397,48 @@ def test_a_run_of_ones_own_words_is_reported_and_cited_with_the_file_that_define
     assert "cannot be drawn here" not in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["history", "pareto", "lineage", "words"])
+def test_a_run_of_ones_own_words_is_drawn_with_the_file_that_defines_them(
+    of_own_words: tuple[str, str], words_file: str, tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    run, out = of_own_words[0], tmp_path / "picture.svg"
+    words = ("draw", name, run, "-o", str(out))
+    unread = call(*words)
+    refused(unread, f"{run}: unknown primitive 'cubed_here'")
+    assert TOLD in unread.stderr.splitlines()[0]
+    assert not out.exists()
+    assert call(*words, "--bench", words_file).exit_code == 0
+    if name in ("lineage", "words"):
+        assert NAME in out.read_text(encoding="utf-8")  # the SVG says beside letters what they are
+
+
+def test_a_proxy_of_ones_own_words_is_taken_apart_on_the_bench_that_defines_them(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib")
+    few = ("--space", "cnn", "--target", "fine", "--jobs", "1")
+    for name, options in (("ablation", few), ("layers", ())):
+        with own_words(tmp_path / "words.py") as bench:
+            out = tmp_path / f"{name}.svg"
+            result = call("draw", name, OWN, "--bench", bench, *options, "-o", str(out))
+        assert result.exit_code == 0, result.output
+        assert out.is_file()
+
+
+def test_runs_of_ones_own_words_are_compared_and_the_picture_names_their_file(
+    of_own_words: tuple[str, str],
+) -> None:
+    run = of_own_words[0]
+    cache = str(Path(run).with_name("cache"))
+    with own_words(Path(run).with_name("bench.py")) as bench:
+        printed = call("compare", run, run, "--bench", bench, "--cache", cache).stdout
+    line = next(line for line in printed.splitlines() if "draw pareto" in line)
+    assert shlex.split(line)[1:] == [
+        "draw", "pareto", run, run, "--bench", bench, "-o", "fronts.svg",
+    ]  # fmt: skip
+
+
 def test_the_commands_after_a_run_on_a_bench_in_a_file_name_the_file(
     of_own_words: tuple[str, str],
 ) -> None:
