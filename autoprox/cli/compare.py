@@ -121,7 +121,7 @@ def _print_figures(comparison: RunsComparison, out: Console) -> None:
          short_interval(run.joint_interval))
         for run in comparison.runs
     ]  # fmt: skip
-    print_figures(out, ["run", "nodes", "search", "joint D", "95 %"], rows)
+    print_figures(out, ["run", "nodes", "search D", "joint D", "95 %"], rows)
     for run in comparison.runs:
         if run.failure is not None:
             out.print(f"{run.name} has no score: {run.failure}", soft_wrap=True)
