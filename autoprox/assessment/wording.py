@@ -59,18 +59,26 @@ def summary(reason: str) -> str:
     return reason.partition("(")[0].strip()
 
 
-def code(source: str, needs_bits: bool) -> str:
+def code(source: str, needs_bits: bool, bench: str = "") -> str:
     """Return the lines that score a network with the proxy that `autoprox.load` finds at `source`.
 
-    >>> print(code("bit_sum", needs_bits=True))
+    `bench` is what the proxy's bench was loaded by: files of a user's own may define words of it.
+
+    >>> print(code("bit_sum", needs_bits=True, bench="vit101,mine.py"))
     import autoprox
     <BLANKLINE>
+    autoprox.load_bench('mine.py')  # so that words of this file are known
     proxy = autoprox.load('bit_sum')
     bits = 4  # or one for each layer in the order in which they run: [8, 4, 3, ..., 8]
     score = proxy(network, inputs, targets, bits=bits)
     """
+    from autoprox.benches import several
+
     told = "# or one for each layer in the order in which they run: [8, 4, 3, ..., 8]"
-    lines = ["import autoprox", "", f"proxy = autoprox.load({source!r})"]
+    files = [name for name in several(bench) if name.endswith(".py")]
+    lines = ["import autoprox", ""]
+    lines += [f"autoprox.load_bench({f!r})  # so that words of this file are known" for f in files]
+    lines += [f"proxy = autoprox.load({source!r})"]
     lines += [f"bits = 4  {told}"] if needs_bits else []
     return "\n".join(
         [*lines, f"score = proxy(network, inputs, targets{', bits=bits' if needs_bits else ''})"]

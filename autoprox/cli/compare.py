@@ -68,11 +68,15 @@ def compare(
             progress=progress,
         )
     if not put_json(comparison.to_json(), json_file):
-        print_comparison(comparison, runs, console())
+        print_comparison(comparison, runs, bench or "", console())
 
 
-def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console) -> None:
-    """Print a comparison of the runs in some folders."""
+def print_comparison(
+    found: RunsComparison, folders: Sequence[str], bench: str, out: Console
+) -> None:
+    """Print a comparison of the runs in some folders; `bench` is what ``--bench`` names."""
+    from autoprox.runs.folder import bench_words
+
     if found.settings:
         out.print("Settings that differ:")
         shown = table(["", *(run.name for run in found.runs)])
@@ -91,8 +95,8 @@ def print_comparison(found: RunsComparison, folders: Sequence[str], out: Console
             out.print(f"    and {more} more (all: --json FILE)")
     lacking = "" if find_spec("matplotlib") else " (needs pip install matplotlib)"
     out.print(f"\nTheir fronts in one picture{lacking}:")
-    out.print(f"  {shlex.join(['autoprox', 'draw', 'pareto', *folders, '-o', 'fronts.svg'])}",
-              soft_wrap=True)  # fmt: skip
+    words = ["draw", "pareto", *folders, *bench_words(bench), "-o", "fronts.svg"]
+    out.print(f"  {shlex.join(['autoprox', *words])}", soft_wrap=True)
 
 
 def _value(value: Any) -> str:
@@ -117,7 +121,7 @@ def _print_figures(comparison: RunsComparison, out: Console) -> None:
          short_interval(run.joint_interval))
         for run in comparison.runs
     ]  # fmt: skip
-    print_figures(out, ["run", "nodes", "search", "joint D", "95 %"], rows)
+    print_figures(out, ["run", "nodes", "search D", "joint D", "95 %"], rows)
     for run in comparison.runs:
         if run.failure is not None:
             out.print(f"{run.name} has no score: {run.failure}", soft_wrap=True)

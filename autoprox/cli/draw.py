@@ -17,11 +17,13 @@ from autoprox.cli.options import (
     given_only,
     hired,
     listing,
+    load_words,
     machine_options,
     option,
     probe_options,
     teacher_options,
     together,
+    words_option,
 )
 from autoprox.errors import BenchError
 
@@ -59,8 +61,16 @@ def draw() -> None:
     """
 
 
-def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: float | None) -> None:
-    """Call `picture` with `autoprox.show.draw`, and write what it draws; `width` is inches."""
+def _write(
+    picture: Callable[[ModuleType], Axes | Figure],
+    out: str,
+    width: float | None,
+    bench: str | None = None,
+) -> None:
+    """Call `picture` with `autoprox.show.draw`, and write what it draws; `width` is inches.
+
+    `bench` is what the option of `words_option` names: its words are known to `picture`.
+    """
     from autoprox.show import draw as pictures
     from autoprox.show.draw.style import check_path, check_width, matplotlib
 
@@ -68,6 +78,7 @@ def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: floa
     if width is not None:
         check_width(width)
     matplotlib()
+    load_words(bench)
     pictures.write(picture(pictures), out, "--out", width)
     click.echo(f"drawn into {out}")
 
@@ -75,20 +86,22 @@ def _write(picture: Callable[[ModuleType], Axes | Figure], out: str, width: floa
 @draw.command()
 @run_argument
 @out_option
-def history(run: str, out: str, width: float | None) -> None:
+@words_option
+def history(run: str, out: str, width: float | None, bench: str | None) -> None:
     """Draw the joint correlation of the best and the median, generation by generation."""
-    _write(lambda pictures: pictures.history(run), out, width)
+    _write(lambda pictures: pictures.history(run), out, width, bench)
 
 
 @draw.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…", type=PATH)
 @out_option
-def pareto(runs: tuple[str, ...], out: str, width: float | None) -> None:
+@words_option
+def pareto(runs: tuple[str, ...], out: str, width: float | None, bench: str | None) -> None:
     """Draw complexity against joint correlation, with the front and held-out figures.
 
     Of more than one run, or of several in one folder, the fronts.
     """
-    _write(lambda pictures: pictures.pareto(*runs), out, width)
+    _write(lambda pictures: pictures.pareto(*runs), out, width, bench)
 
 
 @draw.command()
@@ -96,18 +109,20 @@ def pareto(runs: tuple[str, ...], out: str, width: float | None) -> None:
 @option("--proxy", "A candidate of the run.", "the best one", "EXPRESSION")
 @option("--top most", "How many candidates are shown.", "20", type=AT_LEAST_ONE)
 @out_option
-def lineage(run: str, out: str, width: float | None, **options: Any) -> None:
+@words_option
+def lineage(run: str, out: str, width: float | None, bench: str | None, **options: Any) -> None:
     """Draw which candidates the best proxy was bred from."""
-    _write(lambda pictures: pictures.lineage(run, **given_only(options)), out, width)
+    _write(lambda pictures: pictures.lineage(run, **given_only(options)), out, width, bench)
 
 
 @draw.command()
 @run_argument
 @option("--top best", "How many candidates are the best ones.", "100", type=AT_LEAST_ONE)
 @out_option
-def words(run: str, out: str, width: float | None, **options: Any) -> None:
+@words_option
+def words(run: str, out: str, width: float | None, bench: str | None, **options: Any) -> None:
     """Draw which statistics and primitives the best candidates use."""
-    _write(lambda pictures: pictures.words(run, **given_only(options)), out, width)
+    _write(lambda pictures: pictures.words(run, **given_only(options)), out, width, bench)
 
 
 @draw.command()
@@ -137,6 +152,9 @@ def ablation(source: str, bench: str, out: str, width: float | None, **options: 
     Each sub-expression is replaced by its mean over the networks of the bench, and the loss of the
     joint correlation stands in its place in the graph. The networks are measured once and kept.
     """
+    from autoprox.benches import load_bench
+
+    load_bench(bench)  # first of all: its file may define words of the proxy
     proxy = _expression(source)
     settings = given_only(options, "spaces", "targets", "architectures", "cache")
     arguments = {"probe": _probe(options), **settings, **hired(options)}
@@ -155,7 +173,8 @@ def layers(
     """Draw what the layers of one network contribute to a proxy."""
     from autoprox.benches import load_bench
 
-    proxy, loaded, probe = _expression(source), load_bench(bench), _probe(options)
+    loaded = load_bench(bench)  # first of all: its file may define words of the proxy
+    proxy, probe = _expression(source), _probe(options)
     described = _named(loaded, architecture)
     title = f"{proxy.name}{' on ' if proxy.name else ''}{described.name}"
     bits = None if loaded.bits is None else loaded.bits(described)

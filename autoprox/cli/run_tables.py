@@ -74,7 +74,8 @@ def print_report(run: Run, taken: str, console: Console) -> None:
     for command, purpose in _next(run):
         console.print(f"  {command}  # {purpose}", soft_wrap=True)
     console.print("\nTo use the best proxy:")
-    for line in filter(None, code(str(run.folder), run.best.needs_bits).splitlines()):
+    lines = code(str(run.folder), run.best.needs_bits, run.settings.bench).splitlines()
+    for line in filter(None, lines):
         console.print(f"  {line}", soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from autoprox.benches.teachers import placed_teacher
 from autoprox.errors import BenchError, RunError
 from autoprox.evaluation.evaluate import Evaluator
 from autoprox.language.graph import Graph
+from autoprox.ranking import DEFAULT_CORRELATION
 from autoprox.ranking.figures import Comparison, Figures, Interval
 from autoprox.ranking.resampling import interval
 from autoprox.runs.fitness import is_joint
@@ -46,7 +47,7 @@ class ComparedRun:
         name: the run's folder; of several runs in one folder that of the picked one.
         expression: its best proxy by its own search split.
         nodes: the proxy's distinct nodes.
-        search: its joint correlation there; None if the run had another fitness, and no report.
+        search: its joint Somers' D there; None if the run had another fitness, and no report.
         joint: its joint Somers' D on the common held-out architectures; None if it has none.
         joint_interval: the 95 % bootstrap interval of that.
         failure: why it has no score on one of them; None if it has.
@@ -264,8 +265,9 @@ def _compared(
 
 
 def _on_search(run: Run) -> float | None:
-    """Return the joint correlation of the best proxy on its search split, whatever its fitness."""
-    if is_joint(run.settings):
+    """Return the joint Somers' D of the best proxy on its search split, whatever its fitness."""
+    if is_joint(run.settings) and run.settings.measure == DEFAULT_CORRELATION:
         fitness: float | None = run.best.provenance.get("search_fitness")
         return fitness
-    return run.search[0].joint if run.search else None
+    by_bench = bool(run.benches)
+    return run.search[0].mean(DEFAULT_CORRELATION, by_bench=by_bench) if run.search else None

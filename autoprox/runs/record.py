@@ -188,7 +188,7 @@ class Run:
         if self.held_out:
             return tuple(
                 discovered(
-                    self.settings, self._graph(row.expression), fitness.get(row.expression), row
+                    self.settings, self.graph_of(row.expression), fitness.get(row.expression), row
                 )
                 for row in self.held_out
                 if not row.known
@@ -196,8 +196,12 @@ class Run:
         best = top([judged.candidate for judged in self.judged])
         return tuple(discovered(self.settings, c.graph, c.fitness) for c in best)
 
-    def _graph(self, text: str) -> Graph:
-        """Return the graph of a formula, whose words have to be known here."""
+    def graph_of(self, text: str) -> Graph:
+        """Return the graph of a formula.
+
+        Raises:
+            LanguageError: its words are not known here.
+        """
         graph = known_graph(text)
         if isinstance(graph, AutoproxError):
             raise LanguageError(f"{self.folder}: {graph}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def evolve_seeds(
             `autoprox.evolve`.
 
     Raises:
-        RunError: there is to be no run.
+        RunError: there is to be no run, or runs are to go on: that is `evolve_several`'s.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
+    _check_new(options)
     varied = {
         f"seed-{number}": {
             "seed": number,
@@ -46,6 +48,19 @@ def evolve_seeds(
         for number in seed_range(seeds, seed)
     }
     return evolve_several(bench, varied, **options)
+
+
+def _check_new(options: Mapping[str, Any]) -> None:
+    """Refuse to begin runs where some are to go on.
+
+    Raises:
+        RunError: the options say so.
+    """
+    if (folder := options.get("resume")) is not None:
+        raise RunError(
+            f"this begins new runs; autoprox.evolve_several(resume={str(folder)!r}) goes on with "
+            "those in a folder"
+        )
 
 
 def seed_range(seeds: int, seed: int) -> range:
@@ -79,9 +94,11 @@ def evolve_leaving_one_out(
 
     Raises:
         RunError: there is to be no run, or there are fewer than two families, the split is to have
-            a seed of its own, or families are to be left out besides.
+            a seed of its own, families are to be left out besides, or runs are to go on: that is
+            `evolve_several`'s.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
+    _check_new(options)
     if "split_seed" in options:
         raise RunError("the seed of the split varies with that of the search: leave split_seed out")
     numbers = seed_range(seeds, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -35,6 +37,8 @@ from autoprox.primitives import PRIMITIVES
 from autoprox.runs.record import read_run
 from autoprox.search.architectures.space import SPACES
 from autoprox.show.page.command import page_commands
+from autoprox.statistics import noise
+from tests import tiny_bench
 from tests.own_words import NAME, OWN, own_words
 from tests.processes import Python, run_python
 
@@ -397,6 +401,48 @@ def test_a_run_of_ones_own_words_is_reported_and_cited_with_the_file_that_define
     assert "cannot be drawn here" not in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["history", "pareto", "lineage", "words"])
+def test_a_run_of_ones_own_words_is_drawn_with_the_file_that_defines_them(
+    of_own_words: tuple[str, str], words_file: str, tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    run, out = of_own_words[0], tmp_path / "picture.svg"
+    words = ("draw", name, run, "-o", str(out))
+    unread = call(*words)
+    refused(unread, f"{run}: unknown primitive 'cubed_here'")
+    assert TOLD in unread.stderr.splitlines()[0]
+    assert not out.exists()
+    assert call(*words, "--bench", words_file).exit_code == 0
+    if name in ("lineage", "words"):
+        assert NAME in out.read_text(encoding="utf-8")  # the SVG says beside letters what they are
+
+
+def test_a_proxy_of_ones_own_words_is_taken_apart_on_the_bench_that_defines_them(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib")
+    few = ("--space", "cnn", "--target", "fine", "--jobs", "1")
+    for name, options in (("ablation", few), ("layers", ())):
+        with own_words(tmp_path / "words.py") as bench:
+            out = tmp_path / f"{name}.svg"
+            result = call("draw", name, OWN, "--bench", bench, *options, "-o", str(out))
+        assert result.exit_code == 0, result.output
+        assert out.is_file()
+
+
+def test_runs_of_ones_own_words_are_compared_and_the_picture_names_their_file(
+    of_own_words: tuple[str, str],
+) -> None:
+    run = of_own_words[0]
+    cache = str(Path(run).with_name("cache"))
+    with own_words(Path(run).with_name("bench.py")) as bench:
+        printed = call("compare", run, run, "--bench", bench, "--cache", cache).stdout
+    line = next(line for line in printed.splitlines() if "draw pareto" in line)
+    assert shlex.split(line)[1:] == [
+        "draw", "pareto", run, run, "--bench", bench, "-o", "fronts.svg",
+    ]  # fmt: skip
+
+
 def test_the_commands_after_a_run_on_a_bench_in_a_file_name_the_file(
     of_own_words: tuple[str, str],
 ) -> None:
@@ -406,6 +452,26 @@ def test_the_commands_after_a_run_on_a_bench_in_a_file_name_the_file(
     report, show = ([*shlex.split(line, comments=True)[1:]] for line in lines[:2])
     assert (report, show) == (["report", run, "--bench", bench], ["show", run, "--bench", bench])
     assert f"report {run} --bench {bench} --ranking" in "\n".join(page_commands(read_run(run)))
+
+
+def test_the_lines_to_use_a_proxy_of_ones_own_words_run_as_they_are_printed(
+    of_own_words: tuple[str, str], tmp_path: Path
+) -> None:
+    run, printed = of_own_words
+    page = tmp_path / "page.html"
+    with own_words(Path(run).with_name("bench.py")) as bench:
+        assert call("report", run, "--out", str(page), "--bench", bench).exit_code == 0
+    shown = re.findall("<pre>(import.*?)</pre>", page.read_text(encoding="utf-8"), re.DOTALL)
+    (of_page,) = (text for text in map(html.unescape, shown) if f"load({OWN!r})" in text)
+    tiny = tiny_bench.bench
+    inputs, targets = noise(tiny.input_shape, tiny.classes, batch=4, seed=0)
+    network = tiny.network(tiny.architectures[0])
+    for lines in (textwrap.dedent(printed.partition("To use the best proxy:\n")[2]), of_page):
+        names = {"network": network, "inputs": inputs, "targets": targets}
+        with own_words(Path(run).with_name("bench.py")):
+            exec(lines, names)
+            assert str(names["proxy"]) == OWN
+            assert names["score"] > 0
 
 
 @pytest.mark.parametrize(

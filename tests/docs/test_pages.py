@@ -21,7 +21,9 @@ import pytest
 from click.testing import CliRunner
 
 import autoprox
+from autoprox.benches import drawn, load_bench, several, split
 from autoprox.cli import main
+from autoprox.cli.evolve import evolve as evolve_command
 from tests.processes import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +193,20 @@ def test_what_the_text_says_of_commands_is_understood(
         done = CliRunner().invoke(main, words)
         incomplete = "Error: Missing" in done.output  # a mention may leave out what is needed
         assert done.exit_code == 0 or incomplete, f"autoprox {shlex.join(words)}\n{done.output}"
+
+
+def test_what_commands_draw_of_benches_can_be_split() -> None:
+    drawing = [
+        words
+        for page in (*PAGES, ROOT / "CONTRIBUTING.md")
+        for words in (*commands(page), *mentioned(page))
+        if words[0] == "evolve" and {"--bench", "--architectures"} <= set(words)
+    ]
+    assert len(drawing) > 3
+    for words in drawing:
+        options = evolve_command.make_context("evolve", words[1:]).params
+        for name in several(options["bench"]):
+            split(drawn(load_bench(name), options["architectures"]), 0)
 
 
 def test_a_command_that_is_not_there_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,16 @@ def test_runs_of_different_fitness_are_compared_by_their_joint_correlation(cache
     assert compare([stopped, mean], cache=cache).runs[0].search is None
 
 
+def test_the_figure_on_the_search_split_is_somers_d_in_every_run(runs, cache, tmp_path):
+    rho = evolve(TINY, out=tmp_path / "rho", cache=cache, correlation="spearman", **HALF)
+    bench = load_bench(TINY)
+    seen = {bench.architectures[i].name for i in split(bench, 0, 0.6).search}
+    found = compare([runs["one"], rho], cache=cache)
+    for row, run in zip(found.runs, (runs["one"], rho), strict=True):
+        assert row.search == pytest.approx(mean_d(run, seen, cache), abs=1e-6)
+    assert found.runs[1].search != pytest.approx(rho.best.provenance["search_fitness"])
+
+
 def test_names_are_as_short_as_they_differ():
     assert names_of([Path("runs/a"), Path("runs/b")]) == ["a", "b"]
     assert names_of([Path("x/a"), Path("y/a"), Path("y/b")]) == ["x/a", "y/a", "b"]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
-from autoprox import evolve_leaving_one_out, read_run
+from autoprox import evolve_leaving_one_out, evolve_seeds, evolve_several, read_run
 from autoprox.cli import main
 from autoprox.errors import BenchError, RunError
 from autoprox.ranking.medians import median
@@ -86,6 +86,17 @@ def test_each_run_leaves_one_family_out(tmp_path):
     section = page.partition("Families left out</h2>")[2].partition("<h2")[0]
     assert all(median_text(found) in section for found in table.found.values())
     assert all(each.name in section for each in table.beside)
+
+
+def test_runs_go_on_in_the_way_that_is_told(tmp_path):
+    cache, few = tmp_path / "cache", {**SMALL, "evaluations": 40}
+    runs = evolve_leaving_one_out(BOTH, out=tmp_path / "runs", cache=cache, **few)
+    for begin in (evolve_leaving_one_out, evolve_seeds):
+        with pytest.raises(RunError, match=r"autoprox\.evolve_several\(resume=.*/runs'\)"):
+            begin(resume=runs.folder, cache=cache, **few)
+    longer = evolve_several(resume=runs.folder, cache=cache, evaluations=50)
+    assert list(longer.left_out.found) == ["tiny", "other"]
+    assert [run.evaluations for run in longer.runs.values()] == [50, 50]
 
 
 def test_at_the_command_line(tmp_path):

@@ -52,8 +52,12 @@ def found_in(run: AnyRun) -> Run:
 
     Raises:
         RunError: there is no run, it has judged nothing yet, or its files are damaged or newer.
+        LanguageError: the words of its best proxy are not known here.
     """
-    return run if isinstance(run, Run) else read_single(run)
+    record = run if isinstance(run, Run) else read_single(run)
+    if record.generations:  # else there is no best one
+        record.graph_of(record.best_text)  # a picture without the best would mislead
+    return record
 
 
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:

@@ -186,7 +186,7 @@ def _article(pick: Pick, settings: Settings) -> Markup:
         ]  # fmt: skip
     else:
         parts.append(tag("p", f"It cannot be drawn here: {pick.graph}."))
-    parts.append(tag("pre", code(pick.text, pick.needs_bits)))
+    parts.append(tag("pre", code(pick.text, pick.needs_bits, settings.bench)))
     if isinstance(pick.graph, Graph):
         latex = tag("pre", pick.graph.latex())
         parts.append(tag("details", tag("summary", "Text and LaTeX"), tag("pre", pick.text), latex))
