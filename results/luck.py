@@ -7,13 +7,13 @@ Both search on cells of NAS-Bench-201 (one of each class of equal ones, shown 16
 CIFAR-10, an .npz of uint8 `x` and labels `y`) whose statistics are measured once: 1,620 cells, 12
 minutes on two cores. Formulas are of the statistics that several convolutional benches share.
 
-The first searches with the default algorithm on 20 to 320 of them, thirty times on 20 and 40 and
-ten times on more, with other cells and another seed, lets each search estimate how much of its
+The first searches with the default algorithm on 20 to 320 of them, thirty times on each number and
+sixty times on 40, with other cells and another seed, lets each search estimate how much of its
 winner's joint Somers' D is luck (`autoprox.ranking.luck.selection_luck`), corrects it by one more
 search on shuffled accuracies, too, and compares with the winner's figure on the cells that were not
 searched on, at least 1,300.
 Writes results/luck_truth.csv. A search that is in ``runs/luck`` already is read, not repeated;
-half an hour on two cores.
+an hour and a half on two cores.
 
 The second searches on 100 cells whose accuracies are shuffled, so that there is nothing to find,
 40 times, with 1,000 candidates, and asks each as a run does with ``--permutations 19``. Writes
@@ -51,7 +51,7 @@ from autoprox.statistics.store import default_folder
 
 FOLDER = Path(__file__).parent
 CELLS = 1620
-SEARCHES, EVALUATIONS = {20: 30, 40: 30, 80: 10, 160: 10, 320: 10}, 10_000
+SEARCHES, EVALUATIONS = {20: 30, 40: 60, 80: 30, 160: 30, 320: 30}, 10_000
 NULLS, PERMUTATIONS, NULL_SIZE, NULL_EVALUATIONS = 40, 19, 100, 1000
 
 
