@@ -137,7 +137,7 @@ class Probe:
         bits = {} if bench.bits is None else {"bits": list(bench.bits(architecture))}
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         functions = {"loss": bench.loss, "outputs": bench.outputs}
-        own = {
+        marks = {
             name: digest(function).mark
             for name, function in functions.items()
             if function is not None
@@ -158,7 +158,7 @@ class Probe:
             "sample": self.sample,
             **elsewhere,
             **bits,
-            **own,
+            **marks,
             **taught,
             **mode,
         }

@@ -27,7 +27,9 @@ from autoprox.statistics.store import default_folder
 
 
 @named_options()
-@resumed_alone(Settings, "run", "bench", "evaluations", "permutations", "teacher", own=Algorithm)
+@resumed_alone(
+    Settings, "run", "bench", "evaluations", "permutations", "teacher", allowed=Algorithm
+)
 @one_thread()
 def evolve(
     bench: str | Path | Bench = "",
