@@ -34,7 +34,7 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         targets = listed(targets)
     _check_benches(benches)
     chosen = [_chosen(bench, benches, targets) for bench in benches]
-    union = tuple(dict.fromkeys(target for own in chosen for target in own))
+    union = tuple(dict.fromkeys(target for bench_targets in chosen for target in bench_targets))
     correlation, *correlations = {bench.default_correlation for bench in benches}
     return Bench(
         name="+".join(bench.name for bench in benches),
@@ -43,8 +43,8 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         source="; ".join(bench.source for bench in benches if bench.source),
         caveats=tuple(f"{bench.name}: {text}" for bench in benches for text in bench.caveats),
         architectures=tuple(
-            _row(bench, architecture, own, union)
-            for bench, own in zip(benches, chosen, strict=True)
+            _row(bench, architecture, bench_targets, union)
+            for bench, bench_targets in zip(benches, chosen, strict=True)
             for architecture in bench.architectures
         ),
         targets=union,
@@ -58,9 +58,9 @@ def joined(benches: Sequence[Bench], targets: str | Sequence[str] | None = None)
         lower_is_better=_shared_losses(benches, chosen),
         noise={
             f"{bench.name}/{name}": noise
-            for bench, own in zip(benches, chosen, strict=True)
+            for bench, bench_targets in zip(benches, chosen, strict=True)
             for name, noise in bench.noise.items()
-            if name.rpartition("/")[2] in own
+            if name.rpartition("/")[2] in bench_targets
         },
     )
 
@@ -69,8 +69,8 @@ def _shared_losses(benches: Sequence[Bench], chosen: Sequence[Sequence[str]]) ->
     """The targets of which lower is better; refuse one that is better higher in another bench."""
     low: dict[str, str] = {}
     high: dict[str, str] = {}
-    for bench, own in zip(benches, chosen, strict=True):
-        for target in own:
+    for bench, bench_targets in zip(benches, chosen, strict=True):
+        for target in bench_targets:
             (low if target in bench.lower_is_better else high).setdefault(target, bench.name)
     for target in low.keys() & high.keys():
         raise BenchError(
@@ -109,24 +109,26 @@ def _chosen(
     for target in targets:
         if target not in known:
             raise UnknownNameError("target", target, known)
-    own = tuple(target for target in targets if target in bench.targets)
-    if not own:
+    bench_targets = tuple(target for target in targets if target in bench.targets)
+    if not bench_targets:
         raise BenchError(
             f"bench {bench.name!r} has none of the targets {', '.join(targets)}; leave the bench "
             f"out, or add a target that it has ({', '.join(bench.targets)})"
         )
-    return own
+    return bench_targets
 
 
 def _row(
-    bench: Bench, architecture: Architecture, own: Sequence[str], union: Sequence[str]
+    bench: Bench, architecture: Architecture, bench_targets: Sequence[str], union: Sequence[str]
 ) -> Architecture:
     """An architecture of a bench as the view has it."""
     return Architecture(
         name=f"{bench.name}/{architecture.name}",
         space=f"{bench.name}/{architecture.space}",
         config=architecture.config,
-        accuracies={name: architecture.accuracies[name] if name in own else None for name in union},
+        accuracies={
+            name: architecture.accuracies[name] if name in bench_targets else None for name in union
+        },
         isomorph=None if architecture.isomorph is None else f"{bench.name}/{architecture.isomorph}",
     )
 

@@ -144,9 +144,9 @@ def build_teacher(
     refused = ""
     for projected in (True, False) if resnet else (True,):
         network = _drawn(teacher, bench, classes, seed, projected=projected)
-        own = [name for name in network.state_dict() if not name.endswith(COUNTER)]
-        alike = resnet and not state.keys() & {*own} and len(own) == len(state)
-        named = dict(zip(own, state.values(), strict=True)) if alike else state
+        names = [name for name in network.state_dict() if not name.endswith(COUNTER)]
+        alike = resnet and not state.keys() & {*names} and len(names) == len(state)
+        named = dict(zip(names, state.values(), strict=True)) if alike else state
         try:
             missing, more = network.load_state_dict(named, strict=False)
         except RuntimeError as error:

@@ -69,9 +69,9 @@ class Entries:
             return x.flatten(1).amin(1)
         return self._extreme(torch.where(self.present, x, torch.inf).amin(1))
 
-    def _extreme(self, found: Tensor) -> Tensor:
+    def _extreme(self, extremes: Tensor) -> Tensor:
         """Return the extremes of rows; not a number where none of a row's entries is present."""
-        return found.masked_fill(self.size == 0, torch.nan)
+        return extremes.masked_fill(self.size == 0, torch.nan)
 
     def spread(self, per_row: Tensor, like: Tensor) -> Tensor:
         """Repeat a number a row, ``(rows,)``, so that it combines with the entries of `like`."""

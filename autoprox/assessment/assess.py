@@ -57,8 +57,8 @@ def best_count(bench: Bench) -> tuple[str, float] | None:
         return None
     parts = columns(replace(bench, architectures=rows), range(len(rows)), bench.default_targets)
     joint = {
-        name: float(np.mean([somers(own[part.places], part.accuracies) for part in parts]))
-        for name, own in zip(COUNTS, counts.T, strict=True)
+        name: float(np.mean([somers(values[part.places], part.accuracies) for part in parts]))
+        for name, values in zip(COUNTS, counts.T, strict=True)
     }
     best = max(joint, key=lambda name: abs(joint[name]))
     return best, joint[best]
@@ -267,20 +267,22 @@ class Assessor:
 
         Those of a graph that fails are 0.
         """
-        own = self.figures(graph)
-        return own.resampled if isinstance(own, Figures) else np.zeros(RESAMPLES)
+        figures = self.figures(graph)
+        return figures.resampled if isinstance(figures, Figures) else np.zeros(RESAMPLES)
 
     def of_scores(self, name: str, description: str, scores: Scores) -> Assessment:
         """Return the assessment of a proxy that is no graph, from its scores."""
         return self._assessed(name, description, 0, *self._compared(scores))
 
     def _assessed(
-        self, name: str, expression: str, complexity: int, own: Figures | str, without: float
+        self, name: str, expression: str, complexity: int, figures: Figures | str, without: float
     ) -> Assessment:
         """Return the assessment that figures make, or that says why there are none."""
         known = name in self.known
-        if isinstance(own, str):
-            return Assessment(name, expression, complexity, known, None, None, None, None, (), own)
+        if isinstance(figures, str):
+            return Assessment(
+                name, expression, complexity, known, None, None, None, None, (), figures
+            )
         best = self.figures(self.known[self.best_known]) if self.best_known else None
         beside = best if isinstance(best, Figures) else None
         return Assessment(
@@ -288,11 +290,11 @@ class Assessor:
             expression=expression,
             complexity=complexity,
             known=known,
-            joint=own.joint,
-            joint_interval=own.joint_interval,
-            difference=own.joint - beside.joint if beside else None,
-            difference_interval=interval(own.resampled - beside.resampled) if beside else None,
-            columns=own.columns,
+            joint=figures.joint,
+            joint_interval=figures.joint_interval,
+            difference=figures.joint - beside.joint if beside else None,
+            difference_interval=interval(figures.resampled - beside.resampled) if beside else None,
+            columns=figures.columns,
             failure=None,
             without_score=without,
         )

@@ -74,12 +74,12 @@ def code(source: str, needs_bits: bool, bench: str = "") -> str:
     """
     from autoprox.benches import several
 
-    told = "# or one for each layer in the order in which they run: [8, 4, 3, ..., 8]"
+    comment = "# or one for each layer in the order in which they run: [8, 4, 3, ..., 8]"
     files = [name for name in several(bench) if name.endswith(".py")]
     lines = ["import autoprox", ""]
     lines += [f"autoprox.load_bench({f!r})  # so that words of this file are known" for f in files]
     lines += [f"proxy = autoprox.load({source!r})"]
-    lines += [f"bits = 4  {told}"] if needs_bits else []
+    lines += [f"bits = 4  {comment}"] if needs_bits else []
     return "\n".join(
         [*lines, f"score = proxy(network, inputs, targets{', bits=bits' if needs_bits else ''})"]
     )
@@ -119,17 +119,17 @@ def _joint(row: Assessment) -> float:
 
 def sizes(rows: Iterable[Assessment]) -> dict[str, int]:
     """Return how many architectures of each space have a figure, of the target that has most."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for column in (column for row in rows for column in row.columns):
         space = column.column.rpartition("/")[0]
-        found[space] = max(found.get(space, 0), column.architectures)
-    return found
+        counts[space] = max(counts.get(space, 0), column.architectures)
+    return counts
 
 
 def sizes_in_words(rows: Iterable[Assessment]) -> str:
     """Return `sizes` in brackets, as they stand behind what is shown; nothing if there are none."""
-    told = ", ".join(f"{number} of {space}" for space, number in sizes(rows).items())
-    return f" ({told})" if told else ""
+    text = ", ".join(f"{number} of {space}" for space, number in sizes(rows).items())
+    return f" ({text})" if text else ""
 
 
 def mean_correlation(row: Assessment, bench: str, correlation: RankCorrelation) -> float | None:
@@ -155,13 +155,13 @@ def difference_in_words(rows: Sequence[Assessment], joint: str) -> str:
     ends = interval_text(best.difference_interval)
     where = "above" if best.difference >= 0 else "below"
     among = f"best of the {len(known)} known proxies" if len(known) > 1 else "only known proxy"
-    said = (
+    sentence = (
         f"{best.name} is {abs(best.difference):.3f} {where} {rival.name}, the {among} measured "
         f"here ({joint}, 95 % interval of the difference {ends})."
     )
     if low <= 0 <= high:
-        return f"{said} The interval includes 0: these architectures do not tell the two apart."
-    return f"{said} The interval does not include 0."
+        return f"{sentence} The interval includes 0: these architectures do not tell the two apart."
+    return f"{sentence} The interval does not include 0."
 
 
 def luck_in_words(
@@ -208,7 +208,7 @@ def reservations_in_words(rows: Sequence[Assessment]) -> list[str]:
     for row in rows:
         if row.silent_columns:
             silent.setdefault(row.silent_columns, []).append(row.name)
-    told = [
+    sentences = [
         f"{', '.join(names)} {'give' if len(names) > 1 else 'gives'} all architectures of "
         f"{', '.join(columns)} the same score: {'their' if len(names) > 1 else 'its'} correlation "
         "is 0 there."
@@ -220,8 +220,10 @@ def reservations_in_words(rows: Sequence[Assessment]) -> list[str]:
         if row.without_score and row.failure is None
     ]
     if partly:
-        told.append(f"No score on some architectures, which then come last: {', '.join(partly)}.")
-    return told
+        sentences.append(
+            f"No score on some architectures, which then come last: {', '.join(partly)}."
+        )
+    return sentences
 
 
 EXPLAINED_PARTIAL = (

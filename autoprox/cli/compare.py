@@ -72,22 +72,22 @@ def compare(
 
 
 def print_comparison(
-    found: RunsComparison, folders: Sequence[str], bench: str, out: Console
+    comparison: RunsComparison, folders: Sequence[str], bench: str, out: Console
 ) -> None:
     """Print a comparison of the runs in some folders; `bench` is what ``--bench`` names."""
     from autoprox.runs.folder import bench_words
 
-    if found.settings:
+    if comparison.settings:
         out.print("Settings that differ:")
-        shown = table(["", *(run.name for run in found.runs)])
-        for name, values in found.settings.items():
+        shown = table(["", *(run.name for run in comparison.runs)])
+        for name, values in comparison.settings.items():
             shown.add_row(name, *map(_value, values))
         out.print(shown)
     else:
         out.print("The settings are the same.\n")
-    _print_figures(found, out)
+    _print_figures(comparison, out)
     out.print("\nFormulas among the best of one run that no other run judged:")
-    for run in found.runs:
+    for run in comparison.runs:
         out.print(f"  {run.name}: {len(run.alone)} of {run.best}")
         for text in run.alone[:ALONE]:
             out.print(f"    {text}", soft_wrap=True)

@@ -111,9 +111,9 @@ def measure(
 
     measurements: dict[str, Latency] = {}
 
-    def keep(found: Mapping[str, Latency]) -> None:
-        measurements.update(found)
-        write_text(Path(out), written(found))
+    def keep(latencies: Mapping[str, Latency]) -> None:
+        measurements.update(latencies)
+        write_text(Path(out), written(latencies))
 
     count = architectures or 25
     try:

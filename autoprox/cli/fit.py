@@ -115,13 +115,13 @@ def _next(fits: Fits, options: dict[str, Any]) -> list[str]:
     return [*commands, go_on("show", path)]
 
 
-def print_fits(found: Fits, next_: Sequence[str], out: Console) -> None:
+def print_fits(fits: Fits, next_: Sequence[str], out: Console) -> None:
     """Print what was fitted, what it is worth, and the commands that may come next."""
     from autoprox.assessment.wording import difference_in_words, figure, short_interval
 
-    rows = found.fits[0].held_out
-    out.print(f"{found.proxy.name}: {found.proxy.description}", soft_wrap=True)
-    out.print(f"reads {', '.join(graph.text for graph in found.proxy.inputs)}", soft_wrap=True)
+    rows = fits.fits[0].held_out
+    out.print(f"{fits.proxy.name}: {fits.proxy.description}", soft_wrap=True)
+    out.print(f"reads {', '.join(graph.text for graph in fits.proxy.inputs)}", soft_wrap=True)
     out.print("On the architectures that are held out:")
     lines = [
         [
@@ -140,16 +140,16 @@ def print_fits(found: Fits, next_: Sequence[str], out: Console) -> None:
             out.print(f"{row.name} has no figures: {row.failure}", soft_wrap=True)
     out.print(EXPLAINED_LOST, soft_wrap=True)
     out.print(difference_in_words(rows, "joint D"), soft_wrap=True)
-    if len(found.fits) > 1:
-        joints = ", ".join(figure(fit.own.joint) for fit in found.fits)
+    if len(fits.fits) > 1:
+        joints = ", ".join(figure(fit.own.joint) for fit in fits.fits)
         out.print(
-            f"median joint D over {len(found.fits)} seeds of split and model: "
-            f"{found.median:.3f} ({joints})"
+            f"median joint D over {len(fits.fits)} seeds of split and model: "
+            f"{fits.median:.3f} ({joints})"
         )
-    if found.path is None:
+    if fits.path is None:
         out.print("The proxy is not saved: --out FILE.safetensors keeps it for autoprox rank and "
                   "search.", soft_wrap=True)  # fmt: skip
         return
-    out.print(f"Saved: {found.path}. Next:", soft_wrap=True)
+    out.print(f"Saved: {fits.path}. Next:", soft_wrap=True)
     for command in next_:
         out.print(f"  {command}", soft_wrap=True)

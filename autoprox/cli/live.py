@@ -126,18 +126,18 @@ class Watcher:
         rate = f"{1 / seconds:.0f}/s  " if seconds else ""
         title = f"searching  {done}/{total} distinct candidates"
         median, nodes = figure(generation.median), str(best.graph.complexity)
-        told, told_held_out = (
+        search_figure, held_out_figure = (
             f"{name}{figure(value)}"
             for name, value in zip(self._before_figures, (best.fitness, held_out), strict=True)
         )
         line = (
             f"generation {generation.number}  {done}/{total} candidates  "
-            f"best {told}  held out {told_held_out}  median {median}  "
+            f"best {search_figure}  held out {held_out_figure}  median {median}  "
             f"nodes {nodes}  failed {self.reasons.total()}"
         )
         facts = {
             "generation": str(generation.number),
-            "best": f"{told} on the search split, {told_held_out} held out",
+            "best": f"{search_figure} on the search split, {held_out_figure} held out",
             "median": median,
             "nodes": nodes,
             "failed": failures_in_words(self.reasons),

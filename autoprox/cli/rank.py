@@ -138,7 +138,7 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
     from autoprox.leaderboard.run import rank as run_rank
     from autoprox.runs.several_record import read_runs
 
-    own = (
+    command_options = (
         "bench",
         "proxies",
         "together",
@@ -149,7 +149,7 @@ def _ranked(options: dict[str, Any], watch: Watcher) -> Leaderboard:
         "picture",
         "quiet",
     )
-    settings = given_only(options, *(options.keys() - {*own, *HIRING}))
+    settings = given_only(options, *(options.keys() - {*command_options, *HIRING}))
 
     bench = load_bench(options["bench"])  # first of all: its file may define words of the runs
     proxies: list[Source] = [*options["proxies"]]

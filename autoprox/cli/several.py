@@ -80,50 +80,52 @@ def common_arguments(options: Mapping[str, Any], observer: object) -> dict[str, 
     return {**hired(options), **beside}
 
 
-def several_runs(ctx: click.Context, given: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def several_runs(
+    ctx: click.Context, options: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
     """Start or resume several runs, and print what they found."""
     from autoprox.runs.series import evolve_leaving_one_out, evolve_seeds
     from autoprox.runs.several import evolve_several
     from autoprox.runs.starting import evolve_seeds_from
 
-    shown = watcher(given["quiet"])
+    shown = watcher(options["quiet"])
     watch = SeveralWatcher(shown)
-    common = common_arguments(given, watch)
-    bench = given["bench"] or ""
+    common = common_arguments(options, watch)
+    bench = options["bench"] or ""
     try:
         with shown:
-            if given["resume"] is not None:
-                runs = evolve_several(bench, resume=given["resume"], **common, **settings)
-            elif given["started_from"] is not None:
-                runs = evolve_seeds_from(given["started_from"], bench, given["seeds"],
-                                         out=given["out"], **common, **settings)  # fmt: skip
+            if options["resume"] is not None:
+                runs = evolve_several(bench, resume=options["resume"], **common, **settings)
+            elif options["started_from"] is not None:
+                runs = evolve_seeds_from(options["started_from"], bench, options["seeds"],
+                                         out=options["out"], **common, **settings)  # fmt: skip
             else:
-                seeds = given["seeds"] or 1
-                begin = evolve_leaving_one_out if given["leave_one_out"] else evolve_seeds
-                runs = begin(bench, seeds=seeds, out=given["out"], **common, **settings)
+                seeds = options["seeds"] or 1
+                begin = evolve_leaving_one_out if options["leave_one_out"] else evolve_seeds
+                runs = begin(bench, seeds=seeds, out=options["out"], **common, **settings)
     except KeyboardInterrupt:
         if watch.folder is None:
             raise
-        say_how_to_go_on(watch.folder, watch.bench, given)
+        say_how_to_go_on(watch.folder, watch.bench, options)
         ctx.exit(INTERRUPTED)
     report = runs.folder / "report.json"
-    if runs.reported and not put_text(report.read_text(encoding="utf-8"), given["json_file"]):
+    if runs.reported and not put_text(report.read_text(encoding="utf-8"), options["json_file"]):
         print_runs(runs, watch.taken, console())
     if not runs.finished:
-        say_how_to_go_on(runs.folder, watch.bench, given)
+        say_how_to_go_on(runs.folder, watch.bench, options)
         ctx.exit(INTERRUPTED)
 
 
 def say_how_to_go_on(
-    folder: Path, bench: str, given: Mapping[str, Any], before: str = "interrupted; "
+    folder: Path, bench: str, options: Mapping[str, Any], before: str = "interrupted; "
 ) -> None:
     """Print, after `before`, the command that goes on with the run or runs in a folder.
 
-    `given` are the options of the command; a file that makes a teacher has to be named again.
+    `options` are those of the command; a file that makes a teacher has to be named again.
     """
     from autoprox.runs.folder import resume_words
 
-    command = go_on(*resume_words(folder, bench, given["teacher"]), cache=given["cache"])
+    command = go_on(*resume_words(folder, bench, options["teacher"]), cache=options["cache"])
     click.echo(f"{before}go on with: {command}", err=True)
 
 
@@ -269,13 +271,13 @@ def _next(runs: Runs) -> Sequence[str]:
 
     more = 2 * max(settings.evaluations for settings in runs.settings.values())
     first = next(iter(runs.settings.values()))
-    own = bench_words(first.bench)
+    bench_option = bench_words(first.bench)
     rivals = [rival.name for rival in runs.rivals[:RIVALS]]
     words = [*rivals, "--together", str(runs.folder), "--sample", str(first.sample)]
     alone = runs.share_split and len(several(first.bench)) == 1 and len(runs.reported) > 1
     return (
-        go_on("report", str(runs.folder), *own),
+        go_on("report", str(runs.folder), *bench_option),
         *([rank_command(first, words)] if alone else ()),
-        go_on("compare", str(runs.folder), "RUN", *own),
+        go_on("compare", str(runs.folder), "RUN", *bench_option),
         go_on(*resume_words(runs.folder, first.bench, first.teacher), evaluations=more),
     )

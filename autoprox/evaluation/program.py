@@ -108,11 +108,11 @@ class Program:
         for layer in range(len(measurement.layers)):
             tensors = {name: values[name][layer] for name in self._leaves}
             there = {n: t.to(device) for n, t in tensors.items() if t is not None}
-            own = {name: sizes[name][layer : layer + 1].to(device) for name in there}
+            layer_sizes = {name: sizes[name][layer : layer + 1].to(device) for name in there}
             for places, leaves in self._aligned(there):
                 program = program_of(tuple(self.reductions[i] for i in places))
                 rows = {name: tensor[None] for name, tensor in leaves.items()}
-                out[places, layer] = program._run(rows, own)[:, 0]
+                out[places, layer] = program._run(rows, layer_sizes)[:, 0]
         return out
 
     def _aligned(

@@ -204,8 +204,8 @@ class Default(Checked):
 
     def state(self) -> dict[str, Any]:
         """Return how long the population has not had a better best."""
-        own = {"highest": self.highest, "stale": self.stale, "elders": len(self.elders)}
-        return super().state() | own
+        facts = {"highest": self.highest, "stale": self.stale, "elders": len(self.elders)}
+        return super().state() | facts
 
     def restore(
         self, population: list[Candidate], state: Mapping[str, Any], known: Mapping[str, Candidate]

@@ -233,8 +233,8 @@ def algorithm(name: str) -> Callable[[OneAlgorithm], OneAlgorithm]:
         if not (inspect.isclass(kind) and issubclass(kind, Algorithm)):
             raise RunError(f"algorithm {name!r}: derive the class from autoprox.Algorithm")
         summary = kind.__doc__ or ""
-        told = summary and not summary.startswith(f"{kind.__name__}(")  # the dataclass's own
-        if not told and sys.flags.optimize < 2:  # python -OO drops docstrings
+        documented = summary and not summary.startswith(f"{kind.__name__}(")  # the dataclass's own
+        if not documented and sys.flags.optimize < 2:  # python -OO drops docstrings
             raise RunError(f"algorithm {name!r}: say how it searches in a docstring")
         if "__dataclass_fields__" not in vars(kind):
             raise RunError(f"algorithm {name!r}: decorate the class with dataclass(eq=False) too")

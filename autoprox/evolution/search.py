@@ -165,9 +165,11 @@ class Search:
         # those of its population.
         self.known |= {text: replace(candidate, ranks=None) for text, candidate in judged.items()}
         skipped = Candidate(proposed[0].graph, (), None, "the budget is spent", "")
-        told = self.known | judged  # with the ranks of the new ones
+        by_text = self.known | judged  # with the ranks of the new ones
         with drawing_from(self.generator), self._explained("survive"):
-            self.algorithm.tell([told.get(proposal.graph.text, skipped) for proposal in proposed])
+            self.algorithm.tell(
+                [by_text.get(proposal.graph.text, skipped) for proposal in proposed]
+            )
         parents = {text: proposal.parents for text, proposal in new.items()}
         return self._record(len(proposed), judged, parents)
 
@@ -199,11 +201,11 @@ class Search:
             kind = type(self.algorithm)
             if kind.__module__.startswith("autoprox."):
                 raise
-            own = {f.__code__.co_filename for f in vars(kind).values() if inspect.isfunction(f)}
+            files = {f.__code__.co_filename for f in vars(kind).values() if inspect.isfunction(f)}
             lines = [
                 f" ({frame.filename}, line {frame.lineno})"
                 for frame in traceback.extract_tb(error.__traceback__)
-                if frame.filename in own
+                if frame.filename in files
             ]
             raise RunError(
                 f"{method} of the algorithm {kind.__name__} failed: {reason_of(error)}"
@@ -265,7 +267,10 @@ class Search:
         # a fitness may differ.
         kept = [by_text[text] for text in checkpoint["population"]]
         ranks = [again.ranks for again in self.judge([member.graph for member in kept])]
-        population = [replace(member, ranks=own) for member, own in zip(kept, ranks, strict=True)]
+        population = [
+            replace(member, ranks=member_ranks)
+            for member, member_ranks in zip(kept, ranks, strict=True)
+        ]
         self.algorithm.restore(population, checkpoint["algorithm"], by_text)
         version, internal, gauss = checkpoint["random"]
         self.generator.setstate((version, tuple(internal), gauss))

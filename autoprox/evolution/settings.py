@@ -95,9 +95,9 @@ class Settings:
         """
         for name in ("spaces", "leave_out", "targets", "statistics", "seed_proxies"):
             if getattr(self, name) is not None:
-                given = listed(getattr(self, name))
+                values = listed(getattr(self, name))
                 # Two searches may have found one formula, and what both saw counts.
-                once = given if name == "seed_proxies" else tuple(dict.fromkeys(given))
+                once = values if name == "seed_proxies" else tuple(dict.fromkeys(values))
                 object.__setattr__(self, name, once)
         check_numbers(self, RunError, {"sample": "full"})
         if self.architectures is not None:

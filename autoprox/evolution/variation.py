@@ -82,12 +82,12 @@ class Variation:
         if compares(graph) or not taught:
             return graph
         node = random.choice(taught)
-        own = node.word.removeprefix(OF_TEACHER)
-        if own not in words or OF_TEACHER + own not in words:
+        statistic = node.word.removeprefix(OF_TEACHER)
+        if statistic not in words or OF_TEACHER + statistic not in words:
             return graph
         known = [(name, PRIMITIVES[name]) for name in self.vocabulary.primitives]
         joining = [name for name, word in known if word.arity == 2 and node.kind in word.kinds]
-        pair = apply(random.choice(joining), atom(own), atom(OF_TEACHER + own))
+        pair = apply(random.choice(joining), atom(statistic), atom(OF_TEACHER + statistic))
         return replaced(graph, node, pair)
 
     def allows(self, graph: Graph) -> bool:

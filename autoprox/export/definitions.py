@@ -238,22 +238,22 @@ def used_names(definition: Definition) -> list[ast.Name]:
 
 def _used_in(node: ast.stmt) -> list[ast.Name]:
     skipped = {id(inner) for mark in _marks(node) for inner in ast.walk(mark)}
-    names, own = [], set()
+    names, local_names = [], set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Name):
             names.append(inner)
-            own |= {inner.id} if isinstance(inner.ctx, ast.Store) else set()
+            local_names |= {inner.id} if isinstance(inner.ctx, ast.Store) else set()
         elif isinstance(inner, ast.arg):
-            own.add(inner.arg)
+            local_names.add(inner.arg)
         elif isinstance(inner, ast.alias):
-            own.add(inner.asname or inner.name.partition(".")[0])
+            local_names.add(inner.asname or inner.name.partition(".")[0])
         elif isinstance(inner, ast.ExceptHandler) and inner.name:
-            own.add(inner.name)
+            local_names.add(inner.name)
         elif isinstance(inner, ast.FunctionDef) and inner is not node:
-            own.add(inner.name)
+            local_names.add(inner.name)
     if not isinstance(node, ast.FunctionDef):  # an argument may have its function's name
-        own.discard(_name(node) or "")
-    return [use for use in names if use.id not in own and id(use) not in skipped]
+        local_names.discard(_name(node) or "")
+    return [use for use in names if use.id not in local_names and id(use) not in skipped]
 
 
 def _marks(node: ast.stmt) -> list[ast.expr]:

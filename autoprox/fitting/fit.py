@@ -246,8 +246,8 @@ def fit(
     tell = progress or silent
     with open_workers(jobs, backend, scheduler, folder) as workers:
         shown = shown_of(plan, wanted, workers, tell)
-        told = tuple(searches.values())
-        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers, told)
+        search_settings = tuple(searches.values())
+        fitter = Fitter(shown, model, graphs, asked, labels, labelling, layers, search_settings)
         results = []
         for repeat, number in enumerate(split_seeds):
             tell("fitting", repeat, repeats)
@@ -339,8 +339,8 @@ class Fitter:
     def _judged(self, proxy: FittedProxy, places: Sequence[int]) -> tuple[Assessment, ...]:
         """Return the figures on some architectures, the proxy's first, then by their figures."""
         evaluator = Evaluator(self.shown.evaluator.table.subset(places))
-        own = columns(self.shown.bench, places, self.shown.targets)
-        assessor = Assessor(evaluator, own, self.shown.known)
+        held_out_columns = columns(self.shown.bench, places, self.shown.targets)
+        assessor = Assessor(evaluator, held_out_columns, self.shown.known)
         whole = proxy.scores(self.shown.evaluator)
         at = {place: index for index, place in enumerate(places)}
         failed = {at[place]: reason for place, reason in whole.failures.items() if place in at}

@@ -61,7 +61,7 @@ def scale_of(sources: Sequence[str]) -> LayerScale:
 
 def searches_of(sources: Sequence[str]) -> dict[str, Any]:
     """Return the settings of the searches that found some inputs, by these, as JSON data."""
-    found: dict[str, Any] = {}
+    searches: dict[str, Any] = {}
     for source in sources:
         kind, colon, name = source.partition(":")
         if source == "known" or (kind in SCALES and not colon):
@@ -71,8 +71,8 @@ def searches_of(sources: Sequence[str]) -> dict[str, Any]:
         except LanguageError:  # an expression of layers, which no search found
             continue
         if recorded is not None:
-            found[source] = recorded
-    return found
+            searches[source] = recorded
+    return searches
 
 
 def _graph_of(source: str) -> Graph:

@@ -73,8 +73,8 @@ def labels_of(bench: Bench, places: Sequence[int], targets: Sequence[str], scale
             lacking = rows[int(np.flatnonzero(np.isnan(figures))[0])].name
             raise BenchError(f"{lacking} has no figure for {target}; leave the target out")
         for space in dict.fromkeys(spaces.tolist()):
-            own = spaces == space
-            labels[own] += _scaled(figures[own], scaled) / len(targets)
+            in_space = spaces == space
+            labels[in_space] += _scaled(figures[in_space], scaled) / len(targets)
     return labels
 
 

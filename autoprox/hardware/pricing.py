@@ -132,8 +132,10 @@ def _price(name: str, space: str, mark: str | None) -> Price:
         return Price(name, unit, {}, model)
     columns = devices(space) if space in SPACES else ()
     if f"{device}_{unit}" not in columns:
-        own = [column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")]
-        raise _UnknownDeviceError(f"device with {quantity} of {space}", device, own)
+        known_devices = [
+            column.removesuffix(f"_{unit}") for column in columns if column.endswith(f"_{unit}")
+        ]
+        raise _UnknownDeviceError(f"device with {quantity} of {space}", device, known_devices)
     named = measured(space, f"{device}_{unit}")  # some tables write the space before the cell
     table = {architecture.removeprefix(f"{space}/"): cost for architecture, cost in named.items()}
     drawn = np.random.default_rng(0).permutation([*table])[:ENOUGH].tolist()

@@ -64,9 +64,9 @@ def _node(box: Box) -> Markup:
     if box.kind:
         texts.append(tag("text", box.kind, x=x, y=y + 15, class_="kind", font_size=9.5, fill=INK,
                          stroke="none"))  # fmt: skip
-    told = meaning(box.node)
-    return tag("g", tag("title", told), outline, *texts,
+    explanation = meaning(box.node)
+    return tag("g", tag("title", explanation), outline, *texts,
                class_="node root" if box.root else "node", color=box.look.edge, fill=box.look.fill,
                stroke=ROOT_EDGE if box.root else "currentColor",
                stroke_width=2.8 if box.root else 1.5, stroke_linejoin="round", tabindex=0,
-               role="img", aria_label=told)  # fmt: skip
+               role="img", aria_label=explanation)  # fmt: skip

@@ -223,8 +223,8 @@ class Leaderboard:
         """Show the table in a notebook."""
 
         def cells(row: LeaderboardRow) -> list[str]:
-            own = {column.column: figure(column.somers, ".2f") for column in row.columns}
-            return [*cells_of(row), *(own.get(name, "-") for name in self.columns)]
+            by_column = {column.column: figure(column.somers, ".2f") for column in row.columns}
+            return [*cells_of(row), *(by_column.get(name, "-") for name in self.columns)]
 
         part = "held-out architectures" if self.settings["held_out"] else "architectures"
         caption = f"{self.bench}: {len(self.architectures)} {part}, {len(self)} proxies"

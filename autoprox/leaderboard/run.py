@@ -286,8 +286,8 @@ class _KeptScores:
             reason = f"the same score for every architecture of {', '.join(silent)}"
 
         def mean(attribute: str) -> float | None:
-            own = [getattr(column, attribute) for column in by_column]
-            return float(np.mean(own)) if own else None
+            column_values = [getattr(column, attribute) for column in by_column]
+            return float(np.mean(column_values)) if column_values else None
 
         return LeaderboardRow(
             place=None,

@@ -81,7 +81,7 @@ class ScoringWork:
             return list(store.missing(self.key, names))
         plain, quantised = by_bits(tuple(names))
         asked = [(None, plain), *((width, quantised) for width in sorted({*(self.bits or ())}))]
-        return list(chain(*(store.missing(self.network_key(width), own) for width, own in asked)))
+        return list(chain(*(store.missing(self.network_key(width), part) for width, part in asked)))
 
     def network_key(self, width: int | None) -> dict[str, Any]:
         """Return the key of the trained network's statistics at a number of bits, if any."""
@@ -277,15 +277,17 @@ def _table(works: Sequence[ScoringWork], names: Sequence[str], exhibit: Exhibit)
     first, bench, store = works[0], exhibit.bench, exhibit.store
     sampled = exhibit.probe.sample != "full"
 
-    def at(key: Mapping[str, Any], own: Sequence[str], bits: tuple[int, ...] | None) -> Measurement:
+    def at(
+        key: Mapping[str, Any], statistics: Sequence[str], bits: tuple[int, ...] | None
+    ) -> Measurement:
         if sampled and first.kept:
-            exhibit.measure_missing(key, own, bits)
-        held = not store.missing(key, own)
-        return store.load(key, own) if held else exhibit.measure(own, bits)
+            exhibit.measure_missing(key, statistics, bits)
+        held = not store.missing(key, statistics)
+        return store.load(key, statistics) if held else exhibit.measure(statistics, bits)
 
-    def measured(_: str, own: tuple[str, ...], width: int | None) -> Measurement:
+    def measured(_: str, statistics: tuple[str, ...], width: int | None) -> Measurement:
         bits = None if width is None else (width,) * len(first.bits or ())
-        return at(first.network_key(width), own, bits)
+        return at(first.network_key(width), statistics, bits)
 
     if bench.trained and (sampled or len(works) > 1):
         return table_of([TableRow("", work.bits) for work in works], names, measured)

@@ -146,7 +146,7 @@ class Probe:
         """
         elsewhere = {} if self.device == CPU else {"device": self.device.partition(":")[0]}
         functions = {"loss": bench.loss, "outputs": bench.outputs}
-        own = {
+        marks = {
             name: digest(function).mark
             for name, function in functions.items()
             if function is not None
@@ -164,7 +164,7 @@ class Probe:
             "seed": self.seed,
             "sample": self.sample,
             **elsewhere,
-            **own,
+            **marks,
             **taught,
             **mode,
         }

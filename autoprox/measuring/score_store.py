@@ -76,7 +76,7 @@ def identity(proxy: Scorable) -> str:
     """
     name, digests = _own_code(proxy)
     kept = keepable(proxy)
-    marks = [f" {own.text if kept else own.mark}" for own in digests]
+    marks = [f" {code.text if kept else code.mark}" for code in digests]
     if not isinstance(proxy, FunctionProxy):
         used = [STATISTICS[word] for word in proxy.statistics]
         marks += [f" {word.stored_name}" for word in used if word.version and not word.own]
@@ -87,7 +87,7 @@ def keepable(proxy: Scorable) -> bool:
     """Say whether scores can be cached: all code has a digest, or a version was declared."""
     if isinstance(proxy, FunctionProxy) and proxy.version is not None:
         return True
-    return not any(own.missing for own in _own_code(proxy)[1])
+    return not any(code.missing for code in _own_code(proxy)[1])
 
 
 def _own_code(proxy: Scorable) -> tuple[str, list[Digest]]:

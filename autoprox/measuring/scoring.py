@@ -151,10 +151,10 @@ def score_all(
         WorkerError: a worker was killed.
     """
     known, works = _known(job)
-    told = None
+    forecast = None
     if outlook:
-        told, works = _outlook(job, works)
-        outlook(told)
+        forecast, works = _outlook(job, works)
+        outlook(forecast)
     unsaved: dict[str, Kept] = {}
     progress(SCORING, 0, len(works))
     if _any_built(job, works):
@@ -165,9 +165,9 @@ def score_all(
         unsaved.update(noted)
         progress(SCORING, done, len(works))
         begun = begun or time.monotonic()  # what comes before the first is no measure of the others
-        if outlook and told and done == 1 + workers.jobs < told.built:
+        if outlook and forecast and done == 1 + workers.jobs < forecast.built:
             pace = (time.monotonic() - begun) / (done - 1)
-            outlook(replace(told, seconds=pace * (told.built - done)))
+            outlook(replace(forecast, seconds=pace * (forecast.built - done)))
     if works:
         again, lacking = _known(job, works)
         for name, kept in unsaved.items():

@@ -196,9 +196,9 @@ def _built(bench: Bench, architecture: Architecture, seed: int) -> nn.Module:
 def load_table(store: Store, rows: Sequence[TableRow], names: Sequence[str]) -> Table:
     """Return the table of the architectures with these rows; what is asked for is mapped."""
 
-    def loaded(key: str, own: tuple[str, ...], bits: int | None) -> Measurement:
+    def loaded(key: str, statistics: tuple[str, ...], bits: int | None) -> Measurement:
         facts = json.loads(key)
-        return store.load(facts if bits is None else {**facts, "bits": bits}, own)
+        return store.load(facts if bits is None else {**facts, "bits": bits}, statistics)
 
     return table_of(rows, names, loaded)
 
@@ -227,8 +227,8 @@ def table_of(
     def at(key: str, bits: int | None) -> Measurement:
         if bits is None or not quantised:
             return without_bits(key)
-        own = measured(key, quantised, bits)
-        return without_bits(key).joined(own) if plain else own
+        with_bits = measured(key, quantised, bits)
+        return without_bits(key).joined(with_bits) if plain else with_bits
 
     homes = [tuple((row.key, width) for width in row.bits or (None,)) for row in rows]
     places = {home: place for place, home in enumerate(dict.fromkeys(chain(*homes)))}

@@ -25,10 +25,10 @@ def diff_kendall(predicted: Tensor, labels: Tensor) -> Tensor:
         Dong et al., ParZC: Parametric Zero-Cost Proxies for Efficient NAS, AAAI 2025,
         https://arxiv.org/abs/2402.02105
     """
-    own = torch.tanh(ALPHA / 2 * (predicted[:, None] - predicted))
+    predicted_signs = torch.tanh(ALPHA / 2 * (predicted[:, None] - predicted))
     true = torch.tanh(ALPHA / 2 * (labels[:, None] - labels))
     count = len(labels)
-    return -(own * true).sum() / (count * (count - 1) / 2)
+    return -(predicted_signs * true).sum() / (count * (count - 1) / 2)
 
 
 def pairwise(predicted: Tensor, labels: Tensor) -> Tensor:

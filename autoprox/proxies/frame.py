@@ -279,8 +279,8 @@ def _parts(proxies: Iterable[AnyProxy]) -> list[Scorable]:
     """Return the proxies that have a score on one network, of which all are made, each once."""
     parts: list[Scorable] = []
     for proxy in proxies:
-        own = _parts(map(load, proxy.parts)) if isinstance(proxy, Ensemble) else [proxy]
-        parts += [part for part in own if part not in parts]
+        members = _parts(map(load, proxy.parts)) if isinstance(proxy, Ensemble) else [proxy]
+        parts += [part for part in members if part not in parts]
     return parts
 
 
@@ -381,7 +381,7 @@ def _said_loss(
     read = {name: how[name] for name in ("loss", "outputs")}
     try:
         with undisturbed(network, inputs):
-            own = private_copy(network, "train")
-            return loss_in_words(Subject(own, inputs, targets, (), how["seed"], **read))
+            copied = private_copy(network, "train")
+            return loss_in_words(Subject(copied, inputs, targets, (), how["seed"], **read))
     except StatisticError:
         return None

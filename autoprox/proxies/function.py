@@ -158,8 +158,8 @@ class FunctionProxy(Graphless):
         check_teacher(teacher, network, [self.name] if self.needs_teacher else [])
         with undisturbed(network, inputs):
             inputs, targets = plain_tensors(inputs), plain_tensors(targets)
-            own = private_copy(network, mode)
-            shown = (own, inputs, targets, layer_names(own), seed, mode)
+            copied = private_copy(network, mode)
+            shown = (copied, inputs, targets, layer_names(copied), seed, mode)
             subject = Subject(*shown, original=network, loss=loss, outputs=outputs)
             subject = with_teacher(subject, teacher)
             if bits is not None:
@@ -172,7 +172,7 @@ class FunctionProxy(Graphless):
         from torch import Tensor
 
         try:
-            said = self.function(subject)
+            result = self.function(subject)
         except StatisticError as error:
             raise StatisticError(f"{self.name}: {error}") from error.__cause__
         except AutoproxError as error:
@@ -180,12 +180,12 @@ class FunctionProxy(Graphless):
         except Exception as error:  # a function may be anybody's and raise anything
             raise ScoreError(f"{self.name} failed: {reason_of(error)}") from error
         try:
-            score = float(said.detach() if isinstance(said, Tensor) else said)
+            score = float(result.detach() if isinstance(result, Tensor) else result)
         except (TypeError, ValueError, RuntimeError):
-            shape = f" of shape {tuple(said.shape)}" if isinstance(said, Tensor) else ""
+            shape = f" of shape {tuple(result.shape)}" if isinstance(result, Tensor) else ""
             raise ScoreError(
                 f"{self.name}: expected one number; its function returned "
-                f"{type(said).__name__}{shape}"
+                f"{type(result).__name__}{shape}"
             ) from None
         if not math.isfinite(score):
             raise ScoreError(f"{self.name} has no score on this network: not finite ({score})")

@@ -190,15 +190,15 @@ def _silent(graph: Graph, evaluator: Evaluator) -> dict[int, str]:
 
     A statistic of layers may be 0 in all of them, as a count can.
     """
-    found: dict[int, str] = {}
+    silent: dict[int, str] = {}
     for node in graph.nodes():
         if node.kind is Layer and node.args:
             value = evaluator.value(node)
             assert value.present is not None
-            told = (value.numbers.bool() & value.present).any(1)
-            for place in told.logical_not().nonzero().flatten().tolist():
-                found.setdefault(place, node.text)
-    return found
+            any_nonzero = (value.numbers.bool() & value.present).any(1)
+            for place in any_nonzero.logical_not().nonzero().flatten().tolist():
+                silent.setdefault(place, node.text)
+    return silent
 
 
 def scores_of(graph: Graph, evaluator: Evaluator) -> Scores:
@@ -238,9 +238,9 @@ def from_file(path: Path) -> Proxy:
 
 def hinted(error: AutoproxError) -> LanguageError:
     """Return an error of an expression that was written; it says how an unknown word gets known."""
-    own = "; a word of your own is known once the file that defines it is loaded, as by --bench"
+    hint = "; a word of your own is known once the file that defines it is loaded, as by --bench"
     first, *pointed = str(error).splitlines()
-    return LanguageError("\n".join([first + own * first.startswith("unknown"), *pointed]))
+    return LanguageError("\n".join([first + hint * first.startswith("unknown"), *pointed]))
 
 
 def dumps(proxy: Proxy) -> str:

@@ -59,8 +59,8 @@ class Costs:
         The scales (32 bits a channel) do not count, as usual.
         """
         pairs = zip(self.layers, bits_per_layer(self.layers, bits), strict=True)
-        own = sum(math.ceil(layer.weights * width / 8) for layer, width in pairs)
-        return own + self.others * OTHER_BITS // 8
+        layer_bytes = sum(math.ceil(layer.weights * width / 8) for layer, width in pairs)
+        return layer_bytes + self.others * OTHER_BITS // 8
 
     def bops(self, bits: Bits) -> int:
         """Bit operations for one image: multiplications times weight bits times activation bits.

@@ -106,9 +106,11 @@ def somers(scores: Array, accuracies: Array) -> float:
 
 
 def somers_of(tau: float, scores: Array, accuracies: Array) -> float:
-    """Return Somers' D of two vectors whose Kendall's τ-b is known: τ-b sqrt(own / true pairs)."""
-    own, true = untied_pairs(dense_ranks(np.array([resolved(scores), accuracies])))
-    return float(np.clip(tau * math.sqrt(own / true), -1, 1)) if own and true else 0.0
+    """Return Somers' D of two vectors of known Kendall's τ-b: τ-b sqrt(score / true pairs)."""
+    score_pairs, true = untied_pairs(dense_ranks(np.array([resolved(scores), accuracies])))
+    return (
+        float(np.clip(tau * math.sqrt(score_pairs / true), -1, 1)) if score_pairs and true else 0.0
+    )
 
 
 TABULATED = 256
@@ -129,8 +131,8 @@ def kendall(scores: Array, accuracies: Array) -> float:
         return float(kendalltau(scores, accuracies).statistic)
     ranks = dense_ranks(np.array([scores, accuracies]))
     signs = np.sign(ranks[:, :, None] - ranks[:, None, :])
-    own, true = np.sqrt(untied_pairs(ranks))
-    return float(np.clip(np.prod(signs, axis=0).sum() // 2 / own / true, -1, 1))
+    score_divisor, true = np.sqrt(untied_pairs(ranks))
+    return float(np.clip(np.prod(signs, axis=0).sum() // 2 / score_divisor / true, -1, 1))
 
 
 def spearman(scores: Array, accuracies: Array) -> float:

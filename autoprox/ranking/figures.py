@@ -175,10 +175,10 @@ class Comparison:
         for column, counts, resampled in zip(
             self.columns, self._counts, self._resampled, strict=True
         ):
-            own = scores[column.places]
-            values = resampled(own)
-            best = self._best(own, column.accuracies, counts)
-            columns.append(_column(column, own, interval(values), best))
+            column_scores = scores[column.places]
+            values = resampled(column_scores)
+            best = self._best(column_scores, column.accuracies, counts)
+            columns.append(_column(column, column_scores, interval(values), best))
             resamples.append(values)
         correlations = np.array([row.correlation(self.correlation) for row in columns])
         own_joint = float(joint(correlations, self._weights))

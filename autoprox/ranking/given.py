@@ -48,10 +48,10 @@ def partial_given(scores: Array, accuracies: Array, given: Array) -> float | Non
     """
     ranks = np.stack([average_ranks(resolved(vector)) for vector in (scores, accuracies, *given)])
     centred = ranks - ranks.mean(axis=1, keepdims=True)
-    own, others = centred[:2].T, centred[2:].T
-    left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
+    pair, others = centred[:2].T, centred[2:].T
+    left = pair - others @ np.linalg.lstsq(others, pair, rcond=None)[0]
     squares = np.square(left).sum(axis=0)
-    if (squares <= RANK_ROUNDING * np.square(own).sum(axis=0)).any():
+    if (squares <= RANK_ROUNDING * np.square(pair).sum(axis=0)).any():
         return None
     return float(np.clip(left[:, 0] @ left[:, 1] / np.sqrt(squares.prod()), -1, 1))
 
@@ -90,6 +90,6 @@ def somers_among(
     """
     scores = resolved(scores)
     true = np.sign(accuracies[:, None] - accuracies[None, :])[np.triu(pairs, 1)]
-    own = np.sign(scores[:, None] - scores[None, :])[np.triu(pairs, 1)]
+    score_signs = np.sign(scores[:, None] - scores[None, :])[np.triu(pairs, 1)]
     count = int(np.abs(true).sum())
-    return (float((own * true).sum() / count) if count else None), count
+    return (float((score_signs * true).sum() / count) if count else None), count

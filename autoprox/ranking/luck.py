@@ -116,8 +116,8 @@ def selection_luck(
     if max(len(column.places) for column in columns) > LARGEST:
         return None
     counts = resampled_columns(columns, RESAMPLES, seed)
-    own, drawn = _joints(scores, columns, counts, correlation)
-    winner = int(np.argmax(own - costs))
+    joints, drawn = _joints(scores, columns, counts, correlation)
+    winner = int(np.argmax(joints - costs))
     chosen = np.argmax(drawn - costs[:, None], axis=0)
     left_out = [
         _outside(scores[k], columns, [draws[b] for draws in counts], correlation)
@@ -126,11 +126,11 @@ def selection_luck(
     left = np.array([reached for reached in left_out if reached is not None])
     if len(left) < RESAMPLES / 2:
         return None
-    search, floor = float(own[winner]), BRED * chance_floor(columns, correlation, candidates)
+    search, floor = float(joints[winner]), BRED * chance_floor(columns, correlation, candidates)
     outside = float(left.mean())
     corrected = min(outside, without_luck(search, floor, correlation))
     low, high = interval(left - outside + corrected)
-    rival, p = _against_known(own, drawn, known, columns, counts, correlation)
+    rival, p = _against_known(joints, drawn, known, columns, counts, correlation)
     return SelectionLuck(
         candidates=candidates,
         contenders=len(scores),
@@ -159,7 +159,10 @@ def _joints(
     ]
     correlations = np.array(
         [
-            [own(row[column.places]) for column, own in zip(columns, resampled, strict=True)]
+            [
+                correlate(row[column.places])
+                for column, correlate in zip(columns, resampled, strict=True)
+            ]
             for row in scores
         ]
     )
@@ -176,13 +179,13 @@ def _outside(
         out = drawn == 0
         if out.sum() < MINIMUM or np.ptp(column.accuracies[out]) == 0:
             return None
-        own = scores[column.places[out]]
-        correlations.append(CORRELATIONS[correlation](own, column.accuracies[out]))
+        column_scores = scores[column.places[out]]
+        correlations.append(CORRELATIONS[correlation](column_scores, column.accuracies[out]))
     return float(joint(np.array(correlations), weights(columns)))
 
 
 def _against_known(
-    own: Array,
+    joints: Array,
     drawn: Array,
     known: Mapping[str, Array],
     columns: Sequence[Column],
@@ -195,8 +198,8 @@ def _against_known(
     names, scores = list(known), np.array(list(known.values()))
     others, others_drawn = _joints(scores, columns, counts, correlation)
     best = int(np.argmax(others))
-    networks = sum(len(np.unique(own)) for own in networks_by_space(columns).values())
-    p = superior(own - others[best], drawn - others_drawn[best], networks)
+    networks = sum(len(np.unique(numbers)) for numbers in networks_by_space(columns).values())
+    p = superior(joints - others[best], drawn - others_drawn[best], networks)
     return names[best], p
 
 
@@ -211,10 +214,10 @@ def superior(differences: Array, resampled: Array, observations: int) -> float:
         observations: how many observations there are.
     """
     deviations = resampled.std(axis=1)
-    told = deviations > 0  # what never differs from the benchmark is not better
-    if not told.any():
+    varies = deviations > 0  # what never differs from the benchmark is not better
+    if not varies.any():
         return 1.0
-    differences, resampled, deviations = differences[told], resampled[told], deviations[told]
+    differences, resampled, deviations = differences[varies], resampled[varies], deviations[varies]
     studentised = differences / deviations
     limit = -math.sqrt(2 * math.log(math.log(max(observations, 3))))
     centres = np.where(studentised >= limit, differences, 0.0)
@@ -270,10 +273,10 @@ def _deviation(column: Column, correlation: RankCorrelation) -> float:
     ties = np.unique(column.accuracies[first], return_counts=True)[1]
     pairs = count * (count - 1)
     untied = 1 - float((ties * (ties - 1)).sum()) / pairs
-    told = 1 - float((ties * (ties - 1) * (2 * ties + 5)).sum()) / (pairs * (2 * count + 5))
+    share = 1 - float((ties * (ties - 1) * (2 * ties + 5)).sum()) / (pairs * (2 * count + 5))
     without_ties = math.sqrt(2 * (2 * count + 5) / (9 * pairs))
     divisor = untied if correlation == "somers" else math.sqrt(untied)
-    return without_ties * math.sqrt(told) / divisor
+    return without_ties * math.sqrt(share) / divisor
 
 
 def _alike(first: Column, second: Column) -> float:
@@ -345,8 +348,8 @@ def shuffled(columns: Sequence[Column], seed: int | Sequence[int]) -> list[Colum
     generator = np.random.default_rng(seed)
     rows, networks = places_by_space(columns), networks_by_space(columns)
     moved = {
-        space: dict(zip(own, _swapped(own, networks[space], generator), strict=True))
-        for space, own in rows.items()
+        space: dict(zip(places, _swapped(places, networks[space], generator), strict=True))
+        for space, places in rows.items()
     }
     swapped = []
     for column in columns:
@@ -367,6 +370,6 @@ def _swapped(
     swapped = places.copy()
     for count in np.unique(copies):
         among = np.flatnonzero(copies == count)
-        own = among[np.argsort(networks[among], kind="stable")].reshape(-1, count)
-        swapped[own] = places[own[generator.permutation(len(own))]]
+        by_network = among[np.argsort(networks[among], kind="stable")].reshape(-1, count)
+        swapped[by_network] = places[by_network[generator.permutation(len(by_network))]]
     return swapped

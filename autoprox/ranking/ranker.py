@@ -94,8 +94,8 @@ class Column:
         scale = math.sqrt(true) / (2 * self.noise)
         gaps = (np.abs(self.accuracies - accuracy) for accuracy in self.accuracies)
         right = [(erf(scale * gap).sum(), np.count_nonzero(gap)) for gap in gaps]
-        told, pairs = np.sum(right, axis=0)
-        return float(told / pairs)
+        expected, pairs = np.sum(right, axis=0)
+        return float(expected / pairs)
 
 
 def check_column(column: Column) -> None:
@@ -197,9 +197,9 @@ class Ranker:
 
         out = np.zeros((len(scores), len(self.columns)))
         for group in self._groups:
-            own = doubled_ranks(scores[:, group.places])
-            above = (torch.from_numpy(own) @ torch.from_numpy(group.ranks).T).numpy()
-            squares = [np.square(ranks).sum(axis=1) for ranks in (own, group.ranks)]
+            score_ranks = doubled_ranks(scores[:, group.places])
+            above = (torch.from_numpy(score_ranks) @ torch.from_numpy(group.ranks).T).numpy()
+            squares = [np.square(ranks).sum(axis=1) for ranks in (score_ranks, group.ranks)]
             out[:, group.members] = above / np.sqrt(np.maximum(np.outer(*squares), 1))
         return out
 
@@ -213,8 +213,8 @@ class Ranker:
             if len(group.places) > LARGEST:
                 correlated = CORRELATIONS[self.correlation]
                 out[:, group.members] = [
-                    [correlated(own, self.columns[i].accuracies) for i in group.members]
-                    for own in scores[:, group.places]
+                    [correlated(row, self.columns[i].accuracies) for i in group.members]
+                    for row in scores[:, group.places]
                 ]
                 continue
             ranks = dense_ranks(scores[:, group.places])
@@ -225,9 +225,9 @@ class Ranker:
             chunk = max(1, PAIRS_AT_ONCE // group.signs.shape[1])
             for start in range(0, len(scores), chunk):
                 rows = slice(start, start + chunk)
-                own = pair_signs(ranks[rows], self._scratch)
+                score_signs = pair_signs(ranks[rows], self._scratch)
                 # By torch, which keeps to one thread: numpy's threads wait in the way of others.
-                above = (torch.from_numpy(group.signs) @ torch.from_numpy(own)).numpy()
+                above = (torch.from_numpy(group.signs) @ torch.from_numpy(score_signs)).numpy()
                 out[rows, group.members] = above.T / divisors[rows]
         return out
 
@@ -270,7 +270,9 @@ def places_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:
     places: dict[str, list[NDArray[np.intp]]] = {}
     for column in columns:
         places.setdefault(column.space, []).append(column.places)
-    return {space: np.unique(np.concatenate(own)) for space, own in places.items()}
+    return {
+        space: np.unique(np.concatenate(column_places)) for space, column_places in places.items()
+    }
 
 
 def networks_by_space(columns: Sequence[Column]) -> dict[str, NDArray[np.intp]]:

@@ -37,17 +37,17 @@ def resampled_ds(scores: Array, accuracies: Array, counts: Array) -> Array:
     """
     if len(scores) > LARGEST_RESAMPLED:
         return linearised(scores, accuracies, counts, "somers")
-    own, true = signs(resolved(scores)), signs(accuracies)
-    return ratio(pairs(counts, own * true), pairs(counts, true * true))
+    score_signs, true = signs(resolved(scores)), signs(accuracies)
+    return ratio(pairs(counts, score_signs * true), pairs(counts, true * true))
 
 
 def resampled_taus(scores: Array, accuracies: Array, counts: Array) -> Array:
     """Return Kendall's τ-b on resamples of the architectures; see `resampled_ds`."""
     if len(scores) > LARGEST_RESAMPLED:
         return linearised(scores, accuracies, counts, "kendall")
-    own, true = signs(resolved(scores)), signs(accuracies)
-    squares = pairs(counts, own * own) * pairs(counts, true * true)
-    return ratio(pairs(counts, own * true), np.sqrt(squares))
+    score_signs, true = signs(resolved(scores)), signs(accuracies)
+    squares = pairs(counts, score_signs * score_signs) * pairs(counts, true * true)
+    return ratio(pairs(counts, score_signs * true), np.sqrt(squares))
 
 
 def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
@@ -68,9 +68,9 @@ def resampled_rhos(scores: Array, accuracies: Array, counts: Array) -> Array:
 
 def _rhos(scores: Array, true: Array, counts: Array) -> Array:
     """Return `resampled_rhos`, given the centred ranks of the accuracies."""
-    own = _centred_ranks(resolved(scores), counts)
-    above = np.einsum("rn,rn,rn->r", counts, own, true)
-    squares = [np.einsum("rn,rn,rn->r", counts, ranks, ranks) for ranks in (own, true)]
+    score_ranks = _centred_ranks(resolved(scores), counts)
+    above = np.einsum("rn,rn,rn->r", counts, score_ranks, true)
+    squares = [np.einsum("rn,rn,rn->r", counts, ranks, ranks) for ranks in (score_ranks, true)]
     return ratio(above, np.sqrt(squares[0] * squares[1]))
 
 
@@ -112,11 +112,13 @@ def linearised(
     infinitesimal jackknife (The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter
     6); what is left out falls with the number of architectures.
     """
-    own, true = dense_ranks(np.stack([resolved(scores), accuracies]))
-    above = np.array([_agreement(own, true, i) for i in range(len(own))], dtype=np.float64)
+    score_ranks, true = dense_ranks(np.stack([resolved(scores), accuracies]))
+    above = np.array(
+        [_agreement(score_ranks, true, i) for i in range(len(score_ranks))], dtype=np.float64
+    )
     below = [len(true) - np.bincount(true)[true]]
     if correlation == "kendall":
-        below.append(len(own) - np.bincount(own)[own])
+        below.append(len(score_ranks) - np.bincount(score_ranks)[score_ranks])
     totals = np.array([untied.sum() for untied in below], dtype=np.float64)
     if not totals.all():
         return np.zeros(len(counts))
@@ -128,11 +130,11 @@ def linearised(
     return np.asarray(value + counts @ slopes - slopes.sum())
 
 
-def _agreement(own: Ranks, true: Ranks, place: int) -> int:
+def _agreement(score_ranks: Ranks, true: Ranks, place: int) -> int:
     """Return the concordant less the discordant pairs of one architecture."""
     signs, others = (
         (ranks > ranks[place]).view(np.int8) - (ranks < ranks[place]).view(np.int8)
-        for ranks in (own, true)
+        for ranks in (score_ranks, true)
     )
     return int(np.sum(signs * others, dtype=np.int64))
 
@@ -167,9 +169,10 @@ def resampled_columns(columns: Sequence[Column], resamples: int, seed: int) -> l
     rows, networks = places_by_space(columns), networks_by_space(columns)
     draws = {
         space: _at(
-            resample(len(np.unique(own)), resamples, [seed, zlib.crc32(space.encode())]), own
+            resample(len(np.unique(numbers)), resamples, [seed, zlib.crc32(space.encode())]),
+            numbers,
         )
-        for space, own in networks.items()
+        for space, numbers in networks.items()
     }
     return [_at(draws[c.space], np.searchsorted(rows[c.space], c.places)) for c in columns]
 

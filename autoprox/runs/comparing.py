@@ -176,8 +176,8 @@ def compare(
         if isinstance(left, Figures) and isinstance(right, Figures)
     ]
     rows = [
-        _compared(name, run, own, outcome)
-        for name, run, own, outcome in zip(names, compared, alone, figures, strict=True)
+        _compared(name, run, unshared, outcome)
+        for name, run, unshared, outcome in zip(names, compared, alone, figures, strict=True)
     ]
     asked = differing(run.settings for run in compared)
     return RunsComparison(tuple(rows), asked, architectures, targets, tuple(differences), reason)
@@ -186,9 +186,9 @@ def compare(
 def _ground(run: Run, bench: str | Path | Bench, teacher: str | None, cache: Path) -> Ground:
     """Return the ground of a run."""
     files = RunFolder(run.folder)
-    own = bench if isinstance(bench, Bench) and bench.name == run.settings.bench else ""
+    run_bench = bench if isinstance(bench, Bench) and bench.name == run.settings.bench else ""
     same = teacher is not None and placed_teacher(teacher) == run.settings.teacher
-    source = source_of(own, run.settings, files, teacher if same else None)
+    source = source_of(run_bench, run.settings, files, teacher if same else None)
     return ground_of(files, source, run.settings, cache)
 
 
@@ -204,11 +204,11 @@ def _figures(
     common = [name for name in places[0] if all(name in held_out for held_out in places)]
     targets = tuple(t for t in grounds[0].targets if all(t in ground.targets for ground in grounds))
     if not common:
-        told = "; ".join(
+        text = "; ".join(
             f"{run.folder} held out {len(held_out)} of {ground.bench.name}"
             for run, ground, held_out in zip(runs, grounds, places, strict=True)
         )
-        return [""] * len(runs), {}, targets, f"the runs share no held-out architecture: {told}"
+        return [""] * len(runs), {}, targets, f"the runs share no held-out architecture: {text}"
     if not targets:
         return [""] * len(runs), {}, (), "the runs share no target to rank by"
     first = [places[0][name] for name in common]
@@ -221,8 +221,8 @@ def _figures(
     measure()
     judge = Comparison(columns)
     outcomes: list[Figures | str] = []
-    for run, ground, own in zip(runs, grounds, places, strict=True):
-        evaluator = Evaluator(ground.table([own[name] for name in common]))
+    for run, ground, place_of in zip(runs, grounds, places, strict=True):
+        evaluator = Evaluator(ground.table([place_of[name] for name in common]))
         scores = evaluator(run.best.graph)
         outcomes.append(scores.failure or judge(np.asarray(scores.values)))
     return outcomes, dict(spaces), targets, None
@@ -239,15 +239,15 @@ def _alone(runs: Sequence[Run]) -> list[tuple[tuple[str, ...], int]]:
     best = [forms(run) for run in runs]
     formulas = [{form(judged.candidate.graph).text for judged in run.judged} for run in runs]
     rows = []
-    for place, own in enumerate(best):
+    for place, graphs in enumerate(best):
         others = set().union(*(texts for i, texts in enumerate(formulas) if i != place))
-        alone = tuple(graph.text for text, graph in own.items() if text not in others)
-        rows.append((alone, len(own)))
+        alone = tuple(graph.text for text, graph in graphs.items() if text not in others)
+        rows.append((alone, len(graphs)))
     return rows
 
 
 def _compared(
-    name: str, run: Run, own: tuple[tuple[str, ...], int], outcome: Figures | str
+    name: str, run: Run, unshared: tuple[tuple[str, ...], int], outcome: Figures | str
 ) -> ComparedRun:
     graph: Graph = run.best.graph
     figures = outcome if isinstance(outcome, Figures) else None
@@ -259,8 +259,8 @@ def _compared(
         joint=None if figures is None else figures.joint,
         joint_interval=None if figures is None else figures.joint_interval,
         failure=outcome if isinstance(outcome, str) and outcome else None,
-        alone=own[0],
-        best=own[1],
+        alone=unshared[0],
+        best=unshared[1],
     )
 
 

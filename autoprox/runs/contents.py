@@ -46,6 +46,6 @@ def check_varied(varied: Mapping[str, Mapping[str, Any]]) -> None:
     if not varied:
         raise RunError("expected the settings of each run by its name, got none")
     check_names(varied)
-    for name, own in varied.items():
-        if not isinstance(own, Mapping):
-            raise RunError(f"expected the settings of the run {name!r} by name; got {own!r}")
+    for name, settings in varied.items():
+        if not isinstance(settings, Mapping):
+            raise RunError(f"expected the settings of the run {name!r} by name; got {settings!r}")

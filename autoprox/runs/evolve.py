@@ -27,7 +27,9 @@ from autoprox.statistics.store import default_folder
 
 
 @named_options()
-@resumed_alone(Settings, "run", "bench", "evaluations", "permutations", "teacher", own=Algorithm)
+@resumed_alone(
+    Settings, "run", "bench", "evaluations", "permutations", "teacher", allowed=Algorithm
+)
 @one_thread()
 def evolve(
     bench: str | Path | Bench = "",
@@ -144,9 +146,9 @@ def evolve(
     folder = Path(cache) if cache is not None else default_folder()
     opened = open_workers(jobs, backend, scheduler, folder)
     if resume is not None:
-        own = algorithm if isinstance(algorithm, Algorithm) else None
+        instance = algorithm if isinstance(algorithm, Algorithm) else None
         more = {"evaluations": evaluations, "permutations": permutations or None}
-        return resume_in(Path(resume), bench, own, teacher, more, opened, folder, watcher)
+        return resume_in(Path(resume), bench, instance, teacher, more, opened, folder, watcher)
     ground = laid(bench, folder, asked)
     return begin_in(ground, out, opened, watcher)
 

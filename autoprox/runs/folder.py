@@ -202,7 +202,7 @@ class RunFolder:
             AutoproxError: a file is damaged.
         """
         config = self.config()
-        before, settings = (Settings.from_json(each.settings) for each in (config, asked))
+        before, settings = (Settings.from_json(record.settings) for record in (config, asked))
         if replace(asked, settings=config.settings) == config and settings == before:
             return
         if settings.evaluations > before.evaluations:
@@ -250,8 +250,8 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         lines = [_line(text, generation.parents[text], new) for text, new in generation.new.items()]
-        own = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
-        self._rows.append({**figures(generation, held_out), **own})
+        extra = {"seconds": round(seconds, 3), "expression": generation.best.graph.text}
+        self._rows.append({**figures(generation, held_out), **extra})
         write_text(self.path / "generations.csv", csv_of(self._rows))
         self._journal.save(lines, checkpoint, {"rows": self._rows})
 

@@ -252,8 +252,8 @@ def lay(
     probes = _probes(benches, search, settings)
     taught = () if settings.statistics else _taught_words(benches, probes)
     if new and settings.statistics is None and own_statistics():
-        own = _shared_statistics(benches, None, own=True)
-        settings = replace(settings, statistics=(*own, *taught))
+        shared = _shared_statistics(benches, None, own=True)
+        settings = replace(settings, statistics=(*shared, *taught))
     words: Sequence[str] = kept.words if kept else ()
     if not words:
         words = [*_shared_statistics(benches, settings.statistics), *taught, *needed]
@@ -340,11 +340,11 @@ def _shared_statistics(
     first, *others = words.values()
     shared = tuple(name for name in first if all(name in names for names in others))
     if others and not shared:
-        told = "; ".join(
+        text = "; ".join(
             f"{name} has {', '.join(names) or 'none'}" for name, names in words.items()
         )
         raise BenchError(
-            f"the benches have no statistic in common: {told}. Name statistics that all of them "
+            f"the benches have no statistic in common: {text}. Name statistics that all of them "
             "show, or leave a bench out"
         )
     return shared
@@ -355,8 +355,8 @@ def _seeded(settings: Settings, new: bool) -> tuple[Settings, tuple[Graph, ...]]
 
     Those of a new run say which searches found them; one that goes on keeps what it was told.
     """
-    found = [load(name) for name in settings.seed_proxies]
-    seeds = tuple(proxy.graph for proxy in found)
+    loaded = [load(name) for name in settings.seed_proxies]
+    seeds = tuple(proxy.graph for proxy in loaded)
     for name, graph in zip(settings.seed_proxies, seeds, strict=True):
         if settings.comparing and not compares(graph):
             raise LanguageError(
@@ -369,7 +369,7 @@ def _seeded(settings: Settings, new: bool) -> tuple[Settings, tuple[Graph, ...]]
     )
     searches = settings.searches
     if new:
-        told = zip(settings.seed_proxies, found, strict=True)
-        recorded = {name: proxy.provenance.get("settings") for name, proxy in told}
-        searches = {name: own for name, own in recorded.items() if own is not None} or None
+        pairs = zip(settings.seed_proxies, loaded, strict=True)
+        recorded = {name: proxy.provenance.get("settings") for name, proxy in pairs}
+        searches = {name: search for name, search in recorded.items() if search is not None} or None
     return replace(settings, seed_proxies=kept, searches=searches), seeds

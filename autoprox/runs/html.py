@@ -26,8 +26,10 @@ def run_html(run: Run) -> str:
     """Return what a run found on the held-out architectures, beside the known proxies."""
     asked = run.settings
     if not run.held_out:
-        told = f"{run.title}: stopped before it could assess anything, or still going. Best so far:"
-        return join([tag("p", told, " ", tag("code", run.best_text))])
+        state = (
+            f"{run.title}: stopped before it could assess anything, or still going. Best so far:"
+        )
+        return join([tag("p", state, " ", tag("code", run.best_text))])
     columns = next(([c.column for c in row.columns] for row in run.held_out), [])
     on_search = {row.name: row.joint for row in run.search}
     left_out = f" ({', '.join(asked.leave_out)} left out)" if asked.leave_out else ""
@@ -59,7 +61,7 @@ def run_html(run: Run) -> str:
 def _cells(row: Assessment, on_search: float | None, columns: Sequence[str], run: Run) -> list[str]:
     """Return the row of a table that shows an assessment of a run."""
     measure, by_bench = run.settings.measure, bool(run.benches)
-    own = {
+    by_column = {
         c.column: f"{figure(c.correlation(measure), '.2f')} ({figure(c.spearman, '.2f')})"
         for c in row.columns
     }
@@ -71,7 +73,7 @@ def _cells(row: Assessment, on_search: float | None, columns: Sequence[str], run
         interval_text(row.joint_interval),
         figure(on_search),
         "-" if lost is None or few is None else f"{lost:.2f}, {few:.2f}",
-        *(own.get(name, "-") for name in columns),
+        *(by_column.get(name, "-") for name in columns),
         row.expression if row.failure is None else f"no score: {row.failure}",
     ]
 
@@ -99,8 +101,8 @@ def runs_html(runs: Runs) -> str:
     gain = median_text(runs.medians.get("over_best_known"))
     rows.append(["median", *middle, "", gain, "", ""])
     shown = table(runs.title, [*headings, "formula"], rows)
-    told = f"Picked: {runs.best.graph.text} of {runs.pick}: {RULE}. Written to {runs.folder}."
-    return join([shown, tag("p", told)])
+    picked = f"Picked: {runs.best.graph.text} of {runs.pick}: {RULE}. Written to {runs.folder}."
+    return join([shown, tag("p", picked)])
 
 
 def median_text(value: Median | None) -> str:

@@ -118,23 +118,23 @@ def of_mean(values: NDArray[np.float64]) -> Interval:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def over_architectures(found: Mapping[str, Array], known: Mapping[str, Array]) -> Interval:
+def over_architectures(resampled: Mapping[str, Array], known: Mapping[str, Array]) -> Interval:
     """Return the 95 % bootstrap interval over architectures of what was found less what is known.
 
     The families stay as they are; the interval says nothing of other families, as `of_mean` does.
 
     Args:
-        found: by family the joint correlation on each resample of its architectures,
+        resampled: by family the joint correlation on each resample of its architectures,
             ``(formulas, resamples)``, of which the median over the formulas counts.
         known: by family that of a known proxy on the same resamples, ``(resamples,)``.
 
-    >>> found = {"a": np.array([[0.5, 0.6], [0.7, 0.6]]), "b": np.array([[0.4, 0.2]])}
+    >>> resampled = {"a": np.array([[0.5, 0.6], [0.7, 0.6]]), "b": np.array([[0.4, 0.2]])}
     >>> known = {"a": np.array([0.5, 0.5]), "b": np.array([0.1, 0.1])}
-    >>> low, high = over_architectures(found, known)  # of .2 and .1
+    >>> low, high = over_architectures(resampled, known)  # of .2 and .1
     >>> round(low, 4), round(high, 4)
     (0.1025, 0.1975)
     """
-    gains = [np.median(joints, axis=0) - known[family] for family, joints in found.items()]
+    gains = [np.median(joints, axis=0) - known[family] for family, joints in resampled.items()]
     return interval(np.mean(gains, axis=0))
 
 
@@ -149,6 +149,6 @@ def known_everywhere(
         family: {row.name: row.joint for row in rows if row.known and row.joint is not None}
         for family, rows in tables.items()
     }
-    shared = set.intersection(*(set(own) for own in joints.values()))
+    shared = set.intersection(*(set(by_name) for by_name in joints.values()))
     names = [name for name in next(iter(joints.values())) if name in shared]
-    return {name: {family: own[name] for family, own in joints.items()} for name in names}
+    return {name: {family: by_name[name] for family, by_name in joints.items()} for name in names}

@@ -22,12 +22,12 @@ def parts(
     search: list[int] = []
     held_out: list[int] = []
     start = 0
-    for own in benches:
-        stop = start + len(own.architectures)
+    for member in benches:
+        stop = start + len(member.architectures)
         places = [i for i in range(start, stop) if bench.architectures[i].space in evolved]
         if places:
-            spaces = {own.architectures[i - start].space for i in places}
-            parts = split(own.restricted(spaces), settings.split_seed, settings.held_out_share)
+            spaces = {member.architectures[i - start].space for i in places}
+            parts = split(member.restricted(spaces), settings.split_seed, settings.held_out_share)
             for part, indices in ((search, parts.search), (held_out, parts.held_out)):
                 chosen = [places[i] for i in indices]
                 _check_ranked(bench, chosen, targets)
@@ -46,18 +46,18 @@ def _evolved(bench: Bench, benches: Sequence[Bench], settings: Settings) -> tupl
     """Return the spaces to evolve on, of which there is at least one."""
     spaces = settings.spaces
     if spaces is None:
-        names = [own.name for own in benches]
+        names = [member.name for member in benches]
         for name in settings.leave_out:
             if name not in names:
                 raise UnknownNameError("bench of this run", name, names)
-        left = [own for own in benches if own.name not in settings.leave_out]
+        left = [member for member in benches if member.name not in settings.leave_out]
         if not left:
             raise BenchError(
                 f"nothing is left to evolve on without {', '.join(settings.leave_out)}"
             )
         if len(left) == len(benches):
             return bench.spaces
-        return tuple(f"{own.name}/{space}" for own in left for space in own.spaces)
+        return tuple(f"{member.name}/{space}" for member in left for space in member.spaces)
     if not spaces:
         raise BenchError(f"expected a space to evolve on ({', '.join(bench.spaces)}), got none")
     for space in spaces:

@@ -52,14 +52,14 @@ def check_shuffled(settings: Settings) -> None:
     These have lost what the true search owes to them, so that the p would be too small.
     """
     if settings.permutations and not settings.begins_anew:
-        found = (
+        start = (
             "the front of another run"
             if settings.started_from
             else f"what a search found ({', '.join(settings.searches or ())})"
         )
         raise RunError(
             "searches on shuffled accuracies say nothing of a run that begins with what was found "
-            f"on the true ones; this one begins with {found}: leave permutations out, or ask a run "
+            f"on the true ones; this one begins with {start}: leave permutations out, or ask a run "
             "that begins anew for them"
         )
 

@@ -317,7 +317,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         judged, failures = _judged(files.lines(checkpoint), graphs or {})
     except AutoproxError as error:
         raise RunError(str(error)) from None
-    told = ("best_seed", "luck", "null", "elsewhere", "placed", "lower_is_better", *PARTS)
+    attributes = ("best_seed", "luck", "null", "elsewhere", "placed", "lower_is_better", *PARTS)
     return Run(
         folder=folder,
         settings=settings,
@@ -328,7 +328,7 @@ def read_run(folder: str | Path, graphs: Mapping[str, Graph] | None = None) -> R
         failures=failures,
         reported=report.evaluations if report else None,
         finished=files.finished(settings),
-        **({name: getattr(report, name) for name in told} if report else {}),
+        **({name: getattr(report, name) for name in attributes} if report else {}),
     )
 
 

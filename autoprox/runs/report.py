@@ -34,11 +34,11 @@ def finish(
     held_out: Judge,
     finished: bool,
     nulls: Sequence[float],
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Assess the best proxies, and write the report and the best one.
 
-    `nulls` is the best fitness of each search on shuffled accuracies; `told` is called with how
+    `nulls` is the best fitness of each search on shuffled accuracies; `progress` is called with how
     many proxies are assessed, and of how many.
 
     Raises:
@@ -54,7 +54,7 @@ def finish(
     named += ground.known.items()
     evaluator = held_out.evaluator or Evaluator(ground.table(ground.held_out))
     evaluators = {"held_out": evaluator, "search": search.judge.evaluator}
-    tables = _assessed(ground, named, evaluators, told)
+    tables = _assessed(ground, named, evaluators, progress)
     luck = luck_of(search, ground.known) if is_joint(settings) else None
     null = null_luck(best[0].fitness or 0.0, nulls, settings.measure) if nulls else None
     seeds = zip(settings.seed_proxies, ground.seeds, strict=True)
@@ -130,7 +130,7 @@ def _assessed(
     ground: Ground,
     named: Sequence[tuple[str, Graph]],
     evaluators: Mapping[str, Evaluator | None],
-    told: Callable[[int, int], None],
+    progress: Callable[[int, int], None],
 ) -> dict[str, tuple[Assessment, ...]]:
     """Assess proxies on each part of the benches; a part without architectures has none.
 
@@ -143,11 +143,11 @@ def _assessed(
     for part, indices in parts.items():
         if not indices:
             continue
-        told(done, total)
+        progress(done, total)
         assessor = ground.assessor(indices, evaluators.get(part))
         for _, graph in named:  # this takes long, and each as long as the others
             assessor.figures(graph)
             done += 1
-            told(done, total)
+            progress(done, total)
         tables[part] = tuple(assessor(name, graph) for name, graph in named)
     return tables

@@ -55,8 +55,8 @@ def laid(bench: str | Path | Bench, cache: Path, options: dict[str, Any]) -> Gro
             options[path] = absolute(options[path])
     if options.get("teacher"):
         options["teacher"] = placed_teacher(options["teacher"])
-    settings, own = _asked(name, options)
-    ground = lay(source, settings, cache, own, new=True)
+    settings, algorithm = _asked(name, options)
+    ground = lay(source, settings, cache, algorithm, new=True)
     check_seeds(ground, source, settings.seed_proxies)
     check_shuffled(ground.settings)
     return ground
@@ -69,11 +69,15 @@ def _asked(bench: str, options: dict[str, Any]) -> tuple[Settings, Algorithm | N
         RunError: parameters are given twice, or no target or statistic where some are given.
     """
     algorithm = options.get("algorithm")
-    own = None if algorithm is None or isinstance(algorithm, str) else algorithm
-    named = {} if own is None else {"algorithm": name_of(own), "parameters": own.parameters()}
-    if own is not None and options.get("parameters"):
+    instance = None if algorithm is None or isinstance(algorithm, str) else algorithm
+    named = (
+        {}
+        if instance is None
+        else {"algorithm": name_of(instance), "parameters": instance.parameters()}
+    )
+    if instance is not None and options.get("parameters"):
         raise RunError(
-            f"an algorithm that is an object has its own parameters; got {own!r} and "
+            f"an algorithm that is an object has its own parameters; got {instance!r} and "
             f"parameters={options['parameters']!r}: give them to the object, or the algorithm by "
             "its name"
         )
@@ -81,7 +85,7 @@ def _asked(bench: str, options: dict[str, Any]) -> tuple[Settings, Algorithm | N
     for words in ("targets", "statistics"):
         if getattr(settings, words) == ():
             raise RunError(f"expected one of the {words} or more, or None for the usual; got none")
-    return settings, own
+    return settings, instance
 
 
 def search_on(ground: Ground, workers: Workers) -> Search:

@@ -129,17 +129,17 @@ def evolve_several(
     opened = open_workers(jobs, backend, scheduler, folder)
     names = tuple(listed(loggers))
     Tracker(Silent(), names)  # a mistake in them shows before anything begins
-    own = options.get("algorithm")
-    own = own if isinstance(own, Algorithm) else None
+    algorithm = options.get("algorithm")
+    algorithm = algorithm if isinstance(algorithm, Algorithm) else None
     if resume is None:
         path, grounds = _begun(bench, varied, out, folder, options)
     else:
-        kept = {"evaluations", "permutations", "teacher", *(["algorithm"] if own else [])}
+        kept = {"evaluations", "permutations", "teacher", *(["algorithm"] if algorithm else [])}
         if out is not None or varied or options.keys() - kept:
             raise RunError("resumed runs keep their settings: give resume alone, or start new ones")
         path = Path(resume)
         teacher = options.pop("teacher", None)
-        grounds = _again(path, bench, own, teacher, options, folder)
+        grounds = _again(path, bench, algorithm, teacher, options, folder)
     members = [
         Member(
             path,
@@ -147,7 +147,7 @@ def evolve_several(
             bench if isinstance(bench, Bench) else ground.settings.bench,
             ground.settings,
             folder,
-            own,
+            algorithm,
             names,
             ground.config,
         )
@@ -168,7 +168,9 @@ def _begun(
 ) -> tuple[Path, dict[str, Ground]]:
     """Return the folder of new runs, in which it stands what they are, and their grounds."""
     check_varied(varied)
-    grounds = {name: laid(bench, cache, {**options, **own}) for name, own in varied.items()}
+    grounds = {
+        name: laid(bench, cache, {**options, **settings}) for name, settings in varied.items()
+    }
     first = next(iter(grounds.values()))
     path = Path(out) if out is not None else _own_folder(first, varied)
     with RunFolder(path):
@@ -205,17 +207,17 @@ def _again(
             name: extended(Settings.from_json(config.settings), more, path / name)
             for name, config in asked.items()
         }
-        finished = all(RunFolder(path / name).finished(own) for name, own in settings.items())
+        finished = all(RunFolder(path / name).finished(wanted) for name, wanted in settings.items())
         if finished and read_runs(path).written:
             raise RunError(
                 f"the runs in {path} are finished; ask for more --evaluations or (more) "
                 "--permutations, or start new ones"
             )
         grounds = {}
-        for name, own in settings.items():
+        for name, wanted in settings.items():
             files = RunFolder(path / name)
-            source = source_of(bench, own, files, teacher)
-            grounds[name] = laid_again(source, own, cache, algorithm, path / name, asked[name])
+            source = source_of(bench, wanted, files, teacher)
+            grounds[name] = laid_again(source, wanted, cache, algorithm, path / name, asked[name])
             if grounds[name].digest != asked[name].bench:
                 raise RunError(
                     f"the bench of the runs in {path} has changed since they began (figures, "
@@ -261,8 +263,8 @@ def _done(
         if runs.finished:
             members[0].stop.unlink(missing_ok=True)
     if problems:
-        told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-        raise RunError(f"{len(problems)} of the runs in {path} failed, the others are kept: {told}")
+        text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+        raise RunError(f"{len(problems)} of the runs in {path} failed, the others are kept: {text}")
     if stopped and (runs.finished or not runs.runs):
         raise KeyboardInterrupt
     return runs

@@ -139,8 +139,8 @@ class Runs:
             more = "begin several with --seeds" if self.finished else self._going_on
             raise RunError(f"{has}: {more}")
         number = f"{len(parts)}" if self.finished else f"{len(parts)} of {len(self.settings)}"
-        told = f"The best proxies of {number} runs in {self.folder}, by the mean of their ranks."
-        return Ensemble(f"{self.folder.name}, {number} together", parts, mean_of_ranks, told)
+        text = f"The best proxies of {number} runs in {self.folder}, by the mean of their ranks."
+        return Ensemble(f"{self.folder.name}, {number} together", parts, mean_of_ranks, text)
 
     @property
     def share_split(self) -> bool:
@@ -204,7 +204,7 @@ class Runs:
         ]
         rivals = []
         for name in names:
-            gains = [own - known[name] for own, known in tables]
+            gains = [best - known[name] for best, known in tables]
             below, above = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
             joints = median([known[name] for _, known in tables])
             rivals.append(Rival(name, joints, median(gains), below, above))
@@ -220,11 +220,11 @@ class Runs:
         if not by_family:
             return None
         joints = {
-            family: median([run.transfer[0].joint or 0.0 for run in own])
-            for family, own in by_family.items()
+            family: median([run.transfer[0].joint or 0.0 for run in runs])
+            for family, runs in by_family.items()
         }
         return LeftOut(
-            joints, known_everywhere({k: own[0].transfer for k, own in by_family.items()})
+            joints, known_everywhere({k: runs[0].transfer for k, runs in by_family.items()})
         )
 
     @cached_property
@@ -295,10 +295,10 @@ class Runs:
 
 def differing(settings: Iterable[Settings]) -> dict[str, tuple[Any, ...]]:
     """Return the settings that differ between runs, with the values of each."""
-    told = [each.to_json() for each in settings]
-    names = dict.fromkeys(name for each in told for name in each)
-    values = {name: tuple(each.get(name) for each in told) for name in names}
-    return {name: own for name, own in values.items() if any(value != own[0] for value in own)}
+    records = [run_settings.to_json() for run_settings in settings]
+    names = dict.fromkeys(name for record in records for name in record)
+    values = {name: tuple(record.get(name) for record in records) for name in names}
+    return {name: row for name, row in values.items() if any(value != row[0] for value in row)}
 
 
 def _joints(rows: Sequence[Assessment]) -> tuple[float, dict[str, float]]:

@@ -135,10 +135,10 @@ def _begun(
     else:
         source = RunFolder(origin.folder).bench(origin.settings)
     name = source.name if isinstance(source, Bench) else source
-    told = origin.settings.to_json()
+    recorded = origin.settings.to_json()
     begun = {
         "seed_proxies": tuple(candidate.text for candidate in origin.front),
-        "started_from": {key: value for key, value in told.items() if key != "seed_proxies"},
+        "started_from": {key: value for key, value in recorded.items() if key != "seed_proxies"},
     }
     kept = vars(origin.settings) if name == origin.settings.bench else {}
     kept = {key: value for key, value in kept.items() if key not in ("bench", *OWN)}

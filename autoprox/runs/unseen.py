@@ -29,16 +29,18 @@ def check_seeds(ground: Ground, source: str | Bench, seeds: tuple[str, ...]) -> 
             check_unseen(ground, source, recorded, f"the search that found the seed proxy {name}")
 
 
-def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], what: str) -> None:
+def check_unseen(
+    ground: Ground, source: str | Bench, settings: Mapping[str, Any], what: str
+) -> None:
     """Check that a search, and those behind it, did not see what a run reports on.
 
-    `told` are the settings of the search, as JSON data, and `what` is its name in a message.
+    `settings` are those of the search, as JSON data, and `what` is its name in a message.
 
     Raises:
         RunError: one did, or its bench is a file that nobody named, or its settings are damaged.
     """
     reported = ground.networks([*ground.held_out, *ground.transfer])
-    for recorded in ancestry(told):
+    for recorded in ancestry(settings):
         try:
             seeing = Settings.from_json(recorded).seeing
         except (TypeError, ValueError) as error:
@@ -60,13 +62,13 @@ def check_unseen(ground: Ground, source: str | Bench, told: Mapping[str, Any], w
             )
 
 
-def ancestry(told: Any) -> Iterator[dict[str, Any]]:
+def ancestry(settings: Any) -> Iterator[dict[str, Any]]:
     """Yield the settings of a search, and of all searches behind it.
 
     Behind it are the run that it started from, the searches that found its seed proxies, and what
     is behind these.
     """
-    recorded = converted(told, dict[str, Any], "settings")
+    recorded = converted(settings, dict[str, Any], "settings")
     yield recorded
     searches = converted(recorded.get("searches") or {}, dict[str, Any], "settings.searches")
     for behind in (recorded.get("started_from"), *searches.values()):

@@ -55,7 +55,9 @@ def named_options(
 
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
         parameters = inspect.signature(function).parameters.values()
-        known = {own.name for own in parameters if own.kind != own.VAR_KEYWORD}
+        known = {
+            parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD
+        }
         known |= {field.name for record in settings for field in fields(record)} - set(replaced)
 
         @functools.wraps(function)

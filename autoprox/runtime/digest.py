@@ -175,10 +175,10 @@ def _name(value: object) -> str | None:
     bound = owner is not None and not isinstance(owner, (ModuleType, type))
     if bound or not isinstance(module, str) or not isinstance(name, str) or not _installed(module):
         return None
-    found: object = sys.modules.get(module)
+    at_name: object = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    known = found is value or isinstance(value, BuiltinFunctionType)
+        at_name = getattr(at_name, part, None)
+    known = at_name is value or isinstance(value, BuiltinFunctionType)
     return f"{module}.{name}" if known else None
 
 

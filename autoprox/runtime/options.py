@@ -30,7 +30,7 @@ def settings_in(arguments: Mapping[str, Any], record: type) -> dict[str, Any]:
 
 
 def resumed_alone(
-    record: type, what: str, *beside: str, own: type = NoneType
+    record: type, what: str, *beside: str, allowed: type = NoneType
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Return a decorator that refuses settings beside ``resume``, the default ones as well.
 
@@ -41,7 +41,8 @@ def resumed_alone(
         record: the dataclass of the settings.
         what: is resumed, in a word.
         beside: the settings that may be given.
-        own: a class whose objects may be given: they have to be, where no name says what they are.
+        allowed: a class whose objects may be given: they have to be, where no name says what they
+            are.
 
     Raises:
         RunError: there are settings, or ``out``; by the function that is decorated.
@@ -54,9 +55,9 @@ def resumed_alone(
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             if kwargs.get("resume") is not None:
-                given = signature.bind_partial(*args, **kwargs).arguments.items()
-                told = {name: value for name, value in given if value not in (None, ())}
-                refused = [n for n in told if n in kept and not isinstance(told[n], own)]
+                arguments = signature.bind_partial(*args, **kwargs).arguments.items()
+                options = {name: value for name, value in arguments if value not in (None, ())}
+                refused = [n for n in options if n in kept and not isinstance(options[n], allowed)]
                 if refused:
                     raise RunError(
                         f"a resumed {what} keeps its settings: leave out {', '.join(refused)}, or "

@@ -331,19 +331,21 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
     return text
 
 
-def _reason(told: str, content: bytes) -> str:
+def _reason(message: str, content: bytes) -> str:
     """Return what msgspec says, with the place first and in plain words."""
-    if (byte := re.search(r"\(byte (\d+)\)", told)) is not None:
+    if (byte := re.search(r"\(byte (\d+)\)", message)) is not None:
         line = content.count(b"\n", 0, int(byte[1])) + 1
-        told = _ESCAPE.sub(
-            r"a \\u in a text begins no character: it is cut off or a lone surrogate", told
+        message = _ESCAPE.sub(
+            r"a \\u in a text begins no character: it is cut off or a lone surrogate", message
         )
-        return f" or no JSON, in line {line}: {told.partition(' (byte')[0]}"
-    told, _, place = told.partition(" - at `$")
+        return f" or no JSON, in line {line}: {message.partition(' (byte')[0]}"
+    message, _, place = message.partition(" - at `$")
     key = place.rstrip("`").lstrip(".")
-    missing = re.fullmatch(r"Object missing required field `(.*)`", told)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", message)
     if missing is not None:
         return f": the key {'.'.join(filter(None, (key, missing[1])))} is missing"
-    told = re.sub(r"\b(int|float|str|bool|array|object)\b", lambda match: _WORDS[match[0]], told)
-    told = told.replace("`", "").replace(" | ", " or ")
-    return f": {f'{key}: ' if key else ''}{told[:1].lower()}{told[1:]}"
+    message = re.sub(
+        r"\b(int|float|str|bool|array|object)\b", lambda match: _WORDS[match[0]], message
+    )
+    message = message.replace("`", "").replace(" | ", " or ")
+    return f": {f'{key}: ' if key else ''}{message[:1].lower()}{message[1:]}"

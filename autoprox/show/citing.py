@@ -181,8 +181,8 @@ def bibliography(sources: Iterable[Run | AnyProxy]) -> str:
         for reference in references:
             by_key.setdefault(reference.key, reference)
     entries = sorted(by_key.values(), key=lambda reference: reference.key)
-    own = [itself(), *([DEAP] if bred else [])]
-    return "\n".join([*own, *(reference.bibtex() for reference in entries)])
+    of_autoprox = [itself(), *([DEAP] if bred else [])]
+    return "\n".join([*of_autoprox, *(reference.bibtex() for reference in entries)])
 
 
 def _of_run(run: Run) -> list[Reference]:
@@ -214,7 +214,7 @@ def _parts(proxy: AnyProxy) -> list[AnyProxy]:
         return list(map(load, proxy.parts))
     inputs = proxy.inputs if isinstance(proxy, FittedProxy) else ()
     known = map(load, shipped.expressions() if inputs else ())
-    return [each for each in known if isinstance(each, Proxy) and each.graph in inputs]
+    return [part for part in known if isinstance(part, Proxy) and part.graph in inputs]
 
 
 def _benches(provenance: Mapping[str, Any]) -> list[str]:
@@ -223,9 +223,9 @@ def _benches(provenance: Mapping[str, Any]) -> list[str]:
     None if that is not said, or said wrongly.
     """
     searches = provenance.get("searches")
-    told = [provenance.get("settings"), provenance.get("labels")]
-    told += searches if isinstance(searches, list) else []
-    benches = [each.get("bench") for each in told if isinstance(each, Mapping)]
+    records = [provenance.get("settings"), provenance.get("labels")]
+    records += searches if isinstance(searches, list) else []
+    benches = [record.get("bench") for record in records if isinstance(record, Mapping)]
     try:
         command = shlex.split(str(provenance.get("command", "")))
         if "--bench" in command[:-1]:

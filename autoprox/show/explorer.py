@@ -91,23 +91,21 @@ class Explorer:
         scatter: the picture of its scores against the figures of the column.
     """
 
-    def __init__(self, found: Run, ground: Ground) -> None:
+    def __init__(self, run: Run, ground: Ground) -> None:
         """Build the widgets, and pick the best proxy."""
         import ipywidgets as widgets
 
         from autoprox.show.draw import pareto
         from autoprox.show.picks import picks
 
-        self.axes = pareto(found)
+        self.axes = pareto(run)
         self._limits = self.axes.get_ylim()
         self._marks: list[PathCollection] = []
-        self.settings = found.settings
+        self.settings = run.settings
         self.bench, self._held_out = ground.bench, ground.held_out
         self.assessor = ground.assessor(ground.held_out)
         self._assessed: dict[Graph, Assessment] = {}
-        offered = [
-            pick for pick in picks(found) if isinstance(pick.graph, Graph) and not pick.known
-        ]
+        offered = [pick for pick in picks(run) if isinstance(pick.graph, Graph) and not pick.known]
         self.picks = sorted(offered, key=lambda pick: (pick.complexity or 0, pick.fitness or 0.0))
         names = [f"{pick.name} ({pick.complexity} nodes)" for pick in self.picks]
         start = self.picks.index(offered[0])

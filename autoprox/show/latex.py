@@ -173,11 +173,11 @@ def _by_column(
     cell: Callable[[ColumnFigures], LatexCell],
 ) -> list[LatexColumn]:
     """Return a column of the table for each column of the bench."""
-    own = [{figures.column: figures for figures in row} for row in rows]
+    by_column = [{figures.column: figures for figures in row} for row in rows]
     return [
         LatexColumn(
             _stacked(name.split("/")),
-            tuple(cell(row[name]) if name in row else _number(None) for row in own),
+            tuple(cell(row[name]) if name in row else _number(None) for row in by_column),
         )
         for name in columns
     ]

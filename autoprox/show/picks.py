@@ -53,16 +53,16 @@ class Pick:
         return self.graph.complexity if isinstance(self.graph, Graph) else None
 
 
-def picks(found: Run) -> list[Pick]:
+def picks(run: Run) -> list[Pick]:
     """Return the best proxies and the known ones, the best of each size, and those on the way.
 
     One formula is one pick, under the first of its names and with all that is known of it. The best
     one comes first.
     """
     chosen: dict[str, Pick] = {}
-    on_the_way = list(_on_the_way(found))
-    first = list(_assessed(found)) or on_the_way[-1:]
-    for pick in (*first, *_front(found), *on_the_way):
+    on_the_way = list(_on_the_way(run))
+    first = list(_assessed(run)) or on_the_way[-1:]
+    for pick in (*first, *_front(run), *on_the_way):
         known = chosen.get(pick.text)
         if known is None:
             chosen[pick.text] = pick

@@ -55,7 +55,7 @@ class _Following(Intercepting):
         """Let a tensor be known to do so."""
         self._known[tensor] = None
 
-    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+    def begins(self, taken: list[Tensor], output: Tensor) -> bool:
         """Say whether one of the functions that are `beginning` gives a tensor that lies so."""
         raise NotImplementedError
 
@@ -68,11 +68,11 @@ class _Following(Intercepting):
             return result
         taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         known = [tensor for tensor in taken if tensor in self._known] if keeps else []
-        for given in tree_leaves(result):
-            if isinstance(given, Tensor) and given.ndim == self.dims:
-                kept = any(self._alike(given, tensor) for tensor in known)
-                if kept or (begins and self.begins(taken, given)):
-                    self.add(given)
+        for output in tree_leaves(result):
+            if isinstance(output, Tensor) and output.ndim == self.dims:
+                kept = any(self._alike(output, tensor) for tensor in known)
+                if kept or (begins and self.begins(taken, output)):
+                    self.add(output)
         return result
 
     def _alike(self, one: Tensor, other: Tensor) -> bool:
@@ -87,7 +87,7 @@ class ChannelsFirst(_Following):
 
     dims, channels, beginning, losing = 3, 1, CONVOLUTIONS, ARRANGING
 
-    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+    def begins(self, taken: list[Tensor], output: Tensor) -> bool:
         """Say so of whatever they give."""
         return True
 
@@ -97,8 +97,10 @@ class ChannelsLast(_Following):
 
     dims, channels, beginning, losing = 4, 3, MOVING, MOVING
 
-    def begins(self, taken: list[Tensor], given: Tensor) -> bool:
+    def begins(self, taken: list[Tensor], output: Tensor) -> bool:
         """Say whether it is a map, not known to lie so itself, with the channels at the end."""
         moved = [tensor.permute(0, 2, 3, 1) for tensor in taken
                  if tensor.ndim == 4 and tensor not in self]  # fmt: skip
-        return (given.shape, given.stride()) in [(each.shape, each.stride()) for each in moved]
+        return (output.shape, output.stride()) in [
+            (tensor.shape, tensor.stride()) for tensor in moved
+        ]

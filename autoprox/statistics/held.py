@@ -64,10 +64,10 @@ def _kept_of(kind: type) -> _Kept | None:
     exactly = kind if kind in (Tensor, torch.Generator, random.Random) else None
     base = next((known for known in bases if issubclass(kind, known)), exactly)
     theirs = {"torch", "numpy", OURS, *sys.stdlib_module_names} - {"collections", "types"}
-    own = _home(kind) not in theirs and not issubclass(kind, (Tensor, type, ModuleType))
-    if not own and not issubclass(kind, nn.Module):
+    of_user = _home(kind) not in theirs and not issubclass(kind, (Tensor, type, ModuleType))
+    if not of_user and not issubclass(kind, nn.Module):
         return _Kept(base, False, ()) if base else None
-    slotted = [vars(each).values() for each in kind.__mro__ if "__slots__" in vars(each)]
+    slotted = [vars(parent).values() for parent in kind.__mro__ if "__slots__" in vars(parent)]
     members = (member for values in slotted for member in values)
     slots = tuple(member for member in members if isinstance(member, MemberDescriptorType))
     return _Kept(base, bool(kind.__dictoffset__), slots)
@@ -92,7 +92,9 @@ class Held:
         not at all: they hold what was put back.
         """
         self._clones = WeakIdKeyDictionary() if clones is None else clones
-        self._parts = {id(part) for each in modules for part in each.get("_modules", {}).values()}
+        self._parts = {
+            id(part) for module in modules for part in module.get("_modules", {}).values()
+        }
         self._seen: dict[int, object] = {}
         self._restoring: list[Callable[[Mapping[int, Tensor]], None]] = []
         self._tensors: dict[int, tuple[Tensor, int, Tensor]] = {}

@@ -271,11 +271,11 @@ def more_parameters(original: nn.Module, network: nn.Module, owner: str) -> int:
         module = original.get_submodule(owner)
     except AttributeError:  # inside of what torch.compile returned, which computes no weights
         return 0
-    own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+    count = sum(parameter.numel() for parameter in module.parameters(recurse=False))
     inner = module._modules.get("parametrizations")
-    own += sum(parameter.numel() for parameter in inner.parameters()) if inner is not None else 0
+    count += sum(parameter.numel() for parameter in inner.parameters()) if inner is not None else 0
     copied = network.get_submodule(owner)
-    return own - sum(parameter.numel() for parameter in copied.parameters(recurse=False))
+    return count - sum(parameter.numel() for parameter in copied.parameters(recurse=False))
 
 
 def made_before(network: nn.Module) -> Callable[[nn.Module, object, object], None]:
@@ -283,10 +283,10 @@ def made_before(network: nn.Module) -> Callable[[nn.Module, object, object], Non
     known = {name for name, _ in network.named_parameters(remove_duplicate=False)}
 
     def check(network: nn.Module, _inputs: object, _output: object) -> None:
-        made = [name for name, _ in network.named_parameters() if name not in known]
-        if made:
+        added = [name for name, _ in network.named_parameters() if name not in known]
+        if added:
             raise StatisticError(
-                f"{type(network).__name__} has {', '.join(made[:3])} only once it has run; run it "
+                f"{type(network).__name__} has {', '.join(added[:3])} only once it has run; run it "
                 "once before measuring it, or make its layers when you make the network"
             )
 

@@ -122,10 +122,18 @@ def measure(
     check_teacher(teacher, network, [name for name, word in words.items() if word.needs_teacher])
     with undisturbed(network, inputs):
         inputs, targets = plain_tensors(inputs), plain_tensors(targets)
-        own = private_copy(network, mode)
-        layers = layer_names(own)
+        copied = private_copy(network, mode)
+        layers = layer_names(copied)
         subject = Subject(
-            own, inputs, targets, layers, seed, mode, original=network, loss=loss, outputs=outputs
+            copied,
+            inputs,
+            targets,
+            layers,
+            seed,
+            mode,
+            original=network,
+            loss=loss,
+            outputs=outputs,
         )
         subject = with_teacher(subject, teacher)
         _check(subject, tuple(words))

@@ -326,10 +326,10 @@ def _axes_of(
     plain = rows_stored == (order == 0)
     rows, columns = factor.shape[-2:]
     shape = (rows, columns) if rows_stored else (columns, rows)
-    own = tuple(parameter.shape[-2:])
+    sizes = tuple(parameter.shape[-2:])
     pairs = zip(factor.shape, factor.stride(), strict=True)
-    if shape == own or prod(size for size, stride in pairs if stride) != parameter.numel():
+    if shape == sizes or prod(size for size, stride in pairs if stride) != parameter.numel():
         return MATRIX if plain else TRANSPOSED
-    if shape == own[::-1]:  # a copy that is stored the other way round
+    if shape == sizes[::-1]:  # a copy that is stored the other way round
         return TRANSPOSED if plain else MATRIX
     return Axes("matrix" if plain else "transposed matrix", shape=shape)

@@ -45,8 +45,8 @@ def private_copy(network: nn.Module, mode: Mode) -> nn.Module:
         copied = copy.deepcopy(network, memo)
         for fill, value in later:
             fill(copy.deepcopy(value, memo))
-        for module, own in zip(network.modules(), copied.modules(), strict=True):
-            _set_slots(own, copy.deepcopy(_slots(module), memo))
+        for module, copied_module in zip(network.modules(), copied.modules(), strict=True):
+            _set_slots(copied_module, copy.deepcopy(_slots(module), memo))
     except StatisticError:
         raise
     except Exception as error:  # what a network holds is anybody's
@@ -104,21 +104,21 @@ def _copy_modules(network: nn.Module, memo: dict[int, Any]) -> None:
     plain = [module for module, kind in kinds.items() if _copied_plainly(kind)]
     memo |= {id(module): object.__new__(type(module)) for module in plain}
     for module in reversed(plain):  # what wraps a module asks for its attributes
-        own = vars(memo[id(module)])
+        attributes = vars(memo[id(module)])
         for key, value in vars(module).items():
             if _empty(value):
-                own[key] = type(value)()
+                attributes[key] = type(value)()
             else:
-                own[key] = value if _constant(value) else copy.deepcopy(value, memo)
+                attributes[key] = value if _constant(value) else copy.deepcopy(value, memo)
 
 
 @lru_cache(maxsize=1024)
 def _copied_plainly(kind: type) -> bool:
     """Say whether a copy of a module is one of its attributes, as its class says nothing else."""
-    own = ("__deepcopy__", "__getstate__", "__new__", "__reduce__", "__reduce_ex__")
+    methods = ("__deepcopy__", "__getstate__", "__new__", "__reduce__", "__reduce_ex__")
     setting = next(base for base in kind.__mro__ if "__setstate__" in vars(base))
     return setting.__module__.startswith("torch.nn.") and all(
-        getattr(kind, name, None) is getattr(nn.Module, name, None) for name in own
+        getattr(kind, name, None) is getattr(nn.Module, name, None) for name in methods
     )
 
 
@@ -207,18 +207,18 @@ def _rebuilt(
     function: FunctionType, parts: set[int], cells: dict[int, CellType], later: Later
 ) -> FunctionType:
     """Return the same function with cells, defaults and globals of its own, to be filled later."""
-    own = []
+    new_cells = []
     for cell in function.__closure__ or ():
         if id(cell) not in cells:
             cells[id(cell)] = CellType()
             if cell != CellType():  # it is full
                 fill = partial(setattr, cells[id(cell)], "cell_contents")
                 later.append((fill, cell.cell_contents))
-        own.append(cells[id(cell)])
+        new_cells.append(cells[id(cell)])
     names = {key: value for key, value in global_values(function).items() if parts & _refers(value)}
     known = {**function.__globals__} if names else function.__globals__
     later.extend((partial(known.__setitem__, key), value) for key, value in names.items())
-    rebuilt = FunctionType(function.__code__, known, function.__name__, None, tuple(own))
+    rebuilt = FunctionType(function.__code__, known, function.__name__, None, tuple(new_cells))
     for key in ("__defaults__", "__kwdefaults__"):
         later.append((partial(setattr, rebuilt, key), getattr(function, key)))
     vars(rebuilt).update(vars(function))
@@ -263,8 +263,10 @@ def _compute_hooked(module: nn.Module, name: str, sources: list[str]) -> None:
     if not isinstance(vars(module).get(name), Tensor):
         return
     for key, hook in list(module._forward_pre_hooks.items()):
-        own = getattr(hook, "name", None) == name or getattr(hook, "_tensor_name", None) == name
-        if own:
+        computes = (
+            getattr(hook, "name", None) == name or getattr(hook, "_tensor_name", None) == name
+        )
+        if computes:
             hook(module, ())
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
@@ -296,7 +298,7 @@ def placed(
     """
     modules = list(network.named_modules())
     before = [(module, _contents(module)) for _, module in modules]
-    held = Held(*(own[0] for _, own in before), clones=_CLONES)
+    held = Held(*(parts[0] for _, parts in before), clones=_CLONES)
     names: dict[int, str] = {}
     for kind in ("_parameters", "_buffers"):
         for prefix, module in modules:
@@ -311,7 +313,7 @@ def placed(
         with _checkpoints_that_differentiate(), as_written():
             yield
     finally:
-        held.put_back(*(own[0] for _, own in before))
+        held.put_back(*(parts[0] for _, parts in before))
         for module, (attributes, registries, slots) in before:
             vars(module).clear()
             vars(module).update(attributes)

@@ -106,8 +106,10 @@ class Store:
         alone = [name for name in measurement.names if name not in taught]
         parts = [(_alone(key), alone), (key, taught)]
         *_, path = [
-            self._write(canonical(own), measurement.renamed({n: _stored_name(n) for n in names}))
-            for own, names in parts
+            self._write(
+                canonical(part_key), measurement.renamed({n: _stored_name(n) for n in names})
+            )
+            for part_key, names in parts
             if names
         ]
         return path

@@ -211,16 +211,16 @@ def credited_parameters(network: nn.Module, layers: tuple[str, ...]) -> Tensor:
     its own module, else for the layer registered last before it, else for the first one registered.
     """
     index = {name: place for place, name in enumerate(layers)}
-    own: dict[str, int] = {}
+    owners: dict[str, int] = {}
     for name in layers:
-        own.setdefault(owner_of(name), index[name])
+        owners.setdefault(owner_of(name), index[name])
     parameters = dict(network.named_parameters())
     nearest = index[next(name for name in parameters if name in index)]
     credit = torch.zeros(len(layers), dtype=torch.float64)
     for name, parameter in parameters.items():
         nearest = index.get(name, nearest)
-        inside = owner_of(name) in own and owner_of(layers[nearest]) != owner_of(name)
-        credit[own[owner_of(name)] if inside else nearest] += parameter.numel()
+        inside = owner_of(name) in owners and owner_of(layers[nearest]) != owner_of(name)
+        credit[owners[owner_of(name)] if inside else nearest] += parameter.numel()
     return credit
 
 

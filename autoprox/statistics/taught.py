@@ -61,15 +61,15 @@ class Teacher:
         batch = student.inputs, student.targets, student.seed, student.loss, student.outputs, mode
         if drawn not in self.sides or not equal(batch, self.sides[drawn][0]):
             with of_teacher():
-                own = private_copy(self.network, mode)
+                copied = private_copy(self.network, mode)
                 shown = shrunk(student.inputs, getattr(self.network, "image_size", None))
                 subject = Subject(
-                    own, shown, student.targets, layer_names(own), student.seed, mode,
+                    copied, shown, student.targets, layer_names(copied), student.seed, mode,
                     loss=student.loss, outputs=student.outputs,
                 )  # fmt: skip
                 side = _side(subject, drawn)
-                told = replace(side.view, network=f"the teacher: {side.view.network}")
-                self.sides[drawn] = mapped(batch, torch.clone), replace(side, view=told)
+                view = replace(side.view, network=f"the teacher: {side.view.network}")
+                self.sides[drawn] = mapped(batch, torch.clone), replace(side, view=view)
         return self.sides[drawn][1]
 
 
@@ -98,9 +98,9 @@ def both(subject: Subject, drawn: Drawn | None = None) -> tuple[Side, Side]:
 
 def _side(subject: Subject, drawn: Drawn | None) -> Side:
     if drawn is not None:
-        own = private_copy(subject.network, subject.mode)
-        drawn(own, subject.seed)
-        subject = replace(subject, network=own)
+        copied = private_copy(subject.network, subject.mode)
+        drawn(copied, subject.seed)
+        subject = replace(subject, network=copied)
     return Side(subject, viewed(subject))
 
 
@@ -132,18 +132,18 @@ def check_teacher(
     teacher: nn.Module | Teacher | None, network: nn.Module, taught: Sequence[str]
 ) -> None:
     """Raise `StatisticError` if what is called `taught` has no teacher, or it is the network."""
-    own = teacher.network if isinstance(teacher, Teacher) else teacher
-    if own is None and taught:
+    module = teacher.network if isinstance(teacher, Teacher) else teacher
+    if module is None and taught:
         raise StatisticError(
             f"{', '.join(map(repr, taught))} cannot be measured without a teacher: pass teacher=, "
             "a network, or --teacher resnet110"
         )
-    if own is not None and not isinstance(own, nn.Module):
+    if module is not None and not isinstance(module, nn.Module):
         raise StatisticError(
-            f"expected a torch.nn.Module for the teacher; got {type(own).__name__}; "
+            f"expected a torch.nn.Module for the teacher; got {type(module).__name__}; "
             "autoprox.benches.teachers.build_teacher makes one of a name"
         )
-    if own is network:
+    if module is network:
         raise StatisticError(
             "the teacher is the network itself, from which nothing differs; give another network"
         )
@@ -162,22 +162,22 @@ def aligned(student: Tensor, teacher: Tensor, seed: int) -> Tensor:
     Where they differ the features go through a random linear map, drawn from `seed` and the sizes,
     that keeps lengths on average.
     """
-    own, others = student.shape[1], teacher.shape[1]
-    if own == others:
+    features, others = student.shape[1], teacher.shape[1]
+    if features == others:
         return student
-    reseed(seed, f"align {own} {others}")
-    mixed: Tensor = student @ (torch.randn(own, others).to(student) / others**0.5)
+    reseed(seed, f"align {features} {others}")
+    mixed: Tensor = student @ (torch.randn(features, others).to(student) / others**0.5)
     return mixed
 
 
 def same_classes(student: View, teacher: View) -> None:
     """Raise `StatisticError` if two networks have other numbers of classes."""
-    own, others = student.logits.shape[1], teacher.logits.shape[1]
-    if own != others:
+    classes, others = student.logits.shape[1], teacher.logits.shape[1]
+    if classes != others:
         raise StatisticError(
-            f"the teacher has {others} classes and the network {own}, so that logits and gradients "
-            "of classes cannot be compared; give a teacher of the same classes, or use what "
-            "compares maps or samples"
+            f"the teacher has {others} classes and the network {classes}, so that logits and "
+            "gradients of classes cannot be compared; give a teacher of the same classes, or use "
+            "what compares maps or samples"
         )
 
 
@@ -206,13 +206,13 @@ def _channels(maps: Tensor) -> Tensor:
 
 def _map_channels(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
     others = _channels(teacher.view.last_map)
-    own = aligned(_channels(student.view.last_map), others, seed)
-    return _gram(own.T), _gram(others.T)
+    channels = aligned(_channels(student.view.last_map), others, seed)
+    return _gram(channels.T), _gram(others.T)
 
 
 def _map_energy(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:
-    own, others = resized(student.view.last_map, teacher.view.last_map)
-    return energy(own), energy(others)
+    maps, others = resized(student.view.last_map, teacher.view.last_map)
+    return energy(maps), energy(others)
 
 
 def pooled(student: Side, teacher: Side, seed: int) -> tuple[Tensor, Tensor]:

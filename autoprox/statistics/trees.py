@@ -100,18 +100,18 @@ def _with_fields(tree: Any, parts: dict[str, Any]) -> Any:
     It is made anew, for what it computes of its fields, or is a copy where its `__post_init__`
     changes what it is given, or refuses it.
     """
-    given = {field.name: parts[field.name] for field in fields(tree) if field.init}
+    initial = {field.name: parts[field.name] for field in fields(tree) if field.init}
     try:
-        made = replace(tree, **given)
-        anew = all(getattr(made, name) is part for name, part in given.items())
+        copied = replace(tree, **initial)
+        anew = all(getattr(copied, name) is part for name, part in initial.items())
     except Exception:  # it is foreign code
         anew = False
-    made = made if anew else copy(tree)
+    copied = copied if anew else copy(tree)
     put = object.__setattr__ if tree.__dataclass_params__.frozen else setattr
     for name, part in parts.items():
-        if not anew or (name not in given and tensors(part)):
-            put(made, name, part)
-    return made
+        if not anew or (name not in initial and tensors(part)):
+            put(copied, name, part)
+    return copied
 
 
 def _with_items(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
@@ -123,18 +123,18 @@ def _with_items(tree: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, 
         return parts
     other = {id(tree[key]): part for key, part in parts.items()}
     with suppress(Exception):  # it is foreign code
-        made = copy(tree)
-        if made is tree:  # it cannot be changed
+        copied = copy(tree)
+        if copied is tree:  # it cannot be changed
             return parts
         for name, held in list(getattr(tree, "__dict__", {}).items()):
             if type(held) is dict:
                 held = {key: other.get(id(value), value) for key, value in held.items()}
-            object.__setattr__(made, name, other.get(id(held), held))
-        if isinstance(made, dict):
+            object.__setattr__(copied, name, other.get(id(held), held))
+        if isinstance(copied, dict):
             for key, part in parts.items():
-                dict.__setitem__(made, key, part)
-        if all(made[key] is part for key, part in parts.items()):
-            return made
+                dict.__setitem__(copied, key, part)
+        if all(copied[key] is part for key, part in parts.items()):
+            return copied
     return parts
 
 

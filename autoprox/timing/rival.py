@@ -209,14 +209,14 @@ def correlations(scores: NDArray[np.float64], columns: Sequence[Column]) -> NDAr
     alike = defaultdict(list)
     for number, column in enumerate(columns):
         alike[column.places.tobytes()].append(number)
-    found = np.empty((len(scores), len(columns)))
+    ds = np.empty((len(scores), len(columns)))
     for numbers in alike.values():
-        given = scores[:, columns[numbers[0]].places]
+        column_scores = scores[:, columns[numbers[0]].places]
         true = np.array([columns[number].accuracies for number in numbers])
         with np.errstate(divide="ignore", invalid="ignore"):
-            untied = _untied(given)[:, None] / _untied(true)
-            found[:, numbers] = _taus(given, true) * np.sqrt(untied)
-    return np.where(np.isnan(found), 0, found)
+            untied = _untied(column_scores)[:, None] / _untied(true)
+            ds[:, numbers] = _taus(column_scores, true) * np.sqrt(untied)
+    return np.where(np.isnan(ds), 0, ds)
 
 
 def _taus(scores: Array, accuracies: Array) -> Array:
@@ -230,7 +230,7 @@ def _taus(scores: Array, accuracies: Array) -> Array:
 def _untied(rows: Array) -> Array:
     """Return twice how many pairs of each row differ."""
     counts = [np.unique(row, return_counts=True)[1] for row in rows]
-    return np.array([rows.shape[1] ** 2 - each @ each for each in counts])
+    return np.array([rows.shape[1] ** 2 - ties @ ties for ties in counts])
 
 
 def joint_correlation(scores: NDArray[np.float64], columns: Sequence[Column]) -> float:

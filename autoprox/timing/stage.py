@@ -167,7 +167,7 @@ def laid(
             f"bench {whole.name!r} has inputs, a loss or outputs of its own, and speed is taken "
             "beside bare passes of one tensor and cross-entropy; choose another bench"
         )
-    own = whole.restricted([space or whole.spaces[0]])
-    drawn = own.sampled(min(architectures, len(own.architectures)))
+    part = whole.restricted([space or whole.spaces[0]])
+    drawn = part.sampled(min(architectures, len(part.architectures)))
     settings = Settings(bench=whole.name, evaluations=evaluations, seed=seed)
     return Stage(lay(drawn, settings, folder), jobs, progress)

@@ -125,13 +125,16 @@ class Distilled:
         Raises:
             StatisticError: the teacher fails on the images, or cannot be compared.
         """
-        own = _seen(self.student, shown, labels)
+        student_side = _seen(self.student, shown, labels)
         with of_teacher(), torch.no_grad():
             size = getattr(self.teacher, "image_size", None)
             others = _seen(self.teacher, cast(Tensor, shrunk(shown, size)), labels)
         with own_randomness(shown):  # and in full precision
-            terms = [weight * distance(own, others, 0) for distance, weight in self.weights.items()]
-        return own.view.logits, sum(
+            terms = [
+                weight * distance(student_side, others, 0)
+                for distance, weight in self.weights.items()
+            ]
+        return student_side.view.logits, sum(
             (term.float() for term in terms), torch.zeros((), device=shown.device)
         )
 

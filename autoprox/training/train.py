@@ -159,7 +159,7 @@ class _Training:
             "settings": dataclasses.asdict(self.settings),
             "data": self.data,
             "history": self.history,
-            **({"distillation": told} if (told := self.distillation_facts) else {}),
+            **({"distillation": distillation} if (distillation := self.distillation_facts) else {}),
         }
 
     def check(self, images: Labelled) -> None:
@@ -321,11 +321,11 @@ def _write_result(path: Path, training: _Training, test: Labelled) -> None:
 def _command(settings: TrainingSettings, distillation: Distillation | None) -> str | None:
     """The command that trains so; None if there is none, as options cannot say all of it."""
     names = ("epochs", "batch", "rate", "seed", "precision")
-    given = {name: getattr(settings, name) for name in names}
+    values = {name: getattr(settings, name) for name in names}
     untold = distillation is not None and not distillation.options
-    if untold or recipe(settings.network, **given) != settings:
+    if untold or recipe(settings.network, **values) != settings:
         return None
-    options = " ".join(f"--{name} {value}" for name, value in given.items())
+    options = " ".join(f"--{name} {value}" for name, value in values.items())
     options += f" --threads {torch.get_num_threads()}"
     if distillation is not None:
         options += f" {distillation.options}"

@@ -55,10 +55,10 @@ def _importance(subject: Subject) -> dict[str, Tensor]:
     known = _KNOWN.get(network)
     if mark is not None and known is not None and known[0] == mark:
         return known[1]
-    found = _measured_importance(subject)
+    importance = _measured_importance(subject)
     if mark is not None:
-        _KNOWN[network] = mark, found
-    return found
+        _KNOWN[network] = mark, importance
+    return importance
 
 
 def _mark(subject: Subject) -> Mark | None:

@@ -158,7 +158,7 @@ class SearchFolder:
         misses = [miss for line in lines for miss in line.draws.get("misses", ())]
         return replace(state, draws={**state.draws, "misses": misses}), scored
 
-    def report(self, found: FoundArchitectures, top: int) -> None:
+    def report(self, result: FoundArchitectures, top: int) -> None:
         """Write what was found."""
-        write_json(self.path / "top.json", found.to_json(top))
-        write_text(self.path / "front.csv", found.front_csv())
+        write_json(self.path / "top.json", result.to_json(top))
+        write_text(self.path / "front.csv", result.front_csv())

@@ -187,12 +187,12 @@ def cost_of(space: Space, config: Config, name: str) -> float:
 
 def one_input(space: Space) -> Inputs:
     """Return one sample for the networks of a space: zeros, or the first of its own inputs."""
-    own = getattr(space, "inputs", None)
-    if own is None:
+    method = getattr(space, "inputs", None)
+    if method is None:
         return torch.zeros(1, *space.input_shape)
     device = torch.empty(0).device  # that of a `with torch.device(...)` around
     with torch.device("cpu"):
-        inputs, _ = asked(space, "inputs", own, 1, 0)
+        inputs, _ = asked(space, "inputs", method, 1, 0)
     return mapped(rows(inputs, slice(0, 1)), lambda tensor: tensor.to(device))
 
 

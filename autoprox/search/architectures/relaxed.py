@@ -194,22 +194,22 @@ def maximise(
         SpaceError: nothing keeps the limits.
     """
     starts, true = _relaxed(fits, limits), true or fits.costs_at
-    found: tuple[float, Places] | None = None
+    incumbent: tuple[float, Places] | None = None
     over = np.zeros((0, len(fits.steps)), dtype=np.int64)
     for _ in range(TRIES):
-        if (top := _best(starts, fits, limits, _without(known, over), found)) is None:
+        if (top := _best(starts, fits, limits, _without(known, over), incumbent)) is None:
             break
         costs, fitted = true(top[1]), fits.costs_at(top[1])
         if costs is None or any(costs[name] > most for name, most in limits.items()):
             over = np.vstack([over, top[1]])
         else:
-            found = top
+            incumbent = top
             if all(np.isclose(costs[name], fitted[name], 1e-6, 0) for name in limits):
                 break
         fits = fits if costs is None else fits.beside(top[1], costs)
-    if found is None:
+    if incumbent is None:
         raise SpaceError(f"no architecture was found within {said(limits)}")
-    return found[1]
+    return incumbent[1]
 
 
 def _best(
@@ -217,19 +217,19 @@ def _best(
     fits: StepModels,
     limits: Mapping[str, float],
     known: Known,
-    found: tuple[float, Places] | None,
+    incumbent: tuple[float, Places] | None,
 ) -> tuple[float, Places] | None:
     """Return the best that is reached if it is better than what was found; None if it is not.
 
     As long as nothing was found the cheapest architecture will do, whatever its fitted costs.
     """
     reached = [top for start in starts if (top := _climbed(start, fits, limits, known))]
-    if found is None and not reached:
+    if incumbent is None and not reached:
         cheapest = np.zeros((1, len(fits.steps)), dtype=np.int64)
         values = fits.accuracies(cheapest.astype(np.float64))
         reached = [(float(values[0]), cheapest[0])] if known(cheapest)[0] else []
     best = max(reached, key=lambda top: top[0], default=None)
-    return best if best and (found is None or best[0] > found[0] + ROUNDING) else None
+    return best if best and (incumbent is None or best[0] > incumbent[0] + ROUNDING) else None
 
 
 def _without(known: Known, places: Places) -> Known:

@@ -84,10 +84,10 @@ class ArchitectureSearch:
         number = self.scored[-1].generation + 1 if self.scored else 1
         before, task = len(self.scored), self._task()
 
-        def told(_: str, done: int, __: int) -> None:
+        def tell(_: str, done: int, __: int) -> None:
             progress(task, before + done, self.settings.evaluations)
 
-        new = self.scorer(configs, number, told)
+        new = self.scorer(configs, number, tell)
         self.take(new)
         return new
 
@@ -230,8 +230,8 @@ def search_architectures(
     else:
         source, searched, named = space, load_space(space), loaded(listed(proxies, Path, Graph))
         settings = SearchSettings(_name(searched, source), tuple(named), **asked)
-        own = f"{searched.name}-{settings.algorithm}-{settings.seed}"
-        path = Path(out) if out is not None else free_folder(Path("runs") / own)
+        folder_name = f"{searched.name}-{settings.algorithm}-{settings.seed}"
+        path = Path(out) if out is not None else free_folder(Path("runs") / folder_name)
     version = version_of(searched, source)
     cache_folder = path / "cache" if version is None else Path(cache or default_folder())
     check_reachable(settings.ranges, searched)

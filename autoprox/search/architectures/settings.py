@@ -96,8 +96,10 @@ class SearchSettings:
     @property
     def costs_within(self) -> dict[str, Range]:
         """The limits, and any cost on the device searched for, so that it can run what is drawn."""
-        own = {self.cost: replace(range_of(self.cost, ":1T"), text="")} if ":" in self.cost else {}
-        return {**own, **self.ranges}
+        device_range = (
+            {self.cost: replace(range_of(self.cost, ":1T"), text="")} if ":" in self.cost else {}
+        )
+        return {**device_range, **self.ranges}
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON data; limits of devices and a teacher only if there are."""

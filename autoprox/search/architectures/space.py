@@ -151,10 +151,10 @@ def _checked(space: Any, where: str) -> Space:
 
 def version_of(space: Space, source: str | Path | Space) -> str | None:
     """Return the version of a space's networks; None if the space declares none."""
-    own = getattr(space, "version", None)
+    declared = getattr(space, "version", None)
     if isinstance(source, (str, Path)) and str(source).endswith(".py"):
-        return f"{own or ''} {file_digest(user_path(source))}".strip()
-    return None if own is None else str(own)
+        return f"{declared or ''} {file_digest(user_path(source))}".strip()
+    return None if declared is None else str(declared)
 
 
 def asked(space: Space, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -191,8 +191,8 @@ def text_of(space: Space, config: Config) -> str:
 def key_of(space: Space, config: Config) -> str:
     """Return a text that only equal networks share."""
     text = text_of(space, config)
-    own = getattr(space, "key", None)
-    return text if own is None else str(asked(space, "key", own, config))
+    method = getattr(space, "key", None)
+    return text if method is None else str(asked(space, "key", method, config))
 
 
 def bench_of(space: Space, configs: list[Config], version: str | None = None) -> Bench:
@@ -215,10 +215,10 @@ def bench_of(space: Space, configs: list[Config], version: str | None = None) ->
 
 def _shown(space: Space) -> dict[str, Any]:
     """Return what a bench has to know of what the networks take and return."""
-    own = {name: getattr(space, name, None) for name in ("inputs", "loss", "outputs")}
-    if own["inputs"] is not None:
-        return own
-    return {**own, "input_shape": tuple(space.input_shape), "classes": space.classes}
+    methods = {name: getattr(space, name, None) for name in ("inputs", "loss", "outputs")}
+    if methods["inputs"] is not None:
+        return methods
+    return {**methods, "input_shape": tuple(space.input_shape), "classes": space.classes}
 
 
 def _built(space: Space, architecture: Architecture) -> nn.Module:

@@ -68,19 +68,19 @@ def divergence_of(
         """The logarithms of the classes' probabilities, float64 ``(images, classes)``."""
         return logits(network, images[cut:], how.precision).double().log_softmax(1)
 
-    own = shares(network)
-    if own.ndim != 2 or own.shape[1] < 2:
+    reference = shares(network)
+    if reference.ndim != 2 or reference.shape[1] < 2:
         raise QuantisationError(
             "trials compare the probabilities of classes: expected outputs (images, 2 classes or "
-            f"more); got {tuple(own.shape)}"
+            f"more); got {tuple(reference.shape)}"
         )
-    if not own.isfinite().all():
+    if not reference.isfinite().all():
         raise QuantisationError("the network's outputs on the images are not finite; check both")
     quantiser = Quantiser(network, images[:cut], how)
 
     def divergence(bits: tuple[int, ...]) -> float:
         outputs = shares(quantiser(bits))
-        return float(F.kl_div(outputs, own, reduction="batchmean", log_target=True))
+        return float(F.kl_div(outputs, reference, reduction="batchmean", log_target=True))
 
     return divergence
 

@@ -82,11 +82,11 @@ def ablation(
     return draw_ablation(ablate(proxy, bench, **options), axes=axes, title=title)
 
 
-def draw_ablation(found: Ablation, *, axes: Axes | None = None, title: str = "") -> Axes:
+def draw_ablation(ablation: Ablation, *, axes: Axes | None = None, title: str = "") -> Axes:
     """Draw an ablation that is computed already; see `ablation`."""
-    notes = {part.text: _note(part, found.joint) for part in found.parts}
-    notes[found.graph.text] = Note(f"joint D {figure(found.joint, minus=MINUS)}", "white")
-    axes = draw_graph(found.graph, title, axes, notes)
+    notes = {part.text: _note(part, ablation.joint) for part in ablation.parts}
+    notes[ablation.graph.text] = Note(f"joint D {figure(ablation.joint, minus=MINUS)}", "white")
+    axes = draw_graph(ablation.graph, title, axes, notes)
     note = "Below each word: the loss of joint D\nwhen its value is its mean"
     alignment: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
     axes.text(0.5, 0, note, fontsize=SMALL, color=GREY, **alignment)
@@ -137,17 +137,17 @@ def layers(
     return draw_layers(fields, title=proxy.name if title is None else title)
 
 
-def draw_layers(found: Sequence[Contributions], *, title: str = "") -> Figure:
+def draw_layers(contributions: Sequence[Contributions], *, title: str = "") -> Figure:
     """Draw contributions that are computed already; see `layers`."""
-    tallest = max(len(contributions.layers) for contributions in found)
-    figure = blank_figure(5.0 * len(found), 1.45 + ROW * tallest)
-    for axes, contributions in zip(
-        figure.subplots(1, len(found), squeeze=False)[0], found, strict=True
+    tallest = max(len(part.layers) for part in contributions)
+    figure = blank_figure(5.0 * len(contributions), 1.45 + ROW * tallest)
+    for axes, part in zip(
+        figure.subplots(1, len(contributions), squeeze=False)[0], contributions, strict=True
     ):
-        _draw_contributions(axes, contributions)
+        _draw_contributions(axes, part)
         axes.set_ylim(tallest - 0.4, -0.6)
     width, height = figure.get_size_inches()
-    field = (width - len(found) * NAMES) / len(found)
+    field = (width - len(contributions) * NAMES) / len(contributions)
     figure.subplots_adjust(
         left=NAMES / width,
         right=1,
@@ -157,7 +157,7 @@ def draw_layers(found: Sequence[Contributions], *, title: str = "") -> Figure:
     )
     if title:
         figure.suptitle(title, fontsize=TITLE, weight="bold", y=1 - 0.1 / height)
-    _explain_colours(figure, {role for contributions in found for role in contributions.roles})
+    _explain_colours(figure, {role for part in contributions for role in part.roles})
     return figure
 
 

@@ -59,18 +59,16 @@ def scatter(
 
     from autoprox.ranking import somers
 
-    own, true = np.asarray(scores, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
-    if own.shape != true.shape or own.ndim != 1:
-        raise AutoproxError(
-            f"scatter takes one score an accuracy; got {own.shape} and {true.shape}"
-        )
+    x, true = np.asarray(scores, dtype=np.float64), np.asarray(accuracies, dtype=np.float64)
+    if x.shape != true.shape or x.ndim != 1:
+        raise AutoproxError(f"scatter takes one score an accuracy; got {x.shape} and {true.shape}")
     axes = blank_axes(axes, 4.2, 3.4)
-    shown = np.isfinite(own) & np.isfinite(true)
+    shown = np.isfinite(x) & np.isfinite(true)
     count = int(shown.sum())
     worth = -true if lower_is_better else true
-    d = f"Somers' D = {figure(somers(own[shown], worth[shown]))}" if count > 1 else "no score"
+    d = f"Somers' D = {figure(somers(x[shown], worth[shown]))}" if count > 1 else "no score"
     axes.scatter(
-        own[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
+        x[shown], true[shown], s=26, color=BLUE, alpha=0.75, edgecolors="white", linewidths=0.6
     )
     axis = axis_name(target, lower_is_better)
     dress(axes, shortened(name, 50), axis, f"{d}  ({count} architectures)")

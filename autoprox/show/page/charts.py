@@ -110,21 +110,21 @@ CLASSES = {"best": "search", "held_out": "held-out", "median": "median"}
 """The classes of the lines of the history."""
 
 
-def history(found: Run) -> Markup:
+def history(run: Run) -> Markup:
     """Return how fitness went, generation by generation."""
-    lines = plots.history(found)
+    lines = plots.history(run)
     if not lines:
         return tag("p", "No candidate has a fitness yet.")
     values = [value for points in lines.values() for _, value in points]
-    frame = Frame((0, max(found.evaluations, 1)), plots.around(values))
-    parts = [frame.axes(plots.JUDGED, fitness_name(found.settings), ticks(0, found.evaluations))]
+    frame = Frame((0, max(run.evaluations, 1)), plots.around(values))
+    parts = [frame.axes(plots.JUDGED, fitness_name(run.settings), ticks(0, run.evaluations))]
     for key, points in lines.items():
         parts.append(tag("path", d=frame.path(points), class_=f"line {CLASSES[key]}"))
         parts.append(_disc(frame.at(points[-1]), CLASSES[key]))
-    names, last = plots.figures(found), found.generations[-1]
+    names, last = plots.figures(run), run.generations[-1]
     parts.append(_names({names[key]: frame.at(points[-1]) for key, points in lines.items()}))
     ends = ", ".join(f"{name} {figure(getattr(last, key))}" for key, name in names.items())
-    what = "joint correlation" if is_joint(found.settings) else fitness_name(found.settings)
+    what = "joint correlation" if is_joint(run.settings) else fitness_name(run.settings)
     return svg(join(parts), f"History of the {what}; at the end: {ends}.")
 
 
@@ -147,12 +147,12 @@ def _names(ends: Mapping[str, Point]) -> Markup:
     )
 
 
-def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
+def pareto(run: Run, chosen: Sequence[Pick]) -> Markup:
     """Return nodes against fitness; each proxy is a link to its place on the page.
 
     Where the fitness is the joint correlation, so are the held-out figures beside.
     """
-    shown, joint = plots.marks(found, chosen), is_joint(found.settings)
+    shown, joint = plots.marks(run, chosen), is_joint(run.settings)
     values = plots.levels(shown)
     if not values:
         return tag("p", "No candidate has a fitness yet.")
@@ -160,14 +160,14 @@ def pareto(found: Run, chosen: Sequence[Pick]) -> Markup:
     rival = max(rivals, key=rivals.__getitem__, default=None)
     if rival is not None:
         values.append(rivals[rival])
-    sizes = [pick.complexity or 0 for pick in shown] + [graph.complexity for graph in found.front]
+    sizes = [pick.complexity or 0 for pick in shown] + [graph.complexity for graph in run.front]
     frame = Frame((min(sizes) - 0.7, max(sizes) + 0.7), plots.around(values))
     whole = [float(size) for size in range(min(sizes), max(sizes) + 1)]
-    unit = fitness_name(found.settings)
-    parts = [frame.axes(plots.NODES, unit, whole), _cloud(found, frame)]
+    unit = fitness_name(run.settings)
+    parts = [frame.axes(plots.NODES, unit, whole), _cloud(run, frame)]
     if rival is not None:
         parts.append(_level(frame, rivals[rival], f"{rival}, held out"))
-    front = [(x, max(y, frame.ys[0])) for x, y in plots.front(found)]
+    front = [(x, max(y, frame.ys[0])) for x, y in plots.front(run)]
     parts.append(tag("path", d=frame.path(front), class_="front"))
     parts += [_mark(frame, pick, x, unit, joint) for pick, x in _spread(frame, shown)]
     parts.append(_key(joint))

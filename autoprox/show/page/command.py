@@ -24,9 +24,9 @@ SHOWN = ("images", "batch", "probe_seed", "teacher", "teacher_weights")
 """The settings of what the networks are shown, and compared with."""
 
 
-def evolve_command(found: Run) -> str:
+def evolve_command(run: Run) -> str:
     """Return the command that does the same run again."""
-    return shlex.join(["autoprox", "evolve", *settings_options(found.settings)])
+    return shlex.join(["autoprox", "evolve", *settings_options(run.settings)])
 
 
 def settings_options(settings: Settings) -> list[str]:
@@ -65,35 +65,35 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}", text]
 
 
-def resume_command(found: Run) -> str:
+def resume_command(run: Run) -> str:
     """Return the command that goes on with the run."""
-    settings = found.settings
-    return shlex.join(["autoprox", *resume_words(found.folder, settings.bench, settings.teacher)])
+    settings = run.settings
+    return shlex.join(["autoprox", *resume_words(run.folder, settings.bench, settings.teacher)])
 
 
-def page_commands(found: Run) -> list[str]:
+def page_commands(run: Run) -> list[str]:
     """Return the commands that rank the known proxies, and one that puts them onto the page.
 
     The page takes one ranking: of several benches the first.
     """
-    benches = benches_alone(found)
+    benches = benches_alone(run)
     files = [f"ranking-{name}.json" for name in benches] if len(benches) > 1 else ["ranking.json"]
     rankings = [
         rank_command(alone, ["--json", file])
         for alone, file in zip(benches.values(), files, strict=True)
     ]
-    page = ["autoprox", "report", str(found.folder), *bench_words(found.settings.bench)]
+    page = ["autoprox", "report", str(run.folder), *bench_words(run.settings.bench)]
     return [*rankings, shlex.join([*page, "--ranking", files[0]])]
 
 
-def rank_commands(found: Run, words: Sequence[str]) -> list[str]:
+def rank_commands(run: Run, words: Sequence[str]) -> list[str]:
     """Return the commands that rank proxies on what a run's search did not see, one a bench.
 
     Args:
-        found: the run.
+        run: the run.
         words: further ones of each command: the proxies, other options.
     """
-    return [rank_command(alone, words) for alone in benches_alone(found).values()]
+    return [rank_command(alone, words) for alone in benches_alone(run).values()]
 
 
 def rank_command(settings: Settings, words: Sequence[str]) -> str:
@@ -119,42 +119,42 @@ def rank_command(settings: Settings, words: Sequence[str]) -> str:
     return shlex.join(words)
 
 
-def benches_alone(found: Run) -> dict[str, Settings]:
+def benches_alone(run: Run) -> dict[str, Settings]:
     """Return the benches that a run evolved on, by their names, with settings of each alone.
 
     A run with these holds out the same of that bench. What a run on several drew of one, and by
     which targets it ranked it, its report knows; a bench without one has a number for its name, and
     so have those in files if some are left out, since the report does not say which are.
     """
-    sources = several(found.settings.bench)
+    sources = several(run.settings.bench)
     if len(sources) == 1:
-        return {sources[0]: found.settings}
+        return {sources[0]: run.settings}
     files = [source for source in sources if source.endswith(".py")]
-    unnamed = [name for name in found.benches if name not in sources]
-    homes = {name: name for name in found.benches if name in sources}
+    unnamed = [name for name in run.benches if name not in sources]
+    homes = {name: name for name in run.benches if name in sources}
     if len(files) == len(unnamed):
         homes |= dict(zip(unnamed, files, strict=True))
     else:
         homes |= {str(place): source for place, source in enumerate(files, start=1)}
-    return {name: _alone(found, name, homes[name]) for name in homes} or {
-        source: _alone(found, source, source) for source in sources
+    return {name: _alone(run, name, homes[name]) for name in homes} or {
+        source: _alone(run, source, source) for source in sources
     }
 
 
-def number_drawn(found: Run, prefix: str) -> int:
+def number_drawn(run: Run, prefix: str) -> int:
     """Return how many architectures a run drew, as its report tells, of spaces that begin so."""
-    parts = map(sizes, (found.search, found.held_out, found.transfer))
+    parts = map(sizes, (run.search, run.held_out, run.transfer))
     return sum(n for part in parts for space, n in part.items() if space.startswith(prefix))
 
 
-def _alone(found: Run, name: str, source: str) -> Settings:
+def _alone(run: Run, name: str, source: str) -> Settings:
     """Return settings for one of several benches, of some name, which is loaded by `source`."""
-    settings, own = found.settings, f"{name}/"
-    parts = (found.search, found.held_out, found.transfer)
+    settings, prefix = run.settings, f"{name}/"
+    parts = (run.search, run.held_out, run.transfer)
     columns = [column.column for rows in parts for row in rows for column in row.columns]
-    targets = [column.rpartition("/")[2] for column in columns if column.startswith(own)]
-    drawn = number_drawn(found, own)
-    spaces = [space for space in settings.spaces or () if space.startswith(own)]
+    targets = [column.rpartition("/")[2] for column in columns if column.startswith(prefix)]
+    drawn = number_drawn(run, prefix)
+    spaces = [space for space in settings.spaces or () if space.startswith(prefix)]
     count = settings.architectures
     if settings.images is not None:
         bench = known_bench(source)
@@ -164,7 +164,7 @@ def _alone(found: Run, name: str, source: str) -> Settings:
         settings,
         bench=source,
         leave_out=(),
-        spaces=tuple(space.removeprefix(own) for space in spaces) or None,
+        spaces=tuple(space.removeprefix(prefix) for space in spaces) or None,
         targets=tuple(dict.fromkeys(targets)) or None if settings.targets else None,
         architectures=min(count, drawn) if count and drawn else count,
     )

@@ -229,9 +229,9 @@ def _known(run: Run) -> Markup:
 
 def _ranked(run: Run, path: Path) -> Markup:
     """Return the known proxies as a leaderboard has them; one of another bench is refused."""
-    board, own = read_board(path), several(run.settings.bench)
-    if board.bench not in own and not any(name.endswith(".py") for name in own):
-        names = " and ".join(own)
+    board, sources = read_board(path), several(run.settings.bench)
+    if board.bench not in sources and not any(name.endswith(".py") for name in sources):
+        names = " and ".join(sources)
         raise RunError(f"{path} ranks on the bench {board.bench!r}; the run was on {names}")
     table, starred = tables.ranking_table(asdict(board)), any(row.searched_on for row in board.rows)
     notes = ["Measured as the settings of that ranking say, not those of this run."]
@@ -244,13 +244,13 @@ def _ranked(run: Run, path: Path) -> Markup:
 
 def _same_held_out(run: Run, board: WrittenBoard) -> bool:
     """Say whether a ranking drew and held out of a run's spaces what the run did."""
-    settings, told = run.settings, board.settings
+    settings, asked = run.settings, board.settings
     prefix = f"{board.bench}/" if run.benches else ""
     spaces = {space for space in sizes(run.held_out) if space.startswith(prefix)}
     return (
-        (told.get("held_out"), told.get("split_seed")) == (True, settings.split_seed)
+        (asked.get("held_out"), asked.get("split_seed")) == (True, settings.split_seed)
         and settings.held_out_share == Settings(settings.bench).held_out_share
-        and told.get("architectures") in (settings.architectures, number_drawn(run, prefix))
+        and asked.get("architectures") in (settings.architectures, number_drawn(run, prefix))
         and spaces <= {prefix + column.rpartition("/")[0] for column in board.columns}
     )
 

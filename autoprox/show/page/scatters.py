@@ -39,7 +39,7 @@ class Standing:
         return self.by_figure - self.by_score
 
 
-def places(found: Run) -> dict[str, list[Standing]]:
+def places(run: Run) -> dict[str, list[Standing]]:
     """Return the held-out architectures of each column, ``"space/target"``, the worst placed first.
 
     Those without a score have the places behind all that have one.
@@ -47,12 +47,12 @@ def places(found: Run) -> dict[str, list[Standing]]:
     from scipy.stats import rankdata
 
     parts: defaultdict[tuple[str, str], list[tuple[Placed, float]]] = defaultdict(list)
-    for placed in found.placed:
+    for placed in run.placed:
         for target, value in placed.accuracies.items():
             parts[placed.space, target].append((placed, value))
     columns = {}
     for (space, target), part in parts.items():
-        sign = 1 if target in found.lower_is_better else -1
+        sign = 1 if target in run.lower_is_better else -1
         by_figure = rankdata([sign * value for _, value in part])
         last = float("inf")
         by_score = rankdata([last if row.score is None else -row.score for row, _ in part])
@@ -64,18 +64,18 @@ def places(found: Run) -> dict[str, list[Standing]]:
     return columns
 
 
-def section(found: Run) -> Markup:
+def section(run: Run) -> Markup:
     """Return a scatter chart for each column, and the worst-placed architectures in a table."""
-    columns = places(found)
+    columns = places(run)
     if not columns:
         return tag("p", "The run does not say how its best proxy scores single architectures.")
-    name = found.held_out[0].name
+    name = run.held_out[0].name
     note = (
         "Each point is a held-out architecture; point at it to read its name. To the right is what "
         f"{name} scores best; orange are the {WORST} that it places worst."
     )
     charts = (
-        _chart(plots.axis_name(column, column.rpartition("/")[2] in found.lower_is_better), part)
+        _chart(plots.axis_name(column, column.rpartition("/")[2] in run.lower_is_better), part)
         for column, part in columns.items()
     )
     rows = (

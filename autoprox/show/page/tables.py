@@ -96,18 +96,18 @@ def signed_interval(interval: tuple[float, float] | None) -> str:
 
 
 def joint_table(
-    caption: str, found: Run, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
+    caption: str, run: Run, rows: Sequence[Assessment], by_text: Mapping[str, Pick]
 ) -> Markup:
     """Return the joint correlations on one part, beside those of the search split."""
-    search = {row.name: row.joint for row in found.search}
-    joint, correlation = found.settings.joint, found.settings.measure
+    search = {row.name: row.joint for row in run.search}
+    joint, correlation = run.settings.joint, run.settings.measure
     headings = ["proxy", "nodes", joint, "over the best known"]
     benches = [
         name
-        for name in found.benches
+        for name in run.benches
         if any(mean_correlation(row, name, correlation) is not None for row in rows)
     ]
-    headings += [f"mean {found.settings.symbol}, {name}" for name in benches]
+    headings += [f"mean {run.settings.symbol}, {name}" for name in benches]
     others = [name for name in SYMBOLS if name != correlation]
     headings += [f"{joint}, search", *(f"joint {SYMBOLS[name]}" for name in others)]
     headings += ["lost, top 1", "lost, of 5", "top 10 %", "formula"]
@@ -122,7 +122,7 @@ def joint_table(
             ),
             *(_figure(mean_correlation(row, name, correlation)) for name in benches),
             _figure(search.get(row.name)),
-            *(_figure(row.mean(name, by_bench=bool(found.benches))) for name in (*others, *USE)),
+            *(_figure(row.mean(name, by_bench=bool(run.benches))) for name in (*others, *USE)),
             _formula(row.expression, row.failure),
             class_="known" if row.known else None,
         )
@@ -161,7 +161,7 @@ def _correlation(figures: ColumnFigures | None, correlation: RankCorrelation) ->
     return _with_details(figure(value), value, ", ".join([ends, *others]))
 
 
-def others_table(found: Run, chosen: Iterable[Pick]) -> Markup:
+def others_table(run: Run, chosen: Iterable[Pick]) -> Markup:
     """Return the proxies that no assessment of the end is about."""
     lines = [
         tag("tr", _name(pick, pick.name), cell(str(pick.complexity or "-")),
@@ -169,7 +169,7 @@ def others_table(found: Run, chosen: Iterable[Pick]) -> Markup:
         for pick in chosen
     ]  # fmt: skip
     caption = "The best of each size and of the generations, where they are not above"
-    search, held_out = fitness_name(found.settings), found.settings.joint
+    search, held_out = fitness_name(run.settings), run.settings.joint
     headings = ("proxy", "nodes", f"{search}, search", f"{held_out}, held out", "formula")
     return table(caption, headings, lines)
 
@@ -178,12 +178,12 @@ BAR = 200
 """Pixels: the longest bar."""
 
 
-def failures_table(found: Run) -> Markup:
+def failures_table(run: Run) -> Markup:
     """Return how often candidates failed, by reason, with bars."""
-    most = max(found.failures.values())
+    most = max(run.failures.values())
     lines = [
         tag("tr", tag("th", reason, scope="row"), cell(str(count)), _bar(count / most))
-        for reason, count in found.failures.most_common()
+        for reason, count in run.failures.most_common()
     ]
     return table("Failed candidates by reason", ("reason", "candidates", "share"), lines)
 
@@ -237,17 +237,17 @@ GENERATION = {
 }
 
 
-def generations_table(found: Run, by_text: Mapping[str, Pick]) -> Markup:
+def generations_table(run: Run, by_text: Mapping[str, Pick]) -> Markup:
     """Return a line a generation; what is held out is joint, whatever was evolved for."""
     lines = []
-    for row in found.generations:
+    for row in run.generations:
         cells = [
             _generation_cell(key, getattr(row, key)) for key in GENERATION if key != "generation"
         ]
         name = _name(by_text.get(row.expression), str(row.generation))
         lines.append(tag("tr", name, *cells))
-    unit = fitness_name(found.settings)
-    unit += "" if is_joint(found.settings) else f"; held out: {found.settings.joint}"
+    unit = fitness_name(run.settings)
+    unit += "" if is_joint(run.settings) else f"; held out: {run.settings.joint}"
     return table(f"Generation by generation: {unit}", list(GENERATION.values()), lines)
 
 
@@ -259,11 +259,11 @@ def _generation_cell(key: str, value: Any) -> Markup:
     return cell(f"{value:g}" if key == "seconds" else str(value), value)
 
 
-def settings_table(found: Run) -> Markup:
+def settings_table(run: Run) -> Markup:
     """Return all settings of the run."""
     lines = [
         tag("tr", tag("th", name, scope="row"), tag("td", _setting(value)))
-        for name, value in asdict(found.settings).items()
+        for name, value in asdict(run.settings).items()
     ]
     return table("Settings", ("setting", "value"), lines)
 
@@ -279,7 +279,7 @@ def ranking_table(ranking: Mapping[str, Any]) -> Markup:
     columns = list(ranking["columns"])
     lines = []
     for row in ranking["rows"]:
-        own = {figures["column"]: figures["somers"] for figures in row["columns"]}
+        by_column = {figures["column"]: figures["somers"] for figures in row["columns"]}
         star = " *" if row.get("searched_on") else ""
         lines.append(
             tag("tr", tag("th", row["name"] + star, scope="row"),
@@ -287,7 +287,7 @@ def ranking_table(ranking: Mapping[str, Any]) -> Markup:
                               interval_text(row["joint_interval"])),
                 _figure(row["joint_kendall"]),
                 _figure(row["joint_spearman"]),
-                *(_figure(own.get(name)) for name in columns),
+                *(_figure(by_column.get(name)) for name in columns),
                 _formula(row["formula"], row["reason"] if row["joint"] is None else None))
         )  # fmt: skip
     part = "held-out architectures" if ranking["settings"].get("held_out") else "architectures"
