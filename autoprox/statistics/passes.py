@@ -221,8 +221,10 @@ class Passes:
         for name, tensor in subject.state().items():
             wide = torch.complex128 if tensor.is_complex() else torch.float64
             shown = tensor.to(wide) if numbers(tensor) else tensor
-            state[name] = shown.abs().to(shown) if absolute and name in parameters else shown
-            state[name].requires_grad_(name in subject.names)
+            turned = absolute and name in parameters and shown.dtype.is_signed
+            state[name] = shown.abs().to(shown) if turned else shown
+            if name in subject.names:
+                state[name].requires_grad_()
         ones = mapped(subject.part(0, 1), _one)
         reseed(subject.seed, "flow")
         with explained(ones, hint=f"{names} runs it in float64; leave it out for this network"):

@@ -89,6 +89,11 @@ def check_finite(network: nn.Module) -> None:
                 f"parameter {name!r} has no {'values' if parameter.is_meta else 'shape'} yet; run "
                 "the lazy network once before measuring it, or build it on a real device"
             )
+        if parameter.dtype is torch.complex32 and parameter.is_cpu:
+            raise StatisticError(
+                f"parameter {name!r} has the type complex32, whose numbers torch neither adds nor "
+                "compares on the processor; convert it to complex64"
+            )
         if parameter.dtype in PACKED or may_be_packed(parameter):  # of which many have no sum
             continue
         if not torch.isfinite(parameter.detach().sum()) and not torch.isfinite(parameter).all():

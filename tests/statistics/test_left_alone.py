@@ -768,6 +768,40 @@ def test_scales_of_eight_bits_and_a_point_are_taken_as_they_are():
     assert found.unseen == ("0.bias", "1.bias", "1.scale")
 
 
+@pytest.mark.filterwarnings("ignore:what looks like quantised weights")
+@pytest.mark.parametrize("shape", [(10,), (1, 10)])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(torch.uint16, 1), (torch.bool, 1), (torch.int8, -1), (torch.float8_e4m3fn, -1)],
+)
+def test_the_flow_passes_parameters_of_every_kind_of_number(kind, value, shape):
+    class Turned(nn.Linear):
+        def __init__(self):
+            super().__init__(8, 10)
+            turn = torch.full(shape, value).to(kind)
+            self.turn = nn.Parameter(turn, turn.is_floating_point())
+
+        def forward(self, x):
+            return super().forward(x) * self.turn.to(x.dtype)
+
+    network, (x, y) = nn.Sequential(nn.Linear(12, 8), Turned()), batch()
+    found = measure(network, x, y, ["flow_grad"], sample="full")
+    first, second = (layer.weight.detach().double().abs() for layer in network)
+    shift = network[0].bias.detach().double().abs()
+    expected = second.sum(0)[:, None].expand(8, 12), (first.sum(1) + shift).expand(10, 8)
+    for one, other in zip(found.values["flow_grad"], expected, strict=True):
+        torch.testing.assert_close(one.double(), other.flatten())
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_complex_numbers_of_16_bits_are_refused():
+    network, (x, y) = nn.Linear(12, 10), batch()
+    network.turn = nn.Parameter(torch.ones(3, dtype=torch.complex32))
+    for name in ("snip", "synflow", "params"):
+        with pytest.raises(StatisticError, match=r"'turn' has the type complex32, .* to complex64"):
+            load(name)(network, x, y)
+
+
 def test_parameters_that_torch_does_not_know_of_are_warned_of():
     network, (x, y) = two(lambda self, x: self.head(self.hidden[0](self.first(x)))), batch()
     network.hidden = [nn.Linear(8, 8)]
