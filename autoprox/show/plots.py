@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from autoprox.evolution.base import PARSIMONY
 from autoprox.language.layout import Point
 from autoprox.runs.fitness import is_joint
 from autoprox.runs.record import HISTORY, Run
@@ -12,6 +13,9 @@ from autoprox.show.picks import Pick
 
 JUDGED, NODES = "distinct candidates judged", "nodes of the formula"
 """The names of the horizontal axes."""
+
+CHOSEN = f"chosen by fitness less {PARSIMONY:g} a node, so it may fall"
+"""How the best of a history is chosen, and what a reader might wonder at."""
 
 
 def figures(run: Run) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprox.errors import RunError
@@ -43,6 +44,9 @@ LINES: Mapping[str, Mapping[str, Any]] = {
 COLORS, DASHES = (BLUE, VERMILION, GREEN, LIGHT_BLUE, INK), ("-", "--", ":", "-.")
 """Of the fronts of several runs."""
 
+LETTERS, BELOW = 40, 4
+"""The longest line of a history's names, and how many of its letters' heights they stand below."""
+
 WORDS = 14
 """How many statistics, and how many primitives, are shown."""
 
@@ -63,7 +67,8 @@ def found_in(run: AnyRun) -> Run:
 def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     """Draw how the fitness of the best and the median went over the candidates judged.
 
-    Where the fitness is the joint correlation, what the best has held out is drawn beside.
+    Where the fitness is the joint correlation, what the best has held out is drawn beside. The best
+    is chosen by its fitness less what its nodes cost, so that its fitness may fall.
 
     Args:
         run: a run, or its folder.
@@ -75,12 +80,14 @@ def history(run: AnyRun, *, axes: Axes | None = None) -> Axes:
     """
     record = _with_fitness(run)
     axes = blank_axes(axes, 5.4, 3.4)
+    names = {**HISTORY, "best": fill(f"{HISTORY['best']}: {plots.CHOSEN}", LETTERS)}
     for key, points in plots.history(record).items():
-        axes.plot(*zip(*points, strict=True), linewidth=1.6, label=HISTORY[key], **LINES[key])
+        axes.plot(*zip(*points, strict=True), linewidth=1.6, label=names[key], **LINES[key])
         axes.plot(*points[-1], "o", markersize=4, color=LINES[key]["color"])
     dress(axes, plots.JUDGED, fitness_name(record.settings), record.title)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(fontsize=SMALL, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=BELOW,
+                fontsize=SMALL, frameon=False)  # fmt: skip
     return axes
 
 

@@ -39,6 +39,7 @@ from autoprox.runs.word_use import word_use
 from autoprox.runtime.files import write_text
 from autoprox.runtime.markup import Markup, join, tag
 from autoprox.runtime.progress import Progress, silent
+from autoprox.show import plots
 from autoprox.show.page import charts, scatters, tables
 from autoprox.show.page.command import evolve_command, number_drawn, page_commands, resume_command
 from autoprox.show.page.several import several_page
@@ -261,7 +262,10 @@ def _section(heading: str, *content: str) -> Markup:
 
 def _history(run: Run, chosen: Sequence[Pick]) -> Markup:
     table = tables.generations_table(run, _by_text(chosen))
-    note = "Held-out figures are shown only; the search never reads them."
+    note = (
+        f"The best so far is {plots.CHOSEN}. Held-out figures are shown only; the search "
+        "never reads them."
+    )
     if not is_joint(run.settings):
         note = f"What is held out is {run.settings.joint}, and no fitness: see the table. {note}"
     drawn = tag("figure", charts.history(run), tag("figcaption", note))

@@ -12,9 +12,11 @@ import pytest
 
 from autoprox.assessment.assess import Assessment
 from autoprox.errors import AutoproxError, RunError
+from autoprox.evolution.base import ranked, worth
 from autoprox.evolution.settings import Settings
 from autoprox.show.draw import history, lineage, pareto, words, write
 from autoprox.show.draw.lineages import FORMULA
+from autoprox.show.draw.style import figure_of, set_width
 from tests.made_runs import found, judged, step
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -35,12 +37,32 @@ def legend(axes) -> list[str]:
 
 def test_a_history_has_a_line_for_each_figure_over_the_candidates_judged() -> None:
     lines = {each.get_label(): each for each in history(RUN).lines if each.get_label()[0] != "_"}
-    assert list(lines) == ["best so far, search", "the same, held out", "median of the population"]
+    assert [name.partition(":")[0] for name in lines] == [
+        "best so far, search",
+        "the same, held out",
+        "median of the population",
+    ]
     best, held_out, median = ([list(each.get_xdata()), list(each.get_ydata())] for each in
                               lines.values())  # fmt: skip
     assert best == [[10, 20, 30], [0.5, 0.7, 0.7]]
     assert held_out == [[10, 30], [0.45, 0.75]]
     assert median == [[10, 20, 30], [0.3, 0.4, 0.5]]
+
+
+@pytest.mark.parametrize("width", [3.3, 5, 10])
+def test_the_names_of_a_history_cover_nothing(width) -> None:
+    axes = history(RUN)
+    set_width(figure_of(axes), width)
+    axes.figure.canvas.draw()
+    names = axes.get_legend().get_window_extent()
+    assert names.y1 < axes.xaxis.label.get_window_extent().y0 < axes.get_window_extent().y0
+
+
+def test_a_history_says_why_the_best_may_fall() -> None:
+    told = " ".join(legend(history(RUN))[0].split())
+    assert told == "best so far, search: chosen by fitness less 0.001 a node, so it may fall"
+    simpler_later = [judged((A, 0.5, ()), (C, 0.502, ()))[i].candidate for i in (1, 0)]
+    assert ranked(simpler_later, worth)[0].fitness == 0.5  # with 2 nodes for 5
 
 
 def test_no_fitness_but_the_mean_shares_an_axis_with_held_out_correlations() -> None:
