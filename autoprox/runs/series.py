@@ -39,7 +39,7 @@ def evolve_seeds(
         RunError: there is to be no run, or runs are to go on: that is `evolve_several`'s.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
-    _check_new(options)
+    check_new(options)
     varied = {
         f"seed-{number}": {
             "seed": number,
@@ -50,7 +50,7 @@ def evolve_seeds(
     return evolve_several(bench, varied, **options)
 
 
-def _check_new(options: Mapping[str, Any]) -> None:
+def check_new(options: Mapping[str, Any]) -> None:
     """Refuse to begin runs where some are to go on.
 
     Raises:
@@ -98,7 +98,7 @@ def evolve_leaving_one_out(
             `evolve_several`'s.
         AutoproxError: a name, number, bench, cache or folder cannot be used.
     """
-    _check_new(options)
+    check_new(options)
     if "split_seed" in options:
         raise RunError("the seed of the split varies with that of the search: leave split_seed out")
     numbers = seed_range(seeds, seed)

@@ -18,7 +18,7 @@ from autoprox.runs.notebook import notebook_observer
 from autoprox.runs.observer import Observer, Silent
 from autoprox.runs.record import Run, read_run
 from autoprox.runs.running import begin_in, found_at, laid
-from autoprox.runs.series import seed_range
+from autoprox.runs.series import check_new, seed_range
 from autoprox.runs.several import evolve_several
 from autoprox.runs.several_record import Runs
 from autoprox.runs.tracking import Logger, Tracker
@@ -110,6 +110,7 @@ def evolve_seeds_from(
     Raises:
         AutoproxError: as for `evolve_from`, and there is to be no run.
     """
+    check_new(options)
     numbers = seed_range(seeds, seed)
     asked = {name: value for name, value in options.items() if name in SETTINGS}
     source, settings = _begun(run, bench, asked)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from autoprox.ranking.medians import median
 from autoprox.runs.evolve import evolve
 from autoprox.runs.html import median_text
 from autoprox.runs.left_out import LeftOut, over_architectures
+from autoprox.runs.starting import evolve_seeds_from
 from autoprox.show.page.several import several_page
 
 TINY, OTHER = (
@@ -91,7 +93,8 @@ def test_each_run_leaves_one_family_out(tmp_path):
 def test_runs_go_on_in_the_way_that_is_told(tmp_path):
     cache, few = tmp_path / "cache", {**SMALL, "evaluations": 40}
     runs = evolve_leaving_one_out(BOTH, out=tmp_path / "runs", cache=cache, **few)
-    for begin in (evolve_leaving_one_out, evolve_seeds):
+    from_one = partial(evolve_seeds_from, runs.runs["without-tiny"].folder)
+    for begin in (evolve_leaving_one_out, evolve_seeds, from_one):
         with pytest.raises(RunError, match=r"autoprox\.evolve_several\(resume=.*/runs'\)"):
             begin(resume=runs.folder, cache=cache, **few)
     longer = evolve_several(resume=runs.folder, cache=cache, evaluations=50)
