@@ -284,7 +284,7 @@ def test_the_command_names_bench_space_and_target(cache, tmp_path):
     for figure in (best["joint"], np.mean(tiny), other):
         assert f"{figure:.3f}" in row
     tables = shown.stdout[shown.stdout.index("Held") :].splitlines()
-    commands = ("  autoprox ", "  proxy = ")
+    commands = ("  autoprox ", "  autoprox.", "  proxy = ")
     assert max(len(line) for line in tables if not line.startswith(commands)) <= 100
 
 
